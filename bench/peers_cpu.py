@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Seconds per iteration beside scikit-learn and faiss-cpu: same rows, same first centroids, same iterations, same cores.
+
+    bench/peers_cpu.py --lloyd build/release/lloyd DATA.h5 [--json results.json]
+
+Only the iterations count, not reading, seeding or writing: lloyd reports the seconds of each in /history/seconds, faiss
+in its iteration statistics, and for scikit-learn the time of a short fit is subtracted from that of a long one. Every
+measurement is a process of its own, so that no tool inherits another's threads; the tools take turns, in the opposite order every
+other time, and the table shows medians. The last column verifies while it times: how far the inertia after
+the same number of updates is from lloyd's, which is exact.
+"""
+import argparse
+import datetime
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import h5py
+import numpy as np
+
+WARM = 1  # iterations of the short fit, which scikit-learn's long one is measured against
+
+
+def rows_of(path):
+    name, _, dataset = path.partition(":")
+    with h5py.File(name, "r") as file:
+        return file[dataset or "train"][()].astype(np.float32)
+
+
+def first_centroids(x, k, path):
+    """K distinct random rows, as a model that lloyd reads with --init."""
+    unique = np.unique(x, axis=0)
+    chosen = unique[np.random.default_rng(k).choice(len(unique), k, replace=False)]
+    with h5py.File(path, "w") as file:
+        file["centroids"] = chosen
+
+
+# ---- the peers, each in a process of its own ------------------------------------------------------------------------
+
+
+def measure_sklearn(x, start, iterations):
+    import sklearn
+    from sklearn.cluster import KMeans
+
+    def fit(count):
+        model = KMeans(len(start), init=start, n_init=1, max_iter=count, tol=0, algorithm="lloyd", copy_x=False)
+        began = time.perf_counter()
+        model.fit(x)
+        if model.n_iter_ != count:
+            raise SystemExit(f"scikit-learn converged after {model.n_iter_} iterations; ask for fewer")
+        return time.perf_counter() - began, model.inertia_
+
+    fit(WARM)
+    short, _ = fit(WARM)
+    long, inertia = fit(WARM + iterations)
+    return {"seconds": (long - short) / iterations, "inertia": {str(WARM + iterations): float(inertia)},
+            "version": sklearn.__version__}
+
+
+def measure_faiss(x, start, iterations):
+    import faiss
+
+    faiss.omp_set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    model = faiss.Kmeans(x.shape[1], len(start), niter=WARM + iterations + 1, nredo=1, min_points_per_centroid=1,
+                         max_points_per_centroid=len(x))
+    model.train(x, init_centroids=start)
+    stamps = [stats["time"] for stats in model.iteration_stats]  # since the start of training
+    seconds = np.diff([0.0] + stamps)
+    # The objective of iteration t is that of the centroids after t updates.
+    inertia = {str(t): float(stats["obj"]) for t, stats in enumerate(model.iteration_stats)}
+    return {"seconds": float(np.median(seconds[WARM:])), "inertia": inertia, "version": faiss.__version__}
+
+
+def peer(arguments):
+    x, start = rows_of(arguments.data), rows_of(arguments.init + ":centroids")
+    measure = {"scikit-learn": measure_sklearn, "faiss-cpu": measure_faiss}[arguments.peer]
+    print(json.dumps(measure(x, start, arguments.iterations)))
+
+
+# ---- the benchmark -----------------------------------------------------------------------------------------------
+
+
+def environment(threads):
+    return dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads), OMPI_ALLOW_RUN_AS_ROOT="1",
+                OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_hwloc_base_binding_policy="none")
+
+
+def run_lloyd(arguments, init, k, ranks, threads, directory):
+    model = os.path.join(directory, "model.h5")
+    command = [] if ranks == 1 else shlex.split(arguments.mpirun) + ["-n", str(ranks)]
+    command += [arguments.lloyd, "fit", "--input", arguments.data, "-k", str(k), "--init", init, "--output", model,
+                "--max-iters", str(WARM + arguments.iterations), "--progress", "none"]
+    subprocess.run(command, check=True, env=environment(threads), stdout=subprocess.DEVNULL)
+    with h5py.File(model, "r") as file:
+        seconds, history = file["history/seconds"][()], file["history/inertia"][()]
+        inertia = {str(t): float(value) for t, value in enumerate(history)}
+        inertia[str(len(history))] = float(file.attrs["inertia"])
+        version = file.attrs["version"]
+    version = version.decode() if isinstance(version, bytes) else str(version)
+    return {"seconds": float(np.median(seconds[WARM:])), "inertia": inertia, "version": version}
+
+
+def run_peer(arguments, name, init, threads):
+    command = [sys.executable, os.path.abspath(__file__), arguments.data, "--peer", name, "--init", init, "--iterations",
+               str(arguments.iterations)]
+    return json.loads(subprocess.run(command, check=True, env=environment(threads), stdout=subprocess.PIPE).stdout)
+
+
+def cpu_name():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def benchmark(arguments, directory):
+    cores = arguments.cores
+    x = rows_of(arguments.data)
+    tools = {f"lloyd, 1 rank x {cores} threads": lambda init, k: run_lloyd(arguments, init, k, 1, cores, directory),
+             f"lloyd, {cores} ranks x 1 thread": lambda init, k: run_lloyd(arguments, init, k, cores, 1, directory),
+             "scikit-learn": lambda init, k: run_peer(arguments, "scikit-learn", init, cores),
+             "faiss-cpu": lambda init, k: run_peer(arguments, "faiss-cpu", init, cores)}
+    tools = {name: tool for name, tool in tools.items() if not any(name.startswith(skipped) for skipped in arguments.skip)}
+    results, versions = [], {}
+    for k in arguments.k:
+        init = os.path.join(directory, f"start-{k}.h5")
+        first_centroids(x, k, init)
+        found = {name: [] for name in tools}
+        for repeat in range(arguments.repeats):
+            for name in list(tools)[::1 if repeat % 2 == 0 else -1]:
+                found[name].append(tools[name](init, k))
+                print(f"K {k}, {name}: {found[name][-1]['seconds']:.4f} s", file=sys.stderr)
+        exact = next((runs[0]["inertia"] for name, runs in found.items() if name.startswith("lloyd")), {})
+        for name, runs in found.items():
+            versions[name.split(",")[0]] = runs[0]["version"]
+            common = [t for t in runs[0]["inertia"] if t in exact]
+            last = max(common, key=int) if common else None
+            results.append({
+                "k": k, "tool": name, "seconds": statistics.median(run["seconds"] for run in runs),
+                "all_seconds": [run["seconds"] for run in runs], "updates": int(last) if last else None,
+                "inertia": runs[0]["inertia"][last] if last else None,
+                "inertia_difference": runs[0]["inertia"][last] / exact[last] - 1 if last else None})
+    return x.shape, results, versions
+
+
+def print_table(results, shape):
+    n, d = shape
+    print(f"\n{'K':>6}  {'tool':<26} {'s/iteration':>12} {'lowest':>9} {'highest':>9} {'x lloyd':>8} {'GFLOP/s':>8} "
+          f"{'inertia - lloyd':>16}")
+    best = {}
+    for row in results:
+        if row["tool"].startswith("lloyd"):
+            best[row["k"]] = min(row["seconds"], best.get(row["k"], np.inf))
+    for row in results:
+        work = 2e-9 * n * d * row["k"] / row["seconds"]
+        ratio = f"{row['seconds'] / best[row['k']]:8.2f}" if row["k"] in best else " " * 8
+        difference = row["inertia_difference"]
+        difference = "" if difference is None else f"{difference:+.1e}"
+        print(f"{row['k']:>6}  {row['tool']:<26} {row['seconds']:>12.4f} {min(row['all_seconds']):>9.4f} "
+              f"{max(row['all_seconds']):>9.4f} {ratio} {work:>8.0f} {difference:>16}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="FILE.h5[:DATASET], /train unless named")
+    parser.add_argument("--lloyd", default="build/release/lloyd")
+    parser.add_argument("--mpirun", default="mpirun --oversubscribe")
+    parser.add_argument("-k", type=int, nargs="+", default=[256, 1024, 4096])
+    parser.add_argument("--iterations", type=int, default=5, help="iterations that are timed (default 5)")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--skip", nargs="*", default=[], help="tools to leave out: lloyd, scikit-learn, faiss-cpu")
+    parser.add_argument("--json", help="write everything there too")
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    parser.add_argument("--init", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peer:
+        peer(arguments)
+        return
+    with tempfile.TemporaryDirectory(prefix="lloyd-bench-") as directory:
+        shape, results, versions = benchmark(arguments, directory)
+    about = {"data": os.path.basename(arguments.data), "rows": shape[0], "columns": shape[1], "cpu": cpu_name(),
+             "cores": arguments.cores, "date": datetime.date.today().isoformat(), "versions": versions,
+             "iterations": arguments.iterations, "repeats": arguments.repeats,
+             "command": shlex.join([os.path.basename(sys.argv[0])] + sys.argv[1:])}
+    print(f"{about['data']}: {shape[0]} x {shape[1]}; {about['cores']} cores of {about['cpu']}; {about['date']}")
+    print(", ".join(f"{name} {version}" for name, version in versions.items()))
+    print(f"median of {arguments.repeats} runs of {arguments.iterations} iterations")
+    print_table(results, shape)
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(dict(about, results=results), file, indent=1)
+            file.write("\n")
+
+
+if __name__ == "__main__":
+    main()

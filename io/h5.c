@@ -1,0 +1,268 @@
+/* HDF5 with errors a person understands. The common case costs nothing extra: a file is simply opened, and only when that fails is
+ * it looked at more closely to say why. */
+#include "io/h5.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void lloyd_h5_quiet(void)
+{
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+typedef struct reason {
+    char *text;
+    size_t bytes;
+} reason;
+
+static herr_t take_reason(unsigned n, const H5E_error2_t *error, void *data)
+{
+    const reason *into = data;
+    if (n == 0 && error->desc) snprintf(into->text, into->bytes, "%s", error->desc);
+    return 0;
+}
+
+const char *lloyd_h5_reason(char *text, size_t bytes)
+{
+    snprintf(text, bytes, "HDF5 gives no reason");
+    reason into = {text, bytes};
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_reason, &into);
+    return text;
+}
+
+hid_t lloyd_h5_file_access(void)
+{
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_LATEST);
+#if (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 12, 0)) || H5_VERSION_GE(1, 12, 1)
+    H5Pset_file_locking(access, 0, 1);
+#endif
+    return access;
+}
+
+/* Why HDF5 did not open the regular file `path`; `text` is what HDF5 said. */
+static lloyd_status explain_open(const char *path, const char *text)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check its permissions", path, strerror(errno));
+    }
+    close(descriptor);
+    if (H5Fis_hdf5(path) > 0) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot open %s: the HDF5 file is damaged or was not written completely (%s); copy or make it again",
+                          path, text);
+    }
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "cannot open %s: it is not an HDF5 file; raw vectors (.fbin, .u8bin, .i8bin, .npy) become one with "
+                      "'lloyd wrap'",
+                      path);
+}
+
+lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
+{
+    *file = H5I_INVALID_HID;
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path", path, strerror(errno));
+    }
+    if (S_ISDIR(info.st_mode)) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot open %s: it is a directory; name the files in it, for example with '%s/*.h5' in quotes", path,
+                          path);
+    }
+    if (!S_ISREG(info.st_mode)) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: it is not a regular file; HDF5 needs a file on disk", path);
+    }
+    hid_t access = lloyd_h5_file_access();
+    *file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    char text[256];
+    if (*file < 0) lloyd_h5_reason(text, sizeof text);
+    H5Pclose(access);
+    return *file < 0 ? explain_open(path, text) : LLOYD_OK;
+}
+
+lloyd_status lloyd_h5_shape(hid_t dataset, const char *where, int limit, int *rank, hsize_t *extent)
+{
+    hsize_t all[H5S_MAX_RANK] = {0};
+    hid_t space = H5Dget_space(dataset);
+    *rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, all, NULL);
+    if (space >= 0) H5Sclose(space);
+    if (*rank < 0) return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the shape of %s; the file may be damaged", where);
+    for (int i = 0; i < limit; i++) extent[i] = i < *rank ? all[i] : 0;
+    return LLOYD_OK;
+}
+
+/* The layouts of the floating-point types that are read. */
+typedef struct float_layout {
+    size_t size, sign, exponent, exponent_bits, fraction_bits, bias;
+    lloyd_type type;
+} float_layout;
+
+static const float_layout floats[] = {
+    {4, 31, 23, 8, 23, 127, LLOYD_F32},
+    {2, 15, 10, 5, 10, 15, LLOYD_F16},
+    {2, 15, 7, 8, 7, 127, LLOYD_BF16},
+    {8, 63, 52, 11, 52, 1023, LLOYD_F32},
+};
+
+static const float_layout *find_float(hid_t type)
+{
+    size_t sign, exponent, exponent_bits, fraction, fraction_bits;
+    if (H5Tget_fields(type, &sign, &exponent, &exponent_bits, &fraction, &fraction_bits) < 0) return NULL;
+    for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) {
+        const float_layout *f = &floats[i];
+        if (H5Tget_size(type) == f->size && sign == f->sign && exponent == f->exponent && fraction == 0 &&
+            exponent_bits == f->exponent_bits && fraction_bits == f->fraction_bits && H5Tget_ebias(type) == f->bias &&
+            H5Tget_norm(type) == H5T_NORM_IMPLIED) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+/* What a type that is not read is called. */
+static void name_type(hid_t type, char *text, size_t bytes)
+{
+    static const char *const classes[] = {[H5T_TIME] = "time",         [H5T_STRING] = "string",     [H5T_BITFIELD] = "bitfield",
+                                          [H5T_OPAQUE] = "opaque",     [H5T_COMPOUND] = "compound", [H5T_REFERENCE] = "reference",
+                                          [H5T_ENUM] = "enumeration (or boolean)", [H5T_VLEN] = "variable-length",
+                                          [H5T_ARRAY] = "array"};
+    H5T_class_t class = H5Tget_class(type);
+    if (class == H5T_INTEGER) {
+        snprintf(text, bytes, "%sint%zu", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", 8 * H5Tget_size(type));
+    } else if (class == H5T_FLOAT) {
+        snprintf(text, bytes, "unusual %zu-byte floating-point", H5Tget_size(type));
+    } else {
+        int known = class >= 0 && (size_t)class < sizeof classes / sizeof classes[0] && classes[class];
+        snprintf(text, bytes, "%s", known ? classes[class] : "unknown");
+    }
+}
+
+lloyd_status lloyd_h5_type(hid_t dataset, const char *where, lloyd_type *type, int *wide)
+{
+    hid_t stored = H5Dget_type(dataset);
+    if (stored < 0) return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the type of %s; the file may be damaged", where);
+    H5T_class_t class = H5Tget_class(stored);
+    const float_layout *layout = class == H5T_FLOAT ? find_float(stored) : NULL;
+    int byte = class == H5T_INTEGER && H5Tget_size(stored) == 1 && H5Tget_precision(stored) == 8;
+    char name[64];
+    name_type(stored, name, sizeof name);
+    *wide = layout && layout->size == 8;
+    if (layout) {
+        *type = layout->type;
+    } else if (byte) {
+        *type = H5Tget_sign(stored) == H5T_SGN_NONE ? LLOYD_U8 : LLOYD_I8;
+    }
+    H5Tclose(stored);
+    if (layout || byte) return LLOYD_OK;
+    if (class == H5T_INTEGER || class == H5T_FLOAT) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "%s has elements of type %s, which is not read; convert them to float32 or uint8, for example with h5py: "
+                          "out['train'] = file['data'][:].astype('float32')",
+                          where, name);
+    }
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "%s has elements of type %s, which are not vectors of numbers; name a dataset of float32, float16, bfloat16, "
+                      "float64, uint8 or int8 with FILE:DATASET",
+                      where, name);
+}
+
+hid_t lloyd_h5_native(lloyd_type type)
+{
+    if (type == LLOYD_U8) return H5Tcopy(H5T_NATIVE_UINT8);
+    if (type == LLOYD_I8) return H5Tcopy(H5T_NATIVE_INT8);
+    hid_t native = H5Tcopy(H5T_NATIVE_FLOAT);
+    for (size_t i = 0; type != LLOYD_F32 && i < sizeof floats / sizeof floats[0]; i++) {
+        const float_layout *f = &floats[i];
+        if (f->type != type) continue;
+        H5Tset_fields(native, f->sign, f->exponent, f->exponent_bits, 0, f->fraction_bits);
+        H5Tset_size(native, f->size);
+        H5Tset_ebias(native, f->bias);
+    }
+    return native;
+}
+
+char *lloyd_h5_join(const char *prefix, const char *text)
+{
+    size_t a = strlen(prefix), b = strlen(text);
+    char *joined = malloc(a + b + 1);
+    if (!joined) return NULL;
+    memcpy(joined, prefix, a);
+    memcpy(joined + a, text, b + 1);
+    return joined;
+}
+
+static int is_matrix(hid_t parent, const char *name)
+{
+    hid_t dataset = H5Dopen2(parent, name, H5P_DEFAULT);
+    if (dataset < 0) return 0;
+    hid_t space = H5Dget_space(dataset);
+    int rank = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
+    if (space >= 0) H5Sclose(space);
+    H5Dclose(dataset);
+    return rank == 2;
+}
+
+static herr_t visit(hid_t parent, const char *name, H5O_type_t type, void *data)
+{
+    lloyd_h5_list *list = data;
+    if (type != H5O_TYPE_DATASET || !is_matrix(parent, name)) return 0;
+    if (list->count == LLOYD_H5_LISTED) {
+        list->count++;
+        return 1; /* enough */
+    }
+    char *path = lloyd_h5_join("/", name);
+    if (!path) return -1;
+    list->names[list->count++] = path;
+    return 0;
+}
+
+#if H5_VERSION_GE(1, 12, 0)
+static herr_t visit_object(hid_t parent, const char *name, const H5O_info2_t *info, void *data)
+#else
+static herr_t visit_object(hid_t parent, const char *name, const H5O_info_t *info, void *data)
+#endif
+{
+    return visit(parent, name, info->type, data);
+}
+
+void lloyd_h5_list_matrices(hid_t file, lloyd_h5_list *list)
+{
+    memset(list, 0, sizeof *list);
+#if H5_VERSION_GE(1, 12, 0)
+    H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, visit_object, list, H5O_INFO_BASIC);
+#else
+    H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, visit_object, list, H5O_INFO_BASIC);
+#endif
+}
+
+void lloyd_h5_list_free(lloyd_h5_list *list)
+{
+    for (int i = 0; i < LLOYD_H5_LISTED; i++) free(list->names[i]);
+    memset(list, 0, sizeof *list);
+}
+
+const char *lloyd_h5_list_text(hid_t file, char *text, size_t bytes)
+{
+    lloyd_h5_list list;
+    lloyd_h5_list_matrices(file, &list);
+    if (list.count == 0) {
+        snprintf(text, bytes, "there is no two-dimensional dataset in the file");
+    } else {
+        snprintf(text, bytes, "the two-dimensional datasets there: ");
+    }
+    for (int i = 0; i < LLOYD_H5_LISTED && list.names[i]; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, bytes - used, "%s%s", i ? ", " : "", list.names[i]);
+    }
+    size_t used = strlen(text);
+    if (list.count > LLOYD_H5_LISTED) snprintf(text + used, bytes - used, " and more");
+    lloyd_h5_list_free(&list);
+    return text;
+}

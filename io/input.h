@@ -1,0 +1,27 @@
+/* From what a person writes, FILE[:DATASET] with globs, to files and dataset names. Private to io/. */
+#ifndef LLOYD_IO_INPUT_H
+#define LLOYD_IO_INPUT_H
+
+#include "base/status.h"
+
+#include <hdf5.h>
+
+typedef struct lloyd_input {
+    char *path;
+    char *dataset; /* with a leading '/', or NULL: not named */
+} lloyd_input;
+
+typedef struct lloyd_input_list {
+    lloyd_input *items;
+    int count, capacity;
+} lloyd_input_list;
+
+/* Appends the files that `input` stands for. On failure the list keeps what it has. */
+lloyd_status lloyd_input_expand(const char *input, lloyd_input_list *list);
+void lloyd_input_free(lloyd_input_list *list);
+
+/* *name = the dataset of an open file that is meant where none is named: the only two-dimensional one, else /train. Free with
+ * free(). */
+lloyd_status lloyd_input_default(hid_t file, const char *path, char **name);
+
+#endif

@@ -1,0 +1,79 @@
+/* A look at files of a kind not known beforehand. */
+#include "io/inspect.h"
+
+#include "io/h5.h"
+#include "io/input.h"
+
+#include <string.h>
+
+/* 1 if the dataset is there, one-dimensional and of integers. */
+static int is_labels(hid_t file)
+{
+    if (H5Lexists(file, "/labels", H5P_DEFAULT) <= 0) return 0;
+    hid_t dataset = H5Dopen2(file, "/labels", H5P_DEFAULT);
+    if (dataset < 0) return 0;
+    hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
+    int labels = H5Sget_simple_extent_ndims(space) == 1 && H5Tget_class(type) == H5T_INTEGER;
+    H5Tclose(type);
+    H5Sclose(space);
+    H5Dclose(dataset);
+    return labels;
+}
+
+static lloyd_status file_kind(const char *path, lloyd_kind *kind)
+{
+    hid_t file;
+    LLOYD_TRY(lloyd_h5_open_file(path, &file));
+    if (H5Lexists(file, "/centroids", H5P_DEFAULT) > 0) {
+        *kind = LLOYD_KIND_MODEL;
+    } else if (is_labels(file)) {
+        lloyd_h5_list list;
+        lloyd_h5_list_matrices(file, &list);
+        *kind = list.count == 0 ? LLOYD_KIND_LABELS : LLOYD_KIND_ROWS;
+        lloyd_h5_list_free(&list);
+    }
+    H5Fclose(file);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_inspect_kind(const char *input, lloyd_kind *kind)
+{
+    lloyd_h5_quiet();
+    *kind = LLOYD_KIND_ROWS;
+    lloyd_input_list list = {0};
+    lloyd_status status = lloyd_input_expand(input, &list);
+    int one_file = status == LLOYD_OK && list.count == 1 && strcmp(list.items[0].path, input) == 0;
+    if (one_file) status = file_kind(input, kind);
+    lloyd_input_free(&list);
+    return status;
+}
+
+static lloyd_status read_labels(const char *path, hid_t dataset, int64_t first, int64_t count, int64_t *total, int32_t *labels)
+{
+    hsize_t extent[1], start[1] = {(hsize_t)first}, size[1] = {(hsize_t)count};
+    int rank;
+    char text[256];
+    LLOYD_TRY(lloyd_h5_shape(dataset, path, 1, &rank, extent));
+    *total = (int64_t)extent[0];
+    if (count == 0) return LLOYD_OK;
+    hid_t stored = H5Dget_space(dataset), memory = H5Screate_simple(1, size, NULL);
+    int failed = H5Sselect_hyperslab(stored, H5S_SELECT_SET, start, NULL, size, NULL) < 0 ||
+                 H5Dread(dataset, H5T_NATIVE_INT32, memory, stored, H5P_DEFAULT, labels) < 0;
+    if (failed) lloyd_h5_reason(text, sizeof text);
+    H5Sclose(memory);
+    H5Sclose(stored);
+    return failed ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read /labels of %s: %s", path, text) : LLOYD_OK;
+}
+
+lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count, int64_t *total, int32_t *labels)
+{
+    lloyd_h5_quiet();
+    hid_t file;
+    LLOYD_TRY(lloyd_h5_open_file(path, &file));
+    hid_t dataset = H5Dopen2(file, "/labels", H5P_DEFAULT);
+    lloyd_status status = dataset < 0 ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s: it has no dataset /labels", path)
+                                      : read_labels(path, dataset, first, count, total, labels);
+    if (dataset >= 0) H5Dclose(dataset);
+    H5Fclose(file);
+    return status;
+}

@@ -1,0 +1,343 @@
+/* Models. Everything but the labels is small and goes through HDF5; reading asks only for /centroids and takes the rest where it is, so
+ * that centroids from anywhere else can be used as a model. */
+#include "base/memory.h"
+#include "io/h5.h"
+#include "io/output.h"
+#include "io/part.h"
+#include "io/storage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -------------------------------------------------------------------------------------------------------------------------
+ * Writing
+ */
+
+/* A number as an attribute. */
+static lloyd_status write_number(const char *path, hid_t object, const char *name, hid_t type, const void *value)
+{
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    lloyd_status status = LLOYD_OK;
+    if (attribute < 0 || H5Awrite(attribute, type, value) < 0) status = lloyd_part_failed(path, name);
+    if (attribute >= 0) H5Aclose(attribute);
+    H5Sclose(space);
+    return status;
+}
+
+static lloyd_status write_dataset(const char *path, hid_t file, const char *name, hid_t type, int rank, const hsize_t *extent,
+                                  const void *data)
+{
+    hid_t creation = lloyd_part_creation(), space = H5Screate_simple(rank, extent, NULL);
+    hid_t dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    lloyd_status status = LLOYD_OK;
+    int empty = extent[0] == 0;
+    if (dataset < 0 || (!empty && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)) {
+        status = lloyd_part_failed(path, name);
+    }
+    if (dataset >= 0) H5Dclose(dataset);
+    if (space >= 0) H5Sclose(space);
+    H5Pclose(creation);
+    return status;
+}
+
+/* The input files, one per line: an attribute that is an array of strings could not hold thousands of them. */
+static lloyd_status write_inputs(const char *path, hid_t root, const lloyd_model *model)
+{
+    size_t bytes = 1;
+    for (int i = 0; i < model->input_count; i++) bytes += strlen(model->inputs[i]) + 1;
+    char *text;
+    LLOYD_TRY(lloyd_alloc(&text, (int64_t)bytes, 1, "the list of input files"));
+    char *end = text;
+    for (int i = 0; i < model->input_count; i++) {
+        size_t length = strlen(model->inputs[i]);
+        if (i) *end++ = '\n';
+        memcpy(end, model->inputs[i], length);
+        end += length;
+    }
+    lloyd_status status = lloyd_part_text(path, root, "inputs", text);
+    lloyd_free(text);
+    return status;
+}
+
+static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_model *m)
+{
+    LLOYD_TRY(lloyd_part_text(path, root, "version", m->version ? m->version : ""));
+    LLOYD_TRY(lloyd_part_text(path, root, "command", m->command ? m->command : ""));
+    LLOYD_TRY(lloyd_part_text(path, root, "options", m->options ? m->options : ""));
+    LLOYD_TRY(lloyd_part_text(path, root, "backend", m->backend ? m->backend : ""));
+    LLOYD_TRY(lloyd_part_text(path, root, "metric", m->cosine ? "cosine" : "l2"));
+    LLOYD_TRY(write_inputs(path, root, m));
+    LLOYD_TRY(write_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
+    LLOYD_TRY(write_number(path, root, "n", H5T_NATIVE_INT64, &m->n));
+    LLOYD_TRY(write_number(path, root, "d", H5T_NATIVE_INT64, &m->d));
+    LLOYD_TRY(write_number(path, root, "k", H5T_NATIVE_INT64, &m->k));
+    LLOYD_TRY(write_number(path, root, "iterations", H5T_NATIVE_INT64, &m->iterations));
+    LLOYD_TRY(write_number(path, root, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
+    LLOYD_TRY(write_number(path, root, "converged", H5T_NATIVE_INT, &m->converged));
+    return write_number(path, root, "ranks", H5T_NATIVE_INT, &m->ranks);
+}
+
+static lloyd_status write_datasets(const char *path, hid_t file, const lloyd_model *m)
+{
+    const hsize_t matrix[2] = {(hsize_t)m->k, (hsize_t)m->d}, steps[1] = {(hsize_t)m->iterations};
+    LLOYD_TRY(write_dataset(path, file, "/centroids", H5T_NATIVE_FLOAT, 2, matrix, m->centroids));
+    LLOYD_TRY(write_dataset(path, file, "/counts", H5T_NATIVE_INT64, 1, matrix, m->counts));
+    hid_t history = H5Gcreate2(file, "/history", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (history < 0) return lloyd_part_failed(path, "/history");
+    H5Gclose(history);
+    LLOYD_TRY(write_dataset(path, file, "/history/inertia", H5T_NATIVE_DOUBLE, 1, steps, m->inertia));
+    LLOYD_TRY(write_dataset(path, file, "/history/moved", H5T_NATIVE_INT64, 1, steps, m->moved));
+    return write_dataset(path, file, "/history/seconds", H5T_NATIVE_DOUBLE, 1, steps, m->seconds);
+}
+
+static lloyd_status write_content(const char *path, hid_t file, const lloyd_model *model)
+{
+    hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
+    if (root < 0) return lloyd_part_failed(path, "attributes");
+    lloyd_status status = write_attributes(path, root, model);
+    H5Gclose(root);
+    return status == LLOYD_OK ? write_datasets(path, file, model) : status;
+}
+
+lloyd_status lloyd_model_write(const char *path, const lloyd_model *model, int labels)
+{
+    hid_t file;
+    LLOYD_TRY(lloyd_part_open(path, 1, &file));
+    LLOYD_TRY(lloyd_part_close(path, file, write_content(path, file, model)));
+    return labels ? lloyd_array_create(path, 0, "/labels", LLOYD_ARRAY_I32, model->n, 0) : LLOYD_OK;
+}
+
+/* -------------------------------------------------------------------------------------------------------------------------
+ * Reading
+ */
+
+static int is_number(hid_t type)
+{
+    H5T_class_t class = H5Tget_class(type);
+    return class == H5T_FLOAT || class == H5T_INTEGER;
+}
+
+/* Reads a numeric attribute; leaves *value alone where there is none. */
+static void read_number(hid_t file, const char *name, hid_t as, void *value)
+{
+    if (H5Aexists(file, name) <= 0) return;
+    hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
+    if (attribute < 0) return;
+    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+    if (is_number(type) && H5Sget_simple_extent_npoints(space) == 1) H5Aread(attribute, as, value);
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Aclose(attribute);
+}
+
+/* The text of an open attribute, of fixed or variable length, or NULL; free with free(). */
+static char *attribute_text(hid_t attribute, hid_t type)
+{
+    if (H5Tget_class(type) != H5T_STRING) return NULL;
+    char *text = NULL;
+    if (H5Tis_variable_str(type) > 0) {
+        char *read = NULL;
+        if (H5Aread(attribute, type, &read) >= 0 && read) {
+            text = strdup(read);
+            H5free_memory(read);
+        }
+        return text;
+    }
+    size_t bytes = H5Tget_size(type);
+    text = calloc(bytes + 1, 1);
+    if (text && H5Aread(attribute, type, text) < 0) {
+        free(text);
+        text = NULL;
+    }
+    return text;
+}
+
+/* A text attribute, "" where there is none. NULL only without memory. */
+static char *read_text(hid_t file, const char *name)
+{
+    char *text = NULL;
+    hid_t attribute = H5Aexists(file, name) > 0 ? H5Aopen(file, name, H5P_DEFAULT) : H5I_INVALID_HID;
+    if (attribute >= 0) {
+        hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+        if (H5Sget_simple_extent_npoints(space) == 1) text = attribute_text(attribute, type);
+        H5Sclose(space);
+        H5Tclose(type);
+        H5Aclose(attribute);
+    }
+    return text ? text : strdup("");
+}
+
+static lloyd_status no_memory(const char *path)
+{
+    return lloyd_fail(LLOYD_FAILED, "cannot read model %s: out of memory", path);
+}
+
+static lloyd_status read_attributes(const char *path, hid_t file, lloyd_model *m)
+{
+    read_number(file, "n", H5T_NATIVE_INT64, &m->n);
+    read_number(file, "seed", H5T_NATIVE_UINT64, &m->seed);
+    read_number(file, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia);
+    read_number(file, "converged", H5T_NATIVE_INT, &m->converged);
+    read_number(file, "ranks", H5T_NATIVE_INT, &m->ranks);
+    m->version = read_text(file, "version");
+    m->command = read_text(file, "command");
+    m->options = read_text(file, "options");
+    m->backend = read_text(file, "backend");
+    char *metric = read_text(file, "metric");
+    m->cosine = metric && strcmp(metric, "cosine") == 0;
+    free(metric);
+    return m->version && m->command && m->options && m->backend && metric ? LLOYD_OK : no_memory(path);
+}
+
+static lloyd_status read_inputs(const char *path, hid_t file, lloyd_model *m)
+{
+    char *text = read_text(file, "inputs"), *rest = NULL;
+    if (!text) return no_memory(path);
+    int64_t lines = 1;
+    for (const char *c = text; *c; c++) lines += *c == '\n';
+    lloyd_status status = lloyd_alloc(&m->inputs, lines, sizeof *m->inputs, "the list of input files");
+    for (char *line = strtok_r(text, "\n", &rest); line && status == LLOYD_OK; line = strtok_r(NULL, "\n", &rest)) {
+        m->inputs[m->input_count] = strdup(line);
+        if (!m->inputs[m->input_count++]) status = no_memory(path);
+    }
+    free(text);
+    return status;
+}
+
+/* A one-dimensional dataset of numbers: *data = its elements as `as`, of 8 bytes. *count >= 0: it must have that many; -1: is set. *data
+ * stays NULL where there is no such dataset. */
+static lloyd_status read_vector(const char *path, hid_t file, const char *name, hid_t as, int64_t *count, void *data)
+{
+    void *values = NULL;
+    memcpy(data, &values, sizeof values);
+    if (H5Lexists(file, name, H5P_DEFAULT) <= 0) return LLOYD_OK;
+    hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
+    if (dataset < 0) return LLOYD_OK;
+    hsize_t extent[1] = {0};
+    int rank = 0;
+    hid_t type = H5Dget_type(dataset);
+    lloyd_status status = lloyd_h5_shape(dataset, name, 1, &rank, extent);
+    if (status == LLOYD_OK && rank == 1 && is_number(type) && (*count < 0 || (hsize_t)*count == extent[0])) {
+        status = lloyd_alloc(&values, (int64_t)extent[0], 8, name);
+        if (status == LLOYD_OK && H5Dread(dataset, as, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
+            char text[256];
+            status = lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s of model %s: %s", name, path, lloyd_h5_reason(text, sizeof text));
+            lloyd_free(values);
+            values = NULL;
+        }
+        if (status == LLOYD_OK) *count = (int64_t)extent[0];
+        memcpy(data, &values, sizeof values);
+    }
+    H5Tclose(type);
+    H5Dclose(dataset);
+    return status;
+}
+
+static lloyd_status read_history(const char *path, hid_t file, lloyd_model *m)
+{
+    int64_t steps = -1;
+    if (H5Lexists(file, "/history", H5P_DEFAULT) <= 0) return LLOYD_OK;
+    LLOYD_TRY(read_vector(path, file, "/history/inertia", H5T_NATIVE_DOUBLE, &steps, &m->inertia));
+    if (!m->inertia) return LLOYD_OK;
+    m->iterations = steps;
+    LLOYD_TRY(read_vector(path, file, "/history/moved", H5T_NATIVE_INT64, &steps, &m->moved));
+    return read_vector(path, file, "/history/seconds", H5T_NATIVE_DOUBLE, &steps, &m->seconds);
+}
+
+static lloyd_status check_finite(const char *path, const lloyd_model *m)
+{
+    for (int64_t i = 0; i < m->k * m->d; i++) {
+        uint32_t bits;
+        memcpy(&bits, &m->centroids[i], sizeof bits);
+        if ((bits & 0x7f800000U) != 0x7f800000U) continue;
+        return lloyd_fail(LLOYD_BAD_INPUT, "model %s has a NaN or infinite element in centroid %lld; it cannot be used", path,
+                          (long long)(i / m->d));
+    }
+    return LLOYD_OK;
+}
+
+/* /centroids from its open dataset. */
+static lloyd_status read_matrix(const char *path, hid_t dataset, lloyd_model *m)
+{
+    hsize_t extent[2];
+    int rank;
+    LLOYD_TRY(lloyd_h5_shape(dataset, path, 2, &rank, extent));
+    hid_t type = H5Dget_type(dataset);
+    int number = is_number(type);
+    H5Tclose(type);
+    if (rank != 2 || extent[0] == 0 || extent[1] == 0 || !number) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "%s cannot be used as a model: its /centroids are not a two-dimensional dataset of numbers with "
+                                           "at least one row and column",
+                          path);
+    }
+    int64_t count;
+    if (__builtin_mul_overflow(extent[0], extent[1], &count)) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "%s cannot be used as a model: its /centroids have more than 2^63 elements", path);
+    }
+    m->k = (int64_t)extent[0];
+    m->d = (int64_t)extent[1];
+    LLOYD_TRY(lloyd_alloc(&m->centroids, count, sizeof *m->centroids, "the centroids of a model"));
+    char text[256];
+    if (H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, m->centroids) < 0) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read /centroids of model %s: %s", path, lloyd_h5_reason(text, sizeof text));
+    }
+    return check_finite(path, m);
+}
+
+static lloyd_status read_centroids(const char *path, hid_t file, lloyd_model *m)
+{
+    if (H5Lexists(file, "/centroids", H5P_DEFAULT) <= 0) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "%s cannot be used as a model: it has no dataset /centroids; a model is what 'lloyd fit' writes",
+                          path);
+    }
+    lloyd_storage storage;
+    hid_t dataset;
+    LLOYD_TRY(lloyd_storage_open(file, path, "/centroids", &storage, &dataset));
+    lloyd_status status = lloyd_storage_require(&storage, file, dataset, path, "/centroids", 0, INT64_MAX);
+    H5Dclose(dataset);
+    if (status == LLOYD_OK) status = lloyd_storage_reopen(file, path, "/centroids", &storage, &dataset);
+    lloyd_storage_free(&storage);
+    LLOYD_TRY(status);
+    status = read_matrix(path, dataset, m);
+    H5Dclose(dataset);
+    return status;
+}
+
+static lloyd_status read_content(const char *path, hid_t file, lloyd_model *m)
+{
+    LLOYD_TRY(read_centroids(path, file, m));
+    LLOYD_TRY(read_vector(path, file, "/counts", H5T_NATIVE_INT64, &m->k, &m->counts));
+    LLOYD_TRY(read_history(path, file, m));
+    LLOYD_TRY(read_attributes(path, file, m));
+    return read_inputs(path, file, m);
+}
+
+lloyd_status lloyd_model_read(const char *path, lloyd_model *model)
+{
+    memset(model, 0, sizeof *model);
+    lloyd_h5_quiet();
+    hid_t file;
+    LLOYD_TRY(lloyd_h5_open_file(path, &file));
+    lloyd_status status = read_content(path, file, model);
+    H5Fclose(file);
+    if (status != LLOYD_OK) lloyd_model_free(model);
+    return status;
+}
+
+void lloyd_model_free(lloyd_model *model)
+{
+    lloyd_free(model->centroids);
+    lloyd_free(model->counts);
+    lloyd_free(model->inertia);
+    lloyd_free(model->moved);
+    lloyd_free(model->seconds);
+    free(model->version);
+    free(model->command);
+    free(model->options);
+    free(model->backend);
+    for (int i = 0; i < model->input_count; i++) free(model->inputs[i]);
+    lloyd_free(model->inputs);
+    memset(model, 0, sizeof *model);
+}

@@ -1,0 +1,488 @@
+/* Storage layouts: the chunk cache they need, and the files they point to.
+ *
+ * The names of external and virtual source files are looked up here as HDF5 itself looks them up, only to be able to say that one is
+ * missing; reading is left to HDF5. External names are taken relative to the HDF5 file where that finds them, because a pair
+ * of files that is moved or read from elsewhere should keep working, and otherwise relative to the current directory, HDF5's default.
+ */
+#include "io/storage.h"
+
+#include "base/memory.h"
+#include "io/h5.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    NESTED = 8,         /* virtual datasets of virtual datasets, that deep */
+    CHUNKS_A_CALL = 4096,
+    CHUNK_RECORD = 2048 /* bytes HDF5 keeps per chunk during a call, measured and rounded up */
+};
+static const int64_t CACHE_MAX = (int64_t)1 << 30, CACHE_MIN = (int64_t)1 << 20, READ_MAX = (int64_t)256 << 20;
+
+static lloyd_status no_memory(const char *path)
+{
+    return lloyd_fail(LLOYD_FAILED, "cannot look at the storage of %s: out of memory", path);
+}
+
+/* The name after a prefix in which HDF5 replaces ${ORIGIN} by the directory of the file `path`; an absolute name stays. Free with
+ * free(); NULL without memory. */
+static char *prefixed(const char *path, const char *prefix, const char *name)
+{
+    static const char mark[] = "${ORIGIN}";
+    if (*name == '/' || !*prefix || strcmp(prefix, ".") == 0) return strdup(name);
+    const char *slash = strrchr(path, '/'), *directory = "";
+    size_t length = 0;
+    if (strncmp(prefix, mark, sizeof mark - 1) == 0) {
+        prefix += sizeof mark - 1;
+        directory = slash ? path : ".";
+        length = slash ? (size_t)(slash - path) : 1;
+    }
+    char *whole;
+    return asprintf(&whole, "%.*s%s/%s", (int)length, directory, prefix, name) < 0 ? NULL : whole;
+}
+
+/* The bytes of a file, -1 if it cannot be found. */
+static int64_t file_bytes(const char *path)
+{
+    struct stat info;
+    return path && stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (int64_t)info.st_size : -1;
+}
+
+/* The prefix of external names that HDF5 is to use; the environment variable wins, as in HDF5. */
+static const char *external_prefix(int beside)
+{
+    const char *given = getenv("HDF5_EXTFILE_PREFIX");
+    return given ? given : beside ? "${ORIGIN}" : "";
+}
+
+/* The property list for opening: chunk cache, and where external files are. */
+static hid_t dataset_access(const lloyd_storage *storage)
+{
+    hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+    if (storage->cache_bytes) H5Pset_chunk_cache(access, storage->cache_slots, storage->cache_bytes, 1.0);
+    if (storage->beside) H5Pset_efile_prefix(access, "${ORIGIN}");
+    return access;
+}
+
+lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name, const lloyd_storage *storage, hid_t *dataset)
+{
+    hid_t access = dataset_access(storage);
+    *dataset = H5Dopen2(file, name, access);
+    char text[256];
+    if (*dataset < 0) lloyd_h5_reason(text, sizeof text);
+    H5Pclose(access);
+    return *dataset < 0 ? lloyd_fail(LLOYD_BAD_INPUT, "cannot open dataset %s of %s: %s", name, path, text) : LLOYD_OK;
+}
+
+/* Bytes of all elements of a dataset as stored, saturated. */
+static int64_t dataset_bytes(hid_t dataset)
+{
+    hsize_t extent[H5S_MAX_RANK];
+    int rank = 0;
+    if (lloyd_h5_shape(dataset, "", H5S_MAX_RANK, &rank, extent) != LLOYD_OK) return INT64_MAX;
+    hid_t type = H5Dget_type(dataset);
+    uint64_t bytes = H5Tget_size(type);
+    H5Tclose(type);
+    for (int i = 0; i < rank; i++) {
+        if (__builtin_mul_overflow(bytes, extent[i], &bytes)) return INT64_MAX;
+    }
+    return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+}
+
+static lloyd_status check_filters(hid_t creation, const char *path, const char *name)
+{
+    int count = H5Pget_nfilters(creation);
+    for (int i = 0; i < count; i++) {
+        char text[64] = "";
+        unsigned flags, config = 0;
+        size_t values = 0;
+        H5Z_filter_t filter = H5Pget_filter2(creation, (unsigned)i, &flags, &values, NULL, sizeof text, text, &config);
+        int available = H5Zfilter_avail(filter) > 0;
+        if (available && H5Zget_filter_info(filter, &config) >= 0 && !(config & H5Z_FILTER_CONFIG_DECODE_ENABLED)) available = 0;
+        if (available) continue;
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot read dataset %s of %s: it is compressed with HDF5 filter %d%s%s%s, which is not installed; install "
+                          "its plugin and set HDF5_PLUGIN_PATH to the plugin's directory, or repack the file with 'h5repack -f GZIP=4'",
+                          name, path, (int)filter, *text ? " (" : "", text, *text ? ")" : "");
+    }
+    return LLOYD_OK;
+}
+
+/* Row i of the list of external files: its name (free it), where its data begins and how many bytes it should hold. */
+static char *external_file(hid_t creation, unsigned i, int64_t *offset, int64_t *bytes)
+{
+    char name[PATH_MAX] = "";
+    off_t start = 0;
+    hsize_t size = 0;
+    if (H5Pget_external(creation, i, sizeof name - 1, name, &start, &size) < 0) return NULL;
+    *offset = (int64_t)start;
+    *bytes = size > INT64_MAX ? INT64_MAX : (int64_t)size;
+    return strdup(name);
+}
+
+/* Whether external names are to be looked up beside the HDF5 file: not if the first one is only found in the current directory. */
+static int lies_beside(hid_t creation, const char *path)
+{
+    int64_t offset, bytes;
+    char *name = external_file(creation, 0, &offset, &bytes);
+    char *whole = name ? prefixed(path, "${ORIGIN}", name) : NULL;
+    int beside = name && *name != '/' && (file_bytes(whole) >= 0 || file_bytes(name) < 0);
+    free(whole);
+    free(name);
+    return beside;
+}
+
+static lloyd_status check_external(hid_t creation, const lloyd_storage *storage, int64_t left, const char *path, const char *name)
+{
+    for (int i = 0; i < storage->external && left > 0; i++) {
+        int64_t offset = 0, bytes = 0;
+        char *given = external_file(creation, (unsigned)i, &offset, &bytes);
+        char *whole = given ? prefixed(path, external_prefix(storage->beside), given) : NULL;
+        if (!whole) {
+            free(given);
+            return no_memory(path);
+        }
+        int64_t need = bytes < left ? bytes : left, have = file_bytes(whole);
+        lloyd_status status = LLOYD_OK;
+        if (have < 0) {
+            status = lloyd_fail(LLOYD_BAD_INPUT,
+                                "cannot read dataset %s of %s: its data lies in the file %s, which is missing; put it back or "
+                                "name its directory in HDF5_EXTFILE_PREFIX",
+                                name, path, whole);
+        } else if (have < offset || have - offset < need) {
+            status = lloyd_fail(LLOYD_BAD_INPUT,
+                                "cannot read dataset %s of %s: its data lies in the file %s, which has %lld bytes instead of %lld; it was "
+                                "not copied completely",
+                                name, path, whole, (long long)have, (long long)(offset + need));
+        }
+        free(whole);
+        free(given);
+        LLOYD_TRY(status);
+        left -= need;
+    }
+    if (left == 0) return LLOYD_OK;
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read dataset %s of %s: its external files are %lld bytes too small for it", name, path,
+                      (long long)left);
+}
+
+/* The chunk cache holds one row of chunks, so that reading rows in order, in pieces of any size, decompresses each chunk once. Its
+ * table is several times larger than the number of chunks, since two chunks in one slot push each other out. */
+static void size_cache(lloyd_storage *storage, hid_t creation, hid_t dataset)
+{
+    hsize_t chunk[H5S_MAX_RANK] = {0}, extent[2] = {0};
+    int rank = 0;
+    if (H5Pget_chunk(creation, H5S_MAX_RANK, chunk) < 1 || lloyd_h5_shape(dataset, "", 2, &rank, extent) != LLOYD_OK) return;
+    hid_t type = H5Dget_type(dataset);
+    storage->chunk_bytes = (int64_t)H5Tget_size(type);
+    H5Tclose(type);
+    for (int i = 0; i < rank; i++) storage->chunk_bytes *= (int64_t)chunk[i]; /* HDF5's limit is 4 GiB */
+    storage->chunk_rows = (int64_t)chunk[0];
+    storage->chunks_across = rank < 2 || extent[1] == 0 ? 1 : (int64_t)((extent[1] - 1) / chunk[1] + 1);
+    int64_t bytes = CACHE_MAX;
+    if (storage->chunks_across <= CACHE_MAX / storage->chunk_bytes) bytes = storage->chunks_across * storage->chunk_bytes;
+    if (bytes < storage->chunk_bytes) bytes = storage->chunk_bytes;
+    storage->cache_bytes = (size_t)(bytes < CACHE_MIN ? CACHE_MIN : bytes);
+    size_t slots = 509;
+    while (slots < 8 * (size_t)storage->chunks_across && slots < 1U << 22) slots = 2 * slots + 1;
+    storage->cache_slots = slots;
+}
+
+static lloyd_status list_sources(hid_t creation, const char *path, const char *name, lloyd_storage *storage)
+{
+    size_t count = 0;
+    if (H5Pget_virtual_count(creation, &count) < 0) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the list of sources of virtual dataset %s of %s", name, path);
+    }
+    LLOYD_TRY(lloyd_alloc(&storage->sources, (int64_t)count, sizeof *storage->sources, "the sources of a virtual dataset"));
+    storage->source_count = (int64_t)count;
+    for (size_t i = 0; i < count; i++) {
+        hsize_t start[H5S_MAX_RANK] = {0}, end[H5S_MAX_RANK] = {0};
+        hid_t space = H5Pget_virtual_vspace(creation, i);
+        int bounded = space >= 0 && H5Sget_select_bounds(space, start, end) >= 0 && end[0] <= INT64_MAX;
+        storage->sources[i].first = bounded ? (int64_t)start[0] : 0;
+        storage->sources[i].last = bounded ? (int64_t)end[0] : INT64_MAX;
+        if (space >= 0) H5Sclose(space);
+    }
+    return LLOYD_OK;
+}
+
+static lloyd_status inspect(hid_t dataset, const char *path, const char *name, int nested, lloyd_storage *storage)
+{
+    hid_t creation = H5Dget_create_plist(dataset);
+    if (creation < 0) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read how dataset %s of %s is stored; the file may be damaged", name, path);
+    }
+    storage->layout = H5Pget_layout(creation);
+    storage->external = H5Pget_external_count(creation);
+    lloyd_status status = LLOYD_OK;
+    if (storage->layout == H5D_CHUNKED) {
+        size_cache(storage, creation, dataset);
+        status = check_filters(creation, path, name);
+    } else if (storage->layout == H5D_VIRTUAL) {
+        status = list_sources(creation, path, name, storage);
+    } else if (storage->external > 0) {
+        storage->beside = !nested && lies_beside(creation, path);
+        status = check_external(creation, storage, dataset_bytes(dataset), path, name);
+    }
+    H5Pclose(creation);
+    return status;
+}
+
+/* Opens and inspects. The sources of a virtual dataset (`nested`) are opened by HDF5 itself while it reads, and it looks for
+ * their external files in the current directory. */
+static lloyd_status open_inspected(hid_t file, const char *path, const char *name, int nested, lloyd_storage *storage,
+                                   hid_t *dataset)
+{
+    memset(storage, 0, sizeof *storage);
+    LLOYD_TRY(lloyd_storage_reopen(file, path, name, storage, dataset));
+    lloyd_status status = inspect(*dataset, path, name, nested, storage);
+    if (status != LLOYD_OK) {
+        H5Dclose(*dataset);
+        *dataset = H5I_INVALID_HID;
+        lloyd_storage_free(storage);
+    }
+    return status;
+}
+
+lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name, lloyd_storage *storage, hid_t *dataset)
+{
+    return open_inspected(file, path, name, 0, storage, dataset);
+}
+
+void lloyd_storage_free(lloyd_storage *storage)
+{
+    lloyd_free(storage->sources);
+    memset(storage, 0, sizeof *storage);
+}
+
+/* -------------------------------------------------------------------------------------------------------------------------
+ * Virtual datasets
+ */
+
+/* A source file if `candidate` (freed here) is one, else an invalid id. */
+static hid_t try_source(char *candidate)
+{
+    hid_t file = H5I_INVALID_HID;
+    if (file_bytes(candidate) >= 0) {
+        hid_t access = lloyd_h5_file_access();
+        file = H5Fopen(candidate, H5F_ACC_RDONLY, access);
+        H5Pclose(access);
+    }
+    free(candidate);
+    return file;
+}
+
+/* Tries the directories of HDF5_VDS_PREFIX, a list separated by ':'. */
+static hid_t try_environment(const char *path, const char *name)
+{
+    const char *given = getenv("HDF5_VDS_PREFIX");
+    hid_t file = H5I_INVALID_HID;
+    while (file < 0 && given && *given) {
+        size_t length = strcspn(given, ":");
+        char *prefix = strndup(given, length);
+        if (prefix && length > 0) file = try_source(prefixed(path, prefix, name));
+        free(prefix);
+        given += length + (given[length] == ':');
+    }
+    return file;
+}
+
+/* Opens the file that HDF5 will find under the name of a source, in the same order: as it is if absolute, HDF5_VDS_PREFIX, beside
+ * the virtual dataset's file, the current directory, beside the file that a symbolic link points to. */
+static hid_t open_source(const char *path, const char *name)
+{
+    if (*name == '/') {
+        hid_t file = try_source(strdup(name));
+        if (file >= 0) return file;
+        name = strrchr(name, '/') + 1;
+    }
+    hid_t file = try_environment(path, name);
+    if (file < 0) file = try_source(prefixed(path, "${ORIGIN}", name));
+    if (file < 0) file = try_source(strdup(name));
+    if (file >= 0) return file;
+    char *real = realpath(path, NULL);
+    if (real) file = try_source(prefixed(real, "${ORIGIN}", name));
+    free(real);
+    return file;
+}
+
+/* Undoes "%%" in the name of a source; returns 0 for a name with "%b", which stands for as many files as there are. */
+static int plain_name(char *name)
+{
+    char *out = name;
+    for (const char *in = name; *in; in++) {
+        if (in[0] == '%' && in[1] == 'b') return 0;
+        if (in[0] == '%' && in[1] == '%') in++;
+        *out++ = *in;
+    }
+    *out = '\0';
+    return 1;
+}
+
+/* Whether the part of a source that mapping i selects lies inside the source. */
+static int selection_fits(hid_t creation, size_t i, hid_t source)
+{
+    hsize_t start[H5S_MAX_RANK] = {0}, end[H5S_MAX_RANK] = {0}, extent[H5S_MAX_RANK];
+    int rank = 0, fits = 1;
+    hid_t space = H5Pget_virtual_srcspace(creation, i);
+    int bounded = space >= 0 && H5Sget_select_type(space) == H5S_SEL_HYPERSLABS && H5Sget_select_bounds(space, start, end) >= 0;
+    if (bounded && lloyd_h5_shape(source, "", H5S_MAX_RANK, &rank, extent) == LLOYD_OK) {
+        fits = rank == H5Sget_simple_extent_ndims(space);
+        for (int d = 0; fits && d < rank; d++) fits = end[d] == H5S_UNLIMITED || end[d] < extent[d];
+    }
+    if (space >= 0) H5Sclose(space);
+    return fits;
+}
+
+static lloyd_status require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path, const char *name, int64_t first,
+                            int64_t count, int depth);
+
+/* Checks one source dataset in its open file, with everything it depends on in turn. */
+static lloyd_status check_dataset(hid_t creation, size_t i, hid_t file, const char *path, const char *name, int depth)
+{
+    lloyd_storage storage;
+    hid_t dataset;
+    LLOYD_TRY(open_inspected(file, path, name, 1, &storage, &dataset));
+    lloyd_status status = LLOYD_OK;
+    if (!selection_fits(creation, i, dataset)) {
+        status = lloyd_fail(LLOYD_BAD_INPUT, "dataset %s of %s is smaller than what is taken from it", name, path);
+    } else if (depth >= NESTED) {
+        status = lloyd_fail(LLOYD_BAD_INPUT, "dataset %s of %s is virtual more than %d times over", name, path, NESTED);
+    } else {
+        status = require(&storage, file, dataset, path, name, 0, INT64_MAX, depth + 1);
+    }
+    H5Dclose(dataset);
+    lloyd_storage_free(&storage);
+    return status;
+}
+
+/* Names of mapping i: the source's file and dataset, allocated. */
+static lloyd_status source_names(hid_t creation, size_t i, const char *path, char **source, char **name)
+{
+    ssize_t a = H5Pget_virtual_filename(creation, i, NULL, 0), b = H5Pget_virtual_dsetname(creation, i, NULL, 0);
+    *source = a >= 0 ? malloc((size_t)a + 1) : NULL;
+    *name = b >= 0 ? malloc((size_t)b + 1) : NULL;
+    if (*source && *name) {
+        H5Pget_virtual_filename(creation, i, *source, (size_t)a + 1);
+        H5Pget_virtual_dsetname(creation, i, *name, (size_t)b + 1);
+        return LLOYD_OK;
+    }
+    free(*source);
+    free(*name);
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the list of sources of a virtual dataset of %s", path);
+}
+
+static lloyd_status check_source(hid_t creation, size_t i, hid_t virtual_file, const char *path, const char *name, int depth)
+{
+    char *source, *inside;
+    LLOYD_TRY(source_names(creation, i, path, &source, &inside));
+    lloyd_status status = LLOYD_OK;
+    if (plain_name(source) && plain_name(inside)) {
+        int same = strcmp(source, ".") == 0;
+        hid_t file = same ? virtual_file : open_source(path, source);
+        if (file < 0) {
+            status = lloyd_fail(LLOYD_BAD_INPUT,
+                                "cannot read virtual dataset %s of %s: its source file %s is missing or not HDF5; put it back", name, path,
+                                source);
+        } else {
+            char opened[PATH_MAX] = "";
+            if (!same) H5Fget_name(file, opened, sizeof opened);
+            status = check_dataset(creation, i, file, same ? path : opened, inside, depth);
+            if (status != LLOYD_OK) {
+                status = lloyd_fail(status, "cannot read virtual dataset %s of %s: %s", name, path, lloyd_message());
+            }
+        }
+        if (!same && file >= 0) H5Fclose(file);
+    }
+    free(source);
+    free(inside);
+    return status;
+}
+
+static lloyd_status require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path, const char *name, int64_t first,
+                            int64_t count, int depth)
+{
+    if (storage->layout != H5D_VIRTUAL) return LLOYD_OK;
+    hid_t creation = H5I_INVALID_HID;
+    lloyd_status status = LLOYD_OK;
+    for (int64_t i = 0; i < storage->source_count && status == LLOYD_OK; i++) {
+        lloyd_source *source = &storage->sources[i];
+        if (source->checked || source->last < first || source->first - first >= count) continue;
+        if (creation < 0) creation = H5Dget_create_plist(dataset);
+        status = check_source(creation, (size_t)i, file, path, name, depth);
+        source->checked = status == LLOYD_OK;
+    }
+    if (creation >= 0) H5Pclose(creation);
+    return status;
+}
+
+lloyd_status lloyd_storage_require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path, const char *name,
+                                   int64_t first, int64_t count)
+{
+    return require(storage, file, dataset, path, name, first, count, 0);
+}
+
+/* -------------------------------------------------------------------------------------------------------------------------
+ * Sizes and words
+ */
+
+int64_t lloyd_storage_piece(const lloyd_storage *storage, int64_t row_bytes, int64_t first, int64_t count)
+{
+    int64_t piece = READ_MAX / row_bytes;
+    if (storage->layout == H5D_CHUNKED) {
+        int64_t rows_of_chunks = CHUNKS_A_CALL / storage->chunks_across;
+        if (rows_of_chunks < 1) rows_of_chunks = 1;
+        if (piece / storage->chunk_rows >= rows_of_chunks) piece = rows_of_chunks * storage->chunk_rows;
+        if (piece > storage->chunk_rows) piece -= (first + piece) % storage->chunk_rows; /* end on a border */
+    }
+    if (piece < 1) piece = 1;
+    return piece < count ? piece : count;
+}
+
+int64_t lloyd_storage_memory(const lloyd_storage *storage)
+{
+    if (storage->layout != H5D_CHUNKED) return 0;
+    int64_t chunks = storage->chunks_across > CHUNKS_A_CALL ? storage->chunks_across : CHUNKS_A_CALL;
+    return (int64_t)storage->cache_bytes + 8 * (int64_t)storage->cache_slots + 2 * storage->chunk_bytes + CHUNK_RECORD * chunks;
+}
+
+/* The names of the dataset's filters, each with ", " before it. */
+static void name_filters(hid_t creation, char *text, size_t bytes)
+{
+    int count = H5Pget_nfilters(creation);
+    for (int i = 0; i < count; i++) {
+        char given[64] = "";
+        unsigned flags, config;
+        size_t values = 0, used = strlen(text);
+        H5Z_filter_t filter = H5Pget_filter2(creation, (unsigned)i, &flags, &values, NULL, sizeof given, given, &config);
+        if (*given) {
+            snprintf(text + used, bytes - used, ", %s", given);
+        } else {
+            snprintf(text + used, bytes - used, ", filter %d", (int)filter);
+        }
+    }
+}
+
+const char *lloyd_storage_text(const lloyd_storage *storage, hid_t dataset, char *text, size_t bytes)
+{
+    hid_t creation = H5Dget_create_plist(dataset);
+    hsize_t chunk[2] = {0, 0};
+    if (storage->layout == H5D_CHUNKED && H5Pget_chunk(creation, 2, chunk) == 2) {
+        snprintf(text, bytes, "chunks of %lld x %lld", (long long)chunk[0], (long long)chunk[1]);
+        name_filters(creation, text, bytes);
+    } else if (storage->layout == H5D_VIRTUAL) {
+        snprintf(text, bytes, "virtual, %lld source%s", (long long)storage->source_count, storage->source_count == 1 ? "" : "s");
+    } else if (storage->external > 0) {
+        int64_t offset, size;
+        char *name = external_file(creation, 0, &offset, &size);
+        snprintf(text, bytes, "external, in %s%s", name ? name : "", storage->external > 1 ? " and more files" : "");
+        free(name);
+    } else {
+        snprintf(text, bytes, "%s", storage->layout == H5D_COMPACT ? "compact" : "contiguous");
+    }
+    if (creation >= 0) H5Pclose(creation);
+    return text;
+}

@@ -1,0 +1,361 @@
+/* Assignment on the CPU: filter, certificate, verify (section 2 of the contract; derivation of the bound in docs/numerics.md).
+ *
+ * Filter: scores T - bias of a block of rows against a tile of centroids, T by the BLAS in float32, biggest is nearest. The bias of
+ * centroid k is (1/2 - W) |c^|^2: the part of the error bound that depends on the centroid is folded into it, so a score is an
+ * upper bound but for a term of the point alone, and one far outlier among the centroids costs nobody else's certificate.
+ * Certificate: best - second > 2 (P |x^|^2 + W |c^_best|^2 / 2 + tau). Verify: rows without it are collected into blocks and scored once more; every
+ * centroid within the bound is decided by dist().
+ */
+#include "kernels/cpu/cpu.h"
+
+#include "base/memory.h"
+
+#include <cblas.h>
+#include <float.h>
+#include <omp.h>
+#include <stdlib.h>
+
+/* --- the centroid set --- */
+
+static int compare_floats(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The filter's origin: per column the median of a sample of the centroids. Any point would be right; one in the middle makes the
+ * operands, and with them the bound, small, and a median is not dragged away by outliers. */
+static void choose_centre(cpu_kernels *cpu)
+{
+    enum { SAMPLE = 255 };
+    int64_t dim = cpu->base.config.dim, set = cpu->set;
+    int64_t count = set < SAMPLE ? set : SAMPLE;
+#pragma omp parallel for num_threads(cpu->base.config.threads)
+    for (int64_t j = 0; j < dim; j++) {
+        float sample[SAMPLE];
+        for (int64_t i = 0; i < count; i++) sample[i] = cpu->centroids[i * set / count * dim + j];
+        qsort(sample, (size_t)count, sizeof *sample, compare_floats);
+        cpu->centre[j] = sample[count / 2];
+    }
+}
+
+/* out = (x - centre) * scale in float32, with a single rounding that matters; returns its squared norm. */
+LLOYD_CLONES static double operand(const float *x, const float *centre, double scale, int64_t dim, float *out)
+{
+    double p[LLOYD_LANES] = {0};
+    int64_t j = 0;
+    for (; j + LLOYD_LANES <= dim; j += LLOYD_LANES) {
+        for (int l = 0; l < LLOYD_LANES; l++) {
+            float value = (float)(((double)x[j + l] - (double)centre[j + l]) * scale);
+            out[j + l] = value;
+            p[l] = fma((double)value, (double)value, p[l]);
+        }
+    }
+    for (int l = 0; j + l < dim; l++) {
+        float value = (float)(((double)x[j + l] - (double)centre[j + l]) * scale);
+        out[j + l] = value;
+        p[l] = fma((double)value, (double)value, p[l]);
+    }
+    return lloyd_tree(p, LLOYD_LANES);
+}
+
+/* P, W and tau. n: roundings between a product of two elements and the end of its sum, in any order of summation. */
+static void choose_slack(cpu_kernels *cpu)
+{
+    const double u = 0x1p-24, up = 1 + 0x1p-20; /* up: covers the second-order terms and the roundings made here */
+    double dim = (double)cpu->base.config.dim;
+    double slabs = ceil(dim / LLOYD_CPU_SLAB);
+    double n = fmin(dim, LLOYD_CPU_SLAB) + slabs + 8;
+    double dot = (n * u / (1 - n * u) + 3 * u) * up;       /* A, of |x^| |c^| */
+    double norm = (4 * u + (dim + 4) * 0x1p-52) * up;      /* B, of |c^|^2 / 2 */
+    double exact = (dim / LLOYD_LANES + 16) * 0x1p-52 * up; /* error of dist() */
+    cpu->point_slack = (dot / 2 + exact) * up;
+    cpu->centroid_slack = (dot + norm + 2 * exact) * up; /* of |c^|^2 / 2 */
+    cpu->underflow_slack = dim * 0x1p-123;
+}
+
+/* Derives the filter's view of the set from the centroids. */
+lloyd_status lloyd_cpu_prepare(cpu_kernels *cpu)
+{
+    int64_t dim = cpu->base.config.dim, set = cpu->set;
+    choose_centre(cpu);
+    choose_slack(cpu);
+    double greatest = 0;
+#pragma omp parallel for num_threads(cpu->base.config.threads) reduction(max : greatest)
+    for (int64_t k = 0; k < set; k++) {
+        for (int64_t j = 0; j < dim; j++) {
+            greatest = fmax(greatest, fabs((double)cpu->centroids[k * dim + j] - (double)cpu->centre[j]));
+        }
+    }
+    cpu->scale = greatest > 0 ? lloyd_exp2(-lloyd_exponent(greatest)) : 1;
+    double greatest_half_norm = 0;
+#pragma omp parallel for num_threads(cpu->base.config.threads) reduction(max : greatest_half_norm)
+    for (int64_t k = 0; k < set; k++) {
+        double norm = operand(cpu->centroids + k * dim, cpu->centre, cpu->scale, dim, cpu->operand + k * dim);
+        cpu->half_norm[k] = norm / 2;
+        cpu->bias[k] = (float)(norm / 2 * (1 - cpu->centroid_slack));
+        greatest_half_norm = fmax(greatest_half_norm, norm / 2);
+    }
+    cpu->greatest_half_norm = greatest_half_norm;
+    return LLOYD_OK;
+}
+
+static lloyd_status reserve_set(cpu_kernels *cpu, int64_t count)
+{
+    if (count <= cpu->set_capacity) return LLOYD_OK;
+    int64_t dim = cpu->base.config.dim;
+    lloyd_free(cpu->centroids);
+    lloyd_free(cpu->operand);
+    lloyd_free(cpu->half_norm);
+    lloyd_free(cpu->bias);
+    cpu->centroids = NULL, cpu->operand = NULL, cpu->half_norm = NULL, cpu->bias = NULL;
+    cpu->set_capacity = 0;
+    LLOYD_TRY(lloyd_alloc(&cpu->centroids, count * dim, sizeof(float), "centroids"));
+    LLOYD_TRY(lloyd_alloc(&cpu->operand, count * dim, sizeof(float), "filter operands of the centroids"));
+    LLOYD_TRY(lloyd_alloc(&cpu->half_norm, count, sizeof(double), "norms of the centroids"));
+    LLOYD_TRY(lloyd_alloc(&cpu->bias, count, sizeof(float), "biases of the centroids"));
+    cpu->set_capacity = count;
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cpu_set_centroids(lloyd_kernels *kernels, int64_t count, const float *centroids)
+{
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    LLOYD_TRY(reserve_set(cpu, count));
+    cpu->set = count;
+    memcpy(cpu->centroids, centroids, (size_t)(count * kernels->config.dim) * sizeof *centroids);
+    return lloyd_cpu_prepare(cpu);
+}
+
+/* --- scores --- */
+
+LLOYD_CLONES static void add_to(float *sum, const float *term, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) sum[i] += term[i];
+}
+
+/* scores[k][i] (leading dimension ROWS) = the products of `rows` operands with centroids [k0, k0+tile). */
+static void score_tile(const cpu_kernels *cpu, cpu_scratch *scratch, const float *points, int rows, int64_t k0, int tile)
+{
+    int64_t dim = cpu->base.config.dim;
+    for (int64_t j0 = 0; j0 < dim; j0 += LLOYD_CPU_SLAB) {
+        int slab = (int)(dim - j0 < LLOYD_CPU_SLAB ? dim - j0 : LLOYD_CPU_SLAB);
+        float *out = j0 == 0 ? scratch->scores : scratch->partial;
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, tile, rows, slab, 1.0F, cpu->operand + k0 * dim + j0,
+                    (int)dim, points + j0, (int)dim, 0.0F, out, LLOYD_CPU_ROWS);
+        for (int k = 0; j0 > 0 && k < tile; k++) {
+            add_to(scratch->scores + k * LLOYD_CPU_ROWS, scratch->partial + k * LLOYD_CPU_ROWS, rows);
+        }
+    }
+}
+
+/* Best score, its index and the second-best score of a block of rows, over all tiles so far. */
+typedef struct top2 {
+    float best[LLOYD_CPU_ROWS], second[LLOYD_CPU_ROWS];
+    int32_t index[LLOYD_CPU_ROWS];
+} top2;
+
+/* Lanes are rows: 64 of them stay in registers while the tile's centroids go by. */
+LLOYD_CLONES static void keep_top2(const float *scores, const float *bias, int64_t k0, int tile, int rows, top2 *top)
+{
+    enum { LANES = 64 };
+    for (int i0 = 0; i0 < rows; i0 += LANES) {
+        float best[LANES], second[LANES];
+        int32_t index[LANES];
+        memcpy(best, top->best + i0, sizeof best);
+        memcpy(second, top->second + i0, sizeof second);
+        memcpy(index, top->index + i0, sizeof index);
+        for (int k = 0; k < tile; k++) {
+            const float *row = scores + k * LLOYD_CPU_ROWS + i0;
+            float offset = bias[k];
+            int32_t number = (int32_t)(k0 + k);
+            for (int i = 0; i < LANES; i++) {
+                float score = row[i] - offset;
+                float loser = score > best[i] ? best[i] : score;
+                second[i] = loser > second[i] ? loser : second[i];
+                index[i] = score > best[i] ? number : index[i];
+                best[i] = score > best[i] ? score : best[i];
+            }
+        }
+        memcpy(top->best + i0, best, sizeof best);
+        memcpy(top->second + i0, second, sizeof second);
+        memcpy(top->index + i0, index, sizeof index);
+    }
+}
+
+/* 1 if any score of centroid k reaches its row's threshold. */
+LLOYD_CLONES static int any_reaches(const float *scores, float offset, const float *thresholds, int rows)
+{
+    int any = 0;
+    for (int i = 0; i < rows; i++) any |= scores[i] - offset >= thresholds[i];
+    return any;
+}
+
+/* --- verify --- */
+
+typedef struct assignment {
+    cpu_kernels *cpu;
+    const cpu_slot *slot;
+    cpu_scratch *scratch;
+    int64_t moved, verified;
+} assignment;
+
+static void set_label(assignment *a, int64_t i, int32_t label)
+{
+    int32_t *stored = &a->cpu->labels[a->slot->first + i];
+    a->moved += *stored != label;
+    *stored = label;
+}
+
+/* The definition itself: dist() to every centroid, the first of the smallest. */
+static int32_t nearest_of_all(const cpu_kernels *cpu, const float *row)
+{
+    int64_t dim = cpu->base.config.dim;
+    double least = INFINITY;
+    int32_t label = 0;
+    for (int64_t k = 0; k < cpu->set; k++) {
+        double distance = lloyd_cpu_dist(row, cpu->centroids + k * dim, dim);
+        if (distance < least) {
+            least = distance;
+            label = (int32_t)k;
+        }
+    }
+    return label;
+}
+
+/* Decides the collected rows: scores them once more and gives every centroid within the bound to dist(), in increasing order, so
+ * that a tie stays with the smallest index. */
+static void decide_pool(assignment *a)
+{
+    const cpu_kernels *cpu = a->cpu;
+    cpu_scratch *scratch = a->scratch;
+    int64_t dim = cpu->base.config.dim;
+    int count = scratch->pool_count;
+    double least[LLOYD_CPU_ROWS];
+    int32_t label[LLOYD_CPU_ROWS] = {0};
+    for (int i = 0; i < count; i++) least[i] = INFINITY;
+    for (int64_t k0 = 0; k0 < cpu->set && count > 0; k0 += LLOYD_CPU_CENTROIDS) {
+        int tile = (int)(cpu->set - k0 < LLOYD_CPU_CENTROIDS ? cpu->set - k0 : LLOYD_CPU_CENTROIDS);
+        score_tile(cpu, scratch, scratch->pool_points, count, k0, tile);
+        for (int64_t k = k0; k < k0 + tile; k++) {
+            const float *scores = scratch->scores + (k - k0) * LLOYD_CPU_ROWS;
+            if (!any_reaches(scores, cpu->bias[k], scratch->pool_threshold, count)) continue;
+            for (int i = 0; i < count; i++) {
+                if (scores[i] - cpu->bias[k] < scratch->pool_threshold[i]) continue;
+                double distance = lloyd_cpu_dist(scratch->pool_rows + i * dim, cpu->centroids + k * dim, dim);
+                if (distance >= least[i]) continue;
+                least[i] = distance;
+                label[i] = (int32_t)k;
+            }
+        }
+    }
+    for (int i = 0; i < count; i++) set_label(a, scratch->pool_row[i], label[i]);
+    scratch->pool_count = 0;
+}
+
+/* A row without a certificate: into the pool, with the score that a nearer centroid must reach. */
+static void collect(assignment *a, int64_t i, const float *point, double threshold)
+{
+    cpu_scratch *scratch = a->scratch;
+    int64_t dim = a->cpu->base.config.dim;
+    int at = scratch->pool_count++;
+    const float *row = lloyd_cpu_row(a->cpu, a->slot, i, scratch->row);
+    memcpy(scratch->pool_points + at * dim, point, (size_t)dim * sizeof *point);
+    memcpy(scratch->pool_rows + at * dim, row, (size_t)dim * sizeof *row);
+    scratch->pool_row[at] = i;
+    /* rounded down: a threshold that is too low only costs time */
+    scratch->pool_threshold[at] = nextafterf((float)threshold, -INFINITY);
+    if (scratch->pool_count == LLOYD_CPU_ROWS) decide_pool(a);
+}
+
+/* --- one block of rows --- */
+
+/* The label of row i of the slot, operand `point` with squared norm `norm`, from its two best scores. */
+static void certify(assignment *a, int64_t i, const float *point, double norm, float best, float second, int32_t index)
+{
+    const cpu_kernels *cpu = a->cpu;
+    double dim = (double)cpu->base.config.dim;
+    /* No partial sum of a product can leave the range of float32 if this cannot. */
+    double reach = sqrt(norm * dim) + cpu->greatest_half_norm;
+    if (!(reach < FLT_MAX / 4)) {
+        a->verified++;
+        const float *row = lloyd_cpu_row(cpu, a->slot, i, a->scratch->row);
+        set_label(a, i, nearest_of_all(cpu, row));
+        return;
+    }
+    double bound = 2 * (1 + 0x1p-20) *
+                   (cpu->point_slack * norm + cpu->centroid_slack * cpu->half_norm[index] +
+                    cpu->underflow_slack * (1 + sqrt(norm)));
+    if ((double)best - (double)second > bound) {
+        set_label(a, i, index);
+        return;
+    }
+    a->verified++;
+    collect(a, i, point, (double)best - bound);
+}
+
+static void assign_block(assignment *a, int64_t i0, int rows)
+{
+    const cpu_kernels *cpu = a->cpu;
+    cpu_scratch *scratch = a->scratch;
+    int64_t dim = cpu->base.config.dim;
+    double norm[LLOYD_CPU_ROWS];
+    top2 top = {.index = {0}};
+    for (int i = 0; i < LLOYD_CPU_ROWS; i++) top.best[i] = top.second[i] = -INFINITY;
+    for (int i = 0; i < rows; i++) {
+        const float *row = lloyd_cpu_row(cpu, a->slot, i0 + i, scratch->row);
+        norm[i] = operand(row, cpu->centre, cpu->scale, dim, scratch->points + i * dim);
+    }
+    for (int64_t k0 = 0; k0 < cpu->set; k0 += LLOYD_CPU_CENTROIDS) {
+        int tile = (int)(cpu->set - k0 < LLOYD_CPU_CENTROIDS ? cpu->set - k0 : LLOYD_CPU_CENTROIDS);
+        score_tile(cpu, scratch, scratch->points, rows, k0, tile);
+        keep_top2(scratch->scores, cpu->bias + k0, k0, tile, rows, &top);
+    }
+    for (int i = 0; i < rows; i++) {
+        certify(a, i0 + i, scratch->points + i * dim, norm[i], top.best[i], top.second[i], top.index[i]);
+    }
+}
+
+/* Few centroids: no filter. */
+static void assign_few(assignment *a, int64_t i0, int rows)
+{
+    for (int i = 0; i < rows; i++) {
+        const float *row = lloyd_cpu_row(a->cpu, a->slot, i0 + i, a->scratch->row);
+        set_label(a, i0 + i, nearest_of_all(a->cpu, row));
+    }
+}
+
+/* Labels the rows of a slot with the nearest member of the current set. */
+void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_t *verified)
+{
+    const cpu_slot *slot = &cpu->slots[slot_number];
+    int threads = cpu->base.config.threads;
+    /* Blocks are smaller where there are too few rows to give every thread a few of them. */
+    int64_t share = slot->count / (4 * (int64_t)threads);
+    int block = share < 32 ? 32 : share < LLOYD_CPU_ROWS ? (int)share : LLOYD_CPU_ROWS;
+    int64_t blocks = (slot->count + block - 1) / block, moved_here = 0, verified_here = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : moved_here, verified_here)
+    {
+        assignment a = {cpu, slot, &cpu->scratch[omp_get_thread_num()], 0, 0};
+#pragma omp for schedule(dynamic) nowait
+        for (int64_t b = 0; b < blocks; b++) {
+            int64_t i0 = b * block;
+            int rows = (int)(slot->count - i0 < block ? slot->count - i0 : block);
+            if (cpu->set <= LLOYD_CPU_FEW) assign_few(&a, i0, rows);
+            else assign_block(&a, i0, rows);
+        }
+        decide_pool(&a);
+        moved_here += a.moved;
+        verified_here += a.verified;
+    }
+    *moved += moved_here;
+    *verified += verified_here;
+}
+
+lloyd_status lloyd_cpu_assign(lloyd_kernels *kernels, int slot)
+{
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    int64_t *counters = cpu->sums + kernels->config.k * (kernels->config.dim + 1);
+    lloyd_cpu_nearest(cpu, slot, &counters[0], &counters[1]);
+    return LLOYD_OK;
+}

@@ -1,0 +1,115 @@
+/* Distances of rows to their own centroids: as a result, as an exact total, and to find rows for empty clusters. */
+#include "kernels/cpu/cpu.h"
+
+#include <omp.h>
+#include <stdlib.h>
+
+static double own_distance(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer)
+{
+    int64_t dim = cpu->base.config.dim;
+    const float *row = lloyd_cpu_row(cpu, slot, i, buffer);
+    return lloyd_cpu_dist(row, cpu->centroids + cpu->labels[slot->first + i] * dim, dim);
+}
+
+/* out[0 .. count) = distances of rows [begin, begin + count) of the slot. */
+static void own_distances(cpu_kernels *cpu, const cpu_slot *slot, int64_t begin, int64_t count, double *out)
+{
+#pragma omp parallel for num_threads(cpu->base.config.threads)
+    for (int64_t i = 0; i < count; i++) {
+        out[i] = own_distance(cpu, slot, begin + i, cpu->scratch[omp_get_thread_num()].row);
+    }
+}
+
+lloyd_status lloyd_cpu_distances(lloyd_kernels *kernels, int slot_number, double *out)
+{
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    const cpu_slot *slot = &cpu->slots[slot_number];
+    own_distances(cpu, slot, 0, slot->count, out);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot_number, int exponent, int bits, int64_t total[2])
+{
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    const cpu_slot *slot = &cpu->slots[slot_number];
+    const float *weights = kernels->config.weights;
+    int64_t high_total = 0, low_total = 0;
+#pragma omp parallel for num_threads(kernels->config.threads) reduction(+ : high_total, low_total)
+    for (int64_t i = 0; i < slot->count; i++) {
+        double distance = own_distance(cpu, slot, i, cpu->scratch[omp_get_thread_num()].row);
+        if (weights) distance = lloyd_mul((double)weights[slot->first + i], distance);
+        int64_t high, low;
+        lloyd_fixed_distance(distance, exponent, bits, &high, &low);
+        high_total += high;
+        low_total += low;
+    }
+    total[0] += high_total;
+    total[1] += low_total;
+    return LLOYD_OK;
+}
+
+/* --- rows for empty clusters --- */
+
+/* 1 where a is taken before b: the larger distance, then the lower row. */
+static int before(const lloyd_far_row *a, const lloyd_far_row *b)
+{
+    return a->distance != b->distance ? a->distance > b->distance : a->row < b->row;
+}
+
+static int compare_far_rows(const void *a, const void *b)
+{
+    return before(a, b) ? -1 : before(b, a);
+}
+
+/* list is a heap with the row that would be taken last at its root: sifts that root down. */
+static void sift_down(lloyd_far_row *list, int64_t count)
+{
+    lloyd_far_row root = list[0];
+    int64_t at = 0;
+    for (int64_t child = 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && before(&list[child], &list[child + 1])) child++;
+        if (before(&list[child], &root)) break;
+        list[at] = list[child];
+        at = child;
+    }
+    list[at] = root;
+}
+
+static void sift_up(lloyd_far_row *list, int64_t at)
+{
+    lloyd_far_row row = list[at];
+    for (; at > 0 && before(&list[(at - 1) / 2], &row); at = (at - 1) / 2) list[at] = list[(at - 1) / 2];
+    list[at] = row;
+}
+
+static void offer(lloyd_far_row *list, int64_t want, int64_t *count, lloyd_far_row row)
+{
+    if (*count < want) {
+        list[*count] = row;
+        sift_up(list, (*count)++);
+    } else if (before(&row, &list[0])) {
+        list[0] = row;
+        sift_down(list, *count);
+    }
+}
+
+lloyd_status lloyd_cpu_farthest(lloyd_kernels *kernels, int slot_number, int64_t want, lloyd_far_row *list, int64_t *count)
+{
+    enum { BLOCK = 4096 };
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    const cpu_slot *slot = &cpu->slots[slot_number];
+    double distance[BLOCK];
+    if (want == 0) return LLOYD_OK;
+    for (int64_t i = 0; i < *count; i++) sift_up(list, i); /* the sorted list of the slots before, as a heap */
+    for (int64_t begin = 0; begin < slot->count; begin += BLOCK) {
+        int64_t rows = slot->count - begin < BLOCK ? slot->count - begin : BLOCK;
+        own_distances(cpu, slot, begin, rows, distance);
+        for (int64_t i = 0; i < rows; i++) {
+            int64_t row = slot->first + begin + i;
+            if (lloyd_cpu_mass(cpu, row) == 0) continue;
+            offer(list, want, count, (lloyd_far_row){distance[i], row, cpu->labels[row]});
+        }
+    }
+    qsort(list, (size_t)*count, sizeof *list, compare_far_rows);
+    return LLOYD_OK;
+}

@@ -1,0 +1,175 @@
+/* Stored rows to float32, and the first pass: minima, maxima, and the first row that cannot be clustered. A row is converted where it is
+ * used, every time: the data stays in its stored type, a quarter of the bytes for uint8. */
+#include "kernels/cpu/cpu.h"
+
+#include <omp.h>
+
+LLOYD_CLONES static void from_f16(const uint16_t *in, int64_t n, float *out)
+{
+    /* Exponent and fraction moved into place are the value times 2^-112, exactly, for normal and subnormal numbers. */
+    for (int64_t j = 0; j < n; j++) {
+        uint32_t magnitude = (uint32_t)(in[j] & 0x7fff) << 13;
+        float value;
+        memcpy(&value, &magnitude, sizeof value);
+        value *= 0x1p112f;
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        bits |= (uint32_t)(in[j] & 0x8000) << 16;
+        if ((in[j] & 0x7c00) == 0x7c00) bits |= 0x7f800000;
+        memcpy(&out[j], &bits, sizeof bits);
+    }
+}
+
+LLOYD_CLONES static void from_bf16(const uint16_t *in, int64_t n, float *out)
+{
+    for (int64_t j = 0; j < n; j++) {
+        uint32_t bits = (uint32_t)in[j] << 16;
+        memcpy(&out[j], &bits, sizeof bits);
+    }
+}
+
+LLOYD_CLONES static void from_u8(const uint8_t *in, int64_t n, float *out)
+{
+    for (int64_t j = 0; j < n; j++) out[j] = (float)in[j];
+}
+
+LLOYD_CLONES static void from_i8(const int8_t *in, int64_t n, float *out)
+{
+    for (int64_t j = 0; j < n; j++) out[j] = (float)in[j];
+}
+
+LLOYD_CLONES static void normalise(const float *in, int64_t n, double length, float *out)
+{
+    for (int64_t j = 0; j < n; j++) out[j] = lloyd_normalised(in[j], length);
+}
+
+/* The row as stored, in float32: a pointer into the slot where it is that already, else `buffer`. */
+static const float *stored_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer)
+{
+    int64_t dim = cpu->base.config.dim;
+    const void *row = slot->rows + i * dim * (int64_t)lloyd_type_size(cpu->base.config.type);
+    switch (cpu->base.config.type) {
+    case LLOYD_F16: from_f16(row, dim, buffer); return buffer;
+    case LLOYD_BF16: from_bf16(row, dim, buffer); return buffer;
+    case LLOYD_U8: from_u8(row, dim, buffer); return buffer;
+    case LLOYD_I8: from_i8(row, dim, buffer); return buffer;
+    case LLOYD_F32: break;
+    }
+    return row;
+}
+
+/* Row i of the slot as the algorithm sees it: float32, of unit length for cosine. `buffer` holds D floats. */
+const float *lloyd_cpu_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer)
+{
+    const float *row = stored_row(cpu, slot, i, buffer);
+    if (!cpu->base.config.cosine) return row;
+    int64_t dim = cpu->base.config.dim;
+    normalise(row, dim, sqrt(lloyd_cpu_square(row, dim)), buffer);
+    return buffer;
+}
+
+/* Widens min and max; 0 if an element is not finite. */
+LLOYD_CLONES static int widen(const float *row, int64_t n, float *min, float *max)
+{
+    uint32_t greatest = 0;
+    for (int64_t j = 0; j < n; j++) {
+        uint32_t bits;
+        memcpy(&bits, &row[j], sizeof bits);
+        bits &= 0x7fffffff;
+        greatest = bits > greatest ? bits : greatest;
+        min[j] = row[j] < min[j] ? row[j] : min[j];
+        max[j] = row[j] > max[j] ? row[j] : max[j];
+    }
+    return greatest < 0x7f800000;
+}
+
+static lloyd_defect check_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer, float *min,
+                              float *max)
+{
+    int64_t dim = cpu->base.config.dim;
+    const float *row = stored_row(cpu, slot, i, buffer);
+    if (!cpu->base.config.cosine) return widen(row, dim, min, max) ? LLOYD_SOUND : LLOYD_NOT_FINITE;
+    double square = lloyd_cpu_square(row, dim);
+    if (square == 0) return LLOYD_ZERO_ROW;
+    if (!isfinite(square)) return LLOYD_NOT_FINITE; /* float32 squares cannot overflow a double sum */
+    normalise(row, dim, sqrt(square), buffer);
+    (void)widen(buffer, dim, min, max);
+    return LLOYD_SOUND;
+}
+
+lloyd_status lloyd_cpu_measure(lloyd_kernels *kernels, int slot_number, lloyd_range *range)
+{
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    const cpu_slot *slot = &cpu->slots[slot_number];
+    int64_t dim = kernels->config.dim, bad_row = INT64_MAX;
+    lloyd_defect defect = LLOYD_SOUND;
+#pragma omp parallel num_threads(kernels->config.threads)
+    {
+        cpu_scratch *scratch = &cpu->scratch[omp_get_thread_num()];
+        float *min = scratch->points, *max = scratch->points + dim;
+        memcpy(min, range->min, (size_t)dim * sizeof *min);
+        memcpy(max, range->max, (size_t)dim * sizeof *max);
+#pragma omp barrier
+#pragma omp for
+        for (int64_t i = 0; i < slot->count; i++) {
+            lloyd_defect found = check_row(cpu, slot, i, scratch->row, min, max);
+            if (found == LLOYD_SOUND) continue;
+#pragma omp critical(lloyd_cpu_defect)
+            if (slot->first + i < bad_row) {
+                bad_row = slot->first + i;
+                defect = found;
+            }
+        }
+#pragma omp critical(lloyd_cpu_range)
+        for (int64_t j = 0; j < dim; j++) {
+            range->min[j] = min[j] < range->min[j] ? min[j] : range->min[j];
+            range->max[j] = max[j] > range->max[j] ? max[j] : range->max[j];
+        }
+    }
+    if (range->bad_row < 0 && bad_row != INT64_MAX) {
+        range->bad_row = bad_row;
+        range->defect = defect;
+    }
+    return LLOYD_OK;
+}
+
+LLOYD_CLONES static void widen_product(const float *row, const float *shift, double weight, int64_t n, double *max)
+{
+    for (int64_t j = 0; j < n; j++) {
+        double product = fabs(weight * (double)lloyd_centred(row[j], shift[j]));
+        max[j] = product > max[j] ? product : max[j];
+    }
+}
+
+lloyd_status lloyd_cpu_measure_weighted(lloyd_kernels *kernels, int slot_number, double *products)
+{
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    const cpu_slot *slot = &cpu->slots[slot_number];
+    int64_t dim = kernels->config.dim;
+#pragma omp parallel num_threads(kernels->config.threads)
+    {
+        cpu_scratch *scratch = &cpu->scratch[omp_get_thread_num()];
+        double *max = (double *)scratch->sum; /* D words of eight bytes that are free now */
+        memset(max, 0, (size_t)dim * sizeof *max);
+#pragma omp for
+        for (int64_t i = 0; i < slot->count; i++) {
+            const float *row = lloyd_cpu_row(cpu, slot, i, scratch->row);
+            widen_product(row, cpu->grid->shift, (double)kernels->config.weights[slot->first + i], dim, max);
+        }
+#pragma omp critical(lloyd_cpu_range)
+        for (int64_t j = 0; j < dim; j++) products[j] = max[j] > products[j] ? max[j] : products[j];
+    }
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cpu_rows(lloyd_kernels *kernels, int slot_number, const int64_t *rows, int64_t count, float *out)
+{
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    const cpu_slot *slot = &cpu->slots[slot_number];
+    int64_t dim = kernels->config.dim;
+    for (int64_t i = 0; i < count; i++) {
+        const float *row = lloyd_cpu_row(cpu, slot, rows[i] - slot->first, cpu->scratch[0].row);
+        memcpy(out + i * dim, row, (size_t)dim * sizeof *row);
+    }
+    return LLOYD_OK;
+}

@@ -1,0 +1,53 @@
+/* The small functions of lloyd.h: communicators and defaults. */
+#include "lloyd.h"
+
+#include "comm/comm.h"
+
+lloyd_status lloyd_comm_open_self(lloyd_comm **comm)
+{
+    return lloyd_comm_self(comm);
+}
+
+lloyd_status lloyd_comm_open_world(lloyd_comm **comm)
+{
+    return lloyd_comm_world(comm);
+}
+
+int lloyd_comm_rank(const lloyd_comm *comm)
+{
+    return comm->rank;
+}
+
+int lloyd_comm_size(const lloyd_comm *comm)
+{
+    return comm->size;
+}
+
+void lloyd_comm_abort(lloyd_comm *comm, lloyd_status status)
+{
+    comm->abort(comm, status);
+}
+
+void lloyd_comm_close(lloyd_comm *comm)
+{
+    if (comm) comm->destroy(comm);
+}
+
+void lloyd_fit_defaults(lloyd_fit_options *options)
+{
+    *options = (lloyd_fit_options){
+        .init = "random",
+        .n_init = 1,
+        .max_iters = 25,
+        .metric = "l2",
+        .empty = "relocate",
+        .backend = "auto",
+        .comm = "auto",
+        .progress = "auto",
+    };
+}
+
+void lloyd_predict_defaults(lloyd_predict_options *options)
+{
+    *options = (lloyd_predict_options){.backend = "auto"};
+}

@@ -1,0 +1,14 @@
+/* What the program tells a person: warnings, and notes that are worth a line. Results go to files, progress to
+ * src/progress.c. Only rank 0 speaks: the others are silenced at start. */
+#ifndef LLOYD_BASE_LOG_H
+#define LLOYD_BASE_LOG_H
+
+#include "base/status.h"
+
+/* After lloyd_log_quiet(1) this process says nothing any more. */
+void lloyd_log_quiet(int quiet);
+
+/* One line to stderr: "lloyd: ..." */
+void lloyd_note(const char *format, ...) LLOYD_PRINTF(1, 2);
+
+#endif

@@ -1,0 +1,86 @@
+# Finds what liblloyd links with: MPI, HDF5, OpenMP, threads and a BLAS with <cblas.h>.
+#
+# Used twice: by the build, with LLOYD_FIND set to REQUIRED, and from the installed package by programs that link the static
+# library, with LLOYD_FIND set to QUIET. Sets LLOYD_DEPENDENCIES to the targets, LLOYD_DEPENDENCIES_FOUND,
+# and for the BLAS LLOYD_BLAS_NAME and LLOYD_BLAS_LIBRARIES.
+
+find_package(MPI ${LLOYD_FIND} COMPONENTS C)
+find_package(HDF5 ${LLOYD_FIND} COMPONENTS C)
+find_package(OpenMP ${LLOYD_FIND} COMPONENTS C)
+find_package(Threads ${LLOYD_FIND})
+
+# OpenBLAS first, since it is fast and its pkg-config file knows where cblas.h is; else whatever BLAS CMake finds (choose with
+# BLA_VENDOR). Either must compile and link a call of cblas_sgemm().
+if(NOT TARGET lloyd::blas)
+  include(CheckCSourceCompiles)
+  include(CMakePushCheckState)
+  find_package(PkgConfig QUIET)
+
+  set(LLOYD_BLAS_CANDIDATES)
+  if(PKG_CONFIG_FOUND AND NOT BLA_VENDOR)
+    pkg_check_modules(LLOYD_OPENBLAS QUIET openblas)
+    if(LLOYD_OPENBLAS_FOUND)
+      list(APPEND LLOYD_BLAS_CANDIDATES OPENBLAS)
+      set(LLOYD_OPENBLAS_NAME "OpenBLAS ${LLOYD_OPENBLAS_VERSION}")
+      set(LLOYD_OPENBLAS_LIBRARIES ${LLOYD_OPENBLAS_LINK_LIBRARIES})
+    endif()
+  endif()
+  if(NOT LLOYD_BLAS_CANDIDATES)
+    find_package(BLAS QUIET)
+    if(BLAS_FOUND)
+      find_path(CBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas cblas DOC "Folder that contains cblas.h")
+      find_library(CBLAS_LIBRARY cblas DOC "libcblas, where it is apart from the BLAS")
+      mark_as_advanced(CBLAS_INCLUDE_DIR CBLAS_LIBRARY)
+      set(LLOYD_PLAIN_NAME "${BLAS_LIBRARIES}")
+      set(LLOYD_PLAIN_LIBRARIES ${BLAS_LIBRARIES} ${BLAS_LINKER_FLAGS})
+      set(LLOYD_APART_NAME "${CBLAS_LIBRARY}")
+      set(LLOYD_APART_LIBRARIES ${CBLAS_LIBRARY} ${BLAS_LIBRARIES} ${BLAS_LINKER_FLAGS})
+      if(CBLAS_INCLUDE_DIR)
+        set(LLOYD_PLAIN_INCLUDE_DIRS ${CBLAS_INCLUDE_DIR})
+        set(LLOYD_APART_INCLUDE_DIRS ${CBLAS_INCLUDE_DIR})
+        list(APPEND LLOYD_BLAS_CANDIDATES PLAIN)
+        if(CBLAS_LIBRARY)
+          list(APPEND LLOYD_BLAS_CANDIDATES APART)
+        endif()
+      endif()
+    endif()
+  endif()
+
+  foreach(candidate ${LLOYD_BLAS_CANDIDATES})
+    cmake_push_check_state(RESET)
+    set(CMAKE_REQUIRED_INCLUDES ${LLOYD_${candidate}_INCLUDE_DIRS})
+    set(CMAKE_REQUIRED_LIBRARIES ${LLOYD_${candidate}_LIBRARIES})
+    set(CMAKE_REQUIRED_QUIET ON)
+    check_c_source_compiles(
+      "#include <cblas.h>
+       int main(void)
+       {
+           float a = 2, b = 3, c = 0;
+           cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, 1, 1, 1, 1, &a, 1, &b, 1, 0, &c, 1);
+           return c != 6;
+       }"
+      LLOYD_${candidate}_WORKS)
+    cmake_pop_check_state()
+    if(LLOYD_${candidate}_WORKS)
+      add_library(lloyd::blas INTERFACE IMPORTED)
+      target_include_directories(lloyd::blas INTERFACE ${LLOYD_${candidate}_INCLUDE_DIRS})
+      target_link_libraries(lloyd::blas INTERFACE ${LLOYD_${candidate}_LIBRARIES})
+      set(LLOYD_BLAS_NAME "${LLOYD_${candidate}_NAME}")
+      set(LLOYD_BLAS_LIBRARIES ${LLOYD_${candidate}_LIBRARIES})
+      break()
+    endif()
+  endforeach()
+  if(LLOYD_FIND STREQUAL "REQUIRED" AND NOT TARGET lloyd::blas)
+    message(FATAL_ERROR "No BLAS with cblas.h found. Install libopenblas-dev, or set PKG_CONFIG_PATH to the folder of "
+                        "openblas.pc, or CBLAS_INCLUDE_DIR and BLA_VENDOR to another BLAS.")
+  endif()
+endif()
+
+set(LLOYD_DEPENDENCIES MPI::MPI_C hdf5::hdf5 OpenMP::OpenMP_C Threads::Threads lloyd::blas m)
+set(LLOYD_DEPENDENCIES_FOUND TRUE)
+foreach(dependency MPI::MPI_C hdf5::hdf5 OpenMP::OpenMP_C Threads::Threads lloyd::blas)
+  if(NOT TARGET ${dependency})
+    set(LLOYD_DEPENDENCIES_FOUND FALSE)
+    list(APPEND LLOYD_DEPENDENCIES_MISSING ${dependency})
+  endif()
+endforeach()

@@ -1,0 +1,67 @@
+/* Lloyd's iteration: assign every row to its nearest centroid, sum the rows of every cluster, make the means the new centroids; until no
+ * label changes. Each rank does it for its own rows; one all-reduce of integers per iteration makes the sums, and hence the
+ * centroids, the same on all ranks, bit for bit. Everything below reads the same on one core and on a thousand GPUs.
+ */
+#include "fit.h"
+
+#include "kernels/numerics.h"
+
+/* One pass over this rank's rows. */
+static lloyd_status pass(lloyd_problem *p, int accumulate)
+{
+    lloyd_kernels *kernels = p->kernels;
+    LLOYD_TRY(kernels->begin(kernels));
+    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
+        int slot;
+        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        LLOYD_TRY(kernels->assign(kernels, slot));
+        if (accumulate) LLOYD_TRY(kernels->accumulate(kernels, slot));
+    }
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_assign(lloyd_problem *p)
+{
+    return p->comm->agree(p->comm, pass(p, 0));
+}
+
+static lloyd_status assign_and_sum(lloyd_problem *p)
+{
+    LLOYD_TRY(p->comm->agree(p->comm, pass(p, 1)));
+    return p->comm->sum(p->comm, p->kernels->sums(p->kernels), p->k * (p->d + 1) + 2);
+}
+
+/* tol: the inertia fell by less than that share of itself. */
+static int hardly_fell(const lloyd_rule *rule, const lloyd_history *history, double inertia)
+{
+    if (rule->tol <= 0 || history->iterations == 0) return 0;
+    double previous = history->inertia[history->iterations - 1];
+    return previous - inertia < rule->tol * previous;
+}
+
+lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t restart, lloyd_progress *progress,
+                           lloyd_history *history)
+{
+    lloyd_kernels *kernels = p->kernels;
+    LLOYD_TRY(kernels->forget_labels(kernels));
+    while (history->iterations < rule->max_iters && !history->converged) {
+        double start = lloyd_seconds(), clustering;
+        lloyd_progress_step step = {.restart = restart, .iteration = history->iterations + 1};
+
+        LLOYD_TRY(assign_and_sum(p));
+        LLOYD_TRY(kernels->inertia(kernels, &clustering, &step.moved, &step.verified, &step.empty));
+        step.inertia = lloyd_add(p->squares, clustering);
+
+        history->converged = step.moved == 0 || hardly_fell(rule, history, step.inertia);
+        if (!history->converged) {
+            if (step.empty > 0 && rule->relocate) LLOYD_TRY(lloyd_problem_relocate(p, step.empty));
+            LLOYD_TRY(kernels->update(kernels));
+        }
+
+        step.seconds = lloyd_seconds() - start;
+        LLOYD_TRY(p->comm->agree(p->comm, lloyd_history_add(history, &step)));
+        lloyd_progress_iteration(progress, &step);
+    }
+    /* The labels must belong to the centroids that are returned. */
+    return history->converged ? LLOYD_OK : lloyd_assign(p);
+}

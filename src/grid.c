@@ -1,0 +1,244 @@
+/* The pass before the first iteration, and the exact total after the last: everything of the contract's sections 3 and 5 that is
+ * done once per run. */
+#include "problem.h"
+
+#include "base/memory.h"
+#include "kernels/numerics.h"
+
+#include <math.h>
+
+/* --- the first pass --- */
+
+static lloyd_status measure_rows(lloyd_problem *p, lloyd_range *range)
+{
+    for (int64_t chunk = 0; chunk < p->shard->chunks && range->bad_row < 0; chunk++) {
+        int slot;
+        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        LLOYD_TRY(p->kernels->measure(p->kernels, slot, range));
+    }
+    return LLOYD_OK;
+}
+
+static lloyd_status explain_defect(const lloyd_problem *p, const lloyd_range *range)
+{
+    char where[1024];
+    lloyd_rows_where(p->shard->rows, p->shard->first + range->bad_row, where, sizeof where);
+    if (range->defect == LLOYD_ZERO_ROW) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "%s (row %lld of the dataset) is all zeros and has no direction; remove such rows, or use --metric l2",
+                          where, (long long)(p->shard->first + range->bad_row));
+    }
+    return lloyd_fail(LLOYD_BAD_INPUT, "%s (row %lld of the dataset) holds NaN or infinity; remove or replace such rows", where,
+                      (long long)(p->shard->first + range->bad_row));
+}
+
+lloyd_status lloyd_problem_report_defect(lloyd_problem *p, const lloyd_range *range)
+{
+    double mine = range->bad_row < 0 ? -INFINITY : -(double)(p->shard->first + range->bad_row), first = mine;
+    LLOYD_TRY(p->comm->max(p->comm, &first, 1));
+    if (isinf(first)) return LLOYD_OK;
+    return p->comm->agree(p->comm, first == mine ? explain_defect(p, range) : LLOYD_OK);
+}
+
+/* p->min and p->max over all ranks. */
+static lloyd_status share_range(lloyd_problem *p, double *values)
+{
+    for (int64_t j = 0; j < p->d; j++) {
+        values[j] = -(double)p->min[j];
+        values[p->d + j] = (double)p->max[j];
+    }
+    LLOYD_TRY(p->comm->max(p->comm, values, 2 * p->d));
+    for (int64_t j = 0; j < p->d; j++) {
+        /* + 0: of the two zeros, the one that does not depend on who had which */
+        p->min[j] = (float)-values[j] + 0.0F;
+        p->max[j] = (float)values[p->d + j] + 0.0F;
+    }
+    return LLOYD_OK;
+}
+
+static int largest_exponent(double a, double b)
+{
+    int ea = lloyd_exponent(a), eb = lloyd_exponent(b);
+    if (a == 0) return eb;
+    return b == 0 || ea > eb ? ea : eb;
+}
+
+static void choose_grid(lloyd_problem *p)
+{
+    p->grid.bits = lloyd_bits(p->n, LLOYD_ELEMENT_BITS);
+    for (int64_t j = 0; j < p->d; j++) {
+        float shift = lloyd_shift(p->min[j], p->max[j]);
+        p->grid.shift[j] = shift;
+        p->grid.exponent[j] = largest_exponent((double)lloyd_centred(p->min[j], shift), (double)lloyd_centred(p->max[j], shift));
+        p->grid.weighted_exponent[j] = p->grid.exponent[j];
+    }
+}
+
+static lloyd_status measure_products(lloyd_problem *p, double *products)
+{
+    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
+        int slot;
+        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        LLOYD_TRY(p->kernels->measure_weighted(p->kernels, slot, products));
+    }
+    return LLOYD_OK;
+}
+
+static lloyd_status choose_weighted_grid(lloyd_problem *p, double *products)
+{
+    for (int64_t j = 0; j < p->d; j++) products[j] = 0;
+    LLOYD_TRY(p->comm->agree(p->comm, measure_products(p, products)));
+    LLOYD_TRY(p->comm->max(p->comm, products, p->d));
+    for (int64_t j = 0; j < p->d; j++) p->grid.weighted_exponent[j] = lloyd_exponent(products[j]);
+    p->grid.weight_exponent = lloyd_exponent(p->max_weight);
+    return LLOYD_OK;
+}
+
+/* --- weights --- */
+
+static lloyd_status check_weights(lloyd_problem *p)
+{
+    const lloyd_shard *shard = p->shard;
+    p->max_weight = shard->weights ? 0 : 1;
+    for (int64_t i = 0; shard->weights && i < shard->count; i++) {
+        if (!(shard->weights[i] >= 0) || isinf(shard->weights[i])) {
+            char where[1024];
+            lloyd_rows_where(shard->rows, shard->first + i, where, sizeof where);
+            return lloyd_fail(LLOYD_BAD_INPUT, "%s has the weight %g; weights must be finite and not negative", where,
+                              (double)shard->weights[i]);
+        }
+        p->max_weight = fmax(p->max_weight, (double)shard->weights[i]);
+    }
+    return LLOYD_OK;
+}
+
+static lloyd_status share_weights(lloyd_problem *p)
+{
+    LLOYD_TRY(p->comm->agree(p->comm, check_weights(p)));
+    LLOYD_TRY(p->comm->max(p->comm, &p->max_weight, 1));
+    if (p->max_weight > 0) return LLOYD_OK;
+    lloyd_status status = LLOYD_OK;
+    if (p->comm->rank == 0) status = lloyd_fail(LLOYD_BAD_INPUT, "all weights are zero; at least one row must count");
+    return p->comm->agree(p->comm, status);
+}
+
+/* --- Q --- */
+
+static lloyd_status square_rows(lloyd_problem *p, int64_t *limbs)
+{
+    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
+        int slot;
+        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        LLOYD_TRY(p->kernels->squares(p->kernels, slot, limbs));
+    }
+    return LLOYD_OK;
+}
+
+static lloyd_status sum_squares(lloyd_problem *p, int64_t *limbs)
+{
+    for (int64_t j = 0; j < 3 * p->d; j++) limbs[j] = 0;
+    LLOYD_TRY(p->comm->agree(p->comm, square_rows(p, limbs)));
+    LLOYD_TRY(lloyd_comm_sum_host(p->comm, limbs, 3 * p->d));
+    p->squares = 0;
+    for (int64_t j = 0; j < p->d; j++) {
+        __int128 sum = ((__int128)limbs[3 * j + 2] << 64) + ((__int128)limbs[3 * j + 1] << 32) + limbs[3 * j];
+        int exponent = p->grid.weighted_exponent[j] + p->grid.exponent[j] - 2 * p->grid.bits;
+        p->squares = lloyd_add(p->squares, lloyd_mul((double)sum, lloyd_exp2(exponent)));
+    }
+    return LLOYD_OK;
+}
+
+/* --- all of it --- */
+
+static lloyd_status alloc_problem(lloyd_problem *p, double **scratch)
+{
+    LLOYD_TRY(lloyd_alloc(&p->min, p->d, sizeof *p->min, "column minima"));
+    LLOYD_TRY(lloyd_alloc(&p->max, p->d, sizeof *p->max, "column maxima"));
+    LLOYD_TRY(lloyd_alloc(&p->grid.shift, p->d, sizeof(float), "fixed-point grid"));
+    LLOYD_TRY(lloyd_alloc(&p->grid.exponent, p->d, sizeof(int), "fixed-point grid"));
+    LLOYD_TRY(lloyd_alloc(&p->grid.weighted_exponent, p->d, sizeof(int), "fixed-point grid"));
+    return lloyd_alloc(scratch, 3 * p->d, sizeof(double), "column sums");
+}
+
+static lloyd_status measure(lloyd_problem *p, double *scratch)
+{
+    lloyd_range range = {.min = p->min, .max = p->max, .bad_row = -1};
+    for (int64_t j = 0; j < p->d; j++) {
+        p->min[j] = INFINITY;
+        p->max[j] = -INFINITY;
+    }
+    LLOYD_TRY(share_weights(p));
+    LLOYD_TRY(p->comm->agree(p->comm, measure_rows(p, &range)));
+    LLOYD_TRY(lloyd_problem_report_defect(p, &range));
+    LLOYD_TRY(share_range(p, scratch));
+    choose_grid(p);
+    LLOYD_TRY(p->kernels->set_grid(p->kernels, &p->grid));
+    if (p->shard->weights) {
+        LLOYD_TRY(choose_weighted_grid(p, scratch));
+        LLOYD_TRY(p->kernels->set_grid(p->kernels, &p->grid));
+    }
+    return sum_squares(p, (int64_t *)scratch);
+}
+
+lloyd_status lloyd_problem_measure(lloyd_problem *p)
+{
+    double *scratch = NULL;
+    lloyd_status status = p->comm->agree(p->comm, alloc_problem(p, &scratch));
+    if (status == LLOYD_OK) status = measure(p, scratch);
+    lloyd_free(scratch);
+    return status;
+}
+
+void lloyd_problem_clear(lloyd_problem *p)
+{
+    lloyd_free(p->min);
+    lloyd_free(p->max);
+    lloyd_free(p->grid.shift);
+    lloyd_free(p->grid.exponent);
+    lloyd_free(p->grid.weighted_exponent);
+}
+
+/* --- the final inertia --- */
+
+/* An exponent that no w dist() reaches: from the corners of the data's box, not from the rows, so that one pass over them is enough. */
+static int distance_exponent(const lloyd_problem *p, const float *centroids)
+{
+    double greatest = 0;
+#pragma omp parallel for num_threads(p->kernels->config.threads) reduction(max : greatest)
+    for (int64_t k = 0; k < p->k; k++) {
+        double bound = 0;
+        for (int64_t j = 0; j < p->d; j++) {
+            double c = (double)centroids[k * p->d + j];
+            double side = fmax(fabs((double)p->min[j] - c), fabs((double)p->max[j] - c));
+            bound += side * side;
+        }
+        greatest = fmax(greatest, bound);
+    }
+    return lloyd_exponent(greatest * p->max_weight * (1 + 0x1p-20));
+}
+
+static lloyd_status total_distance(lloyd_problem *p, int *exponent, int64_t total[2])
+{
+    float *centroids = NULL;
+    LLOYD_TRY(lloyd_alloc(&centroids, p->k * p->d, sizeof *centroids, "centroids"));
+    lloyd_status status = p->kernels->get_centroids(p->kernels, centroids);
+    if (status == LLOYD_OK) *exponent = distance_exponent(p, centroids);
+    lloyd_free(centroids);
+    for (int64_t chunk = 0; status == LLOYD_OK && chunk < p->shard->chunks; chunk++) {
+        int slot;
+        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        status = p->kernels->total_distance(p->kernels, slot, *exponent, p->grid.bits, total);
+    }
+    return status;
+}
+
+lloyd_status lloyd_problem_inertia(lloyd_problem *p, double *value)
+{
+    int64_t total[2] = {0, 0};
+    int exponent = 0;
+    LLOYD_TRY(p->comm->agree(p->comm, total_distance(p, &exponent, total)));
+    LLOYD_TRY(lloyd_comm_sum_host(p->comm, total, 2));
+    __int128 sum = ((__int128)total[0] << p->grid.bits) + total[1];
+    *value = lloyd_mul((double)sum, lloyd_exp2(exponent - 2 * p->grid.bits));
+    return LLOYD_OK;
+}

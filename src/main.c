@@ -1,0 +1,173 @@
+/* The program: parse, open the ranks, call the library, say what went wrong once, return the
+ * status.
+ *
+ * MPI is started only where a launcher (mpirun, mpiexec, srun) has started this process: by itself,
+ * `lloyd` runs on machines where MPI cannot. Under a launcher every rank starts MPI even for a
+ * wrong command line, because finalising it waits for rank 0 to have said what is wrong; a rank
+ * that simply exited would make the launcher kill rank 0 before it could.
+ */
+#include "base/log.h"
+#include "cli.h"
+#include "lloyd.h"
+#include "summary.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What a launcher says of this process in its environment. */
+typedef struct launch {
+    int found; /* 0: started by itself, or as the only task of a Slurm step */
+    int rank;
+    int size; /* 0: not said */
+} launch;
+
+static launch find_launch(void)
+{
+    static const struct {
+        const char *rank, *size;
+        int least; /* fewer ranks are no launch: Slurm sets its variables without MPI too */
+    } known[] = {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", 0}, /* Open MPI */
+                 {"PMI_RANK", "PMI_SIZE", 0}, /* MPICH, Intel MPI; srun --mpi=pmi2 */
+                 {"MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", 0}, /* MVAPICH */
+                 {"PMIX_RANK", "SLURM_STEP_NUM_TASKS", 0},          /* srun --mpi=pmix, PRRTE */
+                 {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", 2}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const char *rank = getenv(known[i].rank), *size = getenv(known[i].size);
+        int ranks = size != NULL ? (int)strtol(size, NULL, 10) : 0;
+        if (rank != NULL && ranks >= known[i].least)
+            return (launch){.found = 1, .rank = (int)strtol(rank, NULL, 10), .size = ranks};
+    }
+    return (launch){0};
+}
+
+static void complain(void)
+{
+    if (*lloyd_message() != '\0') fprintf(stderr, "lloyd: %s\n", lloyd_message());
+}
+
+/* A program built with one MPI and started by another's launcher runs as many times as there
+ * should be ranks, each alone: all would write the same output. */
+static lloyd_status open_ranks(launch launched, lloyd_comm **comm)
+{
+    if (!launched.found) return lloyd_comm_open_self(comm);
+    LLOYD_TRY(lloyd_comm_open_world(comm));
+    if (lloyd_comm_size(*comm) > 1 || launched.size <= 1) return LLOYD_OK;
+    lloyd_comm_close(*comm);
+    *comm = NULL;
+    return lloyd_fail(LLOYD_FAILED,
+                      "%d ranks were started, but MPI connects none of them; use the launcher of "
+                      "the MPI that lloyd "
+                      "was built with (for srun, an --mpi type that it knows)",
+                      launched.size);
+}
+
+/* Whether the reader of standard output sees Unicode's block characters. */
+static int is_fancy(void)
+{
+    const char *locale = getenv("LC_ALL");
+    if (locale == NULL || *locale == '\0') locale = getenv("LC_CTYPE");
+    if (locale == NULL || *locale == '\0') locale = getenv("LANG");
+    return locale != NULL && (strstr(locale, "UTF-8") != NULL || strstr(locale, "utf8") != NULL) &&
+           isatty(STDOUT_FILENO);
+}
+
+/* Commands for the reader to copy. */
+static lloyd_status print_next(const lloyd_cli *cli)
+{
+    char *program = NULL, *model = NULL;
+    lloyd_status status = lloyd_cli_quote(cli->program, &program);
+    if (status == LLOYD_OK) status = lloyd_cli_quote(cli->fit.output, &model);
+    if (status == LLOYD_OK) {
+        printf("\nNext:\n  %s info %s\n", program, model);
+        printf("  %s predict --model %s --input NEW.h5 --output labels.h5\n", program, model);
+    }
+    free(program);
+    free(model);
+    return status;
+}
+
+static lloyd_status fit(lloyd_comm *comm, const lloyd_cli *cli)
+{
+    lloyd_fit_result result = {0};
+    LLOYD_TRY(lloyd_fit(comm, &cli->fit, &result));
+    int silent = cli->fit.dry_run || strcmp(cli->fit.progress, "none") == 0;
+    if (lloyd_comm_rank(comm) != 0 || silent) return LLOYD_OK;
+    lloyd_summary_print(stdout, &cli->fit, &result, lloyd_comm_size(comm), is_fancy());
+    return print_next(cli);
+}
+
+static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
+{
+    switch (cli->command) {
+    case LLOYD_CLI_FIT: return fit(comm, cli);
+    case LLOYD_CLI_PREDICT: return lloyd_predict(comm, &cli->predict);
+    case LLOYD_CLI_INFO: return lloyd_info(comm, cli->file);
+    case LLOYD_CLI_WRAP: return lloyd_wrap_file(comm, cli->file, cli->output);
+    case LLOYD_CLI_SYNTH: return lloyd_synth(comm, &cli->synth);
+    case LLOYD_CLI_HELP:
+    case LLOYD_CLI_VERSION: break;
+    }
+    return LLOYD_OK;
+}
+
+/* What needs no ranks. */
+static void show(const lloyd_cli *cli)
+{
+    if (cli->command == LLOYD_CLI_HELP)
+        lloyd_cli_help(stdout, cli->topic);
+    else
+        printf("lloyd " LLOYD_VERSION "\n");
+}
+
+/* A summary that did not reach its reader (a full disk behind a redirection) is a failure. */
+static lloyd_status flush_output(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return LLOYD_OK;
+    return lloyd_fail(LLOYD_FAILED, "cannot write to standard output: %s",
+                      errno != 0 ? strerror(errno) : "write error");
+}
+
+static lloyd_status run_on_ranks(launch launched, lloyd_status parsed, const lloyd_cli *cli)
+{
+    lloyd_comm *comm = NULL;
+    if (parsed != LLOYD_OK && launched.rank == 0) complain();
+    if (parsed != LLOYD_OK && !launched.found) return parsed;
+    lloyd_status status = open_ranks(launched, &comm);
+    if (status != LLOYD_OK) {
+        if (launched.rank == 0 && parsed == LLOYD_OK) complain();
+        return parsed != LLOYD_OK ? parsed : status;
+    }
+    lloyd_log_quiet(lloyd_comm_rank(comm) != 0);
+    status = parsed;
+    if (parsed == LLOYD_OK) {
+        status = run(comm, cli);
+        if (status == LLOYD_OK) status = flush_output();
+        if (status != LLOYD_OK) complain();
+    }
+    lloyd_comm_close(comm);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    lloyd_cli cli;
+    launch launched = find_launch();
+    lloyd_status status = lloyd_cli_parse(argc, argv, &cli);
+    if (status != LLOYD_OK) return (int)run_on_ranks(launched, status, &cli);
+
+    if (cli.command == LLOYD_CLI_HELP || cli.command == LLOYD_CLI_VERSION) {
+        if (launched.rank == 0) {
+            show(&cli);
+            status = flush_output();
+            if (status != LLOYD_OK) complain();
+        }
+    } else {
+        status = run_on_ranks(launched, LLOYD_OK, &cli);
+    }
+    lloyd_cli_free(&cli);
+    return (int)status;
+}

@@ -1,0 +1,441 @@
+/* The progress display and the log of a fit.
+ *
+ * Both are made of the same few calls. The display is one line that is redrawn (bar) or one line
+ * per iteration (plain), and the bar is drawn at most every 50 ms: iterations of small runs take
+ * less than the terminal needs to show them.
+ */
+#include "progress.h"
+
+#include "text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef enum display { DISPLAY_NONE, DISPLAY_PLAIN, DISPLAY_BAR } display;
+
+struct lloyd_progress {
+    display display;
+    FILE *log;
+    char *log_path;
+    int log_error; /* errno of the first failed write */
+    double started, drawn;
+    int open_line;    /* 1: the bar's line has no end yet */
+    char bar[512];    /* the bar as it should be shown */
+    double previous;  /* inertia of the iteration before, in this restart */
+    double iterating; /* seconds of all iterations so far */
+    int64_t iterated; /* how many */
+    lloyd_progress_run run;
+};
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------ */
+
+/* The number of bytes of the UTF-8 character at `text`, 0 where there is none (RFC 3629: no
+ * overlong forms, no surrogates). */
+static int utf8_length(const unsigned char *text)
+{
+    unsigned char first = text[0];
+    int length = first < 0x80   ? 1
+                 : first < 0xc2 ? 0
+                 : first < 0xe0 ? 2
+                 : first < 0xf0 ? 3
+                 : first < 0xf5 ? 4
+                                : 0;
+    for (int i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80) return 0;
+    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
+        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return length;
+}
+
+void lloyd_json_text(FILE *out, const char *text)
+{
+    if (text == NULL) {
+        fputs("null", out);
+        return;
+    }
+    fputc('"', out);
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0';) {
+        int length = utf8_length(at);
+        if (length == 0)
+            fputs("\\ufffd", out);
+        else if (*at == '"' || *at == '\\')
+            fprintf(out, "\\%c", *at);
+        else if (*at < 0x20)
+            fprintf(out, "\\u%04x", *at);
+        else
+            fwrite(at, 1, (size_t)length, out);
+        at += length == 0 ? 1 : length;
+    }
+    fputc('"', out);
+}
+
+void lloyd_json_number(FILE *out, double value)
+{
+    char text[40];
+    if (!isfinite(value)) {
+        fputs("null", out);
+        return;
+    }
+    snprintf(text, sizeof text, "%.17g", value);
+    char *comma = strchr(text, ','); /* the caller's locale may have one */
+    if (comma != NULL) *comma = '.';
+    fputs(text, out);
+}
+
+static void log_text(lloyd_progress *p, const char *name, const char *value)
+{
+    fprintf(p->log, ",\"%s\":", name);
+    lloyd_json_text(p->log, value);
+}
+
+static void log_whole(lloyd_progress *p, const char *name, int64_t value)
+{
+    fprintf(p->log, ",\"%s\":%lld", name, (long long)value);
+}
+
+static void log_real(lloyd_progress *p, const char *name, double value)
+{
+    fprintf(p->log, ",\"%s\":", name);
+    lloyd_json_number(p->log, value);
+}
+
+/* Between these two, the fields of one event. */
+static void log_open(lloyd_progress *p, const char *event)
+{
+    fprintf(p->log, "{\"event\":\"%s\"", event);
+    log_real(p, "elapsed", now() - p->started);
+}
+
+static void log_close(lloyd_progress *p)
+{
+    fputs("}\n", p->log);
+    if ((fflush(p->log) != 0 || ferror(p->log)) && p->log_error == 0)
+        p->log_error = errno != 0 ? errno : EIO;
+}
+
+static void log_begin(lloyd_progress *p, const lloyd_progress_run *run)
+{
+    char date[32];
+    time_t seconds = time(NULL);
+    struct tm utc;
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &utc));
+    log_open(p, "begin");
+    log_text(p, "version", LLOYD_VERSION);
+    log_text(p, "time", date);
+    log_whole(p, "n", run->n);
+    log_whole(p, "d", run->d);
+    log_whole(p, "k", run->k);
+    log_text(p, "type", run->type);
+    log_whole(p, "files", run->files);
+    log_text(p, "first_file", run->first_file);
+    log_whole(p, "ranks", run->ranks);
+    log_whole(p, "threads", run->threads);
+    log_text(p, "backend", run->backend);
+    log_text(p, "init", run->init);
+    fprintf(p->log, ",\"seed\":%llu", (unsigned long long)run->seed);
+    log_whole(p, "n_init", run->n_init);
+    log_whole(p, "max_iters", run->max_iters);
+    log_whole(p, "memory", run->memory);
+    log_close(p);
+}
+
+static void log_end(lloyd_progress *p, const lloyd_fit_result *result, const int64_t *peaks,
+                    int ranks)
+{
+    log_open(p, "end");
+    log_whole(p, "iterations", result->iterations);
+    fprintf(p->log, ",\"converged\":%s", result->converged ? "true" : "false");
+    log_real(p, "inertia", result->inertia);
+    log_whole(p, "smallest", result->smallest);
+    log_whole(p, "largest", result->largest);
+    log_whole(p, "empty", result->empty_clusters);
+    log_real(p, "seconds", result->seconds);
+    fputs(",\"memory_peak\":[", p->log);
+    for (int i = 0; i < ranks; i++)
+        fprintf(p->log, "%s%lld", i > 0 ? "," : "", (long long)peaks[i]);
+    fputc(']', p->log);
+    log_close(p);
+}
+
+/* A log replaces a log, but never data: `--log` before the name of an input must not destroy it. */
+static lloyd_status open_log(lloyd_progress *p, const char *path)
+{
+    struct stat file;
+    if (stat(path, &file) == 0 && S_ISREG(file.st_mode) && file.st_size > 0) {
+        FILE *old = fopen(path, "re");
+        int first = old != NULL ? fgetc(old) : EOF;
+        if (old != NULL) fclose(old);
+        if (first != '{')
+            return lloyd_fail(
+                LLOYD_USAGE,
+                "the log file %s exists and is not a log; remove it or choose another --log", path);
+    }
+    p->log_path = strdup(path);
+    if (p->log_path == NULL) return lloyd_fail(LLOYD_FAILED, "no memory for the log file's name");
+    p->log = fopen(path, "we");
+    if (p->log == NULL)
+        return lloyd_fail(LLOYD_FAILED, "cannot create the log file %s: %s", path, strerror(errno));
+    return LLOYD_OK;
+}
+
+/* ---- Display --------------------------------------------------------------------------- */
+
+static int is_terminal(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && term != NULL && *term != '\0' && strcmp(term, "dumb") != 0;
+}
+
+static int terminal_width(void)
+{
+    struct winsize size;
+    int columns = 0;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0) columns = size.ws_col;
+    const char *given = getenv("COLUMNS");
+    if (columns <= 0 && given != NULL) columns = (int)strtol(given, NULL, 10);
+    if (columns <= 0) columns = 80;
+    return columns < 20 ? 20 : columns > 400 ? 400 : columns;
+}
+
+/* Draws the bar's line anew, padded to the width so that nothing of the last one is left. */
+static void draw(lloyd_progress *p)
+{
+    int width = terminal_width() - 1; /* the last column would wrap */
+    fprintf(stderr, "\r%-*.*s", width, width, p->bar);
+    fflush(stderr);
+    p->open_line = 1;
+    p->drawn = now();
+}
+
+static void finish_line(lloyd_progress *p)
+{
+    if (!p->open_line) return;
+    draw(p); /* what throttling has left out */
+    fputc('\n', stderr);
+    p->open_line = 0;
+}
+
+/* One line that stays. */
+static void say(lloyd_progress *p, const char *format, ...) LLOYD_PRINTF(2, 3);
+
+static void say(lloyd_progress *p, const char *format, ...)
+{
+    if (p->display == DISPLAY_NONE) return;
+    finish_line(p);
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    fprintf(stderr, "%s\n", line);
+}
+
+/* 12345678 as "12.3 M", for vectors per second. */
+static const char *short_number(double value, char *text, size_t bytes)
+{
+    static const char *const unit[] = {"", "k", "M", "G", "T"};
+    int i = 0;
+    while (value >= 999.5 && i < 4) {
+        value /= 1000;
+        i++;
+    }
+    snprintf(text, bytes, "%.*f %s", i == 0 || value >= 99.95 ? 0 : 1, value, unit[i]);
+    return text;
+}
+
+/* "1:02:03", "2:03" */
+static const char *clock_time(double seconds, char *text, size_t bytes)
+{
+    long long whole = seconds < 1e9 ? (long long)ceil(seconds) : 999999999;
+    if (whole >= 3600)
+        snprintf(text, bytes, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+    else
+        snprintf(text, bytes, "%lld:%02lld", whole / 60, whole % 60);
+    return text;
+}
+
+/* The time that is left if every restart takes all its iterations: an upper bound, since a run
+ * may converge. */
+static double time_left(const lloyd_progress *p, const lloyd_progress_step *i)
+{
+    int64_t restarts = p->run.n_init - 1 - i->restart;
+    double left = (double)(p->run.max_iters - i->iteration) +
+                  (double)(restarts > 0 ? restarts : 0) * (double)p->run.max_iters;
+    return left * p->iterating / (double)p->iterated;
+}
+
+/* The facts of an iteration, which both displays show; in 80 columns with a bar, fewer digits. */
+static void describe(const lloyd_progress *p, const lloyd_progress_step *i, int narrow, char *text,
+                     size_t bytes)
+{
+    char change[24] = "", moved[64] = "", rate[24], left[32];
+    if (isfinite(p->previous) && p->previous > 0)
+        snprintf(change, sizeof change, "%+.*f%%", narrow ? 2 : 3,
+                 100 * (i->inertia - p->previous) / p->previous);
+    if (!narrow)
+        snprintf(moved, sizeof moved, "%*lld ", snprintf(NULL, 0, "%lld", (long long)p->run.n),
+                 (long long)i->moved);
+    double percent = p->run.n > 0 ? 100 * (double)i->moved / (double)p->run.n : 0;
+    short_number(i->seconds > 0 ? (double)p->run.n / i->seconds : 0, rate, sizeof rate);
+    clock_time(time_left(p, i), left, sizeof left);
+    snprintf(text, bytes, "inertia %.*e %*s  moved %s%5.1f%%  %svec/s  ETA %s", narrow ? 4 : 6,
+             i->inertia, narrow ? 7 : 8, change, moved, percent, rate, left);
+}
+
+/* "run 2/3 " where there is more than one, and "  7/25". */
+static void count(const lloyd_progress *p, const lloyd_progress_step *i, char *text, size_t bytes)
+{
+    char run[56] = "";
+    if (p->run.n_init > 1)
+        snprintf(run, sizeof run, "run %lld/%lld ", (long long)i->restart + 1,
+                 (long long)p->run.n_init);
+    int digits = snprintf(NULL, 0, "%lld", (long long)p->run.max_iters);
+    snprintf(text, bytes, "%s%*lld/%lld", run, digits, (long long)i->iteration,
+             (long long)p->run.max_iters);
+}
+
+/* The bar takes what the facts leave of the line, and is left out where that is little. */
+static void set_bar(lloyd_progress *p, const char *counter, const char *facts, double done)
+{
+    enum { BAR_LEAST = 5, BAR_MOST = 30 };
+    int cells = terminal_width() - 1 - (int)(strlen(counter) + strlen(facts)) - 5;
+    if (cells < BAR_LEAST) {
+        snprintf(p->bar, sizeof p->bar, "%s  %s", counter, facts);
+        return;
+    }
+    if (cells > BAR_MOST) cells = BAR_MOST;
+    char bar[BAR_MOST + 1];
+    int full = (int)(done * cells);
+    memset(bar, '.', sizeof bar);
+    memset(bar, '#', (size_t)(full < 0 ? 0 : full > cells ? cells : full));
+    bar[cells] = '\0';
+    snprintf(p->bar, sizeof p->bar, "%s [%s]  %s", counter, bar, facts);
+}
+
+/* ---- The interface --------------------------------------------------------------------- */
+
+lloyd_status lloyd_progress_open(const char *mode, const char *log, lloyd_progress **progress)
+{
+    *progress = NULL;
+    lloyd_progress *p = calloc(1, sizeof *p);
+    if (p == NULL) return lloyd_fail(LLOYD_FAILED, "no memory for the progress display");
+    p->started = now();
+    p->previous = NAN;
+    lloyd_status status = LLOYD_OK;
+    if (mode == NULL || strcmp(mode, "auto") == 0)
+        p->display = is_terminal() ? DISPLAY_BAR : DISPLAY_PLAIN;
+    else if (strcmp(mode, "bar") == 0)
+        p->display = DISPLAY_BAR;
+    else if (strcmp(mode, "plain") == 0)
+        p->display = DISPLAY_PLAIN;
+    else if (strcmp(mode, "none") != 0)
+        status = lloyd_fail(LLOYD_USAGE, "progress '%s' is none of auto, bar, plain, none", mode);
+    if (status == LLOYD_OK && log != NULL) status = open_log(p, log);
+    if (status != LLOYD_OK) {
+        free(p->log_path);
+        free(p);
+        return status;
+    }
+    *progress = p;
+    return LLOYD_OK;
+}
+
+void lloyd_progress_begin(lloyd_progress *p, const lloyd_progress_run *run)
+{
+    if (p == NULL) return;
+    char memory[24], more[40] = "";
+    p->run = *run;
+    if (run->files > 1) snprintf(more, sizeof more, " and %d more", run->files - 1);
+    say(p, "%lld x %lld %s from %s%s into %lld clusters", (long long)run->n, (long long)run->d,
+        run->type, run->first_file, more, (long long)run->k);
+    say(p, "%d rank%s x %d thread%s, %s, init %s, seed %llu, %s per rank", run->ranks,
+        run->ranks == 1 ? "" : "s", run->threads, run->threads == 1 ? "" : "s", run->backend,
+        run->init, (unsigned long long)run->seed,
+        lloyd_text_bytes(run->memory, memory, sizeof memory));
+    if (p->log != NULL) log_begin(p, run);
+    p->run.type = p->run.backend = p->run.init = p->run.first_file = NULL; /* borrowed */
+}
+
+void lloyd_progress_phase(lloyd_progress *p, const char *phase, double seconds)
+{
+    if (p == NULL) return;
+    say(p, "%s: %.3g s", phase, seconds);
+    if (p->log == NULL) return;
+    log_open(p, "phase");
+    log_text(p, "phase", phase);
+    log_real(p, "seconds", seconds);
+    log_close(p);
+}
+
+void lloyd_progress_iteration(lloyd_progress *p, const lloyd_progress_step *i)
+{
+    if (p == NULL) return;
+    p->iterating += i->seconds;
+    p->iterated++;
+    if (i->iteration == 1) p->previous = NAN;
+    if (p->display != DISPLAY_NONE) {
+        char counter[128], facts[256];
+        count(p, i, counter, sizeof counter);
+        describe(p, i, p->display == DISPLAY_BAR && terminal_width() < 100, facts, sizeof facts);
+        if (p->display == DISPLAY_PLAIN) {
+            say(p, "%s  %s", counter, facts);
+        } else {
+            set_bar(p, counter, facts,
+                    p->run.max_iters > 0 ? (double)i->iteration / (double)p->run.max_iters : 1);
+            if (!p->open_line || now() - p->drawn > 0.05) draw(p);
+        }
+    }
+    p->previous = i->inertia;
+    if (p->log == NULL) return;
+    log_open(p, "iteration");
+    log_whole(p, "restart", i->restart);
+    log_whole(p, "iteration", i->iteration);
+    log_real(p, "inertia", i->inertia);
+    log_whole(p, "moved", i->moved);
+    log_whole(p, "verified", i->verified);
+    log_whole(p, "empty", i->empty);
+    log_real(p, "seconds", i->seconds);
+    log_close(p);
+}
+
+void lloyd_progress_end(lloyd_progress *p, const lloyd_fit_result *result, const int64_t *peaks,
+                        int ranks)
+{
+    if (p == NULL) return;
+    char text[24];
+    int64_t most = 0;
+    for (int i = 0; i < ranks; i++)
+        if (peaks[i] > most) most = peaks[i];
+    say(p, "done in %.3g s, peak memory %s in one rank", result->seconds,
+        lloyd_text_bytes(most, text, sizeof text));
+    if (p->log != NULL) log_end(p, result, peaks, ranks);
+}
+
+lloyd_status lloyd_progress_close(lloyd_progress *p)
+{
+    if (p == NULL) return LLOYD_OK;
+    lloyd_status status = LLOYD_OK;
+    finish_line(p);
+    if (p->log != NULL && fclose(p->log) != 0 && p->log_error == 0) p->log_error = errno;
+    if (p->log_error != 0)
+        status = lloyd_fail(LLOYD_FAILED, "cannot write the log file %s: %s", p->log_path,
+                            strerror(p->log_error));
+    free(p->log_path);
+    free(p);
+    return status;
+}

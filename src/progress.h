@@ -1,0 +1,67 @@
+/* What a fit tells while it runs: a bar or plain lines on standard error, and a log of JSON lines.
+ *
+ * Only rank 0 has a lloyd_progress; every function takes NULL and then does nothing, so the
+ * algorithm calls them without asking for its rank. Nothing here can stop a fit: a log that cannot
+ * be written any more is reported by lloyd_progress_close(). The log's events and fields:
+ * docs/log.md.
+ */
+#ifndef LLOYD_PROGRESS_H
+#define LLOYD_PROGRESS_H
+
+#include "lloyd.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct lloyd_progress lloyd_progress;
+
+/* The facts of a run. Strings are borrowed during the call. */
+typedef struct lloyd_progress_run {
+    int64_t n, d, k;
+    const char *type; /* "uint8" */
+    int ranks;
+    int threads;         /* per rank */
+    const char *backend; /* "cpu" */
+    const char *init;
+    uint64_t seed;
+    int64_t n_init, max_iters;
+    int files;
+    const char *first_file;
+    int64_t memory; /* planned bytes of this rank */
+} lloyd_progress_run;
+
+typedef struct lloyd_progress_step {
+    int64_t restart;   /* 0, 1, ... */
+    int64_t iteration; /* 1, 2, ... of this restart */
+    double inertia;
+    int64_t moved;    /* rows whose label changed, over all ranks */
+    int64_t verified; /* rows whose label needed the second step, over all ranks */
+    int64_t empty;    /* empty clusters */
+    double seconds;
+} lloyd_progress_step;
+
+/* mode: "auto" (a bar on a terminal, plain lines elsewhere), "bar", "plain" or "none". log: a
+ * file for JSON lines, which is created or overwritten, or NULL; a file that holds something
+ * else than a log is refused. */
+lloyd_status lloyd_progress_open(const char *mode, const char *log, lloyd_progress **progress);
+
+void lloyd_progress_begin(lloyd_progress *progress, const lloyd_progress_run *run);
+
+/* A finished phase: "read", "seed", "final assignment", "write". */
+void lloyd_progress_phase(lloyd_progress *progress, const char *phase, double seconds);
+
+void lloyd_progress_iteration(lloyd_progress *progress, const lloyd_progress_step *iteration);
+
+/* peaks[0 .. ranks): peak bytes of memory of each rank. */
+void lloyd_progress_end(lloyd_progress *progress, const lloyd_fit_result *result,
+                        const int64_t *peaks, int ranks);
+
+/* Also after a failure. LLOYD_FAILED where the log could not be written. NULL is allowed. */
+lloyd_status lloyd_progress_close(lloyd_progress *progress);
+
+/* One JSON value to `out`. Text: quoted and escaped; bytes that are not UTF-8 become U+FFFD;
+ * NULL is null. Number: 17 significant digits, null where it is not finite. */
+void lloyd_json_text(FILE *out, const char *text);
+void lloyd_json_number(FILE *out, double value);
+
+#endif

@@ -1,0 +1,113 @@
+/* A rank's rows; see shard.h. */
+#include "shard.h"
+
+#include "base/memory.h"
+
+int64_t lloyd_shard_first(int64_t n, int rank, int ranks)
+{
+    return (int64_t)((__int128)n * rank / ranks);
+}
+
+static lloyd_status new_shard(int64_t first, int64_t count, int64_t chunk_rows, int64_t row_bytes,
+                              lloyd_shard **shard)
+{
+    LLOYD_TRY(lloyd_alloc(shard, 1, sizeof **shard, "shard"));
+    lloyd_shard *s = *shard;
+    s->first = first;
+    s->count = count;
+    s->chunk_rows = chunk_rows;
+    s->chunks = (count + chunk_rows - 1) / chunk_rows;
+    s->row_bytes = row_bytes;
+    return LLOYD_OK;
+}
+
+static lloyd_status fill(lloyd_shard *shard, int weighted)
+{
+    int64_t held = shard->resident || shard->count < shard->chunk_rows ? shard->count : shard->chunk_rows;
+    LLOYD_TRY(lloyd_alloc(&shard->memory, held * shard->row_bytes, 1, "the rows of this rank"));
+    if (weighted) {
+        LLOYD_TRY(lloyd_alloc(&shard->weights, shard->count, sizeof(float), "the weights of this rank"));
+        LLOYD_TRY(lloyd_rows_read_weights(shard->rows, shard->first, shard->count, shard->weights));
+    }
+    if (!shard->resident) return LLOYD_OK;
+    return lloyd_rows_read(shard->rows, shard->first, shard->count, shard->memory);
+}
+
+lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, int64_t count, int64_t chunk_rows, int resident,
+                              int weighted, lloyd_shard **shard)
+{
+    int64_t row_bytes = lloyd_rows_dim(rows) * (int64_t)lloyd_type_size(lloyd_rows_type(rows));
+    LLOYD_TRY(new_shard(first, count, chunk_rows, row_bytes, shard));
+    (*shard)->rows = rows;
+    (*shard)->resident = resident;
+    lloyd_status status = fill(*shard, weighted);
+    if (status != LLOYD_OK) {
+        lloyd_shard_close(*shard);
+        *shard = NULL;
+    }
+    return status;
+}
+
+lloyd_status lloyd_shard_over(float *data, float *weights, int64_t first, int64_t count, int64_t dim,
+                              lloyd_shard **shard)
+{
+    LLOYD_TRY(new_shard(first, count, count > 0 ? count : 1, dim * (int64_t)sizeof *data, shard));
+    (*shard)->resident = 1;
+    (*shard)->memory = (char *)data;
+    (*shard)->weights = weights;
+    return LLOYD_OK;
+}
+
+int lloyd_shard_slots(const lloyd_shard *shard)
+{
+    return shard->resident && shard->chunks > 0 ? (int)shard->chunks : 1;
+}
+
+static lloyd_status load_resident(lloyd_shard *shard, int64_t chunk)
+{
+    int64_t begin = chunk * shard->chunk_rows;
+    int64_t count = shard->count - begin < shard->chunk_rows ? shard->count - begin : shard->chunk_rows;
+    const char *rows = shard->memory + begin * shard->row_bytes;
+    return shard->kernels->load(shard->kernels, (int)chunk, begin, count, rows);
+}
+
+void lloyd_shard_attach(lloyd_shard *shard, lloyd_kernels *kernels)
+{
+    shard->kernels = kernels;
+    shard->loaded = 0;
+}
+
+lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot)
+{
+    *slot = shard->resident ? (int)chunk : 0;
+    if (shard->resident) {
+        for (; shard->loaded <= chunk; shard->loaded++) LLOYD_TRY(load_resident(shard, shard->loaded));
+        return LLOYD_OK;
+    }
+    int64_t begin = chunk * shard->chunk_rows;
+    int64_t count = shard->count - begin < shard->chunk_rows ? shard->count - begin : shard->chunk_rows;
+    LLOYD_TRY(lloyd_rows_read(shard->rows, shard->first + begin, count, shard->memory));
+    return shard->kernels->load(shard->kernels, 0, begin, count, shard->memory);
+}
+
+lloyd_status lloyd_shard_row(lloyd_shard *shard, int64_t row, float *out)
+{
+    int slot = 0;
+    if (shard->resident) {
+        LLOYD_TRY(lloyd_shard_load(shard, row / shard->chunk_rows, &slot));
+    } else {
+        LLOYD_TRY(lloyd_rows_read(shard->rows, shard->first + row, 1, shard->memory));
+        LLOYD_TRY(shard->kernels->load(shard->kernels, 0, row, 1, shard->memory));
+    }
+    return shard->kernels->rows(shard->kernels, slot, &row, 1, out);
+}
+
+void lloyd_shard_close(lloyd_shard *shard)
+{
+    if (!shard) return;
+    if (shard->rows) {
+        lloyd_free(shard->memory);
+        lloyd_free(shard->weights);
+    }
+    lloyd_free(shard);
+}

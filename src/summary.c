@@ -1,0 +1,184 @@
+/* The summary of a fit, for a person.
+ *
+ * Sizes are counted in classes by powers of two of the mean size n/k: a k-means clustering is
+ * judged by how far its clusters are from even, and that is the same question at any n and k.
+ */
+#include "summary.h"
+
+#include "text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int by_size(const void *a, const void *b)
+{
+    const int64_t *left = a, *right = b;
+    return (*left > *right) - (*left < *right);
+}
+
+/* The class of a size: 0 below an eighth of the mean, 1 below a quarter, ... 7 from eight times
+ * the mean on. */
+static int size_bin(int64_t size, double mean)
+{
+    int bin = 0;
+    for (double limit = mean / 8; bin < LLOYD_SIZE_BINS - 1 && (double)size >= limit; limit *= 2)
+        bin++;
+    return bin;
+}
+
+static lloyd_status describe_sizes(const int64_t *counts, int64_t k, lloyd_fit_result *result)
+{
+    int64_t *sorted = malloc((size_t)k * sizeof *sorted);
+    if (sorted == NULL)
+        return lloyd_fail(LLOYD_FAILED, "no memory to sort the sizes of %lld clusters",
+                          (long long)k);
+    double rows = 0;
+    memcpy(sorted, counts, (size_t)k * sizeof *sorted);
+    qsort(sorted, (size_t)k, sizeof *sorted, by_size);
+    for (int64_t i = 0; i < k; i++) rows += (double)counts[i];
+    result->smallest = sorted[0];
+    result->median = sorted[k / 2];
+    result->largest = sorted[k - 1];
+    result->empty_clusters = 0;
+    memset(result->size_bins, 0, sizeof result->size_bins);
+    for (int64_t i = 0; i < k; i++) {
+        if (counts[i] == 0)
+            result->empty_clusters++;
+        else
+            result->size_bins[size_bin(counts[i], rows / (double)k)]++;
+    }
+    free(sorted);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_summary_describe(const double *inertia, const double *seconds,
+                                    int64_t iterations, const int64_t *counts, int64_t k,
+                                    lloyd_fit_result *result)
+{
+    int points = iterations < LLOYD_CURVE_POINTS ? (int)iterations : LLOYD_CURVE_POINTS;
+    result->iterations = iterations;
+    result->first_inertia = iterations > 0 ? inertia[0] : 0;
+    result->curve_points = points;
+    /* Evenly over the iterations, the first and the last among them. */
+    for (int i = 0; i < points; i++)
+        result->curve[i] = inertia[points > 1 ? (int64_t)i * (iterations - 1) / (points - 1) : 0];
+    double total = 0;
+    for (int64_t i = 0; i < iterations; i++) total += seconds[i];
+    result->iteration_seconds = iterations > 0 ? total / (double)iterations : 0;
+    return describe_sizes(counts, k, result);
+}
+
+/* ---- Printing -------------------------------------------------------------------------- */
+
+/* A line of blocks of eight heights, lowest value to highest, with `gap` before
+ * each; a blank for 0. */
+static void print_blocks(FILE *out, const char *gap, const double *values, int count)
+{
+    static const char *const block[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    double least = INFINITY, most = -INFINITY;
+    for (int i = 0; i < count; i++) {
+        least = fmin(least, values[i]);
+        most = fmax(most, values[i]);
+    }
+    for (int i = 0; i < count; i++) {
+        double height = most > least ? (values[i] - least) / (most - least) : 0;
+        fprintf(out, "%s%s", gap, values[i] > 0 ? block[(int)(height * 7 + 0.5)] : " ");
+    }
+    fputc('\n', out);
+}
+
+/* The first, the last and up to three values between. */
+static void print_values(FILE *out, const double *values, int count)
+{
+    int shown = count < 5 ? count : 5;
+    for (int i = 0; i < shown - 1; i++)
+        fprintf(out, "%.5g > ", values[i * (count - 1) / (shown - 1)]);
+    fprintf(out, "%.5g", values[count - 1]);
+    fputc('\n', out);
+}
+
+static void print_inertia(FILE *out, const lloyd_fit_result *result, int fancy)
+{
+    fprintf(out, "  inertia     ");
+    if (result->curve_points == 0) {
+        fprintf(out, "%.6g\n", result->inertia);
+        return;
+    }
+    double first = result->first_inertia;
+    fprintf(out, "%.6g, at first %.6g", result->inertia, first);
+    if (first > 0) fprintf(out, " (%+.1f%%)", 100 * (result->inertia - first) / first);
+    fprintf(out, "\n              ");
+    print_values(out, result->curve, result->curve_points);
+    if (!fancy) return;
+    fprintf(out, "              ");
+    print_blocks(out, "", result->curve, result->curve_points);
+}
+
+static void print_iterations(FILE *out, const lloyd_fit_options *options,
+                             const lloyd_fit_result *result)
+{
+    fprintf(out, "  iterations  %lld", (long long)result->iterations);
+    if (result->converged)
+        fprintf(out, ", converged%s\n", options->tol > 0 ? "" : ": no label changes any more");
+    else if (result->iterations > 0)
+        fprintf(out, ", stopped by --max-iters before it converged\n");
+    else
+        fputc('\n', out);
+}
+
+static void print_sizes(FILE *out, const lloyd_fit_result *result, int fancy)
+{
+    static const char *const label[LLOYD_SIZE_BINS] = {"<1/8", "1/8", "1/4", "1/2",
+                                                       "1",    "2",   "4",   ">=8"};
+    char a[32], b[32], c[32];
+    fprintf(out, "  sizes       smallest %s, median %s, largest %s rows; ",
+            lloyd_text_count(result->smallest, a, sizeof a),
+            lloyd_text_count(result->median, b, sizeof b),
+            lloyd_text_count(result->largest, c, sizeof c));
+    if (result->empty_clusters > 0)
+        fprintf(out, "%s empty\n", lloyd_text_count(result->empty_clusters, a, sizeof a));
+    else
+        fprintf(out, "none empty\n");
+    if (result->k < 2) return;
+    fprintf(out, "              x mean  ");
+    for (int i = 0; i < LLOYD_SIZE_BINS; i++) fprintf(out, "%7s", label[i]);
+    fprintf(out, "\n              clusters");
+    for (int i = 0; i < LLOYD_SIZE_BINS; i++)
+        fprintf(out, "%7lld", (long long)result->size_bins[i]);
+    fputc('\n', out);
+    if (!fancy) return;
+    double heights[LLOYD_SIZE_BINS];
+    for (int i = 0; i < LLOYD_SIZE_BINS; i++) heights[i] = (double)result->size_bins[i];
+    fprintf(out, "%22s", "");
+    print_blocks(out, "      ", heights, LLOYD_SIZE_BINS);
+}
+
+static void print_clustering(FILE *out, const lloyd_fit_options *options,
+                             const lloyd_fit_result *result, int ranks)
+{
+    char n[32], k[32], files[32] = "";
+    const char *first = options->input_count > 0 ? options->inputs[0] : "";
+    if (result->files > 1) snprintf(files, sizeof files, " (%d files)", result->files);
+    fprintf(out, "\nClustered %s rows x %lld columns%s%s into %s clusters\n",
+            lloyd_text_count(result->n, n, sizeof n), (long long)result->d,
+            result->type != NULL ? " of " : "", result->type != NULL ? result->type : "",
+            lloyd_text_count(result->k, k, sizeof k));
+    fprintf(out, "  input       %s%s%s\n", first, options->input_count > 1 ? " ..." : "", files);
+    fprintf(out, "  ranks       %d\n", ranks);
+    fprintf(out, "  seeding     %s, seed %llu", options->init, (unsigned long long)options->seed);
+    if (options->n_init > 1) fprintf(out, ", the best of %lld runs", (long long)options->n_init);
+    fputc('\n', out);
+}
+
+void lloyd_summary_print(FILE *out, const lloyd_fit_options *options,
+                         const lloyd_fit_result *result, int ranks, int fancy)
+{
+    print_clustering(out, options, result, ranks);
+    print_inertia(out, result, fancy);
+    print_iterations(out, options, result);
+    print_sizes(out, result, fancy);
+    fprintf(out, "  time        %.3g s per iteration, %.3g s in all\n", result->iteration_seconds,
+            result->seconds);
+    fprintf(out, "  model       %s\n", options->output);
+}

@@ -1,0 +1,27 @@
+/* lloyd wrap: one rank makes the file, all ranks know how it went. */
+#include "lloyd.h"
+
+#include "comm/comm.h"
+#include "io/output.h"
+
+#include <stdio.h>
+
+static lloyd_status wrap(const char *raw, const char *output)
+{
+    int64_t rows = 0, columns = 0;
+    const char *type = "";
+    LLOYD_TRY(lloyd_output_check(output, NULL));
+    lloyd_status status = lloyd_wrap(raw, output, &rows, &columns, &type);
+    if (status == LLOYD_OK) status = lloyd_output_commit(output);
+    if (status != LLOYD_OK) {
+        lloyd_output_discard(output);
+        return status;
+    }
+    printf("%s: /train, %lld x %lld %s, points into %s\n", output, (long long)rows, (long long)columns, type, raw);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_wrap_file(lloyd_comm *comm, const char *raw, const char *output)
+{
+    return comm->agree(comm, comm->rank == 0 ? wrap(raw, output) : LLOYD_OK);
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Installs a build tree into a temporary prefix, moves that prefix elsewhere, and uses it as other projects do: through the CMake
+# package and through pkg-config, shared and static, from C and C++. Everything must give the same inertia to the last
+# digit. Also checks which symbols the libraries give away.
+#
+#     tests/consumer/run.sh BUILD_DIR DIGITS.h5
+set -euo pipefail
+
+build=$(cd "$1" && pwd)
+data=$(realpath "$2")
+here=$(cd "$(dirname "$0")" && pwd)
+cmake=${CMAKE:-cmake}
+cc=${CC:-cc}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+    echo "consumer: $*" >&2
+    exit 1
+}
+
+"$cmake" --install "$build" --prefix "$work/first" >"$work/install.log" ||
+    { cat "$work/install.log"; fail "cmake --install failed"; }
+mv "$work/first" "$work/prefix"
+prefix=$work/prefix
+
+# A path below the prefix: lib may be lib64 or lib/<architecture>.
+installed() {
+    local found
+    found=$(find "$prefix" -path "*/$1" -print -quit)
+    [[ -n $found ]] || fail "$1 is not installed"
+    echo "$found"
+}
+
+for file in bin/lloyd liblloyd.a liblloyd.so include/lloyd/lloyd.h include/lloyd/base/status.h \
+    pkgconfig/lloyd.pc cmake/lloyd/lloyd-config.cmake; do
+    installed "$file" >/dev/null
+done
+if grep -rlF -e "$work" -e "$build" "$prefix" --include='*.cmake' --include='*.pc'; then
+    fail "the files above name the folder of the build or of the first installation"
+fi
+"$(installed bin/lloyd)" --version >/dev/null || fail "the installed program does not start"
+
+shared=$(installed liblloyd.so)
+static=$(installed liblloyd.a)
+
+# What the headers declare is what the shared library exports, nothing more and nothing less.
+diff <(cat "$prefix"/include/lloyd/lloyd.h "$prefix"/include/lloyd/base/status.h | tr '\n' ' ' |
+    grep -oE 'LLOYD_API [^(;]*lloyd_[a-z0-9_]+\(' | grep -oE 'lloyd_[a-z0-9_]+\($' | tr -d '(' | sort) \
+    <(nm -D --defined-only "$shared" | awk '{ print $3 }' | sort) ||
+    fail "the public headers (left) and the symbols of liblloyd.so (right) differ"
+
+# The objects of a static library share the names of the whole program, so all of them carry our prefix. (Compilers put one
+# of their own before the locks of OpenMP's named critical sections.)
+strangers=$(nm -g --defined-only "$static" |
+    awk 'NF == 3 && $3 !~ /^(\.gomp_critical_user_)?lloyd_/ { print $3 }')
+[[ -z $strangers ]] || fail "liblloyd.a defines $strangers"
+
+run() {
+    local name=$1
+    shift
+    "$@" "$data" "$work/$name.h5" >"$work/$name.out" || fail "$name failed"
+    echo "$name: $(cat "$work/$name.out")"
+    cmp "$work/$name.out" "$work/shared.out" || fail "$name and shared differ"
+}
+
+"$cmake" -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
+    >"$work/configure.log" 2>&1 || { cat "$work/configure.log"; fail "find_package(lloyd) failed"; }
+"$cmake" --build "$work/cmake" >"$work/build.log" 2>&1 ||
+    { cat "$work/build.log"; fail "the CMake consumer does not build"; }
+run shared "$work/cmake/consumer"
+run static "$work/cmake/consumer-static"
+"$work/cmake/consumer-cxx" || fail "the C++ consumer failed"
+
+if command -v pkg-config >/dev/null; then
+    export PKG_CONFIG_PATH
+    PKG_CONFIG_PATH=$(dirname "$(installed pkgconfig/lloyd.pc)")
+    read -ra flags <<<"$(pkg-config --cflags --libs lloyd)"
+    "$cc" "$here/consumer.c" -o "$work/pc-shared" "${flags[@]}"
+    run pc-shared env LD_LIBRARY_PATH="$(dirname "$shared")" "$work/pc-shared"
+
+    rm "$shared"* # so that -llloyd is the static library
+    read -ra flags <<<"$(pkg-config --static --cflags --libs lloyd)"
+    "$cc" "$here/consumer.c" -o "$work/pc-static" "${flags[@]}"
+    run pc-static "$work/pc-static"
+fi

@@ -1,0 +1,170 @@
+"""What the end-to-end tests share: running lloyd on some ranks, running the reference, comparing models to the bit.
+
+A test is a plain script: it makes a Test, calls check() any number of times and ends with finish(), which removes the
+scratch directory if all went well and otherwise leaves it in place and names it.
+"""
+import argparse
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import h5py
+import numpy as np
+
+# What must be equal to the bit between two runs of the same job; seconds may differ.
+EXACT = ("/centroids", "/counts", "/labels", "/history/inertia", "/history/moved")
+
+
+class Result:
+    """A finished command: exit status, stdout, stderr, and the lines of stderr that lloyd itself wrote."""
+
+    def __init__(self, command, status, out, err, timed_out):
+        self.command, self.status, self.out, self.err, self.timed_out = command, status, out, err, timed_out
+        self.messages = [line for line in err.splitlines() if line.startswith("lloyd: ")]
+
+    def describe(self):
+        shown = " ".join(shlex.quote(part) for part in self.command)
+        state = "still running after the time limit" if self.timed_out else f"status {self.status}"
+        tail = "\n".join("        | " + line for line in (self.out + self.err).splitlines()[-15:])
+        return f"      {shown}\n      {state}\n{tail}"
+
+
+class Test:
+    def __init__(self, name, more=None):
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--lloyd", required=True, help="the program under test")
+        parser.add_argument("--reference", required=True, help="the brute-force program")
+        parser.add_argument("--data", required=True, help="directory with sift-20k.h5 and digits.h5")
+        parser.add_argument("--mpirun", default="mpirun --oversubscribe")
+        parser.add_argument("--quick", action="store_true", help="a small part, for slow builds")
+        if more:
+            more(parser)
+        self.options = parser.parse_args()
+        self.lloyd_path = os.path.abspath(self.options.lloyd)
+        self.reference_path = os.path.abspath(self.options.reference)
+        self.mpirun = shlex.split(self.options.mpirun)
+        self.quick = self.options.quick
+        self.directory = tempfile.mkdtemp(prefix=f"lloyd-{name}-")
+        self.name, self.checks, self.failures, self.began = name, 0, [], time.time()
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def data(self, name):
+        return os.path.join(os.path.abspath(self.options.data), name)
+
+    def check(self, ok, what, detail=""):
+        self.checks += 1
+        print(("ok    " if ok else "FAIL  ") + what, flush=True)
+        if not ok:
+            self.failures.append(what)
+            if detail:
+                print(detail, flush=True)
+        return bool(ok)
+
+    def finish(self):
+        print(f"{self.name}: {self.checks} checks, {len(self.failures)} failed, {time.time() - self.began:.0f} s")
+        if self.failures:
+            print("failed:\n  " + "\n  ".join(self.failures) + f"\nfiles are in {self.directory}")
+            sys.exit(1)
+        shutil.rmtree(self.directory)
+
+    # ---- running ---------------------------------------------------------------------------------------------
+
+    def run(self, command, threads=1, timeout=600, cwd=None, **more):
+        """Runs a command in its own process group, so that a hang ends with all of its ranks."""
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads),
+                           OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+                           OMPI_MCA_hwloc_base_binding_policy="none")
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment,
+                                       cwd=cwd or self.directory, start_new_session=True, **more)
+            timed_out = False
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                timed_out = True
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            texts = []
+            for stream in (out, err):
+                stream.seek(0)
+                texts.append(stream.read().decode(errors="replace"))
+        return Result(command, process.returncode, texts[0], texts[1], timed_out)
+
+    def lloyd(self, *arguments, ranks=1, launcher=None, **more):
+        """lloyd with these arguments: one rank without a launcher (unless launcher=True), more ranks under mpirun."""
+        command = [self.lloyd_path] + [str(a) for a in arguments]
+        if ranks > 1 or launcher:
+            command = self.mpirun + ["-n", str(ranks)] + command
+        return self.run(command, **more)
+
+    def fit(self, inputs, output, *arguments, ranks=1, **more):
+        """lloyd fit that must succeed; returns the path of the model, or None after a failed check."""
+        inputs = [inputs] if isinstance(inputs, str) else inputs
+        command = ["fit"]
+        for name in inputs:
+            command += ["--input", name]
+        result = self.lloyd(*command, "--output", self.path(output), *arguments, ranks=ranks, **more)
+        if result.status == 0 and os.path.exists(self.path(output)):
+            return self.path(output)
+        self.check(False, f"{output}: fit on {ranks} ranks ends with 0", result.describe())
+        return None
+
+    def reference(self, *arguments):
+        return self.run([self.reference_path] + [str(a) for a in arguments], threads=os.cpu_count() or 1)
+
+    # ---- comparing -------------------------------------------------------------------------------------------
+
+    def check_same(self, what, one, other, names=EXACT):
+        """Both model files exist and hold the same bytes in every dataset of `names`."""
+        if one is None or other is None:
+            return self.check(False, what, "      (a run before this failed)")
+        return self.check(not (found := differences(one, other, names)), what, found)
+
+    def check_labels(self, what, data, model, *arguments):
+        """The model's labels and counts (or a labels file's) are those of the reference."""
+        if model is None:
+            return self.check(False, what, "      (a run before this failed)")
+        result = self.reference("labels", data, model, *arguments)
+        return self.check(result.status == 0, what, result.describe())
+
+
+def differences(one, other, names=EXACT):
+    """A description of what differs between two files, "" if nothing does."""
+    text = ""
+    with h5py.File(one, "r") as a, h5py.File(other, "r") as b:
+        for name in names:
+            if name not in a or name not in b:
+                text += f"      {name}: missing\n"
+                continue
+            x, y = a[name][()], b[name][()]
+            if x.shape != y.shape or x.dtype != y.dtype:
+                text += f"      {name}: {x.dtype}{x.shape} and {y.dtype}{y.shape}\n"
+            elif x.tobytes() != y.tobytes():
+                wrong = np.argwhere(x != y)
+                first = tuple(int(v) for v in wrong[0]) if len(wrong) else ()
+                text += f"      {name}: {len(wrong)} of {x.size} differ"
+                text += f", first {first}: {x[first]!r} and {y[first]!r}\n" if len(wrong) else " in the sign of 0\n"
+    return text and f"      {one}\n      {other}\n" + text.rstrip("\n")
+
+
+def read(path, name):
+    with h5py.File(path, "r") as file:
+        return file[name][()]
+
+
+def attribute(path, name):
+    with h5py.File(path, "r") as file:
+        return file.attrs[name]
+
+
+def digest(path):
+    """A file's bytes."""
+    with open(path, "rb") as file:
+        return file.read()

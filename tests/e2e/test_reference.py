@@ -1,0 +1,206 @@
+"""Everything the contract defines to the bit, against the brute-force reference.
+
+Each case seeds (--max-iters 0), lets the reference check those labels, then runs Lloyd's iteration from there and compares
+labels, counts, centroids and the moved-label history to the bit. The inertia is compared with a tolerance relative
+to the sum of squares it is computed from, because the contract leaves the order of that sum open.
+"""
+import collections
+
+import h5py
+import numpy as np
+
+import data
+from common import Test, attribute, read
+
+# x: rows; k; ranks; options shared with `reference fit`; init: given centroids; dtype: storage; iters; seed
+Case = collections.namedtuple("Case", "name x k ranks options init dtype iters weights", defaults=(
+    1, (), None, "float32", 5, None))
+
+# The history is in double precision; Q and the sums it is made of are exact.
+TOLERANCE = 1e-12
+# With weights the fixed point of rows and weights differ by up to 2^-31 of the heaviest.
+WEIGHTED_TOLERANCE = 1e-6
+
+
+def check_seeds(t, case, source, model):
+    """random: K distinct rows of the data, none taken more often than it occurs."""
+    if "--cosine" in case.options:
+        return
+    rows = collections.Counter(row.tobytes() for row in np.ascontiguousarray(case.x, np.float32) + np.float32(0))
+    seeds = collections.Counter(row.tobytes() for row in read(model, "/centroids") + np.float32(0))
+    t.check(all(seeds[row] <= rows[row] for row in seeds), f"{case.name}: random seeds are distinct rows")
+
+
+def check_history(t, case, model, reference):
+    inertia, right, scale = (read(p, n) for p, n in ((model, "/history/inertia"), (reference, "/history/inertia"),
+                                                     (reference, "/history/scale")))
+    if not t.check(inertia.shape == right.shape, f"{case.name}: length of the history",
+                   f"      {inertia.shape} and {right.shape}"):
+        return
+    tolerance = WEIGHTED_TOLERANCE if case.weights is not None else TOLERANCE
+    error = np.max(np.abs(inertia - right) / np.maximum(scale, np.finfo(float).tiny), initial=0)
+    t.check(error <= tolerance, f"{case.name}: inertia of every iteration",
+            f"      error {error:.3g} of the sum of squares\n      {inertia}\n      {right}")
+    final, truth = attribute(model, "inertia"), attribute(reference, "inertia")
+    t.check(abs(final - truth) <= 1e-9 * truth, f"{case.name}: final inertia", f"      {final!r}, right is {truth!r}")
+    for name in ("iterations", "converged"):
+        one, other = int(attribute(model, name)), int(attribute(reference, name))
+        t.check(one == other, f"{case.name}: attribute {name}", f"      {one}, right is {other}")
+
+
+def run_case(t, case, number):
+    slug = f"case-{number}"
+    source = data.write(t.path(slug + ".h5"), case.x, dtype=case.dtype, weights=case.weights)
+    options = ["-k", case.k, "--seed", number]
+    translated = {"--cosine": ("--metric", "cosine")}
+    theirs = []
+    for option in case.options:
+        theirs += translated.get(option, (option,))
+    if case.weights is not None:
+        theirs += ["--weights", "weights"]
+    start = case.init
+    if start is None:
+        start = t.fit(source, slug + "-start.h5", *options, *theirs, "--max-iters", 0, ranks=case.ranks)
+        cosine = [o for o in case.options if o == "--cosine"]
+        if not t.check_labels(f"{case.name}: labels of the seeds", source, start, *cosine):
+            return
+        check_seeds(t, case, source, start)
+    else:
+        theirs += ["--init", start]
+    model = t.fit(source, slug + "-model.h5", *options, *theirs, "--max-iters", case.iters, ranks=case.ranks)
+    if model is None:
+        return
+    ours = list(case.options) + (["--weights", "weights"] if case.weights is not None else [])
+    reference = t.path(slug + "-reference.h5")
+    result = t.reference("fit", source, "-k", case.k, "--init", start, "--iters", case.iters, "--output", reference, *ours)
+    if not t.check(result.status == 0, f"{case.name}: the reference runs", result.describe()):
+        return
+    if t.check_same(f"{case.name}: labels, counts, centroids, moved", model, reference,
+                    ("/labels", "/counts", "/history/moved", "/centroids")):
+        check_history(t, case, model, reference)
+
+
+def load(path, rows=None):
+    with h5py.File(path, "r") as file:
+        return file["train"][:rows].astype(np.float32)
+
+
+def real_cases(t):
+    sift, digits = load(t.data("sift-20k.h5")), load(t.data("digits.h5"))
+    if t.quick:
+        sift = sift[:3001]
+    weights = np.random.default_rng(1).uniform(0, 2, len(sift)).astype(np.float32)
+    weights[:50] = 0
+    heavy = (10.0 ** np.random.default_rng(2).uniform(-6, 6, len(digits))).astype(np.float32)
+    return [
+        Case("sift", sift, 256, 2, dtype="uint8", iters=10),
+        Case("sift, K 1000", sift[:9001], 1000, 3, dtype="uint8", iters=3),
+        Case("sift, cosine", sift, 64, 2, ("--cosine",), dtype="uint8"),
+        Case("sift, weights", sift, 64, 3, dtype="float16", weights=weights),
+        Case("sift, tol", sift, 16, 1, ("--tol", "0.003"), dtype="uint8", iters=30),
+        Case("digits", digits, 10, 1, iters=50),
+        Case("digits, int8", digits, 100, 3, dtype="int8", iters=20),
+        Case("digits, K 2", digits, 2, 2, dtype="bfloat16", iters=50),
+        Case("digits, cosine", digits, 50, 1, ("--cosine",), iters=20),
+        Case("digits, weights over 12 decades", digits, 30, 2, weights=heavy, iters=20),
+        Case("digits, cosine and weights", digits, 30, 2, ("--cosine",), weights=heavy),
+        Case("digits, every row its own cluster", digits[:400], 400, 2, iters=5),
+    ]
+
+
+def dimension_cases(t):
+    """Gaussian rows in every dimension of interest, K from 1 to 1000, N a multiple of nothing."""
+    dimensions = (1, 2, 3, 17, 96, 100, 128, 129, 384, 768, 1536, 4096)
+    clusters = (7, 1, 256, 2, 1000, 7, 256, 1000, 7, 256, 2, 7)
+    types = ("float32", "float16", "bfloat16", "float64", "int8", "uint8")
+    cases = []
+    for index, (d, k) in enumerate(zip(dimensions, clusters)):
+        dtype = types[index % len(types)]
+        n = (1009 if k == 1000 else 503) if t.quick or d > 1000 else 2003
+        x = data.gaussian(n, d, 100 + d, centres=5)
+        if dtype == "float16":
+            x = x.astype(np.float16).astype(np.float32)
+        elif dtype == "bfloat16":
+            x = data.bfloat16_values(x)
+        elif dtype in ("int8", "uint8"):
+            x = np.clip(np.rint(x * 20) + (128 if dtype == "uint8" else 0), -128 + 128 * (dtype == "uint8"),
+                        127 + 128 * (dtype == "uint8")).astype(np.float32)
+        elif dtype == "float64":
+            x = x.astype(np.float64) * (1 + 1e-9)
+        cases.append(Case(f"Gaussian, D {d}, K {k}, {dtype}", x, k, 1 + index % 3, dtype=dtype, iters=4))
+    return cases
+
+
+def tie_cases(t):
+    rows = data.duplicated(1501, 24, 40, 3)
+    twice = np.concatenate([rows[:30], rows[:30], rows[5:35]])
+    between, between_centroids = data.midpoints(3001, 20, 5)
+    lattice = data.lattice(2999, 3, 5, 6)
+    corners = np.array([[a, b, c] for a in (0, 2, 4) for b in (0, 2, 4) for c in (0, 2, 4)], np.float32)
+    large = data.lattice(1999, 128, 2, 7) + np.float32(4096)
+    cases = [
+        Case("lattice 5^3", lattice, 27, 2, init=data.centroids(t.path("corners.h5"), corners)),
+        Case("lattice 5^3, random", lattice, 60, 1),
+        Case("lattice 3^17", data.lattice(3001, 17, 3, 8), 100, 3, dtype="uint8"),
+        Case("lattice 2^128 far from the origin", large, 50, 2),
+        Case("duplicated rows", rows, 39, 2),
+        Case("duplicated rows, more clusters than different rows", rows, 60, 3, iters=8),
+        Case("duplicated rows, keep", rows, 60, 2, ("--empty", "keep"), iters=8),
+        Case("duplicated centroids", rows, 90, 2, init=data.centroids(t.path("twice.h5"), twice), iters=8),
+        Case("duplicated centroids, keep", rows, 90, 1, ("--empty", "keep"),
+             init=data.centroids(t.path("twice-keep.h5"), twice), iters=8),
+        Case("rows between centroids", between, 16, 2,
+             init=data.centroids(t.path("between.h5"), between_centroids), iters=2),
+        Case("all rows equal", np.full((333, 9), 7.25, np.float32), 5, 2),
+        Case("all rows zero", np.zeros((50, 4), np.float32), 3, 2),
+        Case("one column constant", np.concatenate([data.gaussian(999, 3, 9), np.full((999, 1), 1e20, np.float32)], 1), 9),
+    ]
+    return cases
+
+
+def magnitude_cases(t):
+    far = np.float32(1000) + data.gaussian(2003, 16, 10, 8) * np.float32(0.001)
+    million = np.float32(1e6) + data.gaussian(2003, 40, 11, 8)
+    signs = data.gaussian(1500, 7, 12)
+    x = data.gaussian(2003, 33, 13, 8)
+    start = x[:20].copy()
+    start[10:] = 1e15
+    far_weights = np.ones(2003, np.float32)
+    far_weights[::3] = 0
+    return [
+        Case("1000 +- 0.001", far, 20, 2, iters=8),
+        Case("1e6 +- 1", million, 20, 3, iters=8),
+        Case("1e-30", x * np.float32(1e-30), 20, 2),
+        Case("1e30", x * np.float32(1e30), 20, 1),
+        Case("1e-38", x * np.float32(1e-38), 20, 1),
+        Case("columns from 1e-30 to 1e30", data.mixed_magnitudes(2003, 31, 14), 20, 2),
+        Case("columns from 1e-30 to 1e30, cosine", data.mixed_magnitudes(2003, 31, 15), 20, 2, ("--cosine",)),
+        Case("subnormal", data.subnormal(1501, 12, 16), 20, 2),
+        Case("subnormal float16", (data.gaussian(1501, 12, 17) * 1e-6).astype(np.float16), 20, 2, dtype="float16"),
+        Case("the smallest float32 and zero", data.lattice(301, 2, 3, 18) * np.float32(1.4e-45), 6, 2),
+        Case("near the largest float32", data.near_largest(1501, 10, 19), 20, 2),
+        Case("near the largest float32, one sign", np.abs(data.near_largest(1501, 10, 20)), 20, 1),
+        Case("one far outlier", data.outlier(2003, 17, 21), 20, 2, iters=8),
+        Case("one outlier at 1e38", data.outlier(2003, 17, 22, 1e38), 20, 3),
+        Case("signs only", np.sign(signs), 30, 2),
+        Case("far centroids, relocate", x, 20, 3, init=data.centroids(t.path("far.h5"), start), iters=8),
+        Case("far centroids, keep", x, 20, 2, ("--empty", "keep"), init=data.centroids(t.path("far.h5"), start), iters=8),
+        Case("far centroids, relocate, weights", x, 20, 2, init=data.centroids(t.path("far.h5"), start), iters=8,
+             weights=far_weights),
+        Case("one row", x[:1], 1, 1),
+        Case("fewer rows than ranks", x[:2], 2, 3),
+        Case("fewer rows than ranks, K 1", x[:2], 1, 5),
+        Case("N = K = 257", x[:257], 257, 3),
+    ]
+
+
+def main():
+    t = Test("reference")
+    cases = real_cases(t) + dimension_cases(t) + tie_cases(t) + magnitude_cases(t)
+    for number, case in enumerate(cases):
+        run_case(t, case, number)
+    t.finish()
+
+
+if __name__ == "__main__":
+    main()

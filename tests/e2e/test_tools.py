@@ -1,0 +1,273 @@
+"""wrap, synth, info, predict, --dry-run, --log and the memory plan."""
+import json
+import os
+import re
+
+import h5py
+import numpy as np
+
+import data
+from common import Test, attribute, read
+
+TYPES = {"float32": (np.float32, ".fbin"), "uint8": (np.uint8, ".u8bin"), "int8": (np.int8, ".i8bin")}
+
+
+def write_bin(path, x, rows=None, columns=None):
+    """The big-ann-benchmarks format: two 32-bit numbers, then the rows."""
+    with open(path, "wb") as file:
+        np.array([x.shape[0] if rows is None else rows, x.shape[1] if columns is None else columns], "<u4").tofile(file)
+        x.tofile(file)
+    return path
+
+
+def integers(n, d, seed, dtype):
+    low = -100 if dtype == np.int8 else 0
+    return np.random.default_rng(seed).integers(low, 120, size=(n, d)).astype(dtype)
+
+
+def wrapped(t):
+    """A raw file behind an HDF5 file is the same data."""
+    options = ("-k", 7, "--max-iters", 4)
+    for dtype, ending in TYPES.values():
+        x = integers(1503, 19, 1, dtype)
+        kind = np.dtype(dtype).name
+        usual = t.fit(data.write(t.path(f"usual-{kind}.h5"), x), f"usual-{kind}-model.h5", *options)
+        raws = {f"raw-{kind}{ending}": None, f"raw-{kind}.npy": None}
+        write_bin(t.path(f"raw-{kind}{ending}"), x)
+        np.save(t.path(f"raw-{kind}.npy"), x)
+        for raw in raws:
+            size = os.path.getsize(t.path(raw))
+            result = t.lloyd("wrap", t.path(raw), "--output", t.path(raw + ".h5"))
+            if not t.check(result.status == 0, f"wrap {raw}", result.describe()):
+                continue
+            with h5py.File(t.path(raw + ".h5"), "r") as file:
+                t.check(file["train"].external is not None, f"wrap {raw}: external storage")
+                t.check(np.array_equal(file["train"][()], x), f"wrap {raw}: h5py reads the same rows")
+            t.check(os.path.getsize(t.path(raw)) == size and os.path.getsize(t.path(raw + ".h5")) < 20000,
+                    f"wrap {raw}: no copy")
+            model = t.fit(t.path(raw + ".h5"), raw + "-model.h5", *options, ranks=2)
+            t.check_same(f"wrap {raw}: the same model", usual, model)
+    half = data.gaussian(801, 5, 2).astype(np.float16)
+    np.save(t.path("half.npy"), half)
+    result = t.lloyd("wrap", t.path("half.npy"), "--output", t.path("half.npy.h5"))
+    t.check(result.status == 0, "wrap half.npy", result.describe())
+    usual = t.fit(data.write(t.path("half.h5"), half), "half-model.h5", *options)
+    t.check_same("wrap half.npy: the same model", usual, t.fit(t.path("half.npy.h5"), "half-npy-model.h5", *options))
+
+
+def wrapped_elsewhere(t):
+    """wrap by relative name, fit from another directory: the raw file is found."""
+    folder, other = t.path("folder"), t.path("elsewhere")
+    os.mkdir(folder)
+    os.mkdir(other)
+    x = integers(300, 6, 3, np.uint8)
+    write_bin(os.path.join(folder, "x.u8bin"), x)
+    result = t.lloyd("wrap", "x.u8bin", "--output", "x.h5", cwd=folder)
+    t.check(result.status == 0, "wrap by relative name", result.describe())
+    usual = t.fit(data.write(t.path("near.h5"), x), "near-model.h5", "-k", 3)
+    far = t.fit("../folder/x.h5", "far-model.h5", "-k", 3, cwd=other, ranks=2)
+    t.check_same("a wrapped file read from another directory", usual, far)
+    # The raw file loses its end after wrapping; HDF5 itself would read zeros there.
+    with open(os.path.join(folder, "x.u8bin"), "r+b") as file:
+        file.truncate(8 + 150 * 6)
+    for ranks in (1, 3):
+        result = t.lloyd("fit", "--input", os.path.join(folder, "x.h5"), "-k", 3, "--output", t.path("cut.h5"), ranks=ranks,
+                         timeout=60)
+        t.check(result.status == 3 and len(result.messages) == 1 and "x.u8bin" in result.messages[0],
+                f"a raw file truncated after wrapping is refused, {ranks} ranks", result.describe())
+    os.remove(os.path.join(folder, "x.u8bin"))
+    result = t.lloyd("fit", "--input", os.path.join(folder, "x.h5"), "-k", 3, "--output", t.path("cut.h5"), timeout=60)
+    t.check(result.status == 3 and len(result.messages) == 1 and "x.u8bin" in result.messages[0],
+            "a raw file that is gone is refused", result.describe())
+
+
+def bad_headers(t):
+    x = data.gaussian(100, 8, 4)
+    write_bin(t.path("long.fbin"), x, rows=101)
+    write_bin(t.path("short.fbin"), x, rows=99)
+    write_bin(t.path("zero.fbin"), x, rows=0)
+    write_bin(t.path("huge.fbin"), x, rows=0xFFFFFFFF, columns=0xFFFFFFFF)
+    open(t.path("stub.fbin"), "wb").write(b"\1\0\0\0")
+    open(t.path("none.u8bin"), "wb").close()
+    np.save(t.path("fortran.npy"), np.asfortranarray(x))
+    np.save(t.path("line.npy"), x[0])
+    np.save(t.path("cube.npy"), x.reshape(10, 10, 8))
+    np.save(t.path("long.npy"), x.astype(np.int64))
+    np.save(t.path("objects.npy"), np.array([["a", 1], ["b", 2]], object), allow_pickle=True)
+    open(t.path("text.npy"), "w").write("1,2\n3,4\n" * 100)
+    np.save(t.path("cut.npy"), x)
+    with open(t.path("cut.npy"), "r+b") as file:
+        file.truncate(2000)
+    for raw in ("long.fbin", "short.fbin", "zero.fbin", "huge.fbin", "stub.fbin", "none.u8bin", "fortran.npy", "line.npy",
+                "cube.npy", "long.npy", "objects.npy", "text.npy", "cut.npy"):
+        result = t.lloyd("wrap", t.path(raw), "--output", t.path("refused.h5"), timeout=60)
+        t.check(result.status == 3 and len(result.messages) == 1 and raw in result.messages[0]
+                and not os.path.exists(t.path("refused.h5")), f"wrap refuses {raw}: {' '.join(result.messages)[7:]}",
+                result.describe())
+
+
+def synth(t):
+    for kind in ("float32", "float16", "bfloat16", "uint8", "int8"):
+        files = []
+        for ranks, seed in ((1, 1), (2, 1), (3, 1), (1, 2)):
+            path = t.path(f"synth-{kind}-{ranks}-{seed}.h5")
+            result = t.lloyd("synth", "--rows", 3001, "--dim", 33, "--clusters", 9, "--type", kind, "--seed", seed,
+                             "--output", path, ranks=ranks, threads=1 + ranks % 2)
+            if not t.check(result.status == 0, f"synth {kind}, {ranks} ranks", result.describe()):
+                return
+            with h5py.File(path, "r") as file:
+                # h5py cannot name bfloat16 everywhere; HDF5 can always read it as float32.
+                rows = np.empty(file["train"].shape, np.float32)
+                file["train"].id.read(h5py.h5s.ALL, h5py.h5s.ALL, rows, h5py.h5t.NATIVE_FLOAT)
+                size = file["train"].id.get_type().get_size()
+            files.append(rows)
+            t.check(rows.shape == (3001, 33) and np.isfinite(rows).all() and rows.std() > 0, f"synth {kind}: rows")
+            t.check(size == {"float32": 4, "float16": 2, "bfloat16": 2}.get(kind, 1), f"synth {kind}: element size")
+        same = files[0].tobytes() == files[1].tobytes() == files[2].tobytes()
+        t.check(same, f"synth {kind}: the same bytes for 1, 2, 3 ranks")
+        t.check(not np.array_equal(files[0], files[3]), f"synth {kind}: other bytes for another seed")
+        t.check(len(np.unique(files[0], axis=0)) > 2900, f"synth {kind}: no repeated rows")
+    # It is a mixture: nine clusters explain most of the variance.
+    source = t.path("synth-float32-1-1.h5")
+    model = t.fit(source, "synth-model.h5", "-k", 9, "--init", "kmeans++", "--n-init", 5, "--max-iters", 50)
+    if model:
+        x = read(source, "train").astype(np.float64)
+        left = attribute(model, "inertia") / ((x - x.mean(0)) ** 2).sum()
+        t.check(left < 0.9, f"synth: clusters are there ({100 * left:.0f} % of the variance is within them)")
+
+
+def info_and_predict(t):
+    source = t.data("digits.h5")
+    for metric in ("l2", "cosine"):
+        model = t.fit(source, f"digits-{metric}.h5", "-k", 12, "--max-iters", 6, "--metric", metric)
+        if model is None:
+            continue
+        cosine = ["--cosine"] if metric == "cosine" else []
+        for ranks in (1, 3):
+            labels = t.path(f"labels-{metric}-{ranks}.h5")
+            result = t.lloyd("predict", "--model", model, "--input", source, "--output", labels, "--distances", ranks=ranks)
+            if not t.check(result.status == 0, f"predict {metric}, {ranks} ranks", result.describe()):
+                continue
+            t.check(np.array_equal(read(labels, "/labels"), read(model, "/labels")),
+                    f"predict {metric}, {ranks} ranks: the labels of the model")
+            t.check_labels(f"predict {metric}, {ranks} ranks: exact labels and distances", source, model,
+                           "--labels", labels, *cosine)
+            t.check(read(labels, "/distances").dtype == np.float32, "predict: distances are float32")
+        labels = t.path("labels-only.h5")
+        result = t.lloyd("predict", "--model", model, "--input", source, "--output", labels)
+        with h5py.File(labels, "r") as file:
+            t.check(result.status == 0 and set(file) == {"labels"}, "predict without --distances: only /labels")
+    # New rows, several files, another element type than the model was made from.
+    x = data.lattice(501, 64, 17, 5)
+    parts = [data.write(t.path(f"new-{p}.h5"), x[p * 200:(p + 1) * 200], dtype=np.float16) for p in range(3)]
+    whole = data.write(t.path("new.h5"), x)
+    model, labels = t.path("digits-l2.h5"), t.path("labels-new.h5")
+    result = t.lloyd("predict", "--model", model, "--input", t.path("new-[0-2].h5"), "--output", labels, "--distances",
+                     ranks=5)
+    if t.check(result.status == 0, f"predict {len(parts)} files on 5 ranks", result.describe()):
+        t.check_labels("predict new rows", whole, model, "--labels", labels)
+
+    for path, words in ((source, ["1797", "64", "float32"]), (model, ["12", "64", "1797", "inertia"]),
+                        (labels, ["501", "labels"]), (t.data("sift-20k.h5"), ["20000", "128", "uint8"])):
+        for ranks in (1, 2):
+            result = t.lloyd("info", path, ranks=ranks)
+            plain = result.out.replace(",", "")
+            missing = [word for word in words if word not in plain]
+            t.check(result.status == 0 and not missing, f"info {os.path.basename(path)}, {ranks} ranks",
+                    f"      without {missing}\n" + result.describe())
+
+
+def model_file(t):
+    """Everything architecture.md promises is in a model."""
+    model = t.fit(t.data("digits.h5"), "complete.h5", "-k", 10, "--seed", 5, "--max-iters", 7, "--log", t.path("log.jsonl"),
+                  ranks=3)
+    if model is None:
+        return
+    with h5py.File(model, "r") as file:
+        shapes = {name: (file[name].shape, file[name].dtype.name) for name in
+                  ("centroids", "counts", "labels", "history/inertia", "history/moved", "history/seconds") if name in file}
+        attributes = dict(file.attrs)
+    t.check(shapes == {"centroids": ((10, 64), "float32"), "counts": ((10,), "int64"), "labels": ((1797,), "int32"),
+                       "history/inertia": ((7,), "float64"), "history/moved": ((7,), "int64"),
+                       "history/seconds": ((7,), "float64")}, "model: datasets and types", f"      {shapes}")
+    for name, value in {"n": 1797, "d": 64, "k": 10, "seed": 5, "iterations": 7, "converged": 0, "ranks": 3}.items():
+        t.check(name in attributes and int(attributes[name]) == value, f"model: attribute {name}",
+                f"      {attributes.get(name)}")
+    inertia = read(model, "/history/inertia")
+    t.check(0 < attributes["inertia"] <= inertia[-1] * (1 + 1e-12), "model: final inertia is the lowest")
+    t.check(np.all(np.diff(inertia) <= 0), "model: inertia never rises")
+    t.check(read(model, "/counts").sum() == 1797, "model: counts sum to the rows")
+    for name in ("version", "backend"):
+        t.check(name in attributes and len(attributes[name]) > 0, f"model: attribute {name}")
+    with open(t.path("log.jsonl"), encoding="utf-8") as file:
+        events = [json.loads(line) for line in file]
+    t.check(len(events) >= 7, f"--log: {len(events)} lines of JSON")
+
+
+def dry_run(t):
+    """Prints a plan; reads no rows and writes nothing."""
+    x = data.gaussian(1000, 8, 6)
+    x[500] = np.nan
+    source = data.write(t.path("nan.h5"), x)
+    for ranks in (1, 3):
+        before = set(os.listdir(t.directory))
+        result = t.lloyd("fit", "--input", source, "-k", 4, "--output", t.path("planned.h5"), "--log",
+                         t.path("planned.jsonl"), "--dry-run", ranks=ranks, timeout=60)
+        t.check(result.status == 0 and "1000" in result.out.replace(",", ""), f"--dry-run on {ranks} ranks reads no rows",
+                result.describe())
+        t.check(set(os.listdir(t.directory)) == before, f"--dry-run on {ranks} ranks writes nothing")
+    result = t.lloyd("fit", "--input", source, "-k", 4000, "--output", t.path("planned.h5"), "--dry-run", timeout=60)
+    t.check(result.status in (2, 3), "--dry-run refuses what a run would refuse", result.describe())
+
+
+UNITS = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def planned_bytes(text):
+    """The number behind "memory per rank" in the plan."""
+    found = re.search(r"memory per rank\D*([\d.,]+)\s*([KMG]?i?B)", text)
+    return float(found[1].replace(",", "")) * UNITS[found[2].upper()] if found else None
+
+
+def memory(t):
+    """Peak memory of every rank is within a tenth of what --dry-run promises."""
+    source = t.path("large.h5")
+    data.write(source, np.random.default_rng(7).integers(0, 255, (1000000 if not t.quick else 50000, 128), np.uint8))
+    for name, options, ranks in (("resident", (), 1), ("resident", (), 2), ("chunked", ("--chunk-rows", 20000), 1),
+                                 ("chunked", ("--chunk-rows", 20000), 2)):
+        what = f"memory, {name}, {ranks} ranks"
+        command = ("-k", 256, "--max-iters", 2, *options)
+        plan = t.lloyd("fit", "--input", source, "--output", t.path("plan.h5"), *command, "--dry-run", ranks=ranks)
+        promised = planned_bytes(plan.out)
+        if not t.check(promised, f"{what}: the plan says how much", plan.describe()):
+            continue
+        log = t.path("memory.jsonl")
+        if t.fit(source, "memory.h5", *command, "--log", log, ranks=ranks) is None:
+            continue
+        with open(log, encoding="utf-8") as file:
+            end = [event for event in map(json.loads, file) if event.get("event") == "end"]
+        peaks = np.atleast_1d(end[0].get("peak_bytes", [])) if end else []
+        if t.check(len(peaks) == ranks, f"{what}: the log has the peak of every rank", f"      {end}"):
+            worst = max(abs(peak - promised) / promised for peak in peaks)
+            shown = ", ".join(f"{peak / 2**20:.0f}" for peak in peaks)
+            text = f"{what}: peaks of {shown} MiB, {promised / 2**20:.0f} MiB promised ({100 * worst:.0f} % off)"
+            # Sanitizers need memory of their own.
+            t.check(worst <= 0.1 or t.quick, text)
+
+
+def main():
+    t = Test("tools")
+    wrapped(t)
+    wrapped_elsewhere(t)
+    bad_headers(t)
+    synth(t)
+    info_and_predict(t)
+    model_file(t)
+    dry_run(t)
+    memory(t)
+    t.check(not [name for name in os.listdir(t.directory) if ".part" in name], "no half-written file is left")
+    t.finish()
+
+
+if __name__ == "__main__":
+    main()

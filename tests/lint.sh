@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Formatting, static analysis and layering. All checks run; the exit status says whether any failed.
+#
+#     tests/lint.sh BUILD_DIR     BUILD_DIR holds compile_commands.json (a build configured with -DLLOYD_TESTS=ON)
+#     tests/lint.sh --fix         formats all C files in place
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+
+mapfile -t sources < <(find src kernels comm io tests bench -name '*.c' | sort)
+mapfile -t c_files < <(find src kernels comm io tests bench -name '*.[ch]' | sort)
+mapfile -t scripts < <(find . -path './build*' -prune -o -path ./.git -prune -o -name '*.sh' -print | sort)
+scripts+=(.ci/run)
+
+if [[ ${1:-} == --fix ]]; then
+    exec clang-format -i "${c_files[@]}"
+fi
+build=${1:?usage: tests/lint.sh BUILD_DIR or --fix}
+[[ -f $build/compile_commands.json ]] ||
+    { echo "lint: $build/compile_commands.json is missing; configure with -DLLOYD_TESTS=ON" >&2; exit 2; }
+
+failed=()
+
+# check NAME COMMAND...: runs it, shows its output only if it fails.
+check() {
+    local name=$1 log start=$SECONDS
+    shift
+    log=$(mktemp)
+    if "$@" >"$log" 2>&1; then
+        echo "ok      $name ($((SECONDS - start)) s)"
+    else
+        cat "$log"
+        echo "FAILED  $name ($((SECONDS - start)) s)"
+        failed+=("$name")
+    fi
+    rm -f "$log"
+}
+
+# none PATTERN FILES...: succeeds if no line matches; shows those that do. A file that cannot be read fails too.
+none() {
+    local status=0
+    grep -nIE "$@" || status=$?
+    ((status == 1))
+}
+
+format() {
+    local file status=0
+    for file in "${c_files[@]}"; do
+        if ! clang-format --dry-run -Werror "$file" >/dev/null 2>&1; then
+            echo "$file is not formatted; tests/lint.sh --fix does it"
+            status=1
+        fi
+    done
+    return "$status"
+}
+
+# Only the files the build knows: what it does not compile (the consumer) has no flags to analyse it with. The folder of
+# the compiler's own headers comes last, for omp.h where clang has none.
+tidy() {
+    local file headers
+    headers=$(dirname "$(gcc -print-file-name=include/omp.h)")
+    for file in "${sources[@]}"; do
+        if grep -qF "\"file\": \"$PWD/$file\"" "$build/compile_commands.json"; then
+            printf '%s\0' "$file"
+        fi
+    done | xargs -0 -n 1 -P "$(nproc)" clang-tidy --quiet -p "$build" "--extra-arg=-idirafter$headers" 2>&1 |
+        { grep -vE '^[0-9]+ warnings? generated\.$' || true; }
+}
+
+# includes FOLDER ALLOWED: every #include "..." below FOLDER begins with one of ALLOWED (a | b).
+includes() {
+    ! grep -rnE --include='*.[ch]' '^[[:space:]]*#[[:space:]]*include "' "$1" |
+        grep -vE "include \"($2)/"
+}
+
+no_build_machine() {
+    local files
+    mapfile -t files < <(git ls-files --cached --others --exclude-standard 2>/dev/null ||
+        find . -path './build*' -prune -o -path ./.git -prune -o -type f -print)
+    none '/(home|root|work)/[a-z]' "${files[@]}" && none "$PWD/" "${files[@]}"
+}
+
+check "clang-format" format
+check "clang-tidy" tidy
+# invalidPointerCast: scratch memory of eight-byte words holds int64_t in one phase and double in another.
+check "cppcheck" cppcheck --quiet --std=c11 --language=c --library=posix \
+    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
+    --suppress=invalidPointerCast \
+    --error-exitcode=1 -j "$(nproc)" -D_GNU_SOURCE -D__x86_64__ -D__GNUC__=12 -I . -I src "${sources[@]}"
+check "shellcheck" shellcheck -x "${scripts[@]}"
+
+check "layers: base includes only base" includes src/base base
+check "layers: kernels include only kernels and base" includes kernels 'kernels|base'
+check "layers: comm includes only comm and base" includes comm 'comm|base'
+check "layers: io includes only io and base" includes io 'io|base'
+check "src/fit.c: no #if, no MPI, CUDA, NCCL or HDF5" \
+    none -w '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef)|(mpi|cuda|nccl|hdf5)\.h|(MPI_|cuda|nccl|H5[A-Z])[A-Za-z0-9_]+|hid_t' src/fit.c
+check "no path of a build machine" no_build_machine
+
+if ((${#failed[@]} > 0)); then
+    printf 'lint: %d of the checks failed\n' "${#failed[@]}"
+    exit 1
+fi
+echo "lint: all clean"

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Builds and tests everything, from whatever state the machine is in.
+#
+#     ./tests/run.sh          all: a Debug build with sanitizers and a Release build, every test
+#     ./tests/run.sh quick    the Debug build and its tests only
+#     ./tests/run.sh gpu      the tests that need a GPU
+#     ./tests/run.sh lint     formatting, static analysis, layering
+#
+# Installs missing packages (asking sudo where needed), builds in build/debug and build/release, and ends with
+# CTest's own summary. Exit status 0 if every test passed. A second run builds only what changed.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+
+what=${1:-all}
+case $what in
+    all | quick | lint) ;;
+    gpu)
+        echo "gpu: skipped (this version has no CUDA kernels)"
+        exit 0
+        ;;
+    *)
+        echo "usage: tests/run.sh [all|quick|gpu|lint]" >&2
+        exit 2
+        ;;
+esac
+
+# shellcheck source=jobs/packages.sh
+source jobs/packages.sh
+for use in build test; do
+    if [[ -n $(lloyd_missing_packages "$use") ]]; then
+        lloyd_install "$use"
+    fi
+done
+
+export CMAKE_COLOR_DIAGNOSTICS=OFF CTEST_OUTPUT_ON_FAILURE=1
+cores=$(nproc)
+
+# configure FOLDER OPTIONS...: the generator of an existing build folder stays what it is.
+configure() {
+    local folder=$1 generator=()
+    shift
+    if [[ ! -f $folder/CMakeCache.txt ]] && command -v ninja >/dev/null; then
+        generator=(-G Ninja)
+    fi
+    echo "== $folder"
+    cmake -S . -B "$folder" "${generator[@]}" -DLLOYD_TESTS=ON "$@"
+}
+
+# test FOLDER OPTIONS...: always two at a time, since most tests have one thread; CTest knows which take both cores.
+run_tests() {
+    local folder=$1
+    shift
+    ctest --test-dir "$folder" -j "$((cores < 2 ? 2 : cores))" --no-tests=error "$@" || failed+=("$folder")
+}
+
+failed=()
+if [[ $what == all || $what == quick ]]; then
+    configure build/debug -DCMAKE_BUILD_TYPE=Debug -DLLOYD_SANITIZE=ON
+    cmake --build build/debug -j "$cores"
+    run_tests build/debug
+fi
+if [[ $what == all || $what == lint ]]; then
+    configure build/release -DCMAKE_BUILD_TYPE=Release
+    cmake --build build/release -j "$cores"
+    if [[ $what == lint ]]; then
+        run_tests build/release -L lint
+    else
+        run_tests build/release
+    fi
+fi
+
+if ((${#failed[@]} > 0)); then
+    echo "tests failed in ${failed[*]}" >&2
+    exit 1
+fi
