@@ -1,8 +1,9 @@
 /* Everything that crosses ranks, behind one struct of functions.
  *
- * Collective calls are made by all ranks in the same order. Sums are of 64-bit integers, hence the same for any algorithm,
- * order and number of ranks. A local failure becomes everybody's through agree(): after it either all ranks go on, or all ranks
- * return the same status, and exactly one of them still holds the message.
+ * Collective calls are made by all ranks in the same order. Sums are of 64-bit integers, hence the
+ * same for any algorithm, order and number of ranks. A local failure becomes everybody's through
+ * agree(): after it either all ranks go on, or all ranks return the same status, and exactly one of
+ * them still holds the message.
  */
 #ifndef LLOYD_COMM_COMM_H
 #define LLOYD_COMM_COMM_H
@@ -18,7 +19,8 @@ struct lloyd_comm {
     const char *name; /* "self", "mpi" */
     int rank, size;
     int local_rank, local_size; /* among the ranks of this node */
-    int broken; /* 1 after a failure of the communication itself: no rank can reach the others any more */
+    int broken; /* 1 after a failure of the communication itself: no rank can reach the others any
+                   more */
     void *state;
 
     /* buffer[0 .. count) int64 = the sum over ranks, in place. */
@@ -30,10 +32,12 @@ struct lloyd_comm {
     /* *value = the sum of *value over the ranks before this one. */
     lloyd_status (*exclusive_scan)(lloyd_comm *comm, int64_t *value);
     lloyd_status (*barrier)(lloyd_comm *comm);
-    /* All ranks give their status. If all are LLOYD_OK, so is the result. Otherwise all ranks get the status of the lowest
-     * rank that failed; its message stays, that of all others becomes "". */
+    /* All ranks give their status. If all are LLOYD_OK, so is the result. Otherwise all ranks get
+     * the status of the lowest rank that failed; its message stays, that of all others becomes "".
+     */
     lloyd_status (*agree)(lloyd_comm *comm, lloyd_status status);
-    /* Ends all ranks at once with `status`; does not return. For failures that the other ranks cannot wait for. */
+    /* Ends all ranks at once with `status`; does not return. For failures that the other ranks
+     * cannot wait for. */
     void (*abort)(lloyd_comm *comm, lloyd_status status);
     /* If broken, ends all ranks instead: some may wait for this one for ever. */
     void (*destroy)(lloyd_comm *comm);

@@ -26,8 +26,10 @@ static lloyd_status check(lloyd_comm *comm, int code, const char *what)
     char text[MPI_MAX_ERROR_STRING] = "unknown error";
     int length = 0;
     (void)MPI_Error_string(code, text, &length);
-    return lloyd_fail(LLOYD_FAILED, "MPI failed in %s on rank %d of %d: %s; look at the other ranks and at the network", what,
-                      comm->rank, comm->size, text);
+    return lloyd_fail(
+        LLOYD_FAILED,
+        "MPI failed in %s on rank %d of %d: %s; look at the other ranks and at the network", what,
+        comm->rank, comm->size, text);
 }
 
 static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
@@ -35,7 +37,9 @@ static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
     int64_t *values = buffer.data;
     for (int64_t at = 0; at < count; at += PIECE) {
         int piece = (int)(count - at < PIECE ? count - at : PIECE);
-        LLOYD_TRY(check(comm, MPI_Allreduce(MPI_IN_PLACE, values + at, piece, MPI_INT64_T, MPI_SUM, handle(comm)),
+        LLOYD_TRY(check(comm,
+                        MPI_Allreduce(MPI_IN_PLACE, values + at, piece, MPI_INT64_T, MPI_SUM,
+                                      handle(comm)),
                         "a sum over ranks"));
     }
     return LLOYD_OK;
@@ -45,7 +49,9 @@ static lloyd_status max(lloyd_comm *comm, double *values, int64_t count)
 {
     for (int64_t at = 0; at < count; at += PIECE) {
         int piece = (int)(count - at < PIECE ? count - at : PIECE);
-        LLOYD_TRY(check(comm, MPI_Allreduce(MPI_IN_PLACE, values + at, piece, MPI_DOUBLE, MPI_MAX, handle(comm)),
+        LLOYD_TRY(check(comm,
+                        MPI_Allreduce(MPI_IN_PLACE, values + at, piece, MPI_DOUBLE, MPI_MAX,
+                                      handle(comm)),
                         "a maximum over ranks"));
     }
     return LLOYD_OK;
@@ -64,7 +70,8 @@ static lloyd_status broadcast(lloyd_comm *comm, void *data, int64_t bytes, int r
 static lloyd_status exclusive_scan(lloyd_comm *comm, int64_t *value)
 {
     int64_t own = *value, before = 0;
-    LLOYD_TRY(check(comm, MPI_Exscan(&own, &before, 1, MPI_INT64_T, MPI_SUM, handle(comm)), "a scan over ranks"));
+    LLOYD_TRY(check(comm, MPI_Exscan(&own, &before, 1, MPI_INT64_T, MPI_SUM, handle(comm)),
+                    "a scan over ranks"));
     *value = comm->rank == 0 ? 0 : before;
     return LLOYD_OK;
 }
@@ -77,7 +84,8 @@ static lloyd_status barrier(lloyd_comm *comm)
 static lloyd_status agree(lloyd_comm *comm, lloyd_status status)
 {
     int mine[2] = {status == LLOYD_OK ? INT_MAX : comm->rank, status}, first = INT_MAX;
-    LLOYD_TRY(check(comm, MPI_Allreduce(&mine[0], &first, 1, MPI_INT, MPI_MIN, handle(comm)), "an agreement"));
+    LLOYD_TRY(check(comm, MPI_Allreduce(&mine[0], &first, 1, MPI_INT, MPI_MIN, handle(comm)),
+                    "an agreement"));
     if (first == INT_MAX) return LLOYD_OK;
     int agreed = status;
     LLOYD_TRY(check(comm, MPI_Bcast(&agreed, 1, MPI_INT, first, handle(comm)), "an agreement"));
@@ -109,7 +117,9 @@ static lloyd_status start_mpi(int *started)
     (void)MPI_Initialized(&initialised);
     if (initialised) return LLOYD_OK;
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS) {
-        return lloyd_fail(LLOYD_FAILED, "MPI did not start; is this program run by the mpirun or srun it was built for?");
+        return lloyd_fail(
+            LLOYD_FAILED,
+            "MPI did not start; is this program run by the mpirun or srun it was built for?");
     }
     *started = 1;
     return LLOYD_OK;
@@ -120,7 +130,9 @@ static lloyd_status find_place(lloyd_comm *comm)
     MPI_Comm node;
     LLOYD_TRY(check(comm, MPI_Comm_rank(handle(comm), &comm->rank), "a look at the ranks"));
     LLOYD_TRY(check(comm, MPI_Comm_size(handle(comm), &comm->size), "a look at the ranks"));
-    LLOYD_TRY(check(comm, MPI_Comm_split_type(handle(comm), MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node),
+    LLOYD_TRY(check(comm,
+                    MPI_Comm_split_type(handle(comm), MPI_COMM_TYPE_SHARED, comm->rank,
+                                        MPI_INFO_NULL, &node),
                     "a look at the ranks of this node"));
     (void)MPI_Comm_rank(node, &comm->local_rank);
     (void)MPI_Comm_size(node, &comm->local_size);

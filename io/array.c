@@ -1,5 +1,6 @@
-/* Row-shaped outputs. HDF5 lays the dataset out once, contiguous and allocated; after that a row is at a known offset of the file,
- * and every process writes its own with pwrite(): parallel writing without parallel HDF5. */
+/* Row-shaped outputs. HDF5 lays the dataset out once, contiguous and allocated; after that a row
+ * is at a known offset of the file, and every process writes its own with pwrite(): parallel
+ * writing without parallel HDF5. */
 #include "io/output.h"
 
 #include "base/memory.h"
@@ -13,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const size_t WRITE_MAX = (size_t)1 << 30; /* the system writes less than 2 GiB with one call */
+static const size_t WRITE_MAX = (size_t)1
+                                << 30; /* the system writes less than 2 GiB with one call */
 
 struct lloyd_array {
     char *path, *part, *name;
@@ -35,13 +37,14 @@ static hid_t array_type(lloyd_array_type type)
     return H5I_INVALID_HID;
 }
 
-lloyd_status lloyd_array_create(const char *path, int fresh, const char *name, lloyd_array_type type, int64_t rows,
-                                int64_t columns)
+lloyd_status lloyd_array_create(const char *path, int fresh, const char *name,
+                                lloyd_array_type type, int64_t rows, int64_t columns)
 {
     hid_t file;
     LLOYD_TRY(lloyd_part_open(path, fresh, &file));
     hsize_t extent[2] = {(hsize_t)rows, (hsize_t)columns};
-    hid_t creation = lloyd_part_creation(), element = array_type(type), space = H5Screate_simple(columns > 0 ? 2 : 1, extent, NULL);
+    hid_t creation = lloyd_part_creation(), element = array_type(type),
+          space = H5Screate_simple(columns > 0 ? 2 : 1, extent, NULL);
     H5Pset_layout(creation, H5D_CONTIGUOUS);
     H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY);
     H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
@@ -73,7 +76,8 @@ static lloyd_status locate(lloyd_array *array)
         array->row_bytes = (int64_t)H5Tget_size(type) * (rank == 2 ? (int64_t)extent[1] : 1);
         array->offset = offset == HADDR_UNDEF ? -1 : (int64_t)offset;
         if (status == LLOYD_OK && array->offset < 0 && array->rows > 0) {
-            status = lloyd_fail(LLOYD_FAILED, "cannot write %s: HDF5 has not allocated dataset %s", array->path, array->name);
+            status = lloyd_fail(LLOYD_FAILED, "cannot write %s: HDF5 has not allocated dataset %s",
+                                array->path, array->name);
         }
         H5Tclose(type);
         H5Dclose(dataset);
@@ -87,11 +91,15 @@ static lloyd_status open_array(lloyd_array *array, const char *path, const char 
     array->path = lloyd_h5_join("", path);
     array->name = lloyd_h5_join("", name);
     array->part = lloyd_part_name(path);
-    if (!array->path || !array->name || !array->part) return lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", path);
-    if (locate(array) != LLOYD_OK) return LLOYD_FAILED; /* a part file is never the user's bad input */
+    if (!array->path || !array->name || !array->part)
+        return lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", path);
+    if (locate(array) != LLOYD_OK)
+        return LLOYD_FAILED; /* a part file is never the user's bad input */
     array->descriptor = open(array->part, O_WRONLY | O_CLOEXEC);
     if (array->descriptor >= 0) return LLOYD_OK;
-    return lloyd_fail(LLOYD_FAILED, "cannot open %s for writing: %s; are all ranks on the same file system?", array->part, strerror(errno));
+    return lloyd_fail(LLOYD_FAILED,
+                      "cannot open %s for writing: %s; are all ranks on the same file system?",
+                      array->part, strerror(errno));
 }
 
 static void free_array(lloyd_array *array)
@@ -119,15 +127,20 @@ lloyd_status lloyd_array_open(const char *path, const char *name, lloyd_array **
 
 static lloyd_status write_failed(const lloyd_array *array)
 {
-    const char *advice = errno == ENOSPC || errno == EDQUOT ? "; make room there or choose another directory" : "";
-    return lloyd_fail(LLOYD_FAILED, "cannot write %s to %s: %s%s", array->name, array->path, strerror(errno), advice);
+    const char *advice =
+        errno == ENOSPC || errno == EDQUOT ? "; make room there or choose another directory" : "";
+    return lloyd_fail(LLOYD_FAILED, "cannot write %s to %s: %s%s", array->name, array->path,
+                      strerror(errno), advice);
 }
 
 lloyd_status lloyd_array_write(lloyd_array *array, int64_t first, int64_t count, const void *data)
 {
     if (first < 0 || count < 0 || first > array->rows || count > array->rows - first) {
-        return lloyd_fail(LLOYD_FAILED, "cannot write rows [%lld, %lld + %lld) of %lld to %s: a mistake in the program, please report it",
-                          (long long)first, (long long)first, (long long)count, (long long)array->rows, array->path);
+        return lloyd_fail(
+            LLOYD_FAILED,
+            "cannot write rows [%lld, %lld + %lld) of %lld to %s: a mistake in the program, please report it",
+            (long long)first, (long long)first, (long long)count, (long long)array->rows,
+            array->path);
     }
     const char *bytes = data;
     size_t left = (size_t)(count * array->row_bytes);
@@ -147,9 +160,11 @@ lloyd_status lloyd_array_write(lloyd_array *array, int64_t first, int64_t count,
 lloyd_status lloyd_array_close(lloyd_array *array)
 {
     if (!array) return LLOYD_OK;
-    /* Every process brings its own rows to disk: on a network file system the one that renames cannot do it for the others. */
+    /* Every process brings its own rows to disk: on a network file system the one that renames
+     * cannot do it for the others. */
     lloyd_status status = fsync(array->descriptor) == 0 ? LLOYD_OK : write_failed(array);
-    if (close(array->descriptor) != 0 && errno != EINTR && status == LLOYD_OK) status = write_failed(array);
+    if (close(array->descriptor) != 0 && errno != EINTR && status == LLOYD_OK)
+        status = write_failed(array);
     free_array(array);
     return status;
 }

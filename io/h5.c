@@ -1,5 +1,5 @@
-/* HDF5 with errors a person understands. The common case costs nothing extra: a file is simply opened, and only when that fails is
- * it looked at more closely to say why. */
+/* HDF5 with errors a person understands. The common case costs nothing extra: a file is simply
+ * opened, and only when that fails is it looked at more closely to say why. */
 #include "io/h5.h"
 
 #include <errno.h>
@@ -50,18 +50,21 @@ static lloyd_status explain_open(const char *path, const char *text)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check its permissions", path, strerror(errno));
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check its permissions", path,
+                          strerror(errno));
     }
     close(descriptor);
     if (H5Fis_hdf5(path) > 0) {
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "cannot open %s: the HDF5 file is damaged or was not written completely (%s); copy or make it again",
-                          path, text);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot open %s: the HDF5 file is damaged or was not written completely (%s); copy or make it again",
+            path, text);
     }
-    return lloyd_fail(LLOYD_BAD_INPUT,
-                      "cannot open %s: it is not an HDF5 file; raw vectors (.fbin, .u8bin, .i8bin, .npy) become one with "
-                      "'lloyd wrap'",
-                      path);
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot open %s: it is not an HDF5 file; raw vectors (.fbin, .u8bin, .i8bin, .npy) become one with "
+        "'lloyd wrap'",
+        path);
 }
 
 lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
@@ -69,15 +72,19 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
     *file = H5I_INVALID_HID;
     struct stat info;
     if (stat(path, &info) != 0) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path", path, strerror(errno));
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path", path,
+                          strerror(errno));
     }
     if (S_ISDIR(info.st_mode)) {
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "cannot open %s: it is a directory; name the files in it, for example with '%s/*.h5' in quotes", path,
-                          path);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot open %s: it is a directory; name the files in it, for example with '%s/*.h5' in quotes",
+            path, path);
     }
     if (!S_ISREG(info.st_mode)) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: it is not a regular file; HDF5 needs a file on disk", path);
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot open %s: it is not a regular file; HDF5 needs a file on disk",
+                          path);
     }
     hid_t access = lloyd_h5_file_access();
     *file = H5Fopen(path, H5F_ACC_RDONLY, access);
@@ -93,7 +100,9 @@ lloyd_status lloyd_h5_shape(hid_t dataset, const char *where, int limit, int *ra
     hid_t space = H5Dget_space(dataset);
     *rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, all, NULL);
     if (space >= 0) H5Sclose(space);
-    if (*rank < 0) return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the shape of %s; the file may be damaged", where);
+    if (*rank < 0)
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the shape of %s; the file may be damaged",
+                          where);
     for (int i = 0; i < limit; i++) extent[i] = i < *rank ? all[i] : 0;
     return LLOYD_OK;
 }
@@ -114,11 +123,13 @@ static const float_layout floats[] = {
 static const float_layout *find_float(hid_t type)
 {
     size_t sign, exponent, exponent_bits, fraction, fraction_bits;
-    if (H5Tget_fields(type, &sign, &exponent, &exponent_bits, &fraction, &fraction_bits) < 0) return NULL;
+    if (H5Tget_fields(type, &sign, &exponent, &exponent_bits, &fraction, &fraction_bits) < 0)
+        return NULL;
     for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) {
         const float_layout *f = &floats[i];
-        if (H5Tget_size(type) == f->size && sign == f->sign && exponent == f->exponent && fraction == 0 &&
-            exponent_bits == f->exponent_bits && fraction_bits == f->fraction_bits && H5Tget_ebias(type) == f->bias &&
+        if (H5Tget_size(type) == f->size && sign == f->sign && exponent == f->exponent &&
+            fraction == 0 && exponent_bits == f->exponent_bits &&
+            fraction_bits == f->fraction_bits && H5Tget_ebias(type) == f->bias &&
             H5Tget_norm(type) == H5T_NORM_IMPLIED) {
             return f;
         }
@@ -129,17 +140,24 @@ static const float_layout *find_float(hid_t type)
 /* What a type that is not read is called. */
 static void name_type(hid_t type, char *text, size_t bytes)
 {
-    static const char *const classes[] = {[H5T_TIME] = "time",         [H5T_STRING] = "string",     [H5T_BITFIELD] = "bitfield",
-                                          [H5T_OPAQUE] = "opaque",     [H5T_COMPOUND] = "compound", [H5T_REFERENCE] = "reference",
-                                          [H5T_ENUM] = "enumeration (or boolean)", [H5T_VLEN] = "variable-length",
+    static const char *const classes[] = {[H5T_TIME] = "time",
+                                          [H5T_STRING] = "string",
+                                          [H5T_BITFIELD] = "bitfield",
+                                          [H5T_OPAQUE] = "opaque",
+                                          [H5T_COMPOUND] = "compound",
+                                          [H5T_REFERENCE] = "reference",
+                                          [H5T_ENUM] = "enumeration (or boolean)",
+                                          [H5T_VLEN] = "variable-length",
                                           [H5T_ARRAY] = "array"};
     H5T_class_t class = H5Tget_class(type);
     if (class == H5T_INTEGER) {
-        snprintf(text, bytes, "%sint%zu", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", 8 * H5Tget_size(type));
+        snprintf(text, bytes, "%sint%zu", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "",
+                 8 * H5Tget_size(type));
     } else if (class == H5T_FLOAT) {
         snprintf(text, bytes, "unusual %zu-byte floating-point", H5Tget_size(type));
     } else {
-        int known = class >= 0 && (size_t)class < sizeof classes / sizeof classes[0] && classes[class];
+        int known =
+            class >= 0 && (size_t) class < sizeof classes / sizeof classes[0] && classes[class];
         snprintf(text, bytes, "%s", known ? classes[class] : "unknown");
     }
 }
@@ -147,7 +165,9 @@ static void name_type(hid_t type, char *text, size_t bytes)
 lloyd_status lloyd_h5_type(hid_t dataset, const char *where, lloyd_type *type, int *wide)
 {
     hid_t stored = H5Dget_type(dataset);
-    if (stored < 0) return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the type of %s; the file may be damaged", where);
+    if (stored < 0)
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the type of %s; the file may be damaged",
+                          where);
     H5T_class_t class = H5Tget_class(stored);
     const float_layout *layout = class == H5T_FLOAT ? find_float(stored) : NULL;
     int byte = class == H5T_INTEGER && H5Tget_size(stored) == 1 && H5Tget_precision(stored) == 8;
@@ -162,15 +182,17 @@ lloyd_status lloyd_h5_type(hid_t dataset, const char *where, lloyd_type *type, i
     H5Tclose(stored);
     if (layout || byte) return LLOYD_OK;
     if (class == H5T_INTEGER || class == H5T_FLOAT) {
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "%s has elements of type %s, which is not read; convert them to float32 or uint8, for example with h5py: "
-                          "out['train'] = file['data'][:].astype('float32')",
-                          where, name);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s has elements of type %s, which is not read; convert them to float32 or uint8, for example with h5py: "
+            "out['train'] = file['data'][:].astype('float32')",
+            where, name);
     }
-    return lloyd_fail(LLOYD_BAD_INPUT,
-                      "%s has elements of type %s, which are not vectors of numbers; name a dataset of float32, float16, bfloat16, "
-                      "float64, uint8 or int8 with FILE:DATASET",
-                      where, name);
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "%s has elements of type %s, which are not vectors of numbers; name a dataset of float32, float16, bfloat16, "
+        "float64, uint8 or int8 with FILE:DATASET",
+        where, name);
 }
 
 hid_t lloyd_h5_native(lloyd_type type)
@@ -190,18 +212,17 @@ hid_t lloyd_h5_native(lloyd_type type)
 
 char *lloyd_h5_join(const char *prefix, const char *text)
 {
-    size_t a = strlen(prefix), b = strlen(text);
-    char *joined = malloc(a + b + 1);
-    if (!joined) return NULL;
-    memcpy(joined, prefix, a);
-    memcpy(joined + a, text, b + 1);
-    return joined;
+    char *joined;
+    return asprintf(&joined, "%s%s", prefix, text) < 0 ? NULL : joined;
 }
 
-static int is_matrix(hid_t parent, const char *name)
+static int is_matrix(hid_t parent, const char *name, int *unreadable)
 {
     hid_t dataset = H5Dopen2(parent, name, H5P_DEFAULT);
-    if (dataset < 0) return 0;
+    if (dataset < 0) {
+        *unreadable = 1;
+        return 0;
+    }
     hid_t space = H5Dget_space(dataset);
     int rank = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
     if (space >= 0) H5Sclose(space);
@@ -212,7 +233,7 @@ static int is_matrix(hid_t parent, const char *name)
 static herr_t visit(hid_t parent, const char *name, H5O_type_t type, void *data)
 {
     lloyd_h5_list *list = data;
-    if (type != H5O_TYPE_DATASET || !is_matrix(parent, name)) return 0;
+    if (type != H5O_TYPE_DATASET || !is_matrix(parent, name, &list->unreadable)) return 0;
     if (list->count == LLOYD_H5_LISTED) {
         list->count++;
         return 1; /* enough */
@@ -236,10 +257,11 @@ void lloyd_h5_list_matrices(hid_t file, lloyd_h5_list *list)
 {
     memset(list, 0, sizeof *list);
 #if H5_VERSION_GE(1, 12, 0)
-    H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, visit_object, list, H5O_INFO_BASIC);
+    herr_t walked = H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, visit_object, list, H5O_INFO_BASIC);
 #else
-    H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, visit_object, list, H5O_INFO_BASIC);
+    herr_t walked = H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, visit_object, list, H5O_INFO_BASIC);
 #endif
+    if (walked < 0) list->unreadable = 1;
 }
 
 void lloyd_h5_list_free(lloyd_h5_list *list)
@@ -253,7 +275,9 @@ const char *lloyd_h5_list_text(hid_t file, char *text, size_t bytes)
     lloyd_h5_list list;
     lloyd_h5_list_matrices(file, &list);
     if (list.count == 0) {
-        snprintf(text, bytes, "there is no two-dimensional dataset in the file");
+        snprintf(text, bytes,
+                 list.unreadable ? "this version of HDF5 cannot read all objects of the file"
+                                 : "there is no two-dimensional dataset in the file");
     } else {
         snprintf(text, bytes, "the two-dimensional datasets there: ");
     }

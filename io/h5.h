@@ -1,5 +1,5 @@
-/* What io/ needs of HDF5 beyond HDF5: files opened with errors a person understands, element types, a look at what a file
- * holds. Private to io/. */
+/* What io/ needs of HDF5 beyond HDF5: files opened with errors a person understands, element
+ * types, a look at what a file holds. Private to io/. */
 #ifndef LLOYD_IO_H5_H
 #define LLOYD_IO_H5_H
 
@@ -9,32 +9,40 @@
 #include <hdf5.h>
 #include <stdint.h>
 
-/* Keeps HDF5 from printing its error stack. To be called by everything that enters io/ from outside; cheap. */
+/* Keeps HDF5 from printing its error stack. To be called by everything that enters io/ from
+ * outside; cheap. */
 void lloyd_h5_quiet(void);
 
-/* The innermost description on HDF5's error stack, into `text`, which is returned. To be called right after the failure. */
+/* The innermost description on HDF5's error stack, into `text`, which is returned. To be called
+ * right after the failure. */
 const char *lloyd_h5_reason(char *text, size_t bytes);
 
-/* An access list for files: no file locks (read-only and parallel file systems often have none; nobody writes a file that is being
- * read, outputs have their own names) and the oldest file format. Close with H5Pclose(). */
+/* An access list for files: no file locks (read-only and parallel file systems often have none;
+ * nobody writes a file that is being read, outputs have their own names) and the oldest file
+ * format. Close with H5Pclose(). */
 hid_t lloyd_h5_file_access(void);
 
 /* Opens `path` for reading. LLOYD_BAD_INPUT with the reason. */
 lloyd_status lloyd_h5_open_file(const char *path, hid_t *file);
 
-/* The extents of a dataset; *rank may be more than `limit`, then only `limit` extents are stored. */
-lloyd_status lloyd_h5_shape(hid_t dataset, const char *where, int limit, int *rank, hsize_t *extent);
+/* The extents of a dataset; *rank may be more than `limit`, then only `limit` extents are
+ * stored. */
+lloyd_status lloyd_h5_shape(hid_t dataset, const char *where, int limit, int *rank,
+                            hsize_t *extent);
 
-/* The element type of a dataset of rows, and whether it is stored as float64. `where` names the dataset in messages. */
+/* The element type of a dataset of rows, and whether it is stored as float64. `where` names the
+ * dataset in messages. */
 lloyd_status lloyd_h5_type(hid_t dataset, const char *where, lloyd_type *type, int *wide);
 
 /* A new datatype: elements of that type in native byte order. Close with H5Tclose(). */
 hid_t lloyd_h5_native(lloyd_type type);
 
-/* Two-dimensional datasets of a file: their number (counting stops at LLOYD_H5_LISTED + 1), the first ones' names. */
+/* Two-dimensional datasets of a file: their number (counting stops at LLOYD_H5_LISTED + 1), the
+ * first ones' names. */
 enum { LLOYD_H5_LISTED = 8 };
 typedef struct lloyd_h5_list {
     int count;
+    int unreadable; /* 1: there are objects that this HDF5 cannot read */
     char *names[LLOYD_H5_LISTED];
 } lloyd_h5_list;
 void lloyd_h5_list_matrices(hid_t file, lloyd_h5_list *list);

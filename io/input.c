@@ -1,5 +1,5 @@
-/* Inputs as a person writes them. A ':' may be part of a file name, so a file that exists under the whole name wins, and only
- * then is the name split at its last ':'. */
+/* Inputs as a person writes them. A ':' may be part of a file name, so a file that exists under
+ * the whole name wins, and only then is the name split at its last ':'. */
 #include "io/input.h"
 
 #include "io/h5.h"
@@ -23,7 +23,8 @@ static lloyd_status append(lloyd_input_list *list, const char *path, const char 
         list->items = items;
         list->capacity = capacity;
     }
-    lloyd_input input = {strdup(path), dataset ? lloyd_h5_join(*dataset == '/' ? "" : "/", dataset) : NULL};
+    lloyd_input input = {strdup(path),
+                         dataset ? lloyd_h5_join(*dataset == '/' ? "" : "/", dataset) : NULL};
     if (!input.path || (dataset && !input.dataset)) {
         free(input.path);
         free(input.dataset);
@@ -39,7 +40,8 @@ static int by_bytes(const void *a, const void *b)
 }
 
 /* Appends the matches of a pattern, in an order that no locale changes; *matches = their number. */
-static lloyd_status append_matches(lloyd_input_list *list, const char *pattern, const char *dataset, size_t *matches)
+static lloyd_status append_matches(lloyd_input_list *list, const char *pattern, const char *dataset,
+                                   size_t *matches)
 {
     *matches = 0;
     if (!strpbrk(pattern, "*?[{")) return LLOYD_OK;
@@ -49,14 +51,16 @@ static lloyd_status append_matches(lloyd_input_list *list, const char *pattern, 
     if (result == 0) {
         *matches = found.gl_pathc;
         qsort(found.gl_pathv, found.gl_pathc, sizeof found.gl_pathv[0], by_bytes);
-        for (size_t i = 0; i < found.gl_pathc && status == LLOYD_OK; i++) status = append(list, found.gl_pathv[i], dataset);
+        for (size_t i = 0; i < found.gl_pathc && status == LLOYD_OK; i++)
+            status = append(list, found.gl_pathv[i], dataset);
     }
     globfree(&found);
     return status;
 }
 
 /* Appends what exists under a name, taken literally or as a pattern. */
-static lloyd_status append_existing(lloyd_input_list *list, const char *name, const char *dataset, size_t *matches)
+static lloyd_status append_existing(lloyd_input_list *list, const char *name, const char *dataset,
+                                    size_t *matches)
 {
     if (access(name, F_OK) == 0) {
         *matches = 1;
@@ -72,7 +76,9 @@ lloyd_status lloyd_input_expand(const char *input, lloyd_input_list *list)
     if (matches > 0) return LLOYD_OK;
     const char *colon = strrchr(input, ':');
     if (colon && colon > input && colon[1] == '\0') {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: no dataset is named after the ':'; write FILE or FILE:DATASET", input);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot open %s: no dataset is named after the ':'; write FILE or FILE:DATASET", input);
     }
     char *path = colon && colon > input ? strndup(input, (size_t)(colon - input)) : strdup(input);
     const char *dataset = colon && colon > input ? colon + 1 : NULL;
@@ -80,7 +86,10 @@ lloyd_status lloyd_input_expand(const char *input, lloyd_input_list *list)
     lloyd_status status = append_existing(list, path, dataset, &matches);
     if (status == LLOYD_OK && matches == 0) {
         if (strpbrk(path, "*?[{")) {
-            status = lloyd_fail(LLOYD_BAD_INPUT, "no file matches the pattern %s; check the directory and the pattern", path);
+            status =
+                lloyd_fail(LLOYD_BAD_INPUT,
+                           "no file matches the pattern %s; check the directory and the pattern",
+                           path);
         } else {
             status = append(list, path, dataset); /* opening it will say that it is not there */
         }
@@ -115,6 +124,8 @@ lloyd_status lloyd_input_default(hid_t file, const char *path, char **name)
         return *name ? LLOYD_OK : no_memory();
     }
     char text[1024];
-    return lloyd_fail(LLOYD_BAD_INPUT, "cannot tell which dataset of %s is meant: it has no /train, and %s; name one as FILE:DATASET",
-                      path, lloyd_h5_list_text(file, text, sizeof text));
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot tell which dataset of %s is meant: it has no /train, and %s; name one as FILE:DATASET",
+        path, lloyd_h5_list_text(file, text, sizeof text));
 }

@@ -1,4 +1,5 @@
-/* From what a person writes, FILE[:DATASET] with globs, to files and dataset names. Private to io/. */
+/* From what a person writes, FILE[:DATASET] with globs, to files and dataset names. Private to
+ * io/. */
 #ifndef LLOYD_IO_INPUT_H
 #define LLOYD_IO_INPUT_H
 
@@ -20,8 +21,8 @@ typedef struct lloyd_input_list {
 lloyd_status lloyd_input_expand(const char *input, lloyd_input_list *list);
 void lloyd_input_free(lloyd_input_list *list);
 
-/* *name = the dataset of an open file that is meant where none is named: the only two-dimensional one, else /train. Free with
- * free(). */
+/* name = the dataset of an open file that is meant where none is named: the only two-dimensional
+ * one, else /train. Free with free(). */
 lloyd_status lloyd_input_default(hid_t file, const char *path, char **name);
 
 #endif

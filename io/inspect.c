@@ -48,7 +48,8 @@ lloyd_status lloyd_inspect_kind(const char *input, lloyd_kind *kind)
     return status;
 }
 
-static lloyd_status read_labels(const char *path, hid_t dataset, int64_t first, int64_t count, int64_t *total, int32_t *labels)
+static lloyd_status read_labels(const char *path, hid_t dataset, int64_t first, int64_t count,
+                                int64_t *total, int32_t *labels)
 {
     hsize_t extent[1], start[1] = {(hsize_t)first}, size[1] = {(hsize_t)count};
     int rank;
@@ -62,17 +63,20 @@ static lloyd_status read_labels(const char *path, hid_t dataset, int64_t first, 
     if (failed) lloyd_h5_reason(text, sizeof text);
     H5Sclose(memory);
     H5Sclose(stored);
-    return failed ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read /labels of %s: %s", path, text) : LLOYD_OK;
+    return failed ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read /labels of %s: %s", path, text)
+                  : LLOYD_OK;
 }
 
-lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count, int64_t *total, int32_t *labels)
+lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count, int64_t *total,
+                                  int32_t *labels)
 {
     lloyd_h5_quiet();
     hid_t file;
     LLOYD_TRY(lloyd_h5_open_file(path, &file));
     hid_t dataset = H5Dopen2(file, "/labels", H5P_DEFAULT);
-    lloyd_status status = dataset < 0 ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s: it has no dataset /labels", path)
-                                      : read_labels(path, dataset, first, count, total, labels);
+    lloyd_status status =
+        dataset < 0 ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s: it has no dataset /labels", path)
+                    : read_labels(path, dataset, first, count, total, labels);
     if (dataset >= 0) H5Dclose(dataset);
     H5Fclose(file);
     return status;

@@ -1,4 +1,5 @@
-/* What `lloyd info` asks of a file beyond its rows or its model: what kind of file it is, and its labels. */
+/* What `lloyd info` asks of a file beyond its rows or its model: what kind of file it is, and
+ * its labels. */
 #ifndef LLOYD_IO_INSPECT_H
 #define LLOYD_IO_INSPECT_H
 
@@ -15,7 +16,9 @@ typedef enum lloyd_kind {
 /* What an input FILE[:DATASET] is; vectors wherever a dataset is named or several files are. */
 lloyd_status lloyd_inspect_kind(const char *input, lloyd_kind *kind);
 
-/* *total = the length of /labels; labels[0 .. count) = those of rows [first, first+count). count may be 0. */
-lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count, int64_t *total, int32_t *labels);
+/* total = the length of /labels; labels[0 .. count) = those of rows [first, first+count). count
+ * may be 0. */
+lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count, int64_t *total,
+                                  int32_t *labels);
 
 #endif

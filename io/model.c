@@ -1,5 +1,6 @@
-/* Models. Everything but the labels is small and goes through HDF5; reading asks only for /centroids and takes the rest where it is, so
- * that centroids from anywhere else can be used as a model. */
+/* Models. Everything but the labels is small and goes through HDF5; reading asks only for
+ * /centroids and takes the rest where it is, so that centroids from anywhere else can be used as
+ * a model. */
 #include "base/memory.h"
 #include "io/h5.h"
 #include "io/output.h"
@@ -10,30 +11,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -------------------------------------------------------------------------------------------------------------------------
- * Writing
- */
+/* ---- Writing -------------------------------------------------------------------------------- */
 
 /* A number as an attribute. */
-static lloyd_status write_number(const char *path, hid_t object, const char *name, hid_t type, const void *value)
+static lloyd_status write_number(const char *path, hid_t object, const char *name, hid_t type,
+                                 const void *value)
 {
     hid_t space = H5Screate(H5S_SCALAR);
     hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
     lloyd_status status = LLOYD_OK;
-    if (attribute < 0 || H5Awrite(attribute, type, value) < 0) status = lloyd_part_failed(path, name);
+    if (attribute < 0 || H5Awrite(attribute, type, value) < 0)
+        status = lloyd_part_failed(path, name);
     if (attribute >= 0) H5Aclose(attribute);
     H5Sclose(space);
     return status;
 }
 
-static lloyd_status write_dataset(const char *path, hid_t file, const char *name, hid_t type, int rank, const hsize_t *extent,
-                                  const void *data)
+static lloyd_status write_dataset(const char *path, hid_t file, const char *name, hid_t type,
+                                  int rank, const hsize_t *extent, const void *data)
 {
     hid_t creation = lloyd_part_creation(), space = H5Screate_simple(rank, extent, NULL);
     hid_t dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     lloyd_status status = LLOYD_OK;
     int empty = extent[0] == 0;
-    if (dataset < 0 || (!empty && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)) {
+    if (dataset < 0 ||
+        (!empty && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)) {
         status = lloyd_part_failed(path, name);
     }
     if (dataset >= 0) H5Dclose(dataset);
@@ -42,7 +44,8 @@ static lloyd_status write_dataset(const char *path, hid_t file, const char *name
     return status;
 }
 
-/* The input files, one per line: an attribute that is an array of strings could not hold thousands of them. */
+/* The input files, one per line: an attribute that is an array of strings could not hold
+ * thousands of them. */
 static lloyd_status write_inputs(const char *path, hid_t root, const lloyd_model *model)
 {
     size_t bytes = 1;
@@ -87,7 +90,8 @@ static lloyd_status write_datasets(const char *path, hid_t file, const lloyd_mod
     hid_t history = H5Gcreate2(file, "/history", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (history < 0) return lloyd_part_failed(path, "/history");
     H5Gclose(history);
-    LLOYD_TRY(write_dataset(path, file, "/history/inertia", H5T_NATIVE_DOUBLE, 1, steps, m->inertia));
+    LLOYD_TRY(
+        write_dataset(path, file, "/history/inertia", H5T_NATIVE_DOUBLE, 1, steps, m->inertia));
     LLOYD_TRY(write_dataset(path, file, "/history/moved", H5T_NATIVE_INT64, 1, steps, m->moved));
     return write_dataset(path, file, "/history/seconds", H5T_NATIVE_DOUBLE, 1, steps, m->seconds);
 }
@@ -109,9 +113,7 @@ lloyd_status lloyd_model_write(const char *path, const lloyd_model *model, int l
     return labels ? lloyd_array_create(path, 0, "/labels", LLOYD_ARRAY_I32, model->n, 0) : LLOYD_OK;
 }
 
-/* -------------------------------------------------------------------------------------------------------------------------
- * Reading
- */
+/* ---- Reading -------------------------------------------------------------------------------- */
 
 static int is_number(hid_t type)
 {
@@ -158,7 +160,8 @@ static char *attribute_text(hid_t attribute, hid_t type)
 static char *read_text(hid_t file, const char *name)
 {
     char *text = NULL;
-    hid_t attribute = H5Aexists(file, name) > 0 ? H5Aopen(file, name, H5P_DEFAULT) : H5I_INVALID_HID;
+    hid_t attribute =
+        H5Aexists(file, name) > 0 ? H5Aopen(file, name, H5P_DEFAULT) : H5I_INVALID_HID;
     if (attribute >= 0) {
         hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
         if (H5Sget_simple_extent_npoints(space) == 1) text = attribute_text(attribute, type);
@@ -188,7 +191,8 @@ static lloyd_status read_attributes(const char *path, hid_t file, lloyd_model *m
     char *metric = read_text(file, "metric");
     m->cosine = metric && strcmp(metric, "cosine") == 0;
     free(metric);
-    return m->version && m->command && m->options && m->backend && metric ? LLOYD_OK : no_memory(path);
+    return m->version && m->command && m->options && m->backend && metric ? LLOYD_OK
+                                                                          : no_memory(path);
 }
 
 static lloyd_status read_inputs(const char *path, hid_t file, lloyd_model *m)
@@ -197,8 +201,10 @@ static lloyd_status read_inputs(const char *path, hid_t file, lloyd_model *m)
     if (!text) return no_memory(path);
     int64_t lines = 1;
     for (const char *c = text; *c; c++) lines += *c == '\n';
-    lloyd_status status = lloyd_alloc(&m->inputs, lines, sizeof *m->inputs, "the list of input files");
-    for (char *line = strtok_r(text, "\n", &rest); line && status == LLOYD_OK; line = strtok_r(NULL, "\n", &rest)) {
+    lloyd_status status =
+        lloyd_alloc(&m->inputs, lines, sizeof *m->inputs, "the list of input files");
+    for (char *line = strtok_r(text, "\n", &rest); line && status == LLOYD_OK;
+         line = strtok_r(NULL, "\n", &rest)) {
         m->inputs[m->input_count] = strdup(line);
         if (!m->inputs[m->input_count++]) status = no_memory(path);
     }
@@ -206,9 +212,10 @@ static lloyd_status read_inputs(const char *path, hid_t file, lloyd_model *m)
     return status;
 }
 
-/* A one-dimensional dataset of numbers: *data = its elements as `as`, of 8 bytes. *count >= 0: it must have that many; -1: is set. *data
- * stays NULL where there is no such dataset. */
-static lloyd_status read_vector(const char *path, hid_t file, const char *name, hid_t as, int64_t *count, void *data)
+/* A one-dimensional dataset of numbers: *data = its elements as `as`, of 8 bytes. *count >= 0:
+ * it must have that many; -1: is set. *data stays NULL where there is no such dataset. */
+static lloyd_status read_vector(const char *path, hid_t file, const char *name, hid_t as,
+                                int64_t *count, void *data)
 {
     void *values = NULL;
     memcpy(data, &values, sizeof values);
@@ -219,11 +226,13 @@ static lloyd_status read_vector(const char *path, hid_t file, const char *name, 
     int rank = 0;
     hid_t type = H5Dget_type(dataset);
     lloyd_status status = lloyd_h5_shape(dataset, name, 1, &rank, extent);
-    if (status == LLOYD_OK && rank == 1 && is_number(type) && (*count < 0 || (hsize_t)*count == extent[0])) {
+    if (status == LLOYD_OK && rank == 1 && is_number(type) &&
+        (*count < 0 || (hsize_t)*count == extent[0])) {
         status = lloyd_alloc(&values, (int64_t)extent[0], 8, name);
         if (status == LLOYD_OK && H5Dread(dataset, as, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
             char text[256];
-            status = lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s of model %s: %s", name, path, lloyd_h5_reason(text, sizeof text));
+            status = lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s of model %s: %s", name, path,
+                                lloyd_h5_reason(text, sizeof text));
             lloyd_free(values);
             values = NULL;
         }
@@ -252,8 +261,10 @@ static lloyd_status check_finite(const char *path, const lloyd_model *m)
         uint32_t bits;
         memcpy(&bits, &m->centroids[i], sizeof bits);
         if ((bits & 0x7f800000U) != 0x7f800000U) continue;
-        return lloyd_fail(LLOYD_BAD_INPUT, "model %s has a NaN or infinite element in centroid %lld; it cannot be used", path,
-                          (long long)(i / m->d));
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "model %s has a NaN or infinite element in centroid %lld; it cannot be used", path,
+            (long long)(i / m->d));
     }
     return LLOYD_OK;
 }
@@ -268,20 +279,25 @@ static lloyd_status read_matrix(const char *path, hid_t dataset, lloyd_model *m)
     int number = is_number(type);
     H5Tclose(type);
     if (rank != 2 || extent[0] == 0 || extent[1] == 0 || !number) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s cannot be used as a model: its /centroids are not a two-dimensional dataset of numbers with "
-                                           "at least one row and column",
-                          path);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s cannot be used as a model: its /centroids are not a two-dimensional dataset of numbers with "
+            "at least one row and column",
+            path);
     }
     int64_t count;
     if (__builtin_mul_overflow(extent[0], extent[1], &count)) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s cannot be used as a model: its /centroids have more than 2^63 elements", path);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s cannot be used as a model: its /centroids have more than 2^63 elements", path);
     }
     m->k = (int64_t)extent[0];
     m->d = (int64_t)extent[1];
     LLOYD_TRY(lloyd_alloc(&m->centroids, count, sizeof *m->centroids, "the centroids of a model"));
-    char text[256];
     if (H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, m->centroids) < 0) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read /centroids of model %s: %s", path, lloyd_h5_reason(text, sizeof text));
+        char text[256];
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read /centroids of model %s: %s", path,
+                          lloyd_h5_reason(text, sizeof text));
     }
     return check_finite(path, m);
 }
@@ -289,15 +305,19 @@ static lloyd_status read_matrix(const char *path, hid_t dataset, lloyd_model *m)
 static lloyd_status read_centroids(const char *path, hid_t file, lloyd_model *m)
 {
     if (H5Lexists(file, "/centroids", H5P_DEFAULT) <= 0) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s cannot be used as a model: it has no dataset /centroids; a model is what 'lloyd fit' writes",
-                          path);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s cannot be used as a model: it has no dataset /centroids; a model is what 'lloyd fit' writes",
+            path);
     }
     lloyd_storage storage;
     hid_t dataset;
     LLOYD_TRY(lloyd_storage_open(file, path, "/centroids", &storage, &dataset));
-    lloyd_status status = lloyd_storage_require(&storage, file, dataset, path, "/centroids", 0, INT64_MAX);
+    lloyd_status status =
+        lloyd_storage_require(&storage, file, dataset, path, "/centroids", 0, INT64_MAX);
     H5Dclose(dataset);
-    if (status == LLOYD_OK) status = lloyd_storage_reopen(file, path, "/centroids", &storage, &dataset);
+    if (status == LLOYD_OK)
+        status = lloyd_storage_reopen(file, path, "/centroids", &storage, &dataset);
     lloyd_storage_free(&storage);
     LLOYD_TRY(status);
     status = read_matrix(path, dataset, m);

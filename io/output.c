@@ -23,7 +23,8 @@ char *lloyd_part_name(const char *path)
 static char *directory_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *directory = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    char *directory =
+        !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
     if (!directory) lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", path);
     return directory;
 }
@@ -35,35 +36,49 @@ static lloyd_status check_directory(const char *path)
     struct stat info;
     lloyd_status status = LLOYD_OK;
     if (stat(directory, &info) != 0) {
-        status = lloyd_fail(LLOYD_FAILED, "cannot write %s: the directory %s: %s; make it first", path, directory, strerror(errno));
+        status = lloyd_fail(LLOYD_FAILED, "cannot write %s: the directory %s: %s; make it first",
+                            path, directory, strerror(errno));
     } else if (!S_ISDIR(info.st_mode)) {
-        status = lloyd_fail(LLOYD_FAILED, "cannot write %s: %s is not a directory", path, directory);
+        status =
+            lloyd_fail(LLOYD_FAILED, "cannot write %s: %s is not a directory", path, directory);
     } else if (access(directory, W_OK | X_OK) != 0) {
-        status = lloyd_fail(LLOYD_FAILED, "cannot write %s: the directory %s: %s; choose another one", path, directory, strerror(errno));
+        status =
+            lloyd_fail(LLOYD_FAILED, "cannot write %s: the directory %s: %s; choose another one",
+                       path, directory, strerror(errno));
     }
     free(directory);
     return status;
 }
 
+static lloyd_status check_apart(const char *name, const char *file)
+{
+    struct stat output, input;
+    if (stat(name, &output) != 0 || stat(file, &input) != 0) return LLOYD_OK;
+    if (input.st_dev != output.st_dev || input.st_ino != output.st_ino) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE, "the output %s would replace the input %s; choose another name",
+                      name, file);
+}
+
 /* An existing file at `name` must be one that may be replaced, and no input. */
 static lloyd_status check_existing(const char *path, const char *name, const lloyd_rows *inputs)
 {
-    struct stat info, input;
+    struct stat info;
     if (stat(name, &info) != 0) {
         if (errno == ENOENT) return LLOYD_OK;
-        return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; choose another name", path, strerror(errno));
+        return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; choose another name", path,
+                          strerror(errno));
     }
     if (S_ISDIR(info.st_mode)) {
-        return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s is a directory; add a file name", path, name);
+        return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s is a directory; add a file name", path,
+                          name);
     }
     if (!S_ISREG(info.st_mode)) {
-        return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s is not a regular file; choose another name", path, name);
+        return lloyd_fail(LLOYD_FAILED,
+                          "cannot write %s: %s is not a regular file; choose another name", path,
+                          name);
     }
     for (int i = 0; inputs && i < lloyd_rows_files(inputs); i++) {
-        const char *file = lloyd_rows_file(inputs, i);
-        if (stat(file, &input) == 0 && input.st_dev == info.st_dev && input.st_ino == info.st_ino) {
-            return lloyd_fail(LLOYD_USAGE, "the output %s would replace the input %s; choose another name", name, file);
-        }
+        LLOYD_TRY(check_apart(name, lloyd_rows_file(inputs, i)));
     }
     return LLOYD_OK;
 }
@@ -71,10 +86,13 @@ static lloyd_status check_existing(const char *path, const char *name, const llo
 lloyd_status lloyd_output_check(const char *path, const lloyd_rows *inputs)
 {
     size_t length = strlen(path);
-    if (length == 0) return lloyd_fail(LLOYD_USAGE, "the name of the output file is empty; name one with --output");
+    if (length == 0)
+        return lloyd_fail(LLOYD_USAGE,
+                          "the name of the output file is empty; name one with --output");
     LLOYD_TRY(check_directory(path));
     if (path[length - 1] == '/') {
-        return lloyd_fail(LLOYD_FAILED, "cannot write %s: it is a directory; add a file name", path);
+        return lloyd_fail(LLOYD_FAILED, "cannot write %s: it is a directory; add a file name",
+                          path);
     }
     LLOYD_TRY(check_existing(path, path, inputs));
     char *part = lloyd_part_name(path);
@@ -84,7 +102,18 @@ lloyd_status lloyd_output_check(const char *path, const lloyd_rows *inputs)
     return status;
 }
 
-/* fsync of a file or directory. Some file systems have none for directories: then there is nothing to be done. */
+lloyd_status lloyd_output_check_apart(const char *path, const char *input)
+{
+    LLOYD_TRY(check_apart(path, input));
+    char *part = lloyd_part_name(path);
+    if (!part) return LLOYD_FAILED;
+    lloyd_status status = check_apart(part, input);
+    free(part);
+    return status;
+}
+
+/* fsync of a file or directory. Some file systems have none for directories: then there is
+ * nothing to be done. */
 static int sync_path(const char *path, int flags)
 {
     int descriptor = open(path, flags | O_RDONLY | O_CLOEXEC);
@@ -104,11 +133,15 @@ lloyd_status lloyd_output_commit(const char *path)
     if (!part || !directory) {
         status = LLOYD_FAILED;
     } else if (sync_path(part, 0) != 0) {
-        status = lloyd_fail(LLOYD_FAILED, "cannot complete %s: writing %s to disk: %s", path, part, strerror(errno));
+        status = lloyd_fail(LLOYD_FAILED, "cannot complete %s: writing %s to disk: %s", path, part,
+                            strerror(errno));
     } else if (rename(part, path) != 0) {
-        status = lloyd_fail(LLOYD_FAILED, "cannot complete %s: renaming %s: %s", path, part, strerror(errno));
+        status = lloyd_fail(LLOYD_FAILED, "cannot complete %s: renaming %s: %s", path, part,
+                            strerror(errno));
     } else if (sync_path(directory, O_DIRECTORY) != 0) {
-        status = lloyd_fail(LLOYD_FAILED, "%s is complete, but writing its directory to disk failed: %s", path, strerror(errno));
+        status =
+            lloyd_fail(LLOYD_FAILED, "%s is complete, but writing its directory to disk failed: %s",
+                       path, strerror(errno));
     }
     free(part);
     free(directory);
@@ -126,7 +159,9 @@ lloyd_status lloyd_part_failed(const char *path, const char *what)
 {
     char text[256];
     lloyd_h5_reason(text, sizeof text);
-    return lloyd_fail(LLOYD_FAILED, "cannot write %s to %s: %s; check the space and the permissions there", what, path, text);
+    return lloyd_fail(LLOYD_FAILED,
+                      "cannot write %s to %s: %s; check the space and the permissions there", what,
+                      path, text);
 }
 
 lloyd_status lloyd_part_open(const char *path, int fresh, hid_t *file)
@@ -149,8 +184,10 @@ lloyd_status lloyd_part_open(const char *path, int fresh, hid_t *file)
 
 lloyd_status lloyd_part_close(const char *path, hid_t file, lloyd_status status)
 {
-    if (status == LLOYD_OK && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) status = lloyd_part_failed(path, "the last bytes");
-    if (H5Fclose(file) < 0 && status == LLOYD_OK) status = lloyd_part_failed(path, "the last bytes");
+    if (status == LLOYD_OK && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
+        status = lloyd_part_failed(path, "the last bytes");
+    if (H5Fclose(file) < 0 && status == LLOYD_OK)
+        status = lloyd_part_failed(path, "the last bytes");
     return status;
 }
 
@@ -169,19 +206,22 @@ lloyd_status lloyd_part_text(const char *path, hid_t object, const char *name, c
     hid_t space = H5Screate(H5S_SCALAR);
     hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
     lloyd_status status = LLOYD_OK;
-    if (attribute < 0 || H5Awrite(attribute, type, &text) < 0) status = lloyd_part_failed(path, name);
+    if (attribute < 0 || H5Awrite(attribute, type, &text) < 0)
+        status = lloyd_part_failed(path, name);
     if (attribute >= 0) H5Aclose(attribute);
     H5Sclose(space);
     H5Tclose(type);
     return status;
 }
 
-lloyd_status lloyd_output_attribute(const char *path, const char *object, const char *name, const char *text)
+lloyd_status lloyd_output_attribute(const char *path, const char *object, const char *name,
+                                    const char *text)
 {
     hid_t file;
     LLOYD_TRY(lloyd_part_open(path, 0, &file));
     hid_t id = H5Oopen(file, object, H5P_DEFAULT);
-    lloyd_status status = id < 0 ? lloyd_part_failed(path, name) : lloyd_part_text(path, id, name, text);
+    lloyd_status status =
+        id < 0 ? lloyd_part_failed(path, name) : lloyd_part_text(path, id, name, text);
     if (id >= 0) H5Oclose(id);
     return lloyd_part_close(path, file, status);
 }

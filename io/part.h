@@ -14,13 +14,15 @@ char *lloyd_part_name(const char *path);
 /* Makes "PATH.part", or opens it for writing if it is there and `fresh` is 0. */
 lloyd_status lloyd_part_open(const char *path, int fresh, hid_t *file);
 
-/* Closes it; a failure to write is found here at the latest. `status` is that of the writing so far: it is returned if it is a failure. */
+/* Closes it; a failure to write is found here at the latest. `status` is that of the writing so
+ * far: it is returned if it is a failure. */
 lloyd_status lloyd_part_close(const char *path, hid_t file, lloyd_status status);
 
 /* LLOYD_FAILED with what HDF5 says about writing `what` into the output `path`. */
 lloyd_status lloyd_part_failed(const char *path, const char *what);
 
-/* A property list for datasets: no times, so that the same content makes the same bytes. Close with H5Pclose(). */
+/* A property list for datasets: no times, so that the same content makes the same bytes. Close
+ * with H5Pclose(). */
 hid_t lloyd_part_creation(void);
 
 /* Writes a text attribute (variable length, UTF-8) of an object. */

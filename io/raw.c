@@ -1,4 +1,5 @@
-/* The parsers read at most the bytes they are given and trust none of them: every number is bounded before it is used. */
+/* The parsers read at most the bytes they are given and trust none of them: every number is
+ * bounded before it is used. */
 #include "io/raw.h"
 
 #include <string.h>
@@ -8,13 +9,18 @@ static lloyd_status finish(const char *name, int64_t offset, lloyd_raw *raw)
 {
     int64_t size = raw->wide ? 8 : (int64_t)lloyd_type_size(raw->type), end;
     if (raw->rows < 1 || raw->columns < 1) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: its header says %lld rows of %lld columns; there is nothing to cluster", name,
-                          (long long)raw->rows, (long long)raw->columns);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot wrap %s: its header says %lld rows of %lld columns; there is nothing to cluster",
+            name, (long long)raw->rows, (long long)raw->columns);
     }
-    if (__builtin_mul_overflow(raw->rows, raw->columns, &raw->bytes) || __builtin_mul_overflow(raw->bytes, size, &raw->bytes) ||
+    if (__builtin_mul_overflow(raw->rows, raw->columns, &raw->bytes) ||
+        __builtin_mul_overflow(raw->bytes, size, &raw->bytes) ||
         __builtin_add_overflow(raw->bytes, offset, &end)) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: its header says %lld x %lld elements, more than 2^63 bytes; it is damaged", name,
-                          (long long)raw->rows, (long long)raw->columns);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot wrap %s: its header says %lld x %lld elements, more than 2^63 bytes; it is damaged",
+            name, (long long)raw->rows, (long long)raw->columns);
     }
     raw->offset = offset;
     return LLOYD_OK;
@@ -27,11 +33,14 @@ static uint32_t little_endian(const unsigned char *bytes, int count)
     return value;
 }
 
-lloyd_status lloyd_raw_bin(const unsigned char *header, size_t bytes, lloyd_type type, const char *name, lloyd_raw *raw)
+lloyd_status lloyd_raw_bin(const unsigned char *header, size_t bytes, lloyd_type type,
+                           const char *name, lloyd_raw *raw)
 {
     memset(raw, 0, sizeof *raw);
     if (bytes < 8) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: it has %zu bytes, fewer than its header of 8", name, bytes);
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot wrap %s: it has %zu bytes, fewer than its header of 8", name,
+                          bytes);
     }
     raw->rows = little_endian(header, 4);
     raw->columns = little_endian(header + 4, 4);
@@ -46,7 +55,8 @@ typedef struct cursor {
 
 static void skip_space(cursor *c)
 {
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r')) c->at++;
+    while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r'))
+        c->at++;
 }
 
 /* Takes `mark` after white space, if it is next. */
@@ -79,7 +89,9 @@ static int take_number(cursor *c, int64_t *value)
     const char *start = c->at;
     *value = 0;
     for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++) {
-        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *c->at - '0', value)) return 0;
+        if (__builtin_mul_overflow(*value, 10, value) ||
+            __builtin_add_overflow(*value, *c->at - '0', value))
+            return 0;
     }
     return c->at > start;
 }
@@ -141,7 +153,11 @@ static int parse_type(const char *descr, lloyd_raw *raw)
         const char *name;
         lloyd_type type;
         int wide;
-    } types[] = {{"f4", LLOYD_F32, 0}, {"f2", LLOYD_F16, 0}, {"f8", LLOYD_F32, 1}, {"u1", LLOYD_U8, 0}, {"i1", LLOYD_I8, 0}};
+    } types[] = {{"f4", LLOYD_F32, 0},
+                 {"f2", LLOYD_F16, 0},
+                 {"f8", LLOYD_F32, 1},
+                 {"u1", LLOYD_U8, 0},
+                 {"i1", LLOYD_I8, 0}};
     if (!strchr("<>|=", descr[0]) || descr[0] == '\0') return 0;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (strcmp(descr + 1, types[i].name) != 0) continue;
@@ -153,32 +169,47 @@ static int parse_type(const char *descr, lloyd_raw *raw)
     return 0;
 }
 
-lloyd_status lloyd_raw_npy(const unsigned char *header, size_t bytes, const char *name, lloyd_raw *raw)
+lloyd_status lloyd_raw_npy(const unsigned char *header, size_t bytes, const char *name,
+                           lloyd_raw *raw)
 {
     memset(raw, 0, sizeof *raw);
     if (bytes < 12 || memcmp(header, "\x93NUMPY", 6) != 0 || header[6] < 1 || header[6] > 3) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: it does not begin like a .npy file of version 1, 2 or 3", name);
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot wrap %s: it does not begin like a .npy file of version 1, 2 or 3",
+                          name);
     }
     size_t start = header[6] == 1 ? 10 : 12;
     size_t length = little_endian(header + 8, header[6] == 1 ? 2 : 4);
     if (length > bytes - start) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: its header is cut off or too long (%zu bytes)", name, length);
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot wrap %s: its header is cut off or too long (%zu bytes)", name,
+                          length);
     }
     npy_header h;
     const char *text = (const char *)header + start;
     if (!parse_dictionary((cursor){text, text + length}, &h)) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: its .npy header is not understood; save a plain array with numpy.save()", name);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot wrap %s: its .npy header is not understood; save a plain array with numpy.save()",
+            name);
     }
     if (!parse_type(h.descr, raw)) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: elements of type '%s' are not read; save it with .astype('float32') or 'uint8'",
-                          name, h.descr);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot wrap %s: elements of type '%s' are not read; save it with .astype('float32') or 'uint8'",
+            name, h.descr);
     }
     if (h.rank != 2) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: the array has %d dimension%s, but vectors need two (rows x columns)", name, h.rank,
-                          h.rank == 1 ? "" : "s");
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot wrap %s: the array has %d dimension%s, but vectors need two (rows x columns)",
+            name, h.rank, h.rank == 1 ? "" : "s");
     }
     if (h.fortran) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: it is stored column by column; save it with numpy.ascontiguousarray()", name);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot wrap %s: it is stored column by column; save it with numpy.ascontiguousarray()",
+            name);
     }
     raw->rows = h.extent[0];
     raw->columns = h.extent[1];

@@ -1,8 +1,10 @@
 /* Rows from HDF5 files.
  *
- * Opening looks at every file once and closes it again; reading opens a file when its rows are wanted and keeps the few that
- * were used last, so that hundreds of files need no more than a handful of descriptors. Reading is HDF5's, with a memory type that differs
- * from the file's at most in byte order; only float64 is rounded here, by the compiler's conversion, which is to nearest, ties to even.
+ * Opening looks at every file once and closes it again; reading opens a file when its rows are
+ * wanted and keeps the few that were used last, so that hundreds of files need no more than a
+ * handful of descriptors. Reading is HDF5's, with a memory type that differs from the file's at
+ * most in byte order; only float64 is rounded here, by the compiler's conversion, which is to
+ * nearest, ties to even.
  */
 #include "io/rows.h"
 
@@ -17,7 +19,8 @@
 
 enum { KEEP_OPEN = 4 };
 static const int64_t CACHES_BYTES = (int64_t)64 << 20;
-static const int64_t ROUND_BYTES = (int64_t)8 << 20; /* buffer for values that are rounded after reading */
+static const int64_t ROUND_BYTES = (int64_t)8
+                                   << 20; /* buffer for values that are rounded after reading */
 static const int64_t CONVERSION_BYTES = (int64_t)2 << 20; /* HDF5's own, for byte order */
 
 /* One dataset of a file: how it is stored, and its id while the file is open. */
@@ -71,7 +74,8 @@ static int64_t file_memory(const row_file *file)
     return lloyd_storage_memory(&file->data.storage) + lloyd_storage_memory(&file->weights.storage);
 }
 
-/* Bytes that open files may hold together: small chunk caches stay, a large one only as long as it is the only one. */
+/* Bytes that open files may hold together: small chunk caches stay, a large one only as long as
+ * it is the only one. */
 static int64_t memory_limit(const lloyd_rows *rows)
 {
     int64_t limit = CACHES_BYTES, all = 0;
@@ -83,7 +87,8 @@ static int64_t memory_limit(const lloyd_rows *rows)
     return all < limit ? all : limit;
 }
 
-/* Closes the files that were not used for longest, until there is room for one that needs `bytes`. */
+/* Closes the files that were not used for longest, until there is room for one that needs
+ * `bytes`. */
 static void make_room(lloyd_rows *rows, int64_t bytes)
 {
     int64_t limit = memory_limit(rows);
@@ -121,21 +126,25 @@ static lloyd_status use_set(lloyd_rows *rows, row_file *file, row_set *set)
 /* Opens a set for the first time. A name that is not there is answered with what is. */
 static lloyd_status open_set(row_file *file, row_set *set)
 {
-    lloyd_status status = lloyd_storage_open(file->id, file->path, set->name, &set->storage, &set->id);
+    lloyd_status status =
+        lloyd_storage_open(file->id, file->path, set->name, &set->storage, &set->id);
     if (status == LLOYD_OK) return status;
     hid_t object = H5Oopen(file->id, set->name, H5P_DEFAULT);
     H5I_type_t kind = object >= 0 ? H5Iget_type(object) : H5I_BADID;
     if (object >= 0) H5Oclose(object);
-    if (kind == H5I_DATASET) return status; /* with the message that says what is wrong with it */
+    int unreadable = kind == H5I_BADID && H5Lexists(file->id, set->name, H5P_DEFAULT) > 0;
+    if (kind == H5I_DATASET || unreadable)
+        return status; /* with the message that says what is wrong with it */
     char text[1024];
-    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s:%s: there is no dataset of that name%s; %s", file->path, set->name,
-                      kind == H5I_BADID ? "" : " (but a group or a type)", lloyd_h5_list_text(file->id, text, sizeof text));
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s:%s: there is no dataset of that name%s; %s",
+                      file->path, set->name, kind == H5I_BADID ? "" : " (but a group or a type)",
+                      lloyd_h5_list_text(file->id, text, sizeof text));
 }
 
 /* Shape and type of a file's rows against those of the files before it. */
 static lloyd_status accept_file(lloyd_rows *rows, row_file *file)
 {
-    char where[1024], types[64];
+    char where[1024];
     int rank;
     hsize_t extent[2];
     lloyd_type type;
@@ -143,16 +152,23 @@ static lloyd_status accept_file(lloyd_rows *rows, row_file *file)
     LLOYD_TRY(lloyd_h5_shape(file->data.id, where, 2, &rank, extent));
     if (rank != 2) {
         char text[1024];
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s has %d dimension%s, but vectors need two (rows x columns); %s", where, rank,
-                          rank == 1 ? "" : "s", lloyd_h5_list_text(file->id, text, sizeof text));
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "%s has %d dimension%s, but vectors need two (rows x columns); %s", where,
+                          rank, rank == 1 ? "" : "s",
+                          lloyd_h5_list_text(file->id, text, sizeof text));
     }
     LLOYD_TRY(lloyd_h5_type(file->data.id, where, &type, &file->wide));
-    if (extent[1] == 0) return lloyd_fail(LLOYD_BAD_INPUT, "%s has rows of zero columns; there is nothing to cluster", where);
+    if (extent[1] == 0)
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "%s has rows of zero columns; there is nothing to cluster", where);
     uint64_t elements;
-    if (__builtin_mul_overflow((uint64_t)extent[0] + (uint64_t)rows->count, (uint64_t)extent[1] * sizeof(double), &elements) ||
+    if (__builtin_mul_overflow((uint64_t)extent[0] + (uint64_t)rows->count,
+                               (uint64_t)extent[1] * sizeof(double), &elements) ||
         elements > INT64_MAX || extent[1] > INT64_MAX / sizeof(double)) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s has %llu x %llu elements, more than 2^63 bytes; the file may be damaged", where,
-                          (unsigned long long)extent[0], (unsigned long long)extent[1]);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s has %llu x %llu elements, more than 2^63 bytes; the file may be damaged", where,
+            (unsigned long long)extent[0], (unsigned long long)extent[1]);
     }
     if (file == rows->files) {
         rows->dim = (int64_t)extent[1];
@@ -161,13 +177,16 @@ static lloyd_status accept_file(lloyd_rows *rows, row_file *file)
     char other[1024];
     name_where(rows->files, rows->files->data.name, other, sizeof other);
     if ((int64_t)extent[1] != rows->dim) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s has %lld columns, but %s has %lld; all inputs must have the same number", where,
-                          (long long)extent[1], other, (long long)rows->dim);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s has %lld columns, but %s has %lld; all inputs must have the same number", where,
+            (long long)extent[1], other, (long long)rows->dim);
     }
     if (type != rows->type) {
-        snprintf(types, sizeof types, "%s", lloyd_type_name(type));
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s is of type %s, but %s is of type %s; all inputs must have the same type", where, types,
-                          other, lloyd_type_name(rows->type));
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s is of type %s, but %s is of type %s; all inputs must have the same type", where,
+            lloyd_type_name(type), other, lloyd_type_name(rows->type));
     }
     rows->rounded |= file->wide;
     file->first = rows->count;
@@ -188,7 +207,8 @@ static lloyd_status look_at(lloyd_rows *rows, row_file *file)
 
 static lloyd_status open_all(lloyd_input_list *list, lloyd_rows *rows)
 {
-    LLOYD_TRY(lloyd_alloc(&rows->files, list->count, sizeof *rows->files, "the list of input files"));
+    LLOYD_TRY(
+        lloyd_alloc(&rows->files, list->count, sizeof *rows->files, "the list of input files"));
     rows->file_count = list->count;
     for (int i = 0; i < list->count; i++) {
         row_file *file = &rows->files[i];
@@ -209,12 +229,14 @@ lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **
 {
     lloyd_h5_quiet();
     *rows = NULL;
-    if (count < 1) return lloyd_fail(LLOYD_USAGE, "no input is given; name one with --input FILE[:DATASET]");
+    if (count < 1)
+        return lloyd_fail(LLOYD_USAGE, "no input is given; name one with --input FILE[:DATASET]");
     lloyd_rows *opened;
     LLOYD_TRY(lloyd_alloc(&opened, 1, sizeof *opened, "the list of inputs"));
     lloyd_input_list list = {0};
     lloyd_status status = LLOYD_OK;
-    for (int i = 0; i < count && status == LLOYD_OK; i++) status = lloyd_input_expand(inputs[i], &list);
+    for (int i = 0; i < count && status == LLOYD_OK; i++)
+        status = lloyd_input_expand(inputs[i], &list);
     if (status == LLOYD_OK) status = open_all(&list, opened);
     lloyd_input_free(&list);
     if (status == LLOYD_OK) {
@@ -295,7 +317,8 @@ static int64_t wide_elements(const lloyd_rows *rows)
 
 int64_t lloyd_rows_memory(const lloyd_rows *rows)
 {
-    int64_t rounding = rows->rounded || rows->weighted ? wide_elements(rows) * (int64_t)sizeof(double) : 0;
+    int64_t rounding =
+        rows->rounded || rows->weighted ? wide_elements(rows) * (int64_t)sizeof(double) : 0;
     return memory_limit(rows) + CONVERSION_BYTES + rounding;
 }
 
@@ -317,26 +340,30 @@ static int find_file(const lloyd_rows *rows, int64_t row)
 void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t bytes)
 {
     const row_file *file = &rows->files[find_file(rows, row)];
-    snprintf(text, bytes, "%s:%s row %lld", file->path, file->data.name, (long long)(row - file->first));
+    snprintf(text, bytes, "%s:%s row %lld", file->path, file->data.name,
+             (long long)(row - file->first));
 }
 
-/* One call of H5Dread: elements [first, first+count) along the first dimension of a dataset, of `columns` elements each (0: a
- * one-dimensional dataset). */
-static lloyd_status read_piece(const row_file *file, const row_set *set, hid_t type, int64_t first, int64_t count, int64_t columns,
-                               void *out)
+/* One call of H5Dread: elements [first, first+count) along the first dimension of a dataset, of
+ * `columns` elements each (0: a one-dimensional dataset). */
+static lloyd_status read_piece(const row_file *file, const row_set *set, hid_t type, int64_t first,
+                               int64_t count, int64_t columns, void *out)
 {
     int rank = columns > 0 ? 2 : 1;
     hsize_t start[2] = {(hsize_t)first, 0}, size[2] = {(hsize_t)count, (hsize_t)columns};
     hid_t stored = H5Dget_space(set->id), memory = H5Screate_simple(rank, size, NULL);
-    int failed = stored < 0 || memory < 0 || H5Sselect_hyperslab(stored, H5S_SELECT_SET, start, NULL, size, NULL) < 0 ||
+    int failed = stored < 0 || memory < 0 ||
+                 H5Sselect_hyperslab(stored, H5S_SELECT_SET, start, NULL, size, NULL) < 0 ||
                  H5Dread(set->id, type, memory, stored, H5P_DEFAULT, out) < 0;
     char text[256];
     if (failed) lloyd_h5_reason(text, sizeof text);
     if (stored >= 0) H5Sclose(stored);
     if (memory >= 0) H5Sclose(memory);
     if (!failed) return LLOYD_OK;
-    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read rows %lld to %lld of %s:%s: %s; the file may be damaged or the disk failing",
-                      (long long)first, (long long)(first + count - 1), file->path, set->name, text);
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot read rows %lld to %lld of %s:%s: %s; the file may be damaged or the disk failing",
+        (long long)first, (long long)(first + count - 1), file->path, set->name, text);
 }
 
 static lloyd_status wide_buffer(lloyd_rows *rows)
@@ -344,19 +371,22 @@ static lloyd_status wide_buffer(lloyd_rows *rows)
     if (rows->wide && rows->wide_count >= wide_elements(rows)) return LLOYD_OK;
     lloyd_free(rows->wide);
     rows->wide_count = 0;
-    LLOYD_TRY(lloyd_alloc(&rows->wide, wide_elements(rows), sizeof(double), "the buffer for rounding to float32"));
+    LLOYD_TRY(lloyd_alloc(&rows->wide, wide_elements(rows), sizeof(double),
+                          "the buffer for rounding to float32"));
     rows->wide_count = wide_elements(rows);
     return LLOYD_OK;
 }
 
-/* Reads numbers of any type as double and rounds them. Rows have `columns` elements, 0 for a one-dimensional dataset. */
-static lloyd_status read_rounded(lloyd_rows *rows, const row_file *file, const row_set *set, int64_t first, int64_t count,
-                                 int64_t columns, float *out)
+/* Reads numbers of any type as double and rounds them. Rows have `columns` elements, 0 for a
+ * one-dimensional dataset. */
+static lloyd_status read_rounded(lloyd_rows *rows, const row_file *file, const row_set *set,
+                                 int64_t first, int64_t count, int64_t columns, float *out)
 {
     LLOYD_TRY(wide_buffer(rows));
     int64_t width = columns > 0 ? columns : 1, most = rows->wide_count / width;
     while (count > 0) {
-        int64_t piece = lloyd_storage_piece(&set->storage, width * (int64_t)sizeof(double), first, count < most ? count : most);
+        int64_t piece = lloyd_storage_piece(&set->storage, width * (int64_t)sizeof(double), first,
+                                            count < most ? count : most);
         LLOYD_TRY(read_piece(file, set, H5T_NATIVE_DOUBLE, first, piece, columns, rows->wide));
         for (int64_t i = 0; i < piece * width; i++) out[i] = (float)rows->wide[i];
         out += piece * width;
@@ -366,7 +396,8 @@ static lloyd_status read_rounded(lloyd_rows *rows, const row_file *file, const r
     return LLOYD_OK;
 }
 
-static lloyd_status read_stored(const lloyd_rows *rows, const row_file *file, int64_t first, int64_t count, char *out)
+static lloyd_status read_stored(const lloyd_rows *rows, const row_file *file, int64_t first,
+                                int64_t count, char *out)
 {
     int64_t row_bytes = rows->dim * (int64_t)lloyd_type_size(rows->type);
     hid_t type = lloyd_h5_native(rows->type);
@@ -384,15 +415,20 @@ static lloyd_status read_stored(const lloyd_rows *rows, const row_file *file, in
 
 static lloyd_status check_range(const lloyd_rows *rows, int64_t first, int64_t count)
 {
-    if (first >= 0 && count >= 0 && first <= rows->count && count <= rows->count - first) return LLOYD_OK;
-    return lloyd_fail(LLOYD_FAILED, "cannot read rows [%lld, %lld + %lld) of %lld: a mistake in the program, please report it",
-                      (long long)first, (long long)first, (long long)count, (long long)rows->count);
+    if (first >= 0 && count >= 0 && first <= rows->count && count <= rows->count - first)
+        return LLOYD_OK;
+    return lloyd_fail(
+        LLOYD_FAILED,
+        "cannot read rows [%lld, %lld + %lld) of %lld: a mistake in the program, please report it",
+        (long long)first, (long long)first, (long long)count, (long long)rows->count);
 }
 
 /* Reads the rows (or, with `weights`, the weights) of a range file by file. */
-static lloyd_status read_range(lloyd_rows *rows, int64_t first, int64_t count, int weights, char *out)
+static lloyd_status read_range(lloyd_rows *rows, int64_t first, int64_t count, int weights,
+                               char *out)
 {
-    int64_t bytes = weights ? (int64_t)sizeof(float) : rows->dim * (int64_t)lloyd_type_size(rows->type);
+    int64_t bytes =
+        weights ? (int64_t)sizeof(float) : rows->dim * (int64_t)lloyd_type_size(rows->type);
     lloyd_h5_quiet();
     LLOYD_TRY(check_range(rows, first, count));
     for (int i = count > 0 ? find_file(rows, first) : 0; count > 0; i++) {
@@ -402,9 +438,11 @@ static lloyd_status read_range(lloyd_rows *rows, int64_t first, int64_t count, i
         if (here > count) here = count;
         if (here == 0) continue; /* a file without rows */
         LLOYD_TRY(use_set(rows, file, set));
-        LLOYD_TRY(lloyd_storage_require(&set->storage, file->id, set->id, file->path, set->name, from, here));
+        LLOYD_TRY(lloyd_storage_require(&set->storage, file->id, set->id, file->path, set->name,
+                                        from, here));
         if (weights || file->wide) {
-            LLOYD_TRY(read_rounded(rows, file, set, from, here, weights ? 0 : rows->dim, (float *)(void *)out));
+            LLOYD_TRY(read_rounded(rows, file, set, from, here, weights ? 0 : rows->dim,
+                                   (float *)(void *)out));
         } else {
             LLOYD_TRY(read_stored(rows, file, from, here, out));
         }
@@ -429,27 +467,34 @@ static lloyd_status accept_weights(const row_file *file)
     name_where(file, file->weights.name, where, sizeof where);
     LLOYD_TRY(lloyd_h5_shape(file->weights.id, where, 1, &rank, extent));
     if (rank != 1 || (int64_t)extent[0] != file->rows) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s has %d dimension%s and %llu elements, but weights are one number for each of the %lld rows",
-                          where, rank, rank == 1 ? "" : "s", (unsigned long long)extent[0], (long long)file->rows);
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s has %d dimension%s and %llu elements, but weights are one number for each of the %lld rows",
+            where, rank, rank == 1 ? "" : "s", (unsigned long long)extent[0],
+            (long long)file->rows);
     }
     hid_t type = H5Dget_type(file->weights.id);
     H5T_class_t class = H5Tget_class(type);
     H5Tclose(type);
     if (class == H5T_FLOAT || class == H5T_INTEGER) return LLOYD_OK;
-    return lloyd_fail(LLOYD_BAD_INPUT, "%s does not hold numbers; weights are floating-point or integer numbers", where);
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "%s does not hold numbers; weights are floating-point or integer numbers",
+                      where);
 }
 
 lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset)
 {
     lloyd_h5_quiet();
-    if (*dataset == '\0') return lloyd_fail(LLOYD_USAGE, "the name of the weights' dataset is empty");
+    if (*dataset == '\0')
+        return lloyd_fail(LLOYD_USAGE, "the name of the weights' dataset is empty");
     for (int i = 0; i < rows->file_count; i++) {
         row_file *file = &rows->files[i];
         close_file(file);
         lloyd_storage_free(&file->weights.storage);
         free(file->weights.name);
         file->weights.name = lloyd_h5_join(*dataset == '/' ? "" : "/", dataset);
-        if (!file->weights.name) return lloyd_fail(LLOYD_FAILED, "cannot open the weights: out of memory");
+        if (!file->weights.name)
+            return lloyd_fail(LLOYD_FAILED, "cannot open the weights: out of memory");
         LLOYD_TRY(use_file(rows, file));
         LLOYD_TRY(open_set(file, &file->weights));
         LLOYD_TRY(accept_weights(file));
@@ -461,6 +506,8 @@ lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset)
 
 lloyd_status lloyd_rows_read_weights(lloyd_rows *rows, int64_t first, int64_t count, float *out)
 {
-    if (!rows->weighted) return lloyd_fail(LLOYD_FAILED, "cannot read weights before they are opened: a mistake in the program");
+    if (!rows->weighted)
+        return lloyd_fail(LLOYD_FAILED,
+                          "cannot read weights before they are opened: a mistake in the program");
     return read_range(rows, first, count, 1, (char *)out);
 }

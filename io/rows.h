@@ -1,9 +1,10 @@
 /* Reading: one or more HDF5 files as one matrix of rows.
  *
- * An input is "FILE" or "FILE:DATASET"; FILE may be a shell glob, whose matches are taken in alphabetical order. Several
- * inputs are one dataset, in the order given. DATASET defaults to the only two-dimensional dataset in the file,
- * else /train. Every rank opens the same inputs and reads only its own rows, straight into its own buffer.
- * Not thread-safe: one thread at a time per process may be inside io/.
+ * An input is "FILE" or "FILE:DATASET"; FILE may be a shell glob, whose matches are taken in
+ * alphabetical order. Several inputs are one dataset, in the order given. DATASET defaults to the
+ * only two-dimensional dataset in the file, else /train. Every rank opens the same inputs and reads
+ * only its own rows, straight into its own buffer. Not thread-safe: one thread at a time per
+ * process may be inside io/.
  */
 #ifndef LLOYD_IO_ROWS_H
 #define LLOYD_IO_ROWS_H
@@ -15,28 +16,31 @@
 
 typedef struct lloyd_rows lloyd_rows;
 
-/* Opens `count` inputs. All datasets must be two-dimensional, of one element type and one number of columns, with at least
- * one row in all and at least one column. Errors (LLOYD_BAD_INPUT) name the file, the dataset and what to do. Close with
- * lloyd_rows_close(); on failure *rows is NULL. */
+/* Opens `count` inputs. All datasets must be two-dimensional, of one element type and one number of
+ * columns, with at least one row in all and at least one column. Errors (LLOYD_BAD_INPUT) name the
+ * file, the dataset and what to do. Close with lloyd_rows_close(); on failure *rows is NULL. */
 lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **rows);
 void lloyd_rows_close(lloyd_rows *rows); /* NULL is allowed */
 
 int64_t lloyd_rows_count(const lloyd_rows *rows); /* N: rows of all files together */
 int64_t lloyd_rows_dim(const lloyd_rows *rows);   /* D */
 lloyd_type lloyd_rows_type(const lloyd_rows *rows);
-int lloyd_rows_rounded(const lloyd_rows *rows); /* 1 where stored float64 is rounded to float32 by reading */
+int lloyd_rows_rounded(const lloyd_rows *rows); /* 1: float64 is stored, and rounded by reading */
 
-/* Bytes io/ allocates beside the caller's buffer while reading (largest chunk cache and conversion buffer of any file). */
+/* Bytes io/ allocates beside the caller's buffer while reading (largest chunk cache and conversion
+ * buffer of any file). */
 int64_t lloyd_rows_memory(const lloyd_rows *rows);
 
-/* out[0 .. count*D) = rows [first, first+count) in the type lloyd_rows_type(), native byte order, row-major. */
+/* out[0 .. count*D) = rows [first, first+count) in the type lloyd_rows_type(), native byte order,
+ * row-major. */
 lloyd_status lloyd_rows_read(lloyd_rows *rows, int64_t first, int64_t count, void *out);
 
-/* Names the one-dimensional dataset that holds one weight per row in every input file (float16, float32, float64 or integers,
- * read as float32). Checks its length in every file. */
+/* Names the one-dimensional dataset that holds one weight per row in every input file (float16,
+ * float32, float64 or integers, read as float32). Checks its length in every file. */
 lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset);
 
-/* out[0 .. count) = the weights of rows [first, first+count). Only after lloyd_rows_open_weights(). */
+/* out[0 .. count) = the weights of rows [first, first+count). Only after
+ * lloyd_rows_open_weights(). */
 lloyd_status lloyd_rows_read_weights(lloyd_rows *rows, int64_t first, int64_t count, float *out);
 
 /* Writes "FILE:/DATASET row R" for the global row (R counts from 0 within that file) into text. */

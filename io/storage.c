@@ -1,8 +1,10 @@
 /* Storage layouts: the chunk cache they need, and the files they point to.
  *
- * The names of external and virtual source files are looked up here as HDF5 itself looks them up, only to be able to say that one is
- * missing; reading is left to HDF5. External names are taken relative to the HDF5 file where that finds them, because a pair
- * of files that is moved or read from elsewhere should keep working, and otherwise relative to the current directory, HDF5's default.
+ * The names of external and virtual source files are looked up here as HDF5 itself looks them
+ * up, only to be able to say that one is missing; reading is left to HDF5. External names are
+ * taken relative to the HDF5 file where that finds them, because a pair of files that is moved
+ * or read from elsewhere should keep working, and otherwise relative to the current directory,
+ * HDF5's default.
  */
 #include "io/storage.h"
 
@@ -16,19 +18,21 @@
 #include <sys/stat.h>
 
 enum {
-    NESTED = 8,         /* virtual datasets of virtual datasets, that deep */
-    CHUNKS_A_CALL = 4096,
-    CHUNK_RECORD = 2048 /* bytes HDF5 keeps per chunk during a call, measured and rounded up */
+    NESTED = 8, /* virtual datasets of virtual datasets, that deep */
+    CHUNKS_A_CALL = 1024,
+    CHUNK_RECORD = 12 << 10, /* bytes that HDF5 1.10 needs per chunk during a call, rounded up */
+    CHUNK_INDEX = 4 << 20    /* and for its cache of the index that finds the chunks */
 };
-static const int64_t CACHE_MAX = (int64_t)1 << 30, CACHE_MIN = (int64_t)1 << 20, READ_MAX = (int64_t)256 << 20;
+static const int64_t CACHE_MAX = (int64_t)1 << 30, CACHE_MIN = (int64_t)1 << 20,
+                     READ_MAX = (int64_t)256 << 20;
 
 static lloyd_status no_memory(const char *path)
 {
     return lloyd_fail(LLOYD_FAILED, "cannot look at the storage of %s: out of memory", path);
 }
 
-/* The name after a prefix in which HDF5 replaces ${ORIGIN} by the directory of the file `path`; an absolute name stays. Free with
- * free(); NULL without memory. */
+/* The name after a prefix in which HDF5 replaces ${ORIGIN} by the directory of the file `path`;
+ * an absolute name stays. Free with free(); NULL without memory. */
 static char *prefixed(const char *path, const char *prefix, const char *name)
 {
     static const char mark[] = "${ORIGIN}";
@@ -62,19 +66,27 @@ static const char *external_prefix(int beside)
 static hid_t dataset_access(const lloyd_storage *storage)
 {
     hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
-    if (storage->cache_bytes) H5Pset_chunk_cache(access, storage->cache_slots, storage->cache_bytes, 1.0);
+    if (storage->cache_bytes)
+        H5Pset_chunk_cache(access, storage->cache_slots, storage->cache_bytes, 1.0);
     if (storage->beside) H5Pset_efile_prefix(access, "${ORIGIN}");
     return access;
 }
 
-lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name, const lloyd_storage *storage, hid_t *dataset)
+lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name,
+                                  const lloyd_storage *storage, hid_t *dataset)
 {
     hid_t access = dataset_access(storage);
     *dataset = H5Dopen2(file, name, access);
     char text[256];
     if (*dataset < 0) lloyd_h5_reason(text, sizeof text);
     H5Pclose(access);
-    return *dataset < 0 ? lloyd_fail(LLOYD_BAD_INPUT, "cannot open dataset %s of %s: %s", name, path, text) : LLOYD_OK;
+    if (*dataset >= 0) return LLOYD_OK;
+    const char *newer =
+        strstr(text, "version")
+            ? "; it was written by a newer HDF5 in its latest format, h5repack makes an older one"
+            : "";
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot open dataset %s of %s: %s%s", name, path, text,
+                      newer);
 }
 
 /* Bytes of all elements of a dataset as stored, saturated. */
@@ -99,19 +111,24 @@ static lloyd_status check_filters(hid_t creation, const char *path, const char *
         char text[64] = "";
         unsigned flags, config = 0;
         size_t values = 0;
-        H5Z_filter_t filter = H5Pget_filter2(creation, (unsigned)i, &flags, &values, NULL, sizeof text, text, &config);
+        H5Z_filter_t filter = H5Pget_filter2(creation, (unsigned)i, &flags, &values, NULL,
+                                             sizeof text, text, &config);
         int available = H5Zfilter_avail(filter) > 0;
-        if (available && H5Zget_filter_info(filter, &config) >= 0 && !(config & H5Z_FILTER_CONFIG_DECODE_ENABLED)) available = 0;
+        if (available && H5Zget_filter_info(filter, &config) >= 0 &&
+            !(config & H5Z_FILTER_CONFIG_DECODE_ENABLED))
+            available = 0;
         if (available) continue;
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "cannot read dataset %s of %s: it is compressed with HDF5 filter %d%s%s%s, which is not installed; install "
-                          "its plugin and set HDF5_PLUGIN_PATH to the plugin's directory, or repack the file with 'h5repack -f GZIP=4'",
-                          name, path, (int)filter, *text ? " (" : "", text, *text ? ")" : "");
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot read dataset %s of %s: it is compressed with HDF5 filter %d%s%s%s, which is not installed; install "
+            "its plugin and set HDF5_PLUGIN_PATH to the plugin's directory, or repack the file with 'h5repack -f GZIP=4'",
+            name, path, (int)filter, *text ? " (" : "", text, *text ? ")" : "");
     }
     return LLOYD_OK;
 }
 
-/* Row i of the list of external files: its name (free it), where its data begins and how many bytes it should hold. */
+/* Row i of the list of external files: its name (free it), where its data begins and how many
+ * bytes it should hold. */
 static char *external_file(hid_t creation, unsigned i, int64_t *offset, int64_t *bytes)
 {
     char name[PATH_MAX] = "";
@@ -123,7 +140,8 @@ static char *external_file(hid_t creation, unsigned i, int64_t *offset, int64_t 
     return strdup(name);
 }
 
-/* Whether external names are to be looked up beside the HDF5 file: not if the first one is only found in the current directory. */
+/* Whether external names are to be looked up beside the HDF5 file: not if the first one is only
+ * found in the current directory. */
 static int lies_beside(hid_t creation, const char *path)
 {
     int64_t offset, bytes;
@@ -135,7 +153,8 @@ static int lies_beside(hid_t creation, const char *path)
     return beside;
 }
 
-static lloyd_status check_external(hid_t creation, const lloyd_storage *storage, int64_t left, const char *path, const char *name)
+static lloyd_status check_external(hid_t creation, const lloyd_storage *storage, int64_t left,
+                                   const char *path, const char *name)
 {
     for (int i = 0; i < storage->external && left > 0; i++) {
         int64_t offset = 0, bytes = 0;
@@ -148,15 +167,17 @@ static lloyd_status check_external(hid_t creation, const lloyd_storage *storage,
         int64_t need = bytes < left ? bytes : left, have = file_bytes(whole);
         lloyd_status status = LLOYD_OK;
         if (have < 0) {
-            status = lloyd_fail(LLOYD_BAD_INPUT,
-                                "cannot read dataset %s of %s: its data lies in the file %s, which is missing; put it back or "
-                                "name its directory in HDF5_EXTFILE_PREFIX",
-                                name, path, whole);
+            status = lloyd_fail(
+                LLOYD_BAD_INPUT,
+                "cannot read dataset %s of %s: its data lies in the file %s, which is missing; put it back or "
+                "name its directory in HDF5_EXTFILE_PREFIX",
+                name, path, whole);
         } else if (have < offset || have - offset < need) {
-            status = lloyd_fail(LLOYD_BAD_INPUT,
-                                "cannot read dataset %s of %s: its data lies in the file %s, which has %lld bytes instead of %lld; it was "
-                                "not copied completely",
-                                name, path, whole, (long long)have, (long long)(offset + need));
+            status = lloyd_fail(
+                LLOYD_BAD_INPUT,
+                "cannot read dataset %s of %s: its data lies in the file %s, which has %lld bytes instead of %lld; it was "
+                "not copied completely",
+                name, path, whole, (long long)have, (long long)(offset + need));
         }
         free(whole);
         free(given);
@@ -164,25 +185,37 @@ static lloyd_status check_external(hid_t creation, const lloyd_storage *storage,
         left -= need;
     }
     if (left == 0) return LLOYD_OK;
-    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read dataset %s of %s: its external files are %lld bytes too small for it", name, path,
-                      (long long)left);
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot read dataset %s of %s: its external files are %lld bytes too small for it", name,
+        path, (long long)left);
 }
 
-/* The chunk cache holds one row of chunks, so that reading rows in order, in pieces of any size, decompresses each chunk once. Its
- * table is several times larger than the number of chunks, since two chunks in one slot push each other out. */
+/* The chunk cache holds one row of chunks, so that reading rows in order, in pieces of any size,
+ * decompresses each chunk once. Its table is several times larger than the number of chunks,
+ * since two chunks in one slot push each other out. */
 static void size_cache(lloyd_storage *storage, hid_t creation, hid_t dataset)
 {
     hsize_t chunk[H5S_MAX_RANK] = {0}, extent[2] = {0};
     int rank = 0;
-    if (H5Pget_chunk(creation, H5S_MAX_RANK, chunk) < 1 || lloyd_h5_shape(dataset, "", 2, &rank, extent) != LLOYD_OK) return;
+    if (H5Pget_chunk(creation, H5S_MAX_RANK, chunk) < 1 ||
+        lloyd_h5_shape(dataset, "", 2, &rank, extent) != LLOYD_OK)
+        return;
     hid_t type = H5Dget_type(dataset);
     storage->chunk_bytes = (int64_t)H5Tget_size(type);
     H5Tclose(type);
-    for (int i = 0; i < rank; i++) storage->chunk_bytes *= (int64_t)chunk[i]; /* HDF5's limit is 4 GiB */
+    for (int i = 0; i < rank; i++)
+        storage->chunk_bytes *= (int64_t)chunk[i]; /* HDF5's limit is 4 GiB */
     storage->chunk_rows = (int64_t)chunk[0];
-    storage->chunks_across = rank < 2 || extent[1] == 0 ? 1 : (int64_t)((extent[1] - 1) / chunk[1] + 1);
+    storage->chunks_across =
+        rank < 2 || extent[1] == 0 ? 1 : (int64_t)((extent[1] - 1) / chunk[1] + 1);
+    int64_t down = extent[0] == 0 ? 0 : (int64_t)((extent[0] - 1) / chunk[0] + 1);
+    if (__builtin_mul_overflow(down, storage->chunks_across, &storage->chunk_count)) {
+        storage->chunk_count = INT64_MAX;
+    }
     int64_t bytes = CACHE_MAX;
-    if (storage->chunks_across <= CACHE_MAX / storage->chunk_bytes) bytes = storage->chunks_across * storage->chunk_bytes;
+    if (storage->chunks_across <= CACHE_MAX / storage->chunk_bytes)
+        bytes = storage->chunks_across * storage->chunk_bytes;
     if (bytes < storage->chunk_bytes) bytes = storage->chunk_bytes;
     storage->cache_bytes = (size_t)(bytes < CACHE_MIN ? CACHE_MIN : bytes);
     size_t slots = 509;
@@ -190,18 +223,23 @@ static void size_cache(lloyd_storage *storage, hid_t creation, hid_t dataset)
     storage->cache_slots = slots;
 }
 
-static lloyd_status list_sources(hid_t creation, const char *path, const char *name, lloyd_storage *storage)
+static lloyd_status list_sources(hid_t creation, const char *path, const char *name,
+                                 lloyd_storage *storage)
 {
     size_t count = 0;
     if (H5Pget_virtual_count(creation, &count) < 0) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the list of sources of virtual dataset %s of %s", name, path);
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot read the list of sources of virtual dataset %s of %s", name,
+                          path);
     }
-    LLOYD_TRY(lloyd_alloc(&storage->sources, (int64_t)count, sizeof *storage->sources, "the sources of a virtual dataset"));
+    LLOYD_TRY(lloyd_alloc(&storage->sources, (int64_t)count, sizeof *storage->sources,
+                          "the sources of a virtual dataset"));
     storage->source_count = (int64_t)count;
     for (size_t i = 0; i < count; i++) {
         hsize_t start[H5S_MAX_RANK] = {0}, end[H5S_MAX_RANK] = {0};
         hid_t space = H5Pget_virtual_vspace(creation, i);
-        int bounded = space >= 0 && H5Sget_select_bounds(space, start, end) >= 0 && end[0] <= INT64_MAX;
+        int bounded =
+            space >= 0 && H5Sget_select_bounds(space, start, end) >= 0 && end[0] <= INT64_MAX;
         storage->sources[i].first = bounded ? (int64_t)start[0] : 0;
         storage->sources[i].last = bounded ? (int64_t)end[0] : INT64_MAX;
         if (space >= 0) H5Sclose(space);
@@ -209,11 +247,14 @@ static lloyd_status list_sources(hid_t creation, const char *path, const char *n
     return LLOYD_OK;
 }
 
-static lloyd_status inspect(hid_t dataset, const char *path, const char *name, int nested, lloyd_storage *storage)
+static lloyd_status inspect(hid_t dataset, const char *path, const char *name, int nested,
+                            lloyd_storage *storage)
 {
     hid_t creation = H5Dget_create_plist(dataset);
     if (creation < 0) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read how dataset %s of %s is stored; the file may be damaged", name, path);
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot read how dataset %s of %s is stored; the file may be damaged",
+                          name, path);
     }
     storage->layout = H5Pget_layout(creation);
     storage->external = H5Pget_external_count(creation);
@@ -231,10 +272,10 @@ static lloyd_status inspect(hid_t dataset, const char *path, const char *name, i
     return status;
 }
 
-/* Opens and inspects. The sources of a virtual dataset (`nested`) are opened by HDF5 itself while it reads, and it looks for
- * their external files in the current directory. */
-static lloyd_status open_inspected(hid_t file, const char *path, const char *name, int nested, lloyd_storage *storage,
-                                   hid_t *dataset)
+/* Opens and inspects. The sources of a virtual dataset (`nested`) are opened by HDF5 itself
+ * while it reads, and it looks for their external files in the current directory. */
+static lloyd_status open_inspected(hid_t file, const char *path, const char *name, int nested,
+                                   lloyd_storage *storage, hid_t *dataset)
 {
     memset(storage, 0, sizeof *storage);
     LLOYD_TRY(lloyd_storage_reopen(file, path, name, storage, dataset));
@@ -247,7 +288,8 @@ static lloyd_status open_inspected(hid_t file, const char *path, const char *nam
     return status;
 }
 
-lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name, lloyd_storage *storage, hid_t *dataset)
+lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name,
+                                lloyd_storage *storage, hid_t *dataset)
 {
     return open_inspected(file, path, name, 0, storage, dataset);
 }
@@ -258,9 +300,7 @@ void lloyd_storage_free(lloyd_storage *storage)
     memset(storage, 0, sizeof *storage);
 }
 
-/* -------------------------------------------------------------------------------------------------------------------------
- * Virtual datasets
- */
+/* ---- Virtual datasets ----------------------------------------------------------------------- */
 
 /* A source file if `candidate` (freed here) is one, else an invalid id. */
 static hid_t try_source(char *candidate)
@@ -290,8 +330,9 @@ static hid_t try_environment(const char *path, const char *name)
     return file;
 }
 
-/* Opens the file that HDF5 will find under the name of a source, in the same order: as it is if absolute, HDF5_VDS_PREFIX, beside
- * the virtual dataset's file, the current directory, beside the file that a symbolic link points to. */
+/* Opens the file that HDF5 will find under the name of a source, in the same order: as it is if
+ * absolute, HDF5_VDS_PREFIX, beside the virtual dataset's file, the current directory, beside
+ * the file that a symbolic link points to. */
 static hid_t open_source(const char *path, const char *name)
 {
     if (*name == '/') {
@@ -309,7 +350,8 @@ static hid_t open_source(const char *path, const char *name)
     return file;
 }
 
-/* Undoes "%%" in the name of a source; returns 0 for a name with "%b", which stands for as many files as there are. */
+/* Undoes "%%" in the name of a source; returns 0 for a name with "%b", which stands for as many
+ * files as there are. */
 static int plain_name(char *name)
 {
     char *out = name;
@@ -328,7 +370,8 @@ static int selection_fits(hid_t creation, size_t i, hid_t source)
     hsize_t start[H5S_MAX_RANK] = {0}, end[H5S_MAX_RANK] = {0}, extent[H5S_MAX_RANK];
     int rank = 0, fits = 1;
     hid_t space = H5Pget_virtual_srcspace(creation, i);
-    int bounded = space >= 0 && H5Sget_select_type(space) == H5S_SEL_HYPERSLABS && H5Sget_select_bounds(space, start, end) >= 0;
+    int bounded = space >= 0 && H5Sget_select_type(space) == H5S_SEL_HYPERSLABS &&
+                  H5Sget_select_bounds(space, start, end) >= 0;
     if (bounded && lloyd_h5_shape(source, "", H5S_MAX_RANK, &rank, extent) == LLOYD_OK) {
         fits = rank == H5Sget_simple_extent_ndims(space);
         for (int d = 0; fits && d < rank; d++) fits = end[d] == H5S_UNLIMITED || end[d] < extent[d];
@@ -337,20 +380,23 @@ static int selection_fits(hid_t creation, size_t i, hid_t source)
     return fits;
 }
 
-static lloyd_status require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path, const char *name, int64_t first,
-                            int64_t count, int depth);
+static lloyd_status require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path,
+                            const char *name, int64_t first, int64_t count, int depth);
 
 /* Checks one source dataset in its open file, with everything it depends on in turn. */
-static lloyd_status check_dataset(hid_t creation, size_t i, hid_t file, const char *path, const char *name, int depth)
+static lloyd_status check_dataset(hid_t creation, size_t i, hid_t file, const char *path,
+                                  const char *name, int depth)
 {
     lloyd_storage storage;
     hid_t dataset;
     LLOYD_TRY(open_inspected(file, path, name, 1, &storage, &dataset));
     lloyd_status status = LLOYD_OK;
     if (!selection_fits(creation, i, dataset)) {
-        status = lloyd_fail(LLOYD_BAD_INPUT, "dataset %s of %s is smaller than what is taken from it", name, path);
+        status = lloyd_fail(LLOYD_BAD_INPUT,
+                            "dataset %s of %s is smaller than what is taken from it", name, path);
     } else if (depth >= NESTED) {
-        status = lloyd_fail(LLOYD_BAD_INPUT, "dataset %s of %s is virtual more than %d times over", name, path, NESTED);
+        status = lloyd_fail(LLOYD_BAD_INPUT, "dataset %s of %s is virtual more than %d times over",
+                            name, path, NESTED);
     } else {
         status = require(&storage, file, dataset, path, name, 0, INT64_MAX, depth + 1);
     }
@@ -359,40 +405,43 @@ static lloyd_status check_dataset(hid_t creation, size_t i, hid_t file, const ch
     return status;
 }
 
-/* Names of mapping i: the source's file and dataset, allocated. */
-static lloyd_status source_names(hid_t creation, size_t i, const char *path, char **source, char **name)
+/* The names of mapping i, the source's file and dataset, allocated; 0 if they cannot be had. */
+static int source_names(hid_t creation, size_t i, char **source, char **name)
 {
-    ssize_t a = H5Pget_virtual_filename(creation, i, NULL, 0), b = H5Pget_virtual_dsetname(creation, i, NULL, 0);
+    ssize_t a = H5Pget_virtual_filename(creation, i, NULL, 0);
+    ssize_t b = H5Pget_virtual_dsetname(creation, i, NULL, 0);
     *source = a >= 0 ? malloc((size_t)a + 1) : NULL;
     *name = b >= 0 ? malloc((size_t)b + 1) : NULL;
-    if (*source && *name) {
-        H5Pget_virtual_filename(creation, i, *source, (size_t)a + 1);
-        H5Pget_virtual_dsetname(creation, i, *name, (size_t)b + 1);
-        return LLOYD_OK;
-    }
-    free(*source);
-    free(*name);
-    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the list of sources of a virtual dataset of %s", path);
+    return *source && *name && H5Pget_virtual_filename(creation, i, *source, (size_t)a + 1) >= 0 &&
+           H5Pget_virtual_dsetname(creation, i, *name, (size_t)b + 1) >= 0;
 }
 
-static lloyd_status check_source(hid_t creation, size_t i, hid_t virtual_file, const char *path, const char *name, int depth)
+static lloyd_status check_source(hid_t creation, size_t i, hid_t virtual_file, const char *path,
+                                 const char *name, int depth)
 {
     char *source, *inside;
-    LLOYD_TRY(source_names(creation, i, path, &source, &inside));
+    if (!source_names(creation, i, &source, &inside)) {
+        free(source);
+        free(inside);
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the sources of virtual dataset %s of %s",
+                          name, path);
+    }
     lloyd_status status = LLOYD_OK;
     if (plain_name(source) && plain_name(inside)) {
         int same = strcmp(source, ".") == 0;
         hid_t file = same ? virtual_file : open_source(path, source);
         if (file < 0) {
-            status = lloyd_fail(LLOYD_BAD_INPUT,
-                                "cannot read virtual dataset %s of %s: its source file %s is missing or not HDF5; put it back", name, path,
-                                source);
+            status = lloyd_fail(
+                LLOYD_BAD_INPUT,
+                "cannot read virtual dataset %s of %s: its source file %s is missing or not HDF5; put it back",
+                name, path, source);
         } else {
             char opened[PATH_MAX] = "";
             if (!same) H5Fget_name(file, opened, sizeof opened);
             status = check_dataset(creation, i, file, same ? path : opened, inside, depth);
             if (status != LLOYD_OK) {
-                status = lloyd_fail(status, "cannot read virtual dataset %s of %s: %s", name, path, lloyd_message());
+                status = lloyd_fail(status, "cannot read virtual dataset %s of %s: %s", name, path,
+                                    lloyd_message());
             }
         }
         if (!same && file >= 0) H5Fclose(file);
@@ -402,8 +451,8 @@ static lloyd_status check_source(hid_t creation, size_t i, hid_t virtual_file, c
     return status;
 }
 
-static lloyd_status require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path, const char *name, int64_t first,
-                            int64_t count, int depth)
+static lloyd_status require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path,
+                            const char *name, int64_t first, int64_t count, int depth)
 {
     if (storage->layout != H5D_VIRTUAL) return LLOYD_OK;
     hid_t creation = H5I_INVALID_HID;
@@ -419,24 +468,25 @@ static lloyd_status require(lloyd_storage *storage, hid_t file, hid_t dataset, c
     return status;
 }
 
-lloyd_status lloyd_storage_require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path, const char *name,
-                                   int64_t first, int64_t count)
+lloyd_status lloyd_storage_require(lloyd_storage *storage, hid_t file, hid_t dataset,
+                                   const char *path, const char *name, int64_t first, int64_t count)
 {
     return require(storage, file, dataset, path, name, first, count, 0);
 }
 
-/* -------------------------------------------------------------------------------------------------------------------------
- * Sizes and words
- */
+/* ---- Sizes and words ------------------------------------------------------------------------ */
 
-int64_t lloyd_storage_piece(const lloyd_storage *storage, int64_t row_bytes, int64_t first, int64_t count)
+int64_t lloyd_storage_piece(const lloyd_storage *storage, int64_t row_bytes, int64_t first,
+                            int64_t count)
 {
     int64_t piece = READ_MAX / row_bytes;
     if (storage->layout == H5D_CHUNKED) {
         int64_t rows_of_chunks = CHUNKS_A_CALL / storage->chunks_across;
         if (rows_of_chunks < 1) rows_of_chunks = 1;
-        if (piece / storage->chunk_rows >= rows_of_chunks) piece = rows_of_chunks * storage->chunk_rows;
-        if (piece > storage->chunk_rows) piece -= (first + piece) % storage->chunk_rows; /* end on a border */
+        if (piece / storage->chunk_rows >= rows_of_chunks)
+            piece = rows_of_chunks * storage->chunk_rows;
+        if (piece > storage->chunk_rows)
+            piece -= (first + piece) % storage->chunk_rows; /* end on a border */
     }
     if (piece < 1) piece = 1;
     return piece < count ? piece : count;
@@ -445,8 +495,14 @@ int64_t lloyd_storage_piece(const lloyd_storage *storage, int64_t row_bytes, int
 int64_t lloyd_storage_memory(const lloyd_storage *storage)
 {
     if (storage->layout != H5D_CHUNKED) return 0;
-    int64_t chunks = storage->chunks_across > CHUNKS_A_CALL ? storage->chunks_across : CHUNKS_A_CALL;
-    return (int64_t)storage->cache_bytes + 8 * (int64_t)storage->cache_slots + 2 * storage->chunk_bytes + CHUNK_RECORD * chunks;
+    int64_t across = storage->chunks_across, held = (int64_t)storage->cache_bytes;
+    int64_t called = across > CHUNKS_A_CALL ? across : CHUNKS_A_CALL;
+    int64_t chunks = storage->chunk_count;
+    if (called > chunks) called = chunks;
+    if (chunks <= held / storage->chunk_bytes) held = chunks * storage->chunk_bytes;
+    /* The next chunk is read, as stored and as it will be, before an old one leaves the cache. */
+    return held + 2 * storage->chunk_bytes + CHUNK_INDEX + CHUNK_RECORD * called +
+           (int64_t)sizeof(void *) * (int64_t)storage->cache_slots;
 }
 
 /* The names of the dataset's filters, each with ", " before it. */
@@ -457,7 +513,8 @@ static void name_filters(hid_t creation, char *text, size_t bytes)
         char given[64] = "";
         unsigned flags, config;
         size_t values = 0, used = strlen(text);
-        H5Z_filter_t filter = H5Pget_filter2(creation, (unsigned)i, &flags, &values, NULL, sizeof given, given, &config);
+        H5Z_filter_t filter = H5Pget_filter2(creation, (unsigned)i, &flags, &values, NULL,
+                                             sizeof given, given, &config);
         if (*given) {
             snprintf(text + used, bytes - used, ", %s", given);
         } else {
@@ -466,7 +523,8 @@ static void name_filters(hid_t creation, char *text, size_t bytes)
     }
 }
 
-const char *lloyd_storage_text(const lloyd_storage *storage, hid_t dataset, char *text, size_t bytes)
+const char *lloyd_storage_text(const lloyd_storage *storage, hid_t dataset, char *text,
+                               size_t bytes)
 {
     hid_t creation = H5Dget_create_plist(dataset);
     hsize_t chunk[2] = {0, 0};
@@ -474,11 +532,13 @@ const char *lloyd_storage_text(const lloyd_storage *storage, hid_t dataset, char
         snprintf(text, bytes, "chunks of %lld x %lld", (long long)chunk[0], (long long)chunk[1]);
         name_filters(creation, text, bytes);
     } else if (storage->layout == H5D_VIRTUAL) {
-        snprintf(text, bytes, "virtual, %lld source%s", (long long)storage->source_count, storage->source_count == 1 ? "" : "s");
+        snprintf(text, bytes, "virtual, %lld source%s", (long long)storage->source_count,
+                 storage->source_count == 1 ? "" : "s");
     } else if (storage->external > 0) {
         int64_t offset, size;
         char *name = external_file(creation, 0, &offset, &size);
-        snprintf(text, bytes, "external, in %s%s", name ? name : "", storage->external > 1 ? " and more files" : "");
+        snprintf(text, bytes, "external, in %s%s", name ? name : "",
+                 storage->external > 1 ? " and more files" : "");
         free(name);
     } else {
         snprintf(text, bytes, "%s", storage->layout == H5D_COMPACT ? "compact" : "contiguous");

@@ -1,5 +1,6 @@
-/* How a dataset lies on disk, and whether all of it is there. HDF5 reads fill values where an external or virtual source is missing
- * or too short, without a word; clustering zeros that nobody wrote would be a wrong result, so it is an error here. Private to io/. */
+/* How a dataset lies on disk, and whether all of it is there. HDF5 reads fill values where an
+ * external or virtual source is missing or too short, without a word; clustering zeros that
+ * nobody wrote would be a wrong result, so it is an error here. Private to io/. */
 #ifndef LLOYD_IO_STORAGE_H
 #define LLOYD_IO_STORAGE_H
 
@@ -16,35 +17,43 @@ typedef struct lloyd_source {
 
 typedef struct lloyd_storage {
     H5D_layout_t layout;
-    int external;                   /* number of external files */
-    int beside;                     /* 1: external file names are relative to the HDF5 file's directory, 0: to the current one */
-    int64_t chunk_rows;             /* rows of a chunk; 0 where not chunked */
-    int64_t chunks_across;          /* chunks that a row touches */
-    int64_t chunk_bytes;
+    int external; /* number of external files */
+    int beside;   /* 1: external names are relative to the HDF5 file, 0: to the current directory */
+    int64_t chunk_rows;    /* rows of a chunk; 0 where not chunked */
+    int64_t chunks_across; /* chunks that a row touches */
+    int64_t chunk_count, chunk_bytes;
     size_t cache_bytes, cache_slots; /* chunk cache that holds one row of chunks */
-    lloyd_source *sources;          /* of a virtual dataset */
+    lloyd_source *sources;           /* of a virtual dataset */
     int64_t source_count;
 } lloyd_storage;
 
-/* Opens dataset `name`, finds out how it is stored and checks what is cheap: filters, external files. `path` is the file's, for messages
- * and names relative to it. *dataset must be closed by the caller, *storage freed. */
-lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name, lloyd_storage *storage, hid_t *dataset);
+/* Opens dataset `name`, finds out how it is stored and checks what is cheap: filters, external
+ * files. `path` is the file's, for messages and names relative to it. *dataset must be closed by
+ * the caller, *storage freed. */
+lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name,
+                                lloyd_storage *storage, hid_t *dataset);
 void lloyd_storage_free(lloyd_storage *storage);
 
 /* Opens the dataset again, for reading rows in order. */
-lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name, const lloyd_storage *storage, hid_t *dataset);
+lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name,
+                                  const lloyd_storage *storage, hid_t *dataset);
 
-/* Checks that the sources of a virtual dataset that hold rows [first, first+count) are there; each source once. */
-lloyd_status lloyd_storage_require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path, const char *name,
-                                   int64_t first, int64_t count);
+/* Checks that the sources of a virtual dataset that hold rows [first, first+count) are there;
+ * each source once. */
+lloyd_status lloyd_storage_require(lloyd_storage *storage, hid_t file, hid_t dataset,
+                                   const char *path, const char *name, int64_t first,
+                                   int64_t count);
 
-/* Rows to read with one call of HDF5: bounded bytes and chunks (HDF5 keeps a record for each), whole chunks where possible. */
-int64_t lloyd_storage_piece(const lloyd_storage *storage, int64_t row_bytes, int64_t first, int64_t count);
+/* Rows to read with one call of HDF5: bounded bytes and chunks (HDF5 keeps a record for each),
+ * whole chunks where possible. */
+int64_t lloyd_storage_piece(const lloyd_storage *storage, int64_t row_bytes, int64_t first,
+                            int64_t count);
 
 /* Bytes HDF5 allocates to read it, estimated from above. */
 int64_t lloyd_storage_memory(const lloyd_storage *storage);
 
 /* "chunked 1000 x 128, deflate", for a person; returns text. */
-const char *lloyd_storage_text(const lloyd_storage *storage, hid_t dataset, char *text, size_t bytes);
+const char *lloyd_storage_text(const lloyd_storage *storage, hid_t dataset, char *text,
+                               size_t bytes);
 
 #endif

@@ -1,5 +1,5 @@
-/* An HDF5 file around a raw one: HDF5's external storage says where the elements are, nothing is copied, and every program that
- * reads HDF5 can read the vectors. */
+/* An HDF5 file around a raw one: HDF5's external storage says where the elements are, nothing is
+ * copied, and every program that reads HDF5 can read the vectors. */
 #include "io/h5.h"
 #include "io/output.h"
 #include "io/part.h"
@@ -13,14 +13,16 @@
 #include <unistd.h>
 
 /* The first bytes of the raw file and its size. */
-static lloyd_status read_header(const char *path, unsigned char *header, size_t *bytes, int64_t *size)
+static lloyd_status read_header(const char *path, unsigned char *header, size_t *bytes,
+                                int64_t *size)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat info = {0};
     ssize_t got = 0;
     *bytes = 0;
     if (descriptor < 0 || fstat(descriptor, &info) != 0) {
-        lloyd_status status = lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path", path, strerror(errno));
+        lloyd_status status = lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path",
+                                         path, strerror(errno));
         if (descriptor >= 0) close(descriptor);
         return status;
     }
@@ -28,24 +30,30 @@ static lloyd_status read_header(const char *path, unsigned char *header, size_t 
         close(descriptor);
         return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: it is not a regular file", path);
     }
-    while (*bytes < LLOYD_RAW_HEADER && (got = read(descriptor, header + *bytes, LLOYD_RAW_HEADER - *bytes)) != 0) {
+    while (*bytes < LLOYD_RAW_HEADER &&
+           (got = read(descriptor, header + *bytes, LLOYD_RAW_HEADER - *bytes)) != 0) {
         if (got > 0) *bytes += (size_t)got;
         if (got < 0 && errno != EINTR) break;
     }
-    lloyd_status status = got < 0 ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s: %s", path, strerror(errno)) : LLOYD_OK;
+    lloyd_status status =
+        got < 0 ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s: %s", path, strerror(errno))
+                : LLOYD_OK;
     close(descriptor);
     *size = (int64_t)info.st_size;
     return status;
 }
 
-static lloyd_status parse_header(const char *path, const unsigned char *header, size_t bytes, lloyd_raw *raw)
+static lloyd_status parse_header(const char *path, const unsigned char *header, size_t bytes,
+                                 lloyd_raw *raw)
 {
     const char *dot = strrchr(path, '.');
     if (dot && strcmp(dot, ".fbin") == 0) return lloyd_raw_bin(header, bytes, LLOYD_F32, path, raw);
     if (dot && strcmp(dot, ".u8bin") == 0) return lloyd_raw_bin(header, bytes, LLOYD_U8, path, raw);
     if (dot && strcmp(dot, ".i8bin") == 0) return lloyd_raw_bin(header, bytes, LLOYD_I8, path, raw);
     if (dot && strcmp(dot, ".npy") == 0) return lloyd_raw_npy(header, bytes, path, raw);
-    return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: only files named .fbin, .u8bin, .i8bin or .npy can be wrapped", path);
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot wrap %s: only files named .fbin, .u8bin, .i8bin or .npy can be wrapped", path);
 }
 
 static lloyd_status look_at(const char *path, lloyd_raw *raw)
@@ -58,18 +66,24 @@ static lloyd_status look_at(const char *path, lloyd_raw *raw)
     if (status == LLOYD_OK) status = parse_header(path, header, bytes, raw);
     free(header);
     if (status != LLOYD_OK || size == raw->offset + raw->bytes) return status;
-    return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: it has %lld bytes, but its header (%lld rows of %lld columns) makes %lld; it was not "
-                                       "copied completely, or it is of another format",
-                      path, (long long)size, (long long)raw->rows, (long long)raw->columns, (long long)(raw->offset + raw->bytes));
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot wrap %s: it has %lld bytes, but its header (%lld rows of %lld columns) makes %lld; it was not "
+        "copied completely, or it is of another format",
+        path, (long long)size, (long long)raw->rows, (long long)raw->columns,
+        (long long)(raw->offset + raw->bytes));
 }
 
-/* The name under which the HDF5 file refers to the raw one: relative where the raw file lies beside or below it, so that both can be
- * moved together, otherwise absolute. Free with free(); NULL with the failure stored. */
+/* The name under which the HDF5 file refers to the raw one: relative where the raw file lies
+ * beside or below it, so that both can be moved together, otherwise absolute. Free with free();
+ * NULL with the failure stored. */
 static char *external_name(const char *raw, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *directory = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
-    char *real = realpath(raw, NULL), *base = directory ? realpath(directory, NULL) : NULL, *name = NULL;
+    char *directory =
+        !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    char *real = realpath(raw, NULL), *base = directory ? realpath(directory, NULL) : NULL,
+         *name = NULL;
     if (real && base) {
         size_t length = strcmp(base, "/") == 0 ? 0 : strlen(base);
         int below = strncmp(real, base, length) == 0 && real[length] == '/';
@@ -92,7 +106,9 @@ static lloyd_status create_external(const char *path, const char *name, const ll
     H5Tset_order(type, raw->big_endian ? H5T_ORDER_BE : H5T_ORDER_LE);
     H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
     herr_t set = H5Pset_external(creation, name, (off_t)raw->offset, (hsize_t)raw->bytes);
-    hid_t dataset = set < 0 ? H5I_INVALID_HID : H5Dcreate2(file, "/train", type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    hid_t dataset =
+        set < 0 ? H5I_INVALID_HID
+                : H5Dcreate2(file, "/train", type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     lloyd_status status = dataset < 0 ? lloyd_part_failed(path, "/train") : LLOYD_OK;
     if (dataset >= 0) H5Dclose(dataset);
     H5Tclose(type);
@@ -101,13 +117,17 @@ static lloyd_status create_external(const char *path, const char *name, const ll
     return lloyd_part_close(path, file, status);
 }
 
-lloyd_status lloyd_wrap(const char *raw, const char *path, int64_t *rows, int64_t *columns, const char **type)
+lloyd_status lloyd_wrap(const char *raw, const char *path, int64_t *rows, int64_t *columns,
+                        const char **type)
 {
     lloyd_raw shape = {0};
     struct stat from, to;
     LLOYD_TRY(look_at(raw, &shape));
-    if (stat(raw, &from) == 0 && stat(path, &to) == 0 && from.st_dev == to.st_dev && from.st_ino == to.st_ino) {
-        return lloyd_fail(LLOYD_USAGE, "the output %s would replace the file it wraps; choose another name", path);
+    if (stat(raw, &from) == 0 && stat(path, &to) == 0 && from.st_dev == to.st_dev &&
+        from.st_ino == to.st_ino) {
+        return lloyd_fail(LLOYD_USAGE,
+                          "the output %s would replace the file it wraps; choose another name",
+                          path);
     }
     char *name = external_name(raw, path);
     if (!name) return LLOYD_FAILED;

@@ -1,12 +1,14 @@
-/* All that touches every vector, behind one struct of functions. cpu/ and cuda/ implement it; what they compute is fixed to the bit
- * by docs/numerics.md, so they are interchangeable.
+/* All that touches every vector, behind one struct of functions. cpu/ and cuda/ implement it; what
+ * they compute is fixed to the bit by docs/numerics.md, so they are interchangeable.
  *
- * One `lloyd_kernels` serves one rank: n_local rows, of which a chunk at a time is loaded into a slot. Rows stay in the type they
- * are stored in; kernels turn them into float32 (and unit length, for cosine) while they read. A slot that is loaded once and
- * never again is a resident chunk. Row numbers in this interface are local: 0 .. n_local-1. Labels belong to the kernels
- * (int32; seeding uses them as working space).
+ * One `lloyd_kernels` serves one rank: n_local rows, of which a chunk at a time is loaded into a
+ * slot. Rows stay in the type they are stored in; kernels turn them into float32 (and unit length,
+ * for cosine) while they read. A slot that is loaded once and never again is a resident chunk. Row
+ * numbers in this interface are local: 0 .. n_local-1. Labels belong to the kernels (int32; seeding
+ * uses them as working space).
  *
- * One iteration is: begin, then per chunk assign and accumulate, then one all-reduce of sums(), then inertia and update.
+ * One iteration is: begin, then per chunk assign and accumulate, then one all-reduce of sums(),
+ * then inertia and update.
  */
 #ifndef LLOYD_KERNELS_KERNELS_H
 #define LLOYD_KERNELS_KERNELS_H
@@ -23,18 +25,19 @@ typedef struct lloyd_kernels_config {
     int64_t chunk_rows; /* the most rows a slot holds, < 2^31 */
     int slots;
     lloyd_type type;
-    int cosine;   /* 1: rows are normalised while they are read */
+    int cosine;           /* 1: rows are normalised while they are read */
     const float *weights; /* [n_local], borrowed, finite and >= 0; NULL: every row weighs 1 */
     int threads;          /* CPU threads of this rank */
 } lloyd_kernels_config;
 
-/* The grid of the fixed-point sums, the same on all ranks. Arrays of D, borrowed until the kernels are destroyed. */
+/* The grid of the fixed-point sums, the same on all ranks. Arrays of D, borrowed until the kernels
+ * are destroyed. */
 typedef struct lloyd_grid {
-    float *shift;        /* s[j] */
-    int *exponent;       /* e[j] of |y| */
+    float *shift;           /* s[j] */
+    int *exponent;          /* e[j] of |y| */
     int *weighted_exponent; /* e[j] of |w y|; the same as exponent without weights */
-    int weight_exponent; /* e of |w| */
-    int bits;            /* b */
+    int weight_exponent;    /* e of |w| */
+    int bits;               /* b */
 } lloyd_grid;
 
 /* Column minima and maxima (arrays of D) and the first row that cannot be clustered. */
@@ -59,23 +62,28 @@ struct lloyd_kernels {
     const char *name; /* "cpu" */
     lloyd_kernels_config config;
 
-    /* Rows [first, first+count) into a slot, from host memory, which must stay as it is while the slot is in use. */
-    lloyd_status (*load)(lloyd_kernels *self, int slot, int64_t first, int64_t count, const void *rows);
+    /* Rows [first, first+count) into a slot, from host memory, which must stay as it is while the
+     * slot is in use. */
+    lloyd_status (*load)(lloyd_kernels *self, int slot, int64_t first, int64_t count,
+                         const void *rows);
 
     /* --- once, before the first iteration --- */
 
-    /* Widens range to the rows of the slot, and notes the first defect unless one is there already. */
+    /* Widens range to the rows of the slot, and notes the first defect unless one is there already.
+     */
     lloyd_status (*measure)(lloyd_kernels *self, int slot, lloyd_range *range);
-    /* After set_grid() was given the shift: products[0 .. D) = max(products, |w y|) over the slot. Weighted only. */
+    /* After set_grid() was given the shift: products[0 .. D) = max(products, |w y|) over the slot.
+     * Weighted only. */
     lloyd_status (*measure_weighted)(lloyd_kernels *self, int slot, double *products);
     lloyd_status (*set_grid)(lloyd_kernels *self, const lloyd_grid *grid);
-    /* Adds q * q (with weights: q of w y, times q of y) of the slot's rows into limbs[0 .. 3D): column j owns three sums of 32-bit limbs,
-     * lowest first. */
+    /* Adds q * q (with weights: q of w y, times q of y) of the slot's rows into limbs[0 .. 3D):
+     * column j owns three sums of 32-bit limbs, lowest first. */
     lloyd_status (*squares)(lloyd_kernels *self, int slot, int64_t *limbs);
 
     /* --- centroids --- */
 
-    /* The set to assign to from now on: centroids[count * D] in host memory. For an iteration, count = K. */
+    /* The set to assign to from now on: centroids[count * D] in host memory. For an iteration,
+     * count = K. */
     lloyd_status (*set_centroids)(lloyd_kernels *self, int64_t count, const float *centroids);
     lloyd_status (*get_centroids)(lloyd_kernels *self, float *centroids);
 
@@ -85,15 +93,18 @@ struct lloyd_kernels {
     lloyd_status (*forget_labels)(lloyd_kernels *self);
     /* Sums, counts and counters to zero. */
     lloyd_status (*begin)(lloyd_kernels *self);
-    /* The exact nearest centroid of every row of the slot; counts labels that changed and rows that needed the second step. */
+    /* The exact nearest centroid of every row of the slot; counts labels that changed and rows that
+     * needed the second step. */
     lloyd_status (*assign)(lloyd_kernels *self, int slot);
     /* Adds the slot's rows to the sums and counts of their clusters. */
     lloyd_status (*accumulate)(lloyd_kernels *self, int slot);
-    /* int64: K*D sums, K masses (counts, or fixed-point weights), labels changed, rows verified; to be summed over ranks in place. */
+    /* int64: K*D sums, K masses (counts, or fixed-point weights), labels changed, rows verified; to
+     * be summed over ranks in place. */
     lloyd_buffer (*sums)(lloyd_kernels *self);
-    /* After that sum: *value = the clustering term of the inertia, sum n d^2 - 2 d S (section 5 of the contract);
-     * the two counters; and how many clusters have no mass. */
-    lloyd_status (*inertia)(lloyd_kernels *self, double *value, int64_t *moved, int64_t *verified, int64_t *empty);
+    /* After that sum: *value = the clustering term of the inertia, sum n d^2 - 2 d S (section 5 of
+     * the contract); the two counters; and how many clusters have no mass. */
+    lloyd_status (*inertia)(lloyd_kernels *self, double *value, int64_t *moved, int64_t *verified,
+                            int64_t *empty);
     /* Centroids from sums; a cluster without mass keeps its own. */
     lloyd_status (*update)(lloyd_kernels *self);
 
@@ -101,11 +112,15 @@ struct lloyd_kernels {
 
     /* The clusters without mass, in increasing order. */
     lloyd_status (*empty_clusters)(lloyd_kernels *self, int64_t count, int32_t *clusters);
-    /* Keeps in list[0 .. *count) the `want` rows farthest from their own centroid among those there and those of the slot (ties: the lowest
-     * row), farthest first. Rows without mass are left out. */
-    lloyd_status (*farthest)(lloyd_kernels *self, int slot, int64_t want, lloyd_far_row *list, int64_t *count);
-    /* Moves one row's fixed-point vector q[0 .. D) and mass from cluster `from` to the empty cluster `to`. */
-    lloyd_status (*relocate)(lloyd_kernels *self, int32_t from, int32_t to, const int64_t *q, int64_t mass);
+    /* Keeps in list[0 .. *count) the `want` rows farthest from their own centroid among those there
+     * and those of the slot (ties: the lowest row), farthest first. Rows without mass are left out.
+     */
+    lloyd_status (*farthest)(lloyd_kernels *self, int slot, int64_t want, lloyd_far_row *list,
+                             int64_t *count);
+    /* Moves one row's fixed-point vector q[0 .. D) and mass from cluster `from` to the empty
+     * cluster `to`. */
+    lloyd_status (*relocate)(lloyd_kernels *self, int32_t from, int32_t to, const int64_t *q,
+                             int64_t mass);
 
     /* --- results --- */
 
@@ -115,40 +130,49 @@ struct lloyd_kernels {
     lloyd_status (*count_labels)(lloyd_kernels *self, int64_t *counts);
     /* out[0 .. rows of the slot) = dist() of every row to the centroid of its label. */
     lloyd_status (*distances)(lloyd_kernels *self, int slot, double *out);
-    /* total[0] += high, total[1] += low words of w dist() of every row of the slot to the centroid of its label, in fixed
-     * point (lloyd_fixed_distance). */
-    lloyd_status (*total_distance)(lloyd_kernels *self, int slot, int exponent, int bits, int64_t total[2]);
-    /* Rows of the slot as float32 as the kernels see them (unit length for cosine): out[count * D]. */
-    lloyd_status (*rows)(lloyd_kernels *self, int slot, const int64_t *rows, int64_t count, float *out);
+    /* total[0] += high, total[1] += low words of w dist() of every row of the slot to the centroid
+     * of its label, in fixed point (lloyd_fixed_distance). */
+    lloyd_status (*total_distance)(lloyd_kernels *self, int slot, int exponent, int bits,
+                                   int64_t total[2]);
+    /* Rows of the slot as float32 as the kernels see them (unit length for cosine): out[count * D].
+     */
+    lloyd_status (*rows)(lloyd_kernels *self, int slot, const int64_t *rows, int64_t count,
+                         float *out);
 
-    /* --- seeding: every row keeps its squared distance to the centroids chosen so far, and which one it is --- */
+    /* --- seeding: every row keeps its squared distance to the centroids chosen so far, and which
+     * one it is --- */
 
     /* Forgets; the state takes 12 bytes a row until seed_end(). */
     lloyd_status (*seed_begin)(lloyd_kernels *self);
-    /* Compares with the current centroid set, whose first member has number `base`; *mass = max(*mass, w d^2) over the slot. */
+    /* Compares with the current centroid set, whose first member has number `base`; *mass =
+     * max(*mass, w d^2) over the slot. */
     lloyd_status (*seed_compare)(lloyd_kernels *self, int slot, int64_t base, double *mass);
-    /* A row's mass is w d^2; before the first comparison it is w. All of these are over all local rows.
-     * *total = the sum of the fixed-point masses lloyd_fixed_mass(mass, exponent, bits). */
+    /* A row's mass is w d^2; before the first comparison it is w. All of these are over all local
+     * rows. *total = the sum of the fixed-point masses lloyd_fixed_mass(mass, exponent, bits). */
     lloyd_status (*seed_total)(lloyd_kernels *self, int exponent, int bits, int64_t *total);
-    /* The row where the running sum of fixed-point masses first exceeds `target` (0 <= target < total). */
-    lloyd_status (*seed_pick)(lloyd_kernels *self, int exponent, int bits, int64_t target, int64_t *row);
-    /* kmeans||: row i is taken if floor(u total / 2^64) < oversampling * mass(i), u = Philox(seed, row_offset + i, round).
-     * The first `capacity` of them, in rows[0 .. *count). */
-    lloyd_status (*seed_sample)(lloyd_kernels *self, int exponent, int bits, int64_t total, int64_t oversampling,
-                                uint64_t seed, int round, int64_t row_offset, int64_t capacity, int64_t *rows,
-                                int64_t *count);
-    /* masses[nearest candidate] += 1, or the row's weight in fixed point (set_grid() was called), for every local row. */
+    /* The row where the running sum of fixed-point masses first exceeds `target` (0 <= target <
+     * total). */
+    lloyd_status (*seed_pick)(lloyd_kernels *self, int exponent, int bits, int64_t target,
+                              int64_t *row);
+    /* kmeans||: row i is taken if floor(u total / 2^64) < oversampling * mass(i), u = Philox(seed,
+     * row_offset + i, round). The first `capacity` of them, in rows[0 .. *count). */
+    lloyd_status (*seed_sample)(lloyd_kernels *self, int exponent, int bits, int64_t total,
+                                int64_t oversampling, uint64_t seed, int round, int64_t row_offset,
+                                int64_t capacity, int64_t *rows, int64_t *count);
+    /* masses[nearest candidate] += 1, or the row's weight in fixed point (set_grid() was called),
+     * for every local row. */
     lloyd_status (*seed_masses)(lloyd_kernels *self, int64_t *masses);
     lloyd_status (*seed_end)(lloyd_kernels *self);
 
     void (*destroy)(lloyd_kernels *self);
 };
 
-/* The CPU: OpenMP threads, a BLAS for the filter, AVX-512, AVX2 or portable code chosen at run time. */
+/* The CPU: OpenMP threads, a BLAS for the filter, AVX-512, AVX2 or portable code chosen at run
+ * time. */
 lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels **kernels);
 
-/* Bytes lloyd_kernels_cpu() and everything it does with at most `set` centroids at a time allocates; seeding's 12 bytes a row
- * are not in it. */
+/* Bytes lloyd_kernels_cpu() and everything it does with at most `set` centroids at a time
+ * allocates; seeding's 12 bytes a row are not in it. */
 int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set);
 
 #endif

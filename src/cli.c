@@ -646,7 +646,12 @@ static lloyd_status read_command(reader *r)
             LLOYD_TRY(read_positional(r, arg));
         }
     }
-    return check_required(r);
+    LLOYD_TRY(check_required(r));
+    const lloyd_fit_options *fit = &r->cli->fit;
+    if (r->command->id == LLOYD_CLI_FIT && fit->log != NULL && strcmp(fit->log, fit->output) == 0)
+        return lloyd_fail(LLOYD_USAGE,
+                          "--log and --output are both %s; give each a file of its own", fit->log);
+    return LLOYD_OK;
 }
 
 static lloyd_status unknown_command(const char *word)

@@ -1,9 +1,11 @@
-/* Lloyd's iteration: assign every row to its nearest centroid, sum the rows of every cluster, make the means the new centroids; until no
- * label changes. Each rank does it for its own rows; one all-reduce of integers per iteration makes the sums, and hence the
- * centroids, the same on all ranks, bit for bit. Everything below reads the same on one core and on a thousand GPUs.
+/* Lloyd's iteration: assign every row to its nearest centroid, sum the rows of every cluster, make
+ * the means the new centroids; until no label changes. Each rank does it for its own rows; one
+ * all-reduce of integers per iteration makes the sums, and hence the centroids, the same on all
+ * ranks, bit for bit. Everything below reads the same on one core and on a thousand GPUs.
  */
 #include "fit.h"
 
+#include "base/clock.h"
 #include "kernels/numerics.h"
 
 /* One pass over this rank's rows. */
@@ -39,8 +41,8 @@ static int hardly_fell(const lloyd_rule *rule, const lloyd_history *history, dou
     return previous - inertia < rule->tol * previous;
 }
 
-lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t restart, lloyd_progress *progress,
-                           lloyd_history *history)
+lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t restart,
+                           lloyd_progress *progress, lloyd_history *history)
 {
     lloyd_kernels *kernels = p->kernels;
     LLOYD_TRY(kernels->forget_labels(kernels));

@@ -12,7 +12,8 @@ typedef struct lloyd_rule {
     int relocate; /* 1: give empty clusters the farthest rows; 0: they keep their centroids */
 } lloyd_rule;
 
-/* What the iterations left behind: arrays of `iterations` entries, which grow. Starts as zeros; free with lloyd_history_free(). */
+/* What the iterations left behind: arrays of `iterations` entries, which grow. Starts as zeros;
+ * free with lloyd_history_free(). */
 typedef struct lloyd_history {
     int64_t iterations, capacity;
     int converged;
@@ -23,15 +24,13 @@ typedef struct lloyd_history {
 lloyd_status lloyd_history_add(lloyd_history *history, const lloyd_progress_step *step);
 void lloyd_history_free(lloyd_history *history);
 
-/* From the centroids that the kernels hold to those that Lloyd's algorithm ends with; the kernels then hold these and the labels
- * that belong to them. Collective. `progress` may be NULL. Contract, sections 6 and 7. */
-lloyd_status lloyd_iterate(lloyd_problem *problem, const lloyd_rule *rule, int64_t restart, lloyd_progress *progress,
-                           lloyd_history *history);
+/* From the centroids that the kernels hold to those that Lloyd's algorithm ends with; the kernels
+ * then hold these and the labels that belong to them. Collective. `progress` may be NULL. Contract,
+ * sections 6 and 7. */
+lloyd_status lloyd_iterate(lloyd_problem *problem, const lloyd_rule *rule, int64_t restart,
+                           lloyd_progress *progress, lloyd_history *history);
 
 /* Labels of all rows for the centroids that the kernels hold. Collective. */
 lloyd_status lloyd_assign(lloyd_problem *problem);
-
-/* Seconds on a clock that only moves forward. */
-double lloyd_seconds(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* Rows that all ranks need: whoever has a row puts its bits into a buffer of zeros, and a sum of integers is the gather. */
+/* Rows that all ranks need: whoever has a row puts its bits into a buffer of zeros, and a sum of
+ * integers is the gather. */
 #include "problem.h"
 
 #include "base/memory.h"
@@ -19,11 +20,13 @@ static lloyd_status put_row(lloyd_problem *p, int64_t row, float *values, int64_
     return LLOYD_OK;
 }
 
-static lloyd_status gather_batch(lloyd_problem *p, const int64_t *rows, int64_t count, int64_t *words, float *out)
+static lloyd_status gather_batch(lloyd_problem *p, const int64_t *rows, int64_t count,
+                                 int64_t *words, float *out)
 {
     lloyd_status status = LLOYD_OK;
     memset(words, 0, (size_t)(count * p->d) * sizeof *words);
-    for (int64_t i = 0; i < count && status == LLOYD_OK; i++) status = put_row(p, rows[i], out, words + i * p->d);
+    for (int64_t i = 0; i < count && status == LLOYD_OK; i++)
+        status = put_row(p, rows[i], out, words + i * p->d);
     LLOYD_TRY(p->comm->agree(p->comm, status));
     LLOYD_TRY(lloyd_comm_sum_host(p->comm, words, count * p->d));
     for (int64_t i = 0; i < count * p->d; i++) {
@@ -39,7 +42,8 @@ lloyd_status lloyd_problem_gather(lloyd_problem *p, const int64_t *rows, int64_t
     if (batch < 1) batch = 1;
     if (batch > count) batch = count;
     int64_t *words = NULL;
-    lloyd_status status = lloyd_alloc(&words, batch * p->d, sizeof *words, "rows on their way to all ranks");
+    lloyd_status status =
+        lloyd_alloc(&words, batch * p->d, sizeof *words, "rows on their way to all ranks");
     status = p->comm->agree(p->comm, status);
     for (int64_t at = 0; at < count && status == LLOYD_OK; at += batch) {
         int64_t here = count - at < batch ? count - at : batch;

@@ -1,5 +1,5 @@
-/* The pass before the first iteration, and the exact total after the last: everything of the contract's sections 3 and 5 that is
- * done once per run. */
+/* The pass before the first iteration, and the exact total after the last: everything of the
+ * contract's sections 3 and 5 that is done once per run. */
 #include "problem.h"
 
 #include "base/memory.h"
@@ -24,17 +24,21 @@ static lloyd_status explain_defect(const lloyd_problem *p, const lloyd_range *ra
     char where[1024];
     lloyd_rows_where(p->shard->rows, p->shard->first + range->bad_row, where, sizeof where);
     if (range->defect == LLOYD_ZERO_ROW) {
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "%s (row %lld of the dataset) is all zeros and has no direction; remove such rows, or use --metric l2",
-                          where, (long long)(p->shard->first + range->bad_row));
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s (row %lld of the dataset) is all zeros and has no direction; remove such rows, or use --metric l2",
+            where, (long long)(p->shard->first + range->bad_row));
     }
-    return lloyd_fail(LLOYD_BAD_INPUT, "%s (row %lld of the dataset) holds NaN or infinity; remove or replace such rows", where,
-                      (long long)(p->shard->first + range->bad_row));
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "%s (row %lld of the dataset) holds NaN or infinity; remove or replace such rows", where,
+        (long long)(p->shard->first + range->bad_row));
 }
 
 lloyd_status lloyd_problem_report_defect(lloyd_problem *p, const lloyd_range *range)
 {
-    double mine = range->bad_row < 0 ? -INFINITY : -(double)(p->shard->first + range->bad_row), first = mine;
+    double mine = range->bad_row < 0 ? -INFINITY : -(double)(p->shard->first + range->bad_row),
+           first = mine;
     LLOYD_TRY(p->comm->max(p->comm, &first, 1));
     if (isinf(first)) return LLOYD_OK;
     return p->comm->agree(p->comm, first == mine ? explain_defect(p, range) : LLOYD_OK);
@@ -69,7 +73,8 @@ static void choose_grid(lloyd_problem *p)
     for (int64_t j = 0; j < p->d; j++) {
         float shift = lloyd_shift(p->min[j], p->max[j]);
         p->grid.shift[j] = shift;
-        p->grid.exponent[j] = largest_exponent((double)lloyd_centred(p->min[j], shift), (double)lloyd_centred(p->max[j], shift));
+        p->grid.exponent[j] = largest_exponent((double)lloyd_centred(p->min[j], shift),
+                                               (double)lloyd_centred(p->max[j], shift));
         p->grid.weighted_exponent[j] = p->grid.exponent[j];
     }
 }
@@ -104,8 +109,9 @@ static lloyd_status check_weights(lloyd_problem *p)
         if (!(shard->weights[i] >= 0) || isinf(shard->weights[i])) {
             char where[1024];
             lloyd_rows_where(shard->rows, shard->first + i, where, sizeof where);
-            return lloyd_fail(LLOYD_BAD_INPUT, "%s has the weight %g; weights must be finite and not negative", where,
-                              (double)shard->weights[i]);
+            return lloyd_fail(LLOYD_BAD_INPUT,
+                              "%s has the weight %g; weights must be finite and not negative",
+                              where, (double)shard->weights[i]);
         }
         p->max_weight = fmax(p->max_weight, (double)shard->weights[i]);
     }
@@ -118,7 +124,8 @@ static lloyd_status share_weights(lloyd_problem *p)
     LLOYD_TRY(p->comm->max(p->comm, &p->max_weight, 1));
     if (p->max_weight > 0) return LLOYD_OK;
     lloyd_status status = LLOYD_OK;
-    if (p->comm->rank == 0) status = lloyd_fail(LLOYD_BAD_INPUT, "all weights are zero; at least one row must count");
+    if (p->comm->rank == 0)
+        status = lloyd_fail(LLOYD_BAD_INPUT, "all weights are zero; at least one row must count");
     return p->comm->agree(p->comm, status);
 }
 
@@ -141,7 +148,8 @@ static lloyd_status sum_squares(lloyd_problem *p, int64_t *limbs)
     LLOYD_TRY(lloyd_comm_sum_host(p->comm, limbs, 3 * p->d));
     p->squares = 0;
     for (int64_t j = 0; j < p->d; j++) {
-        __int128 sum = ((__int128)limbs[3 * j + 2] << 64) + ((__int128)limbs[3 * j + 1] << 32) + limbs[3 * j];
+        __int128 sum =
+            ((__int128)limbs[3 * j + 2] << 64) + ((__int128)limbs[3 * j + 1] << 32) + limbs[3 * j];
         int exponent = p->grid.weighted_exponent[j] + p->grid.exponent[j] - 2 * p->grid.bits;
         p->squares = lloyd_add(p->squares, lloyd_mul((double)sum, lloyd_exp2(exponent)));
     }
@@ -200,7 +208,8 @@ void lloyd_problem_clear(lloyd_problem *p)
 
 /* --- the final inertia --- */
 
-/* An exponent that no w dist() reaches: from the corners of the data's box, not from the rows, so that one pass over them is enough. */
+/* An exponent that no w dist() reaches: from the corners of the data's box, not from the rows, so
+ * that one pass over them is enough. */
 static int distance_exponent(const lloyd_problem *p, const float *centroids)
 {
     double greatest = 0;

@@ -1,17 +1,9 @@
-/* The history of a fit, and the clock that fills it. */
+/* The history of a fit. */
 #include "fit.h"
 
 #include "base/memory.h"
 
 #include <string.h>
-#include <time.h>
-
-double lloyd_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* *array (8-byte elements) moves to a place with room for `capacity`. */
 static lloyd_status grow(void *array, int64_t count, int64_t capacity)

@@ -1,5 +1,6 @@
-/* lloyd info: what is in a file, as a table for a person. One pass over the data in bounded memory; the statistics are gathered by
- * blocks of rows and put together in order, so that they do not depend on the number of threads. */
+/* lloyd info: what is in a file, as a table for a person. One pass over the data in bounded
+ * memory; the statistics are gathered by blocks of rows and put together in order, so that they
+ * do not depend on the number of threads. */
 #include "lloyd.h"
 
 #include "base/half.h"
@@ -18,9 +19,7 @@
 enum { SEGMENT = 1024, BLOCKS = 64, FILES_SHOWN = 20 };
 static const int64_t BUFFER_BYTES = (int64_t)64 << 20;
 
-/* -------------------------------------------------------------------------------------------------------------------------
- * Vectors
- */
+/* ---- Vectors -------------------------------------------------------------------------------- */
 
 typedef struct tally {
     double min, max, sum;
@@ -55,7 +54,8 @@ static void load(lloyd_type type, const void *data, int64_t first, int count, fl
 }
 
 /* Adds one row, row number `row` of the dataset and `i` of the buffer. */
-static void tally_row(lloyd_type type, const void *data, int64_t i, int64_t dim, int64_t row, tally *t)
+static void tally_row(lloyd_type type, const void *data, int64_t i, int64_t dim, int64_t row,
+                      tally *t)
 {
     float segment[SEGMENT];
     int64_t bad = 0;
@@ -93,7 +93,8 @@ static void merge(tally *into, const tally *t)
 }
 
 /* Adds rows [first, first+count), which `data` holds. */
-static void tally_rows(lloyd_type type, const void *data, int64_t first, int64_t count, int64_t dim, tally *total)
+static void tally_rows(lloyd_type type, const void *data, int64_t first, int64_t count, int64_t dim,
+                       tally *total)
 {
     tally blocks[BLOCKS];
     int64_t each = (count + BLOCKS - 1) / BLOCKS;
@@ -110,7 +111,8 @@ static void tally_rows(lloyd_type type, const void *data, int64_t first, int64_t
 static lloyd_status tally_all(lloyd_rows *rows, tally *total)
 {
     int64_t n = lloyd_rows_count(rows), dim = lloyd_rows_dim(rows);
-    int64_t row_bytes = dim * (int64_t)lloyd_type_size(lloyd_rows_type(rows)), most = BUFFER_BYTES / row_bytes;
+    int64_t row_bytes = dim * (int64_t)lloyd_type_size(lloyd_rows_type(rows)),
+            most = BUFFER_BYTES / row_bytes;
     if (most < 1) most = 1;
     if (most > n) most = n;
     void *buffer;
@@ -133,9 +135,12 @@ static lloyd_status print_files(lloyd_rows *rows)
     for (int i = 0; i < files && i < FILES_SHOWN; i++) {
         lloyd_rows_about about;
         LLOYD_TRY(lloyd_rows_describe(rows, i, &about));
-        printf("  %-12s %s:%s\n", i == 0 ? (files > 1 ? "files" : "file") : "", about.path, about.dataset);
-        printf("  %-12s   %s rows of %s, %s", "", lloyd_text_count(about.rows, count, sizeof count), about.type, about.storage);
-        if (about.stored > 0) printf(", %s on disk", lloyd_text_bytes(about.stored, bytes, sizeof bytes));
+        printf("  %-12s %s:%s\n", i == 0 ? (files > 1 ? "files" : "file") : "", about.path,
+               about.dataset);
+        printf("  %-12s   %s rows of %s, %s", "", lloyd_text_count(about.rows, count, sizeof count),
+               about.type, about.storage);
+        if (about.stored > 0)
+            printf(", %s on disk", lloyd_text_bytes(about.stored, bytes, sizeof bytes));
         printf("\n");
     }
     if (files > FILES_SHOWN) printf("  %-12s and %d more files\n", "", files - FILES_SHOWN);
@@ -144,17 +149,21 @@ static lloyd_status print_files(lloyd_rows *rows)
 
 static void print_tally(const lloyd_rows *rows, const tally *t)
 {
-    char text[1200], count[32];
+    char count[32];
     if (t->finite > 0) {
-        printf("  %-12s %.9g to %.9g, mean %.6g\n", "values", t->min, t->max, t->sum / (double)t->finite);
+        printf("  %-12s %.9g to %.9g, mean %.6g\n", "values", t->min, t->max,
+               t->sum / (double)t->finite);
     }
     if (t->bad > 0) {
+        char text[1200];
         lloyd_rows_where(rows, t->first_bad, text, sizeof text);
-        printf("  %-12s %s values are NaN or infinite, the first in %s\n", "not finite", lloyd_text_count(t->bad, count, sizeof count), text);
+        printf("  %-12s %s values are NaN or infinite, the first in %s\n", "not finite",
+               lloyd_text_count(t->bad, count, sizeof count), text);
     } else {
         printf("  %-12s none\n", "not finite");
     }
-    printf("  %-12s %s\n", "zero rows", t->zero_rows ? lloyd_text_count(t->zero_rows, count, sizeof count) : "none");
+    printf("  %-12s %s\n", "zero rows",
+           t->zero_rows ? lloyd_text_count(t->zero_rows, count, sizeof count) : "none");
 }
 
 static lloyd_status print_rows(lloyd_rows *rows)
@@ -162,7 +171,8 @@ static lloyd_status print_rows(lloyd_rows *rows)
     int64_t n = lloyd_rows_count(rows), dim = lloyd_rows_dim(rows);
     lloyd_type type = lloyd_rows_type(rows);
     char a[32], b[32], bytes[32];
-    printf("Vectors: %s rows x %s columns of %s%s, %s in memory\n", lloyd_text_count(n, a, sizeof a), lloyd_text_count(dim, b, sizeof b),
+    printf("Vectors: %s rows x %s columns of %s%s, %s in memory\n",
+           lloyd_text_count(n, a, sizeof a), lloyd_text_count(dim, b, sizeof b),
            lloyd_type_name(type), lloyd_rows_rounded(rows) ? " (float64 is rounded)" : "",
            lloyd_text_bytes(n * dim * (int64_t)lloyd_type_size(type), bytes, sizeof bytes));
     LLOYD_TRY(print_files(rows));
@@ -181,9 +191,7 @@ static lloyd_status info_rows(const char *input)
     return status;
 }
 
-/* -------------------------------------------------------------------------------------------------------------------------
- * Models
- */
+/* ---- Models --------------------------------------------------------------------------------- */
 
 static lloyd_status print_sizes(const lloyd_model *m)
 {
@@ -191,8 +199,9 @@ static lloyd_status print_sizes(const lloyd_model *m)
     lloyd_fit_result r = {0};
     char a[32], b[32], c[32], d[32];
     LLOYD_TRY(lloyd_summary_describe(NULL, NULL, 0, m->counts, m->k, &r));
-    printf("  %-12s smallest %s, median %s, largest %s rows; %s empty\n", "clusters", lloyd_text_count(r.smallest, a, sizeof a),
-           lloyd_text_count(r.median, b, sizeof b), lloyd_text_count(r.largest, c, sizeof c),
+    printf("  %-12s smallest %s, median %s, largest %s rows; %s empty\n", "clusters",
+           lloyd_text_count(r.smallest, a, sizeof a), lloyd_text_count(r.median, b, sizeof b),
+           lloyd_text_count(r.largest, c, sizeof c),
            r.empty_clusters ? lloyd_text_count(r.empty_clusters, d, sizeof d) : "none");
     return LLOYD_OK;
 }
@@ -219,18 +228,24 @@ static void print_history(const lloyd_model *m)
 
 static lloyd_status print_model(const char *path, const lloyd_model *m)
 {
-    char a[32], b[32], c[32];
-    printf("Model: %s centroids x %s columns\n", lloyd_text_count(m->k, a, sizeof a), lloyd_text_count(m->d, b, sizeof b));
+    char a[32], b[32];
+    printf("Model: %s centroids x %s columns\n", lloyd_text_count(m->k, a, sizeof a),
+           lloyd_text_count(m->d, b, sizeof b));
     printf("  %-12s %s\n", "file", path);
-    if (m->n > 0) printf("  %-12s %s rows\n", "made from", lloyd_text_count(m->n, c, sizeof c));
-    for (int i = 0; i < m->input_count && i < FILES_SHOWN; i++) printf("  %-12s %s\n", i ? "" : "inputs", m->inputs[i]);
-    if (m->input_count > FILES_SHOWN) printf("  %-12s and %d more files\n", "", m->input_count - FILES_SHOWN);
+    if (m->n > 0) printf("  %-12s %s rows\n", "made from", lloyd_text_count(m->n, a, sizeof a));
+    for (int i = 0; i < m->input_count && i < FILES_SHOWN; i++)
+        printf("  %-12s %s\n", i ? "" : "inputs", m->inputs[i]);
+    if (m->input_count > FILES_SHOWN)
+        printf("  %-12s and %d more files\n", "", m->input_count - FILES_SHOWN);
     if (*m->command) printf("  %-12s %s\n", "command", m->command);
     if (*m->version) {
-        printf("  %-12s lloyd %s, %d rank%s, %s\n", "made by", m->version, m->ranks, m->ranks == 1 ? "" : "s", m->backend);
-        printf("  %-12s %s, seed %llu\n", "metric", m->cosine ? "cosine" : "l2", (unsigned long long)m->seed);
-        printf("  %-12s %.10g after %lld iteration%s%s\n", "inertia", m->final_inertia, (long long)m->iterations,
-               m->iterations == 1 ? "" : "s", m->converged ? ", converged" : "");
+        printf("  %-12s lloyd %s, %d rank%s, %s\n", "made by", m->version, m->ranks,
+               m->ranks == 1 ? "" : "s", m->backend);
+        printf("  %-12s %s, seed %llu\n", "metric", m->cosine ? "cosine" : "l2",
+               (unsigned long long)m->seed);
+        printf("  %-12s %.10g after %lld iteration%s%s\n", "inertia", m->final_inertia,
+               (long long)m->iterations, m->iterations == 1 ? "" : "s",
+               m->converged ? ", converged" : "");
     }
     LLOYD_TRY(print_sizes(m));
     print_history(m);
@@ -246,13 +261,12 @@ static lloyd_status info_model(const char *path)
     return status;
 }
 
-/* -------------------------------------------------------------------------------------------------------------------------
- * Labels
- */
+/* ---- Labels --------------------------------------------------------------------------------- */
 
-/* Reads all labels in pieces. With counts: counts[label] is how often a label occurs. Without: *least and *greatest label. */
-static lloyd_status scan_labels(const char *path, int64_t total, int32_t *buffer, int64_t most, int64_t *counts, int32_t *least,
-                                int32_t *greatest)
+/* Reads all labels in pieces. With counts: counts[label] is how often a label occurs. Without:
+ * *least and *greatest label. */
+static lloyd_status scan_labels(const char *path, int64_t total, int32_t *buffer, int64_t most,
+                                int64_t *counts, int32_t *least, int32_t *greatest)
 {
     for (int64_t first = 0; first < total; first += most) {
         int64_t count = total - first < most ? total - first : most, all;
@@ -270,10 +284,10 @@ static lloyd_status scan_labels(const char *path, int64_t total, int32_t *buffer
 }
 
 /* Counts every label from 0 to `greatest` and prints how they spread. */
-static lloyd_status print_label_counts(const char *path, int64_t total, int32_t *buffer, int64_t most, int32_t greatest)
+static lloyd_status print_label_counts(const char *path, int64_t total, int32_t *buffer,
+                                       int64_t most, int32_t greatest)
 {
     int64_t *counts, distinct = 0, largest = 0;
-    char a[32], b[32];
     LLOYD_TRY(lloyd_alloc(&counts, (int64_t)greatest + 1, sizeof *counts, "the labels' counts"));
     lloyd_status status = scan_labels(path, total, buffer, most, counts, NULL, NULL);
     for (int64_t k = 0; k <= greatest && status == LLOYD_OK; k++) {
@@ -281,8 +295,11 @@ static lloyd_status print_label_counts(const char *path, int64_t total, int32_t 
         if (counts[k] > counts[largest]) largest = k;
     }
     if (status == LLOYD_OK) {
-        printf("  %-12s %s distinct, from 0 to %d\n", "labels", lloyd_text_count(distinct, a, sizeof a), greatest);
-        printf("  %-12s cluster %lld, %s rows\n", "largest", (long long)largest, lloyd_text_count(counts[largest], b, sizeof b));
+        char a[32], b[32];
+        printf("  %-12s %s distinct, from 0 to %d\n", "labels",
+               lloyd_text_count(distinct, a, sizeof a), greatest);
+        printf("  %-12s cluster %lld, %s rows\n", "largest", (long long)largest,
+               lloyd_text_count(counts[largest], b, sizeof b));
     }
     lloyd_free(counts);
     return status;
@@ -296,7 +313,8 @@ static lloyd_status print_labels(const char *path, int64_t total, int32_t *buffe
     printf("Labels: of %s rows\n  %-12s %s\n", lloyd_text_count(total, a, sizeof a), "file", path);
     if (total == 0) return LLOYD_OK;
     if (least >= 0) return print_label_counts(path, total, buffer, most, greatest);
-    printf("  %-12s from %d to %d; labels below 0 were not written by lloyd\n", "labels", least, greatest);
+    printf("  %-12s from %d to %d; labels below 0 were not written by lloyd\n", "labels", least,
+           greatest);
     return LLOYD_OK;
 }
 
@@ -313,7 +331,7 @@ static lloyd_status info_labels(const char *path)
     return status;
 }
 
-/* ---------------------------------------------------------------------------------------------------------------------- */
+/* --------------------------------------------------------------------------------------------- */
 
 static lloyd_status info(const char *file)
 {

@@ -1,9 +1,10 @@
-/* lloyd_fit(): a job from its options to its model file. The algorithm itself is in fit.c and seed.c; here is what surrounds it: opening,
- * checking, planning, restarts, writing. Every phase ends with an agreement of all ranks, so a failure anywhere is a failure
- * everywhere, told once.
+/* lloyd_fit(): a job from its options to its model file. The algorithm itself is in fit.c and
+ * seed.c; here is what surrounds it: opening, checking, planning, restarts, writing. Every phase
+ * ends with an agreement of all ranks, so a failure anywhere is a failure everywhere, told once.
  */
 #include "lloyd.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/philox.h"
@@ -45,12 +46,16 @@ static lloyd_status check_given(job *j)
 {
     LLOYD_TRY(lloyd_model_read(j->options->init, &j->given));
     if (j->given.d != lloyd_rows_dim(j->rows)) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s holds centroids of %lld columns, but the dataset has %lld; use a model of such data",
-                          j->options->init, (long long)j->given.d, (long long)lloyd_rows_dim(j->rows));
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s holds centroids of %lld columns, but the dataset has %lld; use a model of such data",
+            j->options->init, (long long)j->given.d, (long long)lloyd_rows_dim(j->rows));
     }
     if (j->given.k == j->options->k) return LLOYD_OK;
-    return lloyd_fail(LLOYD_BAD_INPUT, "%s holds %lld centroids, but -k asks for %lld; use -k %lld or another model",
-                      j->options->init, (long long)j->given.k, (long long)j->options->k, (long long)j->given.k);
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "%s holds %lld centroids, but -k asks for %lld; use -k %lld or another model",
+                      j->options->init, (long long)j->given.k, (long long)j->options->k,
+                      (long long)j->given.k);
 }
 
 static lloyd_status open_input(job *j)
@@ -58,15 +63,17 @@ static lloyd_status open_input(job *j)
     const lloyd_fit_options *o = j->options;
     LLOYD_TRY(lloyd_rows_open(o->inputs, o->input_count, &j->rows));
     if (o->k > lloyd_rows_count(j->rows)) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "-k %lld is more than the %lld rows of the dataset; use a smaller k", (long long)o->k,
-                          (long long)lloyd_rows_count(j->rows));
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "-k %lld is more than the %lld rows of the dataset; use a smaller k",
+                          (long long)o->k, (long long)lloyd_rows_count(j->rows));
     }
     if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(j->rows, o->weights));
     if (!seeds_itself(o)) LLOYD_TRY(check_given(j));
     return LLOYD_OK;
 }
 
-/* Centroids of unit length, for cosine; those of a cosine model are left as they are, to the bit. */
+/* Centroids of unit length, for cosine; those of a cosine model are left as they are, to the bit.
+ */
 static lloyd_status normalise_given(job *j)
 {
     for (int64_t k = 0; k < j->given.k && !j->given.cosine; k++) {
@@ -77,10 +84,13 @@ static lloyd_status normalise_given(job *j)
         }
         double square = lloyd_tree(p, LLOYD_LANES);
         if (square == 0) {
-            return lloyd_fail(LLOYD_BAD_INPUT, "%s: centroid %lld is all zeros and has no direction; remove it, or use --metric l2",
-                              j->options->init, (long long)k);
+            return lloyd_fail(
+                LLOYD_BAD_INPUT,
+                "%s: centroid %lld is all zeros and has no direction; remove it, or use --metric l2",
+                j->options->init, (long long)k);
         }
-        for (int64_t i = 0; i < j->given.d; i++) centroid[i] = lloyd_normalised(centroid[i], sqrt(square));
+        for (int64_t i = 0; i < j->given.d; i++)
+            centroid[i] = lloyd_normalised(centroid[i], sqrt(square));
     }
     return LLOYD_OK;
 }
@@ -89,6 +99,9 @@ static lloyd_status open_output(job *j)
 {
     if (j->comm->rank != 0) return LLOYD_OK;
     LLOYD_TRY(lloyd_output_check(j->options->output, j->rows));
+    if (!seeds_itself(j->options)) {
+        LLOYD_TRY(lloyd_output_check_apart(j->options->output, j->options->init));
+    }
     return lloyd_progress_open(j->options->progress, j->options->log, &j->progress);
 }
 
@@ -114,7 +127,8 @@ static void begin_progress(job *j)
     lloyd_progress_begin(j->progress, &run);
     if (lloyd_rows_rounded(j->rows)) lloyd_note("the stored float64 values are rounded to float32");
     if (o->chunk_rows == 0 && !j->plan.resident) {
-        lloyd_note("the rows do not fit into memory and are read again in every pass; more ranks would keep them");
+        lloyd_note(
+            "the rows do not fit into memory and are read again in every pass; more ranks would keep them");
     }
 }
 
@@ -123,8 +137,8 @@ static void begin_progress(job *j)
 static lloyd_status read_rows(job *j)
 {
     lloyd_problem *p = &j->problem;
-    LLOYD_TRY(lloyd_shard_open(j->rows, j->plan.first, j->plan.count, j->plan.kernels.chunk_rows, j->plan.resident,
-                               j->options->weights != NULL, &p->shard));
+    LLOYD_TRY(lloyd_shard_open(j->rows, j->plan.first, j->plan.count, j->plan.kernels.chunk_rows,
+                               j->plan.resident, j->options->weights != NULL, &p->shard));
     lloyd_kernels_config config = j->plan.kernels;
     config.weights = p->shard->weights;
     LLOYD_TRY(lloyd_kernels_cpu(&config, &p->kernels));
@@ -151,7 +165,9 @@ static lloyd_status seed(job *j, int64_t restart)
     uint64_t derived = j->options->seed;
     if (restart > 0) derived = lloyd_philox64(derived, LLOYD_DRAW_RESTART, (uint64_t)restart, 0);
     float *centroids = NULL;
-    lloyd_status status = j->comm->agree(j->comm, lloyd_alloc(&centroids, p->k * p->d, sizeof *centroids, "initial centroids"));
+    lloyd_status status =
+        j->comm->agree(j->comm, lloyd_alloc(&centroids, p->k * p->d, sizeof *centroids,
+                                            "initial centroids"));
     if (status == LLOYD_OK) status = choose_centroids(j, derived, centroids);
     if (status == LLOYD_OK) {
         status = j->comm->agree(j->comm, p->kernels->set_centroids(p->kernels, p->k, centroids));
@@ -172,13 +188,15 @@ static lloyd_status keep_best(job *j, int64_t restart, lloyd_history *history, d
     j->history = *history;
     j->inertia = inertia;
     if (j->options->n_init == 1) return LLOYD_OK;
-    if (!j->best) LLOYD_TRY(lloyd_alloc(&j->best, p->k * p->d, sizeof *j->best, "the best centroids"));
+    if (!j->best)
+        LLOYD_TRY(lloyd_alloc(&j->best, p->k * p->d, sizeof *j->best, "the best centroids"));
     return p->kernels->get_centroids(p->kernels, j->best);
 }
 
 static lloyd_status restart_once(job *j, int64_t restart)
 {
-    const lloyd_rule rule = {j->options->max_iters, j->options->tol, strcmp(j->options->empty, "relocate") == 0};
+    const lloyd_rule rule = {j->options->max_iters, j->options->tol,
+                             strcmp(j->options->empty, "relocate") == 0};
     lloyd_history history = {0};
     double start = lloyd_seconds(), inertia;
     LLOYD_TRY(seed(j, restart));
@@ -195,7 +213,8 @@ static lloyd_status restart_once(job *j, int64_t restart)
 static lloyd_status cluster(job *j)
 {
     lloyd_problem *p = &j->problem;
-    for (int64_t restart = 0; restart < j->options->n_init; restart++) LLOYD_TRY(restart_once(j, restart));
+    for (int64_t restart = 0; restart < j->options->n_init; restart++)
+        LLOYD_TRY(restart_once(j, restart));
     if (j->options->n_init == 1) return LLOYD_OK;
     LLOYD_TRY(j->comm->agree(j->comm, p->kernels->set_centroids(p->kernels, p->k, j->best)));
     return lloyd_assign(p);
@@ -238,7 +257,8 @@ static lloyd_status write_labels(job *j)
     for (int64_t at = 0; at < count && status == LLOYD_OK; at += at_once) {
         int64_t here = count - at < at_once ? count - at : at_once;
         status = p->kernels->labels(p->kernels, at, here, labels);
-        if (status == LLOYD_OK) status = lloyd_array_write(array, p->shard->first + at, here, labels);
+        if (status == LLOYD_OK)
+            status = lloyd_array_write(array, p->shard->first + at, here, labels);
     }
     lloyd_free(labels);
     lloyd_status closed = lloyd_array_close(array);
@@ -250,7 +270,9 @@ static lloyd_status write_all(job *j, lloyd_model *model)
     lloyd_status status = j->comm->agree(j->comm, write_model(j, model));
     if (status == LLOYD_OK) status = j->comm->agree(j->comm, write_labels(j));
     if (status == LLOYD_OK) {
-        status = j->comm->agree(j->comm, j->comm->rank == 0 ? lloyd_output_commit(j->options->output) : LLOYD_OK);
+        status =
+            j->comm->agree(j->comm,
+                           j->comm->rank == 0 ? lloyd_output_commit(j->options->output) : LLOYD_OK);
     }
     if (status != LLOYD_OK && j->comm->rank == 0) lloyd_output_discard(j->options->output);
     return status;
@@ -271,9 +293,11 @@ static lloyd_status tell(job *j, const int64_t *counts, lloyd_fit_result *result
         .type = lloyd_type_name(lloyd_rows_type(j->rows)),
         .seconds = lloyd_seconds() - j->start,
     };
-    LLOYD_TRY(lloyd_summary_describe(j->history.inertia, j->history.seconds, j->history.iterations, counts, p->k, result));
+    LLOYD_TRY(lloyd_summary_describe(j->history.inertia, j->history.seconds, j->history.iterations,
+                                     counts, p->k, result));
     int64_t *peaks = NULL;
-    LLOYD_TRY(j->comm->agree(j->comm, lloyd_alloc(&peaks, j->comm->size, sizeof *peaks, "the memory peaks of all ranks")));
+    LLOYD_TRY(j->comm->agree(j->comm, lloyd_alloc(&peaks, j->comm->size, sizeof *peaks,
+                                                  "the memory peaks of all ranks")));
     peaks[j->comm->rank] = lloyd_memory_peak();
     lloyd_status status = lloyd_comm_sum_host(j->comm, peaks, j->comm->size);
     if (status == LLOYD_OK) lloyd_progress_end(j->progress, result, peaks, j->comm->size);
@@ -287,7 +311,8 @@ static lloyd_status write_and_tell(job *j, int64_t *counts, lloyd_fit_result *re
     double start = lloyd_seconds();
     char **inputs = NULL;
     int files = lloyd_rows_files(j->rows);
-    LLOYD_TRY(j->comm->agree(j->comm, lloyd_alloc(&inputs, files, sizeof *inputs, "the list of input files")));
+    LLOYD_TRY(j->comm->agree(j->comm, lloyd_alloc(&inputs, files, sizeof *inputs,
+                                                  "the list of input files")));
     for (int i = 0; i < files; i++) inputs[i] = (char *)(uintptr_t)lloyd_rows_file(j->rows, i);
     lloyd_model model = {
         .n = j->plan.n,

@@ -4,7 +4,8 @@
 
 #include "lloyd.h"
 
-/* LLOYD_USAGE where a value is outside what lloyd.h allows or names something this build does not have. */
+/* LLOYD_USAGE where a value is outside what lloyd.h allows or names something this build does not
+ * have. */
 lloyd_status lloyd_options_check_fit(const lloyd_fit_options *options);
 lloyd_status lloyd_options_check_predict(const lloyd_predict_options *options);
 

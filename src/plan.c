@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "problem.h"
+#include "text.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -11,14 +12,15 @@
 #include <unistd.h>
 
 enum {
-    STREAM_BYTES = 64 << 20,  /* of a chunk, where the user names no size */
-    LABEL_ROWS = 1 << 20,     /* labels written at a time */
-    BLAS_BYTES = 3 << 19,     /* packed operands and stack of a thread inside the BLAS and OpenMP */
-    HISTORY = 1 << 14,        /* iterations; a longer history is not worth counting */
-    GATHER_BYTES = 8 << 20    /* rows on their way to all ranks, rows for empty clusters */
+    STREAM_BYTES = 64 << 20, /* of a chunk, where the user names no size */
+    LABEL_ROWS = 1 << 20,    /* labels written at a time */
+    BLAS_BYTES = 3 << 19,    /* packed operands and stack of a thread inside the BLAS and OpenMP */
+    HISTORY = 1 << 14,       /* iterations; a longer history is not worth counting */
+    GATHER_BYTES = 8 << 20   /* rows on their way to all ranks, rows for empty clusters */
 };
 
-/* Threads of this rank: OMP_NUM_THREADS if set; else the cores it is bound to, but not more than its share of the node. */
+/* Threads of this rank: OMP_NUM_THREADS if set; else the cores it is bound to, but not more than
+ * its share of the node. */
 static int choose_threads(const lloyd_comm *comm)
 {
     const char *wanted = getenv("OMP_NUM_THREADS");
@@ -52,11 +54,14 @@ static int64_t row_bytes(const lloyd_plan *plan)
     return plan->d * (int64_t)lloyd_type_size(plan->kernels.type);
 }
 
-/* Rows per chunk and slots. A resident shard is cut only where a slot's row numbers would not fit 31 bits. */
+/* Rows per chunk and slots. A resident shard is cut only where a slot's row numbers would not fit
+ * 31 bits. */
 static void choose_chunks(lloyd_plan *plan, int64_t chunk_rows)
 {
     const int64_t most = (int64_t)1 << 30;
-    int64_t rows = plan->resident ? most : chunk_rows > 0 ? chunk_rows : STREAM_BYTES / row_bytes(plan);
+    int64_t rows = plan->resident   ? most
+                   : chunk_rows > 0 ? chunk_rows
+                                    : STREAM_BYTES / row_bytes(plan);
     if (rows > plan->count) rows = plan->count;
     if (rows > most) rows = most;
     if (rows < 1) rows = 1;
@@ -66,7 +71,8 @@ static void choose_chunks(lloyd_plan *plan, int64_t chunk_rows)
     plan->rows = (plan->resident ? plan->count : rows) * row_bytes(plan);
 }
 
-/* Memory that seeding needs beside everything else, and the size of the largest centroid set it makes. */
+/* Memory that seeding needs beside everything else, and the size of the largest centroid set it
+ * makes. */
 static int64_t seeding_bytes(const lloyd_plan *plan, const char *init, int64_t *set)
 {
     int64_t centroids = plan->k * plan->d * 4, state = 12 * plan->count;
@@ -82,21 +88,26 @@ static int64_t seeding_bytes(const lloyd_plan *plan, const char *init, int64_t *
     return centroids + candidates + (state > reducing ? state : reducing);
 }
 
-static void count_bytes(lloyd_comm *comm, const lloyd_rows *rows, const lloyd_fit_options *options, lloyd_plan *plan)
+static void count_bytes(lloyd_comm *comm, const lloyd_rows *rows, const lloyd_fit_options *options,
+                        lloyd_plan *plan)
 {
     int64_t set;
     plan->weights = options->weights ? plan->count * 4 : 0;
     plan->seeding = seeding_bytes(plan, options->init, &set);
-    plan->working = lloyd_kernels_cpu_bytes(&plan->kernels, set) + plan->kernels.threads * (int64_t)BLAS_BYTES +
-                    plan->d * 48 + (options->max_iters < HISTORY ? options->max_iters : HISTORY) * 48 + lloyd_rows_memory(rows) + GATHER_BYTES;
+    plan->working = lloyd_kernels_cpu_bytes(&plan->kernels, set) +
+                    plan->kernels.threads * (int64_t)BLAS_BYTES + plan->d * 48 +
+                    (options->max_iters < HISTORY ? options->max_iters : HISTORY) * 48 +
+                    lloyd_rows_memory(rows) + GATHER_BYTES;
     int64_t labels = plan->count < LABEL_ROWS ? plan->count : LABEL_ROWS;
     int64_t centroids = plan->k * plan->d * 4;
-    plan->results = (comm->rank == 0 ? centroids + plan->k * 8 : 0) + labels * 4 + (options->n_init > 1 ? centroids : 0);
+    plan->results = (comm->rank == 0 ? centroids + plan->k * 8 : 0) + labels * 4 +
+                    (options->n_init > 1 ? centroids : 0);
     int64_t phase = plan->seeding > plan->results ? plan->seeding : plan->results;
     plan->total = plan->program + plan->rows + plan->weights + plan->working + phase;
 }
 
-lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_rows *rows, const lloyd_fit_options *options, lloyd_plan *plan)
+lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_rows *rows,
+                            const lloyd_fit_options *options, lloyd_plan *plan)
 {
     *plan = (lloyd_plan){.k = options->k, .program = lloyd_memory_now()};
     split(comm, rows, plan);
@@ -113,8 +124,8 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_rows *rows, const lloy
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_rows *rows, int64_t k, int cosine, int64_t chunk_rows,
-                                lloyd_plan *plan)
+lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_rows *rows, int64_t k, int cosine,
+                                int64_t chunk_rows, lloyd_plan *plan)
 {
     *plan = (lloyd_plan){.k = k, .program = lloyd_memory_now()};
     split(comm, rows, plan);
@@ -125,47 +136,43 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_rows *rows, int64_
 
 /* --- --dry-run --- */
 
-/* 1234567 as "1,234,567". */
-static const char *grouped(int64_t value, char text[32])
-{
-    char digits[32];
-    int length = snprintf(digits, sizeof digits, "%lld", (long long)value), at = 0;
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0) text[at++] = ',';
-        text[at++] = digits[i];
-    }
-    text[at] = '\0';
-    return text;
-}
-
 static void print_bytes(const char *what, int64_t bytes)
 {
     if (bytes > 0) printf("    %-22s %12.1f MB\n", what, (double)bytes / 1e6);
 }
 
-static void print_header(const lloyd_comm *comm, const lloyd_rows *rows, const lloyd_fit_options *options,
-                         const lloyd_plan *plan)
+static void print_header(const lloyd_comm *comm, const lloyd_rows *rows,
+                         const lloyd_fit_options *options, const lloyd_plan *plan)
 {
     char a[32], b[32];
     int files = lloyd_rows_files(rows);
     double flop = 2.0 * (double)plan->n * (double)plan->k * (double)plan->d;
     printf("plan (nothing is read or written)\n");
-    printf("  dataset          %s x %s %s in %d file%s, %.3f GB\n", grouped(plan->n, a), grouped(plan->d, b),
-           lloyd_type_name(plan->kernels.type), files, files == 1 ? "" : "s", (double)plan->n * (double)row_bytes(plan) / 1e9);
-    printf("  clusters         %s by %s, %s\n", grouped(plan->k, a), options->init, options->metric);
-    printf("  work             %.3g TFLOP per iteration, at most %s iterations, %lld start%s\n", flop / 1e12,
-           grouped(options->max_iters, a), (long long)options->n_init, options->n_init == 1 ? "" : "s");
-    printf("  ranks            %d, %d thread%s each\n", comm->size, plan->kernels.threads, plan->kernels.threads == 1 ? "" : "s");
-    if (plan->resident) printf("  rows             stay in memory\n");
-    else printf("  rows             are read again in every pass, %s at a time\n", grouped(plan->kernels.chunk_rows, a));
+    printf("  dataset          %s x %s %s in %d file%s, %.3f GB\n",
+           lloyd_text_count(plan->n, a, sizeof a), lloyd_text_count(plan->d, b, sizeof b),
+           lloyd_type_name(plan->kernels.type), files, files == 1 ? "" : "s",
+           (double)plan->n * (double)row_bytes(plan) / 1e9);
+    printf("  clusters         %s by %s, %s\n", lloyd_text_count(plan->k, a, sizeof a),
+           options->init, options->metric);
+    printf("  work             %.3g TFLOP per iteration, at most %s iterations, %lld start%s\n",
+           flop / 1e12, lloyd_text_count(options->max_iters, a, sizeof a),
+           (long long)options->n_init, options->n_init == 1 ? "" : "s");
+    printf("  ranks            %d, %d thread%s each\n", comm->size, plan->kernels.threads,
+           plan->kernels.threads == 1 ? "" : "s");
+    if (plan->resident)
+        printf("  rows             stay in memory\n");
+    else
+        printf("  rows             are read again in every pass, %s at a time\n",
+               lloyd_text_count(plan->kernels.chunk_rows, a, sizeof a));
 }
 
-lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_rows *rows, const lloyd_fit_options *options,
-                              const lloyd_plan *plan)
+lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_rows *rows,
+                              const lloyd_fit_options *options, const lloyd_plan *plan)
 {
     enum { FIELDS = 4, SHOWN = 16 };
     int64_t *all = NULL;
-    LLOYD_TRY(comm->agree(comm, lloyd_alloc(&all, (int64_t)comm->size * FIELDS, sizeof *all, "the plans of all ranks")));
+    LLOYD_TRY(comm->agree(comm, lloyd_alloc(&all, (int64_t)comm->size * FIELDS, sizeof *all,
+                                            "the plans of all ranks")));
     int64_t *mine = all + (int64_t)comm->rank * FIELDS;
     mine[0] = plan->first, mine[1] = plan->count, mine[2] = plan->rows, mine[3] = plan->total;
     lloyd_status status = lloyd_comm_sum_host(comm, all, (int64_t)comm->size * FIELDS);
@@ -182,9 +189,10 @@ lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_rows *rows, const ll
         printf("  memory per rank\n");
         for (int r = 0; r < comm->size && r < SHOWN; r++) {
             const int64_t *rank = all + (int64_t)r * FIELDS;
-            printf("    rank %-5d %15s rows from %-15s %10.1f MB of rows %10.1f MB in all (%lld bytes)\n", r,
-                   grouped(rank[1], a), grouped(rank[0], b), (double)rank[2] / 1e6, (double)rank[3] / 1e6,
-                   (long long)rank[3]);
+            printf(
+                "    rank %-5d %15s rows from %-15s %10.1f MB of rows %10.1f MB in all (%lld bytes)\n",
+                r, lloyd_text_count(rank[1], a, sizeof a), lloyd_text_count(rank[0], b, sizeof b),
+                (double)rank[2] / 1e6, (double)rank[3] / 1e6, (long long)rank[3]);
         }
         if (comm->size > SHOWN) printf("    and %d ranks more like these\n", comm->size - SHOWN);
     }

@@ -1,5 +1,5 @@
-/* The plan: who owns which rows, what stays in memory, and how many bytes everything takes. Every allocation larger than a page of
- * bookkeeping is counted here, and --dry-run shows the sum. */
+/* The plan: who owns which rows, what stays in memory, and how many bytes everything takes. Every
+ * allocation larger than a page of bookkeeping is counted here, and --dry-run shows the sum. */
 #ifndef LLOYD_PLAN_H
 #define LLOYD_PLAN_H
 
@@ -19,18 +19,19 @@ typedef struct lloyd_plan {
     /* bytes of this rank */
     int64_t program; /* what the process holds before it reads anything */
     int64_t rows, weights, working, seeding, results;
-    int64_t total;   /* the peak: seeding and results are not needed at the same time */
+    int64_t total; /* the peak: seeding and results are not needed at the same time */
 } lloyd_plan;
 
 /* What a fit will need. Writes and reads nothing. */
-lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_rows *rows, const lloyd_fit_options *options, lloyd_plan *plan);
+lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_rows *rows,
+                            const lloyd_fit_options *options, lloyd_plan *plan);
 
 /* What a labelling of `rows` by k centroids will need; always streamed. */
-lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_rows *rows, int64_t k, int cosine, int64_t chunk_rows,
-                                lloyd_plan *plan);
+lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_rows *rows, int64_t k, int cosine,
+                                int64_t chunk_rows, lloyd_plan *plan);
 
 /* Prints the plans of all ranks on rank 0. Collective. */
-lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_rows *rows, const lloyd_fit_options *options,
-                              const lloyd_plan *plan);
+lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_rows *rows,
+                              const lloyd_fit_options *options, const lloyd_plan *plan);
 
 #endif

@@ -1,5 +1,6 @@
-/* lloyd_predict(): the nearest centroid of every row of a dataset, by the same kernels and under the same contract as a fit. The rows are
- * read once, so they are streamed: a chunk is read, checked, labelled and written before the next.
+/* lloyd_predict(): the nearest centroid of every row of a dataset, by the same kernels and under
+ * the same contract as a fit. The rows are read once, so they are streamed: a chunk is read,
+ * checked, labelled and written before the next.
  */
 #include "lloyd.h"
 
@@ -34,11 +35,15 @@ static lloyd_status open_all(prediction *t)
     LLOYD_TRY(lloyd_model_read(o->model, &t->model));
     LLOYD_TRY(lloyd_rows_open(o->inputs, o->input_count, &t->rows));
     if (t->model.d != lloyd_rows_dim(t->rows)) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s holds centroids of %lld columns, but the dataset has %lld; use the model of such data",
-                          o->model, (long long)t->model.d, (long long)lloyd_rows_dim(t->rows));
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s holds centroids of %lld columns, but the dataset has %lld; use the model of such data",
+            o->model, (long long)t->model.d, (long long)lloyd_rows_dim(t->rows));
     }
-    if (t->comm->rank == 0) LLOYD_TRY(lloyd_output_check(o->output, t->rows));
-    return lloyd_plan_predict(t->comm, t->rows, t->model.k, t->model.cosine, o->chunk_rows, &t->plan);
+    LLOYD_TRY(lloyd_output_check(o->output, t->rows));
+    LLOYD_TRY(lloyd_output_check_apart(o->output, o->model));
+    return lloyd_plan_predict(t->comm, t->rows, t->model.k, t->model.cosine, o->chunk_rows,
+                              &t->plan);
 }
 
 static lloyd_status prepare(prediction *t)
@@ -77,7 +82,8 @@ static lloyd_status label_chunk(prediction *t, int64_t chunk, lloyd_range *range
     LLOYD_TRY(kernels->measure(kernels, slot, range));
     if (range->bad_row >= 0) return LLOYD_OK;
     int64_t begin = chunk * shard->chunk_rows;
-    int64_t count = shard->count - begin < shard->chunk_rows ? shard->count - begin : shard->chunk_rows;
+    int64_t count =
+        shard->count - begin < shard->chunk_rows ? shard->count - begin : shard->chunk_rows;
     LLOYD_TRY(kernels->assign(kernels, slot));
     LLOYD_TRY(kernels->labels(kernels, begin, count, t->label));
     LLOYD_TRY(lloyd_array_write(t->labels, shard->first + begin, count, t->label));
@@ -113,7 +119,8 @@ static lloyd_status write_all(prediction *t)
     LLOYD_TRY(t->comm->agree(t->comm, create(t)));
     LLOYD_TRY(t->comm->agree(t->comm, label_rows(t, &range)));
     LLOYD_TRY(lloyd_problem_report_defect(&t->problem, &range));
-    return t->comm->agree(t->comm, t->comm->rank == 0 ? lloyd_output_commit(t->options->output) : LLOYD_OK);
+    return t->comm->agree(t->comm,
+                          t->comm->rank == 0 ? lloyd_output_commit(t->options->output) : LLOYD_OK);
 }
 
 static lloyd_status run(prediction *t)

@@ -1,4 +1,5 @@
-/* What all parts of a fit share: the ranks, the rows, the kernels, and the fixed-point grid that follows from the rows. */
+/* What all parts of a fit share: the ranks, the rows, the kernels, and the fixed-point grid that
+ * follows from the rows. */
 #ifndef LLOYD_PROBLEM_H
 #define LLOYD_PROBLEM_H
 
@@ -21,25 +22,30 @@ typedef struct lloyd_problem {
     double squares; /* Q of the contract */
 } lloyd_problem;
 
-/* One pass over all rows: names the first row that cannot be clustered (LLOYD_BAD_INPUT), finds column minima and maxima, the grid
- * and Q, and gives the grid to the kernels. Collective. Arrays are freed by lloyd_problem_clear(). Contract, section 3. */
+/* One pass over all rows: names the first row that cannot be clustered (LLOYD_BAD_INPUT), finds
+ * column minima and maxima, the grid and Q, and gives the grid to the kernels. Collective. Arrays
+ * are freed by lloyd_problem_clear(). Contract, section 3. */
 lloyd_status lloyd_problem_measure(lloyd_problem *problem);
 void lloyd_problem_clear(lloyd_problem *problem);
 
-/* If a rank's range has a defect, all ranks fail; the one with the first such row of the whole dataset names it. Collective. */
+/* If a rank's range has a defect, all ranks fail; the one with the first such row of the whole
+ * dataset names it. Collective. */
 lloyd_status lloyd_problem_report_defect(lloyd_problem *problem, const lloyd_range *range);
 
-/* *value = the exact sum of w dist() over all rows, for the current labels and centroids. Collective. Contract, section 5. */
+/* *value = the exact sum of w dist() over all rows, for the current labels and centroids.
+ * Collective. Contract, section 5. */
 lloyd_status lloyd_problem_inertia(lloyd_problem *problem, double *value);
 
 /* out[count * d] = the rows with these global numbers, on all ranks. Collective. */
-lloyd_status lloyd_problem_gather(lloyd_problem *problem, const int64_t *rows, int64_t count, float *out);
+lloyd_status lloyd_problem_gather(lloyd_problem *problem, const int64_t *rows, int64_t count,
+                                  float *out);
 
-/* Gives the m empty clusters the m rows farthest from their own centroids. Changes the sums only. Collective. Contract, section 9
- * (scikit-learn's rule). */
+/* Gives the m empty clusters the m rows farthest from their own centroids. Changes the sums only.
+ * Collective. Contract, section 9 (scikit-learn's rule). */
 lloyd_status lloyd_problem_relocate(lloyd_problem *problem, int64_t empty);
 
-/* centroids[k * d] = the initial centroids by "random", "kmeans++" or "kmeans-parallel". Collective. Contract, section 8. */
+/* centroids[k * d] = the initial centroids by "random", "kmeans++" or "kmeans-parallel".
+ * Collective. Contract, section 8. */
 lloyd_status lloyd_seed_random(lloyd_problem *problem, uint64_t seed, float *centroids);
 lloyd_status lloyd_seed_kmeanspp(lloyd_problem *problem, uint64_t seed, float *centroids);
 lloyd_status lloyd_seed_kmeans_parallel(lloyd_problem *problem, uint64_t seed, float *centroids);

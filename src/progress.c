@@ -6,6 +6,8 @@
  */
 #include "progress.h"
 
+#include "base/clock.h"
+
 #include "text.h"
 
 #include <errno.h>
@@ -33,13 +35,6 @@ struct lloyd_progress {
     int64_t iterated; /* how many */
     lloyd_progress_run run;
 };
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* ---- JSON ------------------------------------------------------------------------------ */
 
@@ -118,7 +113,7 @@ static void log_real(lloyd_progress *p, const char *name, double value)
 static void log_open(lloyd_progress *p, const char *event)
 {
     fprintf(p->log, "{\"event\":\"%s\"", event);
-    log_real(p, "elapsed", now() - p->started);
+    log_real(p, "elapsed", lloyd_seconds() - p->started);
 }
 
 static void log_close(lloyd_progress *p)
@@ -219,7 +214,7 @@ static void draw(lloyd_progress *p)
     fprintf(stderr, "\r%-*.*s", width, width, p->bar);
     fflush(stderr);
     p->open_line = 1;
-    p->drawn = now();
+    p->drawn = lloyd_seconds();
 }
 
 static void finish_line(lloyd_progress *p)
@@ -334,7 +329,7 @@ lloyd_status lloyd_progress_open(const char *mode, const char *log, lloyd_progre
     *progress = NULL;
     lloyd_progress *p = calloc(1, sizeof *p);
     if (p == NULL) return lloyd_fail(LLOYD_FAILED, "no memory for the progress display");
-    p->started = now();
+    p->started = lloyd_seconds();
     p->previous = NAN;
     lloyd_status status = LLOYD_OK;
     if (mode == NULL || strcmp(mode, "auto") == 0)
@@ -397,7 +392,7 @@ void lloyd_progress_iteration(lloyd_progress *p, const lloyd_progress_step *i)
         } else {
             set_bar(p, counter, facts,
                     p->run.max_iters > 0 ? (double)i->iteration / (double)p->run.max_iters : 1);
-            if (!p->open_line || now() - p->drawn > 0.05) draw(p);
+            if (!p->open_line || lloyd_seconds() - p->drawn > 0.05) draw(p);
         }
     }
     p->previous = i->inertia;

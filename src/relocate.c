@@ -1,7 +1,9 @@
-/* Empty clusters take the rows that are farthest from their own centroids (section 9 of the contract).
+/* Empty clusters take the rows that are farthest from their own centroids (section 9 of the
+ * contract).
  *
- * Every rank lists its own farthest rows; the ranks then find, by bisection on the distances' bits, how far down each list the m
- * farthest rows of the whole dataset reach. No rank ever holds more than m entries, whatever the number of ranks.
+ * Every rank lists its own farthest rows; the ranks then find, by bisection on the distances' bits,
+ * how far down each list the m farthest rows of the whole dataset reach. No rank ever holds more
+ * than m entries, whatever the number of ranks.
  */
 #include "problem.h"
 
@@ -41,7 +43,8 @@ static lloyd_status list_farthest(lloyd_problem *p, int64_t want, relocation *r)
 }
 
 /* *count = entries of all lists with bits >= threshold; *mine of this rank's. */
-static lloyd_status count_from(lloyd_problem *p, const relocation *r, int64_t threshold, int64_t *mine, int64_t *count)
+static lloyd_status count_from(lloyd_problem *p, const relocation *r, int64_t threshold,
+                               int64_t *mine, int64_t *count)
 {
     *mine = 0;
     while (*mine < r->list_count && distance_bits(r->list[*mine].distance) >= threshold) ++*mine;
@@ -49,15 +52,19 @@ static lloyd_status count_from(lloyd_problem *p, const relocation *r, int64_t th
     return lloyd_comm_sum_host(p->comm, count, 1);
 }
 
-/* *take = how many of this rank's entries are among the `want` farthest of all; *first = how many entries lower ranks take. */
-static lloyd_status choose(lloyd_problem *p, const relocation *r, int64_t want, int64_t *take, int64_t *first)
+/* *take = how many of this rank's entries are among the `want` farthest of all; *first = how many
+ * entries lower ranks take. */
+static lloyd_status choose(lloyd_problem *p, const relocation *r, int64_t want, int64_t *take,
+                           int64_t *first)
 {
     int64_t low = 0, high = INT64_MAX, count, mine, above, above_mine;
     while (low < high) { /* the greatest threshold that leaves at least `want` */
         int64_t middle = low + (high - low) / 2 + 1;
         LLOYD_TRY(count_from(p, r, middle, &mine, &count));
-        if (count >= want) low = middle;
-        else high = middle - 1;
+        if (count >= want)
+            low = middle;
+        else
+            high = middle - 1;
     }
     LLOYD_TRY(count_from(p, r, low, &mine, &count));
     above_mine = 0, above = 0;
@@ -78,7 +85,8 @@ static int compare_chosen(const void *a, const void *b)
     return (x[1] > y[1]) - (x[1] < y[1]);
 }
 
-/* moves = the fixed-point vectors and masses of entries [begin, begin + count), from the ranks that own the rows. */
+/* moves = the fixed-point vectors and masses of entries [begin, begin + count), from the ranks that
+ * own the rows. */
 static lloyd_status fill_moves(lloyd_problem *p, relocation *r, int64_t begin, int64_t count)
 {
     const lloyd_shard *shard = p->shard;
@@ -91,7 +99,8 @@ static lloyd_status fill_moves(lloyd_problem *p, relocation *r, int64_t begin, i
         for (int64_t j = 0; j < p->d; j++) {
             float y = lloyd_centred(r->row[j], p->grid.shift[j]);
             double scale = lloyd_exp2(p->grid.bits - p->grid.weighted_exponent[j]);
-            move[j] = shard->weights ? lloyd_fixed_weighted(y, shard->weights[row], scale) : lloyd_fixed(y, scale);
+            move[j] = shard->weights ? lloyd_fixed_weighted(y, shard->weights[row], scale)
+                                     : lloyd_fixed(y, scale);
         }
         double scale = lloyd_exp2(p->grid.bits - p->grid.weight_exponent);
         move[p->d] = shard->weights ? lloyd_fixed(shard->weights[row], scale) : 1;
@@ -109,7 +118,8 @@ static lloyd_status move_rows(lloyd_problem *p, relocation *r, int64_t count, in
         for (int64_t i = 0; i < here; i++) {
             const int64_t *move = r->moves + i * words;
             int32_t from = (int32_t)r->chosen[3 * (begin + i) + 2];
-            LLOYD_TRY(p->kernels->relocate(p->kernels, from, r->clusters[begin + i], move, move[p->d]));
+            LLOYD_TRY(
+                p->kernels->relocate(p->kernels, from, r->clusters[begin + i], move, move[p->d]));
         }
     }
     return LLOYD_OK;
@@ -120,7 +130,8 @@ static lloyd_status relocate(lloyd_problem *p, relocation *r, int64_t empty, int
     LLOYD_TRY(p->comm->agree(p->comm, list_farthest(p, empty, r)));
     int64_t available = r->list_count, take, first;
     LLOYD_TRY(lloyd_comm_sum_host(p->comm, &available, 1));
-    int64_t want = available < empty ? available : empty; /* fewer only where rows without weight are left */
+    int64_t want =
+        available < empty ? available : empty; /* fewer only where rows without weight are left */
     if (want == 0) return LLOYD_OK;
     LLOYD_TRY(choose(p, r, want, &take, &first));
     for (int64_t i = 0; i < take; i++) {
@@ -135,12 +146,14 @@ static lloyd_status relocate(lloyd_problem *p, relocation *r, int64_t empty, int
     return move_rows(p, r, want, batch);
 }
 
-static lloyd_status alloc_relocation(const lloyd_problem *p, int64_t empty, int64_t batch, relocation *r)
+static lloyd_status alloc_relocation(const lloyd_problem *p, int64_t empty, int64_t batch,
+                                     relocation *r)
 {
     LLOYD_TRY(lloyd_alloc(&r->list, empty, sizeof *r->list, "rows for empty clusters"));
     LLOYD_TRY(lloyd_alloc(&r->chosen, 3 * empty, sizeof *r->chosen, "rows for empty clusters"));
     LLOYD_TRY(lloyd_alloc(&r->clusters, empty, sizeof *r->clusters, "empty clusters"));
-    LLOYD_TRY(lloyd_alloc(&r->moves, batch * (p->d + 1), sizeof *r->moves, "rows for empty clusters"));
+    LLOYD_TRY(
+        lloyd_alloc(&r->moves, batch * (p->d + 1), sizeof *r->moves, "rows for empty clusters"));
     return lloyd_alloc(&r->row, p->d, sizeof *r->row, "a row for an empty cluster");
 }
 

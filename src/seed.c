@@ -1,6 +1,8 @@
-/* Initial centroids (section 8 of the contract): random rows, kmeans++ (Arthur and Vassilvitskii 2007) and kmeans|| (Bahmani et al. 2012,
- * "Scalable K-Means++"). Every draw is a function of (seed, what, global row or centroid number, round); sampling is by integer masses
- * and their prefix sums in the global order of the rows. So the split of the rows over ranks and chunks leaves no trace.
+/* Initial centroids (section 8 of the contract): random rows, kmeans++ (Arthur and Vassilvitskii
+ * 2007) and kmeans|| (Bahmani et al. 2012, "Scalable K-Means++"). Every draw is a function of
+ * (seed, what, global row or centroid number, round); sampling is by integer masses and their
+ * prefix sums in the global order of the rows. So the split of the rows over ranks and chunks
+ * leaves no trace.
  */
 #include "problem.h"
 
@@ -14,8 +16,8 @@
 
 /* --- a keyed permutation of the row numbers --- */
 
-/* Position `index` of the permutation of [0, n): a Feistel network of eight rounds of Philox on the next power of four, walked until it
- * lands below n. */
+/* Position `index` of the permutation of [0, n): a Feistel network of eight rounds of Philox on the
+ * next power of four, walked until it lands below n. */
 static int64_t permuted(int64_t n, uint64_t seed, int64_t index)
 {
     int half = 1;
@@ -24,7 +26,8 @@ static int64_t permuted(int64_t n, uint64_t seed, int64_t index)
     do {
         uint64_t left = value >> half, right = value & mask;
         for (uint32_t round = 0; round < 8; round++) {
-            uint64_t next = left ^ (lloyd_philox64(seed, LLOYD_DRAW_PERMUTATION, right, round) & mask);
+            uint64_t next =
+                left ^ (lloyd_philox64(seed, LLOYD_DRAW_PERMUTATION, right, round) & mask);
             left = right;
             right = next;
         }
@@ -79,7 +82,8 @@ static lloyd_status draw_row(lloyd_problem *p, const masses *m, uint64_t random,
 }
 
 /* Lets every row look at `count` more centroids; *greatest = this rank's greatest mass then. */
-static lloyd_status compare_rows(lloyd_problem *p, int64_t base, int64_t count, const float *centroids, double *greatest)
+static lloyd_status compare_rows(lloyd_problem *p, int64_t base, int64_t count,
+                                 const float *centroids, double *greatest)
 {
     *greatest = 0;
     LLOYD_TRY(p->kernels->set_centroids(p->kernels, count, centroids));
@@ -91,7 +95,8 @@ static lloyd_status compare_rows(lloyd_problem *p, int64_t base, int64_t count, 
     return LLOYD_OK;
 }
 
-static lloyd_status compare_and_weigh(lloyd_problem *p, int64_t base, int64_t count, const float *centroids, masses *m)
+static lloyd_status compare_and_weigh(lloyd_problem *p, int64_t base, int64_t count,
+                                      const float *centroids, masses *m)
 {
     double greatest;
     LLOYD_TRY(p->comm->agree(p->comm, compare_rows(p, base, count, centroids, &greatest)));
@@ -106,7 +111,8 @@ static int compare_rows_by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Every row lies on a centroid already: fills rows[count .. k) from the permutation, leaving out rows that are taken. */
+/* Every row lies on a centroid already: fills rows[count .. k) from the permutation, leaving out
+ * rows that are taken. */
 static lloyd_status fill_up(const lloyd_problem *p, uint64_t seed, int64_t *rows, int64_t count)
 {
     int64_t *taken = NULL, taken_count = count;
@@ -115,14 +121,16 @@ static lloyd_status fill_up(const lloyd_problem *p, uint64_t seed, int64_t *rows
     qsort(taken, (size_t)taken_count, sizeof *taken, compare_rows_by_number);
     for (int64_t i = 0; count < p->k; i++) {
         int64_t row = permuted(p->n, seed, i);
-        if (!bsearch(&row, taken, (size_t)taken_count, sizeof *taken, compare_rows_by_number)) rows[count++] = row;
+        if (!bsearch(&row, taken, (size_t)taken_count, sizeof *taken, compare_rows_by_number))
+            rows[count++] = row;
     }
     lloyd_free(taken);
     return LLOYD_OK;
 }
 
 /* rows[k] and centroids[k * d]. `what`: the kind of draw. */
-static lloyd_status kmeanspp(lloyd_problem *p, uint64_t seed, uint32_t what, int64_t *rows, float *centroids)
+static lloyd_status kmeanspp(lloyd_problem *p, uint64_t seed, uint32_t what, int64_t *rows,
+                             float *centroids)
 {
     masses m;
     LLOYD_TRY(weigh(p, p->max_weight, &m));
@@ -161,7 +169,9 @@ enum { ROUNDS = 5, OVERSAMPLING = 2 }; /* about OVERSAMPLING * k rows are drawn 
 
 int64_t lloyd_seed_round_candidates(int64_t k)
 {
-    double expected = OVERSAMPLING * (double)k; /* of independent draws: eight standard deviations more never come */
+    double expected =
+        OVERSAMPLING *
+        (double)k; /* of independent draws: eight standard deviations more never come */
     return (int64_t)(expected + 8 * sqrt(expected)) + 64;
 }
 
@@ -172,14 +182,15 @@ int64_t lloyd_seed_candidates(int64_t k)
 
 typedef struct candidates {
     int64_t count;
-    int64_t *rows;   /* global numbers */
-    float *vectors;  /* [count * d] */
-    float *weights;  /* mass of the rows nearest to each */
+    int64_t *rows;  /* global numbers */
+    float *vectors; /* [count * d] */
+    float *weights; /* mass of the rows nearest to each */
     int64_t *masses;
-    int64_t *drawn;  /* [one round] this rank's rows of a round */
+    int64_t *drawn; /* [one round] this rank's rows of a round */
 } candidates;
 
-/* Puts this rank's rows at their place among those of all ranks, cut off at the room of one round. */
+/* Puts this rank's rows at their place among those of all ranks, cut off at the room of one round.
+ */
 static lloyd_status add_round(lloyd_problem *p, candidates *c, int64_t drawn, int64_t *added)
 {
     int64_t room = lloyd_seed_round_candidates(p->k), before = drawn, total = drawn;
@@ -188,7 +199,8 @@ static lloyd_status add_round(lloyd_problem *p, candidates *c, int64_t drawn, in
     *added = total < room ? total : room;
     int64_t *rows = c->rows + c->count;
     memset(rows, 0, (size_t)*added * sizeof *rows);
-    for (int64_t i = 0; i < drawn && before + i < *added; i++) rows[before + i] = p->shard->first + c->drawn[i];
+    for (int64_t i = 0; i < drawn && before + i < *added; i++)
+        rows[before + i] = p->shard->first + c->drawn[i];
     LLOYD_TRY(lloyd_comm_sum_host(p->comm, rows, *added));
     return lloyd_problem_gather(p, rows, *added, c->vectors + c->count * p->d);
 }
@@ -203,12 +215,14 @@ static lloyd_status draw_candidates(lloyd_problem *p, uint64_t seed, candidates 
     LLOYD_TRY(compare_and_weigh(p, 0, 1, c->vectors, &m));
     for (int round = 0; round < ROUNDS && m.total > 0; round++) {
         int64_t drawn, added;
-        lloyd_status status = p->kernels->seed_sample(p->kernels, m.exponent, m.bits, m.total, OVERSAMPLING * p->k, seed,
-                                                      round, p->shard->first, lloyd_seed_round_candidates(p->k),
-                                                      c->drawn, &drawn);
+        lloyd_status status =
+            p->kernels->seed_sample(p->kernels, m.exponent, m.bits, m.total, OVERSAMPLING * p->k,
+                                    seed, round, p->shard->first, lloyd_seed_round_candidates(p->k),
+                                    c->drawn, &drawn);
         LLOYD_TRY(p->comm->agree(p->comm, status));
         LLOYD_TRY(add_round(p, c, drawn, &added));
-        if (added > 0) LLOYD_TRY(compare_and_weigh(p, c->count, added, c->vectors + c->count * p->d, &m));
+        if (added > 0)
+            LLOYD_TRY(compare_and_weigh(p, c->count, added, c->vectors + c->count * p->d, &m));
         c->count += added;
     }
     LLOYD_TRY(p->comm->agree(p->comm, p->kernels->seed_masses(p->kernels, c->masses)));
@@ -216,7 +230,8 @@ static lloyd_status draw_candidates(lloyd_problem *p, uint64_t seed, candidates 
 }
 
 /* k of the candidates by a weighted kmeans++, every rank working on its share of them. */
-static lloyd_status reduce_candidates(lloyd_problem *p, uint64_t seed, candidates *c, float *centroids)
+static lloyd_status reduce_candidates(lloyd_problem *p, uint64_t seed, candidates *c,
+                                      float *centroids)
 {
     lloyd_problem sub = {.comm = p->comm, .n = c->count, .d = p->d, .k = p->k};
     int64_t first = lloyd_shard_first(c->count, p->comm->rank, p->comm->size);
@@ -225,7 +240,8 @@ static lloyd_status reduce_candidates(lloyd_problem *p, uint64_t seed, candidate
         c->weights[i] = (float)c->masses[i];
         sub.max_weight = fmax(sub.max_weight, (double)c->weights[i]);
     }
-    lloyd_status status = lloyd_shard_over(c->vectors + first * p->d, c->weights + first, first, end - first, p->d, &sub.shard);
+    lloyd_status status = lloyd_shard_over(c->vectors + first * p->d, c->weights + first, first,
+                                           end - first, p->d, &sub.shard);
     if (status == LLOYD_OK) {
         lloyd_kernels_config config = {.n_local = end - first,
                                        .dim = p->d,
@@ -247,8 +263,10 @@ static lloyd_status reduce_candidates(lloyd_problem *p, uint64_t seed, candidate
     return status;
 }
 
-/* Fewer candidates than clusters: the data has hardly more distinct rows. All of them, and then any rows. */
-static lloyd_status take_candidates(lloyd_problem *p, uint64_t seed, const candidates *c, float *centroids)
+/* Fewer candidates than clusters: the data has hardly more distinct rows. All of them, and then any
+ * rows. */
+static lloyd_status take_candidates(lloyd_problem *p, uint64_t seed, const candidates *c,
+                                    float *centroids)
 {
     int64_t *rows = NULL;
     lloyd_status status = lloyd_alloc(&rows, p->k, sizeof *rows, "seed rows");
@@ -269,7 +287,8 @@ static lloyd_status alloc_candidates(const lloyd_problem *p, candidates *c)
     LLOYD_TRY(lloyd_alloc(&c->vectors, most * p->d, sizeof *c->vectors, "seed candidates"));
     LLOYD_TRY(lloyd_alloc(&c->weights, most, sizeof *c->weights, "seed candidates"));
     LLOYD_TRY(lloyd_alloc(&c->masses, most, sizeof *c->masses, "seed candidates"));
-    LLOYD_TRY(lloyd_alloc(&c->drawn, lloyd_seed_round_candidates(p->k), sizeof *c->drawn, "seed candidates"));
+    LLOYD_TRY(lloyd_alloc(&c->drawn, lloyd_seed_round_candidates(p->k), sizeof *c->drawn,
+                          "seed candidates"));
     return p->kernels->seed_begin(p->kernels);
 }
 
@@ -280,7 +299,8 @@ lloyd_status lloyd_seed_kmeans_parallel(lloyd_problem *p, uint64_t seed, float *
     if (status == LLOYD_OK) status = draw_candidates(p, seed, &c);
     (void)p->kernels->seed_end(p->kernels);
     if (status == LLOYD_OK) {
-        status = c.count > p->k ? reduce_candidates(p, seed, &c, centroids) : take_candidates(p, seed, &c, centroids);
+        status = c.count > p->k ? reduce_candidates(p, seed, &c, centroids)
+                                : take_candidates(p, seed, &c, centroids);
     }
     lloyd_free(c.rows);
     lloyd_free(c.vectors);

@@ -23,18 +23,20 @@ static lloyd_status new_shard(int64_t first, int64_t count, int64_t chunk_rows, 
 
 static lloyd_status fill(lloyd_shard *shard, int weighted)
 {
-    int64_t held = shard->resident || shard->count < shard->chunk_rows ? shard->count : shard->chunk_rows;
+    int64_t held =
+        shard->resident || shard->count < shard->chunk_rows ? shard->count : shard->chunk_rows;
     LLOYD_TRY(lloyd_alloc(&shard->memory, held * shard->row_bytes, 1, "the rows of this rank"));
     if (weighted) {
-        LLOYD_TRY(lloyd_alloc(&shard->weights, shard->count, sizeof(float), "the weights of this rank"));
+        LLOYD_TRY(
+            lloyd_alloc(&shard->weights, shard->count, sizeof(float), "the weights of this rank"));
         LLOYD_TRY(lloyd_rows_read_weights(shard->rows, shard->first, shard->count, shard->weights));
     }
     if (!shard->resident) return LLOYD_OK;
     return lloyd_rows_read(shard->rows, shard->first, shard->count, shard->memory);
 }
 
-lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, int64_t count, int64_t chunk_rows, int resident,
-                              int weighted, lloyd_shard **shard)
+lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, int64_t count, int64_t chunk_rows,
+                              int resident, int weighted, lloyd_shard **shard)
 {
     int64_t row_bytes = lloyd_rows_dim(rows) * (int64_t)lloyd_type_size(lloyd_rows_type(rows));
     LLOYD_TRY(new_shard(first, count, chunk_rows, row_bytes, shard));
@@ -48,8 +50,8 @@ lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, int64_t count, in
     return status;
 }
 
-lloyd_status lloyd_shard_over(float *data, float *weights, int64_t first, int64_t count, int64_t dim,
-                              lloyd_shard **shard)
+lloyd_status lloyd_shard_over(float *data, float *weights, int64_t first, int64_t count,
+                              int64_t dim, lloyd_shard **shard)
 {
     LLOYD_TRY(new_shard(first, count, count > 0 ? count : 1, dim * (int64_t)sizeof *data, shard));
     (*shard)->resident = 1;
@@ -66,7 +68,8 @@ int lloyd_shard_slots(const lloyd_shard *shard)
 static lloyd_status load_resident(lloyd_shard *shard, int64_t chunk)
 {
     int64_t begin = chunk * shard->chunk_rows;
-    int64_t count = shard->count - begin < shard->chunk_rows ? shard->count - begin : shard->chunk_rows;
+    int64_t count =
+        shard->count - begin < shard->chunk_rows ? shard->count - begin : shard->chunk_rows;
     const char *rows = shard->memory + begin * shard->row_bytes;
     return shard->kernels->load(shard->kernels, (int)chunk, begin, count, rows);
 }
@@ -81,11 +84,13 @@ lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot)
 {
     *slot = shard->resident ? (int)chunk : 0;
     if (shard->resident) {
-        for (; shard->loaded <= chunk; shard->loaded++) LLOYD_TRY(load_resident(shard, shard->loaded));
+        for (; shard->loaded <= chunk; shard->loaded++)
+            LLOYD_TRY(load_resident(shard, shard->loaded));
         return LLOYD_OK;
     }
     int64_t begin = chunk * shard->chunk_rows;
-    int64_t count = shard->count - begin < shard->chunk_rows ? shard->count - begin : shard->chunk_rows;
+    int64_t count =
+        shard->count - begin < shard->chunk_rows ? shard->count - begin : shard->chunk_rows;
     LLOYD_TRY(lloyd_rows_read(shard->rows, shard->first + begin, count, shard->memory));
     return shard->kernels->load(shard->kernels, 0, begin, count, shard->memory);
 }

@@ -1,8 +1,10 @@
-/* The rows of this rank: a contiguous range of the dataset, resident in memory or read again from the files in every pass.
+/* The rows of this rank: a contiguous range of the dataset, resident in memory or read again from
+ * the files in every pass.
  *
  * A pass over the shard is
- *     for (int64_t chunk = 0; chunk < shard->chunks; chunk++) { lloyd_shard_load(shard, chunk, &slot); ... }
- * and what happens inside sees slots of the kernels only. A resident shard has one chunk per slot and loads each once.
+ *     for (int64_t chunk = 0; chunk < shard->chunks; chunk++) { lloyd_shard_load(shard, chunk,
+ * &slot); ... } and what happens inside sees slots of the kernels only. A resident shard has one
+ * chunk per slot and loads each once.
  */
 #ifndef LLOYD_SHARD_H
 #define LLOYD_SHARD_H
@@ -23,20 +25,22 @@ typedef struct lloyd_shard {
     lloyd_kernels *kernels;
     int64_t row_bytes;
     int64_t loaded; /* resident chunks that are in their slots */
-    char *memory; /* all rows if resident, else one chunk */
+    char *memory;   /* all rows if resident, else one chunk */
 } lloyd_shard;
 
 /* First row of `rank` in the balanced split of n rows over `ranks`. */
 int64_t lloyd_shard_first(int64_t n, int rank, int ranks);
 
-/* Allocates memory for rows [first, first + count) and, if resident, reads them; reads the weights if `rows` has any (`weighted`).
- * `rows` is borrowed. Give it to kernels with lloyd_shard_attach(); free with lloyd_shard_close(). */
-lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, int64_t count, int64_t chunk_rows, int resident,
-                              int weighted, lloyd_shard **shard);
+/* Allocates memory for rows [first, first + count) and, if resident, reads them; reads the weights
+ * if `rows` has any (`weighted`). `rows` is borrowed. Give it to kernels with lloyd_shard_attach();
+ * free with lloyd_shard_close(). */
+lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, int64_t count, int64_t chunk_rows,
+                              int resident, int weighted, lloyd_shard **shard);
 
-/* A shard over rows that are in memory already: data [count * D] float32 and weights [count], both borrowed. */
-lloyd_status lloyd_shard_over(float *data, float *weights, int64_t first, int64_t count, int64_t dim,
-                              lloyd_shard **shard);
+/* A shard over rows that are in memory already: data [count * D] float32 and weights [count], both
+ * borrowed. */
+lloyd_status lloyd_shard_over(float *data, float *weights, int64_t first, int64_t count,
+                              int64_t dim, lloyd_shard **shard);
 
 /* Slots that the kernels need for this shard. */
 int lloyd_shard_slots(const lloyd_shard *shard);
@@ -47,7 +51,8 @@ void lloyd_shard_attach(lloyd_shard *shard, lloyd_kernels *kernels);
 /* Brings a chunk into a slot of the kernels. */
 lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot);
 
-/* out[0 .. D) = local row `row` as the kernels see it. Between passes only: a streamed shard reads that row alone. */
+/* out[0 .. D) = local row `row` as the kernels see it. Between passes only: a streamed shard reads
+ * that row alone. */
 lloyd_status lloyd_shard_row(lloyd_shard *shard, int64_t row, float *out);
 
 void lloyd_shard_close(lloyd_shard *shard); /* NULL is allowed */

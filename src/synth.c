@@ -1,9 +1,11 @@
 /* lloyd synth: a Gaussian mixture of any size.
  *
- * Every element is a pure function of the seed, its row and its column, so each rank makes and writes its own rows, and the bytes do
- * not depend on how many ranks there are. Nothing but integer arithmetic, and additions and multiplications of doubles, is used: no
- * log() or cos() whose last bit a mathematical library might choose. The bell shape is the sum of eight uniform numbers
- * of 16 bits (Irwin-Hall), all from one Philox block: unit variance after scaling, tails to 4.9 standard deviations.
+ * Every element is a pure function of the seed, its row and its column, so each rank makes and
+ * writes its own rows, and the bytes do not depend on how many ranks there are. Nothing but
+ * integer arithmetic, and additions and multiplications of doubles, is used: no log() or cos()
+ * whose last bit a mathematical library might choose. The bell shape is the sum of eight uniform
+ * numbers of 16 bits (Irwin-Hall), all from one Philox block: unit variance after scaling, tails
+ * to 4.9 standard deviations.
  */
 #include "lloyd.h"
 
@@ -52,8 +54,8 @@ static uint64_t scale(uint64_t value, uint64_t count)
     return (uint64_t)((wide)value * count >> 64);
 }
 
-/* The cluster of a row. The smaller of two uniform numbers makes clusters of unequal weight: the first has twice the mean, the last
- * almost none. */
+/* The cluster of a row. The smaller of two uniform numbers makes clusters of unequal weight: the
+ * first has twice the mean, the last almost none. */
 static uint64_t draw_cluster(const lloyd_synth_options *options, uint64_t row)
 {
     uint32_t bits[4];
@@ -62,8 +64,8 @@ static uint64_t draw_cluster(const lloyd_synth_options *options, uint64_t row)
     return scale(a < b ? a : b, (uint64_t)options->clusters);
 }
 
-/* A deviate of mean 0 and variance 1. Eight uniform integers in [0, 2^16) have the mean 8 (2^16 - 1) / 2 and the variance
- * 8 (2^32 - 1) / 12, whose root is the divisor. */
+/* A deviate of mean 0 and variance 1. Eight uniform integers in [0, 2^16) have the mean 8 (2^16
+ * - 1) / 2 and the variance 8 (2^32 - 1) / 12, whose root is the divisor. */
 static double draw_deviate(uint64_t seed, uint64_t row, uint32_t column)
 {
     uint32_t bits[4], sum = 0;
@@ -100,7 +102,8 @@ static void make_row(const lloyd_synth_options *options, const recipe *r, int64_
     double width = (r->high - r->low) * 0x1p-32;
     uint32_t centre[4] = {0};
     for (int64_t j = 0; j < options->dim; j++, out += size) {
-        if (j % 4 == 0) lloyd_philox(options->seed, DRAW_CENTRE, cluster, (uint32_t)(j / 4), centre);
+        if (j % 4 == 0)
+            lloyd_philox(options->seed, DRAW_CENTRE, cluster, (uint32_t)(j / 4), centre);
         double offset = r->sigma * draw_deviate(options->seed, (uint64_t)row, (uint32_t)j);
         double middle = r->low + width * (double)centre[j % 4];
         store(r, middle + offset, out);
@@ -114,10 +117,13 @@ static int64_t split(int64_t n, int64_t rank, int64_t size)
     return (int64_t)((wide)n * rank / size);
 }
 
-static lloyd_status write_rows(const lloyd_comm *comm, const lloyd_synth_options *options, const recipe *r, lloyd_array *array)
+static lloyd_status write_rows(const lloyd_comm *comm, const lloyd_synth_options *options,
+                               const recipe *r, lloyd_array *array)
 {
-    int64_t first = split(options->rows, comm->rank, comm->size), end = split(options->rows, comm->rank + 1, comm->size);
-    int64_t row_bytes = options->dim * (int64_t)lloyd_type_size(r->type), most = BUFFER_BYTES / row_bytes;
+    int64_t first = split(options->rows, comm->rank, comm->size),
+            end = split(options->rows, comm->rank + 1, comm->size);
+    int64_t row_bytes = options->dim * (int64_t)lloyd_type_size(r->type),
+            most = BUFFER_BYTES / row_bytes;
     if (most < 1) most = 1;
     if (most > end - first) most = end - first;
     char *buffer;
@@ -134,7 +140,8 @@ static lloyd_status write_rows(const lloyd_comm *comm, const lloyd_synth_options
     return status;
 }
 
-static lloyd_status fill(const lloyd_comm *comm, const lloyd_synth_options *options, const recipe *r)
+static lloyd_status fill(const lloyd_comm *comm, const lloyd_synth_options *options,
+                         const recipe *r)
 {
     lloyd_array *array;
     LLOYD_TRY(lloyd_array_open(options->output, "/train", &array));
@@ -146,10 +153,12 @@ static lloyd_status check_options(const lloyd_synth_options *options)
 {
     int64_t bytes;
     if (options->rows < 1) return lloyd_fail(LLOYD_USAGE, "--rows must be at least 1");
-    if (options->dim < 1 || options->dim > UINT32_MAX) return lloyd_fail(LLOYD_USAGE, "--dim must be at least 1 and below 2^32");
+    if (options->dim < 1 || options->dim > UINT32_MAX)
+        return lloyd_fail(LLOYD_USAGE, "--dim must be at least 1 and below 2^32");
     if (options->clusters < 1) return lloyd_fail(LLOYD_USAGE, "--clusters must be at least 1");
     if (!find_recipe(options->type)) {
-        return lloyd_fail(LLOYD_USAGE, "--type %s is unknown; use float32, float16, bfloat16, uint8 or int8",
+        return lloyd_fail(LLOYD_USAGE,
+                          "--type %s is unknown; use float32, float16, bfloat16, uint8 or int8",
                           options->type ? options->type : "(none)");
     }
     if (__builtin_mul_overflow(options->rows, options->dim * 4, &bytes)) {
@@ -163,10 +172,11 @@ static lloyd_status create(const lloyd_synth_options *options, const recipe *r)
 {
     char text[512];
     snprintf(text, sizeof text,
-             "Gaussian mixture made by lloyd synth --rows %" PRId64 " --dim %" PRId64 " --clusters %" PRId64 " --type %s --seed %" PRIu64
-             " (version " LLOYD_VERSION ")",
+             "Gaussian mixture made by lloyd synth --rows %" PRId64 " --dim %" PRId64
+             " --clusters %" PRId64 " --type %s --seed %" PRIu64 " (version " LLOYD_VERSION ")",
              options->rows, options->dim, options->clusters, r->name, options->seed);
-    LLOYD_TRY(lloyd_array_create(options->output, 1, "/train", r->array, options->rows, options->dim));
+    LLOYD_TRY(
+        lloyd_array_create(options->output, 1, "/train", r->array, options->rows, options->dim));
     return lloyd_output_attribute(options->output, "/train", "description", text);
 }
 
@@ -177,11 +187,12 @@ lloyd_status lloyd_synth(lloyd_comm *comm, const lloyd_synth_options *options)
     const recipe *r = find_recipe(options->type);
     lloyd_status status = comm->agree(comm, lead ? create(options, r) : LLOYD_OK);
     if (status == LLOYD_OK) status = comm->agree(comm, fill(comm, options, r));
-    if (status == LLOYD_OK) status = comm->agree(comm, lead ? lloyd_output_commit(options->output) : LLOYD_OK);
+    if (status == LLOYD_OK)
+        status = comm->agree(comm, lead ? lloyd_output_commit(options->output) : LLOYD_OK);
     if (lead && status != LLOYD_OK) lloyd_output_discard(options->output);
     if (lead && status == LLOYD_OK) {
-        printf("%s: /train, %" PRId64 " x %" PRId64 " %s, %" PRId64 " clusters\n", options->output, options->rows, options->dim, r->name,
-               options->clusters);
+        printf("%s: /train, %" PRId64 " x %" PRId64 " %s, %" PRId64 " clusters\n", options->output,
+               options->rows, options->dim, r->name, options->clusters);
     }
     return status;
 }

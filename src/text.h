@@ -7,6 +7,7 @@
 
 /* Each writes into `text`, at most `bytes`, and returns it. */
 const char *lloyd_text_count(int64_t value, char *text, size_t bytes); /* 1,234,567 */
-const char *lloyd_text_bytes(int64_t value, char *text, size_t bytes); /* 25.6 MB, in powers of 1000 */
+const char *lloyd_text_bytes(int64_t value, char *text,
+                             size_t bytes); /* 25.6 MB, in powers of 1000 */
 
 #endif

@@ -11,13 +11,15 @@ static lloyd_status wrap(const char *raw, const char *output)
     int64_t rows = 0, columns = 0;
     const char *type = "";
     LLOYD_TRY(lloyd_output_check(output, NULL));
+    LLOYD_TRY(lloyd_output_check_apart(output, raw));
     lloyd_status status = lloyd_wrap(raw, output, &rows, &columns, &type);
     if (status == LLOYD_OK) status = lloyd_output_commit(output);
     if (status != LLOYD_OK) {
         lloyd_output_discard(output);
         return status;
     }
-    printf("%s: /train, %lld x %lld %s, points into %s\n", output, (long long)rows, (long long)columns, type, raw);
+    printf("%s: /train, %lld x %lld %s, points into %s\n", output, (long long)rows,
+           (long long)columns, type, raw);
     return LLOYD_OK;
 }
 

@@ -1,10 +1,12 @@
-/* Assignment on the CPU: filter, certificate, verify (section 2 of the contract; derivation of the bound in docs/numerics.md).
+/* Assignment on the CPU: filter, certificate, verify (section 2 of the contract; derivation of the
+ * bound in docs/numerics.md).
  *
- * Filter: scores T - bias of a block of rows against a tile of centroids, T by the BLAS in float32, biggest is nearest. The bias of
- * centroid k is (1/2 - W) |c^|^2: the part of the error bound that depends on the centroid is folded into it, so a score is an
- * upper bound but for a term of the point alone, and one far outlier among the centroids costs nobody else's certificate.
- * Certificate: best - second > 2 (P |x^|^2 + W |c^_best|^2 / 2 + tau). Verify: rows without it are collected into blocks and scored once more; every
- * centroid within the bound is decided by dist().
+ * Filter: scores T - bias of a block of rows against a tile of centroids, T by the BLAS in float32,
+ * biggest is nearest. The bias of centroid k is (1/2 - W) |c^|^2: the part of the error bound that
+ * depends on the centroid is folded into it, so a score is an upper bound but for a term of the
+ * point alone, and one far outlier among the centroids costs nobody else's certificate.
+ * Certificate: best - second > 2 (P |x^|^2 + W |c^_best|^2 / 2 + tau). Verify: rows without it are
+ * collected into blocks and scored once more; every centroid within the bound is decided by dist().
  */
 #include "kernels/cpu/cpu.h"
 
@@ -23,8 +25,9 @@ static int compare_floats(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The filter's origin: per column the median of a sample of the centroids. Any point would be right; one in the middle makes the
- * operands, and with them the bound, small, and a median is not dragged away by outliers. */
+/* The filter's origin: per column the median of a sample of the centroids. Any point would be
+ * right; one in the middle makes the operands, and with them the bound, small, and a median is not
+ * dragged away by outliers. */
 static void choose_centre(cpu_kernels *cpu)
 {
     enum { SAMPLE = 255 };
@@ -39,8 +42,10 @@ static void choose_centre(cpu_kernels *cpu)
     }
 }
 
-/* out = (x - centre) * scale in float32, with a single rounding that matters; returns its squared norm. */
-LLOYD_CLONES static double operand(const float *x, const float *centre, double scale, int64_t dim, float *out)
+/* out = (x - centre) * scale in float32, with a single rounding that matters; returns its squared
+ * norm. */
+LLOYD_CLONES static double operand(const float *x, const float *centre, double scale, int64_t dim,
+                                   float *out)
 {
     double p[LLOYD_LANES] = {0};
     int64_t j = 0;
@@ -59,15 +64,18 @@ LLOYD_CLONES static double operand(const float *x, const float *centre, double s
     return lloyd_tree(p, LLOYD_LANES);
 }
 
-/* P, W and tau. n: roundings between a product of two elements and the end of its sum, in any order of summation. */
+/* P, W and tau. n: roundings between a product of two elements and the end of its sum, in any order
+ * of summation. */
 static void choose_slack(cpu_kernels *cpu)
 {
-    const double u = 0x1p-24, up = 1 + 0x1p-20; /* up: covers the second-order terms and the roundings made here */
+    const double u = 0x1p-24,
+                 up = 1 +
+                      0x1p-20; /* up: covers the second-order terms and the roundings made here */
     double dim = (double)cpu->base.config.dim;
     double slabs = ceil(dim / LLOYD_CPU_SLAB);
     double n = fmin(dim, LLOYD_CPU_SLAB) + slabs + 8;
-    double dot = (n * u / (1 - n * u) + 3 * u) * up;       /* A, of |x^| |c^| */
-    double norm = (4 * u + (dim + 4) * 0x1p-52) * up;      /* B, of |c^|^2 / 2 */
+    double dot = (n * u / (1 - n * u) + 3 * u) * up;        /* A, of |x^| |c^| */
+    double norm = (4 * u + (dim + 4) * 0x1p-52) * up;       /* B, of |c^|^2 / 2 */
     double exact = (dim / LLOYD_LANES + 16) * 0x1p-52 * up; /* error of dist() */
     cpu->point_slack = (dot / 2 + exact) * up;
     cpu->centroid_slack = (dot + norm + 2 * exact) * up; /* of |c^|^2 / 2 */
@@ -84,14 +92,16 @@ lloyd_status lloyd_cpu_prepare(cpu_kernels *cpu)
 #pragma omp parallel for num_threads(cpu->base.config.threads) reduction(max : greatest)
     for (int64_t k = 0; k < set; k++) {
         for (int64_t j = 0; j < dim; j++) {
-            greatest = fmax(greatest, fabs((double)cpu->centroids[k * dim + j] - (double)cpu->centre[j]));
+            greatest =
+                fmax(greatest, fabs((double)cpu->centroids[k * dim + j] - (double)cpu->centre[j]));
         }
     }
     cpu->scale = greatest > 0 ? lloyd_exp2(-lloyd_exponent(greatest)) : 1;
     double greatest_half_norm = 0;
 #pragma omp parallel for num_threads(cpu->base.config.threads) reduction(max : greatest_half_norm)
     for (int64_t k = 0; k < set; k++) {
-        double norm = operand(cpu->centroids + k * dim, cpu->centre, cpu->scale, dim, cpu->operand + k * dim);
+        double norm =
+            operand(cpu->centroids + k * dim, cpu->centre, cpu->scale, dim, cpu->operand + k * dim);
         cpu->half_norm[k] = norm / 2;
         cpu->bias[k] = (float)(norm / 2 * (1 - cpu->centroid_slack));
         greatest_half_norm = fmax(greatest_half_norm, norm / 2);
@@ -111,7 +121,8 @@ static lloyd_status reserve_set(cpu_kernels *cpu, int64_t count)
     cpu->centroids = NULL, cpu->operand = NULL, cpu->half_norm = NULL, cpu->bias = NULL;
     cpu->set_capacity = 0;
     LLOYD_TRY(lloyd_alloc(&cpu->centroids, count * dim, sizeof(float), "centroids"));
-    LLOYD_TRY(lloyd_alloc(&cpu->operand, count * dim, sizeof(float), "filter operands of the centroids"));
+    LLOYD_TRY(
+        lloyd_alloc(&cpu->operand, count * dim, sizeof(float), "filter operands of the centroids"));
     LLOYD_TRY(lloyd_alloc(&cpu->half_norm, count, sizeof(double), "norms of the centroids"));
     LLOYD_TRY(lloyd_alloc(&cpu->bias, count, sizeof(float), "biases of the centroids"));
     cpu->set_capacity = count;
@@ -134,17 +145,21 @@ LLOYD_CLONES static void add_to(float *sum, const float *term, int64_t n)
     for (int64_t i = 0; i < n; i++) sum[i] += term[i];
 }
 
-/* scores[k][i] (leading dimension ROWS) = the products of `rows` operands with centroids [k0, k0+tile). */
-static void score_tile(const cpu_kernels *cpu, cpu_scratch *scratch, const float *points, int rows, int64_t k0, int tile)
+/* scores[k][i] (leading dimension ROWS) = the products of `rows` operands with centroids [k0,
+ * k0+tile). */
+static void score_tile(const cpu_kernels *cpu, cpu_scratch *scratch, const float *points, int rows,
+                       int64_t k0, int tile)
 {
     int64_t dim = cpu->base.config.dim;
     for (int64_t j0 = 0; j0 < dim; j0 += LLOYD_CPU_SLAB) {
         int slab = (int)(dim - j0 < LLOYD_CPU_SLAB ? dim - j0 : LLOYD_CPU_SLAB);
         float *out = j0 == 0 ? scratch->scores : scratch->partial;
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, tile, rows, slab, 1.0F, cpu->operand + k0 * dim + j0,
-                    (int)dim, points + j0, (int)dim, 0.0F, out, LLOYD_CPU_ROWS);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, tile, rows, slab, 1.0F,
+                    cpu->operand + k0 * dim + j0, (int)dim, points + j0, (int)dim, 0.0F, out,
+                    LLOYD_CPU_ROWS);
         for (int k = 0; j0 > 0 && k < tile; k++) {
-            add_to(scratch->scores + k * LLOYD_CPU_ROWS, scratch->partial + k * LLOYD_CPU_ROWS, rows);
+            add_to(scratch->scores + k * LLOYD_CPU_ROWS, scratch->partial + k * LLOYD_CPU_ROWS,
+                   rows);
         }
     }
 }
@@ -156,7 +171,8 @@ typedef struct top2 {
 } top2;
 
 /* Lanes are rows: 64 of them stay in registers while the tile's centroids go by. */
-LLOYD_CLONES static void keep_top2(const float *scores, const float *bias, int64_t k0, int tile, int rows, top2 *top)
+LLOYD_CLONES static void keep_top2(const float *scores, const float *bias, int64_t k0, int tile,
+                                   int rows, top2 *top)
 {
     enum { LANES = 64 };
     for (int i0 = 0; i0 < rows; i0 += LANES) {
@@ -184,7 +200,8 @@ LLOYD_CLONES static void keep_top2(const float *scores, const float *bias, int64
 }
 
 /* 1 if any score of centroid k reaches its row's threshold. */
-LLOYD_CLONES static int any_reaches(const float *scores, float offset, const float *thresholds, int rows)
+LLOYD_CLONES static int any_reaches(const float *scores, float offset, const float *thresholds,
+                                    int rows)
 {
     int any = 0;
     for (int i = 0; i < rows; i++) any |= scores[i] - offset >= thresholds[i];
@@ -223,8 +240,8 @@ static int32_t nearest_of_all(const cpu_kernels *cpu, const float *row)
     return label;
 }
 
-/* Decides the collected rows: scores them once more and gives every centroid within the bound to dist(), in increasing order, so
- * that a tie stays with the smallest index. */
+/* Decides the collected rows: scores them once more and gives every centroid within the bound to
+ * dist(), in increasing order, so that a tie stays with the smallest index. */
 static void decide_pool(assignment *a)
 {
     const cpu_kernels *cpu = a->cpu;
@@ -242,7 +259,8 @@ static void decide_pool(assignment *a)
             if (!any_reaches(scores, cpu->bias[k], scratch->pool_threshold, count)) continue;
             for (int i = 0; i < count; i++) {
                 if (scores[i] - cpu->bias[k] < scratch->pool_threshold[i]) continue;
-                double distance = lloyd_cpu_dist(scratch->pool_rows + i * dim, cpu->centroids + k * dim, dim);
+                double distance =
+                    lloyd_cpu_dist(scratch->pool_rows + i * dim, cpu->centroids + k * dim, dim);
                 if (distance >= least[i]) continue;
                 least[i] = distance;
                 label[i] = (int32_t)k;
@@ -270,8 +288,10 @@ static void collect(assignment *a, int64_t i, const float *point, double thresho
 
 /* --- one block of rows --- */
 
-/* The label of row i of the slot, operand `point` with squared norm `norm`, from its two best scores. */
-static void certify(assignment *a, int64_t i, const float *point, double norm, float best, float second, int32_t index)
+/* The label of row i of the slot, operand `point` with squared norm `norm`, from its two best
+ * scores. */
+static void certify(assignment *a, int64_t i, const float *point, double norm, float best,
+                    float second, int32_t index)
 {
     const cpu_kernels *cpu = a->cpu;
     double dim = (double)cpu->base.config.dim;
@@ -312,7 +332,8 @@ static void assign_block(assignment *a, int64_t i0, int rows)
         keep_top2(scratch->scores, cpu->bias + k0, k0, tile, rows, &top);
     }
     for (int i = 0; i < rows; i++) {
-        certify(a, i0 + i, scratch->points + i * dim, norm[i], top.best[i], top.second[i], top.index[i]);
+        certify(a, i0 + i, scratch->points + i * dim, norm[i], top.best[i], top.second[i],
+                top.index[i]);
     }
 }
 
@@ -341,8 +362,10 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_
         for (int64_t b = 0; b < blocks; b++) {
             int64_t i0 = b * block;
             int rows = (int)(slot->count - i0 < block ? slot->count - i0 : block);
-            if (cpu->set <= LLOYD_CPU_FEW) assign_few(&a, i0, rows);
-            else assign_block(&a, i0, rows);
+            if (cpu->set <= LLOYD_CPU_FEW)
+                assign_few(&a, i0, rows);
+            else
+                assign_block(&a, i0, rows);
         }
         decide_pool(&a);
         moved_here += a.moved;

@@ -1,4 +1,5 @@
-/* The CPU implementation of kernels.h: state, memory and the table of functions. The plain twin of the GPU kernels, and their oracle. */
+/* The CPU implementation of kernels.h: state, memory and the table of functions. The plain twin of
+ * the GPU kernels, and their oracle. */
 #include "kernels/cpu/cpu.h"
 
 #include "base/memory.h"
@@ -8,7 +9,8 @@
 /* A BLAS is called from inside OpenMP threads, one thread each: OpenBLAS has a switch for it. */
 extern void openblas_set_num_threads(int) __attribute__((weak));
 
-static lloyd_status load(lloyd_kernels *kernels, int slot, int64_t first, int64_t count, const void *rows)
+static lloyd_status load(lloyd_kernels *kernels, int slot, int64_t first, int64_t count,
+                         const void *rows)
 {
     lloyd_cpu(kernels)->slots[slot] = (cpu_slot){rows, first, count};
     return LLOYD_OK;
@@ -114,7 +116,8 @@ static const lloyd_kernels table = {
 
 static lloyd_status alloc_scratch(const lloyd_kernels_config *config, cpu_scratch *scratch)
 {
-    int64_t dim = config->dim, block = LLOYD_CPU_ROWS * dim, tile = LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS;
+    int64_t dim = config->dim, block = LLOYD_CPU_ROWS * dim,
+            tile = LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS;
     const char *what = "working space of a thread";
     LLOYD_TRY(lloyd_alloc(&scratch->points, block, sizeof(float), what));
     LLOYD_TRY(lloyd_alloc(&scratch->scores, tile, sizeof(float), what));
@@ -133,10 +136,14 @@ static lloyd_status alloc_state(const lloyd_kernels_config *config, cpu_kernels 
     LLOYD_TRY(lloyd_alloc(&cpu->centre, config->dim, sizeof(float), "filter origin"));
     LLOYD_TRY(lloyd_alloc(&cpu->to_fixed, config->dim, sizeof(double), "fixed-point grid"));
     LLOYD_TRY(lloyd_alloc(&cpu->from_fixed, config->dim, sizeof(double), "fixed-point grid"));
-    LLOYD_TRY(lloyd_alloc(&cpu->sums, config->k * (config->dim + 1) + 2, sizeof(int64_t), "sums per cluster"));
-    LLOYD_TRY(lloyd_alloc(&cpu->order, config->chunk_rows, sizeof(uint32_t), "rows sorted by label"));
-    LLOYD_TRY(lloyd_alloc(&cpu->histogram, config->threads * config->k, sizeof(int64_t), "label histograms"));
-    LLOYD_TRY(lloyd_alloc(&cpu->scratch, config->threads, sizeof(cpu_scratch), "working space of the threads"));
+    LLOYD_TRY(lloyd_alloc(&cpu->sums, config->k * (config->dim + 1) + 2, sizeof(int64_t),
+                          "sums per cluster"));
+    LLOYD_TRY(
+        lloyd_alloc(&cpu->order, config->chunk_rows, sizeof(uint32_t), "rows sorted by label"));
+    LLOYD_TRY(lloyd_alloc(&cpu->histogram, config->threads * config->k, sizeof(int64_t),
+                          "label histograms"));
+    LLOYD_TRY(lloyd_alloc(&cpu->scratch, config->threads, sizeof(cpu_scratch),
+                          "working space of the threads"));
     for (int t = 0; t < config->threads; t++) LLOYD_TRY(alloc_scratch(config, &cpu->scratch[t]));
     return LLOYD_OK;
 }
@@ -161,9 +168,11 @@ lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels
 int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set)
 {
     int64_t dim = config->dim, k = config->k, threads = config->threads;
-    int64_t block = LLOYD_CPU_ROWS * dim * 4, tile = (int64_t)LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS * 4;
-    int64_t thread = 3 * block + (dim > LLOYD_CPU_SLAB ? 2 : 1) * tile + dim * 28 + (int64_t)sizeof(cpu_scratch);
+    int64_t block = LLOYD_CPU_ROWS * dim * 4,
+            tile = (int64_t)LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS * 4;
+    int64_t thread =
+        3 * block + (dim > LLOYD_CPU_SLAB ? 2 : 1) * tile + dim * 28 + (int64_t)sizeof(cpu_scratch);
     int64_t per_centroid = 2 * dim * 4 + 12;
-    return config->n_local * 4 + config->chunk_rows * 4 + (set > k ? set : k) * per_centroid + (k * (dim + 1) + 2) * 8 +
-           threads * k * 8 + dim * 20 + threads * thread;
+    return config->n_local * 4 + config->chunk_rows * 4 + (set > k ? set : k) * per_centroid +
+           (k * (dim + 1) + 2) * 8 + threads * k * 8 + dim * 20 + threads * thread;
 }

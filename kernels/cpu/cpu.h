@@ -1,10 +1,12 @@
-/* The CPU kernels' own state. Files: cpu.c (create, load, the table), rows.c (stored rows to float32, minima and maxima),
- * dist.c (the contract's distance), assign.c (filter, certificate, verify), sums.c (fixed-point sums, inertia, centroids),
- * seed.c (distances to the centroids chosen so far), farthest.c (candidates for empty clusters).
+/* The CPU kernels' own state. Files: cpu.c (create, load, the table), rows.c (stored rows to
+ * float32, minima and maxima), dist.c (the contract's distance), assign.c (filter, certificate,
+ * verify), sums.c (fixed-point sums, inertia, centroids), seed.c (distances to the centroids chosen
+ * so far), farthest.c (candidates for empty clusters).
  *
- * Loops over elements are leaf functions compiled several times (LLOYD_CLONES) and picked at run time; they contain no OpenMP
- * region, because an outlined region would not be cloned. Rounding is the same in every clone: no contraction, fma() where
- * the contract says fma.
+ * Loops over elements are leaf functions compiled several times (LLOYD_CLONES) and picked at run
+ * time; they contain no OpenMP region, because an outlined region would not be cloned. Rounding is
+ * the same in every clone: no contraction, fma() where the contract says fma. LLOYD_ONE_TARGET
+ * leaves only the compiler's own target (a test compares them).
  */
 #ifndef LLOYD_KERNELS_CPU_CPU_H
 #define LLOYD_KERNELS_CPU_CPU_H
@@ -12,14 +14,15 @@
 #include "kernels/kernels.h"
 #include "kernels/numerics.h"
 
-#if defined(__x86_64__) && defined(__GLIBC__)
-#define LLOYD_CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(LLOYD_ONE_TARGET)
+#define LLOYD_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define LLOYD_CLONES
 #endif
 
-/* Tile shapes of the filter. 256 rows x 256 centroids of scores are 256 KiB: they stay in a core's L2 cache beside the packed
- * operands of the product. A slab of 256 columns bounds the error of a product's sum: slabs are summed apart and then added. */
+/* Tile shapes of the filter. 256 rows x 256 centroids of scores are 256 KiB: they stay in a core's
+ * L2 cache beside the packed operands of the product. A slab of 256 columns bounds the error of a
+ * product's sum: slabs are summed apart and then added. */
 enum { LLOYD_CPU_ROWS = 256, LLOYD_CPU_CENTROIDS = 256, LLOYD_CPU_SLAB = 256 };
 
 /* Up to this many centroids dist() to all of them is cheaper than a filter. */
@@ -39,12 +42,12 @@ typedef struct cpu_kernels {
 
     /* the centroid set */
     int64_t set, set_capacity;
-    float *centroids;   /* [set*D] */
-    float *operand;     /* [set*D] c^ = (c - centre) * scale */
-    double *half_norm;  /* [set] |c^|^2 / 2 */
-    float *bias;        /* [set] */
-    float *centre;      /* [D] */
-    double scale;       /* a power of two */
+    float *centroids;  /* [set*D] */
+    float *operand;    /* [set*D] c^ = (c - centre) * scale */
+    double *half_norm; /* [set] |c^|^2 / 2 */
+    float *bias;       /* [set] */
+    float *centre;     /* [D] */
+    double scale;      /* a power of two */
     double greatest_half_norm;
     double point_slack, centroid_slack, underflow_slack; /* P, W, tau of docs/numerics.md */
 
@@ -65,11 +68,11 @@ typedef struct cpu_kernels {
 
 /* What one thread needs beside the shared state. */
 struct cpu_scratch {
-    float *points;  /* [ROWS*D] filter operands of a block of rows */
-    float *scores;  /* [CENTROIDS*ROWS] */
-    float *partial; /* [CENTROIDS*ROWS] where D takes more than one slab */
-    float *row;     /* [D] one row as float32 */
-    int64_t *sum;   /* [D] */
+    float *points;   /* [ROWS*D] filter operands of a block of rows */
+    float *scores;   /* [CENTROIDS*ROWS] */
+    float *partial;  /* [CENTROIDS*ROWS] where D takes more than one slab */
+    float *row;      /* [D] one row as float32 */
+    int64_t *sum;    /* [D] */
     uint64_t *limbs; /* [2*D] */
 
     /* rows without a certificate, collected until there is a block of them */
@@ -89,7 +92,8 @@ static inline cpu_kernels *lloyd_cpu(lloyd_kernels *kernels)
 const float *lloyd_cpu_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer);
 lloyd_status lloyd_cpu_measure(lloyd_kernels *kernels, int slot, lloyd_range *range);
 lloyd_status lloyd_cpu_measure_weighted(lloyd_kernels *kernels, int slot, double *products);
-lloyd_status lloyd_cpu_rows(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count, float *out);
+lloyd_status lloyd_cpu_rows(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,
+                            float *out);
 
 /* dist.c */
 double lloyd_cpu_dist(const float *x, const float *c, int64_t dim);
@@ -106,25 +110,30 @@ lloyd_status lloyd_cpu_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid);
 lloyd_status lloyd_cpu_squares(lloyd_kernels *kernels, int slot, int64_t *limbs);
 lloyd_status lloyd_cpu_begin(lloyd_kernels *kernels);
 lloyd_status lloyd_cpu_accumulate(lloyd_kernels *kernels, int slot);
-lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double *value, int64_t *moved, int64_t *verified,
-                               int64_t *empty);
+lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double *value, int64_t *moved,
+                               int64_t *verified, int64_t *empty);
 lloyd_status lloyd_cpu_update(lloyd_kernels *kernels);
 lloyd_status lloyd_cpu_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters);
-lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to, const int64_t *q, int64_t mass);
+lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to, const int64_t *q,
+                                int64_t mass);
 int64_t lloyd_cpu_mass(const cpu_kernels *cpu, int64_t row);
 
 /* distances.c */
 lloyd_status lloyd_cpu_distances(lloyd_kernels *kernels, int slot, double *out);
-lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot, int exponent, int bits, int64_t total[2]);
-lloyd_status lloyd_cpu_farthest(lloyd_kernels *kernels, int slot, int64_t want, lloyd_far_row *list, int64_t *count);
+lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot, int exponent, int bits,
+                                      int64_t total[2]);
+lloyd_status lloyd_cpu_farthest(lloyd_kernels *kernels, int slot, int64_t want, lloyd_far_row *list,
+                                int64_t *count);
 
 /* seed.c */
 lloyd_status lloyd_cpu_seed_begin(lloyd_kernels *kernels);
 lloyd_status lloyd_cpu_seed_compare(lloyd_kernels *kernels, int slot, int64_t base, double *mass);
 lloyd_status lloyd_cpu_seed_total(lloyd_kernels *kernels, int exponent, int bits, int64_t *total);
-lloyd_status lloyd_cpu_seed_pick(lloyd_kernels *kernels, int exponent, int bits, int64_t target, int64_t *row);
-lloyd_status lloyd_cpu_seed_sample(lloyd_kernels *kernels, int exponent, int bits, int64_t total, int64_t oversampling,
-                                   uint64_t seed, int round, int64_t row_offset, int64_t capacity, int64_t *rows,
+lloyd_status lloyd_cpu_seed_pick(lloyd_kernels *kernels, int exponent, int bits, int64_t target,
+                                 int64_t *row);
+lloyd_status lloyd_cpu_seed_sample(lloyd_kernels *kernels, int exponent, int bits, int64_t total,
+                                   int64_t oversampling, uint64_t seed, int round,
+                                   int64_t row_offset, int64_t capacity, int64_t *rows,
                                    int64_t *count);
 lloyd_status lloyd_cpu_seed_masses(lloyd_kernels *kernels, int64_t *masses);
 lloyd_status lloyd_cpu_seed_end(lloyd_kernels *kernels);

@@ -1,5 +1,6 @@
-/* dist(), the definition of every label: 32 interleaved partial sums in double, each step one subtraction and one fma, then a
- * tree. The lanes are independent, so the compiler keeps them in four 512-bit or eight 256-bit registers without reordering. */
+/* dist(), the definition of every label: 32 interleaved partial sums in double, each step one
+ * subtraction and one fma, then a tree. The lanes are independent, so the compiler keeps them in
+ * four 512-bit or eight 256-bit registers without reordering. */
 #include "kernels/cpu/cpu.h"
 
 LLOYD_CLONES double lloyd_cpu_dist(const float *x, const float *c, int64_t dim)

@@ -1,4 +1,5 @@
-/* Distances of rows to their own centroids: as a result, as an exact total, and to find rows for empty clusters. */
+/* Distances of rows to their own centroids: as a result, as an exact total, and to find rows for
+ * empty clusters. */
 #include "kernels/cpu/cpu.h"
 
 #include <omp.h>
@@ -12,7 +13,8 @@ static double own_distance(const cpu_kernels *cpu, const cpu_slot *slot, int64_t
 }
 
 /* out[0 .. count) = distances of rows [begin, begin + count) of the slot. */
-static void own_distances(cpu_kernels *cpu, const cpu_slot *slot, int64_t begin, int64_t count, double *out)
+static void own_distances(cpu_kernels *cpu, const cpu_slot *slot, int64_t begin, int64_t count,
+                          double *out)
 {
 #pragma omp parallel for num_threads(cpu->base.config.threads)
     for (int64_t i = 0; i < count; i++) {
@@ -28,7 +30,8 @@ lloyd_status lloyd_cpu_distances(lloyd_kernels *kernels, int slot_number, double
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot_number, int exponent, int bits, int64_t total[2])
+lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot_number, int exponent,
+                                      int bits, int64_t total[2])
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
@@ -78,7 +81,8 @@ static void sift_down(lloyd_far_row *list, int64_t count)
 static void sift_up(lloyd_far_row *list, int64_t at)
 {
     lloyd_far_row row = list[at];
-    for (; at > 0 && before(&list[(at - 1) / 2], &row); at = (at - 1) / 2) list[at] = list[(at - 1) / 2];
+    for (; at > 0 && before(&list[(at - 1) / 2], &row); at = (at - 1) / 2)
+        list[at] = list[(at - 1) / 2];
     list[at] = row;
 }
 
@@ -93,14 +97,16 @@ static void offer(lloyd_far_row *list, int64_t want, int64_t *count, lloyd_far_r
     }
 }
 
-lloyd_status lloyd_cpu_farthest(lloyd_kernels *kernels, int slot_number, int64_t want, lloyd_far_row *list, int64_t *count)
+lloyd_status lloyd_cpu_farthest(lloyd_kernels *kernels, int slot_number, int64_t want,
+                                lloyd_far_row *list, int64_t *count)
 {
     enum { BLOCK = 4096 };
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
     double distance[BLOCK];
     if (want == 0) return LLOYD_OK;
-    for (int64_t i = 0; i < *count; i++) sift_up(list, i); /* the sorted list of the slots before, as a heap */
+    for (int64_t i = 0; i < *count; i++)
+        sift_up(list, i); /* the sorted list of the slots before, as a heap */
     for (int64_t begin = 0; begin < slot->count; begin += BLOCK) {
         int64_t rows = slot->count - begin < BLOCK ? slot->count - begin : BLOCK;
         own_distances(cpu, slot, begin, rows, distance);

@@ -1,12 +1,14 @@
-/* Stored rows to float32, and the first pass: minima, maxima, and the first row that cannot be clustered. A row is converted where it is
- * used, every time: the data stays in its stored type, a quarter of the bytes for uint8. */
+/* Stored rows to float32, and the first pass: minima, maxima, and the first row that cannot be
+ * clustered. A row is converted where it is used, every time: the data stays in its stored type, a
+ * quarter of the bytes for uint8. */
 #include "kernels/cpu/cpu.h"
 
 #include <omp.h>
 
 LLOYD_CLONES static void from_f16(const uint16_t *in, int64_t n, float *out)
 {
-    /* Exponent and fraction moved into place are the value times 2^-112, exactly, for normal and subnormal numbers. */
+    /* Exponent and fraction moved into place are the value times 2^-112, exactly, for normal and
+     * subnormal numbers. */
     for (int64_t j = 0; j < n; j++) {
         uint32_t magnitude = (uint32_t)(in[j] & 0x7fff) << 13;
         float value;
@@ -43,8 +45,10 @@ LLOYD_CLONES static void normalise(const float *in, int64_t n, double length, fl
     for (int64_t j = 0; j < n; j++) out[j] = lloyd_normalised(in[j], length);
 }
 
-/* The row as stored, in float32: a pointer into the slot where it is that already, else `buffer`. */
-static const float *stored_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer)
+/* The row as stored, in float32: a pointer into the slot where it is that already, else `buffer`.
+ */
+static const float *stored_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i,
+                               float *buffer)
 {
     int64_t dim = cpu->base.config.dim;
     const void *row = slot->rows + i * dim * (int64_t)lloyd_type_size(cpu->base.config.type);
@@ -58,7 +62,8 @@ static const float *stored_row(const cpu_kernels *cpu, const cpu_slot *slot, int
     return row;
 }
 
-/* Row i of the slot as the algorithm sees it: float32, of unit length for cosine. `buffer` holds D floats. */
+/* Row i of the slot as the algorithm sees it: float32, of unit length for cosine. `buffer` holds D
+ * floats. */
 const float *lloyd_cpu_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer)
 {
     const float *row = stored_row(cpu, slot, i, buffer);
@@ -83,15 +88,16 @@ LLOYD_CLONES static int widen(const float *row, int64_t n, float *min, float *ma
     return greatest < 0x7f800000;
 }
 
-static lloyd_defect check_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer, float *min,
-                              float *max)
+static lloyd_defect check_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i,
+                              float *buffer, float *min, float *max)
 {
     int64_t dim = cpu->base.config.dim;
     const float *row = stored_row(cpu, slot, i, buffer);
     if (!cpu->base.config.cosine) return widen(row, dim, min, max) ? LLOYD_SOUND : LLOYD_NOT_FINITE;
     double square = lloyd_cpu_square(row, dim);
     if (square == 0) return LLOYD_ZERO_ROW;
-    if (!isfinite(square)) return LLOYD_NOT_FINITE; /* float32 squares cannot overflow a double sum */
+    if (!isfinite(square))
+        return LLOYD_NOT_FINITE; /* float32 squares cannot overflow a double sum */
     normalise(row, dim, sqrt(square), buffer);
     (void)widen(buffer, dim, min, max);
     return LLOYD_SOUND;
@@ -133,7 +139,8 @@ lloyd_status lloyd_cpu_measure(lloyd_kernels *kernels, int slot_number, lloyd_ra
     return LLOYD_OK;
 }
 
-LLOYD_CLONES static void widen_product(const float *row, const float *shift, double weight, int64_t n, double *max)
+LLOYD_CLONES static void widen_product(const float *row, const float *shift, double weight,
+                                       int64_t n, double *max)
 {
     for (int64_t j = 0; j < n; j++) {
         double product = fabs(weight * (double)lloyd_centred(row[j], shift[j]));
@@ -154,7 +161,8 @@ lloyd_status lloyd_cpu_measure_weighted(lloyd_kernels *kernels, int slot_number,
 #pragma omp for
         for (int64_t i = 0; i < slot->count; i++) {
             const float *row = lloyd_cpu_row(cpu, slot, i, scratch->row);
-            widen_product(row, cpu->grid->shift, (double)kernels->config.weights[slot->first + i], dim, max);
+            widen_product(row, cpu->grid->shift, (double)kernels->config.weights[slot->first + i],
+                          dim, max);
         }
 #pragma omp critical(lloyd_cpu_range)
         for (int64_t j = 0; j < dim; j++) products[j] = max[j] > products[j] ? max[j] : products[j];
@@ -162,7 +170,8 @@ lloyd_status lloyd_cpu_measure_weighted(lloyd_kernels *kernels, int slot_number,
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_cpu_rows(lloyd_kernels *kernels, int slot_number, const int64_t *rows, int64_t count, float *out)
+lloyd_status lloyd_cpu_rows(lloyd_kernels *kernels, int slot_number, const int64_t *rows,
+                            int64_t count, float *out)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];

@@ -1,5 +1,6 @@
-/* Seeding: every row keeps its squared distance to the nearest centroid chosen so far, in double, and that centroid's number. Masses
- * for sampling are fixed-point integers, so that their prefix sums are the same for any split of the rows. */
+/* Seeding: every row keeps its squared distance to the nearest centroid chosen so far, in double,
+ * and that centroid's number. Masses for sampling are fixed-point integers, so that their prefix
+ * sums are the same for any split of the rows. */
 #include "kernels/cpu/cpu.h"
 
 #include "base/memory.h"
@@ -39,7 +40,8 @@ static void compare(cpu_kernels *cpu, int64_t row, const float *x, int64_t base,
     cpu->nearest[row] = (int32_t)(base + k);
 }
 
-lloyd_status lloyd_cpu_seed_compare(lloyd_kernels *kernels, int slot_number, int64_t base, double *mass)
+lloyd_status lloyd_cpu_seed_compare(lloyd_kernels *kernels, int slot_number, int64_t base,
+                                    double *mass)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
@@ -65,12 +67,14 @@ lloyd_status lloyd_cpu_seed_total(lloyd_kernels *kernels, int exponent, int bits
     const cpu_kernels *cpu = lloyd_cpu(kernels);
     int64_t sum = 0;
 #pragma omp parallel for num_threads(kernels->config.threads) reduction(+ : sum)
-    for (int64_t row = 0; row < kernels->config.n_local; row++) sum += fixed_mass(cpu, row, exponent, bits);
+    for (int64_t row = 0; row < kernels->config.n_local; row++)
+        sum += fixed_mass(cpu, row, exponent, bits);
     *total = sum;
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_cpu_seed_pick(lloyd_kernels *kernels, int exponent, int bits, int64_t target, int64_t *row)
+lloyd_status lloyd_cpu_seed_pick(lloyd_kernels *kernels, int exponent, int bits, int64_t target,
+                                 int64_t *row)
 {
     const cpu_kernels *cpu = lloyd_cpu(kernels);
     int64_t sum = 0, i = 0;
@@ -82,8 +86,9 @@ lloyd_status lloyd_cpu_seed_pick(lloyd_kernels *kernels, int exponent, int bits,
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_cpu_seed_sample(lloyd_kernels *kernels, int exponent, int bits, int64_t total, int64_t oversampling,
-                                   uint64_t seed, int round, int64_t row_offset, int64_t capacity, int64_t *rows,
+lloyd_status lloyd_cpu_seed_sample(lloyd_kernels *kernels, int exponent, int bits, int64_t total,
+                                   int64_t oversampling, uint64_t seed, int round,
+                                   int64_t row_offset, int64_t capacity, int64_t *rows,
                                    int64_t *count)
 {
     enum { BLOCK = 4096 };
@@ -109,7 +114,8 @@ lloyd_status lloyd_cpu_seed_sample(lloyd_kernels *kernels, int exponent, int bit
 lloyd_status lloyd_cpu_seed_masses(lloyd_kernels *kernels, int64_t *masses)
 {
     const cpu_kernels *cpu = lloyd_cpu(kernels);
-    for (int64_t row = 0; row < kernels->config.n_local; row++) masses[cpu->nearest[row]] += lloyd_cpu_mass(cpu, row);
+    for (int64_t row = 0; row < kernels->config.n_local; row++)
+        masses[cpu->nearest[row]] += lloyd_cpu_mass(cpu, row);
     return LLOYD_OK;
 }
 

@@ -1,8 +1,10 @@
-/* Sums per cluster in fixed point, and what follows from them: inertia and centroids (sections 3 to 5 of the contract).
+/* Sums per cluster in fixed point, and what follows from them: inertia and centroids (sections 3 to
+ * 5 of the contract).
  *
- * Sort-inverse update: the rows of a slot are sorted by label (a counting sort), then every thread walks through pieces of the sorted
- * order and sums each run of equal labels apart, in registers and cache; only a run that may continue in a neighbouring piece is added
- * atomically. No sums per thread, so memory does not grow with threads x K x D. Integers make any order the same.
+ * Sort-inverse update: the rows of a slot are sorted by label (a counting sort), then every thread
+ * walks through pieces of the sorted order and sums each run of equal labels apart, in registers
+ * and cache; only a run that may continue in a neighbouring piece is added atomically. No sums per
+ * thread, so memory does not grow with threads x K x D. Integers make any order the same.
  */
 #include "kernels/cpu/cpu.h"
 
@@ -34,8 +36,8 @@ int64_t lloyd_cpu_mass(const cpu_kernels *cpu, int64_t row)
 
 /* --- squares --- */
 
-LLOYD_CLONES static void add_squares(const float *row, const float *shift, const double *scale, int64_t dim,
-                                     uint64_t *low, uint64_t *high)
+LLOYD_CLONES static void add_squares(const float *row, const float *shift, const double *scale,
+                                     int64_t dim, uint64_t *low, uint64_t *high)
 {
     for (int64_t j = 0; j < dim; j++) {
         int64_t q = lloyd_fixed(lloyd_centred(row[j], shift[j]), scale[j]);
@@ -45,8 +47,10 @@ LLOYD_CLONES static void add_squares(const float *row, const float *shift, const
     }
 }
 
-/* With weights the square is w y * y: the weighted element times the plain one, each on its own grid. */
-static void add_weighted_squares(const cpu_kernels *cpu, const float *row, float weight, uint64_t *low, uint64_t *high)
+/* With weights the square is w y * y: the weighted element times the plain one, each on its own
+ * grid. */
+static void add_weighted_squares(const cpu_kernels *cpu, const float *row, float weight,
+                                 uint64_t *low, uint64_t *high)
 {
     for (int64_t j = 0; j < cpu->base.config.dim; j++) {
         float y = lloyd_centred(row[j], cpu->grid->shift[j]);
@@ -72,8 +76,10 @@ lloyd_status lloyd_cpu_squares(lloyd_kernels *kernels, int slot_number, int64_t 
 #pragma omp for
         for (int64_t i = 0; i < slot->count; i++) {
             const float *row = lloyd_cpu_row(cpu, slot, i, scratch->row);
-            if (weights) add_weighted_squares(cpu, row, weights[slot->first + i], low, high);
-            else add_squares(row, cpu->grid->shift, cpu->to_fixed, dim, low, high);
+            if (weights)
+                add_weighted_squares(cpu, row, weights[slot->first + i], low, high);
+            else
+                add_squares(row, cpu->grid->shift, cpu->to_fixed, dim, low, high);
         }
 #pragma omp critical(lloyd_cpu_squares)
         for (int64_t j = 0; j < dim; j++) {
@@ -95,7 +101,8 @@ lloyd_status lloyd_cpu_begin(lloyd_kernels *kernels)
     return LLOYD_OK;
 }
 
-/* order = the slot's rows sorted by label, stable. Each thread counts and places its own range of rows. */
+/* order = the slot's rows sorted by label, stable. Each thread counts and places its own range of
+ * rows. */
 static void sort_by_label(cpu_kernels *cpu, const cpu_slot *slot)
 {
     const int32_t *labels = cpu->labels + slot->first;
@@ -119,22 +126,25 @@ static void sort_by_label(cpu_kernels *cpu, const cpu_slot *slot)
     }
 }
 
-LLOYD_CLONES static void add_row(const float *row, const float *shift, const double *scale, int64_t dim, int64_t *sum)
+LLOYD_CLONES static void add_row(const float *row, const float *shift, const double *scale,
+                                 int64_t dim, int64_t *sum)
 {
-    for (int64_t j = 0; j < dim; j++) sum[j] += lloyd_fixed(lloyd_centred(row[j], shift[j]), scale[j]);
+    for (int64_t j = 0; j < dim; j++)
+        sum[j] += lloyd_fixed(lloyd_centred(row[j], shift[j]), scale[j]);
 }
 
-LLOYD_CLONES static void add_weighted_row(const float *row, float weight, const float *shift, const double *scale,
-                                          int64_t dim, int64_t *sum)
+LLOYD_CLONES static void add_weighted_row(const float *row, float weight, const float *shift,
+                                          const double *scale, int64_t dim, int64_t *sum)
 {
     for (int64_t j = 0; j < dim; j++) {
         sum[j] += lloyd_fixed_weighted(lloyd_centred(row[j], shift[j]), weight, scale[j]);
     }
 }
 
-/* Adds positions [begin, end) of the order, all of cluster k. `shared`: another thread may be adding to that cluster. */
-static void add_run(cpu_kernels *cpu, const cpu_slot *slot, cpu_scratch *scratch, int32_t k, int64_t begin, int64_t end,
-                    int shared)
+/* Adds positions [begin, end) of the order, all of cluster k. `shared`: another thread may be
+ * adding to that cluster. */
+static void add_run(cpu_kernels *cpu, const cpu_slot *slot, cpu_scratch *scratch, int32_t k,
+                    int64_t begin, int64_t end, int shared)
 {
     const float *weights = cpu->base.config.weights;
     int64_t dim = cpu->base.config.dim, mass = 0;
@@ -143,8 +153,11 @@ static void add_run(cpu_kernels *cpu, const cpu_slot *slot, cpu_scratch *scratch
     for (int64_t at = begin; at < end; at++) {
         int64_t i = cpu->order[at];
         const float *row = lloyd_cpu_row(cpu, slot, i, scratch->row);
-        if (weights) add_weighted_row(row, weights[slot->first + i], cpu->grid->shift, cpu->to_fixed, dim, sum);
-        else add_row(row, cpu->grid->shift, cpu->to_fixed, dim, sum);
+        if (weights)
+            add_weighted_row(row, weights[slot->first + i], cpu->grid->shift, cpu->to_fixed, dim,
+                             sum);
+        else
+            add_row(row, cpu->grid->shift, cpu->to_fixed, dim, sum);
         mass += lloyd_cpu_mass(cpu, slot->first + i);
     }
     int64_t *total_mass = cpu->sums + cpu->base.config.k * dim + k;
@@ -173,7 +186,8 @@ lloyd_status lloyd_cpu_accumulate(lloyd_kernels *kernels, int slot_number)
         for (int64_t begin = piece, end; begin < piece_end; begin = end) {
             int32_t k = labels[cpu->order[begin]];
             for (end = begin + 1; end < piece_end && labels[cpu->order[end]] == k;) end++;
-            add_run(cpu, slot, &cpu->scratch[omp_get_thread_num()], k, begin, end, begin == piece || end == piece_end);
+            add_run(cpu, slot, &cpu->scratch[omp_get_thread_num()], k, begin, end,
+                    begin == piece || end == piece_end);
         }
     }
     return LLOYD_OK;
@@ -181,12 +195,14 @@ lloyd_status lloyd_cpu_accumulate(lloyd_kernels *kernels, int slot_number)
 
 /* --- what follows from the sums --- */
 
-lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double *value, int64_t *moved, int64_t *verified, int64_t *empty)
+lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double *value, int64_t *moved,
+                               int64_t *verified, int64_t *empty)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     int64_t dim = kernels->config.dim, k_count = kernels->config.k, empty_count = 0;
     const int64_t *masses = cpu->sums + k_count * dim;
-    double unit = kernels->config.weights ? lloyd_exp2(cpu->grid->weight_exponent - cpu->grid->bits) : 1;
+    double unit =
+        kernels->config.weights ? lloyd_exp2(cpu->grid->weight_exponent - cpu->grid->bits) : 1;
     double lanes[CLUSTER_LANES] = {0};
 #pragma omp parallel for num_threads(kernels->config.threads) reduction(+ : empty_count)
     for (int64_t lane = 0; lane < CLUSTER_LANES; lane++) {
@@ -194,7 +210,8 @@ lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double *value, int64_t *m
             double p[LLOYD_LANES] = {0}, mass = lloyd_mul((double)masses[k], unit);
             for (int64_t j = 0; j < dim; j++) {
                 double sum = lloyd_mul((double)cpu->sums[k * dim + j], cpu->from_fixed[j]);
-                double term = lloyd_inertia_term(cpu->centroids[k * dim + j], cpu->grid->shift[j], mass, sum);
+                double term =
+                    lloyd_inertia_term(cpu->centroids[k * dim + j], cpu->grid->shift[j], mass, sum);
                 p[j % LLOYD_LANES] = lloyd_add(p[j % LLOYD_LANES], term);
             }
             lanes[lane] = lloyd_add(lanes[lane], lloyd_tree(p, LLOYD_LANES));
@@ -231,8 +248,9 @@ lloyd_status lloyd_cpu_update(lloyd_kernels *kernels)
             if (masses[k] == 0) continue;
             for (int64_t j = 0; j < dim; j++) {
                 /* sum * 2^(e - b) over mass * 2^(ew - b) */
-                double unit = kernels->config.weights ? lloyd_exp2(grid->weighted_exponent[j] - grid->weight_exponent)
-                                                       : cpu->from_fixed[j];
+                double unit = kernels->config.weights
+                                  ? lloyd_exp2(grid->weighted_exponent[j] - grid->weight_exponent)
+                                  : cpu->from_fixed[j];
                 mean[j] = lloyd_mean(cpu->sums[k * dim + j], masses[k], unit, grid->shift[j]);
             }
             if (kernels->config.cosine && !normalise_centroid(mean, dim)) continue;
@@ -252,7 +270,8 @@ lloyd_status lloyd_cpu_empty_clusters(lloyd_kernels *kernels, int64_t count, int
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to, const int64_t *q, int64_t mass)
+lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to, const int64_t *q,
+                                int64_t mass)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     int64_t dim = kernels->config.dim;

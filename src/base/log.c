@@ -1,5 +1,5 @@
-/* Lines for a person, on stderr. A line is put together first and written with one call, so that lines of several processes
- * on one terminal do not mix. */
+/* Lines for a person, on stderr. A line is put together first and written with one call, so that
+ * lines of several processes on one terminal do not mix. */
 #include "base/log.h"
 
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* What the program tells a person: warnings, and notes that are worth a line. Results go to files, progress to
- * src/progress.c. Only rank 0 speaks: the others are silenced at start. */
+/* What the program tells a person: warnings, and notes that are worth a line. Results go to files,
+ * progress to src/progress.c. Only rank 0 speaks: the others are silenced at start. */
 #ifndef LLOYD_BASE_LOG_H
 #define LLOYD_BASE_LOG_H
 

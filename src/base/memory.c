@@ -1,5 +1,6 @@
-/* Aligned memory, and what the system says about memory. Fresh memory is zeroed in parallel: whole pages are first touched by
- * the threads that will work on them, which places them well on a machine of several sockets. */
+/* Aligned memory, and what the system says about memory. Fresh memory is zeroed in parallel: whole
+ * pages are first touched by the threads that will work on them, which places them well on a
+ * machine of several sockets. */
 #include "base/memory.h"
 
 #include <errno.h>
@@ -27,15 +28,18 @@ lloyd_status lloyd_alloc(void *out, int64_t count, size_t size, const char *what
     void *memory = NULL;
     size_t bytes;
     memcpy(out, &memory, sizeof memory);
-    if (count < 0 || __builtin_mul_overflow((size_t)count, size, &bytes) || bytes > (size_t)INT64_MAX) {
-        return lloyd_fail(LLOYD_FAILED, "cannot allocate %s: %lld elements of %zu bytes are more than any memory", what,
-                          (long long)count, size);
+    if (count < 0 || __builtin_mul_overflow((size_t)count, size, &bytes) ||
+        bytes > (size_t)INT64_MAX) {
+        return lloyd_fail(LLOYD_FAILED,
+                          "cannot allocate %s: %lld elements of %zu bytes are more than any memory",
+                          what, (long long)count, size);
     }
     if (posix_memalign(&memory, ALIGNMENT, bytes > 0 ? bytes : 1) != 0) {
-        return lloyd_fail(LLOYD_FAILED,
-                          "cannot allocate %.3f GB for %s (%.3f GB are available); use more ranks or nodes, or a smaller "
-                          "--chunk-rows",
-                          (double)bytes / 1e9, what, (double)lloyd_memory_available() / 1e9);
+        return lloyd_fail(
+            LLOYD_FAILED,
+            "cannot allocate %.3f GB for %s (%.3f GB are available); use more ranks or nodes, or a smaller "
+            "--chunk-rows",
+            (double)bytes / 1e9, what, (double)lloyd_memory_available() / 1e9);
     }
     zero(memory, bytes);
     memcpy(out, &memory, sizeof memory);
@@ -47,7 +51,8 @@ void lloyd_free(void *memory)
     free(memory);
 }
 
-/* The number after `key` in a file of "key value" or "key: value kB" lines, or -1; with an empty key the file's only number. */
+/* The number after `key` in a file of "key value" or "key: value kB" lines, or -1; with an empty
+ * key the file's only number. */
 static int64_t read_number(const char *path, const char *key)
 {
     FILE *file = fopen(path, "re");
@@ -88,11 +93,14 @@ typedef struct cgroup_files {
     const char *root, *limit, *usage, *inactive, *active;
 } cgroup_files;
 
-static const cgroup_files cgroup_v2 = {"/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file ", "active_file "};
-static const cgroup_files cgroup_v1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                                       "total_inactive_file ", "total_active_file "};
+static const cgroup_files cgroup_v2 = {"/sys/fs/cgroup", "memory.max", "memory.current",
+                                       "inactive_file ", "active_file "};
+static const cgroup_files cgroup_v1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes",
+                                       "memory.usage_in_bytes", "total_inactive_file ",
+                                       "total_active_file "};
 
-/* What one cgroup leaves: its limit less its use, not counting the page cache, which gives way. INT64_MAX without a limit. */
+/* What one cgroup leaves: its limit less its use, not counting the page cache, which gives way.
+ * INT64_MAX without a limit. */
 static int64_t cgroup_left(const cgroup_files *names, const char *group)
 {
     char path[4608];
@@ -102,7 +110,8 @@ static int64_t cgroup_left(const cgroup_files *names, const char *group)
     snprintf(path, sizeof path, "%s%s/%s", names->root, group, names->usage);
     int64_t used = read_number(path, "");
     snprintf(path, sizeof path, "%s%s/memory.stat", names->root, group);
-    int64_t inactive = read_number(path, names->inactive), active = read_number(path, names->active);
+    int64_t inactive = read_number(path, names->inactive),
+            active = read_number(path, names->active);
     used -= (inactive > 0 ? inactive : 0) + (active > 0 ? active : 0);
     if (used < 0) used = 0;
     return limit > used ? limit - used : 0;

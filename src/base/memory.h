@@ -7,17 +7,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* *out = `count` zeroed elements of `size` bytes, 64-byte aligned, for `what` (named in the error message). A count of 0
- * gives a valid pointer too. Free with lloyd_free(). Fails on overflow and when the memory is not to be had. */
+/* *out = `count` zeroed elements of `size` bytes, 64-byte aligned, for `what` (named in the error
+ * message). A count of 0 gives a valid pointer too. Free with lloyd_free(). Fails on overflow and
+ * when the memory is not to be had. */
 lloyd_status lloyd_alloc(void *out, int64_t count, size_t size, const char *what);
 
 void lloyd_free(void *memory);
 
-/* Bytes of memory this process holds now and at its peak (VmRSS, VmHWM); 0 where the system does not tell. */
+/* Bytes of memory this process holds now and at its peak (VmRSS, VmHWM); 0 where the system does
+ * not tell. */
 int64_t lloyd_memory_now(void);
 int64_t lloyd_memory_peak(void);
 
-/* Bytes a new process may use on this machine: the smaller of available physical memory and the cgroup's limit. */
+/* Bytes a new process may use on this machine: the smaller of available physical memory and the
+ * cgroup's limit. */
 int64_t lloyd_memory_available(void);
 
 #endif

@@ -1,5 +1,5 @@
-/* Random numbers that depend on what is drawn, not on who draws: Philox4x32-10 (Salmon et al. 2011, from Random123), key = seed,
- * counter = (what is drawn, index low, index high, round). */
+/* Random numbers that depend on what is drawn, not on who draws: Philox4x32-10 (Salmon et al. 2011,
+ * from Random123), key = seed, counter = (what is drawn, index low, index high, round). */
 #ifndef LLOYD_BASE_PHILOX_H
 #define LLOYD_BASE_PHILOX_H
 
@@ -12,11 +12,13 @@ enum {
     LLOYD_DRAW_RESTART = 2,     /* the seed of restart `index` */
     LLOYD_DRAW_KMEANSPP = 3,    /* centroid number `index` of kmeans++ */
     LLOYD_DRAW_KMEANSPAR = 4,   /* row `index` in a round of kmeans|| */
-    LLOYD_DRAW_REDUCE = 5,      /* centroid number `index` of the kmeans++ over the candidates of kmeans|| */
-    LLOYD_DRAW_SYNTH = 16       /* and following: lloyd synth */
+    LLOYD_DRAW_REDUCE =
+        5, /* centroid number `index` of the kmeans++ over the candidates of kmeans|| */
+    LLOYD_DRAW_SYNTH = 16 /* and following: lloyd synth */
 };
 
-static inline void lloyd_philox(uint64_t seed, uint32_t what, uint64_t index, uint32_t round, uint32_t out[4])
+static inline void lloyd_philox(uint64_t seed, uint32_t what, uint64_t index, uint32_t round,
+                                uint32_t out[4])
 {
     philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
     philox4x32_ctr_t counter = {{what, (uint32_t)index, (uint32_t)(index >> 32), round}};

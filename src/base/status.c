@@ -7,7 +7,8 @@ static _Thread_local char message[2048];
 
 lloyd_status lloyd_fail(lloyd_status status, const char *format, ...)
 {
-    /* A message may quote the previous one ("...: %s", lloyd_message()), so it is put together aside. */
+    /* A message may quote the previous one ("...: %s", lloyd_message()), so it is put together
+     * aside. */
     char text[sizeof message];
     va_list args;
     va_start(args, format);

@@ -1,8 +1,9 @@
 /* Errors: one type for everything that can fail.
  *
- * A function that can fail returns lloyd_status. On failure it has stored one sentence (what was being done, to
- * which file, row or rank, and what to do about it) with lloyd_fail(); the caller passes the status up unchanged. The
- * values are the program's exit statuses, so main() has nothing to translate.
+ * A function that can fail returns lloyd_status. On failure it has stored one sentence (what was
+ * being done, to which file, row or rank, and what to do about it) with lloyd_fail(); the caller
+ * passes the status up unchanged. The values are the program's exit statuses, so main() has nothing
+ * to translate.
  */
 #ifndef LLOYD_BASE_STATUS_H
 #define LLOYD_BASE_STATUS_H
@@ -27,10 +28,12 @@ typedef enum lloyd_status {
     LLOYD_STOPPED = 75   /* stopped by a signal; the same command with --resume goes on */
 } lloyd_status;
 
-/* Stores the message of this thread's latest failure (at most 2047 bytes, longer ones are cut) and returns `status`. */
+/* Stores the message of this thread's latest failure (at most 2047 bytes, longer ones are cut) and
+ * returns `status`. */
 LLOYD_API lloyd_status lloyd_fail(lloyd_status status, const char *format, ...) LLOYD_PRINTF(2, 3);
 
-/* The message of this thread's latest failure; "" if none. Owned by the library, valid until the next failure. */
+/* The message of this thread's latest failure; "" if none. Owned by the library, valid until the
+ * next failure. */
 LLOYD_API const char *lloyd_message(void);
 
 /* Returns from the calling function with the status of `call` if that is not LLOYD_OK. */

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How an element is stored. float64 datasets are rounded to float32 while reading, so they are LLOYD_F32 here. */
+/* How an element is stored. float64 datasets are rounded to float32 while reading, so they are
+ * LLOYD_F32 here. */
 typedef enum lloyd_type { LLOYD_F32, LLOYD_F16, LLOYD_BF16, LLOYD_U8, LLOYD_I8 } lloyd_type;
 
 /* Bytes of one element. */
@@ -19,8 +20,9 @@ const char *lloyd_type_name(lloyd_type type);
 
 typedef enum lloyd_place { LLOYD_HOST, LLOYD_CUDA } lloyd_place;
 
-/* Memory handed from one folder to another (kernels to comm, through src): where it is, and the stream whose work must
- * be done before anyone reads it (NULL on the host). Does not own the memory. */
+/* Memory handed from one folder to another (kernels to comm, through src): where it is, and the
+ * stream whose work must be done before anyone reads it (NULL on the host). Does not own the
+ * memory. */
 typedef struct lloyd_buffer {
     void *data;
     lloyd_place place;

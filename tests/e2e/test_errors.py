@@ -279,8 +279,9 @@ def other_commands(e, t, good):
     e.refused("predict: not a model", [*predict, "--model", good, "--input", good], 3, ["good.h5", "centroids"])
     e.refused("predict: output is the input", ["predict", "--model", model, "--input", good, "--output", good], 2,
               ["good.h5"])
-    e.refused("predict: output is the model", ["predict", "--model", model, "--input", good, "--output", model], 2,
-              ["model.h5"])
+    taken = data.centroids(t.path("taken.h5"), data.gaussian(2, 8, 3))
+    e.refused("predict: output is the model", ["predict", "--model", taken, "--input", good, "--output", taken], 2,
+              ["taken.h5"])
     e.refused("predict: NaN", [*predict, "--model", model, "--input", t.path("nan-1.h5")], 3, ["nan-1.h5", "row 37"])
     e.refused("info: missing", ["info", absent], 3, ["absent.h5"])
     e.refused("info: no file", ["info"], 2)

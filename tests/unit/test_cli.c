@@ -279,6 +279,7 @@ static void errors_say_what_to_do(void **state)
         {FIT "--seed 1 --seed 2", "--seed is given twice", ""},
         {FIT "-k 9", "-k is given twice", ""},
         {FIT "--dry-run --dry-run", "--dry-run is given twice", ""},
+        {FIT "--log m.h5", "--log and --output are both m.h5", ""},
         {FIT "b.h5", "'b.h5' is out of place", "glob goes in quotes"},
         {"fit a.h5", "'a.h5' is out of place", "--help"},
         {"info a.h5 b.h5", "'b.h5' after 'a.h5'", ""},

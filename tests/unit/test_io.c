@@ -1,5 +1,6 @@
-/* io/ against files it has not written itself: every storage, type and byte order HDF5 knows, every error, and the values, not
- * only the status. All files are made in a temporary directory, which is the current one while the tests run. */
+/* io/ against files it has not written itself: every storage, type and byte order HDF5 knows,
+ * every error, and the values, not only the status. All files are made in a temporary directory,
+ * which is the current one while the tests run. */
 #include "base/half.h"
 #include "base/memory.h"
 #include "comm/comm.h"
@@ -31,13 +32,14 @@ static char home[4096]; /* the temporary directory */
 /* ---- Helpers ----------------------------------------------------------------------------- */
 
 /* The element of a row and column: exact in every type, no two neighbours equal. */
-static float value(int64_t row, int64_t column, int is_unsigned)
+static float sample(int64_t row, int64_t column, int is_unsigned)
 {
     return (float)((row * 31 + column * 7) % 201 - (is_unsigned ? 0 : 100));
 }
 
 /* A floating-point type of that layout. */
-static hid_t float_type(size_t size, size_t exponent_bits, size_t fraction_bits, size_t bias, H5T_order_t order)
+static hid_t float_type(size_t size, size_t exponent_bits, size_t fraction_bits, size_t bias,
+                        H5T_order_t order)
 {
     hid_t type = H5Tcopy(size == 8 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE);
     H5Tset_fields(type, 8 * size - 1, fraction_bits, exponent_bits, 0, fraction_bits);
@@ -66,8 +68,10 @@ static hid_t open_or_create(const char *path)
     return H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, H5P_DEFAULT);
 }
 
-/* Writes a dataset of rank 1 to 3 whose element (i, j) is value(first + i, j). Closes type and creation list. */
-static void put(const char *path, const char *name, hid_t type, hid_t creation, int rank, int64_t n, int64_t d, int64_t first)
+/* Writes a dataset of rank 1 to 3 whose element (i, j) is sample(first + i, j). Closes type and
+ * creation list. */
+static void put(const char *path, const char *name, hid_t type, hid_t creation, int rank, int64_t n,
+                int64_t d, int64_t first)
 {
     hid_t file = open_or_create(path);
     hsize_t extent[3] = {(hsize_t)n, (hsize_t)d, 1};
@@ -77,8 +81,9 @@ static void put(const char *path, const char *name, hid_t type, hid_t creation, 
     int is_unsigned = H5Tget_class(type) == H5T_INTEGER && H5Tget_sign(type) == H5T_SGN_NONE;
     float *data = calloc((size_t)(n * d) + 1, sizeof *data);
     for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < d; j++) data[i * d + j] = value(first + i, j, is_unsigned);
-    if (n * d > 0) assert_true(H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+        for (int64_t j = 0; j < d; j++) data[i * d + j] = sample(first + i, j, is_unsigned);
+    if (n * d > 0)
+        assert_true(H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
     free(data);
     H5Dclose(dataset);
     H5Sclose(space);
@@ -147,7 +152,7 @@ static lloyd_rows *open_one(const char *input)
     return rows;
 }
 
-/* Reads all rows in pieces and compares with value(); closes the rows. */
+/* Reads all rows in pieces and compares with sample(); closes the rows. */
 static void check_rows(lloyd_rows *rows, lloyd_type type, int64_t n, int64_t d, int64_t piece)
 {
     assert_int_equal(lloyd_rows_count(rows), n);
@@ -160,10 +165,10 @@ static void check_rows(lloyd_rows *rows, lloyd_type type, int64_t n, int64_t d, 
         if (lloyd_rows_read(rows, first, count, data) != LLOYD_OK) fail_msg("%s", lloyd_message());
         for (int64_t i = 0; i < count; i++)
             for (int64_t j = 0; j < d; j++) {
-                float expected = value(first + i, j, type == LLOYD_U8);
+                float expected = sample(first + i, j, type == LLOYD_U8);
                 if (element(type, data, i * d + j) != expected)
-                    fail_msg("row %ld column %ld: %g, not %g", (long)(first + i), (long)j, (double)element(type, data, i * d + j),
-                             (double)expected);
+                    fail_msg("row %ld column %ld: %g, not %g", (long)(first + i), (long)j,
+                             (double)element(type, data, i * d + j), (double)expected);
             }
     }
     free(data);
@@ -171,12 +176,14 @@ static void check_rows(lloyd_rows *rows, lloyd_type type, int64_t n, int64_t d, 
 }
 
 /* The call has failed with this status and a message that has these words (up to three). */
-static void check_failed(lloyd_status got, lloyd_status expected, const char *a, const char *b, const char *c)
+static void check_failed(lloyd_status got, lloyd_status expected, const char *a, const char *b,
+                         const char *c)
 {
     const char *words[3] = {a, b, c};
     if (got != expected) fail_msg("status %d, not %d: %s", got, expected, lloyd_message());
     for (int i = 0; i < 3; i++)
-        if (words[i] && !strstr(lloyd_message(), words[i])) fail_msg("'%s' is not in: %s", words[i], lloyd_message());
+        if (words[i] && !strstr(lloyd_message(), words[i]))
+            fail_msg("'%s' is not in: %s", words[i], lloyd_message());
     if (getenv("SHOW_MESSAGES")) printf("    %s\n", lloyd_message());
 }
 
@@ -238,9 +245,11 @@ static void base_memory(void **state)
     assert_non_null(data);
     lloyd_free(data);
     lloyd_free(NULL);
-    check_failed(lloyd_alloc(&data, INT64_MAX, 8, "too much"), LLOYD_FAILED, "too much", "any memory", NULL);
+    check_failed(lloyd_alloc(&data, INT64_MAX, 8, "too much"), LLOYD_FAILED, "too much",
+                 "any memory", NULL);
     assert_null(data);
-    check_failed(lloyd_alloc(&data, -1, 8, "less than nothing"), LLOYD_FAILED, "less than nothing", NULL, NULL);
+    check_failed(lloyd_alloc(&data, -1, 8, "less than nothing"), LLOYD_FAILED, "less than nothing",
+                 NULL, NULL);
 }
 
 static void base_half(void **state)
@@ -257,19 +266,27 @@ static void base_half(void **state)
     static const struct {
         float from;
         uint16_t f16, bf16;
-    } known[] = {{1, 0x3c00, 0x3f80},           {-2, 0xc000, 0xc000},
-                 {65504, 0x7bff, 0x4780},       {65519.996F, 0x7bff, 0x4780},
-                 {65520, 0x7c00, 0x4780},       {1.00048828125F, 0x3c00, 0x3f80}, /* ties to even, down */
-                 {1.00146484375F, 0x3c02, 0x3f80}, {0x1p-24F, 0x0001, 0x3380},
-                 {0x1p-25F, 0x0000, 0x3300},    {0x1.8p-25F, 0x0001, 0x3340},
-                 {1.00390625F, 0x3c04, 0x3f80}, {1.01171875F, 0x3c0c, 0x3f82},
-                 {INFINITY, 0x7c00, 0x7f80},    {3.4e38F, 0x7c00, 0x7f80}};
+    } known[] = {{1, 0x3c00, 0x3f80},
+                 {-2, 0xc000, 0xc000},
+                 {65504, 0x7bff, 0x4780},
+                 {65519.996F, 0x7bff, 0x4780},
+                 {65520, 0x7c00, 0x4780},
+                 {1.00048828125F, 0x3c00, 0x3f80}, /* ties to even, down */
+                 {1.00146484375F, 0x3c02, 0x3f80},
+                 {0x1p-24F, 0x0001, 0x3380},
+                 {0x1p-25F, 0x0000, 0x3300},
+                 {0x1.8p-25F, 0x0001, 0x3340},
+                 {1.00390625F, 0x3c04, 0x3f80},
+                 {1.01171875F, 0x3c0c, 0x3f82},
+                 {INFINITY, 0x7c00, 0x7f80},
+                 {3.4e38F, 0x7c00, 0x7f80}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         assert_int_equal(lloyd_f16_from_float(known[i].from), known[i].f16);
         assert_int_equal(lloyd_bf16_from_float(known[i].from), known[i].bf16);
     }
     static const char *const names[] = {"float32", "float16", "bfloat16", "uint8", "int8"};
-    for (int type = LLOYD_F32; type <= LLOYD_I8; type++) assert_string_equal(lloyd_type_name((lloyd_type)type), names[type]);
+    for (int type = LLOYD_F32; type <= LLOYD_I8; type++)
+        assert_string_equal(lloyd_type_name((lloyd_type)type), names[type]);
 }
 
 /* ---- Storage, types, byte orders ----------------------------------------------------------- */
@@ -291,7 +308,8 @@ static void rows_types_and_storage(void **state)
                     creation = H5Pcreate(H5P_DATASET_CREATE);
                     H5Pset_layout(creation, H5D_COMPACT);
                 }
-                put("t.h5", "data", file_type((lloyd_type)type, big ? H5T_ORDER_BE : H5T_ORDER_LE), creation, 2, N, D, 0);
+                put("t.h5", "data", file_type((lloyd_type)type, big ? H5T_ORDER_BE : H5T_ORDER_LE),
+                    creation, 2, N, D, 0);
                 check_rows(open_one("t.h5"), (lloyd_type)type, N, D, 1 + 13 * storage);
                 check_rows(open_one("t.h5"), (lloyd_type)type, N, D, N);
                 remove("t.h5");
@@ -301,12 +319,15 @@ static void rows_types_and_storage(void **state)
 static void rows_float64(void **state)
 {
     (void)state;
-    static const double stored[6] = {1 + 0x1p-24, 1 + 3 * 0x1p-24, 1 + 0x1p-24 + 0x1p-50, 1e300, -1e-60, 3.4028235e38};
+    static const double stored[6] = {1 + 0x1p-24, 1 + 3 * 0x1p-24, 1 + 0x1p-24 + 0x1p-50,
+                                     1e300,       -1e-60,          3.4028235e38};
     for (int big = 0; big < 2; big++) {
         hid_t file = H5Fcreate("d.h5", H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
         hsize_t extent[2] = {2, 3};
-        hid_t space = H5Screate_simple(2, extent, NULL), type = float_type(8, 11, 52, 1023, big ? H5T_ORDER_BE : H5T_ORDER_LE);
-        hid_t dataset = H5Dcreate2(file, "train", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+        hid_t space = H5Screate_simple(2, extent, NULL),
+              type = float_type(8, 11, 52, 1023, big ? H5T_ORDER_BE : H5T_ORDER_LE);
+        hid_t dataset =
+            H5Dcreate2(file, "train", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
         H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, stored);
         H5Dclose(dataset), H5Sclose(space), H5Tclose(type), H5Fclose(file);
         lloyd_rows *rows = open_one("d.h5");
@@ -328,7 +349,8 @@ static void rows_float64(void **state)
 
 /* A filter that copies, and counts how often it decodes. */
 static int decoded;
-static size_t count_filter(unsigned flags, size_t parameters, const unsigned values[], size_t bytes, size_t *size, void **buffer)
+static size_t count_filter(unsigned flags, size_t parameters, const unsigned values[], size_t bytes,
+                           size_t *size, void **buffer)
 {
     (void)parameters, (void)values, (void)size, (void)buffer;
     if (flags & H5Z_FLAG_REVERSE) decoded++;
@@ -397,7 +419,8 @@ static void rows_names(void **state)
     put("wrong.h5", "train", file_type(LLOYD_F32, H5T_ORDER_LE), H5P_DEFAULT, 1, 7, 1, 0);
     bad_input("wrong.h5", "1 dimension,", "two", NULL);
     hid_t file = H5Fopen("none.h5", H5F_ACC_RDWR, H5P_DEFAULT);
-    H5Lcreate_external("m.h5", "/train", file, "train", H5P_DEFAULT, H5P_DEFAULT); /* links are followed */
+    H5Lcreate_external("m.h5", "/train", file, "train", H5P_DEFAULT,
+                       H5P_DEFAULT); /* links are followed */
     H5Gclose(H5Gcreate2(file, "group", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
     H5Fclose(file);
     check_rows(open_one("none.h5"), LLOYD_F32, 7, 3, 2);
@@ -411,7 +434,8 @@ static void rows_many_files(void **state)
     char path[64];
     for (int i = 0; i < FILES; i++) {
         snprintf(path, sizeof path, "s%03d.h5", i);
-        put(path, "train", file_type(LLOYD_I8, H5T_ORDER_LE), i % 2 ? chunks(2, 2, 1) : H5P_DEFAULT, 2, EACH, 4, i * EACH);
+        put(path, "train", file_type(LLOYD_I8, H5T_ORDER_LE), i % 2 ? chunks(2, 2, 1) : H5P_DEFAULT,
+            2, EACH, 4, i * EACH);
     }
     struct rlimit before, few = {40, 40};
     getrlimit(RLIMIT_NOFILE, &before);
@@ -426,7 +450,7 @@ static void rows_many_files(void **state)
     int8_t row[4];
     for (int64_t i = FILES * EACH; i-- > 0;) { /* backwards too */
         assert_int_equal(lloyd_rows_read(rows, i, 1, row), LLOYD_OK);
-        assert_true((float)row[3] == value(i, 3, 0));
+        assert_true((float)row[3] == sample(i, 3, 0));
     }
     check_failed(lloyd_rows_read(rows, FILES * EACH, 1, row), LLOYD_FAILED, "mistake", NULL, NULL);
     assert_int_equal(lloyd_rows_read(rows, FILES * EACH, 0, row), LLOYD_OK);
@@ -450,15 +474,19 @@ static void rows_several_inputs(void **state)
     check_rows(rows, LLOYD_F32, 9, 3, 4);
     put_f32("wide.h5", "x", 4, 5, 0);
     const char *wide[] = {"b.h5", "wide.h5"};
-    check_failed(lloyd_rows_open(wide, 2, &rows), LLOYD_BAD_INPUT, "wide.h5:/x has 5 columns", "b.h5:/x has 3", NULL);
+    check_failed(lloyd_rows_open(wide, 2, &rows), LLOYD_BAD_INPUT, "wide.h5:/x has 5 columns",
+                 "b.h5:/x has 3", NULL);
     put("u8.h5", "x", H5Tcopy(H5T_STD_U8LE), H5P_DEFAULT, 2, 4, 3, 0);
     const char *types[] = {"b.h5", "u8.h5"};
-    check_failed(lloyd_rows_open(types, 2, &rows), LLOYD_BAD_INPUT, "u8.h5:/x is of type uint8", "b.h5:/x is of type float32", NULL);
+    check_failed(lloyd_rows_open(types, 2, &rows), LLOYD_BAD_INPUT, "u8.h5:/x is of type uint8",
+                 "b.h5:/x is of type float32", NULL);
     const char *missing[] = {"b.h5", "missing.h5:/x"};
-    check_failed(lloyd_rows_open(missing, 2, &rows), LLOYD_BAD_INPUT, "missing.h5: No such file", NULL, NULL);
+    check_failed(lloyd_rows_open(missing, 2, &rows), LLOYD_BAD_INPUT, "missing.h5: No such file",
+                 NULL, NULL);
     assert_null(rows);
     const char *empty[] = {"empty.h5", "empty.h5"};
-    check_failed(lloyd_rows_open(empty, 2, &rows), LLOYD_BAD_INPUT, "no rows", "like all other", NULL);
+    check_failed(lloyd_rows_open(empty, 2, &rows), LLOYD_BAD_INPUT, "no rows", "like all other",
+                 NULL);
     check_failed(lloyd_rows_open(NULL, 0, &rows), LLOYD_USAGE, "no input", NULL, NULL);
     lloyd_rows_close(NULL);
 }
@@ -521,7 +549,8 @@ static void put_empty(const char *name, hid_t type)
 static void rows_bad_types(void **state)
 {
     (void)state;
-    hid_t string = H5Tcopy(H5T_C_S1), compound = H5Tcreate(H5T_COMPOUND, 8), vlen = H5Tvlen_create(H5T_NATIVE_FLOAT);
+    hid_t string = H5Tcopy(H5T_C_S1), compound = H5Tcreate(H5T_COMPOUND, 8),
+          vlen = H5Tvlen_create(H5T_NATIVE_FLOAT);
     H5Tset_size(string, 5);
     H5Tinsert(compound, "a", 0, H5T_NATIVE_FLOAT);
     H5Tinsert(compound, "b", 4, H5T_NATIVE_FLOAT);
@@ -537,13 +566,20 @@ static void rows_bad_types(void **state)
         hid_t type;
         const char *word, *advice;
     } types[] = {
-        {"a", H5T_STD_I64LE, "int64", "astype('float32')"}, {"b", H5T_STD_I32BE, "int32", "astype"},
-        {"c", H5T_STD_U16LE, "uint16", "astype"},           {"d", H5T_STD_I16LE, "int16", "float32 or uint8"},
-        {"e", string, "string", "FILE:DATASET"},            {"f", compound, "compound", "FILE:DATASET"},
-        {"g", vlen, "variable-length", "FILE:DATASET"},     {"h", boolean, "enumeration", "FILE:DATASET"},
-        {"i", H5T_STD_REF_OBJ, "reference", "FILE:DATASET"}, {"j", H5T_STD_B8LE, "bitfield", "FILE:DATASET"},
-        {"k", array, "array", "FILE:DATASET"},              {"l", odd, "unusual 4-byte", "astype"},
-        {"m", narrow, "uint8", "astype"},                   {"n", H5T_STD_U64BE, "uint64", "astype"},
+        {"a", H5T_STD_I64LE, "int64", "astype('float32')"},
+        {"b", H5T_STD_I32BE, "int32", "astype"},
+        {"c", H5T_STD_U16LE, "uint16", "astype"},
+        {"d", H5T_STD_I16LE, "int16", "float32 or uint8"},
+        {"e", string, "string", "FILE:DATASET"},
+        {"f", compound, "compound", "FILE:DATASET"},
+        {"g", vlen, "variable-length", "FILE:DATASET"},
+        {"h", boolean, "enumeration", "FILE:DATASET"},
+        {"i", H5T_STD_REF_OBJ, "reference", "FILE:DATASET"},
+        {"j", H5T_STD_B8LE, "bitfield", "FILE:DATASET"},
+        {"k", array, "array", "FILE:DATASET"},
+        {"l", odd, "unusual 4-byte", "astype"},
+        {"m", narrow, "uint8", "astype"},
+        {"n", H5T_STD_U64BE, "uint64", "astype"},
     };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         char input[32];
@@ -551,7 +587,8 @@ static void rows_bad_types(void **state)
         snprintf(input, sizeof input, "types.h5:%s", types[i].name);
         bad_input(input, types[i].word, types[i].advice, input + 9);
     }
-    H5Tclose(string), H5Tclose(compound), H5Tclose(vlen), H5Tclose(boolean), H5Tclose(odd), H5Tclose(array), H5Tclose(narrow);
+    H5Tclose(string), H5Tclose(compound), H5Tclose(vlen), H5Tclose(boolean), H5Tclose(odd),
+        H5Tclose(array), H5Tclose(narrow);
 }
 
 static void rows_bad_shapes(void **state)
@@ -565,9 +602,12 @@ static void rows_bad_shapes(void **state)
     bad_input("s.h5:three", "has 3 dimensions", NULL, NULL);
     bad_input("s.h5:no-rows", "s.h5:/no-rows has no rows", NULL, NULL);
     bad_input("s.h5:no-columns", "zero columns", NULL, NULL);
-    hid_t file = H5Fopen("s.h5", H5F_ACC_RDWR, H5P_DEFAULT), scalar = H5Screate(H5S_SCALAR), null = H5Screate(H5S_NULL);
-    H5Dclose(H5Dcreate2(file, "scalar", H5T_NATIVE_FLOAT, scalar, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
-    H5Dclose(H5Dcreate2(file, "null", H5T_NATIVE_FLOAT, null, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    hid_t file = H5Fopen("s.h5", H5F_ACC_RDWR, H5P_DEFAULT), scalar = H5Screate(H5S_SCALAR),
+          null = H5Screate(H5S_NULL);
+    H5Dclose(H5Dcreate2(file, "scalar", H5T_NATIVE_FLOAT, scalar, H5P_DEFAULT, H5P_DEFAULT,
+                        H5P_DEFAULT));
+    H5Dclose(
+        H5Dcreate2(file, "null", H5T_NATIVE_FLOAT, null, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
     hsize_t vast[2] = {(hsize_t)1 << 40, (hsize_t)1 << 30};
     hid_t space = H5Screate_simple(2, vast, NULL), creation = chunks(64, 64, 0);
     H5Dclose(H5Dcreate2(file, "vast", H5T_NATIVE_FLOAT, space, H5P_DEFAULT, creation, H5P_DEFAULT));
@@ -591,19 +631,22 @@ static void rows_weights(void **state)
     lloyd_rows *rows;
     float weights[11], data[22];
     assert_int_equal(lloyd_rows_open(inputs, 2, &rows), LLOYD_OK);
-    check_failed(lloyd_rows_read_weights(rows, 0, 11, weights), LLOYD_FAILED, "before they are opened", NULL, NULL);
-    check_failed(lloyd_rows_open_weights(rows, "short"), LLOYD_BAD_INPUT, "a.h5:/short has 1 dimension and 5", "6 rows", NULL);
+    check_failed(lloyd_rows_read_weights(rows, 0, 11, weights), LLOYD_FAILED,
+                 "before they are opened", NULL, NULL);
+    check_failed(lloyd_rows_open_weights(rows, "short"), LLOYD_BAD_INPUT,
+                 "a.h5:/short has 1 dimension and 5", "6 rows", NULL);
     check_failed(lloyd_rows_open_weights(rows, "x"), LLOYD_BAD_INPUT, "2 dimensions", NULL, NULL);
-    check_failed(lloyd_rows_open_weights(rows, "gone"), LLOYD_BAD_INPUT, "a.h5:/gone", "no dataset", NULL);
+    check_failed(lloyd_rows_open_weights(rows, "gone"), LLOYD_BAD_INPUT, "a.h5:/gone", "no dataset",
+                 NULL);
     check_failed(lloyd_rows_open_weights(rows, ""), LLOYD_USAGE, "empty", NULL, NULL);
     assert_int_equal(lloyd_rows_open_weights(rows, "/w"), LLOYD_OK);
     assert_int_equal(lloyd_rows_open_weights(rows, "w"), LLOYD_OK);
     assert_int_equal(lloyd_rows_read_weights(rows, 0, 11, weights), LLOYD_OK);
-    for (int i = 0; i < 11; i++) assert_true(weights[i] == value(i, 0, 0));
+    for (int i = 0; i < 11; i++) assert_true(weights[i] == sample(i, 0, 0));
     assert_int_equal(lloyd_rows_read(rows, 0, 11, data), LLOYD_OK);
-    assert_true(data[21] == value(10, 1, 0));
+    assert_true(data[21] == sample(10, 1, 0));
     assert_int_equal(lloyd_rows_read_weights(rows, 5, 2, weights), LLOYD_OK);
-    assert_true(weights[1] == value(6, 0, 0));
+    assert_true(weights[1] == sample(6, 0, 0));
     lloyd_rows_close(rows);
 }
 
@@ -613,7 +656,8 @@ static void rows_external(void **state)
 {
     (void)state;
     mkdir("d", 0755);
-    for (int where = 0; where < 2; where++) { /* the data beside the HDF5 file; in the current directory */
+    for (int where = 0; where < 2;
+         where++) { /* the data beside the HDF5 file; in the current directory */
         const char *path = "d/x.h5", *raw = where ? "raw.bin" : "d/raw.bin";
         if (where == 0 && chdir("d") != 0) fail();
         hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
@@ -641,20 +685,25 @@ static void rows_external(void **state)
 
 /* ---- Virtual datasets -------------------------------------------------------------------- */
 
-/* A virtual dataset /v of float32 whose rows [i * each, (i+1) * each) are rows [from, from + each) of dataset x of files[i]. */
-static void put_virtual(const char *path, int count, const char *const *files, int64_t each, int64_t d, int64_t from, int64_t source_rows)
+/* A virtual dataset /v of float32 whose rows [i * each, (i+1) * each) are rows [from, from +
+ * each) of dataset x of files[i]. */
+static void put_virtual(const char *path, int count, const char *const *files, int64_t each,
+                        int64_t d, int64_t from, int64_t source_rows)
 {
     hid_t file = open_or_create(path), creation = H5Pcreate(H5P_DATASET_CREATE);
-    hsize_t extent[2] = {(hsize_t)(count * each), (hsize_t)d}, source[2] = {(hsize_t)source_rows, (hsize_t)d};
+    hsize_t extent[2] = {(hsize_t)(count * each), (hsize_t)d},
+            source[2] = {(hsize_t)source_rows, (hsize_t)d};
     hid_t space = H5Screate_simple(2, extent, NULL), from_space = H5Screate_simple(2, source, NULL);
     for (int i = 0; i < count; i++) {
-        hsize_t start[2] = {(hsize_t)(i * each), 0}, start_from[2] = {(hsize_t)from, 0}, size[2] = {(hsize_t)each, (hsize_t)d};
+        hsize_t start[2] = {(hsize_t)(i * each), 0}, start_from[2] = {(hsize_t)from, 0},
+                size[2] = {(hsize_t)each, (hsize_t)d};
         H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, size, NULL);
         H5Sselect_hyperslab(from_space, H5S_SELECT_SET, start_from, NULL, size, NULL);
         assert_true(H5Pset_virtual(creation, space, files[i], "x", from_space) >= 0);
     }
     H5Sselect_all(space);
-    hid_t dataset = H5Dcreate2(file, "v", H5T_IEEE_F32LE, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    hid_t dataset =
+        H5Dcreate2(file, "v", H5T_IEEE_F32LE, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     assert_true(dataset >= 0);
     H5Dclose(dataset), H5Sclose(space), H5Sclose(from_space), H5Pclose(creation), H5Fclose(file);
 }
@@ -685,7 +734,8 @@ static void rows_virtual(void **state)
     lloyd_rows *rows = open_one("d/v.h5");
     float data[60];
     assert_int_equal(lloyd_rows_read(rows, 0, 10, data), LLOYD_OK);
-    check_failed(lloyd_rows_read(rows, 9, 2, data), LLOYD_BAD_INPUT, "source file b.h5", "missing", "d/v.h5");
+    check_failed(lloyd_rows_read(rows, 9, 2, data), LLOYD_BAD_INPUT, "source file b.h5", "missing",
+                 "d/v.h5");
     lloyd_rows_close(rows);
     put_bytes("d/b.h5", "rubbish", 7);
     bad_read("d/v.h5", "source file b.h5", NULL, NULL);
@@ -718,7 +768,8 @@ static void rows_virtual_whole(void **state)
     mkdir("d", 0755);
     mkdir("e", 0755);
     put_f32("d/a.h5", "x", 10, 3, 0);
-    hid_t file = H5Fcreate("d/v.h5", H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), creation = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t file = H5Fcreate("d/v.h5", H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+          creation = H5Pcreate(H5P_DATASET_CREATE);
     hsize_t extent[2] = {10, 3};
     hid_t space = H5Screate_simple(2, extent, NULL);
     H5Pset_virtual(creation, space, "a.h5", "x", space);
@@ -743,7 +794,8 @@ static void output_check(void **state)
     assert_int_equal(lloyd_output_check("dir/out.h5", NULL), LLOYD_OK);
     assert_int_equal(lloyd_output_check("in.h5", NULL), LLOYD_OK);
     assert_int_not_equal(access("out.h5", F_OK), 0);
-    check_failed(lloyd_output_check("./in.h5", rows), LLOYD_USAGE, "in.h5", "replace the input", NULL);
+    check_failed(lloyd_output_check("./in.h5", rows), LLOYD_USAGE, "in.h5", "replace the input",
+                 NULL);
     assert_int_equal(link("in.h5", "hard.h5"), 0);
     assert_int_equal(symlink("in.h5", "soft.h5"), 0);
     check_failed(lloyd_output_check("hard.h5", rows), LLOYD_USAGE, "hard.h5", "in.h5", NULL);
@@ -751,7 +803,8 @@ static void output_check(void **state)
     assert_int_equal(link("in.h5", "x.part"), 0);
     check_failed(lloyd_output_check("x", rows), LLOYD_USAGE, "x.part", NULL, NULL);
     check_failed(lloyd_output_check("", rows), LLOYD_USAGE, "empty", NULL, NULL);
-    check_failed(lloyd_output_check("none/out.h5", rows), LLOYD_FAILED, "none", "make it first", NULL);
+    check_failed(lloyd_output_check("none/out.h5", rows), LLOYD_FAILED, "none", "make it first",
+                 NULL);
     check_failed(lloyd_output_check("in.h5/out.h5", rows), LLOYD_FAILED, "in.h5", NULL, NULL);
     check_failed(lloyd_output_check("dir", rows), LLOYD_FAILED, "is a directory", NULL, NULL);
     check_failed(lloyd_output_check("dir/", rows), LLOYD_FAILED, "is a directory", NULL, NULL);
@@ -759,7 +812,8 @@ static void output_check(void **state)
     check_failed(lloyd_output_check("/proc/none/x.h5", rows), LLOYD_FAILED, "/proc", NULL, NULL);
     if (geteuid() != 0) {
         chmod("dir", 0555);
-        check_failed(lloyd_output_check("dir/out.h5", rows), LLOYD_FAILED, "Permission denied", NULL, NULL);
+        check_failed(lloyd_output_check("dir/out.h5", rows), LLOYD_FAILED, "Permission denied",
+                     NULL, NULL);
     }
     lloyd_rows_close(rows);
     check_failed(lloyd_output_commit("never.h5"), LLOYD_FAILED, "never.h5.part", NULL, NULL);
@@ -767,15 +821,17 @@ static void output_check(void **state)
 }
 
 /* Creates and fills an array as several processes would, with rows in blocks of `piece`. */
-static void put_array(const char *path, int fresh, const char *name, lloyd_array_type type, const void *data, int64_t n, int64_t d,
-                      int64_t row_bytes, int64_t piece)
+static void put_array(const char *path, int fresh, const char *name, lloyd_array_type type,
+                      const void *data, int64_t n, int64_t d, int64_t row_bytes, int64_t piece)
 {
     lloyd_array *array;
     assert_int_equal(lloyd_array_create(path, fresh, name, type, n, d), LLOYD_OK);
     for (int64_t first = n - n % piece; first >= 0; first -= piece) { /* any order */
         int64_t count = n - first < piece ? n - first : piece;
         assert_int_equal(lloyd_array_open(path, name, &array), LLOYD_OK);
-        assert_int_equal(lloyd_array_write(array, first, count, (const char *)data + first * row_bytes), LLOYD_OK);
+        assert_int_equal(lloyd_array_write(array, first, count,
+                                           (const char *)data + first * row_bytes),
+                         LLOYD_OK);
         assert_int_equal(lloyd_array_close(array), LLOYD_OK);
     }
 }
@@ -783,14 +839,15 @@ static void put_array(const char *path, int fresh, const char *name, lloyd_array
 static void output_array(void **state)
 {
     (void)state;
-    static const lloyd_type types[] = {LLOYD_F32, LLOYD_F32, LLOYD_F16, LLOYD_BF16, LLOYD_U8, LLOYD_I8};
+    static const lloyd_type types[] = {LLOYD_F32,  LLOYD_F32, LLOYD_F16,
+                                       LLOYD_BF16, LLOYD_U8,  LLOYD_I8};
     enum { N = 100, D = 7 };
     for (int t = LLOYD_ARRAY_F32; t <= LLOYD_ARRAY_I8; t++) {
         lloyd_type type = types[t];
         char data[N * D * 4];
         size_t size = lloyd_type_size(type);
         for (int64_t i = 0; i < N * D; i++) {
-            float f = value(i / D, i % D, type == LLOYD_U8);
+            float f = sample(i / D, i % D, type == LLOYD_U8);
             uint16_t half = type == LLOYD_F16 ? lloyd_f16_from_float(f) : lloyd_bf16_from_float(f);
             uint8_t byte = type == LLOYD_U8 ? (uint8_t)f : (uint8_t)(int8_t)f;
             const void *from = size == 4 ? (void *)&f : size == 2 ? (void *)&half : (void *)&byte;
@@ -845,11 +902,14 @@ static void output_array_edges(void **state)
         assert_int_equal(lloyd_array_close(array), LLOYD_OK);
     }
     assert_int_equal(lloyd_array_close(NULL), LLOYD_OK);
-    check_failed(lloyd_array_open("none.h5", "x", &array), LLOYD_FAILED, "none.h5.part", NULL, NULL);
+    check_failed(lloyd_array_open("none.h5", "x", &array), LLOYD_FAILED, "none.h5.part", NULL,
+                 NULL);
     check_failed(lloyd_array_open("z.h5", "y", &array), LLOYD_FAILED, "z.h5", NULL, NULL);
     assert_null(array);
-    check_failed(lloyd_array_create("no/z.h5", 1, "x", LLOYD_ARRAY_I32, 5, 0), LLOYD_FAILED, "no/z.h5", NULL, NULL);
-    check_failed(lloyd_array_create("z.h5", 0, "x", LLOYD_ARRAY_I32, 5, 0), LLOYD_FAILED, "z.h5", NULL, NULL);
+    check_failed(lloyd_array_create("no/z.h5", 1, "x", LLOYD_ARRAY_I32, 5, 0), LLOYD_FAILED,
+                 "no/z.h5", NULL, NULL);
+    check_failed(lloyd_array_create("z.h5", 0, "x", LLOYD_ARRAY_I32, 5, 0), LLOYD_FAILED, "z.h5",
+                 NULL, NULL);
     /* A write that fails: the file may not grow beyond a limit. */
     struct rlimit before, limit;
     getrlimit(RLIMIT_FSIZE, &before);
@@ -860,7 +920,8 @@ static void output_array_edges(void **state)
     limit.rlim_cur = 50000;
     setrlimit(RLIMIT_FSIZE, &limit);
     char *data = calloc(100000, 1);
-    check_failed(lloyd_array_write(array, 0, 100000, data), LLOYD_FAILED, "full.h5", "File too large", NULL);
+    check_failed(lloyd_array_write(array, 0, 100000, data), LLOYD_FAILED, "full.h5",
+                 "File too large", NULL);
     free(data);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(lloyd_array_close(array), LLOYD_OK);
@@ -902,10 +963,26 @@ static void model_round_trip(void **state)
         inputs[i] = malloc(64);
         snprintf(inputs[i], 64, "/a/directory with a name/file %d.h5", i);
     }
-    lloyd_model model = {.n = 7, .d = 2, .k = 3, .centroids = centroids, .counts = counts, .iterations = 2, .inertia = inertia,
-                         .moved = moved, .seconds = seconds, .final_inertia = 8.125, .converged = 1, .seed = UINT64_MAX - 1,
-                         .ranks = 5, .cosine = 1, .version = "0.1.0", .command = "lloyd fit \xc3\xa4", .options = "{\"k\": 3}",
-                         .backend = "cpu", .inputs = inputs, .input_count = INPUTS};
+    lloyd_model model = {.n = 7,
+                         .d = 2,
+                         .k = 3,
+                         .centroids = centroids,
+                         .counts = counts,
+                         .iterations = 2,
+                         .inertia = inertia,
+                         .moved = moved,
+                         .seconds = seconds,
+                         .final_inertia = 8.125,
+                         .converged = 1,
+                         .seed = UINT64_MAX - 1,
+                         .ranks = 5,
+                         .cosine = 1,
+                         .version = "0.1.0",
+                         .command = "lloyd fit \xc3\xa4",
+                         .options = "{\"k\": 3}",
+                         .backend = "cpu",
+                         .inputs = inputs,
+                         .input_count = INPUTS};
     char *bytes[2];
     size_t size[2];
     for (int round = 0; round < 2; round++) {
@@ -923,8 +1000,10 @@ static void model_round_trip(void **state)
     free(bytes[0]), free(bytes[1]);
     lloyd_model read;
     if (lloyd_model_read("m.h5", &read) != LLOYD_OK) fail_msg("%s", lloyd_message());
-    assert_true(read.n == 7 && read.d == 2 && read.k == 3 && read.iterations == 2 && read.final_inertia == 8.125);
-    assert_true(read.converged == 1 && read.seed == UINT64_MAX - 1 && read.ranks == 5 && read.cosine == 1);
+    assert_true(read.n == 7 && read.d == 2 && read.k == 3 && read.iterations == 2 &&
+                read.final_inertia == 8.125);
+    assert_true(read.converged == 1 && read.seed == UINT64_MAX - 1 && read.ranks == 5 &&
+                read.cosine == 1);
     assert_memory_equal(read.centroids, centroids, sizeof centroids);
     assert_memory_equal(read.counts, counts, sizeof counts);
     assert_memory_equal(read.inertia, inertia, sizeof inertia);
@@ -947,7 +1026,8 @@ static void model_round_trip(void **state)
     model.version = NULL;
     assert_int_equal(lloyd_model_write("n.h5", &model, 0), LLOYD_OK);
     assert_int_equal(lloyd_output_commit("n.h5"), LLOYD_OK);
-    check_failed(lloyd_inspect_labels("n.h5", 0, 0, &total, NULL), LLOYD_BAD_INPUT, "no dataset /labels", NULL, NULL);
+    check_failed(lloyd_inspect_labels("n.h5", 0, 0, &total, NULL), LLOYD_BAD_INPUT,
+                 "no dataset /labels", NULL, NULL);
     assert_int_equal(lloyd_model_read("n.h5", &read), LLOYD_OK);
     assert_true(read.iterations == 0 && read.input_count == 0 && read.k == 3);
     assert_string_equal(read.version, "");
@@ -961,20 +1041,24 @@ static void model_from_elsewhere(void **state)
 {
     (void)state;
     lloyd_model read;
-    put("c.h5", "centroids", float_type(8, 11, 52, 1023, H5T_ORDER_BE), chunks(2, 2, 1), 2, 5, 3, 0);
+    put("c.h5", "centroids", float_type(8, 11, 52, 1023, H5T_ORDER_BE), chunks(2, 2, 1), 2, 5, 3,
+        0);
     put("c.h5", "counts", H5Tcopy(H5T_STD_I32LE), H5P_DEFAULT, 1, 4, 1, 0); /* of something else */
     assert_int_equal(lloyd_model_read("c.h5", &read), LLOYD_OK);
-    assert_true(read.k == 5 && read.d == 3 && !read.counts && !read.inertia && read.iterations == 0);
-    for (int i = 0; i < 15; i++) assert_true(read.centroids[i] == value(i / 3, i % 3, 0));
+    assert_true(read.k == 5 && read.d == 3 && !read.counts && !read.inertia &&
+                read.iterations == 0);
+    for (int i = 0; i < 15; i++) assert_true(read.centroids[i] == sample(i / 3, i % 3, 0));
     lloyd_model_free(&read);
     put("u.h5", "centroids", H5Tcopy(H5T_STD_U8LE), H5P_DEFAULT, 2, 5, 3, 0);
     assert_int_equal(lloyd_model_read("u.h5", &read), LLOYD_OK);
-    assert_true(read.centroids[14] == value(4, 2, 1));
+    assert_true(read.centroids[14] == sample(4, 2, 1));
     lloyd_model_free(&read);
-    hid_t file = H5Fopen("u.h5", H5F_ACC_RDWR, H5P_DEFAULT), dataset = H5Dopen2(file, "centroids", H5P_DEFAULT);
+    hid_t file = H5Fopen("u.h5", H5F_ACC_RDWR, H5P_DEFAULT),
+          dataset = H5Dopen2(file, "centroids", H5P_DEFAULT);
     H5Dclose(dataset), H5Fclose(file);
     put_f32("nan.h5", "centroids", 5, 3, 0);
-    file = H5Fopen("nan.h5", H5F_ACC_RDWR, H5P_DEFAULT), dataset = H5Dopen2(file, "centroids", H5P_DEFAULT);
+    file = H5Fopen("nan.h5", H5F_ACC_RDWR, H5P_DEFAULT),
+    dataset = H5Dopen2(file, "centroids", H5P_DEFAULT);
     float data[15] = {0};
     data[7] = NAN;
     H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
@@ -983,28 +1067,34 @@ static void model_from_elsewhere(void **state)
     put("one.h5", "centroids", file_type(LLOYD_F32, H5T_ORDER_LE), H5P_DEFAULT, 1, 5, 1, 0);
     check_failed(lloyd_model_read("one.h5", &read), LLOYD_BAD_INPUT, "two-dimensional", NULL, NULL);
     put_f32("x.h5", "x", 5, 3, 0);
-    check_failed(lloyd_model_read("x.h5", &read), LLOYD_BAD_INPUT, "no dataset /centroids", "x.h5", NULL);
+    check_failed(lloyd_model_read("x.h5", &read), LLOYD_BAD_INPUT, "no dataset /centroids", "x.h5",
+                 NULL);
     put_f32("e.h5", "centroids", 0, 3, 0);
     check_failed(lloyd_model_read("e.h5", &read), LLOYD_BAD_INPUT, "at least one row", NULL, NULL);
-    check_failed(lloyd_model_read("gone.h5", &read), LLOYD_BAD_INPUT, "gone.h5", "No such file", NULL);
+    check_failed(lloyd_model_read("gone.h5", &read), LLOYD_BAD_INPUT, "gone.h5", "No such file",
+                 NULL);
     lloyd_model_free(&read);
 }
 
 /* ---- Wrap -------------------------------------------------------------------------------- */
 
 /* Writes a header and n x d elements of a type and byte order; returns the path. */
-static const char *put_raw(const char *path, const void *header, size_t header_bytes, lloyd_type type, int wide, int big, int64_t n, int64_t d)
+static const char *put_raw(const char *path, const void *header, size_t header_bytes,
+                           lloyd_type type, int wide, int big, int64_t n, int64_t d)
 {
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
     fwrite(header, 1, header_bytes, file);
     for (int64_t i = 0; i < n * d; i++) {
-        float f = value(i / d, i % d, type == LLOYD_U8);
+        float f = sample(i / d, i % d, type == LLOYD_U8);
         double w = (double)f;
         uint16_t half = lloyd_f16_from_float(f);
         uint8_t byte = type == LLOYD_U8 ? (uint8_t)f : (uint8_t)(int8_t)f;
         size_t size = wide ? 8 : lloyd_type_size(type);
-        const unsigned char *from = wide ? (void *)&w : size == 4 ? (void *)&f : size == 2 ? (void *)&half : (void *)&byte;
+        const unsigned char *from = wide        ? (void *)&w
+                                    : size == 4 ? (void *)&f
+                                    : size == 2 ? (void *)&half
+                                                : (void *)&byte;
         for (size_t b = 0; b < size; b++) fputc(from[big ? size - 1 - b : b], file);
     }
     fclose(file);
@@ -1023,7 +1113,8 @@ static size_t npy_header(char *out, int version, const char *text)
     return start + length;
 }
 
-static void check_wrap(const char *raw, const char *path, lloyd_type type, const char *type_name, int64_t n, int64_t d)
+static void check_wrap(const char *raw, const char *path, lloyd_type type, const char *type_name,
+                       int64_t n, int64_t d)
 {
     int64_t rows, columns;
     const char *name;
@@ -1048,9 +1139,12 @@ static void wrap_bin(void **state)
     const unsigned char header[8] = {12, 0, 0, 0, 3, 0, 0, 0};
     mkdir("d", 0755);
     mkdir("d/e", 0755);
-    check_wrap(put_raw("d/a.fbin", header, 8, LLOYD_F32, 0, 0, 12, 3), "d/f.h5", LLOYD_F32, "float32", 12, 3);
-    check_wrap(put_raw("d/e/b.u8bin", header, 8, LLOYD_U8, 0, 0, 12, 3), "d/u.h5", LLOYD_U8, "uint8", 12, 3);
-    check_wrap(put_raw("d/e/c.i8bin", header, 8, LLOYD_I8, 0, 0, 12, 3), "abs.h5", LLOYD_I8, "int8", 12, 3);
+    check_wrap(put_raw("d/a.fbin", header, 8, LLOYD_F32, 0, 0, 12, 3), "d/f.h5", LLOYD_F32,
+               "float32", 12, 3);
+    check_wrap(put_raw("d/e/b.u8bin", header, 8, LLOYD_U8, 0, 0, 12, 3), "d/u.h5", LLOYD_U8,
+               "uint8", 12, 3);
+    check_wrap(put_raw("d/e/c.i8bin", header, 8, LLOYD_I8, 0, 0, 12, 3), "abs.h5", LLOYD_I8, "int8",
+               12, 3);
     check_wrap("d/a.fbin", "d/e/up.h5", LLOYD_F32, "float32", 12, 3);
     /* From elsewhere, and after both have moved. */
     assert_int_equal(chdir("d/e"), 0);
@@ -1081,8 +1175,10 @@ static void wrap_bin(void **state)
     int64_t rows, columns;
     const char *name;
     put_raw("self.fbin", header, 8, LLOYD_F32, 0, 0, 12, 3);
-    check_failed(lloyd_wrap("self.fbin", "self.fbin", &rows, &columns, &name), LLOYD_USAGE, "replace the file", NULL, NULL);
-    check_failed(lloyd_wrap("self.fbin", "no/x.h5", &rows, &columns, &name), LLOYD_FAILED, "no/x.h5", NULL, NULL);
+    check_failed(lloyd_wrap("self.fbin", "self.fbin", &rows, &columns, &name), LLOYD_USAGE,
+                 "replace the file", NULL, NULL);
+    check_failed(lloyd_wrap("self.fbin", "no/x.h5", &rows, &columns, &name), LLOYD_FAILED,
+                 "no/x.h5", NULL, NULL);
 }
 
 static void wrap_npy(void **state)
@@ -1092,13 +1188,16 @@ static void wrap_npy(void **state)
         const char *descr, *name;
         lloyd_type type;
         int wide, big;
-    } types[] = {{"<f4", "float32", LLOYD_F32, 0, 0}, {">f4", "float32", LLOYD_F32, 0, 1}, {"<f2", "float16", LLOYD_F16, 0, 0},
-                 {">f2", "float16", LLOYD_F16, 0, 1}, {"<f8", "float64", LLOYD_F32, 1, 0}, {">f8", "float64", LLOYD_F32, 1, 1},
+    } types[] = {{"<f4", "float32", LLOYD_F32, 0, 0}, {">f4", "float32", LLOYD_F32, 0, 1},
+                 {"<f2", "float16", LLOYD_F16, 0, 0}, {">f2", "float16", LLOYD_F16, 0, 1},
+                 {"<f8", "float64", LLOYD_F32, 1, 0}, {">f8", "float64", LLOYD_F32, 1, 1},
                  {"|u1", "uint8", LLOYD_U8, 0, 0},    {"|i1", "int8", LLOYD_I8, 0, 0}};
     char text[256], header[300];
     for (size_t t = 0; t < sizeof types / sizeof types[0]; t++)
         for (int version = 1; version <= 3; version++) {
-            snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (9, 4), }%*s\n", types[t].descr, 20, "");
+            snprintf(text, sizeof text,
+                     "{'descr': '%s', 'fortran_order': False, 'shape': (9, 4), }%*s\n",
+                     types[t].descr, 20, "");
             size_t bytes = npy_header(header, version, text);
             put_raw("x.npy", header, bytes, types[t].type, types[t].wide, types[t].big, 9, 4);
             check_wrap("x.npy", "x.h5", types[t].type, types[t].name, 9, 4);
@@ -1112,14 +1211,17 @@ static void wrap_npy(void **state)
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (), }", "0 dimensions"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 3, 4), }", "3 dimensions"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4), }", "0 rows"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (9, 99999999999999999999), }", "not understood"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (9, 99999999999999999999), }",
+         "not understood"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (9, -4), }", "not understood"},
         {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (9, 4), }", "not understood"},
         {"{'descr': '<f4', 'fortran_order': False}", "not understood"},
         {"{'descr': '<f4', 'fortran_order': Maybe, 'shape': (9, 4)}", "not understood"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (9, 4)", "not understood"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 9223372036854775807)}", "2^63"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (9, 5)}", "(9 rows of 5 columns) makes"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 9223372036854775807)}",
+         "2^63"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (9, 5)}",
+         "(9 rows of 5 columns) makes"},
         {"", "not understood"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -1146,7 +1248,9 @@ static void wrap_fuzz(void **state)
         memcpy(copy, header, bytes);
         for (int change = 0; change < 1 + round % 4; change++) {
             random = random * 1664525U + 1013904223U;
-            copy[(random >> 8) % bytes] = (unsigned char)((random >> 24) % 2 ? good[(random >> 16) % 60] : (char)(random >> 24));
+            copy[(random >> 8) % bytes] =
+                (unsigned char)((random >> 24) % 2 ? good[(random >> 16) % 60]
+                                                   : (char)(random >> 24));
         }
         lloyd_raw raw;
         size_t given = round % 3 ? bytes : (random >> 4) % bytes;
@@ -1222,7 +1326,11 @@ static void synth(void **state)
     static const char *const types[] = {"float32", "float16", "bfloat16", "uint8", "int8"};
     lloyd_comm *comm;
     assert_int_equal(lloyd_comm_self(&comm), LLOYD_OK);
-    lloyd_synth_options options = {.rows = 3000, .dim = 50, .clusters = 1, .seed = 9, .output = "s.h5"};
+    lloyd_synth_options options = {.rows = 3000,
+                                   .dim = 50,
+                                   .clusters = 1,
+                                   .seed = 9,
+                                   .output = "s.h5"};
     for (int t = LLOYD_F32; t <= LLOYD_I8; t++) {
         options.type = types[t];
         if (lloyd_synth(comm, &options) != LLOYD_OK) fail_msg("%s", lloyd_message());
@@ -1239,7 +1347,9 @@ static void synth(void **state)
             }
             double mean = sum / 3000, spread = sqrt(squares / 3000 - mean * mean);
             assert_true(spread > 0.9 * sigma && spread < 1.1 * sigma);
-            assert_true(t == LLOYD_U8 ? mean > 39 && mean < 216 : t == LLOYD_I8 ? fabs(mean) < 89 : fabs(mean) < 10.2);
+            assert_true(t == LLOYD_U8   ? mean > 39 && mean < 216
+                        : t == LLOYD_I8 ? fabs(mean) < 89
+                                        : fabs(mean) < 10.2);
         }
         free(data);
         lloyd_rows_close(rows);
@@ -1276,7 +1386,8 @@ static void synth_known(void **state)
     (void)state;
     lloyd_comm *comm;
     assert_int_equal(lloyd_comm_self(&comm), LLOYD_OK);
-    lloyd_synth_options options = {.rows = 10, .dim = 6, .clusters = 4, .type = "float32", .seed = 42, .output = "k.h5"};
+    lloyd_synth_options options =
+        {.rows = 10, .dim = 6, .clusters = 4, .type = "float32", .seed = 42, .output = "k.h5"};
     assert_int_equal(lloyd_synth(comm, &options), LLOYD_OK);
     lloyd_rows *rows = open_one("k.h5");
     float data[60];
@@ -1295,20 +1406,33 @@ static void info(void **state)
     lloyd_comm *comm;
     assert_int_equal(lloyd_comm_self(&comm), LLOYD_OK);
     put("x.h5", "x", float_type(8, 11, 52, 1023, H5T_ORDER_LE), chunks(10, 4, 1), 2, 1234, 4, 0);
-    check_info("x.h5", "1,234 rows x 4 columns of float32 (float64 is rounded)", "chunks of 10 x 4, shuffle, deflate", "-100 to 100, mean");
+    check_info("x.h5", "1,234 rows x 4 columns of float32 (float64 is rounded)",
+               "chunks of 10 x 4, shuffle, deflate", "-100 to 100, mean");
     put_f32("y.h5", "x", 3, 2, 0);
-    hid_t file = H5Fopen("y.h5", H5F_ACC_RDWR, H5P_DEFAULT), dataset = H5Dopen2(file, "x", H5P_DEFAULT);
+    hid_t file = H5Fopen("y.h5", H5F_ACC_RDWR, H5P_DEFAULT),
+          dataset = H5Dopen2(file, "x", H5P_DEFAULT);
     float data[6] = {0, 0, 1, INFINITY, 2, 3};
     H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
     H5Dclose(dataset), H5Fclose(file);
-    check_info("y.h5", "1 values are NaN or infinite, the first in y.h5:/x row 1", "zero rows    1", "0 to 3");
+    check_info("y.h5", "1 values are NaN or infinite, the first in y.h5:/x row 1", "zero rows    1",
+               "0 to 3");
     check_info("[x].h5:x", "Vectors", NULL, NULL);
     float centroids[4] = {1, 2, 3, 4};
     int64_t counts[2] = {0, 700}, moved[30];
     double inertia[30], seconds[30];
     for (int i = 0; i < 30; i++) moved[i] = 1000 - i, inertia[i] = 100 - i, seconds[i] = 0.5;
-    lloyd_model model = {.n = 700, .d = 2, .k = 2, .centroids = centroids, .counts = counts, .iterations = 30, .inertia = inertia,
-                         .moved = moved, .seconds = seconds, .version = "0.1.0", .ranks = 2, .backend = "cpu"};
+    lloyd_model model = {.n = 700,
+                         .d = 2,
+                         .k = 2,
+                         .centroids = centroids,
+                         .counts = counts,
+                         .iterations = 30,
+                         .inertia = inertia,
+                         .moved = moved,
+                         .seconds = seconds,
+                         .version = "0.1.0",
+                         .ranks = 2,
+                         .backend = "cpu"};
     assert_int_equal(lloyd_model_write("m.h5", &model, 0), LLOYD_OK);
     assert_int_equal(lloyd_output_commit("m.h5"), LLOYD_OK);
     check_info("m.h5", "Model: 2 centroids x 2 columns", "largest 700 rows; 1 empty", "...");
@@ -1324,7 +1448,8 @@ static void info(void **state)
     put_virtual("v.h5", 1, sources, 3, 2, 0, 3);
     check_info("v.h5", "virtual, 1 source", NULL, NULL);
     free(info_text("gone.h5", LLOYD_BAD_INPUT));
-    check_failed(lloyd_wrap_file(comm, "gone.fbin", "w.h5"), LLOYD_BAD_INPUT, "gone.fbin", NULL, NULL);
+    check_failed(lloyd_wrap_file(comm, "gone.fbin", "w.h5"), LLOYD_BAD_INPUT, "gone.fbin", NULL,
+                 NULL);
     comm->destroy(comm);
 }
 
@@ -1333,14 +1458,36 @@ static void info(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(base_memory),         TEST(base_half),         TEST(rows_types_and_storage), TEST(rows_float64),
-        TEST(rows_decode_once),    TEST(rows_names),        TEST(rows_many_files),        TEST(rows_several_inputs),
-        TEST(rows_bad_files),      TEST(rows_damaged_chunk), TEST(rows_bad_types),        TEST(rows_bad_shapes),
-        TEST(rows_weights),        TEST(rows_external),     TEST(rows_virtual),           TEST(rows_virtual_whole),
-        TEST(output_check),        TEST(output_array),      TEST(output_same_bytes),      TEST(output_array_edges),
-        TEST(output_large),        TEST(model_round_trip),  TEST(model_from_elsewhere),   TEST(wrap_bin),
-        TEST(wrap_npy),            TEST(wrap_fuzz),         TEST(wrap_large),             TEST(synth),
-        TEST(synth_known),         TEST(info),
+        TEST(base_memory),
+        TEST(base_half),
+        TEST(rows_types_and_storage),
+        TEST(rows_float64),
+        TEST(rows_decode_once),
+        TEST(rows_names),
+        TEST(rows_many_files),
+        TEST(rows_several_inputs),
+        TEST(rows_bad_files),
+        TEST(rows_damaged_chunk),
+        TEST(rows_bad_types),
+        TEST(rows_bad_shapes),
+        TEST(rows_weights),
+        TEST(rows_external),
+        TEST(rows_virtual),
+        TEST(rows_virtual_whole),
+        TEST(output_check),
+        TEST(output_array),
+        TEST(output_same_bytes),
+        TEST(output_array_edges),
+        TEST(output_large),
+        TEST(model_round_trip),
+        TEST(model_from_elsewhere),
+        TEST(wrap_bin),
+        TEST(wrap_npy),
+        TEST(wrap_fuzz),
+        TEST(wrap_large),
+        TEST(synth),
+        TEST(synth_known),
+        TEST(info),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

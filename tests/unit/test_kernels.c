@@ -1,0 +1,328 @@
+/* Tries to break the certificate of the CPU kernels: labels on data made to defeat the filter are
+ * compared with the definition, written down once more here, plainly. And prints a checksum of
+ * everything the kernels computed: the same source compiled for other instruction sets
+ * (tests/CMakeLists.txt) must print the same.
+ */
+#include "base/memory.h"
+#include "kernels/kernels.h"
+#include "kernels/numerics.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* --- numbers --- */
+
+static uint64_t state = 0x9e3779b97f4a7c15;
+static uint64_t checksum = 0xcbf29ce484222325;
+
+static uint64_t next_word(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+static int below(int limit)
+{
+    return (int)(next_word() % (uint64_t)limit);
+}
+
+static double uniform(void) /* [-1, 1) */
+{
+    return (double)(int64_t)next_word() * 0x1p-63;
+}
+
+static float bell(void)
+{
+    double sum = 0;
+    for (int i = 0; i < 8; i++) sum += uniform();
+    return (float)sum;
+}
+
+static void mix(const void *data, size_t bytes)
+{
+    const unsigned char *byte = data;
+    for (size_t i = 0; i < bytes; i++) checksum = (checksum ^ byte[i]) * 0x100000001b3;
+}
+
+/* --- the definition --- */
+
+static double definition(const float *x, const float *c, int d)
+{
+    double p[32] = {0};
+    for (int j = 0; j < d; j++) {
+        double t = (double)x[j] - (double)c[j];
+        p[j % 32] = fma(t, t, p[j % 32]);
+    }
+    for (int half = 16; half > 0; half /= 2) {
+        for (int l = 0; l < half; l++) p[l] += p[l + half];
+    }
+    return p[0];
+}
+
+static int32_t defined_label(const float *x, const float *c, int k_count, int d)
+{
+    int32_t label = 0;
+    double least = INFINITY;
+    for (int k = 0; k < k_count; k++) {
+        double distance = definition(x, c + (int64_t)k * d, d);
+        if (distance < least) {
+            least = distance;
+            label = k;
+        }
+    }
+    return label;
+}
+
+/* --- one comparison --- */
+
+typedef struct problem {
+    int n, d, k;
+    float *x, *c;
+} problem;
+
+static problem new_problem(int n, int d, int k)
+{
+    problem p = {n, d, k, NULL, NULL};
+    assert_int_equal(lloyd_alloc(&p.x, (int64_t)n * d, sizeof(float), "test"), LLOYD_OK);
+    assert_int_equal(lloyd_alloc(&p.c, (int64_t)k * d, sizeof(float), "test"), LLOYD_OK);
+    return p;
+}
+
+static void free_problem(problem *p)
+{
+    lloyd_free(p->x);
+    lloyd_free(p->c);
+}
+
+static lloyd_kernels *new_kernels(const problem *p)
+{
+    lloyd_kernels *kernels;
+    lloyd_kernels_config config = {.n_local = p->n,
+                                   .dim = p->d,
+                                   .k = p->k,
+                                   .chunk_rows = p->n,
+                                   .slots = 1,
+                                   .type = LLOYD_F32,
+                                   .threads = 2};
+    assert_int_equal(lloyd_kernels_cpu(&config, &kernels), LLOYD_OK);
+    assert_int_equal(kernels->load(kernels, 0, 0, p->n, p->x), LLOYD_OK);
+    assert_int_equal(kernels->set_centroids(kernels, p->k, p->c), LLOYD_OK);
+    assert_int_equal(kernels->forget_labels(kernels), LLOYD_OK);
+    return kernels;
+}
+
+/* Assigns, compares every label with the definition, and gives the share of rows that needed
+ * verification. */
+static double check_labels(const problem *p, const char *what)
+{
+    lloyd_kernels *kernels = new_kernels(p);
+    int32_t *labels;
+    assert_int_equal(lloyd_alloc(&labels, p->n, sizeof *labels, "test"), LLOYD_OK);
+    assert_int_equal(kernels->begin(kernels), LLOYD_OK);
+    assert_int_equal(kernels->assign(kernels, 0), LLOYD_OK);
+    assert_int_equal(kernels->labels(kernels, 0, p->n, labels), LLOYD_OK);
+    for (int i = 0; i < p->n; i++) {
+        int32_t expected = defined_label(p->x + (int64_t)i * p->d, p->c, p->k, p->d);
+        if (labels[i] != expected) {
+            print_error("%s: n %d d %d k %d: row %d has label %d, not %d\n", what, p->n, p->d, p->k,
+                        i, labels[i], expected);
+        }
+        assert_int_equal(labels[i], expected);
+    }
+    const int64_t *counters =
+        (const int64_t *)kernels->sums(kernels).data + (int64_t)p->k * (p->d + 1);
+    double share = (double)counters[1] / p->n;
+    mix(labels, (size_t)p->n * sizeof *labels);
+    lloyd_free(labels);
+    kernels->destroy(kernels);
+    return share;
+}
+
+/* --- data --- */
+
+enum { KINDS = 8 };
+static const char *const kind_names[KINDS] = {"gauss",  "bisector", "lattice", "duplicates",
+                                              "offset", "outlier",  "columns", "subnormal"};
+
+/* Nearly the middle between two centroids, moved by a few units in the last place. */
+static void bisect(const problem *p, float *x)
+{
+    const float *a = p->c + (int64_t)below(p->k) * p->d, *b = p->c + (int64_t)below(p->k) * p->d;
+    for (int j = 0; j < p->d; j++) x[j] = a[j] / 2 + b[j] / 2;
+    for (int i = below(4); i > 0; i--) {
+        int j = below(p->d);
+        x[j] = nextafterf(x[j], below(2) ? INFINITY : -INFINITY);
+    }
+}
+
+static float element(int kind, int j, float scale)
+{
+    switch (kind) {
+    case 2: return (float)(below(5) - 2) * scale;
+    case 4: return 1000 * scale + bell() * scale * 1e-3F;
+    case 6: return ldexpf(bell(), (j * 37) % 120 - 60); /* columns of very different size */
+    case 7: return ldexpf(bell(), -148 + below(30));
+    default: return bell() * scale;
+    }
+}
+
+static void fill(problem *p, int kind)
+{
+    int exponent = kind == 4 || kind == 6 || kind == 7 ? 0 : below(200) - 100;
+    float scale = ldexpf(1, exponent);
+    for (int64_t i = 0; i < (int64_t)p->k * p->d; i++)
+        p->c[i] = element(kind, (int)(i % p->d), scale);
+    for (int64_t i = 0; i < (int64_t)p->n * p->d; i++)
+        p->x[i] = element(kind, (int)(i % p->d), scale);
+    if (kind == 1) {
+        for (int i = 0; i < p->n; i++) bisect(p, p->x + (int64_t)i * p->d);
+    }
+    if (kind == 3) { /* every centroid twice, rows equal to centroids */
+        size_t row = (size_t)p->d * sizeof(float);
+        for (int k = 0; k + 1 < p->k; k += 2)
+            memcpy(p->c + (int64_t)(k + 1) * p->d, p->c + (int64_t)k * p->d, row);
+        for (int i = 0; i < p->n; i += 2)
+            memcpy(p->x + (int64_t)i * p->d, p->c + (int64_t)below(p->k) * p->d, row);
+    }
+    if (kind == 5) {
+        p->c[below(p->k * p->d)] = 1e6F * scale;
+        p->x[below(p->n * p->d)] = -1e7F * scale;
+    }
+}
+
+static void test_search(void **unused)
+{
+    (void)unused;
+    static const int dims[] = {1, 2, 3, 17, 31, 32, 33, 96, 100, 128, 129, 255, 256, 257, 384, 700};
+    for (int round = 0; round < 320; round++) {
+        int kind = round % KINDS;
+        int d = dims[below((int)(sizeof dims / sizeof *dims))];
+        problem p = new_problem(1 + below(600), d, 1 + below(d > 128 ? 60 : 400));
+        fill(&p, kind);
+        check_labels(&p, kind_names[kind]);
+        free_problem(&p);
+    }
+}
+
+/* Values next to the largest float32: products overflow, labels must not. */
+static void test_overflow(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 20; round++) {
+        problem p = new_problem(200, 1 + below(40), 1 + below(40));
+        for (int i = 0; i < p.k * p.d; i++) p.c[i] = ldexpf((float)uniform(), below(2) ? 127 : -60);
+        for (int i = 0; i < p.n * p.d; i++) p.x[i] = ldexpf((float)uniform(), below(2) ? 127 : -60);
+        check_labels(&p, "overflow");
+        free_problem(&p);
+    }
+    for (int exponent = -140; exponent <= 0;
+         exponent += 140) { /* rows so huge that all centroids are equally far */
+        problem p = new_problem(400, 64, 10);
+        for (int i = 0; i < p.k * p.d; i++) p.c[i] = ldexpf((float)uniform(), exponent);
+        for (int i = 0; i < p.n * p.d; i++) p.x[i] = ldexpf((float)uniform(), 128);
+        check_labels(&p, "huge rows, small centroids");
+        free_problem(&p);
+    }
+}
+
+/* One centroid so far away that, on its scale, the products of the others underflow. */
+static void test_underflow(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 20; round++) {
+        problem p = new_problem(500, 1 + below(20), 6 + below(40));
+        for (int i = 0; i < p.k * p.d; i++) p.c[i] = bell();
+        for (int i = 0; i < p.n * p.d; i++) p.x[i] = bell();
+        p.c[0] = ldexpf(1, 60 + round);
+        check_labels(&p, "underflow");
+        free_problem(&p);
+    }
+}
+
+/* The certificate must also be worth something: few rows of ordinary data may need the second step.
+ */
+static void test_share(void **unused)
+{
+    (void)unused;
+    problem p = new_problem(4000, 128, 256);
+    for (int i = 0; i < p.k * p.d; i++) p.c[i] = bell();
+    for (int i = 0; i < p.n * p.d; i++) p.x[i] = bell();
+    assert_true(check_labels(&p, "share") < 0.02);
+    p.c[3] += 1e6F; /* one far centroid must not spoil the others' certificates */
+    assert_true(check_labels(&p, "share, outlier") < 0.02);
+    free_problem(&p);
+}
+
+/* --- sums --- */
+
+/* Fixed-point sums, counts, inertia and centroids of a random labelling against their definitions,
+ * for the checksum as well. */
+static void test_sums(void **unused)
+{
+    (void)unused;
+    problem p = new_problem(3001, 37, 11);
+    fill(&p, 0);
+    float min[37], max[37], shift[37];
+    int exponent[37];
+    lloyd_range range = {.min = min, .max = max, .bad_row = -1};
+    for (int j = 0; j < p.d; j++) min[j] = INFINITY, max[j] = -INFINITY;
+    lloyd_kernels *kernels = new_kernels(&p);
+    assert_int_equal(kernels->measure(kernels, 0, &range), LLOYD_OK);
+    assert_int_equal(range.bad_row, -1);
+    for (int j = 0; j < p.d; j++) {
+        shift[j] = min[j] / 2 + max[j] / 2;
+        double reach = fmax(fabs((double)(min[j] - shift[j])), fabs((double)(max[j] - shift[j])));
+        exponent[j] = 1 + (int)floor(log2(reach));
+    }
+    lloyd_grid grid = {shift, exponent, exponent, 0, 30};
+    assert_int_equal(kernels->set_grid(kernels, &grid), LLOYD_OK);
+    assert_int_equal(kernels->begin(kernels), LLOYD_OK);
+    assert_int_equal(kernels->assign(kernels, 0), LLOYD_OK);
+    assert_int_equal(kernels->accumulate(kernels, 0), LLOYD_OK);
+    int64_t sums[11 * 38] = {0};
+    for (int i = 0; i < p.n; i++) {
+        int32_t label = defined_label(p.x + (int64_t)i * p.d, p.c, p.k, p.d);
+        for (int j = 0; j < p.d; j++) {
+            float y = p.x[(int64_t)i * p.d + j] - shift[j];
+            sums[label * p.d + j] += llrint(ldexp((double)y, 30 - exponent[j]));
+        }
+        sums[p.k * p.d + label]++;
+    }
+    assert_memory_equal(kernels->sums(kernels).data, sums, sizeof sums);
+    double value;
+    int64_t moved, verified, empty;
+    assert_int_equal(kernels->inertia(kernels, &value, &moved, &verified, &empty), LLOYD_OK);
+    assert_int_equal(moved, p.n);
+    assert_int_equal(kernels->update(kernels), LLOYD_OK);
+    assert_int_equal(kernels->get_centroids(kernels, p.c), LLOYD_OK);
+    for (int k = 0; k < p.k; k++) {
+        for (int j = 0; j < p.d && sums[p.k * p.d + k] > 0; j++) {
+            double mean = (double)sums[k * p.d + j] / (double)sums[p.k * p.d + k];
+            double scaled = ldexp(mean, exponent[j] - 30);
+            assert_true(p.c[k * p.d + j] == (float)(scaled + (double)shift[j]));
+        }
+    }
+    mix(&value, sizeof value);
+    mix(p.c, (size_t)(p.k * p.d) * sizeof *p.c);
+    kernels->destroy(kernels);
+    free_problem(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_search),    cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_underflow), cmocka_unit_test(test_share),
+        cmocka_unit_test(test_sums),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    printf("checksum %016llx\n", (unsigned long long)checksum);
+    return failed;
+}
