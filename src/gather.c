@@ -36,11 +36,22 @@ static lloyd_status gather_batch(lloyd_problem *p, const int64_t *rows, int64_t 
     return LLOYD_OK;
 }
 
+/* Rows that travel at a time. */
+static int64_t batch_rows(int64_t count, int64_t dim)
+{
+    int64_t batch = GATHER_BYTES / (8 * dim);
+    if (batch < 1) batch = 1;
+    return batch < count ? batch : count;
+}
+
+int64_t lloyd_gather_bytes(int64_t count, int64_t dim)
+{
+    return batch_rows(count, dim) * dim * 8;
+}
+
 lloyd_status lloyd_problem_gather(lloyd_problem *p, const int64_t *rows, int64_t count, float *out)
 {
-    int64_t batch = GATHER_BYTES / (8 * p->d);
-    if (batch < 1) batch = 1;
-    if (batch > count) batch = count;
+    int64_t batch = batch_rows(count, p->d);
     int64_t *words = NULL;
     lloyd_status status =
         lloyd_alloc(&words, batch * p->d, sizeof *words, "rows on their way to all ranks");

@@ -14,9 +14,8 @@
 enum {
     STREAM_BYTES = 64 << 20, /* of a chunk, where the user names no size */
     LABEL_ROWS = 1 << 20,    /* labels written at a time */
-    BLAS_BYTES = 3 << 19,    /* packed operands and stack of a thread inside the BLAS and OpenMP */
+    BLAS_BYTES = 1 << 20,    /* packed operands and stack of a thread inside the BLAS and OpenMP */
     HISTORY = 1 << 14,       /* iterations; a longer history is not worth counting */
-    GATHER_BYTES = 8 << 20   /* rows on their way to all ranks, rows for empty clusters */
 };
 
 /* Threads of this rank: OMP_NUM_THREADS if set; else the cores it is bound to, but not more than
@@ -78,10 +77,13 @@ static int64_t seeding_bytes(const lloyd_plan *plan, const char *init, int64_t *
     int64_t centroids = plan->k * plan->d * 4, state = 12 * plan->count;
     *set = plan->k;
     if (strcmp(init, "kmeans++") == 0) return centroids + state + plan->k * 16;
-    if (strcmp(init, "kmeans-parallel") != 0) return centroids + plan->k * 8;
+    if (strcmp(init, "random") == 0) {
+        return centroids + plan->k * 8 + lloyd_gather_bytes(plan->k, plan->d);
+    }
+    if (strcmp(init, "kmeans-parallel") != 0) return 2 * centroids + plan->k * 8; /* a model */
     int64_t most = lloyd_seed_candidates(plan->k), round = lloyd_seed_round_candidates(plan->k);
     *set = round;
-    int64_t candidates = most * (plan->d * 4 + 20) + round * 8;
+    int64_t candidates = most * (plan->d * 4 + 20) + round * 8 + lloyd_gather_bytes(round, plan->d);
     lloyd_kernels_config reduce = plan->kernels;
     reduce.n_local = most, reduce.k = 1, reduce.chunk_rows = 1;
     int64_t reducing = lloyd_kernels_cpu_bytes(&reduce, 1) + 12 * most;
@@ -97,7 +99,7 @@ static void count_bytes(lloyd_comm *comm, const lloyd_rows *rows, const lloyd_fi
     plan->working = lloyd_kernels_cpu_bytes(&plan->kernels, set) +
                     plan->kernels.threads * (int64_t)BLAS_BYTES + plan->d * 48 +
                     (options->max_iters < HISTORY ? options->max_iters : HISTORY) * 48 +
-                    lloyd_rows_memory(rows) + GATHER_BYTES;
+                    lloyd_rows_memory(rows);
     int64_t labels = plan->count < LABEL_ROWS ? plan->count : LABEL_ROWS;
     int64_t centroids = plan->k * plan->d * 4;
     plan->results = (comm->rank == 0 ? centroids + plan->k * 8 : 0) + labels * 4 +
@@ -144,14 +146,14 @@ static void print_bytes(const char *what, int64_t bytes)
 static void print_header(const lloyd_comm *comm, const lloyd_rows *rows,
                          const lloyd_fit_options *options, const lloyd_plan *plan)
 {
-    char a[32], b[32];
+    char a[32], b[32], size[32];
     int files = lloyd_rows_files(rows);
     double flop = 2.0 * (double)plan->n * (double)plan->k * (double)plan->d;
     printf("plan (nothing is read or written)\n");
-    printf("  dataset          %s x %s %s in %d file%s, %.3f GB\n",
+    printf("  dataset          %s x %s %s in %d file%s, %s\n",
            lloyd_text_count(plan->n, a, sizeof a), lloyd_text_count(plan->d, b, sizeof b),
            lloyd_type_name(plan->kernels.type), files, files == 1 ? "" : "s",
-           (double)plan->n * (double)row_bytes(plan) / 1e9);
+           lloyd_text_bytes(plan->n * row_bytes(plan), size, sizeof size));
     printf("  clusters         %s by %s, %s\n", lloyd_text_count(plan->k, a, sizeof a),
            options->init, options->metric);
     printf("  work             %.3g TFLOP per iteration, at most %s iterations, %lld start%s\n",

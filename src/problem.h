@@ -40,6 +40,9 @@ lloyd_status lloyd_problem_inertia(lloyd_problem *problem, double *value);
 lloyd_status lloyd_problem_gather(lloyd_problem *problem, const int64_t *rows, int64_t count,
                                   float *out);
 
+/* Memory that gathering `count` rows takes beside `out`. */
+int64_t lloyd_gather_bytes(int64_t count, int64_t dim);
+
 /* Gives the m empty clusters the m rows farthest from their own centroids. Changes the sums only.
  * Collective. Contract, section 9 (scikit-learn's rule). */
 lloyd_status lloyd_problem_relocate(lloyd_problem *problem, int64_t empty);

@@ -19,6 +19,11 @@ import numpy as np
 # What must be equal to the bit between two runs of the same job; seconds may differ.
 EXACT = ("/centroids", "/counts", "/labels", "/history/inertia", "/history/moved")
 
+# Open MPI as root, with more ranks than cores; other launchers ignore these.
+LAUNCHER = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_mpi_yield_when_idle": "1",
+            "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+
 
 class Result:
     """A finished command: exit status, stdout, stderr, and the lines of stderr that lloyd itself wrote."""
@@ -78,9 +83,8 @@ class Test:
 
     def run(self, command, threads=1, timeout=600, cwd=None, **more):
         """Runs a command in its own process group, so that a hang ends with all of its ranks."""
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads),
-                           OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
-                           OMPI_MCA_hwloc_base_binding_policy="none")
+        environment = dict(LAUNCHER, **os.environ)
+        environment.update(OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment,
                                        cwd=cwd or self.directory, start_new_session=True, **more)

@@ -46,6 +46,7 @@ SOME_WAYS = [
     (2, 2, "float32", ("--chunk-rows", 1234)),
     (2, 1, "big-endian float16", ()),
 ]
+FEW_WAYS = SOME_WAYS[1:3]
 QUICK_WAYS = [(3, 1, "seven files, glob", ("--chunk-rows", 999))]
 
 
@@ -65,16 +66,14 @@ def run_job(t, name, copies, options, ways, names=EXACT):
     return base
 
 
-def jobs(t, name, x, k, quick_ways):
+def jobs(t, name, x, k, all_ways, ways):
+    """Every kind of job: the plain one in all_ways, the others in ways."""
     folder = t.path(name)
     os.mkdir(folder)
     weights = np.random.default_rng(5).uniform(0, 3, len(x)).astype(np.float32)
     weights[::17] = 0
     copies = data.copies(folder, x, weights)
     common = ("-k", k, "--seed", 7, "--max-iters", 10)
-    ways, all_ways = (QUICK_WAYS, SOME_WAYS) if t.quick else (SOME_WAYS, ALL_WAYS)
-    if quick_ways:
-        all_ways = ways
 
     run_job(t, f"{name} random", copies, common, all_ways)
     for init in ("kmeans++", "kmeans-parallel"):
@@ -153,11 +152,12 @@ def main():
         digits = file["train"][()]
     with h5py.File(t.data("sift-20k.h5"), "r") as file:
         sift = file["train"][()]
-    jobs(t, "digits", digits, 20, quick_ways=False)
     if t.quick:
-        jobs(t, "sift", sift[:4000], 64, quick_ways=True)
+        jobs(t, "digits", digits, 20, SOME_WAYS, QUICK_WAYS)
+        jobs(t, "sift", sift[:4000], 64, QUICK_WAYS, QUICK_WAYS)
     else:
-        jobs(t, "sift", sift, 256, quick_ways=False)
+        jobs(t, "digits", digits, 20, SOME_WAYS, SOME_WAYS)
+        jobs(t, "sift", sift, 256, ALL_WAYS, FEW_WAYS)
     no_labels(t, t.data("digits.h5"))
     restarts(t, t.data("digits.h5"))
     one = t.fit(t.data("digits.h5"), "direct.h5", "-k", 10)

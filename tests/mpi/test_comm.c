@@ -1,0 +1,114 @@
+/* The collectives of comm.h over real ranks, and the same calls on a communicator of one. */
+#include "comm/comm.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static lloyd_comm *comm;
+
+static void test_place(void **unused)
+{
+    (void)unused;
+    assert_in_range(comm->rank, 0, comm->size - 1);
+    assert_int_equal(comm->local_size, comm->size); /* one node */
+    assert_int_equal(comm->local_rank, comm->rank);
+}
+
+/* Values beyond 2^53: a sum that went through doubles would lose them. */
+static void test_sum(void **unused)
+{
+    (void)unused;
+    enum { COUNT = 1000 };
+    int64_t values[COUNT];
+    for (int i = 0; i < COUNT; i++) values[i] = ((int64_t)1 << 58) + comm->rank * 1000 + i;
+    assert_int_equal(lloyd_comm_sum_host(comm, values, COUNT), LLOYD_OK);
+    for (int i = 0; i < COUNT; i++) {
+        int64_t ranks = comm->size;
+        int64_t expected = ranks * (((int64_t)1 << 58) + i) + 1000 * ranks * (ranks - 1) / 2;
+        assert_true(values[i] == expected);
+    }
+    assert_int_equal(lloyd_comm_sum_host(comm, values, 0), LLOYD_OK);
+}
+
+static void test_max(void **unused)
+{
+    (void)unused;
+    double values[3] = {comm->rank, -comm->rank, -INFINITY};
+    if (comm->rank == comm->size - 1) values[2] = 7;
+    assert_int_equal(comm->max(comm, values, 3), LLOYD_OK);
+    assert_true(values[0] == comm->size - 1);
+    assert_true(values[1] == 0);
+    assert_true(values[2] == 7);
+}
+
+static void test_broadcast(void **unused)
+{
+    (void)unused;
+    for (int root = 0; root < comm->size; root++) {
+        char text[32] = "nothing";
+        if (comm->rank == root) memcpy(text, "from the root", 14);
+        assert_int_equal(comm->broadcast(comm, text, sizeof text, root), LLOYD_OK);
+        assert_string_equal(text, "from the root");
+    }
+}
+
+static void test_scan(void **unused)
+{
+    (void)unused;
+    int64_t value = ((int64_t)1 << 40) + comm->rank;
+    int64_t rank = comm->rank, expected = rank * ((int64_t)1 << 40) + rank * (rank - 1) / 2;
+    assert_int_equal(comm->exclusive_scan(comm, &value), LLOYD_OK);
+    assert_true(value == expected);
+}
+
+/* For every pair of failing ranks: all get the lower one's status, and only that one keeps a
+ * message. */
+static void test_agree(void **unused)
+{
+    (void)unused;
+    assert_int_equal(comm->agree(comm, LLOYD_OK), LLOYD_OK);
+    for (int low = 0; low < comm->size; low++) {
+        for (int high = low; high < comm->size; high++) {
+            lloyd_status mine = LLOYD_OK;
+            if (comm->rank == high) mine = lloyd_fail(LLOYD_FAILED, "the higher one");
+            if (comm->rank == low) mine = lloyd_fail(LLOYD_BAD_INPUT, "the lower one");
+            assert_int_equal(comm->agree(comm, mine), LLOYD_BAD_INPUT);
+            assert_string_equal(lloyd_message(), comm->rank == low ? "the lower one" : "");
+        }
+    }
+    assert_int_equal(comm->barrier(comm), LLOYD_OK);
+}
+
+static int use_self(void **unused)
+{
+    (void)unused;
+    return lloyd_comm_self(&comm);
+}
+
+static int use_world(void **unused)
+{
+    (void)unused;
+    return lloyd_comm_world(&comm);
+}
+
+static int leave(void **unused)
+{
+    (void)unused;
+    comm->destroy(comm);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_place),     cmocka_unit_test(test_sum),  cmocka_unit_test(test_max),
+        cmocka_unit_test(test_broadcast), cmocka_unit_test(test_scan), cmocka_unit_test(test_agree),
+    };
+    int failed = cmocka_run_group_tests_name("self", tests, use_self, leave);
+    return failed + cmocka_run_group_tests_name("world", tests, use_world, leave);
+}
