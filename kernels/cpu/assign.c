@@ -170,13 +170,14 @@ typedef struct top2 {
     int32_t index[LLOYD_CPU_ROWS];
 } top2;
 
-/* Lanes are rows: 64 of them stay in registers while the tile's centroids go by. */
-LLOYD_CLONES static void keep_top2(const float *scores, const float *bias, int64_t k0, int tile,
-                                   int rows, top2 *top)
+/* Lanes are rows: 64 of them stay in registers while the tile's centroids go by. One loop per result,
+ * so that each becomes a minimum, a maximum or a blend. */
+LLOYD_CLONES static void keep_top2(const float *restrict scores, const float *restrict bias,
+                                   int64_t k0, int tile, int rows, top2 *restrict top)
 {
     enum { LANES = 64 };
     for (int i0 = 0; i0 < rows; i0 += LANES) {
-        float best[LANES], second[LANES];
+        float best[LANES], second[LANES], score[LANES];
         int32_t index[LANES];
         memcpy(best, top->best + i0, sizeof best);
         memcpy(second, top->second + i0, sizeof second);
@@ -185,13 +186,13 @@ LLOYD_CLONES static void keep_top2(const float *scores, const float *bias, int64
             const float *row = scores + k * LLOYD_CPU_ROWS + i0;
             float offset = bias[k];
             int32_t number = (int32_t)(k0 + k);
+            for (int i = 0; i < LANES; i++) score[i] = row[i] - offset;
             for (int i = 0; i < LANES; i++) {
-                float score = row[i] - offset;
-                float loser = score > best[i] ? best[i] : score;
+                float loser = score[i] < best[i] ? score[i] : best[i];
                 second[i] = loser > second[i] ? loser : second[i];
-                index[i] = score > best[i] ? number : index[i];
-                best[i] = score > best[i] ? score : best[i];
             }
+            for (int i = 0; i < LANES; i++) index[i] = score[i] > best[i] ? number : index[i];
+            for (int i = 0; i < LANES; i++) best[i] = score[i] > best[i] ? score[i] : best[i];
         }
         memcpy(top->best + i0, best, sizeof best);
         memcpy(top->second + i0, second, sizeof second);

@@ -71,6 +71,8 @@ def run_case(t, case, number):
     if model is None:
         return
     ours = list(case.options) + (["--weights", "weights"] if case.weights is not None else [])
+    if case.init is not None and "--cosine" in case.options:
+        ours.append("--scale-init")
     reference = t.path(slug + "-reference.h5")
     result = t.reference("fit", source, "-k", case.k, "--init", start, "--iters", case.iters, "--output", reference, *ours)
     if not t.check(result.status == 0, f"{case.name}: the reference runs", result.describe()):
@@ -101,6 +103,8 @@ def real_cases(t):
         Case("digits", digits, 10, 1, iters=50),
         Case("digits, int8", digits, 100, 3, dtype="int8", iters=20),
         Case("digits, K 2", digits, 2, 2, dtype="bfloat16", iters=50),
+        Case("digits, cosine, given centroids", digits, 50, 3, ("--cosine",),
+             init=data.centroids(t.path("digits-start.h5"), digits[:50])),
         Case("digits, cosine", digits, 50, 1, ("--cosine",), iters=20),
         Case("digits, weights over 12 decades", digits, 30, 2, weights=heavy, iters=20),
         Case("digits, cosine and weights", digits, 30, 2, ("--cosine",), weights=heavy),

@@ -8,8 +8,9 @@
  *     reference labels DATA.h5[:DATASET] MODEL.h5 [--labels LABELS.h5] [--cosine]
  *         labels (and counts, or distances) in the file against the nearest centroids of the model
  *     reference fit DATA.h5[:DATASET] -k K --init MODEL.h5 --iters T --output REF.h5
- *         [--weights DATASET] [--cosine] [--empty relocate|keep] [--tol X]
- *         Lloyd's iteration from the first K given centroids
+ *         [--weights DATASET] [--cosine] [--empty relocate|keep] [--tol X] [--scale-init]
+ *         Lloyd's iteration from the first K given centroids; --scale-init: scaled to length 1 first, which is what
+ *         lloyd does for the cosine metric to centroids that a file gives
  *
  * DATASET is /train unless given. Exit status: 0 equal or done, 1 different, 2 wrong usage or unreadable file.
  * Must be compiled without contraction of a*b+c (-ffp-contract=off, or ISO C mode).
@@ -304,18 +305,22 @@ static void move_centroids(matrix *c, const sums *of, const grid *g, int cosine)
 
 /* ---- section 5: inertia --------------------------------------------------------------------------------------- */
 
-/* Without weights from the integers, as the page says, but in extended precision; *scale = Q, to which rounding errors
- * are relative. With weights the page does not say what Q is, so it is the weighted sum of distances itself. */
+/* Without weights from the integers, as the page says, but in extended precision. With weights the page does not say what
+ * Q is, so it is the weighted sum of distances itself. *scale = the sum of the squares of all rows and their centroids, both
+ * from the middle of the columns: rounding errors are relative to that. */
 static long double inertia_of(const matrix *x, const matrix *c, const sums *of, const grid *g,
-                              const double *own, long double *scale)
+                              const int32_t *label, const double *own, long double *scale)
 {
     int64_t d = x->columns;
     long double total = 0;
     *scale = 0;
     if (g->weight) {
-        for (int64_t i = 0; i < x->rows; i++)
-            total += (long double)g->weight[i] * (long double)own[i];
-        *scale = total;
+        for (int64_t i = 0; i < x->rows; i++) {
+            long double w = (long double)g->weight[i];
+            const float *row = x->value + i * d, *centroid = c->value + label[i] * d;
+            total += w * (long double)own[i];
+            *scale += w * (long double)(dist(row, g->shift, d) + dist(centroid, g->shift, d));
+        }
         return total;
     }
     for (int64_t j = 0; j < d; j++) {
@@ -332,6 +337,7 @@ static long double inertia_of(const matrix *x, const matrix *c, const sums *of, 
             long double offset = (long double)((double)c->value[k * d + j] - (double)g->shift[j]);
             long double sum = ldexpl((long double)of->s[k * d + j], g->exponent[j] - g->b);
             total += offset * (offset * (long double)of->n[k] - 2 * sum);
+            *scale += offset * offset * (long double)of->n[k];
         }
     }
     return total;
@@ -343,7 +349,7 @@ typedef struct options {
     const char *data, *model, *labels, *weights, *output, *empty;
     int64_t k, iters;
     double tol;
-    int cosine;
+    int cosine, scale_init;
 } options;
 
 static matrix read_data(const options *o)
@@ -430,7 +436,7 @@ static void iterate(const options *o, const matrix *x, const grid *g, matrix *c,
         memcpy(before, out->label, (size_t)n * sizeof *before);
         accumulate(&of, g, x, out->label, c->rows);
         long double scale;
-        out->inertia[t] = (double)inertia_of(x, c, &of, g, out->own, &scale);
+        out->inertia[t] = (double)inertia_of(x, c, &of, g, out->label, out->own, &scale);
         out->scale[t] = (double)scale;
         int slow = t > 0 && o->tol > 0 &&
                    out->inertia[t - 1] - out->inertia[t] < o->tol * out->inertia[t - 1];
@@ -477,6 +483,8 @@ static int fit(const options *o)
     matrix x = read_data(o), c = read_matrix(o->model, "/centroids");
     if (x.columns != c.columns || c.rows < o->k) die("the initial centroids do not fit", o->model);
     c.rows = o->k;
+    for (int64_t k = 0; o->scale_init && k < c.rows; k++)
+        normalise(c.value + k * c.columns, c.columns, "centroid", k);
     float *weight = NULL;
     if (o->weights) {
         char file[4096];
@@ -520,6 +528,10 @@ int main(int argc, char **argv)
         const char *value = a + 1 < argc ? argv[a + 1] : "";
         if (strcmp(argv[a], "--cosine") == 0) {
             o.cosine = 1;
+            continue;
+        }
+        if (strcmp(argv[a], "--scale-init") == 0) {
+            o.scale_init = 1;
             continue;
         }
         if (!fitting && a == 3) {
