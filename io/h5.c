@@ -12,6 +12,10 @@
 
 void lloyd_h5_quiet(void)
 {
+    /* Every file is closed by name. What HDF5 would still write when the process ends is what could
+     * not be written, on a full disk, and it crashes over it. Without effect if a host program uses
+     * HDF5 already. */
+    (void)H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 

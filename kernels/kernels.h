@@ -130,6 +130,8 @@ struct lloyd_kernels {
     lloyd_status (*count_labels)(lloyd_kernels *self, int64_t *counts);
     /* out[0 .. rows of the slot) = dist() of every row to the centroid of its label. */
     lloyd_status (*distances)(lloyd_kernels *self, int slot, double *out);
+    /* *greatest = max(*greatest, w dist() of every row of the slot to the centroid of its label). */
+    lloyd_status (*greatest_distance)(lloyd_kernels *self, int slot, double *greatest);
     /* total[0] += high, total[1] += low words of w dist() of every row of the slot to the centroid
      * of its label, in fixed point (lloyd_fixed_distance). */
     lloyd_status (*total_distance)(lloyd_kernels *self, int slot, int exponent, int bits,

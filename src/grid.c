@@ -208,44 +208,34 @@ void lloyd_problem_clear(lloyd_problem *p)
 
 /* --- the final inertia --- */
 
-/* An exponent that no w dist() reaches: from the corners of the data's box, not from the rows, so
- * that one pass over them is enough. */
-static int distance_exponent(const lloyd_problem *p, const float *centroids)
+static lloyd_status greatest_distance(lloyd_problem *p, double *greatest)
 {
-    double greatest = 0;
-#pragma omp parallel for num_threads(p->kernels->config.threads) reduction(max : greatest)
-    for (int64_t k = 0; k < p->k; k++) {
-        double bound = 0;
-        for (int64_t j = 0; j < p->d; j++) {
-            double c = (double)centroids[k * p->d + j];
-            double side = fmax(fabs((double)p->min[j] - c), fabs((double)p->max[j] - c));
-            bound += side * side;
-        }
-        greatest = fmax(greatest, bound);
-    }
-    return lloyd_exponent(greatest * p->max_weight * (1 + 0x1p-20));
-}
-
-static lloyd_status total_distance(lloyd_problem *p, int *exponent, int64_t total[2])
-{
-    float *centroids = NULL;
-    LLOYD_TRY(lloyd_alloc(&centroids, p->k * p->d, sizeof *centroids, "centroids"));
-    lloyd_status status = p->kernels->get_centroids(p->kernels, centroids);
-    if (status == LLOYD_OK) *exponent = distance_exponent(p, centroids);
-    lloyd_free(centroids);
-    for (int64_t chunk = 0; status == LLOYD_OK && chunk < p->shard->chunks; chunk++) {
+    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
         int slot;
         LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        status = p->kernels->total_distance(p->kernels, slot, *exponent, p->grid.bits, total);
+        LLOYD_TRY(p->kernels->greatest_distance(p->kernels, slot, greatest));
     }
-    return status;
+    return LLOYD_OK;
+}
+
+static lloyd_status total_distance(lloyd_problem *p, int exponent, int64_t total[2])
+{
+    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
+        int slot;
+        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        LLOYD_TRY(p->kernels->total_distance(p->kernels, slot, exponent, p->grid.bits, total));
+    }
+    return LLOYD_OK;
 }
 
 lloyd_status lloyd_problem_inertia(lloyd_problem *p, double *value)
 {
     int64_t total[2] = {0, 0};
-    int exponent = 0;
-    LLOYD_TRY(p->comm->agree(p->comm, total_distance(p, &exponent, total)));
+    double greatest = 0;
+    LLOYD_TRY(p->comm->agree(p->comm, greatest_distance(p, &greatest)));
+    LLOYD_TRY(p->comm->max(p->comm, &greatest, 1));
+    int exponent = lloyd_exponent(greatest);
+    LLOYD_TRY(p->comm->agree(p->comm, total_distance(p, exponent, total)));
     LLOYD_TRY(lloyd_comm_sum_host(p->comm, total, 2));
     __int128 sum = ((__int128)total[0] << p->grid.bits) + total[1];
     *value = lloyd_mul((double)sum, lloyd_exp2(exponent - 2 * p->grid.bits));

@@ -102,6 +102,7 @@ static const lloyd_kernels table = {
     .labels = labels,
     .count_labels = count_labels,
     .distances = lloyd_cpu_distances,
+    .greatest_distance = lloyd_cpu_greatest_distance,
     .total_distance = lloyd_cpu_total_distance,
     .rows = lloyd_cpu_rows,
     .seed_begin = lloyd_cpu_seed_begin,

@@ -120,6 +120,7 @@ int64_t lloyd_cpu_mass(const cpu_kernels *cpu, int64_t row);
 
 /* distances.c */
 lloyd_status lloyd_cpu_distances(lloyd_kernels *kernels, int slot, double *out);
+lloyd_status lloyd_cpu_greatest_distance(lloyd_kernels *kernels, int slot, double *greatest);
 lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot, int exponent, int bits,
                                       int64_t total[2]);
 lloyd_status lloyd_cpu_farthest(lloyd_kernels *kernels, int slot, int64_t want, lloyd_far_row *list,

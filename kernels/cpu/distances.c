@@ -30,19 +30,34 @@ lloyd_status lloyd_cpu_distances(lloyd_kernels *kernels, int slot_number, double
     return LLOYD_OK;
 }
 
+static double weighted_distance(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i)
+{
+    const float *weights = cpu->base.config.weights;
+    double distance = own_distance(cpu, slot, i, cpu->scratch[omp_get_thread_num()].row);
+    return weights ? lloyd_mul((double)weights[slot->first + i], distance) : distance;
+}
+
+lloyd_status lloyd_cpu_greatest_distance(lloyd_kernels *kernels, int slot_number, double *greatest)
+{
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    const cpu_slot *slot = &cpu->slots[slot_number];
+    double found = *greatest;
+#pragma omp parallel for num_threads(kernels->config.threads) reduction(max : found)
+    for (int64_t i = 0; i < slot->count; i++) found = fmax(found, weighted_distance(cpu, slot, i));
+    *greatest = found;
+    return LLOYD_OK;
+}
+
 lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot_number, int exponent,
                                       int bits, int64_t total[2])
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
-    const float *weights = kernels->config.weights;
     int64_t high_total = 0, low_total = 0;
 #pragma omp parallel for num_threads(kernels->config.threads) reduction(+ : high_total, low_total)
     for (int64_t i = 0; i < slot->count; i++) {
-        double distance = own_distance(cpu, slot, i, cpu->scratch[omp_get_thread_num()].row);
-        if (weights) distance = lloyd_mul((double)weights[slot->first + i], distance);
         int64_t high, low;
-        lloyd_fixed_distance(distance, exponent, bits, &high, &low);
+        lloyd_fixed_distance(weighted_distance(cpu, slot, i), exponent, bits, &high, &low);
         high_total += high;
         low_total += low;
     }
