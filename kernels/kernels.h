@@ -105,7 +105,8 @@ struct lloyd_kernels {
      * the contract); the two counters; and how many clusters have no mass. */
     lloyd_status (*inertia)(lloyd_kernels *self, double *value, int64_t *moved, int64_t *verified,
                             int64_t *empty);
-    /* Centroids from sums; a cluster without mass keeps its own. */
+    /* Centroids from sums; a cluster without mass, or whose mean has no float32 or (cosine) no
+     * direction, keeps its own. */
     lloyd_status (*update)(lloyd_kernels *self);
 
     /* --- empty clusters --- */

@@ -45,23 +45,26 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
                            lloyd_progress *progress, lloyd_history *history)
 {
     lloyd_kernels *kernels = p->kernels;
-    LLOYD_TRY(kernels->forget_labels(kernels));
+    LLOYD_TRY(p->comm->agree(p->comm, kernels->forget_labels(kernels)));
     while (history->iterations < rule->max_iters && !history->converged) {
         double start = lloyd_seconds(), clustering;
         lloyd_progress_step step = {.restart = restart, .iteration = history->iterations + 1};
 
         LLOYD_TRY(assign_and_sum(p));
-        LLOYD_TRY(kernels->inertia(kernels, &clustering, &step.moved, &step.verified, &step.empty));
+        lloyd_status status =
+            kernels->inertia(kernels, &clustering, &step.moved, &step.verified, &step.empty);
+        LLOYD_TRY(p->comm->agree(p->comm, status));
         step.inertia = lloyd_add(p->squares, clustering);
 
         history->converged = step.moved == 0 || hardly_fell(rule, history, step.inertia);
         if (!history->converged) {
             if (step.empty > 0 && rule->relocate) LLOYD_TRY(lloyd_problem_relocate(p, step.empty));
-            LLOYD_TRY(kernels->update(kernels));
+            status = kernels->update(kernels);
         }
 
         step.seconds = lloyd_seconds() - start;
-        LLOYD_TRY(p->comm->agree(p->comm, lloyd_history_add(history, &step)));
+        if (status == LLOYD_OK) status = lloyd_history_add(history, &step);
+        LLOYD_TRY(p->comm->agree(p->comm, status));
         lloyd_progress_iteration(progress, &step);
     }
     /* The labels must belong to the centroids that are returned. */

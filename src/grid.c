@@ -2,6 +2,7 @@
  * contract's sections 3 and 5 that is done once per run. */
 #include "problem.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "kernels/numerics.h"
 
@@ -101,7 +102,8 @@ static lloyd_status choose_weighted_grid(lloyd_problem *p, double *products)
 
 /* --- weights --- */
 
-static lloyd_status check_weights(lloyd_problem *p)
+/* *lightest = the reciprocal of the lightest weight that is not zero. */
+static lloyd_status check_weights(lloyd_problem *p, double *lightest)
 {
     const lloyd_shard *shard = p->shard;
     p->max_weight = shard->weights ? 0 : 1;
@@ -114,18 +116,26 @@ static lloyd_status check_weights(lloyd_problem *p)
                               where, (double)shard->weights[i]);
         }
         p->max_weight = fmax(p->max_weight, (double)shard->weights[i]);
+        if (shard->weights[i] > 0) *lightest = fmax(*lightest, 1 / (double)shard->weights[i]);
     }
     return LLOYD_OK;
 }
 
 static lloyd_status share_weights(lloyd_problem *p)
 {
-    LLOYD_TRY(p->comm->agree(p->comm, check_weights(p)));
+    double lightest = 0;
+    LLOYD_TRY(p->comm->agree(p->comm, check_weights(p, &lightest)));
     LLOYD_TRY(p->comm->max(p->comm, &p->max_weight, 1));
-    if (p->max_weight > 0) return LLOYD_OK;
+    LLOYD_TRY(p->comm->max(p->comm, &lightest, 1));
+    if (p->max_weight * lightest > 0x1p20) {
+        lloyd_note("the weights span a factor of %.3g; clusters of light rows only are imprecise "
+                   "beyond a million",
+                   p->max_weight * lightest);
+    }
     lloyd_status status = LLOYD_OK;
-    if (p->comm->rank == 0)
+    if (p->max_weight == 0 && p->comm->rank == 0) {
         status = lloyd_fail(LLOYD_BAD_INPUT, "all weights are zero; at least one row must count");
+    }
     return p->comm->agree(p->comm, status);
 }
 
@@ -180,10 +190,10 @@ static lloyd_status measure(lloyd_problem *p, double *scratch)
     LLOYD_TRY(lloyd_problem_report_defect(p, &range));
     LLOYD_TRY(share_range(p, scratch));
     choose_grid(p);
-    LLOYD_TRY(p->kernels->set_grid(p->kernels, &p->grid));
+    LLOYD_TRY(p->comm->agree(p->comm, p->kernels->set_grid(p->kernels, &p->grid)));
     if (p->shard->weights) {
         LLOYD_TRY(choose_weighted_grid(p, scratch));
-        LLOYD_TRY(p->kernels->set_grid(p->kernels, &p->grid));
+        LLOYD_TRY(p->comm->agree(p->comm, p->kernels->set_grid(p->kernels, &p->grid)));
     }
     return sum_squares(p, (int64_t *)scratch);
 }

@@ -67,6 +67,11 @@ static lloyd_status open_input(job *j)
                           "-k %lld is more than the %lld rows of the dataset; use a smaller k",
                           (long long)o->k, (long long)lloyd_rows_count(j->rows));
     }
+    if (strcmp(o->init, "kmeans-parallel") == 0 && lloyd_seed_candidates(o->k) > INT32_MAX) {
+        return lloyd_fail(LLOYD_USAGE,
+                          "-k %lld is too much for --init kmeans-parallel; use --init random",
+                          (long long)o->k);
+    }
     if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(j->rows, o->weights));
     if (!seeds_itself(o)) LLOYD_TRY(check_given(j));
     return LLOYD_OK;
@@ -293,8 +298,9 @@ static lloyd_status tell(job *j, const int64_t *counts, lloyd_fit_result *result
         .type = lloyd_type_name(lloyd_rows_type(j->rows)),
         .seconds = lloyd_seconds() - j->start,
     };
-    LLOYD_TRY(lloyd_summary_describe(j->history.inertia, j->history.seconds, j->history.iterations,
-                                     counts, p->k, result));
+    LLOYD_TRY(j->comm->agree(j->comm,
+                             lloyd_summary_describe(j->history.inertia, j->history.seconds,
+                                                    j->history.iterations, counts, p->k, result)));
     int64_t *peaks = NULL;
     LLOYD_TRY(j->comm->agree(j->comm, lloyd_alloc(&peaks, j->comm->size, sizeof *peaks,
                                                   "the memory peaks of all ranks")));

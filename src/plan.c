@@ -33,7 +33,7 @@ static int choose_threads(const lloyd_comm *comm)
     return threads > 0 ? threads : 1;
 }
 
-static void split(const lloyd_comm *comm, const lloyd_rows *rows, lloyd_plan *plan)
+static lloyd_status split(const lloyd_comm *comm, const lloyd_rows *rows, lloyd_plan *plan)
 {
     plan->n = lloyd_rows_count(rows);
     plan->d = lloyd_rows_dim(rows);
@@ -46,6 +46,9 @@ static void split(const lloyd_comm *comm, const lloyd_rows *rows, lloyd_plan *pl
         .type = lloyd_rows_type(rows),
         .threads = choose_threads(comm),
     };
+    if (plan->d <= INT32_MAX) return LLOYD_OK;
+    return lloyd_fail(LLOYD_BAD_INPUT, "%s has %lld columns; at most %d can be clustered",
+                      lloyd_rows_file(rows, 0), (long long)plan->d, INT32_MAX);
 }
 
 static int64_t row_bytes(const lloyd_plan *plan)
@@ -112,7 +115,7 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_rows *rows,
                             const lloyd_fit_options *options, lloyd_plan *plan)
 {
     *plan = (lloyd_plan){.k = options->k, .program = lloyd_memory_now()};
-    split(comm, rows, plan);
+    LLOYD_TRY(split(comm, rows, plan));
     plan->kernels.cosine = strcmp(options->metric, "cosine") == 0;
     plan->resident = options->chunk_rows == 0;
     choose_chunks(plan, options->chunk_rows);
@@ -130,7 +133,7 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_rows *rows, int64_
                                 int64_t chunk_rows, lloyd_plan *plan)
 {
     *plan = (lloyd_plan){.k = k, .program = lloyd_memory_now()};
-    split(comm, rows, plan);
+    LLOYD_TRY(split(comm, rows, plan));
     plan->kernels.cosine = cosine;
     choose_chunks(plan, chunk_rows);
     return LLOYD_OK;

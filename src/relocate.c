@@ -115,12 +115,13 @@ static lloyd_status move_rows(lloyd_problem *p, relocation *r, int64_t count, in
         int64_t here = count - begin < batch ? count - begin : batch;
         LLOYD_TRY(p->comm->agree(p->comm, fill_moves(p, r, begin, here)));
         LLOYD_TRY(lloyd_comm_sum_host(p->comm, r->moves, here * words));
-        for (int64_t i = 0; i < here; i++) {
+        lloyd_status status = LLOYD_OK;
+        for (int64_t i = 0; i < here && status == LLOYD_OK; i++) {
             const int64_t *move = r->moves + i * words;
-            int32_t from = (int32_t)r->chosen[3 * (begin + i) + 2];
-            LLOYD_TRY(
-                p->kernels->relocate(p->kernels, from, r->clusters[begin + i], move, move[p->d]));
+            int32_t from = (int32_t)r->chosen[3 * (begin + i) + 2], to = r->clusters[begin + i];
+            status = p->kernels->relocate(p->kernels, from, to, move, move[p->d]);
         }
+        LLOYD_TRY(p->comm->agree(p->comm, status));
     }
     return LLOYD_OK;
 }
@@ -142,7 +143,8 @@ static lloyd_status relocate(lloyd_problem *p, relocation *r, int64_t empty, int
     }
     LLOYD_TRY(lloyd_comm_sum_host(p->comm, r->chosen, 3 * want));
     qsort(r->chosen, (size_t)want, 3 * sizeof *r->chosen, compare_chosen);
-    LLOYD_TRY(p->kernels->empty_clusters(p->kernels, empty, r->clusters));
+    lloyd_status status = p->kernels->empty_clusters(p->kernels, empty, r->clusters);
+    LLOYD_TRY(p->comm->agree(p->comm, status));
     return move_rows(p, r, want, batch);
 }
 

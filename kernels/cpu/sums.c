@@ -106,16 +106,17 @@ lloyd_status lloyd_cpu_begin(lloyd_kernels *kernels)
 static void sort_by_label(cpu_kernels *cpu, const cpu_slot *slot)
 {
     const int32_t *labels = cpu->labels + slot->first;
-    int64_t k_count = cpu->base.config.k, threads = cpu->base.config.threads, total = 0;
+    int64_t k_count = cpu->base.config.k, total = 0;
 #pragma omp parallel num_threads(cpu->base.config.threads)
     {
+        int64_t team = omp_get_num_threads(); /* OpenMP may give fewer threads than asked for */
         int64_t *count = cpu->histogram + omp_get_thread_num() * k_count;
         memset(count, 0, (size_t)k_count * sizeof *count);
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < slot->count; i++) count[labels[i]]++;
 #pragma omp single
         for (int64_t k = 0; k < k_count; k++) {
-            for (int64_t t = 0; t < threads; t++) {
+            for (int64_t t = 0; t < team; t++) {
                 int64_t here = cpu->histogram[t * k_count + k];
                 cpu->histogram[t * k_count + k] = total;
                 total += here;
@@ -225,6 +226,15 @@ lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double *value, int64_t *m
     return LLOYD_OK;
 }
 
+/* Rows of hardly any weight can sum to a mean that is out of float32's range. */
+static int all_finite(const float *mean, int64_t dim)
+{
+    for (int64_t j = 0; j < dim; j++) {
+        if (!isfinite(mean[j])) return 0;
+    }
+    return 1;
+}
+
 /* Unit length, in place; 0 where there is no direction to keep. */
 static int normalise_centroid(float *centroid, int64_t dim)
 {
@@ -254,6 +264,7 @@ lloyd_status lloyd_cpu_update(lloyd_kernels *kernels)
                 mean[j] = lloyd_mean(cpu->sums[k * dim + j], masses[k], unit, grid->shift[j]);
             }
             if (kernels->config.cosine && !normalise_centroid(mean, dim)) continue;
+            if (!all_finite(mean, dim)) continue;
             memcpy(cpu->centroids + k * dim, mean, (size_t)dim * sizeof *mean);
         }
     }
@@ -278,9 +289,9 @@ lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to
     int64_t *masses = cpu->sums + kernels->config.k * dim;
     for (int64_t j = 0; j < dim; j++) {
         cpu->sums[from * dim + j] -= q[j];
-        cpu->sums[to * dim + j] += q[j];
+        cpu->sums[to * dim + j] = q[j]; /* what rows of mass 0 have left there goes */
     }
     masses[from] -= mass;
-    masses[to] += mass;
+    masses[to] = mass;
     return LLOYD_OK;
 }
