@@ -35,7 +35,7 @@ static void choose_centre(cpu_kernels *cpu)
     int64_t count = set < SAMPLE ? set : SAMPLE;
 #pragma omp parallel for num_threads(cpu->base.config.threads)
     for (int64_t j = 0; j < dim; j++) {
-        float sample[SAMPLE];
+        float sample[SAMPLE] = {0};
         for (int64_t i = 0; i < count; i++) sample[i] = cpu->centroids[i * set / count * dim + j];
         qsort(sample, (size_t)count, sizeof *sample, compare_floats);
         cpu->centre[j] = sample[count / 2];

@@ -3,7 +3,7 @@
  * four 512-bit or eight 256-bit registers without reordering. */
 #include "kernels/cpu/cpu.h"
 
-LLOYD_CLONES double lloyd_cpu_dist(const float *x, const float *c, int64_t dim)
+LLOYD_CLONES static double dist(const float *x, const float *c, int64_t dim)
 {
     double p[LLOYD_LANES] = {0};
     int64_t j = 0;
@@ -20,7 +20,7 @@ LLOYD_CLONES double lloyd_cpu_dist(const float *x, const float *c, int64_t dim)
     return lloyd_tree(p, LLOYD_LANES);
 }
 
-LLOYD_CLONES double lloyd_cpu_square(const float *x, int64_t dim)
+LLOYD_CLONES static double square(const float *x, int64_t dim)
 {
     double p[LLOYD_LANES] = {0};
     int64_t j = 0;
@@ -29,4 +29,15 @@ LLOYD_CLONES double lloyd_cpu_square(const float *x, int64_t dim)
     }
     for (int l = 0; j + l < dim; l++) p[l] = fma((double)x[j + l], (double)x[j + l], p[l]);
     return lloyd_tree(p, LLOYD_LANES);
+}
+
+/* clang resolves a clone only inside its own file. */
+double lloyd_cpu_dist(const float *x, const float *c, int64_t dim)
+{
+    return dist(x, c, dim);
+}
+
+double lloyd_cpu_square(const float *x, int64_t dim)
+{
+    return square(x, dim);
 }

@@ -10,7 +10,10 @@
 
 #include <omp.h>
 
-enum { PIECE = 2048 }; /* rows a thread takes at a time */
+enum {
+    PIECE = 2048, /* rows a thread takes at a time */
+    AHEAD = 16    /* rows between asking for one and using it */
+};
 
 /* Terms of the sum over clusters are interleaved over this many partial sums. */
 enum { CLUSTER_LANES = 1024 };
@@ -142,6 +145,16 @@ LLOYD_CLONES static void add_weighted_row(const float *row, float weight, const 
     }
 }
 
+/* The sorted order jumps through memory: asks for the first bytes of a row that is a few rows
+ * ahead; the processor goes on from there. */
+static void prefetch_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i)
+{
+    enum { LINE = 64, MOST = 8 * LINE };
+    int64_t bytes = cpu->base.config.dim * (int64_t)lloyd_type_size(cpu->base.config.type);
+    const char *row = slot->rows + i * bytes;
+    for (int64_t at = 0; at < bytes && at < MOST; at += LINE) __builtin_prefetch(row + at);
+}
+
 /* Adds positions [begin, end) of the order, all of cluster k. `shared`: another thread may be
  * adding to that cluster. */
 static void add_run(cpu_kernels *cpu, const cpu_slot *slot, cpu_scratch *scratch, int32_t k,
@@ -153,6 +166,7 @@ static void add_run(cpu_kernels *cpu, const cpu_slot *slot, cpu_scratch *scratch
     if (shared) memset(sum, 0, (size_t)dim * sizeof *sum);
     for (int64_t at = begin; at < end; at++) {
         int64_t i = cpu->order[at];
+        if (at + AHEAD < slot->count) prefetch_row(cpu, slot, cpu->order[at + AHEAD]);
         const float *row = lloyd_cpu_row(cpu, slot, i, scratch->row);
         if (weights)
             add_weighted_row(row, weights[slot->first + i], cpu->grid->shift, cpu->to_fixed, dim,

@@ -126,6 +126,16 @@ def restarts(t, source):
         t.check(attribute(several, "inertia") <= attribute(single, "inertia"), "n-init 5 is no worse than n-init 1")
 
 
+def smaller_team(t, source):
+    """OpenMP may give fewer threads than asked for; over several iterations nothing may change."""
+    options = ("-k", 40, "--max-iters", 6, "--seed", 4)
+    one = t.fit(source, "team.h5", *options)
+    os.environ["OMP_THREAD_LIMIT"] = "2"
+    other = t.fit(source, "smaller-team.h5", *options, threads=5)
+    del os.environ["OMP_THREAD_LIMIT"]
+    t.check_same("OMP_THREAD_LIMIT=2 with 5 threads wanted: the same", one, other)
+
+
 def full_data(t, path):
     """The job the contract is shown on: K = 1024 on the full sample."""
     with h5py.File(path, "r") as file:
@@ -160,6 +170,7 @@ def main():
         jobs(t, "sift", sift, 256, ALL_WAYS, FEW_WAYS)
     no_labels(t, t.data("digits.h5"))
     restarts(t, t.data("digits.h5"))
+    smaller_team(t, t.data("digits.h5"))
     one = t.fit(t.data("digits.h5"), "direct.h5", "-k", 10)
     launched = t.fit(t.data("digits.h5"), "launched.h5", "-k", 10, launcher=True)
     t.check_same("mpirun -n 1 is one rank without mpirun", one, launched)
