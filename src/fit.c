@@ -67,6 +67,10 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
         LLOYD_TRY(p->comm->agree(p->comm, status));
         lloyd_progress_iteration(progress, &step);
     }
+    if (history->converged) return LLOYD_OK;
     /* The labels must belong to the centroids that are returned. */
-    return history->converged ? LLOYD_OK : lloyd_assign(p);
+    double start = lloyd_seconds();
+    LLOYD_TRY(lloyd_assign(p));
+    lloyd_progress_phase(progress, "final assignment", lloyd_seconds() - start);
+    return LLOYD_OK;
 }
