@@ -319,7 +319,7 @@ static lloyd_status write_and_tell(job *j, int64_t *counts, lloyd_fit_result *re
     int files = lloyd_rows_files(j->rows);
     LLOYD_TRY(j->comm->agree(j->comm, lloyd_alloc(&inputs, files, sizeof *inputs,
                                                   "the list of input files")));
-    for (int i = 0; i < files; i++) inputs[i] = (char *)(uintptr_t)lloyd_rows_file(j->rows, i);
+    for (int i = 0; i < files; i++) inputs[i] = (char *)lloyd_rows_file(j->rows, i);
     lloyd_model model = {
         .n = j->plan.n,
         .d = j->plan.d,
@@ -334,9 +334,9 @@ static lloyd_status write_and_tell(job *j, int64_t *counts, lloyd_fit_result *re
         .seed = j->options->seed,
         .ranks = j->comm->size,
         .cosine = j->plan.kernels.cosine,
-        .version = (char *)(uintptr_t)LLOYD_VERSION,
-        .command = (char *)(uintptr_t)(j->options->command ? j->options->command : ""),
-        .backend = (char *)(uintptr_t)j->problem.kernels->name,
+        .version = (char *)LLOYD_VERSION,
+        .command = (char *)(j->options->command ? j->options->command : ""),
+        .backend = (char *)j->problem.kernels->name,
         .inputs = inputs,
         .input_count = files,
     };
