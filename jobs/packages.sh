@@ -30,6 +30,7 @@ lloyd_packages() {
             echo "clang program:clang"
             echo "clang-tidy program:clang-tidy"
             echo "clang-format program:clang-format"
+            echo "libomp-dev" # omp.h for clang-tidy
             echo "cppcheck program:cppcheck"
             echo "shellcheck program:shellcheck"
             echo "python3-numpy module:numpy"

@@ -65,7 +65,9 @@ run() {
     cmp "$work/$name.out" "$work/shared.out" || fail "$name and shared differ"
 }
 
-"$cmake" -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
+generator=()
+if command -v ninja >/dev/null; then generator=(-G Ninja); fi
+"$cmake" "${generator[@]}" -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
     >"$work/configure.log" 2>&1 || { cat "$work/configure.log"; fail "find_package(lloyd) failed"; }
 "$cmake" --build "$work/cmake" >"$work/build.log" 2>&1 ||
     { cat "$work/build.log"; fail "the CMake consumer does not build"; }
