@@ -16,14 +16,16 @@
 typedef struct lloyd_comm lloyd_comm;
 
 struct lloyd_comm {
-    const char *name; /* "self", "mpi" */
+    const char *name; /* "self", "mpi", "nccl" */
     int rank, size;
     int local_rank, local_size; /* among the ranks of this node */
     int broken; /* 1 after a failure of the communication itself: no rank can reach the others any
                    more */
     void *state;
 
-    /* buffer[0 .. count) int64 = the sum over ranks, in place. */
+    /* buffer[0 .. count) int64 = the sum over ranks, in place. In host memory or (buffer.place) in
+     * device memory, the same on all ranks; then it comes after the work on buffer.stream, and is
+     * done when this returns. */
     lloyd_status (*sum)(lloyd_comm *comm, lloyd_buffer buffer, int64_t count);
     /* values[0 .. count) = the maximum over ranks, in place, in host memory. No NaN. */
     lloyd_status (*max)(lloyd_comm *comm, double *values, int64_t count);
@@ -48,6 +50,12 @@ lloyd_status lloyd_comm_self(lloyd_comm **comm);
 
 /* All ranks of MPI_COMM_WORLD (initialises MPI if nobody has, and then destroy() finalises it). */
 lloyd_status lloyd_comm_world(lloyd_comm **comm);
+
+/* Sums of device buffers by NCCL, over the ranks of `base`, which does all else and must live
+ * longer; destroy() ends NCCL only, and a failure of NCCL breaks `base` too. `device`: the GPU of
+ * this rank, no other rank's. NCCL is not started for one rank. Collective. In builds with NCCL
+ * only. */
+lloyd_status lloyd_comm_nccl(lloyd_comm *base, int device, lloyd_comm **comm);
 
 /* The sum of one array of int64 in host memory. */
 static inline lloyd_status lloyd_comm_sum_host(lloyd_comm *comm, int64_t *values, int64_t count)

@@ -1,17 +1,26 @@
-/* Collectives by MPI on host buffers. Counts above 2^31 go in pieces: MPI 3 counts with an int. */
+/* Collectives by MPI. Counts above 2^31 go in pieces: MPI 3 counts with an int. Sums of device
+ * buffers: a CUDA-aware MPI gets the device's pointers, any other the values in host memory.
+ */
 #include "comm/comm.h"
 
 #include "base/memory.h"
+#include "comm/staging.h"
 
 #include <limits.h>
 #include <mpi.h>
 #include <stdlib.h>
 
+#ifdef OPEN_MPI
+#include <mpi-ext.h> /* MPIX_CUDA_AWARE_SUPPORT */
+#endif
+
 enum { PIECE = 1 << 28 }; /* elements per call */
 
 typedef struct mpi_state {
     MPI_Comm comm;
-    int finalize; /* we initialised MPI */
+    int finalize;   /* we initialised MPI */
+    int cuda_aware; /* of all ranks: MPI takes pointers to device memory */
+    lloyd_staging *staging;
 } mpi_state;
 
 static MPI_Comm handle(const lloyd_comm *comm)
@@ -32,9 +41,10 @@ static lloyd_status check(lloyd_comm *comm, int code, const char *what)
         comm->rank, comm->size, text);
 }
 
-static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
+/* values[0 .. count): wherever MPI can reach them. */
+static lloyd_status sum_values(void *context, int64_t *values, int64_t count)
 {
-    int64_t *values = buffer.data;
+    lloyd_comm *comm = context;
     for (int64_t at = 0; at < count; at += PIECE) {
         int piece = (int)(count - at < PIECE ? count - at : PIECE);
         LLOYD_TRY(check(comm,
@@ -43,6 +53,24 @@ static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
                         "a sum over ranks"));
     }
     return LLOYD_OK;
+}
+
+static lloyd_status sum_device(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
+{
+    mpi_state *state = comm->state;
+    if (!state->cuda_aware)
+        return lloyd_staging_sum(&state->staging, buffer, count, sum_values, comm);
+    LLOYD_TRY(lloyd_staging_wait(buffer));
+    return sum_values(comm, buffer.data, count);
+}
+
+static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
+{
+    if (buffer.place == LLOYD_HOST) return sum_values(comm, buffer.data, count);
+    if (comm->size == 1) return LLOYD_OK;
+    lloyd_status status = sum_device(comm, buffer, count);
+    if (status != LLOYD_OK) comm->broken = 1; /* the other ranks wait inside MPI */
+    return status;
 }
 
 static lloyd_status max(lloyd_comm *comm, double *values, int64_t count)
@@ -104,6 +132,7 @@ static void destroy(lloyd_comm *comm)
     if (!comm) return;
     mpi_state *state = comm->state;
     if (comm->broken) end(comm, LLOYD_FAILED);
+    lloyd_staging_free(state->staging);
     (void)MPI_Comm_free(&state->comm);
     if (state->finalize) (void)MPI_Finalize();
     lloyd_free(state);
@@ -140,6 +169,17 @@ static lloyd_status find_place(lloyd_comm *comm)
     return LLOYD_OK;
 }
 
+/* All ranks send from the same kind of memory, in pieces of the same size. */
+static lloyd_status agree_on_cuda(lloyd_comm *comm)
+{
+    int *aware = &((mpi_state *)comm->state)->cuda_aware;
+#ifdef MPIX_CUDA_AWARE_SUPPORT
+    *aware = MPIX_Query_cuda_support() != 0;
+#endif
+    return check(comm, MPI_Allreduce(MPI_IN_PLACE, aware, 1, MPI_INT, MPI_MIN, handle(comm)),
+                 "the start");
+}
+
 lloyd_status lloyd_comm_world(lloyd_comm **out)
 {
     lloyd_comm *comm = NULL;
@@ -168,6 +208,7 @@ lloyd_status lloyd_comm_world(lloyd_comm **out)
     status = check(comm, MPI_Comm_dup(MPI_COMM_WORLD, &state->comm), "the start");
     if (status == LLOYD_OK) (void)MPI_Comm_set_errhandler(state->comm, MPI_ERRORS_RETURN);
     if (status == LLOYD_OK) status = find_place(comm);
+    if (status == LLOYD_OK) status = agree_on_cuda(comm);
     if (status != LLOYD_OK) {
         destroy(comm);
         return status;

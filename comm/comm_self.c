@@ -1,4 +1,4 @@
-/* A communicator of one rank: every collective is the identity. */
+/* A communicator of one rank: every collective is the identity, wherever the values are. */
 #include "comm/comm.h"
 
 #include "base/memory.h"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The first run, on a fresh Debian 12 or Ubuntu 24.04: installs what is missing, builds in build/demo, and clusters the
-# 20,000 SIFT descriptors of tests/data with two ranks. The model and the log stay in build/demo/out.
+# 20,000 SIFT descriptors of tests/data with two ranks, on CPUs: there may be no two GPUs. The model and the log stay in build/demo/out.
 set -euo pipefail
 
 [[ $# -eq 0 ]] || { echo "usage: jobs/demo.sh" >&2 && exit 2; }
@@ -20,7 +20,7 @@ mkdir -p "$out"
 log=build/demo/build.log
 echo "Building in build/demo"
 if ! {
-    cmake -S . -B build/demo -G Ninja -DCMAKE_BUILD_TYPE=Release -DLLOYD_TESTS=OFF &&
+    cmake -S . -B build/demo -G Ninja -DCMAKE_BUILD_TYPE=Release -DLLOYD_TESTS=OFF -DLLOYD_CUDA=OFF &&
         cmake --build build/demo
 } >"$log" 2>&1; then
     tail -n 30 "$log" >&2

@@ -59,12 +59,22 @@ typedef struct lloyd_far_row {
 typedef struct lloyd_kernels lloyd_kernels;
 
 struct lloyd_kernels {
-    const char *name; /* "cpu" */
+    const char *name; /* "cpu" or "cuda" */
+    int copies;       /* 1: load() copies the rows */
     lloyd_kernels_config config;
 
-    /* Rows [first, first+count) into a slot, from host memory, which must stay as it is while the
-     * slot is in use. */
+    /* New kernels of the same kind, on the same device. */
+    lloyd_status (*create)(lloyd_kernels *self, const lloyd_kernels_config *config,
+                           lloyd_kernels **kernels);
+
+    /* Rows [first, first+count) into a slot, from host memory. Where `copies`, that memory is free
+     * again when load() returns; else it must stay as it is while the slot is in use. */
     lloyd_status (*load)(lloyd_kernels *self, int slot, int64_t first, int64_t count,
+                         const void *rows);
+    /* A slot in pieces, where `copies` (else NULL): load() with rows = NULL reserves `count` rows,
+     * and fill() copies rows [at, at+count) of the slot. All must be there before anything else
+     * uses it. */
+    lloyd_status (*fill)(lloyd_kernels *self, int slot, int64_t at, int64_t count,
                          const void *rows);
 
     /* --- once, before the first iteration --- */
@@ -177,5 +187,23 @@ lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels
 /* Bytes lloyd_kernels_cpu() and everything it does with at most `set` centroids at a time
  * allocates; seeding's 12 bytes a row are not in it. */
 int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set);
+
+/* --- only in builds with CUDA --- */
+
+/* *count = GPUs this process may use; 0, without an error, where there is none or no driver. */
+lloyd_status lloyd_cuda_devices(int *count);
+
+/* Memory of a GPU, in bytes. */
+lloyd_status lloyd_cuda_memory(int device, int64_t *free_bytes, int64_t *total_bytes);
+
+/* GPU number `device`: tensor cores for the filter, compute capability 8.0 or newer. Rows and
+ * weights are copied to it. */
+lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
+                                lloyd_kernels **kernels);
+
+/* Bytes of the GPU's memory lloyd_kernels_cuda() and everything it does with at most `set`
+ * centroids at a time allocates: rows are in it, weights if the configuration has any, but not
+ * seeding's 12 bytes a row. Besides, it pins 32 MiB of the host's memory. */
+int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set);
 
 #endif

@@ -147,12 +147,14 @@ static const option fit_options[] =
       .kind = CHOICE,
       .offset = AT(fit.backend),
       .choices = backend_choices,
-      .help = "What computes. This version computes on CPUs only."},
+      .help = "What computes: GPUs, one per rank, or CPUs, with the same results. auto is cuda "
+              "where lloyd was built with it and the ranks see GPUs."},
      {.name = "--comm",
       .kind = CHOICE,
       .offset = AT(fit.comm),
       .choices = comm_choices,
-      .help = "What carries the sums between ranks. This version has MPI only."},
+      .help = "What carries the sums between the GPUs of several ranks; auto is nccl where lloyd "
+              "was built with it. Sums of CPUs go by MPI."},
      {.name = "--chunk-rows",
       .argument = "R",
       .kind = WHOLE,
@@ -205,6 +207,11 @@ static const option predict_options[] =
       .kind = FLAG,
       .offset = AT(predict.distances),
       .help = "Write /distances too: squared, to the centroid of the label."},
+     {.name = "--backend",
+      .kind = CHOICE,
+      .offset = AT(predict.backend),
+      .choices = backend_choices,
+      .help = "As for fit."},
      {.name = NULL}};
 
 static const option info_options[] = {{.name = NULL}};

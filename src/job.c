@@ -4,6 +4,7 @@
  */
 #include "lloyd.h"
 
+#include "backend.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -23,6 +24,7 @@ typedef struct job {
     lloyd_comm *comm;
     const lloyd_fit_options *options;
     lloyd_rows *rows;
+    lloyd_backend backend;
     lloyd_plan plan;
     lloyd_problem problem;
     lloyd_progress *progress;
@@ -120,7 +122,9 @@ static void begin_progress(job *j)
         .type = lloyd_type_name(lloyd_rows_type(j->rows)),
         .ranks = j->comm->size,
         .threads = j->plan.kernels.threads,
-        .backend = "cpu",
+        .backend = lloyd_backend_name(&j->backend),
+        .gpu = j->backend.cuda ? j->backend.gpu : NULL,
+        .comm = j->problem.comm->name,
         .init = o->init,
         .seed = o->seed,
         .n_init = o->n_init,
@@ -128,12 +132,14 @@ static void begin_progress(job *j)
         .files = lloyd_rows_files(j->rows),
         .first_file = lloyd_rows_file(j->rows, 0),
         .memory = j->plan.total,
+        .gpu_memory = j->plan.gpu_total,
     };
     lloyd_progress_begin(j->progress, &run);
     if (lloyd_rows_rounded(j->rows)) lloyd_note("the stored float64 values are rounded to float32");
     if (o->chunk_rows == 0 && !j->plan.resident) {
         lloyd_note(
-            "the rows do not fit into memory and are read again in every pass; more ranks would keep them");
+            "the rows do not fit into %smemory and are read again in every pass; more ranks would keep them",
+            j->backend.cuda ? "GPU " : "");
     }
 }
 
@@ -146,9 +152,8 @@ static lloyd_status read_rows(job *j)
                                j->plan.resident, j->options->weights != NULL, &p->shard));
     lloyd_kernels_config config = j->plan.kernels;
     config.weights = p->shard->weights;
-    LLOYD_TRY(lloyd_kernels_cpu(&config, &p->kernels));
-    lloyd_shard_attach(p->shard, p->kernels);
-    return LLOYD_OK;
+    LLOYD_TRY(lloyd_backend_kernels(&j->backend, &config, &p->kernels));
+    return lloyd_shard_attach(p->shard, p->kernels);
 }
 
 /* --- cluster --- */
@@ -350,17 +355,26 @@ static lloyd_status write_and_tell(job *j, int64_t *counts, lloyd_fit_result *re
 
 /* --- the job --- */
 
+static lloyd_status plan(job *j)
+{
+    const lloyd_fit_options *o = j->options;
+    LLOYD_TRY(lloyd_backend_choose(j->comm, o->backend, o->comm, &j->backend));
+    return j->comm->agree(j->comm, lloyd_plan_fit(j->comm, &j->backend, j->rows, o, &j->plan));
+}
+
 static lloyd_status run(job *j, lloyd_fit_result *result)
 {
     lloyd_problem *p = &j->problem;
     LLOYD_TRY(j->comm->agree(j->comm, lloyd_options_check_fit(j->options)));
     LLOYD_TRY(j->comm->agree(j->comm, open_input(j)));
-    LLOYD_TRY(j->comm->agree(j->comm, lloyd_plan_fit(j->comm, j->rows, j->options, &j->plan)));
-    if (j->options->dry_run) return lloyd_plan_print(j->comm, j->rows, j->options, &j->plan);
+    LLOYD_TRY(plan(j));
+    if (j->options->dry_run)
+        return lloyd_plan_print(j->comm, &j->backend, j->rows, j->options, &j->plan);
 
     LLOYD_TRY(j->comm->agree(j->comm, open_output(j)));
+    *p = (lloyd_problem){.n = j->plan.n, .d = j->plan.d, .k = j->plan.k};
+    LLOYD_TRY(lloyd_backend_connect(&j->backend, j->comm, &p->comm));
     begin_progress(j);
-    *p = (lloyd_problem){.comm = j->comm, .n = j->plan.n, .d = j->plan.d, .k = j->plan.k};
     double start = lloyd_seconds();
     LLOYD_TRY(j->comm->agree(j->comm, read_rows(j)));
     if (j->plan.kernels.cosine) LLOYD_TRY(j->comm->agree(j->comm, normalise_given(j)));
@@ -382,6 +396,7 @@ lloyd_status lloyd_fit(lloyd_comm *comm, const lloyd_fit_options *options, lloyd
     lloyd_status status = run(&j, result ? result : &unused);
     lloyd_status closed = lloyd_progress_close(j.progress);
     if (status == LLOYD_OK) status = comm->agree(comm, closed);
+    lloyd_backend_disconnect(&j.backend);
     if (j.problem.kernels) j.problem.kernels->destroy(j.problem.kernels);
     lloyd_shard_close(j.problem.shard);
     lloyd_problem_clear(&j.problem);

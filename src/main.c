@@ -6,6 +6,7 @@
  * wrong command line, because finalising it waits for rank 0 to have said what is wrong; a rank
  * that simply exited would make the launcher kill rank 0 before it could.
  */
+#include "backend.h"
 #include "base/log.h"
 #include "cli.h"
 #include "lloyd.h"
@@ -119,7 +120,7 @@ static void show(const lloyd_cli *cli)
     if (cli->command == LLOYD_CLI_HELP)
         lloyd_cli_help(stdout, cli->topic);
     else
-        printf("lloyd " LLOYD_VERSION "\n");
+        printf("lloyd " LLOYD_VERSION " (%s)\n", lloyd_backend_parts());
 }
 
 /* A summary that did not reach its reader (a full disk behind a redirection) is a failure. */

@@ -1,6 +1,7 @@
 /* See options.h. */
 #include "options.h"
 
+#include "backend.h"
 #include "progress.h"
 
 #include <math.h>
@@ -23,15 +24,6 @@ static lloyd_status check_choice(const char *option, const char *value, const ch
                       value ? value : "");
 }
 
-static lloyd_status check_backend(const char *backend)
-{
-    static const char *const backends[] = {"auto", "cuda", "cpu", NULL};
-    LLOYD_TRY(check_choice("--backend", backend, backends));
-    if (strcmp(backend, "cuda") != 0) return LLOYD_OK;
-    return lloyd_fail(LLOYD_USAGE,
-                      "--backend cuda: this lloyd was built without CUDA; use --backend cpu");
-}
-
 static lloyd_status check_count(const char *option, int64_t value, int64_t least)
 {
     if (value >= least) return LLOYD_OK;
@@ -41,9 +33,8 @@ static lloyd_status check_count(const char *option, int64_t value, int64_t least
 
 lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
 {
-    static const char *const metrics[] = {"l2", "cosine", NULL},
-                             *const rules[] = {"relocate", "keep", NULL},
-                             *const comms[] = {"auto", "nccl", "mpi", NULL};
+    static const char *const metrics[] = {"l2", "cosine", NULL}, *const rules[] = {"relocate",
+                                                                                   "keep", NULL};
     if (o->input_count < 1)
         return lloyd_fail(LLOYD_USAGE, "--input is missing: name the dataset to cluster");
     if (!o->output)
@@ -62,13 +53,7 @@ lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
         return lloyd_fail(LLOYD_USAGE, "--tol %g: must be finite and not negative", o->tol);
     LLOYD_TRY(check_choice("--metric", o->metric, metrics));
     LLOYD_TRY(check_choice("--empty", o->empty, rules));
-    LLOYD_TRY(check_backend(o->backend));
-    LLOYD_TRY(check_choice("--comm", o->comm, comms));
-    if (strcmp(o->comm, "nccl") == 0) {
-        return lloyd_fail(LLOYD_USAGE,
-                          "--comm nccl: this lloyd was built without NCCL; use --comm mpi");
-    }
-    return LLOYD_OK;
+    return lloyd_backend_check(o->backend, o->comm ? o->comm : "");
 }
 
 lloyd_status lloyd_options_check_predict(const lloyd_predict_options *o)
@@ -80,7 +65,7 @@ lloyd_status lloyd_options_check_predict(const lloyd_predict_options *o)
     if (!o->output)
         return lloyd_fail(LLOYD_USAGE, "--output is missing: name the labels file to write");
     LLOYD_TRY(check_count("--chunk-rows", o->chunk_rows, 0));
-    return check_backend(o->backend);
+    return lloyd_backend_check(o->backend, NULL);
 }
 
 static void put(FILE *out, const char *key, const char *value)

@@ -3,6 +3,7 @@
 #ifndef LLOYD_PLAN_H
 #define LLOYD_PLAN_H
 
+#include "backend.h"
 #include "comm/comm.h"
 #include "io/rows.h"
 #include "kernels/kernels.h"
@@ -16,22 +17,28 @@ typedef struct lloyd_plan {
     int resident;
     lloyd_kernels_config kernels; /* without weights */
 
-    /* bytes of this rank */
+    /* bytes of this rank on the host */
     int64_t program; /* what the process holds before it reads anything */
     int64_t rows, weights, working, seeding, results;
     int64_t total; /* the peak: seeding and results are not needed at the same time */
+
+    /* bytes of this rank's GPU; 0 where CPUs compute */
+    int64_t gpu_rows, gpu_working, gpu_seeding, gpu_total;
+    int64_t gpu_free; /* what it has */
 } lloyd_plan;
 
 /* What a fit will need. Writes and reads nothing. */
-lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_rows *rows,
+lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend, const lloyd_rows *rows,
                             const lloyd_fit_options *options, lloyd_plan *plan);
 
 /* What a labelling of `rows` by k centroids will need; always streamed. */
-lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_rows *rows, int64_t k, int cosine,
-                                int64_t chunk_rows, lloyd_plan *plan);
+lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
+                                const lloyd_rows *rows, int64_t k, int cosine, int64_t chunk_rows,
+                                lloyd_plan *plan);
 
 /* Prints the plans of all ranks on rank 0. Collective. */
-lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_rows *rows,
-                              const lloyd_fit_options *options, const lloyd_plan *plan);
+lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,
+                              const lloyd_rows *rows, const lloyd_fit_options *options,
+                              const lloyd_plan *plan);
 
 #endif

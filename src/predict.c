@@ -4,6 +4,7 @@
  */
 #include "lloyd.h"
 
+#include "backend.h"
 #include "base/memory.h"
 #include "comm/comm.h"
 #include "io/output.h"
@@ -19,6 +20,7 @@ typedef struct prediction {
     const lloyd_predict_options *options;
     lloyd_model model;
     lloyd_rows *rows;
+    lloyd_backend backend;
     lloyd_plan plan;
     lloyd_problem problem;
     lloyd_array *labels, *distances;
@@ -41,9 +43,7 @@ static lloyd_status open_all(prediction *t)
             o->model, (long long)t->model.d, (long long)lloyd_rows_dim(t->rows));
     }
     LLOYD_TRY(lloyd_output_check(o->output, t->rows));
-    LLOYD_TRY(lloyd_output_check_apart(o->output, o->model));
-    return lloyd_plan_predict(t->comm, t->rows, t->model.k, t->model.cosine, o->chunk_rows,
-                              &t->plan);
+    return lloyd_output_check_apart(o->output, o->model);
 }
 
 static lloyd_status prepare(prediction *t)
@@ -52,8 +52,8 @@ static lloyd_status prepare(prediction *t)
     int64_t chunk = t->plan.kernels.chunk_rows, d = t->plan.d;
     *p = (lloyd_problem){.comm = t->comm, .n = t->plan.n, .d = d, .k = t->plan.k};
     LLOYD_TRY(lloyd_shard_open(t->rows, t->plan.first, t->plan.count, chunk, 0, 0, &p->shard));
-    LLOYD_TRY(lloyd_kernels_cpu(&t->plan.kernels, &p->kernels));
-    lloyd_shard_attach(p->shard, p->kernels);
+    LLOYD_TRY(lloyd_backend_kernels(&t->backend, &t->plan.kernels, &p->kernels));
+    LLOYD_TRY(lloyd_shard_attach(p->shard, p->kernels));
     LLOYD_TRY(p->kernels->set_centroids(p->kernels, t->plan.k, t->model.centroids));
     LLOYD_TRY(lloyd_alloc(&p->min, d, sizeof *p->min, "column minima"));
     LLOYD_TRY(lloyd_alloc(&p->max, d, sizeof *p->max, "column maxima"));
@@ -127,6 +127,10 @@ static lloyd_status run(prediction *t)
 {
     LLOYD_TRY(t->comm->agree(t->comm, lloyd_options_check_predict(t->options)));
     LLOYD_TRY(t->comm->agree(t->comm, open_all(t)));
+    LLOYD_TRY(lloyd_backend_choose(t->comm, t->options->backend, NULL, &t->backend));
+    lloyd_status planned = lloyd_plan_predict(t->comm, &t->backend, t->rows, t->model.k,
+                                              t->model.cosine, t->options->chunk_rows, &t->plan);
+    LLOYD_TRY(t->comm->agree(t->comm, planned));
     LLOYD_TRY(t->comm->agree(t->comm, prepare(t)));
     lloyd_status status = write_all(t);
     if (status != LLOYD_OK && t->comm->rank == 0) lloyd_output_discard(t->options->output);

@@ -141,11 +141,14 @@ static void log_begin(lloyd_progress *p, const lloyd_progress_run *run)
     log_whole(p, "ranks", run->ranks);
     log_whole(p, "threads", run->threads);
     log_text(p, "backend", run->backend);
+    log_text(p, "gpu", run->gpu);
+    log_text(p, "comm", run->comm);
     log_text(p, "init", run->init);
     fprintf(p->log, ",\"seed\":%llu", (unsigned long long)run->seed);
     log_whole(p, "n_init", run->n_init);
     log_whole(p, "max_iters", run->max_iters);
     log_whole(p, "memory", run->memory);
+    log_whole(p, "gpu_memory", run->gpu_memory);
     log_close(p);
 }
 
@@ -353,17 +356,24 @@ lloyd_status lloyd_progress_open(const char *mode, const char *log, lloyd_progre
 void lloyd_progress_begin(lloyd_progress *p, const lloyd_progress_run *run)
 {
     if (p == NULL) return;
-    char memory[24], more[40] = "";
+    char memory[24], more[40] = "", gpu[320] = "", on_gpu[24], gpu_memory[48] = "";
     p->run = *run;
     if (run->files > 1) snprintf(more, sizeof more, " and %d more", run->files - 1);
     say(p, "%lld x %lld %s from %s%s into %lld clusters", (long long)run->n, (long long)run->d,
         run->type, run->first_file, more, (long long)run->k);
-    say(p, "%d rank%s x %d thread%s, %s, init %s, seed %llu, %s per rank", run->ranks,
-        run->ranks == 1 ? "" : "s", run->threads, run->threads == 1 ? "" : "s", run->backend,
+    if (run->gpu != NULL) {
+        snprintf(gpu, sizeof gpu, " (%s%s%s)", run->gpu, run->ranks > 1 ? ", sums by " : "",
+                 run->ranks > 1 ? run->comm : "");
+        snprintf(gpu_memory, sizeof gpu_memory, " and %s of its GPU",
+                 lloyd_text_bytes(run->gpu_memory, on_gpu, sizeof on_gpu));
+    }
+    say(p, "%d rank%s x %d thread%s, %s%s, init %s, seed %llu, %s%s per rank", run->ranks,
+        run->ranks == 1 ? "" : "s", run->threads, run->threads == 1 ? "" : "s", run->backend, gpu,
         run->init, (unsigned long long)run->seed,
-        lloyd_text_bytes(run->memory, memory, sizeof memory));
+        lloyd_text_bytes(run->memory, memory, sizeof memory), gpu_memory);
     if (p->log != NULL) log_begin(p, run);
-    p->run.type = p->run.backend = p->run.init = p->run.first_file = NULL; /* borrowed */
+    p->run.type = p->run.backend = p->run.gpu = p->run.comm = p->run.init = p->run.first_file =
+        NULL; /* borrowed */
 }
 
 void lloyd_progress_phase(lloyd_progress *p, const char *phase, double seconds)

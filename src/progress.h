@@ -21,13 +21,15 @@ typedef struct lloyd_progress_run {
     const char *type; /* "uint8" */
     int ranks;
     int threads;         /* per rank */
-    const char *backend; /* "cpu" */
+    const char *backend; /* "cpu" or "cuda" */
+    const char *gpu;     /* of this rank, "NVIDIA H200", or NULL */
+    const char *comm;    /* "self", "mpi" or "nccl" */
     const char *init;
     uint64_t seed;
     int64_t n_init, max_iters;
     int files;
     const char *first_file;
-    int64_t memory; /* planned bytes of this rank */
+    int64_t memory, gpu_memory; /* planned bytes of this rank, on the host and on its GPU */
 } lloyd_progress_run;
 
 typedef struct lloyd_progress_step {

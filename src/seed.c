@@ -246,18 +246,16 @@ static lloyd_status reduce_candidates(lloyd_problem *p, uint64_t seed, candidate
         lloyd_kernels_config config = {.n_local = end - first,
                                        .dim = p->d,
                                        .k = 1,
-                                       .chunk_rows = 1,
+                                       .chunk_rows = end > first ? end - first : 1,
                                        .slots = 1,
                                        .type = LLOYD_F32,
                                        .weights = c->weights + first,
                                        .threads = p->kernels->config.threads};
-        status = lloyd_kernels_cpu(&config, &sub.kernels);
+        status = p->kernels->create(p->kernels, &config, &sub.kernels);
     }
+    if (status == LLOYD_OK) status = lloyd_shard_attach(sub.shard, sub.kernels);
     status = p->comm->agree(p->comm, status);
-    if (status == LLOYD_OK) {
-        lloyd_shard_attach(sub.shard, sub.kernels);
-        status = seed_kmeanspp(&sub, seed, LLOYD_DRAW_REDUCE, centroids);
-    }
+    if (status == LLOYD_OK) status = seed_kmeanspp(&sub, seed, LLOYD_DRAW_REDUCE, centroids);
     if (sub.kernels) sub.kernels->destroy(sub.kernels);
     lloyd_shard_close(sub.shard);
     return status;

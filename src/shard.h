@@ -1,5 +1,6 @@
 /* The rows of this rank: a contiguous range of the dataset, resident in memory or read again from
- * the files in every pass.
+ * the files in every pass. Kernels that copy rows hold resident ones in their own memory; these
+ * pass through a bounded buffer on the host and are nowhere else.
  *
  * A pass over the shard is
  *     for (int64_t chunk = 0; chunk < shard->chunks; chunk++) { lloyd_shard_load(shard, chunk,
@@ -24,16 +25,14 @@ typedef struct lloyd_shard {
     lloyd_rows *rows; /* NULL: the rows were in memory from the start */
     lloyd_kernels *kernels;
     int64_t row_bytes;
-    int64_t loaded; /* resident chunks that are in their slots */
-    char *memory;   /* all rows if resident, else one chunk */
+    char *memory; /* all rows if resident, else one chunk; or the buffer that rows pass through */
 } lloyd_shard;
 
 /* First row of `rank` in the balanced split of n rows over `ranks`. */
 int64_t lloyd_shard_first(int64_t n, int rank, int ranks);
 
-/* Allocates memory for rows [first, first + count) and, if resident, reads them; reads the weights
- * if `rows` has any (`weighted`). `rows` is borrowed. Give it to kernels with lloyd_shard_attach();
- * free with lloyd_shard_close(). */
+/* A shard of rows [first, first + count); reads the weights if `rows` has any (`weighted`). `rows`
+ * is borrowed. Give it to kernels with lloyd_shard_attach(); free with lloyd_shard_close(). */
 lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, int64_t count, int64_t chunk_rows,
                               int resident, int weighted, lloyd_shard **shard);
 
@@ -42,11 +41,12 @@ lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, int64_t count, in
 lloyd_status lloyd_shard_over(float *data, float *weights, int64_t first, int64_t count,
                               int64_t dim, lloyd_shard **shard);
 
-/* Slots that the kernels need for this shard. */
-int lloyd_shard_slots(const lloyd_shard *shard);
+/* Gives the shard to the kernels that compute with it: allocates memory for rows and, if resident,
+ * reads them into their slots. Once. */
+lloyd_status lloyd_shard_attach(lloyd_shard *shard, lloyd_kernels *kernels);
 
-/* The kernels that load() fills from now on. */
-void lloyd_shard_attach(lloyd_shard *shard, lloyd_kernels *kernels);
+/* Rows in the buffer that resident rows pass through on their way to kernels that copy them. */
+int64_t lloyd_shard_staged_rows(int64_t count, int64_t row_bytes);
 
 /* Brings a chunk into a slot of the kernels. */
 lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot);

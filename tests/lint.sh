@@ -2,13 +2,13 @@
 # Formatting, static analysis and layering. All checks run; the exit status says whether any failed.
 #
 #     tests/lint.sh BUILD_DIR     BUILD_DIR holds compile_commands.json (a build configured with -DLLOYD_TESTS=ON)
-#     tests/lint.sh --fix         formats all C files in place
+#     tests/lint.sh --fix         formats all C and CUDA files in place
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 
 mapfile -t sources < <(find src kernels comm io tests bench -name '*.c' | sort)
-mapfile -t c_files < <(find src kernels comm io tests bench -name '*.[ch]' | sort)
+mapfile -t c_files < <(find src kernels comm io tests bench -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort)
 mapfile -t scripts < <(find . -path './build*' -prune -o -path ./.git -prune -o -name '*.sh' -print | sort)
 scripts+=(.ci/run)
 
@@ -67,8 +67,19 @@ tidy() {
 
 # includes FOLDER ALLOWED: every #include "..." below FOLDER begins with one of ALLOWED (a | b).
 includes() {
-    ! grep -rnE --include='*.[ch]' '^[[:space:]]*#[[:space:]]*include "' "$1" |
+    ! grep -rnE --include='*.[ch]' --include='*.cu' --include='*.cuh' '^[[:space:]]*#[[:space:]]*include "' "$1" |
         grep -vE "include \"($2)/"
+}
+
+strangers() {
+    none 'include "kernels/cuda/' kernels/cpu/* && none 'include "kernels/cpu/' kernels/cuda/*
+}
+
+gpu_at_home() {
+    local files
+    mapfile -t files < <(find src kernels comm io -type f ! -path 'kernels/cuda/*' ! -path 'src/cmake/*' \
+        ! -name staging_cuda.c ! -name comm_nccl.c)
+    none '^[[:space:]]*#[[:space:]]*include <(cuda|nccl|cub/)' "${files[@]}"
 }
 
 no_build_machine() {
@@ -100,6 +111,8 @@ check "shellcheck" shellcheck -x "${scripts[@]}"
 
 check "layers: base includes only base" includes src/base base
 check "layers: kernels include only kernels and base" includes kernels 'kernels|base'
+check "layers: kernels/cpu and kernels/cuda do not know each other" strangers
+check "layers: CUDA and NCCL only in kernels/cuda, comm/staging_cuda.c and comm/comm_nccl.c" gpu_at_home
 check "layers: comm includes only comm and base" includes comm 'comm|base'
 check "layers: io includes only io and base" includes io 'io|base'
 check "src/fit.c: no #if, no MPI, CUDA, NCCL or HDF5" \

@@ -3,7 +3,7 @@
 #
 #     ./tests/run.sh          all: a Debug build with sanitizers and a Release build, every test
 #     ./tests/run.sh quick    the Debug build and its tests only
-#     ./tests/run.sh gpu      the tests that need a GPU
+#     ./tests/run.sh gpu      the tests that need a GPU, in build/gpu; further arguments go to cmake
 #     ./tests/run.sh lint     formatting, static analysis, layering
 #
 # Installs missing packages (asking sudo where needed), builds in build/debug and build/release, and ends with
@@ -14,24 +14,36 @@ cd "$(dirname "$0")/.."
 
 what=${1:-all}
 case $what in
-    all | quick | lint) ;;
-    gpu)
-        echo "gpu: skipped (this version has no CUDA kernels)"
-        exit 0
-        ;;
+    all | quick | lint | gpu) ;;
     *)
         echo "usage: tests/run.sh [all|quick|gpu|lint]" >&2
         exit 2
         ;;
 esac
 
+skip_gpu() {
+    echo "**********************************************************************"
+    echo "gpu: skipped: $1"
+    echo "**********************************************************************"
+    exit 0
+}
+if [[ $what == gpu ]]; then
+    command -v nvcc >/dev/null || [[ -x ${CUDACXX:-/usr/local/cuda/bin/nvcc} ]] || skip_gpu "no CUDA compiler"
+    nvidia-smi -L 2>/dev/null | grep -q '^GPU' || skip_gpu "no CUDA device"
+fi
+
 # shellcheck source=jobs/packages.sh
 source jobs/packages.sh
-for use in build test; do
-    if [[ -n $(lloyd_missing_packages "$use") ]]; then
-        lloyd_install "$use"
-    fi
-done
+install_missing() {
+    local use
+    for use in build test; do
+        if [[ -n $(lloyd_missing_packages "$use") ]]; then
+            lloyd_install "$use"
+        fi
+    done
+}
+# The tests on GPUs need little, and machines with GPUs are often not one's own: there, only if it cannot be done without.
+[[ $what == gpu ]] || install_missing
 
 export CMAKE_COLOR_DIAGNOSTICS=OFF CTEST_OUTPUT_ON_FAILURE=1
 cores=$(nproc)
@@ -55,6 +67,15 @@ run_tests() {
 }
 
 failed=()
+if [[ $what == gpu ]]; then
+    options=(-DCMAKE_BUILD_TYPE=Release -DLLOYD_CUDA=ON -DLLOYD_TESTS=AUTO "${@:2}")
+    if ! { configure build/gpu "${options[@]}" && ctest --test-dir build/gpu -N | grep -q gpu.test_cuda; }; then
+        install_missing
+        configure build/gpu "${options[@]}"
+    fi
+    cmake --build build/gpu -j "$cores"
+    run_tests build/gpu -L gpu
+fi
 if [[ $what == all || $what == quick ]]; then
     configure build/debug -DCMAKE_BUILD_TYPE=Debug -DLLOYD_SANITIZE=ON
     cmake --build build/debug -j "$cores"

@@ -9,6 +9,13 @@
 /* A BLAS is called from inside OpenMP threads, one thread each: OpenBLAS has a switch for it. */
 extern void openblas_set_num_threads(int) __attribute__((weak));
 
+static lloyd_status create(lloyd_kernels *kernels, const lloyd_kernels_config *config,
+                           lloyd_kernels **created)
+{
+    (void)kernels;
+    return lloyd_kernels_cpu(config, created);
+}
+
 static lloyd_status load(lloyd_kernels *kernels, int slot, int64_t first, int64_t count,
                          const void *rows)
 {
@@ -82,6 +89,8 @@ static void destroy(lloyd_kernels *kernels)
 
 static const lloyd_kernels table = {
     .name = "cpu",
+    .copies = 0,
+    .create = create,
     .load = load,
     .measure = lloyd_cpu_measure,
     .measure_weighted = lloyd_cpu_measure_weighted,

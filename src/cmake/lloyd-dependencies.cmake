@@ -1,8 +1,9 @@
-# Finds what liblloyd links with: MPI, HDF5, OpenMP, threads and a BLAS with <cblas.h>.
+# Finds what liblloyd links with: MPI, HDF5, OpenMP, threads and a BLAS with <cblas.h>; with LLOYD_HAVE_CUDA the CUDA runtime, and
+# then, unless LLOYD_NCCL is OFF, NCCL where it is found.
 #
 # Used twice: by the build, with LLOYD_FIND set to REQUIRED, and from the installed package by programs that link the static
 # library, with LLOYD_FIND set to QUIET. Sets LLOYD_DEPENDENCIES to the targets, LLOYD_DEPENDENCIES_FOUND,
-# and for the BLAS LLOYD_BLAS_NAME and LLOYD_BLAS_LIBRARIES.
+# for the BLAS LLOYD_BLAS_NAME and LLOYD_BLAS_LIBRARIES, and for CUDA and NCCL LLOYD_CUDA_LIBRARIES and LLOYD_NCCL_VERSION.
 
 find_package(MPI ${LLOYD_FIND} COMPONENTS C)
 find_package(HDF5 ${LLOYD_FIND} COMPONENTS C)
@@ -76,9 +77,55 @@ if(NOT TARGET lloyd::blas)
   endif()
 endif()
 
-set(LLOYD_DEPENDENCIES MPI::MPI_C hdf5::hdf5 OpenMP::OpenMP_C Threads::Threads lloyd::blas m)
+# The CUDA runtime is linked statically, so that a program built with CUDA starts where there is no GPU. It and the kernels are
+# C++ inside.
+set(LLOYD_CUDA_LIBRARIES)
+set(LLOYD_CUDA_TARGETS)
+if(LLOYD_HAVE_CUDA)
+  find_package(CUDAToolkit ${LLOYD_FIND})
+  list(APPEND LLOYD_CUDA_TARGETS CUDA::cudart_static)
+  list(APPEND LLOYD_CUDA_LIBRARIES ${CUDA_cudart_static_LIBRARY} -lstdc++ -ldl -lrt)
+endif()
+if(LLOYD_HAVE_CUDA AND NOT LLOYD_NCCL STREQUAL OFF)
+  find_path(
+    NCCL_INCLUDE_DIR nccl.h
+    HINTS ${NCCL_ROOT} ENV NCCL_ROOT ENV NCCL_HOME
+    PATHS ${CUDAToolkit_INCLUDE_DIRS}
+    PATH_SUFFIXES include
+    DOC "Folder that contains nccl.h")
+  find_library(
+    NCCL_LIBRARY
+    NAMES nccl libnccl.so.2
+    HINTS ${NCCL_ROOT} ENV NCCL_ROOT ENV NCCL_HOME
+    PATHS ${CUDAToolkit_LIBRARY_DIR}
+    PATH_SUFFIXES lib lib64
+    DOC "libnccl")
+  mark_as_advanced(NCCL_INCLUDE_DIR NCCL_LIBRARY)
+  set(LLOYD_NCCL_VERSION)
+  if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
+    file(STRINGS ${NCCL_INCLUDE_DIR}/nccl.h numbers REGEX "^#define NCCL_(MAJOR|MINOR|PATCH) [0-9]+")
+    string(REGEX MATCHALL "[0-9]+" numbers "${numbers}")
+    list(JOIN numbers "." LLOYD_NCCL_VERSION)
+  endif()
+  if(LLOYD_NCCL_VERSION VERSION_GREATER_EQUAL 2.19)
+    if(NOT TARGET lloyd::nccl)
+      add_library(lloyd::nccl INTERFACE IMPORTED)
+      target_include_directories(lloyd::nccl INTERFACE ${NCCL_INCLUDE_DIR})
+      target_link_libraries(lloyd::nccl INTERFACE ${NCCL_LIBRARY})
+    endif()
+    list(APPEND LLOYD_CUDA_LIBRARIES ${NCCL_LIBRARY})
+  endif()
+  if(TARGET lloyd::nccl OR LLOYD_NCCL STREQUAL ON)
+    list(APPEND LLOYD_CUDA_TARGETS lloyd::nccl)
+  endif()
+endif()
+
+set(LLOYD_DEPENDENCIES MPI::MPI_C hdf5::hdf5 OpenMP::OpenMP_C Threads::Threads lloyd::blas ${LLOYD_CUDA_TARGETS} m)
+if(LLOYD_HAVE_CUDA)
+  list(APPEND LLOYD_DEPENDENCIES stdc++)
+endif()
 set(LLOYD_DEPENDENCIES_FOUND TRUE)
-foreach(dependency MPI::MPI_C hdf5::hdf5 OpenMP::OpenMP_C Threads::Threads lloyd::blas)
+foreach(dependency MPI::MPI_C hdf5::hdf5 OpenMP::OpenMP_C Threads::Threads lloyd::blas ${LLOYD_CUDA_TARGETS})
   if(NOT TARGET ${dependency})
     set(LLOYD_DEPENDENCIES_FOUND FALSE)
     list(APPEND LLOYD_DEPENDENCIES_MISSING ${dependency})

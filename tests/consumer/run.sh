@@ -52,9 +52,10 @@ diff <(cat "$prefix"/include/lloyd/lloyd.h "$prefix"/include/lloyd/base/status.h
     fail "the public headers (left) and the symbols of liblloyd.so (right) differ"
 
 # The objects of a static library share the names of the whole program, so all of them carry our prefix. (Compilers put one
-# of their own before the locks of OpenMP's named critical sections.)
+# of their own before the locks of OpenMP's named critical sections and before C++ functions. Not meant: weak symbols, which are
+# instances of CUDA's templates, and what nvcc makes of anonymous namespaces.)
 strangers=$(nm -g --defined-only "$static" |
-    awk 'NF == 3 && $3 !~ /^(\.gomp_critical_user_)?lloyd_/ { print $3 }')
+    awk 'NF == 3 && $2 !~ /[VWu]/ && $3 !~ /^(\.gomp_critical_user_|_Z[0-9]+)?lloyd_/ && $3 !~ /_GLOBAL__N_/ { print $3 }')
 [[ -z $strangers ]] || fail "liblloyd.a defines $strangers"
 
 run() {

@@ -1,0 +1,206 @@
+/* Sums of device buffers by NCCL; host memory, and everything else, is the business of the
+ * communicator it wraps, which also carries NCCL's unique id to all ranks. Only finish() waits for
+ * NCCL: what watches over the other ranks belongs there.
+ */
+#include "comm/comm.h"
+
+#include "base/memory.h"
+
+#include <cuda_runtime_api.h>
+#include <nccl.h>
+#include <stddef.h>
+
+typedef struct nccl_state {
+    lloyd_comm *base;
+    ncclComm_t nccl; /* NULL: one rank */
+    int device;
+} nccl_state;
+
+static nccl_state *state_of(const lloyd_comm *comm)
+{
+    return comm->state;
+}
+
+/* --- errors --- */
+
+/* No rank can count on NCCL any more, and some may wait inside it. */
+static void mark_broken(lloyd_comm *comm)
+{
+    comm->broken = 1;
+    state_of(comm)->base->broken = 1;
+}
+
+/* After a call of the base: a failure of it is one of this communicator. */
+static lloyd_status pass(lloyd_comm *comm, lloyd_status status)
+{
+    if (state_of(comm)->base->broken) comm->broken = 1;
+    return status;
+}
+
+static lloyd_status check(lloyd_comm *comm, ncclResult_t code, const char *what)
+{
+    if (code == ncclSuccess) return LLOYD_OK;
+    const nccl_state *state = state_of(comm);
+    const char *details = ncclGetLastError(state->nccl);
+    mark_broken(comm);
+    return lloyd_fail(
+        LLOYD_FAILED,
+        "NCCL failed in %s on rank %d of %d (GPU %d): %s%s%s; look at the other ranks "
+        "and at the network, or use --comm mpi",
+        what, comm->rank, comm->size, state->device, ncclGetErrorString(code),
+        details && *details ? ": " : "", details ? details : "");
+}
+
+static lloyd_status check_cuda(lloyd_comm *comm, cudaError_t code, const char *what)
+{
+    if (code == cudaSuccess) return LLOYD_OK;
+    mark_broken(comm);
+    return lloyd_fail(LLOYD_FAILED,
+                      "CUDA failed in %s on rank %d of %d (GPU %d): %s; look at the GPU with "
+                      "nvidia-smi",
+                      what, comm->rank, comm->size, state_of(comm)->device,
+                      cudaGetErrorString(code));
+}
+
+/* --- sums --- */
+
+/* Returns when what was queued on the stream is done on this rank. */
+static lloyd_status finish(lloyd_comm *comm, cudaStream_t stream, const char *what)
+{
+    ncclResult_t result = ncclSuccess;
+    LLOYD_TRY(check_cuda(comm, cudaStreamSynchronize(stream), what));
+    LLOYD_TRY(check(comm, ncclCommGetAsyncError(state_of(comm)->nccl, &result), what));
+    return check(comm, result, what);
+}
+
+static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
+{
+    const nccl_state *state = state_of(comm);
+    const char *what = "a sum over ranks";
+    if (buffer.place == LLOYD_HOST) return pass(comm, state->base->sum(state->base, buffer, count));
+    if (comm->size == 1 || count == 0) return LLOYD_OK;
+    LLOYD_TRY(check(comm,
+                    ncclAllReduce(buffer.data, buffer.data, (size_t)count, ncclInt64, ncclSum,
+                                  state->nccl, buffer.stream),
+                    what));
+    return finish(comm, buffer.stream, what);
+}
+
+/* --- what the base does --- */
+
+static lloyd_status max(lloyd_comm *comm, double *values, int64_t count)
+{
+    lloyd_comm *base = state_of(comm)->base;
+    return pass(comm, base->max(base, values, count));
+}
+
+static lloyd_status broadcast(lloyd_comm *comm, void *data, int64_t bytes, int root)
+{
+    lloyd_comm *base = state_of(comm)->base;
+    return pass(comm, base->broadcast(base, data, bytes, root));
+}
+
+static lloyd_status exclusive_scan(lloyd_comm *comm, int64_t *value)
+{
+    lloyd_comm *base = state_of(comm)->base;
+    return pass(comm, base->exclusive_scan(base, value));
+}
+
+static lloyd_status barrier(lloyd_comm *comm)
+{
+    lloyd_comm *base = state_of(comm)->base;
+    return pass(comm, base->barrier(base));
+}
+
+static lloyd_status agree(lloyd_comm *comm, lloyd_status status)
+{
+    lloyd_comm *base = state_of(comm)->base;
+    return pass(comm, base->agree(base, status));
+}
+
+static void end(lloyd_comm *comm, lloyd_status status)
+{
+    lloyd_comm *base = state_of(comm)->base;
+    base->abort(base, status);
+}
+
+/* --- start and end --- */
+
+static void destroy(lloyd_comm *comm)
+{
+    if (!comm) return;
+    nccl_state *state = comm->state;
+    if (state->nccl && comm->broken)
+        (void)ncclCommAbort(state->nccl);
+    else if (state->nccl)
+        (void)ncclCommDestroy(state->nccl);
+    lloyd_free(state);
+    lloyd_free(comm);
+}
+
+/* The unique id of rank 0, on all ranks. */
+static lloyd_status share_id(lloyd_comm *comm, ncclUniqueId *id)
+{
+    lloyd_status status = LLOYD_OK;
+    if (comm->rank == 0) {
+        ncclResult_t code = ncclGetUniqueId(id);
+        if (code != ncclSuccess)
+            status = lloyd_fail(LLOYD_FAILED, "NCCL does not start: %s; use --comm mpi",
+                                ncclGetErrorString(code));
+    }
+    LLOYD_TRY(agree(comm, status));
+    return broadcast(comm, id, sizeof *id, 0);
+}
+
+static lloyd_status connect(lloyd_comm *comm)
+{
+    nccl_state *state = state_of(comm);
+    ncclUniqueId id;
+    LLOYD_TRY(share_id(comm, &id));
+    const char *what = "the start of NCCL";
+    lloyd_status status = check_cuda(comm, cudaSetDevice(state->device), what);
+    if (status == LLOYD_OK)
+        status = check(comm, ncclCommInitRank(&state->nccl, comm->size, id, comm->rank), what);
+    return agree(comm, status);
+}
+
+static lloyd_status new_comm(lloyd_comm *base, int device, lloyd_comm **comm)
+{
+    nccl_state *state = NULL;
+    LLOYD_TRY(lloyd_alloc(&state, 1, sizeof *state, "communicator"));
+    lloyd_status status = lloyd_alloc(comm, 1, sizeof **comm, "communicator");
+    if (status != LLOYD_OK) {
+        lloyd_free(state);
+        return status;
+    }
+    *state = (nccl_state){.base = base, .device = device};
+    **comm = (lloyd_comm){
+        .name = "nccl",
+        .rank = base->rank,
+        .size = base->size,
+        .local_rank = base->local_rank,
+        .local_size = base->local_size,
+        .state = state,
+        .sum = sum,
+        .max = max,
+        .broadcast = broadcast,
+        .exclusive_scan = exclusive_scan,
+        .barrier = barrier,
+        .agree = agree,
+        .abort = end,
+        .destroy = destroy,
+    };
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_comm_nccl(lloyd_comm *base, int device, lloyd_comm **comm)
+{
+    *comm = NULL;
+    lloyd_status status = base->agree(base, new_comm(base, device, comm));
+    if (status == LLOYD_OK && *comm && base->size > 1) status = connect(*comm);
+    if (status != LLOYD_OK) {
+        destroy(*comm);
+        *comm = NULL;
+    }
+    return status;
+}

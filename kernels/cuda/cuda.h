@@ -1,0 +1,190 @@
+/* The CUDA kernels' own state. Files: cuda.cu (create, load, the table), rows.cu (lengths, minima
+ * and maxima, squares), assign.cu (which kernel labels a slot, and what it needs to know about rows
+ * and centroids), flash_assign_*.cu (the fused kernels), update.cu (sort-inverse sums), means.cu
+ * (inertia, centroids), distances.cu and seed.cu.
+ *
+ * Everything runs on one stream per rank. Functions that return numbers to the host wait for it;
+ * all others only enqueue. Rows stay in the type they are stored in, without padding.
+ */
+#ifndef LLOYD_KERNELS_CUDA_CUDA_H
+#define LLOYD_KERNELS_CUDA_CUDA_H
+
+extern "C" {
+#include "base/memory.h"
+#include "kernels/kernels.h"
+}
+#include "kernels/numerics.h"
+
+#include <cuda_runtime.h>
+
+/* A slot's rows in device memory. */
+struct cuda_slot {
+    char *rows;     /* [capacity] rows as stored, or NULL: nothing was loaded yet */
+    int64_t first;  /* local number of its first row */
+    int64_t count;  /* rows in it */
+    int64_t bytes;  /* allocated */
+    bool described; /* the filter has norms of these rows (assign.cu) */
+};
+
+struct cuda_staging; /* cuda.cu: pinned memory that rows pass through on their way in */
+struct cuda_filter; /* assign.cu: what the fused kernels need beside the rows */
+struct cuda_update; /* update.cu: sorting space */
+struct cuda_means;  /* means.cu: centroids that follow from the sums */
+
+struct cuda_kernels {
+    lloyd_kernels base; /* first: a lloyd_kernels * is a cuda_kernels * */
+    cudaStream_t stream;
+    int device;
+    int multiprocessors;
+    int capability;    /* 90 for compute capability 9.0 */
+    int shared_bytes;  /* the most shared memory of a block */
+    int64_t l2_bytes;
+
+    cuda_slot *slots;  /* host array [slots] */
+    cuda_staging *staging; /* NULL until rows come from pageable memory */
+    int32_t *labels;   /* [n_local] */
+    float *weights;    /* [n_local], NULL without */
+    double *lengths;   /* [n_local] sqrt of the squares of a row, for cosine, else NULL */
+
+    /* the centroid set */
+    int64_t set, set_capacity;
+    float *centroids; /* [set_capacity*D] */
+    cuda_filter *filter;
+
+    /* sums */
+    const lloyd_grid *grid; /* of the caller, on the host */
+    float *shift;           /* [D] */
+    double *to_fixed;       /* [D] 2^(b - e'), e' of |w y| (of |y| without weights) */
+    double *from_fixed;     /* [D] 2^(e' - b) */
+    double *to_plain;       /* [D] 2^(b - e), e of |y| */
+    double *unit;           /* [D] what lloyd_mean() multiplies with: 2^(e - b), with weights 2^(e' - ew) */
+    double to_mass;         /* 2^(b - ew) */
+    int64_t *sums;          /* K*D sums, K masses, moved, verified */
+    bool sums_zero;         /* no rows were added since begin() */
+    cuda_update *update;
+    cuda_means *means;
+
+    /* seeding */
+    double *nearest_distance; /* [n_local] */
+    int32_t *nearest;         /* [n_local] */
+    int64_t *mass_sums;       /* fixed-point masses of blocks of rows (seed.cu) */
+    int mass_exponent;        /* the grid that mass_sums are on; */
+    int mass_bits;            /* 0: they are not those of the rows now */
+
+    /* numbers on their way to the host */
+    void *pinned;  /* CUDA_PINNED bytes of pinned host memory */
+    void *results; /* CUDA_PINNED bytes of device memory */
+
+    char *scratch; /* [lloyd_cuda_scratch_bytes()] of device memory, used within one function */
+
+    int64_t allocated, peak; /* bytes of device memory */
+};
+
+enum { CUDA_PINNED = 4096 };
+
+static inline cuda_kernels *lloyd_cuda(lloyd_kernels *kernels)
+{
+    return (cuda_kernels *)kernels;
+}
+
+/* LLOYD_FAILED with what CUDA says about `code`; `what` was being done. */
+lloyd_status lloyd_cuda_check(cudaError_t code, const char *what);
+
+/* Returns from the calling function if a CUDA call failed. */
+#define CUDA_TRY(call, what) LLOYD_TRY(lloyd_cuda_check((call), (what)))
+/* After a launch. */
+#define CUDA_LAUNCHED(what) CUDA_TRY(cudaGetLastError(), what)
+
+/* *out = `count` elements of `size` bytes of device memory, not initialised, counted in
+ * cuda->allocated. A count of 0 gives a valid pointer too. Free with lloyd_cuda_free(). */
+lloyd_status lloyd_cuda_alloc(cuda_kernels *cuda, void *out, int64_t count, size_t size,
+                              const char *what);
+void lloyd_cuda_free(cuda_kernels *cuda, void *memory, int64_t count, size_t size);
+
+/* Copies `bytes` (<= CUDA_PINNED) of device memory to the host and waits. */
+lloyd_status lloyd_cuda_fetch(cuda_kernels *cuda, void *host, const void *device, size_t bytes);
+
+/* Bytes of cuda->scratch: three words a column, and space for some rows. */
+static inline int64_t lloyd_cuda_scratch_bytes(int64_t dim)
+{
+    const int64_t least = 1 << 20;
+    return 24 * dim > least ? 24 * dim : least;
+}
+
+/* rows.cu */
+lloyd_status lloyd_cuda_lengths(cuda_kernels *cuda, int slot, int64_t at, int64_t count);
+lloyd_status lloyd_cuda_measure(lloyd_kernels *kernels, int slot, lloyd_range *range);
+lloyd_status lloyd_cuda_measure_weighted(lloyd_kernels *kernels, int slot, double *products);
+lloyd_status lloyd_cuda_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid);
+lloyd_status lloyd_cuda_squares(lloyd_kernels *kernels, int slot, int64_t *limbs);
+lloyd_status lloyd_cuda_rows(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,
+                             float *out);
+
+/* assign.cu */
+lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count,
+                                      const float *centroids);
+lloyd_status lloyd_cuda_assign(lloyd_kernels *kernels, int slot);
+/* Labels the rows of a slot with the nearest member of the set; counters[0] += labels changed,
+ * counters[1] += rows verified (device memory). */
+lloyd_status lloyd_cuda_nearest(cuda_kernels *cuda, int slot, int64_t *counters);
+/* After cuda->centroids changed on the device. */
+lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda);
+/* As lloyd_cuda_assign(); ms = the times of the filter and of verification, for benchmarks. Waits. */
+lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2]);
+/* From the next set_centroids() on, chooses kernels as for a GPU of this compute capability (at most
+ * its own): for tests of the others. */
+extern "C" void lloyd_cuda_pretend(lloyd_kernels *kernels, int capability);
+void lloyd_cuda_filter_free(cuda_kernels *cuda);
+/* Bytes that assign.cu allocates for sets of at most `set` centroids, these included. */
+int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set);
+
+/* update.cu */
+lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot);
+void lloyd_cuda_update_free(cuda_kernels *cuda);
+/* Bytes that update.cu allocates. */
+int64_t lloyd_cuda_update_bytes(const lloyd_kernels_config *config);
+
+/* means.cu */
+lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels);
+lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, double *value, int64_t *moved,
+                                int64_t *verified, int64_t *empty);
+lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels);
+lloyd_status lloyd_cuda_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters);
+lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t to,
+                                 const int64_t *q, int64_t mass);
+/* To be called by all but means.cu that change sums, grid or centroids: what inertia() computed
+ * ahead of update_means() is void. */
+void lloyd_cuda_means_stale(cuda_kernels *cuda);
+void lloyd_cuda_means_free(cuda_kernels *cuda);
+/* Bytes that means.cu allocates for sets of at most `set` centroids. */
+int64_t lloyd_cuda_means_bytes(const lloyd_kernels_config *config, int64_t set);
+
+/* distances.cu */
+lloyd_status lloyd_cuda_count_labels(lloyd_kernels *kernels, int64_t *counts);
+lloyd_status lloyd_cuda_distances(lloyd_kernels *kernels, int slot, double *out);
+lloyd_status lloyd_cuda_greatest_distance(lloyd_kernels *kernels, int slot, double *greatest);
+lloyd_status lloyd_cuda_total_distance(lloyd_kernels *kernels, int slot, int exponent, int bits,
+                                       int64_t total[2]);
+lloyd_status lloyd_cuda_farthest(lloyd_kernels *kernels, int slot, int64_t want,
+                                 lloyd_far_row *list, int64_t *count);
+/* counts[id] += 1, or with weights the fixed-point mass, for every local row whose ids[row] is below
+ * `bins`. ids and weights in device memory, counts[bins] on the host. */
+lloyd_status lloyd_cuda_histogram(cuda_kernels *cuda, const int32_t *ids, const float *weights,
+                                  int64_t bins, int64_t *counts);
+
+/* seed.cu */
+/* Device memory of seeding beside its 12 bytes a row. */
+int64_t lloyd_cuda_seed_scratch_bytes(const lloyd_kernels_config *config);
+lloyd_status lloyd_cuda_seed_begin(lloyd_kernels *kernels);
+lloyd_status lloyd_cuda_seed_compare(lloyd_kernels *kernels, int slot, int64_t base, double *mass);
+lloyd_status lloyd_cuda_seed_total(lloyd_kernels *kernels, int exponent, int bits, int64_t *total);
+lloyd_status lloyd_cuda_seed_pick(lloyd_kernels *kernels, int exponent, int bits, int64_t target,
+                                  int64_t *row);
+lloyd_status lloyd_cuda_seed_sample(lloyd_kernels *kernels, int exponent, int bits, int64_t total,
+                                    int64_t oversampling, uint64_t seed, int round,
+                                    int64_t row_offset, int64_t capacity, int64_t *rows,
+                                    int64_t *count);
+lloyd_status lloyd_cuda_seed_masses(lloyd_kernels *kernels, int64_t *masses);
+lloyd_status lloyd_cuda_seed_end(lloyd_kernels *kernels);
+
+#endif

@@ -1,0 +1,102 @@
+/* What device code of several files shares: rows as the algorithm sees them, and dist() by a warp.
+ */
+#ifndef LLOYD_KERNELS_CUDA_DEVICE_CUH
+#define LLOYD_KERNELS_CUDA_DEVICE_CUH
+
+#include "kernels/cuda/cuda.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+/* The stored element of each lloyd_type, and its float32 value, exactly. */
+template <lloyd_type T> struct cuda_element;
+template <> struct cuda_element<LLOYD_F32> {
+    using type = float;
+    static __device__ float value(float x) { return x; }
+};
+template <> struct cuda_element<LLOYD_F16> {
+    using type = __half;
+    static __device__ float value(__half x) { return __half2float(x); }
+};
+template <> struct cuda_element<LLOYD_BF16> {
+    using type = __nv_bfloat16;
+    static __device__ float value(__nv_bfloat16 x) { return __bfloat162float(x); }
+};
+template <> struct cuda_element<LLOYD_U8> {
+    using type = uint8_t;
+    static __device__ float value(uint8_t x) { return (float)x; }
+};
+template <> struct cuda_element<LLOYD_I8> {
+    using type = int8_t;
+    static __device__ float value(int8_t x) { return (float)x; }
+};
+
+/* The rows of a slot, passed to kernels by value. */
+struct cuda_rows {
+    const char *data;      /* [count*D] */
+    const double *lengths; /* [count], NULL unless cosine */
+    const float *weights;  /* [count], NULL without */
+    int64_t count, dim;
+    lloyd_type type;
+};
+
+static inline cuda_rows lloyd_cuda_slot_rows(const cuda_kernels *cuda, int slot)
+{
+    const cuda_slot *s = &cuda->slots[slot];
+    return {s->rows,
+            cuda->lengths ? cuda->lengths + s->first : nullptr,
+            cuda->weights ? cuda->weights + s->first : nullptr,
+            s->count,
+            cuda->base.config.dim,
+            cuda->base.config.type};
+}
+
+/* Element j of row i: float32, of a row of unit length for cosine. */
+template <lloyd_type T>
+__device__ inline float cuda_value(const cuda_rows &rows, int64_t i, int64_t j)
+{
+    using element = cuda_element<T>;
+    const auto *data = reinterpret_cast<const typename element::type *>(rows.data);
+    float x = element::value(data[i * rows.dim + j]);
+    return rows.lengths ? lloyd_normalised(x, rows.lengths[i]) : x;
+}
+
+/* Calls work(std::integral_constant<lloyd_type, T>) for the run-time type. Host code. */
+template <class Work> static inline void cuda_for_type(lloyd_type type, Work work)
+{
+    switch (type) {
+    case LLOYD_F32: work(std::integral_constant<lloyd_type, LLOYD_F32>{}); break;
+    case LLOYD_F16: work(std::integral_constant<lloyd_type, LLOYD_F16>{}); break;
+    case LLOYD_BF16: work(std::integral_constant<lloyd_type, LLOYD_BF16>{}); break;
+    case LLOYD_U8: work(std::integral_constant<lloyd_type, LLOYD_U8>{}); break;
+    case LLOYD_I8: work(std::integral_constant<lloyd_type, LLOYD_I8>{}); break;
+    }
+}
+
+/* The tree of dist() over the 32 partial sums of a warp's lanes; the result is in every lane. */
+__device__ inline double cuda_warp_tree(double p)
+{
+    for (int half = LLOYD_LANES / 2; half > 0; half /= 2)
+        p = lloyd_add(p, __shfl_down_sync(0xffffffffu, p, half));
+    return __shfl_sync(0xffffffffu, p, 0);
+}
+
+/* dist() of row i to a centroid, by a whole warp: lane l has partial sum l. In every lane. */
+template <lloyd_type T>
+__device__ inline double cuda_warp_dist(const cuda_rows &rows, int64_t i, const float *centroid,
+                                        int lane)
+{
+    double p = 0;
+    for (int64_t j = lane; j < rows.dim; j += LLOYD_LANES) {
+        double t = lloyd_add((double)cuda_value<T>(rows, i, j), -(double)centroid[j]);
+        p = __fma_rn(t, t, p);
+    }
+    return cuda_warp_tree(p);
+}
+
+static inline int64_t cuda_divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+#endif

@@ -1,0 +1,446 @@
+/* Distances of rows to their own centroids: as a result, as an exact total, and to find rows for
+ * empty clusters; and rows per label. The twin of kernels/cpu/distances.c.
+ *
+ * One kernel computes the distances (dist.cuh) and hands each to a sink; the sinks below are what
+ * differs. Totals are integers and maxima are of bits, so the order of the atomics leaves no trace.
+ * Scratch is taken when needed and given back: 8 bytes a row of a block of BLOCK_ROWS, 36 and a bit
+ * for farthest() (keys and row numbers, sorted ones, and as much for the sort); 8 bytes a bin of a
+ * WINDOW of a histogram.
+ */
+#include "kernels/cuda/dist.cuh"
+
+#include <cub/device/device_radix_sort.cuh>
+
+namespace
+{
+
+constexpr int64_t BLOCK_ROWS = 1 << 20; /* rows whose distances are in scratch at a time */
+constexpr int64_t WINDOW = 1 << 20;     /* bins of a histogram that are counted at a time */
+constexpr int64_t SHARED_BINS = 4096;   /* up to here a histogram fits shared memory */
+constexpr int HISTOGRAM_THREADS = 256;
+constexpr int64_t HISTOGRAM_ROWS = 4096; /* at least so many for a block before there are more */
+
+/* --- sinks --- */
+
+struct store {
+    double *out;
+
+    __device__ void row(int64_t i, double distance)
+    {
+        out[i] = distance;
+    }
+    __device__ void finish()
+    {
+    }
+};
+
+__device__ double weighted(const float *weights, int64_t i, double distance)
+{
+    return weights ? lloyd_mul((double)weights[i], distance) : distance;
+}
+
+struct greatest {
+    const float *weights;
+    unsigned long long *bits; /* of the greatest */
+    double found = 0;
+
+    __device__ void row(int64_t i, double distance)
+    {
+        double value = weighted(weights, i, distance);
+        if (value > found) found = value;
+    }
+    __device__ void finish()
+    {
+        cuda_warp_max(cuda_ordered_bits(found), bits);
+    }
+};
+
+struct total {
+    const float *weights;
+    int exponent, bits;
+    unsigned long long *sums; /* high, low */
+    int64_t high = 0, low = 0;
+
+    __device__ void row(int64_t i, double distance)
+    {
+        int64_t h, l;
+        lloyd_fixed_distance(weighted(weights, i, distance), exponent, bits, &h, &l);
+        high += h;
+        low += l;
+    }
+    __device__ void finish()
+    {
+        cuda_warp_add((unsigned long long)high, &sums[0]);
+        cuda_warp_add((unsigned long long)low, &sums[1]);
+    }
+};
+
+/* Keys to sort by: 1 + the distance's bits; 0 for a row without mass, which is not to be taken. */
+struct key {
+    const float *weights;
+    double to_mass;
+    unsigned long long *keys;
+    int32_t *rows;
+    unsigned long long *most;
+    unsigned long long found = 0;
+
+    __device__ void row(int64_t i, double distance)
+    {
+        bool massless = weights && lloyd_fixed(weights[i], to_mass) == 0;
+        unsigned long long value = massless ? 0 : 1 + cuda_ordered_bits(distance);
+        keys[i] = value;
+        rows[i] = (int32_t)i;
+        if (value > found) found = value;
+    }
+    __device__ void finish()
+    {
+        cuda_warp_max(found, most);
+    }
+};
+
+/* --- kernels --- */
+
+/* counts[id - first] += mass of every row whose id is in [first, first + bins). */
+struct binning {
+    const int32_t *ids;   /* [rows] */
+    const float *weights; /* [rows], NULL: every row counts 1 */
+    double to_mass;
+    int64_t rows, first, bins;
+    unsigned long long *counts;
+
+    __device__ bool bin(int64_t row, int64_t *at) const
+    {
+        *at = ids[row] - first;
+        return *at >= 0 && *at < bins;
+    }
+    __device__ uint32_t mass(int64_t row) const
+    {
+        return weights ? (uint32_t)lloyd_fixed(weights[row], to_mass) : 1;
+    }
+};
+
+/* Every block has its own counters: a low and a high word each, because 32 bits are what shared
+ * memory adds atomically at full speed. Masses have 30 bits: an addition carries at most once. */
+__global__ void count_in_shared(binning b)
+{
+    extern __shared__ uint32_t words[];
+    uint32_t *low = words, *high = words + b.bins;
+    for (int64_t at = threadIdx.x; at < 2 * b.bins; at += blockDim.x) words[at] = 0;
+    __syncthreads();
+    int64_t stride = (int64_t)gridDim.x * blockDim.x;
+    for (int64_t row = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; row < b.rows;
+         row += stride) {
+        int64_t at;
+        if (!b.bin(row, &at)) continue;
+        uint32_t mass = b.mass(row), before = atomicAdd(&low[at], mass);
+        if (before + mass < before) atomicAdd(&high[at], 1u);
+    }
+    __syncthreads();
+    for (int64_t at = threadIdx.x; at < b.bins; at += blockDim.x) {
+        unsigned long long sum = (unsigned long long)high[at] << 32 | low[at];
+        if (sum != 0) atomicAdd(&b.counts[at], sum);
+    }
+}
+
+__global__ void count_in_global(binning b)
+{
+    int64_t stride = (int64_t)gridDim.x * blockDim.x;
+    for (int64_t row = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; row < b.rows;
+         row += stride) {
+        int64_t at;
+        if (b.bin(row, &at)) atomicAdd(&b.counts[at], (unsigned long long)b.mass(row));
+    }
+}
+
+__global__ void gather_labels(const int32_t *labels, const int32_t *rows, int64_t count,
+                              int32_t *out)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) out[i] = labels[rows[i]];
+}
+
+} // namespace
+
+/* ---------------------------------------------------------------------------------------------- */
+
+/* --- distances as a result --- */
+
+static lloyd_status copy_distances(cuda_kernels *cuda, int slot, int64_t block, double *scratch,
+                                   double *out)
+{
+    cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
+    const int32_t *labels = cuda->labels + cuda->slots[slot].first;
+    for (int64_t begin = 0; begin < rows.count; begin += block) {
+        int64_t count = rows.count - begin < block ? rows.count - begin : block;
+        LLOYD_TRY(cuda_each_own_distance(cuda, cuda_part(rows, begin, count), labels + begin,
+                                         store{scratch}));
+        CUDA_TRY(cudaMemcpyAsync(out + begin, scratch, (size_t)count * sizeof *out,
+                                 cudaMemcpyDeviceToHost, cuda->stream),
+                 "copying distances to the host");
+    }
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_distances(lloyd_kernels *kernels, int slot, double *out)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    int64_t count = cuda->slots[slot].count, block = count < BLOCK_ROWS ? count : BLOCK_ROWS;
+    if (count == 0) return LLOYD_OK;
+    double *scratch = nullptr;
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &scratch, block, sizeof *scratch, "distances"));
+    lloyd_status status = copy_distances(cuda, slot, block, scratch, out);
+    lloyd_status waited =
+        lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "waiting for distances");
+    lloyd_cuda_free(cuda, scratch, block, sizeof *scratch);
+    return status != LLOYD_OK ? status : waited;
+}
+
+/* --- the greatest, and the exact total --- */
+
+/* The device numbers that `count` sums or maxima are collected in, set to zero. */
+static lloyd_status zeros(cuda_kernels *cuda, int count, unsigned long long **numbers)
+{
+    *numbers = (unsigned long long *)cuda->results;
+    CUDA_TRY(cudaMemsetAsync(*numbers, 0, (size_t)count * sizeof **numbers, cuda->stream),
+             "clearing sums of distances");
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_greatest_distance(lloyd_kernels *kernels, int slot, double *most)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
+    if (rows.count == 0) return LLOYD_OK;
+    unsigned long long *bits;
+    LLOYD_TRY(zeros(cuda, 1, &bits));
+    LLOYD_TRY(cuda_each_own_distance(cuda, rows, cuda->labels + cuda->slots[slot].first,
+                                     greatest{rows.weights, bits}));
+    double found;
+    LLOYD_TRY(lloyd_cuda_fetch(cuda, &found, bits, sizeof found));
+    if (found > *most) *most = found;
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_total_distance(lloyd_kernels *kernels, int slot, int exponent, int bits,
+                                       int64_t sums[2])
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
+    if (rows.count == 0) return LLOYD_OK;
+    unsigned long long *device_sums;
+    LLOYD_TRY(zeros(cuda, 2, &device_sums));
+    LLOYD_TRY(cuda_each_own_distance(cuda, rows, cuda->labels + cuda->slots[slot].first,
+                                     total{rows.weights, exponent, bits, device_sums}));
+    int64_t found[2];
+    LLOYD_TRY(lloyd_cuda_fetch(cuda, found, device_sums, sizeof found));
+    sums[0] += found[0];
+    sums[1] += found[1];
+    return LLOYD_OK;
+}
+
+/* --- rows per label --- */
+
+/* Counts one window of bins into b->counts (device memory) and adds them to counts[0 .. bins). */
+static lloyd_status count_window(cuda_kernels *cuda, const binning &b, int64_t *host,
+                                 int64_t *counts)
+{
+    size_t bytes = (size_t)b.bins * sizeof *host;
+    int64_t blocks = cuda_divide_up(b.rows, HISTOGRAM_ROWS);
+    if (blocks > cuda->multiprocessors * 8) blocks = cuda->multiprocessors * 8;
+    CUDA_TRY(cudaMemsetAsync(b.counts, 0, bytes, cuda->stream), "clearing a histogram");
+    if (b.bins <= SHARED_BINS)
+        count_in_shared<<<(unsigned)blocks, HISTOGRAM_THREADS, bytes, cuda->stream>>>(b);
+    else
+        count_in_global<<<(unsigned)blocks, HISTOGRAM_THREADS, 0, cuda->stream>>>(b);
+    CUDA_LAUNCHED("counting rows");
+    CUDA_TRY(cudaMemcpyAsync(host, b.counts, bytes, cudaMemcpyDeviceToHost, cuda->stream),
+             "copying a histogram to the host");
+    CUDA_TRY(cudaStreamSynchronize(cuda->stream), "waiting for a histogram");
+    for (int64_t i = 0; i < b.bins; i++) counts[i] += host[i];
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_histogram(cuda_kernels *cuda, const int32_t *ids, const float *weights,
+                                  int64_t bins, int64_t *counts)
+{
+    int64_t rows = cuda->base.config.n_local, window = bins < WINDOW ? bins : WINDOW;
+    if (rows == 0 || bins == 0) return LLOYD_OK;
+    unsigned long long *scratch = nullptr;
+    int64_t *host = nullptr;
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &scratch, window, sizeof *scratch, "a histogram"));
+    lloyd_status status = lloyd_alloc(&host, window, sizeof *host, "a histogram");
+    for (int64_t first = 0; first < bins && status == LLOYD_OK; first += window) {
+        int64_t here = bins - first < window ? bins - first : window;
+        binning b = {ids, weights, cuda->to_mass, rows, first, here, scratch};
+        status = count_window(cuda, b, host, counts + first);
+    }
+    lloyd_free(host);
+    lloyd_cuda_free(cuda, scratch, window, sizeof *scratch);
+    return status;
+}
+
+lloyd_status lloyd_cuda_count_labels(lloyd_kernels *kernels, int64_t *counts)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    return lloyd_cuda_histogram(cuda, cuda->labels, nullptr, kernels->config.k, counts);
+}
+
+/* --- rows for empty clusters --- */
+
+/* A block of rows with its keys, in device memory, before and after sorting; and the front of the
+ * sorted block on the host. */
+struct far_block {
+    int64_t rows, taken; /* at most so many of it */
+    unsigned long long *keys, *sorted_keys;
+    int32_t *order, *sorted_order; /* row numbers in the block; `order` then takes labels */
+    char *sorter;
+    size_t sorter_bytes;
+    unsigned long long *host_keys; /* [taken] */
+    int32_t *host_order, *host_labels;
+};
+
+static lloyd_status alloc_far(cuda_kernels *cuda, far_block *f)
+{
+    const char *what = "sorting rows by distance";
+    CUDA_TRY(cub::DeviceRadixSort::SortPairsDescending(nullptr, f->sorter_bytes, f->keys,
+                                                       f->sorted_keys, f->order, f->sorted_order,
+                                                       (int)f->rows, 0, 64, cuda->stream),
+             "asking for the working space of a sort");
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->keys, f->rows, sizeof *f->keys, what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->sorted_keys, f->rows, sizeof *f->keys, what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->order, f->rows, sizeof *f->order, what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->sorted_order, f->rows, sizeof *f->order, what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->sorter, (int64_t)f->sorter_bytes, 1, what));
+    LLOYD_TRY(lloyd_alloc(&f->host_keys, f->taken, sizeof *f->host_keys, what));
+    LLOYD_TRY(lloyd_alloc(&f->host_order, f->taken, sizeof *f->host_order, what));
+    return lloyd_alloc(&f->host_labels, f->taken, sizeof *f->host_labels, what);
+}
+
+static void free_device(cuda_kernels *cuda, void *memory, int64_t count, size_t size)
+{
+    if (memory) lloyd_cuda_free(cuda, memory, count, size);
+}
+
+static void free_far(cuda_kernels *cuda, far_block *f)
+{
+    free_device(cuda, f->keys, f->rows, sizeof *f->keys);
+    free_device(cuda, f->sorted_keys, f->rows, sizeof *f->keys);
+    free_device(cuda, f->order, f->rows, sizeof *f->order);
+    free_device(cuda, f->sorted_order, f->rows, sizeof *f->order);
+    free_device(cuda, f->sorter, (int64_t)f->sorter_bytes, 1);
+    lloyd_free(f->host_keys);
+    lloyd_free(f->host_order);
+    lloyd_free(f->host_labels);
+}
+
+/* Whether a is taken before b: the larger distance, then the lower row. */
+static bool before(const lloyd_far_row &a, const lloyd_far_row &b)
+{
+    return a.distance != b.distance ? a.distance > b.distance : a.row < b.row;
+}
+
+static double key_distance(unsigned long long key)
+{
+    unsigned long long bits = key - 1;
+    double distance;
+    memcpy(&distance, &bits, sizeof distance);
+    return distance;
+}
+
+static lloyd_far_row far_row(const far_block &f, int64_t first, int64_t i)
+{
+    return {key_distance(f.host_keys[i]), first + f.host_order[i], f.host_labels[i]};
+}
+
+/* Merges the front of the sorted block, whose first row is `first`, into the sorted list: first how
+ * many of each are taken, then in place from the back. */
+static void merge(const far_block &f, int64_t first, int64_t found, int64_t want,
+                  lloyd_far_row *list, int64_t *count)
+{
+    int64_t length = *count + found < want ? *count + found : want, i = 0, j = 0;
+    while (i + j < length) {
+        if (j == found || (i < *count && before(list[i], far_row(f, first, j))))
+            i++;
+        else
+            j++;
+    }
+    *count = length;
+    while (j > 0) {
+        lloyd_far_row row = far_row(f, first, j - 1);
+        if (i > 0 && before(row, list[i - 1])) {
+            list[i + j - 1] = list[i - 1];
+            i--;
+        } else {
+            list[i + j - 1] = row;
+            j--;
+        }
+    }
+}
+
+/* Sorts the block and brings its first *found rows to the host: those that have mass, at most
+ * f->taken. The sort is stable: of equal distances the lower row comes first. */
+static lloyd_status sort_block(cuda_kernels *cuda, far_block *f, int64_t rows,
+                               const int32_t *labels, int64_t *found)
+{
+    const char *what = "sorting rows by distance";
+    int64_t front = rows < f->taken ? rows : f->taken;
+    CUDA_TRY(cub::DeviceRadixSort::SortPairsDescending(f->sorter, f->sorter_bytes, f->keys,
+                                                       f->sorted_keys, f->order, f->sorted_order,
+                                                       (int)rows, 0, 64, cuda->stream),
+             what);
+    gather_labels<<<(unsigned)cuda_divide_up(front, 256), 256, 0, cuda->stream>>>(labels,
+                                                                                  f->sorted_order,
+                                                                                  front, f->order);
+    CUDA_LAUNCHED(what);
+    CUDA_TRY(cudaMemcpyAsync(f->host_keys, f->sorted_keys, (size_t)front * sizeof *f->host_keys,
+                             cudaMemcpyDeviceToHost, cuda->stream),
+             what);
+    CUDA_TRY(cudaMemcpyAsync(f->host_order, f->sorted_order, (size_t)front * sizeof *f->host_order,
+                             cudaMemcpyDeviceToHost, cuda->stream),
+             what);
+    CUDA_TRY(cudaMemcpyAsync(f->host_labels, f->order, (size_t)front * sizeof *f->host_labels,
+                             cudaMemcpyDeviceToHost, cuda->stream),
+             what);
+    CUDA_TRY(cudaStreamSynchronize(cuda->stream), what);
+    *found = 0;
+    while (*found < front && f->host_keys[*found] != 0) ++*found;
+    return LLOYD_OK;
+}
+
+/* Offers rows [begin, begin + count) of the slot to the list. Most blocks have no row that gets in,
+ * as their greatest distance shows, and need no sort. */
+static lloyd_status offer_block(cuda_kernels *cuda, int slot, far_block *f, int64_t begin,
+                                int64_t count, int64_t want, lloyd_far_row *list, int64_t *listed)
+{
+    int64_t first = cuda->slots[slot].first + begin, found;
+    cuda_rows rows = cuda_part(lloyd_cuda_slot_rows(cuda, slot), begin, count);
+    unsigned long long *most, most_here;
+    LLOYD_TRY(zeros(cuda, 1, &most));
+    LLOYD_TRY(cuda_each_own_distance(cuda, rows, cuda->labels + first,
+                                     key{rows.weights, cuda->to_mass, f->keys, f->order, most}));
+    LLOYD_TRY(lloyd_cuda_fetch(cuda, &most_here, most, sizeof most_here));
+    if (most_here == 0) return LLOYD_OK;
+    lloyd_far_row best = {key_distance(most_here), first, 0};
+    if (*listed == want && !before(best, list[want - 1])) return LLOYD_OK;
+    LLOYD_TRY(sort_block(cuda, f, count, cuda->labels + first, &found));
+    merge(*f, first, found, want, list, listed);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_farthest(lloyd_kernels *kernels, int slot, int64_t want,
+                                 lloyd_far_row *list, int64_t *count)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    int64_t rows = cuda->slots[slot].count;
+    if (want == 0 || rows == 0) return LLOYD_OK;
+    far_block f = {};
+    f.rows = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
+    f.taken = f.rows < want ? f.rows : want;
+    lloyd_status status = alloc_far(cuda, &f);
+    for (int64_t begin = 0; begin < rows && status == LLOYD_OK; begin += f.rows) {
+        int64_t here = rows - begin < f.rows ? rows - begin : f.rows;
+        status = offer_block(cuda, slot, &f, begin, here, want, list, count);
+    }
+    free_far(cuda, &f);
+    return status;
+}

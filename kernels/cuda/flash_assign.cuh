@@ -1,0 +1,446 @@
+/* What the fused kernels share: the operands of the filter, how rows become fragments, the
+ * certificate, and the lists of rows without one. docs/numerics.md, section 2.5, proves the bound.
+ *
+ * A score is one tensor-core product of operands that carry their own error bound. Beside its
+ * columns, an operand has one more step of 16 columns, the slab: there the point holds 1024, 1024,
+ * 1024, |x^| and |dx|, and the centroid M - |C|^2/2 in three float16 pieces (over 1024), |dC| +
+ * alpha |c^| and |c^| + |dC|. So what comes out of the tensor cores is M + (an upper bound of the
+ * score of exactly this pair), with no further arithmetic. Scales are such that M + score always
+ * lies in [2^23, 2^24): the float's bits are an integer in units of 1, six more bits take the
+ * number of the column, and top-2 is integer maxima and minima.
+ */
+#ifndef LLOYD_KERNELS_CUDA_FLASH_ASSIGN_CUH
+#define LLOYD_KERNELS_CUDA_FLASH_ASSIGN_CUH
+
+#include "kernels/cuda/device.cuh"
+
+/* Units of the filter: rows up to REACH long are regular, centroids beyond FAR are far. */
+constexpr float FLASH_REACH = 1024.0F;
+constexpr float FLASH_FAR = 2560.0F;
+constexpr float FLASH_ORIGIN = 15728640.0F; /* M = 15 * 2^20 */
+constexpr float FLASH_FLOOR = 8388608.0F;   /* 2^23: the score of filler */
+/* Each of the two scores of a comparison is off by less than 6 units of the slab's own sum: six
+ * addends cut at the last bit of a number below 2^24. One more pays for dist(). */
+constexpr float FLASH_GRID_SLACK = 13.0F;
+constexpr int FLASH_STEP = 16;        /* columns of one matrix instruction */
+constexpr int FLASH_CANDIDATES = 8;   /* kept per row; a row with more is compared with all */
+constexpr int FLASH_BLOCK_ROWS = 4 << 20; /* rows labelled at a time: bounds the lists */
+
+/* Rows without a certificate. */
+struct flash_lists {
+    int *counters;          /* [4] listed, irregular, crowded */
+    int32_t *row;           /* [block] listed rows, of the slot */
+    float *threshold;       /* [block] what a nearer centroid's score reaches */
+    int32_t *found;         /* [block] number of candidates */
+    int32_t *candidate;     /* [block][FLASH_CANDIDATES] */
+    int32_t *undecided;     /* [block] irregular rows from the front, crowded ones from the back */
+    int capacity;           /* block */
+};
+enum { FLASH_LISTED, FLASH_IRREGULAR, FLASH_CROWDED, FLASH_COUNTERS = 4 };
+
+struct flash_params {
+    cuda_rows rows;          /* of the slot */
+    int64_t begin;           /* rows [begin, begin + count) of the slot */
+    int count;
+    int steps;               /* of a row's columns, without the slab */
+    bool vector;             /* rows can be read 16 bytes at a time */
+    const uint8_t *image;    /* the centroids' operands, tile by tile */
+    int tiles;
+    const float2 *bound;     /* [K] |dC| + alpha |c^| and |c^| + |dC|; infinite for far ones */
+    const float *sigma;      /* the scale, one number */
+    const float *offset;     /* [steps*16] -sigma * origin (flash_offset) */
+    const __half2 *norms;    /* [slot rows] |x^| and |dx|, rounded up; infinite: irregular */
+    int32_t *labels;         /* of the slot */
+    unsigned long long *moved;
+    flash_lists lists;
+    unsigned shift;          /* 64, unknown to the compiler: it must stay one multiply-add */
+    uint8_t *scratch;        /* the wide kernel's operands of rows, per block */
+};
+
+/* --- columns --- */
+
+/* A thread reads consecutive columns of a row, 16 bytes at a time, and takes them as they come: the
+ * columns are permuted, for points and centroids alike, inside groups of `group` steps (0: not at
+ * all). Column that sits at place p (0..15) of step s. */
+__host__ __device__ constexpr int flash_column(int step, int place, int steps, int group)
+{
+    if (group == 0) return FLASH_STEP * step + place;
+    int base = step / group * group;
+    while (base + group > steps) {
+        group /= 2;
+        base = step / group * group;
+    }
+    return FLASH_STEP * base + 4 * group * (place % 8 / 2) + 4 * (step - base) + place / 8 * 2 +
+           place % 2;
+}
+
+/* Steps that a thread's 16 bytes cover. */
+__host__ __device__ constexpr int flash_group(lloyd_type type, bool vector)
+{
+    return !vector ? 1 : type == LLOYD_F32 ? 1 : type == LLOYD_F16 || type == LLOYD_BF16 ? 2 : 4;
+}
+
+/* Bytes of the operand image of a tile of `width` centroids. The image is what the matrix
+ * instructions read from shared memory, so that a tile is one plain copy: per step, per 8
+ * centroids, two core matrices (8 rows of 16 bytes), no swizzle. */
+__host__ __device__ constexpr int flash_tile_bytes(int steps, int width)
+{
+    return (steps + 1) * width * FLASH_STEP * 2;
+}
+
+__host__ __device__ constexpr int64_t flash_image_offset(int64_t centroid, int step, int place,
+                                                         int steps, int width)
+{
+    int64_t tile = centroid / width;
+    int row = (int)(centroid % width);
+    return tile * flash_tile_bytes(steps, width) +
+           (((int64_t)step * (width / 8) + row / 8) * 2 + place / 8) * 128 + row % 8 * 16 +
+           place % 8 * 2;
+}
+
+/* --- the operand of an element: one fma and one rounding to float16, the same wherever it is
+ * needed --- */
+
+/* Bytes become floats by being written below 2^23: the constant goes into the offset. */
+__host__ __device__ constexpr float flash_lift(lloyd_type type)
+{
+    return type == LLOYD_U8 ? 8388608.0F : type == LLOYD_I8 ? 8388736.0F : 0.0F;
+}
+
+__device__ inline float flash_offset(lloyd_type type, float origin, float sigma)
+{
+    return -sigma * (flash_lift(type) + origin);
+}
+
+__device__ inline float flash_row_scale(const cuda_rows &rows, int64_t i, float sigma)
+{
+    return rows.lengths ? __fdiv_rn(sigma, __double2float_rn(rows.lengths[i])) : sigma;
+}
+
+/* The four elements of 32 bits of bytes, lifted. */
+template <lloyd_type T> __device__ inline void flash_bytes(uint32_t word, float out[4])
+{
+    if (T == LLOYD_I8) word ^= 0x80808080u;
+    for (int i = 0; i < 4; i++)
+        out[i] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7440 + i));
+}
+
+/* Four consecutive elements from `data`, lifted; words: 4, 2 or 1 of 32 bits. */
+template <lloyd_type T> __device__ inline void flash_quad(const uint32_t *words, float out[4])
+{
+    if constexpr (T == LLOYD_F32) {
+        for (int i = 0; i < 4; i++) out[i] = __uint_as_float(words[i]);
+    } else if constexpr (T == LLOYD_F16) {
+        for (int i = 0; i < 2; i++) {
+            float2 pair = __half22float2(*reinterpret_cast<const __half2 *>(&words[i]));
+            out[2 * i] = pair.x, out[2 * i + 1] = pair.y;
+        }
+    } else if constexpr (T == LLOYD_BF16) {
+        for (int i = 0; i < 2; i++) {
+            out[2 * i] = __uint_as_float(words[i] << 16);
+            out[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
+        }
+    } else {
+        flash_bytes<T>(words[0], out);
+    }
+}
+
+template <lloyd_type T> __device__ inline float flash_lifted(float x)
+{
+    return x + flash_lift(T); /* exact: bytes below 2^23 */
+}
+
+__device__ inline float flash_operand(float lifted, float scale, float offset)
+{
+    return __fmaf_rn(lifted, scale, offset);
+}
+
+__device__ inline uint32_t flash_pack(float low, float high)
+{
+    __half2 pair = __floats2half2_rn(low, high);
+    return *reinterpret_cast<uint32_t *>(&pair);
+}
+
+/* One row's share of a thread's A fragments (m16n8k16 and wgmma agree on them): places 2t, 2t+1 and
+ * 2t+8, 2t+9 of every step go to fragment[step][half] and fragment[step][half + 2]. `offset` is in
+ * shared memory. A row that does not exist is zeros. */
+template <int STEPS, lloyd_type T, bool VECTOR>
+__device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exists, float scale,
+                                      const float *offset, int t, int half,
+                                      uint32_t (*fragment)[4])
+{
+    constexpr int GROUP = flash_group(T, VECTOR), SIZE = T == LLOYD_F32                     ? 4
+                                                         : T == LLOYD_F16 || T == LLOYD_BF16 ? 2
+                                                                                             : 1;
+    const char *row = rows.data + i * rows.dim * SIZE;
+    uint32_t raw[STEPS][SIZE];
+    /* all loads first */
+#pragma unroll
+    for (int base = 0; base < STEPS; base++) {
+        int first = flash_column(base, 0, STEPS, GROUP); /* of thread 0 */
+        int group = (flash_column(base, 2, STEPS, GROUP) - first) / 4;
+        if (first % (FLASH_STEP * group) != 0) continue; /* not the first step of its group */
+        int column = first + 4 * group * t;
+        bool there = exists && column < rows.dim;
+        if constexpr (VECTOR) {
+            const char *at = row + (int64_t)column * SIZE;
+            if (group * SIZE == 4) {
+                uint4 words = there ? *reinterpret_cast<const uint4 *>(at) : uint4{0, 0, 0, 0};
+                uint32_t list[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+                for (int w = 0; w < 4; w++) raw[base + w / SIZE][w % SIZE] = list[w];
+            } else if (group * SIZE == 2) {
+                uint2 words = there ? *reinterpret_cast<const uint2 *>(at) : uint2{0, 0};
+                raw[base][0] = words.x;
+                raw[base + 1 / SIZE][1 % SIZE] = words.y;
+            } else {
+                raw[base][0] = there ? *reinterpret_cast<const uint32_t *>(at) : 0;
+            }
+        } else {
+            using element = typename cuda_element<T>::type;
+            const element *at = reinterpret_cast<const element *>(row) + column;
+            element quad[4];
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                quad[e] = exists && column + e < rows.dim ? at[e] : element(0.0F);
+            }
+#pragma unroll
+            for (int w = 0; w < SIZE; w++)
+                raw[base][w] = reinterpret_cast<const uint32_t *>(quad)[w];
+        }
+    }
+#pragma unroll
+    for (int step = 0; step < STEPS; step++) {
+        float x[4];
+        flash_quad<T>(raw[step], x);
+        int first = flash_column(step, 0, STEPS, GROUP);
+        int group = (flash_column(step, 2, STEPS, GROUP) - first) / 4;
+        float4 o = *reinterpret_cast<const float4 *>(offset + first + 4 * group * t);
+        fragment[step][half] =
+            flash_pack(flash_operand(x[0], scale, o.x), flash_operand(x[1], scale, o.y));
+        fragment[step][half + 2] =
+            flash_pack(flash_operand(x[2], scale, o.z), flash_operand(x[3], scale, o.w));
+    }
+}
+
+template <int STEPS>
+__device__ inline void flash_load_fragments(const flash_params &p, const int64_t row[2],
+                                            const bool exists[2], const float *offset, int t,
+                                            uint32_t (*fragment)[4])
+{
+    float sigma = *p.sigma;
+    float scale[2];
+#pragma unroll
+    for (int h = 0; h < 2; h++)
+        scale[h] = exists[h] ? flash_row_scale(p.rows, row[h], sigma) : sigma;
+#define FLASH_LOAD(T, V)                                                                           \
+    flash_load_row<STEPS, T, V>(p.rows, row[0], exists[0], scale[0], offset, t, 0, fragment);      \
+    flash_load_row<STEPS, T, V>(p.rows, row[1], exists[1], scale[1], offset, t, 1, fragment)
+    switch (p.rows.type * 2 + (p.vector ? 1 : 0)) {
+    case LLOYD_F32 * 2: FLASH_LOAD(LLOYD_F32, false); break;
+    case LLOYD_F32 * 2 + 1: FLASH_LOAD(LLOYD_F32, true); break;
+    case LLOYD_F16 * 2: FLASH_LOAD(LLOYD_F16, false); break;
+    case LLOYD_F16 * 2 + 1: FLASH_LOAD(LLOYD_F16, true); break;
+    case LLOYD_BF16 * 2: FLASH_LOAD(LLOYD_BF16, false); break;
+    case LLOYD_BF16 * 2 + 1: FLASH_LOAD(LLOYD_BF16, true); break;
+    case LLOYD_U8 * 2: FLASH_LOAD(LLOYD_U8, false); break;
+    case LLOYD_U8 * 2 + 1: FLASH_LOAD(LLOYD_U8, true); break;
+    case LLOYD_I8 * 2: FLASH_LOAD(LLOYD_I8, false); break;
+    case LLOYD_I8 * 2 + 1: FLASH_LOAD(LLOYD_I8, true); break;
+    }
+#undef FLASH_LOAD
+}
+
+/* The point's side of the slab: places 2t and 2t+1 for its two rows; places 8..15 are zeros. */
+__device__ inline void flash_slab_fragment(const __half2 norms[2], int t, uint32_t slab[2])
+{
+    const __half unit = __float2half_rn(FLASH_REACH), zero = __float2half_rn(0.0F);
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        __half2 pair = t == 0   ? __halves2half2(unit, unit)
+                       : t == 1 ? __halves2half2(unit, __low2half(norms[h]))
+                       : t == 2 ? __halves2half2(__high2half(norms[h]), zero)
+                                : __halves2half2(zero, zero);
+        slab[h] = *reinterpret_cast<uint32_t *>(&pair);
+    }
+}
+
+/* --- top-2 --- */
+
+/* Best and second-best of one row as one thread (then four) has seen them: scores with the column's
+ * number in the low six bits; and where the best one is. */
+struct flash_top2 {
+    unsigned best, second;
+    int tile;
+};
+
+/* Scores of a tile, two by two: w = bits * 64 + column of this thread. `accumulator` holds, per 8
+ * centroids, two of row 0 and two of row 1. */
+template <int WIDTH>
+__device__ inline void flash_keep_top2(const float *accumulator, unsigned shift, int tile,
+                                       flash_top2 top[2])
+{
+    unsigned best[2] = {0, 0}, second[2] = {0, 0};
+#pragma unroll
+    for (int j = 0; j < WIDTH / 8; j++) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            unsigned a = __float_as_uint(accumulator[4 * j + 2 * h]) * shift + 2 * j;
+            unsigned b = __float_as_uint(accumulator[4 * j + 2 * h + 1]) * shift + (2 * j + 1);
+            unsigned winner = max(a, b), loser = min(a, b);
+            second[h] = max(max(second[h], loser), min(best[h], winner));
+            best[h] = max(best[h], winner);
+        }
+    }
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        top[h].second = max(max(top[h].second, second[h]), min(top[h].best, best[h]));
+        if (best[h] > top[h].best) {
+            top[h].best = best[h];
+            top[h].tile = tile;
+        }
+    }
+}
+
+/* What became of a row in the first step. */
+struct flash_verdict {
+    int32_t label;
+    float threshold; /* of a row without certificate; NaN: irregular */
+    bool certified;
+};
+
+__device__ inline flash_verdict flash_judge(const flash_params &p, unsigned best, unsigned second,
+                                            int32_t index, __half2 norms)
+{
+    float2 bound = p.bound[index];
+    float error = __fadd_ru(__fmul_ru(__low2float(norms), bound.x),
+                            __fmul_ru(__high2float(norms), bound.y));
+    float slack = __fadd_ru(__fmul_ru(2.0F, error), FLASH_GRID_SLACK);
+    float difference = (float)((best >> 6) - (second >> 6));
+    float score = __uint_as_float(0x4b000000u | (best >> 6 & 0x7fffffu));
+    flash_verdict verdict = {index, __fsub_rd(score, slack), difference > slack};
+    /* above 2^23, where the filler of the last tile sits */
+    if (!(verdict.threshold > FLASH_FLOOR)) verdict.threshold = __int_as_float(0x7fffffff);
+    return verdict;
+}
+
+/* Ends the two rows of each quad of threads: the four threads' findings together, the certificate,
+ * and the label or an entry in a list. All threads of a warp; rows are of the slot. Adds changed
+ * labels to `moved`. */
+template <int WIDTH>
+__device__ inline void flash_settle(const flash_params &p, flash_top2 top[2], const int64_t row[2],
+                                    const bool exists[2], const __half2 norms[2], int lane,
+                                    unsigned &moved)
+{
+    const unsigned all = 0xffffffffu;
+    int t = lane % 4;
+    int32_t index[2];
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        int column = (int)(top[h].best & 63);
+        index[h] = top[h].tile * WIDTH + column / 2 * 8 + 2 * t + column % 2;
+#pragma unroll
+        for (int distance = 1; distance < 4; distance *= 2) {
+            unsigned best = __shfl_xor_sync(all, top[h].best, distance);
+            unsigned second = __shfl_xor_sync(all, top[h].second, distance);
+            int32_t other = __shfl_xor_sync(all, index[h], distance);
+            top[h].second = max(max(top[h].second, second), min(top[h].best, best));
+            if (best > top[h].best) {
+                top[h].best = best;
+                index[h] = other;
+            }
+        }
+    }
+    /* one thread per row */
+    int h = t & 1;
+    bool mine = t < 2 && (h ? exists[1] : exists[0]);
+    int64_t i = h ? row[1] : row[0];
+    flash_verdict verdict = {0, 0, true};
+    if (mine) {
+        verdict = flash_judge(p, h ? top[1].best : top[0].best, h ? top[1].second : top[0].second,
+                              h ? index[1] : index[0], h ? norms[1] : norms[0]);
+        if (verdict.certified) {
+            moved += p.labels[i] != verdict.label;
+            p.labels[i] = verdict.label;
+        }
+    }
+    bool listed = mine && !verdict.certified && verdict.threshold == verdict.threshold;
+    bool irregular = mine && !verdict.certified && !listed;
+    unsigned votes = __ballot_sync(all, listed);
+    if (votes) {
+        int leader = __ffs((int)votes) - 1, base = 0;
+        if (lane == leader)
+            base = atomicAdd(&p.lists.counters[FLASH_LISTED], __popc(votes));
+        base = __shfl_sync(all, base, leader);
+        if (listed) {
+            int at = base + __popc(votes & ((1u << lane) - 1));
+            p.lists.row[at] = (int32_t)i;
+            p.lists.threshold[at] = verdict.threshold;
+            p.lists.found[at] = 0;
+        }
+    }
+    if (irregular) {
+        p.lists.undecided[atomicAdd(&p.lists.counters[FLASH_IRREGULAR], 1)] = (int32_t)i;
+    }
+}
+
+/* --- verify --- */
+
+/* Few rows are left to verify: the centroid tiles are split as well. The number of parts that
+ * spreads `tiles` row tiles best over `blocks`, where a row tile costs as much as FLASH_START
+ * centroid tiles before its first one. */
+constexpr int FLASH_START = 2, FLASH_PARTS = 16;
+
+__device__ inline int flash_parts(int tiles, int centroid_tiles, int blocks)
+{
+    int best = 1;
+    int64_t least = INT64_MAX;
+    for (int parts = 1; parts <= FLASH_PARTS && parts <= centroid_tiles; parts++) {
+        int64_t rounds = ((int64_t)tiles * parts + blocks - 1) / blocks;
+        int64_t cost = rounds * ((centroid_tiles + parts - 1) / parts + FLASH_START);
+        if (cost < least) least = cost, best = parts;
+    }
+    return best;
+}
+
+/* The centroids of a tile whose scores reach the thresholds of two listed rows (`at`: their places
+ * in the list) become candidates. */
+template <int WIDTH>
+__device__ inline void flash_keep_candidates(const flash_params &p, const float *accumulator,
+                                             int tile, int t, const float threshold[2],
+                                             const int at[2])
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        float greatest = 0;
+#pragma unroll
+        for (int j = 0; j < WIDTH / 8; j++) {
+            greatest = fmaxf(greatest, fmaxf(accumulator[4 * j + 2 * h],
+                                             accumulator[4 * j + 2 * h + 1]));
+        }
+        if (greatest < threshold[h]) continue;
+        unsigned reached[2] = {0, 0};
+#pragma unroll
+        for (int j = 0; j < WIDTH / 8; j++) {
+#pragma unroll
+            for (int b = 0; b < 2; b++) {
+                int column = 2 * j + b;
+                if (accumulator[4 * j + 2 * h + b] >= threshold[h])
+                    reached[column / 32] |= 1u << column % 32;
+            }
+        }
+        for (int word = 0; word < 2; word++) {
+            while (reached[word]) {
+                int column = 32 * word + __ffs((int)reached[word]) - 1;
+                reached[word] &= reached[word] - 1;
+                int place = atomicAdd(&p.lists.found[at[h]], 1);
+                if (place < FLASH_CANDIDATES) {
+                    p.lists.candidate[(int64_t)at[h] * FLASH_CANDIDATES + place] =
+                        tile * WIDTH + column / 2 * 8 + 2 * t + column % 2;
+                }
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,762 @@
+/* Fixed-point sums per cluster: the sort-inverse update (section 3 of the contract).
+ *
+ * The row numbers of a slot are sorted by label (CUB's radix sort, on the bits that K needs), which
+ * turns the scatter of rows into clusters into a segmented sum: equal labels lie together, in runs.
+ * A team of lanes takes a piece of the sorted order and a tile of the columns, gathers its rows and
+ * adds them up in registers; at the end of a run the sums go to memory, atomically, or by a plain
+ * store where the sums are still zero and the whole run lies inside the piece, since nobody else
+ * touches that cluster then. No floating-point copy of the rows, no sums per thread; integers make
+ * any order the same.
+ *
+ * Rows in sorted order lie all over memory, so what counts is how many bytes are on their way at a
+ * time. Every thread copies its 16 bytes of row after row asynchronously into its own ring in
+ * shared memory, two batches of BATCH rows deep, which costs no registers; row numbers are read one
+ * batch further ahead. A thread reads what it copied itself, so nothing waits for anything else.
+ *
+ * There are three ways to the same integer q, docs/numerics.md section 3:
+ *
+ * DEFINITION  the functions of numerics.h, in double, for weights, cosine and odd grids.
+ *
+ * FLOAT       q = rint(y 2^p), y = fl(x - s), p = b - e. Computed is z = fl(x 2^p - s 2^p) with one
+ *             fma in float32. The host checks that 2^p and s 2^p are float32 numbers, so z is the
+ *             exact 2^p (x - s), rounded once. If |x - s| and |z| are not below 2^-126, rounding to
+ *             24 bits commutes with a power of two: z = 2^p y. If |x - s| is below, the difference
+ *             of two float32 is a multiple of 2^-149 with at most 23 bits: y is exact, and so is z
+ *             unless it is below 2^-126 itself. If z is below 2^-126, so is 2^p y up to a rounding,
+ *             and both round to the integer 0. The conversion to int32 rounds to nearest, ties to
+ *             even, as the contract does.
+ *
+ * INTEGER     uint8 and int8. With integer 2s and p >= 1 (the host checks both; the grid of such
+ *             data always is so, as |y| <= 127.5 gives e <= 7), y = x - s is an exact multiple of
+ *             1/2 and q = (2x - 2s) 2^(p-1) is an integer that rint() leaves alone. Hence
+ *             sum q = (2 sum x - n 2s) 2^(p-1): the bytes themselves are summed, two columns per
+ *             register in 16 bits each. A piece has at most 256 rows, 256 * 255 < 2^16.
+ */
+#include "kernels/cuda/device.cuh"
+
+#include <cub/device/device_radix_sort.cuh>
+
+#include <type_traits>
+
+struct cuda_update {
+    int64_t capacity;  /* rows sorted at a time */
+    uint32_t *numbers; /* [capacity] 0, 1, 2, ... */
+    uint32_t *labels;  /* [capacity] sorted */
+    uint32_t *order;   /* [capacity] row numbers in that order */
+    void *temporary;   /* of the sort */
+    size_t temporary_bytes;
+};
+
+namespace
+{
+
+enum {
+    THREADS = 128,
+    WARPS = THREADS / 32,
+    BATCH = 4,              /* rows copied at a time: a 16-byte vector of row numbers */
+    BLOCKS = 6,             /* blocks on a multiprocessor */
+    ROUNDS = 4,             /* pieces per team, about: enough to even out their lengths */
+    SHORTEST = 16,          /* rows of a piece: less is all start and end */
+    LONGEST = 256,          /* more overflows 16 bits, and saves nothing */
+    SORTED_ROWS = 32 << 20, /* rows sorted at a time, at most: 20 bytes of memory each */
+    LEAST_TILE_BYTES = 128  /* of a row in one tile, if the row has them: a line of the cache */
+};
+
+enum class arithmetic { INTEGER, FLOAT, DEFINITION };
+
+/* Rows [0, rows) in sorted order, and how they are dealt to teams. A row is `vectors` loads wide;
+ * in tile t, lane l of a team owns vectors (t M + m) lanes + l, m < M (shape). */
+struct reduction {
+    const char *data;
+    const double *lengths;
+    const float *weights;
+    const uint32_t *labels, *order;
+    int rows, piece, dim, vectors, lanes, tiles;
+    uint32_t row_bytes;
+    const float *shift;
+    const double *to_fixed;
+    double to_mass;
+    int64_t *sums, *masses;
+    bool untouched; /* the sums are zero */
+};
+
+/* What a lane holds of a row: M loads of WIDTH bytes, V columns each. */
+template <lloyd_type T, int WIDTH, arithmetic A> struct shape {
+    static constexpr int SIZE = sizeof(typename cuda_element<T>::type);
+    static constexpr int V = WIDTH / SIZE;
+    /* Bytes of a row: 16 columns by their definition are more than the registers hold. */
+    static constexpr int WIDE = A == arithmetic::DEFINITION && SIZE == 1 ? 8 : 16;
+    static constexpr int BYTES = WIDTH >= 4 ? WIDE : 4 * WIDTH;
+    static constexpr int M = BYTES / WIDTH;
+    static constexpr int COLUMNS = V * M;
+    static constexpr int WORDS = BYTES / 4;
+    /* Accumulators: pairs of 16-bit sums, or one 64-bit sum per column. */
+    using accumulator = std::conditional_t<A == arithmetic::INTEGER, uint32_t, int64_t>;
+    static constexpr int ACCUMULATORS = A == arithmetic::INTEGER ? 2 * WORDS : COLUMNS;
+    /* A warp's accumulators on their way to memory, one element of padding per 128 bytes. */
+    static constexpr unsigned PER_LINE = 128 / sizeof(accumulator);
+    static constexpr int STAGED = 32 * COLUMNS + 32 * COLUMNS / PER_LINE;
+    static constexpr int RING = 2 * BATCH; /* rows */
+    static constexpr int SIDE = A == arithmetic::DEFINITION ? RING * THREADS : 1;
+};
+
+template <class S> struct shared_space {
+    alignas(16) uint32_t ring[S::RING * S::WORDS * THREADS];
+    typename S::accumulator stage[WARPS][S::STAGED];
+    double lengths[S::SIDE];
+    float weights[S::SIDE];
+};
+
+/* --- device functions --- */
+
+template <int BYTES> __device__ inline void copy_async(void *shared, const void *global)
+{
+    uint32_t to = (uint32_t)__cvta_generic_to_shared(shared);
+    if constexpr (BYTES == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(global), "n"(BYTES)
+                     : "memory");
+}
+
+__device__ inline void close_batch()
+{
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+/* Until all batches but the latest one are there. */
+__device__ inline void await_batch()
+{
+    asm volatile("cp.async.wait_group 1;" ::: "memory");
+}
+
+/* Entries [at, at + BATCH) of a sorted array, the last one again where there are no more. */
+__device__ inline uint4 entries(const uint32_t *array, int at, int end)
+{
+    if (at + BATCH <= end) return *reinterpret_cast<const uint4 *>(array + at);
+    return {array[at], array[min(at + 1, end - 1)], array[min(at + 2, end - 1)],
+            array[min(at + 3, end - 1)]};
+}
+
+__device__ inline uint32_t pick(const uint4 &v, int i)
+{
+    return i < 2 ? (i == 0 ? v.x : v.y) : (i == 2 ? v.z : v.w);
+}
+
+/* The elements of a 32-bit word of a row. */
+template <lloyd_type T> __device__ inline void unpack(uint32_t word, float *x)
+{
+    if constexpr (T == LLOYD_F32) {
+        x[0] = __uint_as_float(word);
+    } else if constexpr (T == LLOYD_F16) {
+        __half2 pair;
+        memcpy(&pair, &word, sizeof pair);
+        float2 values = __half22float2(pair);
+        x[0] = values.x;
+        x[1] = values.y;
+    } else if constexpr (T == LLOYD_BF16) {
+        x[0] = __uint_as_float(word << 16);
+        x[1] = __uint_as_float(word & 0xffff0000u);
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            uint32_t byte = (word >> (8 * i)) & 0xff;
+            x[i] = T == LLOYD_U8 ? (float)byte : (float)(int8_t)byte;
+        }
+    }
+}
+
+/* lloyd_normalised(x, length) from inverse = 1/length, to the bit, mostly without a division. The
+ * inverse, the product and the quotient are each within half a unit in the last place, so the
+ * product is less than four such units away from the quotient. Rounded to float32 they differ only
+ * where a boundary between two float32 numbers, 29 bits below the top of a normal one exactly 2^28,
+ * lies between; these, and what is not normal in float32, are divided. */
+__device__ inline float normalised(float x, double length, double inverse)
+{
+    double product = lloyd_mul((double)x, inverse);
+    uint32_t below = (uint32_t)__double2loint(product) & 0x1fffffff;
+    bool near = below - (0x10000000u - 4) <= 8;
+    if (near || (fabs(product) < 0x1p-125 && x != 0)) return lloyd_normalised(x, length);
+    return (float)product;
+}
+
+/* A run's sum on its way to the sums of its cluster. ONLY: nothing else was or is being added to
+ * these. The atomic addition, whose result nobody reads, does not wait for memory. */
+template <bool ONLY> __device__ inline void add_sum(int64_t *sum, int64_t value)
+{
+    if (ONLY)
+        *sum = value;
+    else
+        atomicAdd(reinterpret_cast<unsigned long long *>(sum), (unsigned long long)value);
+}
+
+/* One lane of a team, on one piece of the sorted order and one tile of the columns. All lanes of a
+ * team see the same labels and branch alike; teams of a warp need not. */
+template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
+    using S = shape<T, WIDTH, A>;
+    using accumulator = typename S::accumulator;
+
+    const reduction &r;
+    shared_space<S> &shared;
+    int lane; /* in the team */
+    int tile;
+    uint32_t members;   /* lanes of the warp that are in the team */
+    accumulator *stage; /* the warp's */
+    int staged;         /* where the team's part of it begins */
+
+    const char *at[S::M]; /* this lane's vectors in row 0 */
+    accumulator sum[S::ACCUMULATORS];
+    float scale[S::COLUMNS], offset[S::COLUMNS]; /* FLOAT: 2^p and -s 2^p; else offset = s */
+    double exact_scale[S::COLUMNS];              /* DEFINITION: 2^p */
+
+    /* the run so far */
+    uint32_t label;
+    int count;
+    int64_t mass;
+    bool opened; /* it began inside this piece */
+
+    __device__ team_lane(const reduction &job, shared_space<S> &space, int lane_, int team,
+                         int tile_)
+        : r(job), shared(space), lane(lane_), tile(tile_)
+    {
+        int warp_lane = (int)threadIdx.x % 32;
+        members = (r.lanes == 32 ? 0xffffffffu : (1u << r.lanes) - 1) << (warp_lane - lane);
+        stage = shared.stage[threadIdx.x / 32];
+        staged = team * r.lanes * S::COLUMNS;
+#pragma unroll
+        for (int m = 0; m < S::M; m++) at[m] = r.data + (int64_t)vector(m) * WIDTH;
+        clear();
+        read_grid();
+    }
+
+    /* Lanes beyond the end of a row sum its last vector and keep that to themselves. */
+    __device__ int vector(int m) const
+    {
+        return min((tile * S::M + m) * r.lanes + lane, r.vectors - 1);
+    }
+
+    __device__ void read_grid()
+    {
+        if constexpr (A != arithmetic::INTEGER) {
+#pragma unroll
+            for (int i = 0; i < S::COLUMNS; i++) {
+                int64_t column = (int64_t)vector(i / S::V) * S::V + i % S::V;
+                float s = r.shift[column];
+                if constexpr (A == arithmetic::FLOAT) {
+                    scale[i] = (float)r.to_fixed[column];
+                    offset[i] = -__fmul_rn(s, scale[i]);
+                } else {
+                    exact_scale[i] = r.to_fixed[column];
+                    offset[i] = s;
+                }
+            }
+        }
+    }
+
+    __device__ void clear()
+    {
+#pragma unroll
+        for (int i = 0; i < S::ACCUMULATORS; i++) sum[i] = 0;
+        count = 0;
+        mass = 0;
+    }
+
+    /* Where word w of row `row` (0 .. RING-1) of this thread's ring is: WIDTH bytes of a vector lie
+     * together, and the vectors of neighbouring threads. */
+    __device__ uint32_t *ring(int row, int w) const
+    {
+        constexpr int TOGETHER = WIDTH >= 4 ? WIDTH / 4 : 1;
+        return shared.ring +
+               ((row * (S::WORDS / TOGETHER) + w / TOGETHER) * THREADS + (int)threadIdx.x) *
+                   TOGETHER +
+               w % TOGETHER;
+    }
+
+    /* Vectors that are narrower than a word: no asynchronous copies of these. */
+    __device__ void copy_narrow(int half, const uint4 &rows)
+    {
+        using word_part = std::conditional_t<WIDTH == 2, uint16_t, uint8_t>;
+        constexpr int PARTS = 4 / (int)sizeof(word_part);
+        word_part parts[BATCH][S::M];
+#pragma unroll
+        for (int u = 0; u < BATCH; u++) {
+            uint64_t begin = (uint64_t)pick(rows, u) * r.row_bytes;
+#pragma unroll
+            for (int m = 0; m < S::M; m++)
+                parts[u][m] = __ldg(reinterpret_cast<const word_part *>(at[m] + begin));
+        }
+#pragma unroll
+        for (int u = 0; u < BATCH; u++) {
+#pragma unroll
+            for (int w = 0; w < S::WORDS; w++) {
+                uint32_t word = 0;
+#pragma unroll
+                for (int i = 0; i < PARTS; i++)
+                    word |= (uint32_t)parts[u][w * PARTS + i] << (8 * sizeof(word_part) * i);
+                *ring(half * BATCH + u, w) = word;
+            }
+        }
+    }
+
+    /* Starts the copies of a batch into half of the ring. */
+    __device__ void copy_batch(int half, const uint4 &rows)
+    {
+        if constexpr (WIDTH < 4) {
+            copy_narrow(half, rows);
+        } else {
+#pragma unroll
+            for (int u = 0; u < BATCH; u++) {
+                uint64_t begin = (uint64_t)pick(rows, u) * r.row_bytes;
+#pragma unroll
+                for (int m = 0; m < S::M; m++)
+                    copy_async<WIDTH>(ring(half * BATCH + u, m * (WIDTH / 4)), at[m] + begin);
+            }
+        }
+        if constexpr (A == arithmetic::DEFINITION) {
+#pragma unroll
+            for (int u = 0; u < BATCH; u++) {
+                int side = (half * BATCH + u) * THREADS + (int)threadIdx.x;
+                if (r.weights) copy_async<4>(&shared.weights[side], r.weights + pick(rows, u));
+                if (r.lengths) copy_async<8>(&shared.lengths[side], r.lengths + pick(rows, u));
+            }
+        }
+    }
+
+    __device__ void read_row(int row, uint32_t *words) const
+    {
+        if constexpr (WIDTH == 16) {
+            uint4 v = *reinterpret_cast<const uint4 *>(ring(row, 0));
+            words[0] = v.x, words[1] = v.y, words[2] = v.z, words[3] = v.w;
+        } else if constexpr (WIDTH == 8) {
+#pragma unroll
+            for (int w = 0; w < S::WORDS; w += 2) {
+                uint2 v = *reinterpret_cast<const uint2 *>(ring(row, w));
+                words[w] = v.x, words[w + 1] = v.y;
+            }
+        } else {
+#pragma unroll
+            for (int w = 0; w < S::WORDS; w++) words[w] = *ring(row, w);
+        }
+    }
+
+    __device__ void add_bytes(uint32_t word, uint32_t *pairs)
+    {
+        if constexpr (T == LLOYD_I8) word ^= 0x80808080u; /* x + 128 */
+        pairs[0] += word & 0x00ff00ffu;
+        pairs[1] += (word >> 8) & 0x00ff00ffu;
+    }
+
+    __device__ void add_definition(int row, const uint32_t *words)
+    {
+        int side = row * THREADS + (int)threadIdx.x;
+        float weight = r.weights ? shared.weights[side] : 1;
+        double length = r.lengths ? shared.lengths[side] : 1, inverse = 1 / length;
+        if (r.weights) mass += lloyd_fixed(weight, r.to_mass);
+#pragma unroll
+        for (int w = 0; w < S::WORDS; w++) {
+            float x[4 / S::SIZE];
+            unpack<T>(words[w], x);
+#pragma unroll
+            for (int i = 0; i < 4 / S::SIZE; i++) {
+                int c = w * (4 / S::SIZE) + i;
+                float seen = r.lengths ? normalised(x[i], length, inverse) : x[i];
+                float y = lloyd_centred(seen, offset[c]);
+                sum[c] += r.weights ? lloyd_fixed_weighted(y, weight, exact_scale[c])
+                                    : lloyd_fixed(y, exact_scale[c]);
+            }
+        }
+    }
+
+    /* Adds a row of the ring to the run. */
+    __device__ void add_row(int row)
+    {
+        uint32_t words[S::WORDS];
+        read_row(row, words);
+        if constexpr (A == arithmetic::INTEGER) {
+#pragma unroll
+            for (int w = 0; w < S::WORDS; w++) add_bytes(words[w], sum + 2 * w);
+        } else if constexpr (A == arithmetic::FLOAT) {
+#pragma unroll
+            for (int w = 0; w < S::WORDS; w++) {
+                float x[4 / S::SIZE];
+                unpack<T>(words[w], x);
+#pragma unroll
+                for (int i = 0; i < 4 / S::SIZE; i++) {
+                    int c = w * (4 / S::SIZE) + i;
+                    sum[c] += __float2int_rn(__fmaf_rn(x[i], scale[c], offset[c]));
+                }
+            }
+        } else {
+            add_definition(row, words);
+        }
+    }
+
+    /* The sum of column c of this lane as it is staged. */
+    __device__ accumulator column_sum(int c) const
+    {
+        if constexpr (A == arithmetic::INTEGER)
+            return (sum[c / 4 * 2 + c % 2] >> (c % 4 / 2 * 16)) & 0xffff;
+        else
+            return sum[c];
+    }
+
+    /* The sum of q from what was staged. */
+    __device__ int64_t fixed_sum(accumulator staged_sum, int64_t column) const
+    {
+        if constexpr (A == arithmetic::INTEGER) {
+            int bias = T == LLOYD_I8 ? 256 : 0;
+            int twice_shift = (int)(2 * r.shift[column]);
+            int exponent = (__double2hiint(r.to_fixed[column]) >> 20) - 1023;
+            int twice = 2 * (int)staged_sum - count * (bias + twice_shift);
+            return (int64_t)twice * ((int64_t)1 << (exponent - 1));
+        } else {
+            return staged_sum;
+        }
+    }
+
+    __device__ static unsigned padded(unsigned i)
+    {
+        return i + i / S::PER_LINE;
+    }
+
+    /* From the stage to the sums: lane l takes columns l, l + lanes, ... of the tile. */
+    template <bool ONLY> __device__ void write_run() const
+    {
+        int first = tile * r.lanes * S::COLUMNS;
+        int columns = min(r.lanes * S::COLUMNS, r.dim - first);
+        int64_t *to = r.sums + (int64_t)label * r.dim + first + lane;
+#pragma unroll 4
+        for (int i = 0, column = lane; i < S::COLUMNS; i++, column += r.lanes, to += r.lanes) {
+            if (column < columns)
+                add_sum<ONLY>(to, fixed_sum(stage[padded(staged + column)], first + column));
+        }
+        if (tile == 0 && lane == 0) add_sum<ONLY>(r.masses + label, r.weights ? mass : count);
+    }
+
+    /* Ends the run: its sums go to memory. They change hands first, so that neighbouring lanes
+     * write neighbouring columns. */
+    __device__ void flush(bool whole)
+    {
+#pragma unroll
+        for (int m = 0; m < S::M; m++) { /* V divides PER_LINE: no padding inside a vector */
+            accumulator *own = stage + padded(staged + (m * r.lanes + lane) * S::V);
+#pragma unroll
+            for (int i = 0; i < S::V; i++) own[i] = column_sum(m * S::V + i);
+        }
+        __syncwarp(members);
+        if (whole && r.untouched)
+            write_run<true>();
+        else
+            write_run<false>();
+        __syncwarp(members);
+        clear();
+    }
+
+    /* Adds the rows of a batch in half of the ring. Labels are sorted: the batch belongs to the run
+     * if its last row does. `last`: the piece ends with it. */
+    __device__ void add_batch(int half, const uint4 &labels, int rows, bool last, int end)
+    {
+        int u = 0;
+        if (rows == BATCH && labels.w == label) {
+#pragma unroll
+            for (int i = 0; i < BATCH; i++) add_row(half * BATCH + i);
+            count += BATCH;
+            u = BATCH;
+        }
+#pragma unroll 1
+        for (; u < rows + last; u++) {
+            bool over = u == rows;
+            uint32_t next = pick(labels, u);
+            if (over || next != label) {
+                bool closed = !over || end == r.rows || r.labels[end] != label;
+                flush(opened && closed);
+                if (over) return;
+                label = next;
+                opened = true;
+            }
+            add_row(half * BATCH + u);
+            count++;
+        }
+    }
+
+    /* Positions [begin, end) of the sorted order; begin is a multiple of BATCH. */
+    __device__ void add_piece(int begin, int end)
+    {
+        uint4 rows = entries(r.order, begin, end), labels = entries(r.labels, begin, end);
+        copy_batch(0, rows);
+        close_batch();
+        uint4 labels_next = labels;
+        if (begin + BATCH < end) {
+            rows = entries(r.order, begin + BATCH, end);
+            labels_next = entries(r.labels, begin + BATCH, end);
+        }
+        label = labels.x;
+        opened = begin == 0 || r.labels[begin - 1] != label;
+        int half = 0;
+        for (int p = begin; p < end; p += BATCH) {
+            if (p + BATCH < end) copy_batch(half ^ 1, rows);
+            close_batch();
+            uint4 labels_after = labels_next;
+            if (p + 2 * BATCH < end) {
+                rows = entries(r.order, p + 2 * BATCH, end);
+                labels_after = entries(r.labels, p + 2 * BATCH, end);
+            }
+            await_batch();
+            add_batch(half, labels, min(BATCH, end - p), p + BATCH >= end, end);
+            labels = labels_next;
+            labels_next = labels_after;
+            half ^= 1;
+        }
+    }
+};
+
+/* --- kernels --- */
+
+template <lloyd_type T, int WIDTH, arithmetic A>
+__global__ void __launch_bounds__(THREADS, A == arithmetic::DEFINITION ? 3 : BLOCKS)
+    add_rows(const __grid_constant__ reduction r)
+{
+    __shared__ shared_space<shape<T, WIDTH, A>> shared;
+    int warp_lane = (int)threadIdx.x % 32, teams = 32 / r.lanes, team = warp_lane / r.lanes;
+    /* 32 bits do: a tile of a piece is at least 16 rows of 128 bytes, if rows have more than one */
+    int task = ((int)blockIdx.x * WARPS + (int)threadIdx.x / 32) * teams + team;
+    int pieces = (r.rows + r.piece - 1) / r.piece;
+    if (team >= teams || task >= pieces * r.tiles) return;
+    /* The tiles of a piece are neighbours: they read the same rows at about the same time. */
+    int begin = task / r.tiles * r.piece;
+    team_lane<T, WIDTH, A> self(r, shared, warp_lane - team * r.lanes, team, task % r.tiles);
+    self.add_piece(begin, min(begin + r.piece, r.rows));
+}
+
+__global__ void count_up(uint32_t *numbers, int64_t count)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) numbers[i] = (uint32_t)i;
+}
+
+/* --- how rows are dealt --- */
+
+/* Lanes of a team and tiles of a row: of all ways to cut a row of `chunks` lanes' worth into equal
+ * tiles, the one that leaves the fewest lanes of a warp idle, and of these the widest. */
+void choose_team(int64_t chunks, int lane_bytes, reduction *r)
+{
+    int64_t tiles = cuda_divide_up(chunks, 32), lanes = cuda_divide_up(chunks, tiles);
+    int64_t best_tiles = tiles, best_lanes = lanes;
+    for (tiles++; tiles <= chunks; tiles++) {
+        lanes = cuda_divide_up(chunks, tiles);
+        if (lanes * lane_bytes < LEAST_TILE_BYTES) break;
+        if (tiles * (32 / best_lanes) < best_tiles * (32 / lanes)) {
+            best_tiles = tiles;
+            best_lanes = lanes;
+        }
+    }
+    r->lanes = (int)best_lanes;
+    r->tiles = (int)cuda_divide_up(chunks, best_lanes);
+}
+
+/* Rows of a piece: ROUNDS pieces for every team that fits on the machine, in whole batches. */
+int choose_piece(const cuda_kernels *cuda, const reduction *r)
+{
+    int64_t teams = (int64_t)cuda->multiprocessors * BLOCKS * WARPS * (32 / r->lanes);
+    int64_t piece = (int64_t)r->rows * r->tiles / (ROUNDS * teams) / BATCH * BATCH;
+    if (piece < SHORTEST) return SHORTEST;
+    return piece < LONGEST ? (int)piece : LONGEST;
+}
+
+template <lloyd_type T, int WIDTH, arithmetic A>
+lloyd_status launch(const cuda_kernels *cuda, reduction r)
+{
+    using S = shape<T, WIDTH, A>;
+    r.vectors = r.dim / S::V;
+    choose_team(cuda_divide_up(r.vectors, S::M), S::BYTES, &r);
+    r.piece = choose_piece(cuda, &r);
+    int64_t tasks = cuda_divide_up(r.rows, r.piece) * r.tiles;
+    int64_t blocks = cuda_divide_up(tasks, (int64_t)WARPS * (32 / r.lanes));
+    add_rows<T, WIDTH, A><<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(r);
+    CUDA_LAUNCHED("summing the rows of every cluster");
+    return LLOYD_OK;
+}
+
+/* The widest loads that all rows are aligned to. */
+template <lloyd_type T, arithmetic A>
+lloyd_status launch_width(const cuda_kernels *cuda, reduction r)
+{
+    constexpr int SIZE = sizeof(typename cuda_element<T>::type);
+    uintptr_t alignment = (uintptr_t)r.data | r.row_bytes;
+    if constexpr (shape<T, 4, A>::WIDE == 16) {
+        if (alignment % 16 == 0) return launch<T, 16, A>(cuda, r);
+    }
+    if (alignment % 8 == 0) return launch<T, 8, A>(cuda, r);
+    if constexpr (SIZE < 4) {
+        if (alignment % 4 != 0) return launch<T, SIZE, A>(cuda, r);
+    }
+    return launch<T, 4, A>(cuda, r);
+}
+
+/* --- which arithmetic --- */
+
+bool grid_allows_float(const lloyd_grid *grid, int64_t dim)
+{
+    for (int64_t j = 0; j < dim; j++) {
+        int p = grid->bits - grid->exponent[j];
+        if (p < -126 || p > 127) return false;
+        double offset = (double)grid->shift[j] * lloyd_exp2(p);
+        if (fabs(offset) > 0x1p126 || (double)(float)offset != offset) return false;
+    }
+    return true;
+}
+
+bool grid_allows_integer(const lloyd_grid *grid, int64_t dim)
+{
+    for (int64_t j = 0; j < dim; j++) {
+        int p = grid->bits - grid->exponent[j];
+        float twice = 2 * grid->shift[j];
+        if (p < 1 || p > 40 || fabsf(twice) > 512 || twice != rintf(twice)) return false;
+    }
+    return true;
+}
+
+arithmetic choose_arithmetic(const cuda_kernels *cuda)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    if (cuda->weights || config->cosine) return arithmetic::DEFINITION;
+    if (config->type == LLOYD_U8 || config->type == LLOYD_I8)
+        return grid_allows_integer(cuda->grid, config->dim) ? arithmetic::INTEGER
+                                                            : arithmetic::DEFINITION;
+    return grid_allows_float(cuda->grid, config->dim) ? arithmetic::FLOAT : arithmetic::DEFINITION;
+}
+
+lloyd_status launch_sums(const cuda_kernels *cuda, const reduction &r)
+{
+    constexpr arithmetic INTEGER = arithmetic::INTEGER, FLOAT = arithmetic::FLOAT;
+    arithmetic chosen = choose_arithmetic(cuda);
+    lloyd_status status = LLOYD_OK;
+    cuda_for_type(cuda->base.config.type, [&](auto type) {
+        constexpr lloyd_type T = type;
+        constexpr arithmetic FAST = T == LLOYD_U8 || T == LLOYD_I8 ? INTEGER : FLOAT;
+        status = chosen == FAST ? launch_width<T, FAST>(cuda, r)
+                                : launch_width<T, arithmetic::DEFINITION>(cuda, r);
+    });
+    return status;
+}
+
+/* --- sorting --- */
+
+int64_t sorted_rows(const lloyd_kernels_config *config)
+{
+    int64_t rows = config->chunk_rows < config->n_local ? config->chunk_rows : config->n_local;
+    if (rows < 1) rows = 1;
+    if (rows > SORTED_ROWS) return SORTED_ROWS;
+    return rows;
+}
+
+int label_bits(int64_t k)
+{
+    int bits = 0;
+    while (((int64_t)1 << bits) < k) bits++;
+    return bits;
+}
+
+/* CUB's call, which with temporary == NULL only says how much memory it wants. No bits to sort by
+ * make it a copy. */
+cudaError_t sort(const cuda_kernels *cuda, const cuda_update *update, const int32_t *labels,
+                 int64_t rows, void *temporary, size_t *bytes)
+{
+    return cub::DeviceRadixSort::SortPairs(temporary, *bytes,
+                                           reinterpret_cast<const uint32_t *>(labels),
+                                           update->labels, update->numbers, update->order,
+                                           (int)rows, 0, label_bits(cuda->base.config.k),
+                                           cuda->stream);
+}
+
+lloyd_status alloc_update(cuda_kernels *cuda, cuda_update *update)
+{
+    int64_t rows = sorted_rows(&cuda->base.config);
+    const char *what = "rows sorted by label";
+    update->capacity = rows;
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &update->numbers, rows, sizeof(uint32_t), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &update->labels, rows, sizeof(uint32_t), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &update->order, rows, sizeof(uint32_t), what));
+    CUDA_TRY(sort(cuda, update, cuda->labels, rows, nullptr, &update->temporary_bytes),
+             "planning the sort by label");
+    LLOYD_TRY(
+        lloyd_cuda_alloc(cuda, &update->temporary, (int64_t)update->temporary_bytes, 1, what));
+    count_up<<<(unsigned)cuda_divide_up(rows, 256), 256, 0, cuda->stream>>>(update->numbers, rows);
+    CUDA_LAUNCHED("numbering rows");
+    return LLOYD_OK;
+}
+
+lloyd_status prepare_update(cuda_kernels *cuda)
+{
+    if (cuda->update) return LLOYD_OK;
+    LLOYD_TRY(lloyd_alloc(&cuda->update, 1, sizeof *cuda->update, "sorting state"));
+    lloyd_status status = alloc_update(cuda, cuda->update);
+    if (status != LLOYD_OK) lloyd_cuda_update_free(cuda);
+    return status;
+}
+
+/* Rows [at, at + count) of a slot. */
+lloyd_status add_block(cuda_kernels *cuda, int slot, int64_t at, int64_t count)
+{
+    cuda_update *update = cuda->update;
+    const lloyd_kernels_config *config = &cuda->base.config;
+    cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
+    CUDA_TRY(sort(cuda, update, cuda->labels + cuda->slots[slot].first + at, count,
+                  update->temporary, &update->temporary_bytes),
+             "sorting rows by label");
+    reduction r = {};
+    r.row_bytes = (uint32_t)(config->dim * (int64_t)lloyd_type_size(config->type));
+    r.data = rows.data + at * (int64_t)r.row_bytes;
+    r.lengths = rows.lengths ? rows.lengths + at : nullptr;
+    r.weights = rows.weights ? rows.weights + at : nullptr;
+    r.labels = update->labels;
+    r.order = update->order;
+    r.rows = (int)count;
+    r.dim = (int)config->dim;
+    r.shift = cuda->shift;
+    r.to_fixed = cuda->to_fixed;
+    r.to_mass = cuda->to_mass;
+    r.sums = cuda->sums;
+    r.masses = cuda->sums + config->k * config->dim;
+    r.untouched = cuda->sums_zero;
+    cuda->sums_zero = false;
+    return launch_sums(cuda, r);
+}
+
+} // namespace
+
+/* --- the interface --- */
+
+lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    int64_t count = cuda->slots[slot].count;
+    if (count == 0) return LLOYD_OK;
+    LLOYD_TRY(prepare_update(cuda));
+    lloyd_cuda_means_stale(cuda);
+    int64_t capacity = cuda->update->capacity;
+    for (int64_t at = 0; at < count; at += capacity)
+        LLOYD_TRY(add_block(cuda, slot, at, count - at < capacity ? count - at : capacity));
+    return LLOYD_OK;
+}
+
+void lloyd_cuda_update_free(cuda_kernels *cuda)
+{
+    cuda_update *update = cuda->update;
+    if (!update) return;
+    lloyd_cuda_free(cuda, update->numbers, update->capacity, sizeof(uint32_t));
+    lloyd_cuda_free(cuda, update->labels, update->capacity, sizeof(uint32_t));
+    lloyd_cuda_free(cuda, update->order, update->capacity, sizeof(uint32_t));
+    lloyd_cuda_free(cuda, update->temporary, (int64_t)update->temporary_bytes, 1);
+    lloyd_free(update);
+    cuda->update = nullptr;
+}
+
+/* The sort itself takes a second copy of labels and numbers if it goes over them more than once (8
+ * bits at a time), and up to 512 bytes per 1024 rows of counters. */
+int64_t lloyd_cuda_update_bytes(const lloyd_kernels_config *config)
+{
+    int64_t rows = sorted_rows(config);
+    int64_t copies = label_bits(config->k) > 8 ? 2 : 0;
+    return rows * (3 + copies) * (int64_t)sizeof(uint32_t) + rows / 2 + (1 << 20);
+}

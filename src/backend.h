@@ -1,0 +1,56 @@
+/* What computes, and what carries the sums between ranks: chosen once per job, the same on all
+ * ranks, and nobody else asks whether this build has CUDA or NCCL.
+ *
+ * With CUDA every rank has a GPU of its own: the local_rank-th of those it sees, or the only one it
+ * sees, as where a launcher gives each rank its own. Device numbers say nothing across processes,
+ * so ranks compare the UUIDs of the GPUs they chose.
+ */
+#ifndef LLOYD_BACKEND_H
+#define LLOYD_BACKEND_H
+
+#include "comm/comm.h"
+#include "kernels/kernels.h"
+
+#include <stdint.h>
+
+typedef struct lloyd_backend {
+    int cuda;        /* 1: GPUs, 0: CPUs */
+    int nccl;        /* 1: sums of device buffers go through NCCL */
+    int device;      /* this rank's GPU */
+    char gpu[256];   /* its name, "" on a CPU */
+    lloyd_comm *sum; /* NCCL's communicator once connected, else NULL */
+} lloyd_backend;
+
+/* LLOYD_USAGE where --backend or --comm names what does not exist, is not in this build, or does
+ * not go together. comm: NULL where there is no such option. */
+lloyd_status lloyd_backend_check(const char *backend, const char *comm);
+
+/* backend: "auto" (GPUs if this build has CUDA and the ranks see any), "cuda" or "cpu"; transport:
+ * "auto" (NCCL if this build has it and GPUs of several ranks compute), "nccl", "mpi", or NULL where
+ * nothing is summed. Fails where some ranks see a GPU and others do not, or two ranks would
+ * share one. Collective. */
+lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const char *transport,
+                                  lloyd_backend *out);
+
+const char *lloyd_backend_name(const lloyd_backend *backend); /* "cpu", "cuda" */
+
+/* What sums device buffers: `comm` itself, or NCCL over it. It belongs to the backend; disconnect
+ * before the kernels are destroyed and before `comm` is. Collective. */
+lloyd_status lloyd_backend_connect(lloyd_backend *backend, lloyd_comm *comm, lloyd_comm **out);
+void lloyd_backend_disconnect(lloyd_backend *backend);
+
+lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_kernels_config *config,
+                                   lloyd_kernels **kernels);
+
+/* Bytes that the kernels and all they do with at most `set` centroids at a time take, seeding's 12
+ * bytes a row left out: of the GPU's memory, their copies of the rows included, or of the host's. */
+int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,
+                            int64_t set);
+
+/* *bytes = what this rank's GPU has left. */
+lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *bytes);
+
+/* What is in this build: "cpu, cuda; mpi, nccl". */
+const char *lloyd_backend_parts(void);
+
+#endif

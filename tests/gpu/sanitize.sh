@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# The small cases of test_cuda under compute-sanitizer: one line per tool (tool, errors, seconds), and what was found. Exit status
+# 1 if any tool found an error or the test itself failed, 77 without a GPU.
+#
+#     tests/gpu/sanitize.sh TEST_CUDA [TOOL...]     the tools are memcheck, racecheck, initcheck and synccheck
+#
+# Environment: COMPUTE_SANITIZER (the program), LLOYD_SANITIZE_LOGS (a folder that keeps the whole reports).
+set -euo pipefail
+
+binary=${1:?usage: tests/gpu/sanitize.sh TEST_CUDA [TOOL...]}
+shift
+tools=("$@")
+((${#tools[@]} > 0)) || tools=(memcheck racecheck initcheck synccheck)
+
+sanitizer=${COMPUTE_SANITIZER:-}
+for candidate in "$(command -v compute-sanitizer || true)" "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer" \
+    /usr/local/cuda*/bin/compute-sanitizer /usr/local/cuda*/compute-sanitizer/compute-sanitizer; do
+    if [[ -z $sanitizer && -x $candidate ]]; then
+        sanitizer=$candidate
+    fi
+done
+[[ -n $sanitizer ]] || { echo "sanitize: compute-sanitizer not found; set COMPUTE_SANITIZER" >&2; exit 2; }
+
+if [[ -n ${LLOYD_SANITIZE_LOGS:-} ]]; then
+    logs=$LLOYD_SANITIZE_LOGS
+    mkdir -p "$logs"
+else
+    logs=$(mktemp -d)
+    trap 'rm -rf "$logs"' EXIT
+fi
+
+# What a tool counts as an error, from its last line: "ERROR SUMMARY: 3 errors", or racecheck's
+# "RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)", of which a warning is as bad. "none" if it never came to its
+# last line.
+errors_in() {
+    sed -nE 's/.*(ERROR|RACECHECK) SUMMARY: ([0-9]+) .*/\2/p' "$1" | tail -n 1 | grep . || echo none
+}
+
+failed=0
+for tool in "${tools[@]}"; do
+    options=(--tool "$tool" --print-limit 20 --destroy-on-device-error kernel)
+    case $tool in
+        memcheck) options+=(--leak-check full) ;;
+        racecheck) options+=(--racecheck-report all) ;;
+    esac
+    log=$logs/$tool.log
+    start=$SECONDS
+    status=0
+    "$sanitizer" "${options[@]}" "$binary" --small --one-process >"$log" 2>&1 || status=$?
+    if ((status == 77)); then
+        tail -n 3 "$log"
+        exit 77
+    fi
+    errors=$(errors_in "$log")
+    printf '%-10s %6s errors %5d s' "$tool" "$errors" $((SECONDS - start))
+    if ((status != 0)); then printf '   the test ends with %d' "$status"; fi
+    printf '\n'
+    if [[ $errors != 0 || $status -ne 0 ]]; then
+        failed=1
+        grep -vE '^\[( RUN| +OK)' "$log" | head -n "${LLOYD_SANITIZE_LINES:-80}"
+    fi
+done
+exit "$failed"
