@@ -94,8 +94,8 @@ def environment(threads):
 def run_lloyd(arguments, init, k, ranks, threads, directory):
     model = os.path.join(directory, "model.h5")
     command = [] if ranks == 1 else shlex.split(arguments.mpirun) + ["-n", str(ranks)]
-    command += [arguments.lloyd, "fit", "--input", arguments.data, "-k", str(k), "--init", init, "--output", model,
-                "--max-iters", str(WARM + arguments.iterations), "--progress", "none"]
+    command += [arguments.lloyd, "fit", "--backend", "cpu", "--input", arguments.data, "-k", str(k), "--init", init,
+                "--output", model, "--max-iters", str(WARM + arguments.iterations), "--progress", "none"]
     subprocess.run(command, check=True, env=environment(threads), stdout=subprocess.DEVNULL)
     with h5py.File(model, "r") as file:
         seconds, history = file["history/seconds"][()], file["history/inertia"][()]

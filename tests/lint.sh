@@ -9,8 +9,12 @@ cd "$(dirname "$0")/.."
 
 mapfile -t sources < <(find src kernels comm io tests bench -name '*.c' | sort)
 mapfile -t c_files < <(find src kernels comm io tests bench -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort)
-mapfile -t scripts < <(find . -path './build*' -prune -o -path ./.git -prune -o -name '*.sh' -print | sort)
-scripts+=(.ci/run)
+# All files but those that git ignores.
+project_files() {
+    git ls-files --cached --others --exclude-standard 2>/dev/null ||
+        find . -path './build*' -prune -o -path ./.git -prune -o -type f -printf '%P\n'
+}
+mapfile -t scripts < <(project_files | grep -E '(\.sh|^\.ci/run)$' | sort)
 
 if [[ ${1:-} == --fix ]]; then
     exec clang-format -i "${c_files[@]}"
@@ -84,8 +88,7 @@ gpu_at_home() {
 
 no_build_machine() {
     local files
-    mapfile -t files < <(git ls-files --cached --others --exclude-standard 2>/dev/null ||
-        find . -path './build*' -prune -o -path ./.git -prune -o -type f -print)
+    mapfile -t files < <(project_files)
     none '/(home|root|work)/[a-z]' "${files[@]}" && none "$PWD/" "${files[@]}"
 }
 

@@ -18,6 +18,7 @@
 struct cuda_filter {
     lloyd_flash_shape shape; /* for the current set */
     bool ready;              /* origin and sigma are chosen */
+    int offset_steps;        /* that `offset` was computed for, 0: none */
     bool prepared;           /* image and bound belong to the centroids */
     float *origin;           /* [D] */
     float *sigma;            /* [1] */
@@ -32,7 +33,8 @@ struct cuda_filter {
     int64_t scratch_bytes;
 };
 
-namespace {
+namespace
+{
 
 enum { SAMPLE = 1024, THREADS = 256, WARPS = THREADS / 32, MOST_STEPS = 1 << 16 };
 
@@ -81,8 +83,8 @@ template <lloyd_type T> __global__ void choose_origin(cuda_rows rows, float *ori
 }
 
 /* One block of SAMPLE threads: a warp per row, then the longest ordinary row. */
-template <lloyd_type T> __global__ void choose_scale(cuda_rows rows, const float *origin,
-                                                     float *sigma)
+template <lloyd_type T>
+__global__ void choose_scale(cuda_rows rows, const float *origin, float *sigma)
 {
     __shared__ double norm[SAMPLE];
     int lane = threadIdx.x % 32, count = sample_count(rows.count);
@@ -119,11 +121,11 @@ template <lloyd_type T> __global__ void choose_scale(cuda_rows rows, const float
     *sigma = (float)lloyd_exp2(longest == 0 ? 0 : max(-126, min(126, exponent)));
 }
 
-__global__ void set_offsets(lloyd_type type, int64_t dim, int places, const float *origin,
-                            const float *sigma, float *offset)
+__global__ void set_offsets(lloyd_type type, bool cosine, int64_t dim, int places,
+                            const float *origin, const float *sigma, float *offset)
 {
     int j = blockIdx.x * blockDim.x + threadIdx.x;
-    if (j < places) offset[j] = flash_offset(type, j < dim ? origin[j] : 0.0F, *sigma);
+    if (j < places) offset[j] = flash_offset(type, cosine, j < dim ? origin[j] : 0.0F, *sigma);
 }
 
 /* --- rows --- */
@@ -144,8 +146,8 @@ __global__ void describe(cuda_rows rows, const float *origin, const float *sigma
         for (int64_t j = lane; j < rows.dim; j += 32) {
             float stored = cuda_element<T>::value(row[j]);
             float x = rows.lengths ? lloyd_normalised(stored, rows.lengths[i]) : stored;
-            double operand = (double)__half2float(
-                __float2half_rn(flash_operand(flash_lifted<T>(stored), scale, offset[j])));
+            double operand = (double)__half2float(__float2half_rn(
+                flash_operand(flash_lifted<T>(stored, rows.lengths != nullptr), scale, offset[j])));
             double error = (double)sigma * ((double)x - (double)origin[j]) - operand;
             square = fma(operand, operand, square);
             rest = fma(error, error, rest);
@@ -213,14 +215,13 @@ __global__ void prepare(image_shape s, const float *centroids, const float *orig
     if (lane >= FLASH_STEP) return;
     /* No row up to REACH long scores more than -(FAR^2/2 - REACH FAR) at a far centroid. */
     double far_half = (double)FLASH_FAR * ((double)FLASH_FAR / 2 - (double)FLASH_REACH) * 0.96;
-    double bias = near ? (double)FLASH_ORIGIN - square / 2
+    double bias = near   ? (double)FLASH_ORIGIN - square / 2
                   : real ? (double)FLASH_ORIGIN - far_half
                          : (double)FLASH_FLOOR;
     double alpha = s.steps * 20 * 0x1p-23, length = sqrt(operand_square), error = sqrt(rest);
     double piece = bias / (double)FLASH_REACH;
     __half high = __double2half(piece), middle = __double2half(piece - (double)__half2float(high));
-    __half low =
-        __double2half(piece - (double)__half2float(high) - (double)__half2float(middle));
+    __half low = __double2half(piece - (double)__half2float(high) - (double)__half2float(middle));
     __half for_norm = near ? half_up(error + alpha * length) : zero;
     __half for_rest = near ? half_up(length + error) : zero;
     put(image, s, k, s.steps, lane,
@@ -266,8 +267,7 @@ template <lloyd_type T> __global__ void label_few(decision d)
         double least = INFINITY;
         int32_t label = 0;
         for (int64_t k = 0; k < d.set; k++) {
-            double distance =
-                cuda_warp_dist<T>(d.rows, i, d.centroids + k * d.rows.dim, lane);
+            double distance = cuda_warp_dist<T>(d.rows, i, d.centroids + k * d.rows.dim, lane);
             if (distance < least) {
                 least = distance;
                 label = (int32_t)k;
@@ -287,8 +287,7 @@ template <lloyd_type T> __global__ void decide(decision d)
     int lane = threadIdx.x % 32, listed = d.lists.counters[FLASH_LISTED];
     unsigned moved = 0;
     if (blockIdx.x == 0 && threadIdx.x == 0) {
-        atomicAdd(&d.counters[1],
-                  (unsigned long long)listed + d.lists.counters[FLASH_IRREGULAR]);
+        atomicAdd(&d.counters[1], (unsigned long long)listed + d.lists.counters[FLASH_IRREGULAR]);
     }
     for (int at = blockIdx.x * WARPS + threadIdx.x / 32; at < listed; at += gridDim.x * WARPS) {
         int found = d.lists.found[at];
@@ -327,12 +326,12 @@ template <lloyd_type T> __global__ void decide_all(decision d)
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     int irregular = d.lists.counters[FLASH_IRREGULAR], crowded = d.lists.counters[FLASH_CROWDED];
     for (int at = blockIdx.x; at < irregular + crowded; at += gridDim.x) {
-        int64_t i = d.lists.undecided[at < irregular ? at : d.lists.capacity - 1 - (at - irregular)];
+        int64_t i =
+            d.lists.undecided[at < irregular ? at : d.lists.capacity - 1 - (at - irregular)];
         double least = INFINITY;
         int32_t label = INT32_MAX;
         for (int64_t k = warp; k < d.set; k += WARPS) {
-            double distance =
-                cuda_warp_dist<T>(d.rows, i, d.centroids + k * d.rows.dim, lane);
+            double distance = cuda_warp_dist<T>(d.rows, i, d.centroids + k * d.rows.dim, lane);
             if (distance < least) {
                 least = distance;
                 label = (int32_t)k;
@@ -376,9 +375,11 @@ lloyd_status alloc_filter(cuda_kernels *cuda)
     cuda_filter *f;
     LLOYD_TRY(lloyd_alloc(&f, 1, sizeof *f, "the filter"));
     cuda->filter = f;
-    int64_t block = block_rows(config), places = cuda_divide_up(config->dim, FLASH_STEP) * FLASH_STEP;
+    int64_t block = block_rows(config),
+            places = cuda_divide_up(config->dim, FLASH_STEP) * FLASH_STEP;
     const char *what = "the filter's lists";
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->origin, config->dim, sizeof(float), "the filter's origin"));
+    LLOYD_TRY(
+        lloyd_cuda_alloc(cuda, &f->origin, config->dim, sizeof(float), "the filter's origin"));
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->sigma, 1, sizeof(float), "the filter's scale"));
     /* kernels in registers round the steps up, by a half at most */
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->offset, 2 * places, sizeof(float), "the filter's origin"));
@@ -438,9 +439,12 @@ lloyd_status choose_units(cuda_kernels *cuda, const cuda_rows &rows)
 lloyd_status set_filter_offsets(cuda_kernels *cuda)
 {
     cuda_filter *f = cuda->filter;
+    if (f->offset_steps == f->shape.steps) return LLOYD_OK;
+    f->offset_steps = f->shape.steps;
     int places = f->shape.steps * FLASH_STEP;
-    set_offsets<<<(unsigned)cuda_divide_up(places, THREADS), THREADS, 0, cuda->stream>>>(
-        cuda->base.config.type, cuda->base.config.dim, places, f->origin, f->sigma, f->offset);
+    set_offsets<<<(unsigned)cuda_divide_up(places, THREADS), THREADS, 0,
+                  cuda->stream>>>(cuda->base.config.type, cuda->base.config.cosine,
+                                  cuda->base.config.dim, places, f->origin, f->sigma, f->offset);
     CUDA_LAUNCHED("choosing the filter's units");
     return LLOYD_OK;
 }
@@ -455,8 +459,10 @@ lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, __half2 *n
 {
     cuda_filter *f = cuda->filter;
     cuda_for_type(rows.type, [&](auto type) {
-        describe<type.value><<<persistent_blocks(cuda, rows.count), THREADS, 0, cuda->stream>>>(
-            rows, f->origin, f->sigma, f->offset, norms);
+        describe<type.value>
+            <<<persistent_blocks(cuda, rows.count), THREADS, 0, cuda->stream>>>(rows, f->origin,
+                                                                                f->sigma, f->offset,
+                                                                                norms);
     });
     CUDA_LAUNCHED("computing the norms of rows");
     return LLOYD_OK;
@@ -474,8 +480,8 @@ lloyd_status prepare_image(cuda_kernels *cuda)
                      shape.path == LLOYD_FLASH_WIDE
                          ? 0
                          : flash_group(cuda->base.config.type, shape.vector)};
-    prepare<<<(unsigned)cuda_divide_up(s.padded, WARPS), THREADS, 0, cuda->stream>>>(
-        s, cuda->centroids, f->origin, f->sigma, f->image, f->bound);
+    prepare<<<(unsigned)cuda_divide_up(s.padded, WARPS), THREADS, 0,
+              cuda->stream>>>(s, cuda->centroids, f->origin, f->sigma, f->image, f->bound);
     CUDA_LAUNCHED("preparing the centroids");
     f->prepared = true;
     return LLOYD_OK;
@@ -503,6 +509,8 @@ lloyd_status run_flash(cuda_kernels *cuda, const flash_params &p, bool verify)
     const lloyd_flash_shape &shape = cuda->filter->shape;
     if (shape.path == LLOYD_FLASH_SM90)
         return lloyd_flash_sm90(p, shape.width, verify, cuda->multiprocessors, cuda->stream);
+    if (shape.path == LLOYD_FLASH_RESIDENT)
+        return lloyd_flash_resident_sm90(p, verify, cuda->multiprocessors, cuda->stream);
     if (shape.path == LLOYD_FLASH_WIDE)
         return lloyd_flash_wide_sm90(p, verify, cuda->multiprocessors, cuda->stream);
     return lloyd_flash_sm80(p, verify, cuda->multiprocessors, cuda->stream);
@@ -549,8 +557,7 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decisi
     return mark(cuda, watch, 2);
 }
 
-lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters,
-                        stopwatch *watch)
+lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, stopwatch *watch)
 {
     cuda_filter *f = cuda->filter;
     const cuda_slot *slot = &cuda->slots[slot_number];
@@ -584,6 +591,7 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters,
     p.labels = cuda->labels + slot->first;
     p.moved = reinterpret_cast<unsigned long long *>(counters);
     p.lists = f->lists;
+    p.skip = f->shape.skip;
     p.shift = 64;
     p.scratch = f->scratch;
     for (p.begin = 0; p.begin < rows.count; p.begin += f->lists.capacity) {
@@ -606,8 +614,7 @@ lloyd_status reserve_set(cuda_kernels *cuda, int64_t count)
 
 } // namespace
 
-lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count,
-                                      const float *centroids)
+lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, const float *centroids)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     int64_t dim = kernels->config.dim;
@@ -615,9 +622,15 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count,
     LLOYD_TRY(reserve_set(cuda, count));
     cuda->set = count;
     lloyd_cuda_means_stale(cuda);
-    cuda->filter->shape =
-        lloyd_flash_choose(count, dim, kernels->config.type, cuda->capability);
-    if (cuda->filter->shape.path != LLOYD_FLASH_FEW) LLOYD_TRY(reserve_image(cuda));
+    lloyd_flash_shape *shape = &cuda->filter->shape;
+    *shape = lloyd_flash_choose(count, dim, kernels->config.type,
+                                cuda->pretended > 0 ? cuda->pretended : cuda->capability);
+    if (cuda->width > 0 &&
+        (shape->path == LLOYD_FLASH_SM90 || shape->path == LLOYD_FLASH_RESIDENT)) {
+        shape->path = LLOYD_FLASH_SM90;
+        shape->width = cuda->width;
+    }
+    if (shape->path != LLOYD_FLASH_FEW) LLOYD_TRY(reserve_image(cuda));
     CUDA_TRY(cudaMemcpyAsync(cuda->centroids, centroids, (size_t)(count * dim) * sizeof(float),
                              cudaMemcpyHostToDevice, cuda->stream),
              "copying centroids to the GPU");
@@ -641,7 +654,8 @@ lloyd_status lloyd_cuda_nearest(cuda_kernels *cuda, int slot, int64_t *counters)
 lloyd_status lloyd_cuda_assign(lloyd_kernels *kernels, int slot)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
-    return lloyd_cuda_nearest(cuda, slot, cuda->sums + kernels->config.k * (kernels->config.dim + 1));
+    return lloyd_cuda_nearest(cuda, slot,
+                              cuda->sums + kernels->config.k * (kernels->config.dim + 1));
 }
 
 lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2])
@@ -656,9 +670,10 @@ lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2])
     return status;
 }
 
-void lloyd_cuda_pretend(lloyd_kernels *kernels, int capability)
+void lloyd_cuda_pretend(lloyd_kernels *kernels, int capability, int width)
 {
-    lloyd_cuda(kernels)->capability = capability;
+    lloyd_cuda(kernels)->pretended = capability;
+    lloyd_cuda(kernels)->width = width;
 }
 
 void lloyd_cuda_filter_free(cuda_kernels *cuda)
@@ -666,7 +681,8 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda)
     const lloyd_kernels_config *config = &cuda->base.config;
     cuda_filter *f = cuda->filter;
     if (!f) return;
-    int64_t block = block_rows(config), places = cuda_divide_up(config->dim, FLASH_STEP) * FLASH_STEP;
+    int64_t block = block_rows(config),
+            places = cuda_divide_up(config->dim, FLASH_STEP) * FLASH_STEP;
     lloyd_cuda_free(cuda, f->origin, config->dim, sizeof(float));
     lloyd_cuda_free(cuda, f->sigma, 1, sizeof(float));
     lloyd_cuda_free(cuda, f->offset, 2 * places, sizeof(float));

@@ -27,24 +27,26 @@ struct cuda_slot {
 };
 
 struct cuda_staging; /* cuda.cu: pinned memory that rows pass through on their way in */
-struct cuda_filter; /* assign.cu: what the fused kernels need beside the rows */
-struct cuda_update; /* update.cu: sorting space */
-struct cuda_means;  /* means.cu: centroids that follow from the sums */
+struct cuda_filter;  /* assign.cu: what the fused kernels need beside the rows */
+struct cuda_update;  /* update.cu: sorting space */
+struct cuda_means;   /* means.cu: centroids that follow from the sums */
 
 struct cuda_kernels {
     lloyd_kernels base; /* first: a lloyd_kernels * is a cuda_kernels * */
     cudaStream_t stream;
     int device;
     int multiprocessors;
-    int capability;    /* 90 for compute capability 9.0 */
-    int shared_bytes;  /* the most shared memory of a block */
+    int capability;   /* 90 for compute capability 9.0 */
+    int pretended;    /* compute capability for the choice of kernels, else 0 */
+    int width;        /* of tiles, else 0: as chosen */
+    int shared_bytes; /* the most shared memory of a block */
     int64_t l2_bytes;
 
-    cuda_slot *slots;  /* host array [slots] */
+    cuda_slot *slots;      /* host array [slots] */
     cuda_staging *staging; /* NULL until rows come from pageable memory */
-    int32_t *labels;   /* [n_local] */
-    float *weights;    /* [n_local], NULL without */
-    double *lengths;   /* [n_local] sqrt of the squares of a row, for cosine, else NULL */
+    int32_t *labels;       /* [n_local] */
+    float *weights;        /* [n_local], NULL without */
+    double *lengths;       /* [n_local] sqrt of the squares of a row, for cosine, else NULL */
 
     /* the centroid set */
     int64_t set, set_capacity;
@@ -57,10 +59,10 @@ struct cuda_kernels {
     double *to_fixed;       /* [D] 2^(b - e'), e' of |w y| (of |y| without weights) */
     double *from_fixed;     /* [D] 2^(e' - b) */
     double *to_plain;       /* [D] 2^(b - e), e of |y| */
-    double *unit;           /* [D] what lloyd_mean() multiplies with: 2^(e - b), with weights 2^(e' - ew) */
-    double to_mass;         /* 2^(b - ew) */
-    int64_t *sums;          /* K*D sums, K masses, moved, verified */
-    bool sums_zero;         /* no rows were added since begin() */
+    double *unit;   /* [D] what lloyd_mean() multiplies with: 2^(e - b), with weights 2^(e' - ew) */
+    double to_mass; /* 2^(b - ew) */
+    int64_t *sums;  /* K*D sums, K masses, moved, verified */
+    bool sums_zero; /* no rows were added since begin() */
     cuda_update *update;
     cuda_means *means;
 
@@ -131,9 +133,10 @@ lloyd_status lloyd_cuda_nearest(cuda_kernels *cuda, int slot, int64_t *counters)
 lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda);
 /* As lloyd_cuda_assign(); ms = the times of the filter and of verification, for benchmarks. Waits. */
 lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2]);
-/* From the next set_centroids() on, chooses kernels as for a GPU of this compute capability (at most
- * its own): for tests of the others. */
-extern "C" void lloyd_cuda_pretend(lloyd_kernels *kernels, int capability);
+/* From the next set_centroids() on, labels as on a GPU of this compute capability (at most its own;
+ * 0: its own) and with tiles of this width, streamed (0: as chosen): for tests and benchmarks of what would not
+ * be chosen. */
+extern "C" void lloyd_cuda_pretend(lloyd_kernels *kernels, int capability, int width);
 void lloyd_cuda_filter_free(cuda_kernels *cuda);
 /* Bytes that assign.cu allocates for sets of at most `set` centroids, these included. */
 int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set);
@@ -150,8 +153,8 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, double *value, int64_t *
                                 int64_t *verified, int64_t *empty);
 lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels);
 lloyd_status lloyd_cuda_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters);
-lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t to,
-                                 const int64_t *q, int64_t mass);
+lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t to, const int64_t *q,
+                                 int64_t mass);
 /* To be called by all but means.cu that change sums, grid or centroids: what inertia() computed
  * ahead of update_means() is void. */
 void lloyd_cuda_means_stale(cuda_kernels *cuda);

@@ -12,23 +12,38 @@
 template <lloyd_type T> struct cuda_element;
 template <> struct cuda_element<LLOYD_F32> {
     using type = float;
-    static __device__ float value(float x) { return x; }
+    static __device__ float value(float x)
+    {
+        return x;
+    }
 };
 template <> struct cuda_element<LLOYD_F16> {
     using type = __half;
-    static __device__ float value(__half x) { return __half2float(x); }
+    static __device__ float value(__half x)
+    {
+        return __half2float(x);
+    }
 };
 template <> struct cuda_element<LLOYD_BF16> {
     using type = __nv_bfloat16;
-    static __device__ float value(__nv_bfloat16 x) { return __bfloat162float(x); }
+    static __device__ float value(__nv_bfloat16 x)
+    {
+        return __bfloat162float(x);
+    }
 };
 template <> struct cuda_element<LLOYD_U8> {
     using type = uint8_t;
-    static __device__ float value(uint8_t x) { return (float)x; }
+    static __device__ float value(uint8_t x)
+    {
+        return (float)x;
+    }
 };
 template <> struct cuda_element<LLOYD_I8> {
     using type = int8_t;
-    static __device__ float value(int8_t x) { return (float)x; }
+    static __device__ float value(int8_t x)
+    {
+        return (float)x;
+    }
 };
 
 /* The rows of a slot, passed to kernels by value. */

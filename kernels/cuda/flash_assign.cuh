@@ -22,39 +22,42 @@ constexpr float FLASH_FLOOR = 8388608.0F;   /* 2^23: the score of filler */
 /* Each of the two scores of a comparison is off by less than 6 units of the slab's own sum: six
  * addends cut at the last bit of a number below 2^24. One more pays for dist(). */
 constexpr float FLASH_GRID_SLACK = 13.0F;
-constexpr int FLASH_STEP = 16;        /* columns of one matrix instruction */
-constexpr int FLASH_CANDIDATES = 8;   /* kept per row; a row with more is compared with all */
+/* The threshold of a row that is none: NaN, which nothing reaches. */
+#define FLASH_NEVER __int_as_float(0x7fffffff)
+constexpr int FLASH_STEP = 16;            /* columns of one matrix instruction */
+constexpr int FLASH_CANDIDATES = 8;       /* kept per row; a row with more is compared with all */
 constexpr int FLASH_BLOCK_ROWS = 4 << 20; /* rows labelled at a time: bounds the lists */
 
 /* Rows without a certificate. */
 struct flash_lists {
-    int *counters;          /* [4] listed, irregular, crowded */
-    int32_t *row;           /* [block] listed rows, of the slot */
-    float *threshold;       /* [block] what a nearer centroid's score reaches */
-    int32_t *found;         /* [block] number of candidates */
-    int32_t *candidate;     /* [block][FLASH_CANDIDATES] */
-    int32_t *undecided;     /* [block] irregular rows from the front, crowded ones from the back */
-    int capacity;           /* block */
+    int *counters;      /* [4] listed, irregular, crowded */
+    int32_t *row;       /* [block] listed rows, of the slot */
+    float *threshold;   /* [block] what a nearer centroid's score reaches */
+    int32_t *found;     /* [block] number of candidates */
+    int32_t *candidate; /* [block][FLASH_CANDIDATES] */
+    int32_t *undecided; /* [block] irregular rows from the front, crowded ones from the back */
+    int capacity;       /* block */
 };
 enum { FLASH_LISTED, FLASH_IRREGULAR, FLASH_CROWDED, FLASH_COUNTERS = 4 };
 
 struct flash_params {
-    cuda_rows rows;          /* of the slot */
-    int64_t begin;           /* rows [begin, begin + count) of the slot */
+    cuda_rows rows; /* of the slot */
+    int64_t begin;  /* rows [begin, begin + count) of the slot */
     int count;
-    int steps;               /* of a row's columns, without the slab */
-    bool vector;             /* rows can be read 16 bytes at a time */
-    const uint8_t *image;    /* the centroids' operands, tile by tile */
+    int steps;            /* of a row's columns, without the slab */
+    bool vector;          /* rows can be read 16 bytes at a time */
+    const uint8_t *image; /* the centroids' operands, tile by tile */
     int tiles;
-    const float2 *bound;     /* [K] |dC| + alpha |c^| and |c^| + |dC|; infinite for far ones */
-    const float *sigma;      /* the scale, one number */
-    const float *offset;     /* [steps*16] -sigma * origin (flash_offset) */
-    const __half2 *norms;    /* [slot rows] |x^| and |dx|, rounded up; infinite: irregular */
-    int32_t *labels;         /* of the slot */
+    const float2 *bound;  /* [K] |dC| + alpha |c^| and |c^| + |dC|; infinite for far ones */
+    const float *sigma;   /* the scale, one number */
+    const float *offset;  /* [steps*16] -sigma * origin (flash_offset) */
+    const __half2 *norms; /* [slot rows] |x^| and |dx|, rounded up; infinite: irregular */
+    int32_t *labels;      /* of the slot */
     unsigned long long *moved;
     flash_lists lists;
-    unsigned shift;          /* 64, unknown to the compiler: it must stay one multiply-add */
-    uint8_t *scratch;        /* the wide kernel's operands of rows, per block */
+    bool skip;        /* leave out scores that are too low: many centroids */
+    unsigned shift;   /* 64, unknown to the compiler: it must stay one multiply-add */
+    uint8_t *scratch; /* the wide kernel's operands of rows, per block */
 };
 
 /* --- columns --- */
@@ -101,15 +104,16 @@ __host__ __device__ constexpr int64_t flash_image_offset(int64_t centroid, int s
 /* --- the operand of an element: one fma and one rounding to float16, the same wherever it is
  * needed --- */
 
-/* Bytes become floats by being written below 2^23: the constant goes into the offset. */
+/* Bytes become floats by being written below 2^23: the constant goes into the offset, except where
+ * rows have scales of their own. */
 __host__ __device__ constexpr float flash_lift(lloyd_type type)
 {
     return type == LLOYD_U8 ? 8388608.0F : type == LLOYD_I8 ? 8388736.0F : 0.0F;
 }
 
-__device__ inline float flash_offset(lloyd_type type, float origin, float sigma)
+__device__ inline float flash_offset(lloyd_type type, bool cosine, float origin, float sigma)
 {
-    return -sigma * (flash_lift(type) + origin);
+    return -sigma * ((cosine ? 0.0F : flash_lift(type)) + origin);
 }
 
 __device__ inline float flash_row_scale(const cuda_rows &rows, int64_t i, float sigma)
@@ -125,8 +129,9 @@ template <lloyd_type T> __device__ inline void flash_bytes(uint32_t word, float 
         out[i] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7440 + i));
 }
 
-/* Four consecutive elements from `data`, lifted; words: 4, 2 or 1 of 32 bits. */
-template <lloyd_type T> __device__ inline void flash_quad(const uint32_t *words, float out[4])
+/* Four consecutive elements from 4, 2 or 1 words; bytes are lifted, unless `cosine`. */
+template <lloyd_type T>
+__device__ inline void flash_quad(const uint32_t *words, bool cosine, float out[4])
 {
     if constexpr (T == LLOYD_F32) {
         for (int i = 0; i < 4; i++) out[i] = __uint_as_float(words[i]);
@@ -142,12 +147,13 @@ template <lloyd_type T> __device__ inline void flash_quad(const uint32_t *words,
         }
     } else {
         flash_bytes<T>(words[0], out);
+        for (int i = 0; cosine && i < 4; i++) out[i] -= flash_lift(T); /* exact */
     }
 }
 
-template <lloyd_type T> __device__ inline float flash_lifted(float x)
+template <lloyd_type T> __device__ inline float flash_lifted(float x, bool cosine)
 {
-    return x + flash_lift(T); /* exact: bytes below 2^23 */
+    return cosine ? x : x + flash_lift(T); /* exact: bytes below 2^23 */
 }
 
 __device__ inline float flash_operand(float lifted, float scale, float offset)
@@ -163,13 +169,12 @@ __device__ inline uint32_t flash_pack(float low, float high)
 
 /* One row's share of a thread's A fragments (m16n8k16 and wgmma agree on them): places 2t, 2t+1 and
  * 2t+8, 2t+9 of every step go to fragment[step][half] and fragment[step][half + 2]. `offset` is in
- * shared memory. A row that does not exist is zeros. */
+ * shared memory. A row that does not exist is read as zeros, whatever operand that gives. */
 template <int STEPS, lloyd_type T, bool VECTOR>
 __device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exists, float scale,
-                                      const float *offset, int t, int half,
-                                      uint32_t (*fragment)[4])
+                                      const float *offset, int t, int half, uint32_t (*fragment)[4])
 {
-    constexpr int GROUP = flash_group(T, VECTOR), SIZE = T == LLOYD_F32                     ? 4
+    constexpr int GROUP = flash_group(T, VECTOR), SIZE = T == LLOYD_F32                      ? 4
                                                          : T == LLOYD_F16 || T == LLOYD_BF16 ? 2
                                                                                              : 1;
     const char *row = rows.data + i * rows.dim * SIZE;
@@ -212,7 +217,7 @@ __device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exi
 #pragma unroll
     for (int step = 0; step < STEPS; step++) {
         float x[4];
-        flash_quad<T>(raw[step], x);
+        flash_quad<T>(raw[step], rows.lengths != nullptr, x);
         int first = flash_column(step, 0, STEPS, GROUP);
         int group = (flash_column(step, 2, STEPS, GROUP) - first) / 4;
         float4 o = *reinterpret_cast<const float4 *>(offset + first + 4 * group * t);
@@ -221,34 +226,6 @@ __device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exi
         fragment[step][half + 2] =
             flash_pack(flash_operand(x[2], scale, o.z), flash_operand(x[3], scale, o.w));
     }
-}
-
-template <int STEPS>
-__device__ inline void flash_load_fragments(const flash_params &p, const int64_t row[2],
-                                            const bool exists[2], const float *offset, int t,
-                                            uint32_t (*fragment)[4])
-{
-    float sigma = *p.sigma;
-    float scale[2];
-#pragma unroll
-    for (int h = 0; h < 2; h++)
-        scale[h] = exists[h] ? flash_row_scale(p.rows, row[h], sigma) : sigma;
-#define FLASH_LOAD(T, V)                                                                           \
-    flash_load_row<STEPS, T, V>(p.rows, row[0], exists[0], scale[0], offset, t, 0, fragment);      \
-    flash_load_row<STEPS, T, V>(p.rows, row[1], exists[1], scale[1], offset, t, 1, fragment)
-    switch (p.rows.type * 2 + (p.vector ? 1 : 0)) {
-    case LLOYD_F32 * 2: FLASH_LOAD(LLOYD_F32, false); break;
-    case LLOYD_F32 * 2 + 1: FLASH_LOAD(LLOYD_F32, true); break;
-    case LLOYD_F16 * 2: FLASH_LOAD(LLOYD_F16, false); break;
-    case LLOYD_F16 * 2 + 1: FLASH_LOAD(LLOYD_F16, true); break;
-    case LLOYD_BF16 * 2: FLASH_LOAD(LLOYD_BF16, false); break;
-    case LLOYD_BF16 * 2 + 1: FLASH_LOAD(LLOYD_BF16, true); break;
-    case LLOYD_U8 * 2: FLASH_LOAD(LLOYD_U8, false); break;
-    case LLOYD_U8 * 2 + 1: FLASH_LOAD(LLOYD_U8, true); break;
-    case LLOYD_I8 * 2: FLASH_LOAD(LLOYD_I8, false); break;
-    case LLOYD_I8 * 2 + 1: FLASH_LOAD(LLOYD_I8, true); break;
-    }
-#undef FLASH_LOAD
 }
 
 /* The point's side of the slab: places 2t and 2t+1 for its two rows; places 8..15 are zeros. */
@@ -302,6 +279,57 @@ __device__ inline void flash_keep_top2(const float *accumulator, unsigned shift,
     }
 }
 
+/* The same for many centroids, most of which are no longer among a row's two best: blocks of 32
+ * columns none of whose scores is above `limit`, the bits of the row's second-best score so far, are
+ * left out. All threads of a warp. */
+template <int WIDTH>
+__device__ inline void flash_skip_top2(const float *accumulator, unsigned shift, int tile,
+                                       flash_top2 top[2], unsigned limit[2])
+{
+    const unsigned all = 0xffffffffu;
+    bool changed = false;
+#pragma unroll
+    for (int block = 0; block < WIDTH / 32; block++) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            unsigned value[8], greatest = 0;
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                value[i] = __float_as_uint(accumulator[16 * block + 4 * (i / 2) + 2 * h + i % 2]);
+                greatest = max(greatest, value[i]);
+            }
+            if (greatest <= limit[h]) continue;
+            changed = true;
+            unsigned best = 0;
+#pragma unroll
+            for (int i = 0; i < 8; i += 2) {
+                unsigned a = value[i] * shift + (8 * block + i);
+                unsigned b = value[i + 1] * shift + (8 * block + i + 1);
+                unsigned winner = max(a, b), loser = min(a, b);
+                top[h].second = max(max(top[h].second, loser), min(max(top[h].best, best), winner));
+                best = max(best, winner);
+            }
+            if (best > top[h].best) {
+                top[h].best = best;
+                top[h].tile = tile;
+            }
+        }
+    }
+    if (!__any_sync(all, changed)) return;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        unsigned best = top[h].best, second = top[h].second;
+#pragma unroll
+        for (int distance = 1; distance < 4; distance *= 2) {
+            unsigned best2 = __shfl_xor_sync(all, best, distance);
+            unsigned second2 = __shfl_xor_sync(all, second, distance);
+            second = max(max(second, second2), min(best, best2));
+            best = max(best, best2);
+        }
+        limit[h] = 0x4b000000u | (second >> 6 & 0x7fffffu);
+    }
+}
+
 /* What became of a row in the first step. */
 struct flash_verdict {
     int32_t label;
@@ -313,24 +341,48 @@ __device__ inline flash_verdict flash_judge(const flash_params &p, unsigned best
                                             int32_t index, __half2 norms)
 {
     float2 bound = p.bound[index];
-    float error = __fadd_ru(__fmul_ru(__low2float(norms), bound.x),
-                            __fmul_ru(__high2float(norms), bound.y));
+    float error =
+        __fadd_ru(__fmul_ru(__low2float(norms), bound.x), __fmul_ru(__high2float(norms), bound.y));
     float slack = __fadd_ru(__fmul_ru(2.0F, error), FLASH_GRID_SLACK);
     float difference = (float)((best >> 6) - (second >> 6));
     float score = __uint_as_float(0x4b000000u | (best >> 6 & 0x7fffffu));
     flash_verdict verdict = {index, __fsub_rd(score, slack), difference > slack};
     /* above 2^23, where the filler of the last tile sits */
-    if (!(verdict.threshold > FLASH_FLOOR)) verdict.threshold = __int_as_float(0x7fffffff);
+    if (!(verdict.threshold > FLASH_FLOOR)) verdict.threshold = FLASH_NEVER;
     return verdict;
 }
 
+/* Appends rows without a certificate to the lists in global memory. */
+struct flash_global_list {
+    const flash_params &p;
+    __device__ void add(bool listed, int32_t row, float threshold, int lane) const
+    {
+        unsigned votes = __ballot_sync(0xffffffffu, listed);
+        if (!votes) return;
+        int leader = __ffs((int)votes) - 1, base = 0;
+        if (lane == leader) base = atomicAdd(&p.lists.counters[FLASH_LISTED], __popc(votes));
+        base = __shfl_sync(0xffffffffu, base, leader);
+        if (!listed) return;
+        int at = base + __popc(votes & ((1u << lane) - 1));
+        p.lists.row[at] = row;
+        p.lists.threshold[at] = threshold;
+        p.lists.found[at] = 0;
+    }
+};
+
+/* The row that a thread of a quad ends: threads 0 and 1 one each. */
+__device__ inline bool flash_owns(int t, const int32_t row[2])
+{
+    return t < 2 && (t ? row[1] : row[0]) >= 0;
+}
+
 /* Ends the two rows of each quad of threads: the four threads' findings together, the certificate,
- * and the label or an entry in a list. All threads of a warp; rows are of the slot. Adds changed
- * labels to `moved`. */
-template <int WIDTH>
-__device__ inline void flash_settle(const flash_params &p, flash_top2 top[2], const int64_t row[2],
-                                    const bool exists[2], const __half2 norms[2], int lane,
-                                    unsigned &moved)
+ * and the label or an entry in a list. All threads of a warp; row: of the slot, -1 for none;
+ * `previous`: the label so far of the row that the thread owns. Adds changed labels to `moved`. */
+template <int WIDTH, class List>
+__device__ inline void flash_settle(const flash_params &p, flash_top2 top[2], const int32_t row[2],
+                                    const __half2 norms[2], int32_t previous, int lane,
+                                    unsigned &moved, const List &list)
 {
     const unsigned all = 0xffffffffu;
     int t = lane % 4;
@@ -351,37 +403,20 @@ __device__ inline void flash_settle(const flash_params &p, flash_top2 top[2], co
             }
         }
     }
-    /* one thread per row */
-    int h = t & 1;
-    bool mine = t < 2 && (h ? exists[1] : exists[0]);
-    int64_t i = h ? row[1] : row[0];
+    int32_t mine = t ? row[1] : row[0];
     flash_verdict verdict = {0, 0, true};
-    if (mine) {
-        verdict = flash_judge(p, h ? top[1].best : top[0].best, h ? top[1].second : top[0].second,
-                              h ? index[1] : index[0], h ? norms[1] : norms[0]);
-        if (verdict.certified) {
-            moved += p.labels[i] != verdict.label;
-            p.labels[i] = verdict.label;
+    if (flash_owns(t, row)) {
+        verdict = flash_judge(p, t ? top[1].best : top[0].best, t ? top[1].second : top[0].second,
+                              t ? index[1] : index[0], t ? norms[1] : norms[0]);
+        if (verdict.certified && previous != verdict.label) {
+            p.labels[mine] = verdict.label;
+            moved++;
         }
     }
-    bool listed = mine && !verdict.certified && verdict.threshold == verdict.threshold;
-    bool irregular = mine && !verdict.certified && !listed;
-    unsigned votes = __ballot_sync(all, listed);
-    if (votes) {
-        int leader = __ffs((int)votes) - 1, base = 0;
-        if (lane == leader)
-            base = atomicAdd(&p.lists.counters[FLASH_LISTED], __popc(votes));
-        base = __shfl_sync(all, base, leader);
-        if (listed) {
-            int at = base + __popc(votes & ((1u << lane) - 1));
-            p.lists.row[at] = (int32_t)i;
-            p.lists.threshold[at] = verdict.threshold;
-            p.lists.found[at] = 0;
-        }
-    }
-    if (irregular) {
-        p.lists.undecided[atomicAdd(&p.lists.counters[FLASH_IRREGULAR], 1)] = (int32_t)i;
-    }
+    bool listed = !verdict.certified && verdict.threshold == verdict.threshold;
+    list.add(listed, mine, verdict.threshold, lane);
+    if (!verdict.certified && !listed)
+        p.lists.undecided[atomicAdd(&p.lists.counters[FLASH_IRREGULAR], 1)] = mine;
 }
 
 /* --- verify --- */
@@ -415,10 +450,10 @@ __device__ inline void flash_keep_candidates(const flash_params &p, const float 
         float greatest = 0;
 #pragma unroll
         for (int j = 0; j < WIDTH / 8; j++) {
-            greatest = fmaxf(greatest, fmaxf(accumulator[4 * j + 2 * h],
-                                             accumulator[4 * j + 2 * h + 1]));
+            greatest =
+                fmaxf(greatest, fmaxf(accumulator[4 * j + 2 * h], accumulator[4 * j + 2 * h + 1]));
         }
-        if (greatest < threshold[h]) continue;
+        if (!(greatest >= threshold[h])) continue; /* NaN: no row */
         unsigned reached[2] = {0, 0};
 #pragma unroll
         for (int j = 0; j < WIDTH / 8; j++) {

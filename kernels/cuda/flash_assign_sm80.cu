@@ -171,6 +171,7 @@ __device__ inline void load_typed(const flash_params &p, const row_pair &r, int 
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         cuda_rows part = {};
+        part.lengths = p.rows.lengths; /* that there are any */
         part.data = p.rows.data + (r.row[h] * p.rows.dim + first) * (int64_t)sizeof(element);
         part.dim = p.rows.dim - first;
         flash_load_row<COUNT, T, VECTOR>(part, 0, true, r.scale[h], p.offset + first, t, h,
@@ -300,7 +301,10 @@ __global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant
         float threshold[2];
 #pragma unroll
         for (int h = 0; h < 2; h++)
-            threshold[h] = VERIFY && exists[h] ? p.lists.threshold[place[h]] : INFINITY;
+            threshold[h] = VERIFY && exists[h] ? p.lists.threshold[place[h]] : FLASH_NEVER;
+        const int32_t row[2] = {exists[0] ? (int32_t)r.row[0] : -1,
+                                exists[1] ? (int32_t)r.row[1] : -1};
+        int32_t previous = !VERIFY && flash_owns(t, row) ? p.labels[t ? row[1] : row[0]] : -1;
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             float sum[WIDTH / 2];
             multiply<RESIDENT>(sum, p, w, item, tile, r, parked, shared, at);
@@ -309,7 +313,9 @@ __global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant
             else
                 flash_keep_top2<WIDTH>(sum, p.shift, tile, top);
         }
-        if (!VERIFY) flash_settle<WIDTH>(p, top, r.row, exists, r.norms, lane, moved);
+        if (!VERIFY) {
+            flash_settle<WIDTH>(p, top, row, r.norms, previous, lane, moved, flash_global_list{p});
+        }
     }
     if (!VERIFY) {
         moved = __reduce_add_sync(0xffffffffu, moved);

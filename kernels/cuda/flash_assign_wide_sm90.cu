@@ -1,6 +1,6 @@
 /* FlashAssign for Hopper where a row does not fit the registers: any number of columns.
  *
- * The shape of a plain matrix product, 192 rows by 192 centroids, in slabs of 64 columns of both
+ * The shape of a plain matrix product, 192 rows by 192 centroids, in slabs of 32 columns of both
  * operands; blocks work in pairs that share every slab of centroids (each copies half of it to
  * both). Three warpgroups multiply. In the fourth, one thread copies, and three warps turn the rows of
  * the next tile into operands, in a buffer of the block's own that stays in the L2 cache: rows are
@@ -9,7 +9,8 @@
 #include "kernels/cuda/flash_launch.h"
 #include "kernels/cuda/sm90.cuh"
 
-namespace {
+namespace
+{
 
 enum {
     WARPGROUP = 128,
@@ -18,8 +19,8 @@ enum {
     ROWS = GROUPS * GROUP_ROWS,
     WIDTH = 192,
     CLUSTER = 2,
-    SLAB = 4, /* steps of 16 columns in a stage */
-    STAGES = 4,
+    SLAB = 2, /* steps of 16 columns in a stage */
+    STAGES = 9,
     THREADS = (GROUPS + 1) * WARPGROUP,
     CONVERTERS = WARPGROUP - 32,
     STEP_ROWS = ROWS * FLASH_STEP * 2,       /* bytes of one step of the rows' operands */
@@ -71,49 +72,53 @@ __device__ uint8_t *buffer_of(const flash_params &p, int which)
 
 /* --- rows to operands --- */
 
-/* Eight consecutive columns of a row, packed; columns that do not exist are zeros. */
+/* Eight consecutive columns of a row as they are stored; columns that do not exist are zeros. */
 template <lloyd_type T>
-__device__ uint4 convert_chunk(const flash_params &p, int64_t row, bool exists, float scale,
-                               int64_t column)
+__device__ inline void read_chunk(const flash_params &p, const char *row, bool exists,
+                                  int64_t column, uint32_t *raw)
 {
-    constexpr int SIZE = T == LLOYD_F32 ? 4 : T == LLOYD_F16 || T == LLOYD_BF16 ? 2 : 1;
     using element = typename cuda_element<T>::type;
-    const element *at = reinterpret_cast<const element *>(p.rows.data) + row * p.rows.dim + column;
-    uint32_t raw[2 * SIZE] = {};
-    if (exists && column < p.rows.dim) {
-        if (p.vector && SIZE == 4) {
-            bool whole = column + 4 < p.rows.dim; /* rows are whole numbers of 4 columns */
-            uint4 a = *reinterpret_cast<const uint4 *>(at);
-            uint4 b = whole ? *(reinterpret_cast<const uint4 *>(at) + 1) : uint4{0, 0, 0, 0};
-            raw[0] = a.x, raw[1 % (2 * SIZE)] = a.y, raw[2 % (2 * SIZE)] = a.z;
-            raw[3 % (2 * SIZE)] = a.w, raw[4 % (2 * SIZE)] = b.x, raw[5 % (2 * SIZE)] = b.y;
-            raw[6 % (2 * SIZE)] = b.z, raw[7 % (2 * SIZE)] = b.w;
-        } else if (p.vector && SIZE == 2) {
-            uint4 a = *reinterpret_cast<const uint4 *>(at);
-            raw[0] = a.x, raw[1 % (2 * SIZE)] = a.y;
-            raw[2 % (2 * SIZE)] = a.z, raw[3 % (2 * SIZE)] = a.w;
-        } else if (p.vector && SIZE == 1) {
-            uint2 a = *reinterpret_cast<const uint2 *>(at);
-            raw[0] = a.x, raw[1 % (2 * SIZE)] = a.y;
+    constexpr int SIZE = (int)sizeof(element);
+    const element *at = reinterpret_cast<const element *>(row) + column;
+    bool there = exists && column < p.rows.dim;
+    if (p.vector) { /* rows are whole numbers of 16 bytes */
+        if constexpr (SIZE == 4) {
+            uint4 a = there ? *reinterpret_cast<const uint4 *>(at) : uint4{0, 0, 0, 0};
+            there = exists && column + 4 < p.rows.dim;
+            uint4 b = there ? *(reinterpret_cast<const uint4 *>(at) + 1) : uint4{0, 0, 0, 0};
+            raw[0] = a.x, raw[1] = a.y, raw[2] = a.z, raw[3] = a.w;
+            raw[4] = b.x, raw[5] = b.y, raw[6] = b.z, raw[7] = b.w;
+        } else if constexpr (SIZE == 2) {
+            uint4 a = there ? *reinterpret_cast<const uint4 *>(at) : uint4{0, 0, 0, 0};
+            raw[0] = a.x, raw[1] = a.y, raw[2] = a.z, raw[3] = a.w;
         } else {
-            element list[8];
-#pragma unroll
-            for (int e = 0; e < 8; e++) list[e] = column + e < p.rows.dim ? at[e] : element(0.0F);
-#pragma unroll
-            for (int w = 0; w < 2 * SIZE; w++) raw[w] = reinterpret_cast<uint32_t *>(list)[w];
+            uint2 a = there ? *reinterpret_cast<const uint2 *>(at) : uint2{0, 0};
+            raw[0] = a.x, raw[1] = a.y;
         }
+        return;
     }
-    float4 o[2] = {*reinterpret_cast<const float4 *>(p.offset + column),
-                   *reinterpret_cast<const float4 *>(p.offset + column + 4)};
+    element list[8];
+#pragma unroll
+    for (int e = 0; e < 8; e++) list[e] = exists && column + e < p.rows.dim ? at[e] : element(0.0F);
+#pragma unroll
+    for (int w = 0; w < 2 * SIZE; w++) raw[w] = reinterpret_cast<const uint32_t *>(list)[w];
+}
+
+template <lloyd_type T>
+__device__ inline uint4 convert_chunk(const uint32_t *raw, bool cosine, float scale,
+                                      const float *offset)
+{
+    constexpr int SIZE = (int)sizeof(typename cuda_element<T>::type);
     uint32_t out[4];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
+        float4 o = *reinterpret_cast<const float4 *>(offset + 4 * half);
         float x[4];
-        flash_quad<T>(raw + half * SIZE, x);
-        out[2 * half] = flash_pack(flash_operand(x[0], scale, o[half].x),
-                                   flash_operand(x[1], scale, o[half].y));
-        out[2 * half + 1] = flash_pack(flash_operand(x[2], scale, o[half].z),
-                                       flash_operand(x[3], scale, o[half].w));
+        flash_quad<T>(raw + half * SIZE, cosine, x);
+        out[2 * half] =
+            flash_pack(flash_operand(x[0], scale, o.x), flash_operand(x[1], scale, o.y));
+        out[2 * half + 1] =
+            flash_pack(flash_operand(x[2], scale, o.z), flash_operand(x[3], scale, o.w));
     }
     return {out[0], out[1], out[2], out[3]};
 }
@@ -129,24 +134,36 @@ __device__ uint4 slab_chunk(__half2 norms)
 }
 
 /* A tile of rows into a buffer. A warp takes 8 rows by 4 chunks of 8 columns at a time: whole
- * sectors are read, and lines of 128 bytes written. */
+ * sectors are read, and lines of 128 bytes written; and BATCH times that, so that many loads are
+ * under way. */
 template <lloyd_type T, bool VERIFY>
 __device__ void convert_rows(const flash_params &p, const work &w, int first, uint8_t *out)
 {
+    constexpr int SIZE = (int)sizeof(typename cuda_element<T>::type), BATCH = SIZE == 4 ? 4 : 8;
     const int lane = threadIdx.x % 32, warp = threadIdx.x % WARPGROUP / 32 - 1;
     const float sigma = *p.sigma;
+    const bool cosine = p.rows.lengths != nullptr;
     const int chunks = 2 * p.steps;
     for (int group = warp; group < ROWS / 8; group += CONVERTERS / 32) {
         int place = first + group * 8 + lane % 8;
         bool exists = place < w.listed;
         int64_t row = !exists ? 0 : VERIFY ? p.lists.row[place] : p.begin + place;
         float scale = exists ? flash_row_scale(p.rows, row, sigma) : sigma;
+        const char *data = p.rows.data + row * p.rows.dim * SIZE;
         uint8_t *base = out + group * 256 + lane % 8 * 16;
-#pragma unroll 4
-        for (int chunk = lane / 8; chunk < chunks; chunk += 4) {
-            uint4 packed = convert_chunk<T>(p, row, exists, scale, (int64_t)chunk * 8);
-            *reinterpret_cast<uint4 *>(base + (int64_t)(chunk / 2) * STEP_ROWS + chunk % 2 * 128) =
-                packed;
+#pragma unroll 1
+        for (int chunk = lane / 8; chunk < chunks; chunk += 4 * BATCH) {
+            uint32_t raw[BATCH][2 * SIZE];
+#pragma unroll
+            for (int i = 0; i < BATCH; i++)
+                read_chunk<T>(p, data, exists, (int64_t)(chunk + 4 * i) * 8, raw[i]);
+#pragma unroll
+            for (int i = 0; i < BATCH; i++) {
+                int c = chunk + 4 * i;
+                if (c >= chunks) break;
+                *reinterpret_cast<uint4 *>(base + (int64_t)(c / 2) * STEP_ROWS + c % 2 * 128) =
+                    convert_chunk<T>(raw[i], cosine, scale, p.offset + c * 8);
+            }
         }
         if (lane < 16) {
             uint4 slab = {0, 0, 0, 0};
@@ -237,7 +254,7 @@ __device__ inline void multiply_stage(float *sum, const uint8_t *stage, uint64_t
     sm90_product_commit();
 }
 
-/* One tile of centroids: slabs of 64 columns as they arrive, then the step that holds the biases. A
+/* One tile of centroids: slabs of 32 columns as they arrive, then the step that holds the biases. A
  * stage is released when the products after it have been issued and its own are complete. */
 __device__ inline void multiply(float *sum, int slabs, const uint8_t *stages, barriers *b, int &at,
                                 uint32_t &parity)
@@ -270,19 +287,19 @@ __device__ void label_rows(const flash_params &p, const work &w, int rank, const
     int at = 0, which = 0;
     uint32_t parity = 0;
     for (int item = blockIdx.x / CLUSTER; item < w.items; item += gridDim.x / CLUSTER) {
-        int64_t row[2];
+        int32_t row[2];
         int place[2];
-        bool exists[2];
         __half2 norms[2];
         float threshold[2];
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             place[h] = w.rows(item, rank) + row_in_tile + 8 * h;
-            exists[h] = place[h] < w.listed;
-            row[h] = !exists[h] ? 0 : VERIFY ? p.lists.row[place[h]] : p.begin + place[h];
-            norms[h] = exists[h] ? p.norms[row[h]] : __half2half2(__ushort_as_half(0));
-            threshold[h] = VERIFY && exists[h] ? p.lists.threshold[place[h]] : INFINITY;
+            bool exists = place[h] < w.listed;
+            row[h] = !exists ? -1 : VERIFY ? p.lists.row[place[h]] : (int32_t)(p.begin + place[h]);
+            norms[h] = exists ? p.norms[row[h]] : __half2half2(__ushort_as_half(0));
+            threshold[h] = VERIFY && exists ? p.lists.threshold[place[h]] : FLASH_NEVER;
         }
+        int32_t previous = !VERIFY && flash_owns(t, row) ? p.labels[t ? row[1] : row[0]] : -1;
         flash_top2 top[2] = {};
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             float sum[WIDTH / 2];
@@ -294,7 +311,9 @@ __device__ void label_rows(const flash_params &p, const work &w, int rank, const
         }
         if (threadIdx.x % WARPGROUP == 0) sm90_arrive(&b->released[which]);
         which ^= 1;
-        if (!VERIFY) flash_settle<WIDTH>(p, top, row, exists, norms, lane, moved);
+        if (!VERIFY) {
+            flash_settle<WIDTH>(p, top, row, norms, previous, lane, moved, flash_global_list{p});
+        }
     }
     if (!VERIFY) {
         moved = __reduce_add_sync(0xffffffffu, moved);

@@ -1,12 +1,15 @@
 /* The choice of a fused kernel; see flash_shape.h.
  *
- * Rows of up to 256 columns stay in registers. A tile is as wide as the accumulators of a warpgroup
- * may be beside them; wider tiles hand over the tensor cores less often and read less, narrower ones
- * waste less where K is no multiple of them.
+ * Rows of up to 256 columns stay in registers. Tiles of 192 centroids were measured as well there: no
+ * faster than 128, and they waste more where K is no multiple of them.
  */
 #include "kernels/cuda/flash_shape.h"
 
-enum { FEW = 4, STEP = 16 };
+/* From MANY centroids on most scores are below the second-best so far, and cheaply so. */
+enum { FEW = 4, MANY = 4096, STEP = 16, TILE = 128 };
+
+/* Rows of up to 128 columns, and 224 KiB of centroids. */
+enum { RESIDENT_STEPS = 8, RESIDENT_BYTES = 224 << 10 };
 
 /* Steps that the kernels in registers are compiled for. */
 static const int compiled[] = {1, 2, 4, 6, 8, 12, 16};
@@ -20,18 +23,16 @@ static int padded_steps(int64_t dim)
     return 0;
 }
 
-/* A tile of 192 costs about 5 % less per centroid than one of 128; what the last tile wastes comes
- * on top. */
-static int choose_width(int64_t set, int steps)
+/* All centroids fit the shared memory, and few are compared with a row: its loading weighs more. */
+static int is_resident(int64_t set, int steps)
 {
-    if (steps != 6 && steps != 8) return 128;
-    double narrow = (double)((set + 127) / 128 * 128), wide = (double)((set + 191) / 192 * 192);
-    return wide * 0.95 < narrow ? 192 : 128;
+    int64_t padded = (set + TILE - 1) / TILE * TILE, row = (steps + 1) * STEP * 2;
+    return steps <= RESIDENT_STEPS && padded * row <= RESIDENT_BYTES;
 }
 
 lloyd_flash_shape lloyd_flash_choose(int64_t set, int64_t dim, lloyd_type type, int capability)
 {
-    lloyd_flash_shape shape = {.path = LLOYD_FLASH_SM80, .width = 128};
+    lloyd_flash_shape shape = {.path = LLOYD_FLASH_SM80, .width = TILE};
     shape.vector = dim * (int64_t)lloyd_type_size(type) % 16 == 0;
     shape.steps = (int)((dim + STEP - 1) / STEP);
     if (set <= FEW) {
@@ -39,10 +40,11 @@ lloyd_flash_shape lloyd_flash_choose(int64_t set, int64_t dim, lloyd_type type, 
     } else if (capability == 90 && dim <= 256) {
         shape.path = LLOYD_FLASH_SM90;
         shape.steps = padded_steps(dim);
-        shape.width = choose_width(set, shape.steps);
+        shape.skip = set >= MANY;
+        if (is_resident(set, shape.steps)) shape.path = LLOYD_FLASH_RESIDENT;
     } else if (capability == 90) {
         shape.path = LLOYD_FLASH_WIDE;
-        shape.steps = (shape.steps + 3) / 4 * 4; /* it takes four at a time */
+        shape.steps = (shape.steps + 1) / 2 * 2; /* it takes two at a time */
         shape.width = 192;
     }
     return shape;

@@ -12,16 +12,18 @@ extern "C" {
 #endif
 
 typedef enum lloyd_flash_path {
-    LLOYD_FLASH_FEW,   /* dist() to every centroid, no filter */
-    LLOYD_FLASH_SM90,  /* rows in registers */
-    LLOYD_FLASH_WIDE,  /* rows streamed as well */
-    LLOYD_FLASH_SM80   /* any GPU from compute capability 8.0 on */
+    LLOYD_FLASH_FEW,      /* dist() to every centroid, no filter */
+    LLOYD_FLASH_SM90,     /* rows in registers */
+    LLOYD_FLASH_RESIDENT, /* rows in registers, all centroids in shared memory */
+    LLOYD_FLASH_WIDE,     /* rows streamed as well */
+    LLOYD_FLASH_SM80      /* any GPU from compute capability 8.0 on */
 } lloyd_flash_path;
 
 typedef struct lloyd_flash_shape {
     lloyd_flash_path path;
     int steps; /* of 16 columns, which the kernel is compiled for */
     int width; /* centroids of a tile */
+    int skip; /* 1: scores below a row's second-best are left out before anything is done with them */
     int vector; /* 1: rows start at multiples of 16 bytes */
 } lloyd_flash_shape;
 

@@ -43,7 +43,7 @@ enum {
 };
 
 static struct {
-    int small, verbose, one_process, threads, only;
+    int small, verbose, one_process, threads, only, pretend;
     int64_t random;
     uint64_t seed;
     double budget; /* the most N*K*D of a case */
@@ -1213,6 +1213,9 @@ static lloyd_status new_cuda_kernels(const test_case *c, const lloyd_kernels_con
     return status;
 }
 
+/* kernels/cuda/assign.cu: --pretend 80 tests what labels rows on older GPUs. */
+void lloyd_cuda_pretend(lloyd_kernels *kernels, int capability, int width);
+
 static int new_kernels(problem *p)
 {
     const test_case *c = &p->c;
@@ -1228,6 +1231,7 @@ static int new_kernels(problem *p)
                                    .threads = options.threads};
     lloyd_status status = lloyd_kernels_cpu(&config, &p->side[CPU]);
     if (status == LLOYD_OK) status = new_cuda_kernels(c, &config, &p->side[CUDA]);
+    if (status == LLOYD_OK) lloyd_cuda_pretend(p->side[CUDA], options.pretend, 0);
     if (status == LLOYD_OK) return 1;
     p->differences++;
     describe(p, "create");
@@ -1698,6 +1702,8 @@ static void read_options(int argc, char **argv)
             options.one_process = 1;
         else if (strcmp(argv[i], "--threads") == 0)
             options.threads = (int)number_after(argc, argv, &i);
+        else if (strcmp(argv[i], "--pretend") == 0)
+            options.pretend = (int)number_after(argc, argv, &i);
         else if (strcmp(argv[i], "--random") == 0)
             options.random = number_after(argc, argv, &i);
         else if (strcmp(argv[i], "--seed") == 0)
