@@ -62,7 +62,7 @@ struct options {
     std::set<std::string> only; /* empty: all */
     int repeat = 7, device = 0;
     double cool = 0;
-    int width = 0; /* of tiles; 0: as the kernels choose */
+    int pretend = 0; /* lloyd_cuda_pretend() */
     FILE *json = nullptr;
 
     bool wants(const char *part) const
@@ -361,7 +361,7 @@ lloyd_status make_grid(bench *b)
     return b->kernels->set_grid(b->kernels, &b->grid);
 }
 
-lloyd_status prepare(bench *b, int device, int width)
+lloyd_status prepare(bench *b, int device, int pretend)
 {
     const shape &s = b->size;
     if (s.n < 1 || s.k < 1 || s.d < 1 || s.k > s.n || s.n > INT32_MAX || s.k > INT32_MAX)
@@ -376,7 +376,7 @@ lloyd_status prepare(bench *b, int device, int width)
     config.type = b->type;
     config.threads = 1;
     LLOYD_TRY(lloyd_kernels_cuda(&config, device, &b->kernels));
-    lloyd_cuda_pretend(b->kernels, 0, width);
+    lloyd_cuda_pretend(b->kernels, pretend);
     b->stream = static_cast<cudaStream_t>(b->kernels->sums(b->kernels).stream);
     LLOYD_TRY(b->kernels->load(b->kernels, 0, 0, s.n, b->rows.data));
     return make_grid(b);
@@ -684,7 +684,7 @@ lloyd_status measure_shape(const options &o, lloyd_type type, const shape &size,
     bench b;
     b.size = size;
     b.type = type;
-    LLOYD_TRY(prepare(&b, o.device, o.width));
+    LLOYD_TRY(prepare(&b, o.device, o.pretend));
     LLOYD_TRY(restart(b));
     LLOYD_TRY(check(b, true, out));
     idle(o.cool);
@@ -1080,7 +1080,7 @@ bool parse_option(int letter, const char *value, options *o)
     case 'o': return parse_parts(value, &o->only);
     case 'r': return (o->repeat = atoi(value)) > 0;
     case 'c': return (o->cool = atof(value)) >= 0;
-    case 'w': return (o->width = atoi(value)) >= 0;
+    case 'w': return (o->pretend = atoi(value)) >= 0;
     case 'd': return (o->device = atoi(value)) >= 0;
     case 'j': return (o->json = fopen(value, "w")) != nullptr;
     default: return false;
@@ -1089,11 +1089,11 @@ bool parse_option(int letter, const char *value, options *o)
 
 const char usage[] =
     "usage: bench_kernels [--shapes N,K,D[;...]] [--types TYPE[,...]] [--only PART[,...]]\n"
-    "                     [--repeat R] [--cool SECONDS] [--width W] [--device I] [--json FILE]\n"
+    "                     [--repeat R] [--cool SECONDS] [--pretend P] [--device I] [--json FILE]\n"
     "  types: float32, float16, bfloat16, uint8, int8, all; float16,float32 if not given\n"
     "  parts: limits, assign, update, iteration, allreduce (two GPUs and NCCL); all if not given\n"
     "  cool:  seconds without work before the measurements of each shape\n"
-    "  width: centroids of a tile, instead of the kernels' own choice\n"
+    "  pretend: 80 labels as on older GPUs, 1 streams centroids that would stay in shared memory\n"
     "  json:  one line per shape\n";
 
 bool parse(int argc, char **argv, options *o)
@@ -1103,7 +1103,7 @@ bool parse(int argc, char **argv, options *o)
                             {"only", required_argument, nullptr, 'o'},
                             {"repeat", required_argument, nullptr, 'r'},
                             {"cool", required_argument, nullptr, 'c'},
-                            {"width", required_argument, nullptr, 'w'},
+                            {"pretend", required_argument, nullptr, 'w'},
                             {"device", required_argument, nullptr, 'd'},
                             {"json", required_argument, nullptr, 'j'},
                             {nullptr, 0, nullptr, 0}};

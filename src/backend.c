@@ -27,10 +27,9 @@ static lloyd_status identify(int device, uint64_t *hash, char *name, size_t byte
     return lloyd_cuda_identity(device, hash, name, bytes);
 }
 
-static lloyd_status free_memory(int device, int64_t *bytes)
+static lloyd_status gpu_memory(int device, int64_t *left, int64_t *total)
 {
-    int64_t total;
-    return lloyd_cuda_memory(device, bytes, &total);
+    return lloyd_cuda_memory(device, left, total);
 }
 
 static lloyd_status cuda_kernels(const lloyd_kernels_config *config, int device,
@@ -65,9 +64,9 @@ static lloyd_status identify(int device, uint64_t *hash, char *name, size_t byte
     return no_cuda();
 }
 
-static lloyd_status free_memory(int device, int64_t *bytes)
+static lloyd_status gpu_memory(int device, int64_t *left, int64_t *total)
 {
-    (void)device, (void)bytes;
+    (void)device, (void)left, (void)total;
     return no_cuda();
 }
 
@@ -293,7 +292,10 @@ int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_co
     return backend->cuda ? cuda_bytes(config, set) : lloyd_kernels_cpu_bytes(config, set);
 }
 
-lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *bytes)
+lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *left, int64_t *used)
 {
-    return free_memory(backend->device, bytes);
+    int64_t total;
+    LLOYD_TRY(gpu_memory(backend->device, left, &total));
+    *used = total - *left;
+    return LLOYD_OK;
 }

@@ -47,8 +47,9 @@ lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_ker
 int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,
                             int64_t set);
 
-/* *bytes = what this rank's GPU has left. */
-lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *bytes);
+/* *left = what this rank's GPU has left; *used = what is in use: CUDA's own context, and whatever
+ * else runs there. */
+lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *left, int64_t *used);
 
 /* What is in this build: "cpu, cuda; mpi, nccl". */
 const char *lloyd_backend_parts(void);

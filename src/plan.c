@@ -149,7 +149,8 @@ static int fits(const lloyd_comm *comm, const lloyd_backend *backend, const lloy
 /* The program's own bytes, after the GPU's driver has taken its share of them. */
 static lloyd_status begin_plan(const lloyd_backend *backend, lloyd_plan *plan)
 {
-    if (backend->cuda) LLOYD_TRY(lloyd_backend_memory(backend, &plan->gpu_free));
+    if (backend->cuda)
+        LLOYD_TRY(lloyd_backend_memory(backend, &plan->gpu_free, &plan->gpu_used));
     plan->program = lloyd_memory_now();
     return LLOYD_OK;
 }
@@ -234,6 +235,7 @@ static void print_own(const lloyd_backend *backend, const lloyd_plan *plan)
     if (!backend->cuda) return;
     printf("  GPU memory of rank 0 (%s are free)\n",
            lloyd_text_bytes(plan->gpu_free, size, sizeof size));
+    print_bytes("CUDA and others, now", plan->gpu_used);
     print_bytes("rows", plan->gpu_rows);
     print_bytes("working space", plan->gpu_working);
     print_bytes("seeding", plan->gpu_seeding);

@@ -508,7 +508,7 @@ lloyd_status run_flash(cuda_kernels *cuda, const flash_params &p, bool verify)
 {
     const lloyd_flash_shape &shape = cuda->filter->shape;
     if (shape.path == LLOYD_FLASH_SM90)
-        return lloyd_flash_sm90(p, shape.width, verify, cuda->multiprocessors, cuda->stream);
+        return lloyd_flash_sm90(p, verify, cuda->multiprocessors, cuda->stream);
     if (shape.path == LLOYD_FLASH_RESIDENT)
         return lloyd_flash_resident_sm90(p, verify, cuda->multiprocessors, cuda->stream);
     if (shape.path == LLOYD_FLASH_WIDE)
@@ -623,13 +623,11 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     cuda->set = count;
     lloyd_cuda_means_stale(cuda);
     lloyd_flash_shape *shape = &cuda->filter->shape;
-    *shape = lloyd_flash_choose(count, dim, kernels->config.type,
-                                cuda->pretended > 0 ? cuda->pretended : cuda->capability);
-    if (cuda->width > 0 &&
-        (shape->path == LLOYD_FLASH_SM90 || shape->path == LLOYD_FLASH_RESIDENT)) {
+    *shape =
+        lloyd_flash_choose(count, dim, kernels->config.type,
+                           cuda->pretended > CUDA_STREAMED ? cuda->pretended : cuda->capability);
+    if (cuda->pretended == CUDA_STREAMED && shape->path == LLOYD_FLASH_RESIDENT)
         shape->path = LLOYD_FLASH_SM90;
-        shape->width = cuda->width;
-    }
     if (shape->path != LLOYD_FLASH_FEW) LLOYD_TRY(reserve_image(cuda));
     CUDA_TRY(cudaMemcpyAsync(cuda->centroids, centroids, (size_t)(count * dim) * sizeof(float),
                              cudaMemcpyHostToDevice, cuda->stream),
@@ -670,10 +668,9 @@ lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2])
     return status;
 }
 
-void lloyd_cuda_pretend(lloyd_kernels *kernels, int capability, int width)
+void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended)
 {
-    lloyd_cuda(kernels)->pretended = capability;
-    lloyd_cuda(kernels)->width = width;
+    lloyd_cuda(kernels)->pretended = pretended;
 }
 
 void lloyd_cuda_filter_free(cuda_kernels *cuda)

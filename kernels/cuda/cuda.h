@@ -37,8 +37,7 @@ struct cuda_kernels {
     int device;
     int multiprocessors;
     int capability;   /* 90 for compute capability 9.0 */
-    int pretended;    /* compute capability for the choice of kernels, else 0 */
-    int width;        /* of tiles, else 0: as chosen */
+    int pretended;    /* lloyd_cuda_pretend() */
     int shared_bytes; /* the most shared memory of a block */
     int64_t l2_bytes;
 
@@ -133,10 +132,11 @@ lloyd_status lloyd_cuda_nearest(cuda_kernels *cuda, int slot, int64_t *counters)
 lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda);
 /* As lloyd_cuda_assign(); ms = the times of the filter and of verification, for benchmarks. Waits. */
 lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2]);
-/* From the next set_centroids() on, labels as on a GPU of this compute capability (at most its own;
- * 0: its own) and with tiles of this width, streamed (0: as chosen): for tests and benchmarks of what would not
- * be chosen. */
-extern "C" void lloyd_cuda_pretend(lloyd_kernels *kernels, int capability, int width);
+/* From the next set_centroids() on, labels as on a GPU of this compute capability (at most its own),
+ * or CUDA_STREAMED: centroids are streamed even where they fit the shared memory; 0: as chosen. For
+ * tests and benchmarks. */
+enum { CUDA_STREAMED = 1 };
+extern "C" void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
 void lloyd_cuda_filter_free(cuda_kernels *cuda);
 /* Bytes that assign.cu allocates for sets of at most `set` centroids, these included. */
 int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set);

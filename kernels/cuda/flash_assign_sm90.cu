@@ -47,13 +47,14 @@ template <int STAGES, int ROWS, int AHEAD> struct control {
 };
 
 /* The shape of a block, and the registers of its math and other threads. */
-template <int STEPS_, int WIDTH_, int STAGES_, int GROUPS_, bool TURNS_ = true> struct shape {
-    static constexpr int STEPS = STEPS_, WIDTH = WIDTH_, STAGES = STAGES_, GROUPS = GROUPS_;
+/* ELEMENT: bytes of the largest element it is for. */
+template <int STEPS_, int STAGES_, int GROUPS_, int ELEMENT = 4> struct shape {
+    static constexpr int STEPS = STEPS_, WIDTH = 128, STAGES = STAGES_, GROUPS = GROUPS_;
     static constexpr int ROWS = GROUPS * GROUP_ROWS, THREADS = (GROUPS + 1) * WARPGROUP;
     static constexpr int TILE_BYTES = flash_tile_bytes(STEPS, WIDTH);
     /* Rows are copied to shared memory before they are converted, where there is room for them. */
     static constexpr int AHEAD = STEPS <= 2 ? 6 : STEPS <= 4 ? 4 : 2; /* pieces of a converter */
-    static constexpr int RAW = STEPS <= 8 ? PIECE * STEPS * FLASH_STEP * 4 : 0;
+    static constexpr int RAW = STEPS <= 8 ? PIECE * STEPS * FLASH_STEP * ELEMENT : 0;
     static constexpr int FRAGMENTS = STAGES * TILE_BYTES;
     static constexpr int RAWS = FRAGMENTS + ROWS * STEPS * FLASH_STEP * 2;
     static constexpr int OFFSETS = RAWS + CONVERTERS * AHEAD * RAW;
@@ -69,7 +70,6 @@ template <int STEPS_, int WIDTH_, int STAGES_, int GROUPS_, bool TURNS_ = true> 
     static constexpr int BATCH = OTHER >= 64 ? 4 : OTHER >= 56 ? 2 : 1; /* groups of a converter */
     /* products left when the tensor cores are handed over: measured */
     static constexpr int LEFT = STEPS < 2 ? STEPS : 2;
-    static constexpr bool TURNS = TURNS_;
     static_assert(SHARED <= 227 * 1024, "more shared memory than a block has");
     static_assert(WIDTH <= 256, "six bits number the columns of a thread");
 };
@@ -417,7 +417,7 @@ __device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint3
     uint64_t b = sm90_descriptor(stage);
     constexpr uint64_t STEP = S::WIDTH * FLASH_STEP * 2 >> 4;
     const uint32_t last[4] = {slab[0], slab[1], 0, 0};
-    if (S::TURNS) sm90_named_sync(turn, 2 * WARPGROUP);
+    sm90_named_sync(turn, 2 * WARPGROUP);
     sm90_product_fence();
 #pragma unroll
     for (int step = 0; step < S::STEPS; step++) {
@@ -428,7 +428,7 @@ __device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint3
     sm90_product<S::WIDTH>(sum, last, b + S::STEPS * STEP, true);
     sm90_product_commit();
     sm90_product_wait<1>();
-    if (S::TURNS) sm90_named_arrive(next, 2 * WARPGROUP);
+    sm90_named_arrive(next, 2 * WARPGROUP);
     sm90_product_wait<0>();
 }
 
@@ -455,8 +455,7 @@ __device__ void label_rows(const flash_params &p, const work &w, const memory<S>
     int at = 0, n = 0;
     uint32_t parity = 0;
 
-    if (S::TURNS && group == S::GROUPS - 1)
-        sm90_named_arrive(1, 2 * WARPGROUP); /* the first turn */
+    if (group == S::GROUPS - 1) sm90_named_arrive(1, 2 * WARPGROUP); /* the first turn */
     for (int item = blockIdx.x; item < w.items; item += gridDim.x, n++) {
         int32_t row[2], previous;
         __half2 norms[2];
@@ -556,18 +555,18 @@ lloyd_status launch(const flash_params &p, bool verify, int blocks, cudaStream_t
 
 } // namespace
 
-lloyd_status lloyd_flash_sm90(const flash_params &p, int width, bool verify, int blocks,
-                              cudaStream_t stream)
+lloyd_status lloyd_flash_sm90(const flash_params &p, bool verify, int blocks, cudaStream_t stream)
 {
-    switch (p.steps * 1000 + width) {
-    case 1128: return launch<shape<1, 128, 8, 4>>(p, verify, blocks, stream);
-    case 2128: return launch<shape<2, 128, 8, 4>>(p, verify, blocks, stream);
-    case 4128: return launch<shape<4, 128, 6, 4>>(p, verify, blocks, stream);
-    case 6128: return launch<shape<6, 128, 5, 3>>(p, verify, blocks, stream);
-    case 8128: return launch<shape<8, 128, 3, 3>>(p, verify, blocks, stream);
-    case 12128: return launch<shape<12, 128, 2, 3>>(p, verify, blocks, stream);
-    case 16128: return launch<shape<16, 128, 2, 2>>(p, verify, blocks, stream);
+    switch (p.steps) {
+    case 1: return launch<shape<1, 8, 4>>(p, verify, blocks, stream);
+    case 2: return launch<shape<2, 8, 4>>(p, verify, blocks, stream);
+    case 4: return launch<shape<4, 6, 4>>(p, verify, blocks, stream);
+    case 6: return launch<shape<6, 5, 3>>(p, verify, blocks, stream);
+    case 8:
+        return p.rows.type == LLOYD_F32 ? launch<shape<8, 3, 3>>(p, verify, blocks, stream)
+                                        : launch<shape<8, 4, 3, 2>>(p, verify, blocks, stream);
+    case 12: return launch<shape<12, 2, 3>>(p, verify, blocks, stream);
+    case 16: return launch<shape<16, 2, 2>>(p, verify, blocks, stream);
     }
-    return lloyd_fail(LLOYD_FAILED, "no assignment kernel for %d steps and %d centroids", p.steps,
-                      width);
+    return lloyd_fail(LLOYD_FAILED, "no assignment kernel for %d steps", p.steps);
 }

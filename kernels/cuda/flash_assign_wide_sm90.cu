@@ -1,8 +1,8 @@
 /* FlashAssign for Hopper where a row does not fit the registers: any number of columns.
  *
- * The shape of a plain matrix product, 192 rows by 192 centroids, in slabs of 32 columns of both
+ * The shape of a plain matrix product, 128 rows by 256 centroids, in slabs of 32 columns of both
  * operands; blocks work in pairs that share every slab of centroids (each copies half of it to
- * both). Three warpgroups multiply. In the fourth, one thread copies, and three warps turn the rows of
+ * both). Two warpgroups multiply. In the third, one thread copies, and three warps turn the rows of
  * the next tile into operands, in a buffer of the block's own that stays in the L2 cache: rows are
  * converted once per tile and never as a whole. The same kernel verifies listed rows.
  */
@@ -15,9 +15,9 @@ namespace
 enum {
     WARPGROUP = 128,
     GROUP_ROWS = 64,
-    GROUPS = 3,
+    GROUPS = 2,
     ROWS = GROUPS * GROUP_ROWS,
-    WIDTH = 192,
+    WIDTH = 256,
     CLUSTER = 2,
     SLAB = 2, /* steps of 16 columns in a stage */
     STAGES = 9,
@@ -29,8 +29,8 @@ enum {
     STAGE = STAGE_ROWS + SLAB * STEP_CENTROIDS,
     BARRIERS = STAGES * STAGE,
     SHARED = BARRIERS + (2 * STAGES + 4) * 8,
-    MATH_REGISTERS = 144,
-    COPY_REGISTERS = 80
+    MATH_REGISTERS = 208,
+    COPY_REGISTERS = 88
 };
 
 struct barriers {
@@ -72,7 +72,8 @@ __device__ uint8_t *buffer_of(const flash_params &p, int which)
 
 /* --- rows to operands --- */
 
-/* Eight consecutive columns of a row as they are stored; columns that do not exist are zeros. */
+/* Eight consecutive columns of a row as they are stored; columns that do not exist are zeros. Read
+ * once: what the L2 cache keeps should be the operands. */
 template <lloyd_type T>
 __device__ inline void read_chunk(const flash_params &p, const char *row, bool exists,
                                   int64_t column, uint32_t *raw)
@@ -83,16 +84,16 @@ __device__ inline void read_chunk(const flash_params &p, const char *row, bool e
     bool there = exists && column < p.rows.dim;
     if (p.vector) { /* rows are whole numbers of 16 bytes */
         if constexpr (SIZE == 4) {
-            uint4 a = there ? *reinterpret_cast<const uint4 *>(at) : uint4{0, 0, 0, 0};
+            uint4 a = there ? __ldcs(reinterpret_cast<const uint4 *>(at)) : uint4{0, 0, 0, 0};
             there = exists && column + 4 < p.rows.dim;
-            uint4 b = there ? *(reinterpret_cast<const uint4 *>(at) + 1) : uint4{0, 0, 0, 0};
+            uint4 b = there ? __ldcs(reinterpret_cast<const uint4 *>(at) + 1) : uint4{0, 0, 0, 0};
             raw[0] = a.x, raw[1] = a.y, raw[2] = a.z, raw[3] = a.w;
             raw[4] = b.x, raw[5] = b.y, raw[6] = b.z, raw[7] = b.w;
         } else if constexpr (SIZE == 2) {
-            uint4 a = there ? *reinterpret_cast<const uint4 *>(at) : uint4{0, 0, 0, 0};
+            uint4 a = there ? __ldcs(reinterpret_cast<const uint4 *>(at)) : uint4{0, 0, 0, 0};
             raw[0] = a.x, raw[1] = a.y, raw[2] = a.z, raw[3] = a.w;
         } else {
-            uint2 a = there ? *reinterpret_cast<const uint2 *>(at) : uint2{0, 0};
+            uint2 a = there ? __ldcs(reinterpret_cast<const uint2 *>(at)) : uint2{0, 0};
             raw[0] = a.x, raw[1] = a.y;
         }
         return;

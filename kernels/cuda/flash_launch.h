@@ -6,13 +6,12 @@
 #include "kernels/cuda/flash_assign.cuh"
 
 /* flash_assign_sm90.cu: Hopper, rows of up to 256 columns (p.steps of 1, 2, 4, 6, 8, 12 or 16). */
-lloyd_status lloyd_flash_sm90(const flash_params &p, int width, bool verify, int blocks,
-                              cudaStream_t stream);
+lloyd_status lloyd_flash_sm90(const flash_params &p, bool verify, int blocks, cudaStream_t stream);
 /* flash_resident_sm90.cu: the same, of up to 128 columns and so few centroids that the image fits
  * the shared memory. */
 lloyd_status lloyd_flash_resident_sm90(const flash_params &p, bool verify, int blocks,
                                        cudaStream_t stream);
-/* flash_assign_wide_sm90.cu: Hopper, any number of columns; width 192, steps in fours. */
+/* flash_assign_wide_sm90.cu: Hopper, any number of columns; width 256, steps in fours. */
 lloyd_status lloyd_flash_wide_sm90(const flash_params &p, bool verify, int blocks,
                                    cudaStream_t stream);
 /* Bytes of p.scratch that it takes. */

@@ -45,7 +45,7 @@ lloyd_flash_shape lloyd_flash_choose(int64_t set, int64_t dim, lloyd_type type, 
     } else if (capability == 90) {
         shape.path = LLOYD_FLASH_WIDE;
         shape.steps = (shape.steps + 1) / 2 * 2; /* it takes two at a time */
-        shape.width = 192;
+        shape.width = 256;
     }
     return shape;
 }

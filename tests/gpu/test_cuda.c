@@ -1213,8 +1213,9 @@ static lloyd_status new_cuda_kernels(const test_case *c, const lloyd_kernels_con
     return status;
 }
 
-/* kernels/cuda/assign.cu: --pretend 80 tests what labels rows on older GPUs. */
-void lloyd_cuda_pretend(lloyd_kernels *kernels, int capability, int width);
+/* kernels/cuda/assign.cu: --pretend 80 tests what labels rows on older GPUs, --pretend 1 the streaming
+ * kernel where the resident one would be chosen. */
+void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
 
 static int new_kernels(problem *p)
 {
@@ -1231,7 +1232,7 @@ static int new_kernels(problem *p)
                                    .threads = options.threads};
     lloyd_status status = lloyd_kernels_cpu(&config, &p->side[CPU]);
     if (status == LLOYD_OK) status = new_cuda_kernels(c, &config, &p->side[CUDA]);
-    if (status == LLOYD_OK) lloyd_cuda_pretend(p->side[CUDA], options.pretend, 0);
+    if (status == LLOYD_OK) lloyd_cuda_pretend(p->side[CUDA], options.pretend);
     if (status == LLOYD_OK) return 1;
     p->differences++;
     describe(p, "create");
