@@ -294,7 +294,7 @@ int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_co
 
 lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *left, int64_t *used)
 {
-    int64_t total;
+    int64_t total = 0;
     LLOYD_TRY(gpu_memory(backend->device, left, &total));
     *used = total - *left;
     return LLOYD_OK;

@@ -149,8 +149,7 @@ static int fits(const lloyd_comm *comm, const lloyd_backend *backend, const lloy
 /* The program's own bytes, after the GPU's driver has taken its share of them. */
 static lloyd_status begin_plan(const lloyd_backend *backend, lloyd_plan *plan)
 {
-    if (backend->cuda)
-        LLOYD_TRY(lloyd_backend_memory(backend, &plan->gpu_free, &plan->gpu_used));
+    if (backend->cuda) LLOYD_TRY(lloyd_backend_memory(backend, &plan->gpu_free, &plan->gpu_used));
     plan->program = lloyd_memory_now();
     return LLOYD_OK;
 }

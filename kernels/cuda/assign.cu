@@ -623,11 +623,12 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     cuda->set = count;
     lloyd_cuda_means_stale(cuda);
     lloyd_flash_shape *shape = &cuda->filter->shape;
-    *shape =
-        lloyd_flash_choose(count, dim, kernels->config.type,
-                           cuda->pretended > CUDA_STREAMED ? cuda->pretended : cuda->capability);
-    if (cuda->pretended == CUDA_STREAMED && shape->path == LLOYD_FLASH_RESIDENT)
+    *shape = lloyd_flash_choose(count, dim, kernels->config.type,
+                                cuda->pretended > CUDA_OTHERS ? cuda->pretended : cuda->capability);
+    bool other = cuda->pretended <= CUDA_OTHERS;
+    if (other && cuda->pretended & CUDA_STREAMED && shape->path == LLOYD_FLASH_RESIDENT)
         shape->path = LLOYD_FLASH_SM90;
+    if (other && cuda->pretended & CUDA_OTHER_SKIP) shape->skip = !shape->skip;
     if (shape->path != LLOYD_FLASH_FEW) LLOYD_TRY(reserve_image(cuda));
     CUDA_TRY(cudaMemcpyAsync(cuda->centroids, centroids, (size_t)(count * dim) * sizeof(float),
                              cudaMemcpyHostToDevice, cuda->stream),

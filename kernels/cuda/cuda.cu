@@ -361,15 +361,12 @@ static lloyd_status attribute(const cuda_kernels *cuda, cudaDeviceAttr which, in
 
 static lloyd_status open_device(cuda_kernels *cuda)
 {
-    int major, minor, l2;
+    int major, minor;
     CUDA_TRY(cudaSetDevice(cuda->device), "selecting the GPU");
     LLOYD_TRY(attribute(cuda, cudaDevAttrComputeCapabilityMajor, &major));
     LLOYD_TRY(attribute(cuda, cudaDevAttrComputeCapabilityMinor, &minor));
     LLOYD_TRY(attribute(cuda, cudaDevAttrMultiProcessorCount, &cuda->multiprocessors));
-    LLOYD_TRY(attribute(cuda, cudaDevAttrMaxSharedMemoryPerBlockOptin, &cuda->shared_bytes));
-    LLOYD_TRY(attribute(cuda, cudaDevAttrL2CacheSize, &l2));
     cuda->capability = 10 * major + minor;
-    cuda->l2_bytes = l2;
     if (cuda->capability < 80) return refuse_device(cuda, "but 8.0 or newer is needed");
     cudaFuncAttributes attributes;
     cudaError_t code = cudaFuncGetAttributes(&attributes, (const void *)probe);

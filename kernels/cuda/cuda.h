@@ -36,10 +36,8 @@ struct cuda_kernels {
     cudaStream_t stream;
     int device;
     int multiprocessors;
-    int capability;   /* 90 for compute capability 9.0 */
-    int pretended;    /* lloyd_cuda_pretend() */
-    int shared_bytes; /* the most shared memory of a block */
-    int64_t l2_bytes;
+    int capability; /* 90 for compute capability 9.0 */
+    int pretended;  /* lloyd_cuda_pretend() */
 
     cuda_slot *slots;      /* host array [slots] */
     cuda_staging *staging; /* NULL until rows come from pageable memory */
@@ -132,10 +130,11 @@ lloyd_status lloyd_cuda_nearest(cuda_kernels *cuda, int slot, int64_t *counters)
 lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda);
 /* As lloyd_cuda_assign(); ms = the times of the filter and of verification, for benchmarks. Waits. */
 lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2]);
-/* From the next set_centroids() on, labels as on a GPU of this compute capability (at most its own),
- * or CUDA_STREAMED: centroids are streamed even where they fit the shared memory; 0: as chosen. For
- * tests and benchmarks. */
-enum { CUDA_STREAMED = 1 };
+/* From the next set_centroids() on, labels as on a GPU of this compute capability (at most its own);
+ * or with the other choice of flash_shape.c: CUDA_STREAMED, centroids are streamed even where they
+ * fit the shared memory, CUDA_OTHER_SKIP, low scores are left out where they would not be and the
+ * reverse, or the sum of both; 0: as chosen. For tests and benchmarks. */
+enum { CUDA_STREAMED = 1, CUDA_OTHER_SKIP = 2, CUDA_OTHERS = 3 };
 extern "C" void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
 void lloyd_cuda_filter_free(cuda_kernels *cuda);
 /* Bytes that assign.cu allocates for sets of at most `set` centroids, these included. */

@@ -7,6 +7,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <type_traits>
 
 /* The stored element of each lloyd_type, and its float32 value, exactly. */
 template <lloyd_type T> struct cuda_element;

@@ -10,8 +10,6 @@
 #ifndef LLOYD_KERNELS_CUDA_DIST_CUH
 #define LLOYD_KERNELS_CUDA_DIST_CUH
 
-#include <type_traits>
-
 #include "kernels/cuda/device.cuh"
 
 enum {

@@ -7,9 +7,8 @@
  * products have completed, so its top-2 runs beside the next one's products. Nothing in a turn waits
  * for global memory: three warps beside the copying one turn the next tile of rows into fragments in
  * shared memory, 16 rows at a time, each from copies that it asked for two pieces earlier; one of
- * them writes out the lists of rows without a certificate. The same kernel
- * verifies: its rows then come from the list, and instead of top-2 it keeps the centroids that reach
- * a threshold.
+ * them writes out the lists of rows without a certificate. The same kernel verifies: its rows then
+ * come from the list, and instead of top-2 it keeps the centroids that reach a threshold.
  */
 #include "kernels/cuda/flash_assign.cuh"
 #include "kernels/cuda/flash_launch.h"
@@ -46,8 +45,8 @@ template <int STAGES, int ROWS, int AHEAD> struct control {
     tile_list<ROWS> list[LISTS];
 };
 
-/* The shape of a block, and the registers of its math and other threads. */
-/* ELEMENT: bytes of the largest element it is for. */
+/* The shape of a block, and the registers of its math and other threads. ELEMENT: bytes of the
+ * largest element it is for. */
 template <int STEPS_, int STAGES_, int GROUPS_, int ELEMENT = 4> struct shape {
     static constexpr int STEPS = STEPS_, WIDTH = 128, STAGES = STAGES_, GROUPS = GROUPS_;
     static constexpr int ROWS = GROUPS * GROUP_ROWS, THREADS = (GROUPS + 1) * WARPGROUP;

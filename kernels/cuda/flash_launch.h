@@ -11,7 +11,7 @@ lloyd_status lloyd_flash_sm90(const flash_params &p, bool verify, int blocks, cu
  * the shared memory. */
 lloyd_status lloyd_flash_resident_sm90(const flash_params &p, bool verify, int blocks,
                                        cudaStream_t stream);
-/* flash_assign_wide_sm90.cu: Hopper, any number of columns; width 256, steps in fours. */
+/* flash_assign_wide_sm90.cu: Hopper, any number of columns; width 256, steps in twos. */
 lloyd_status lloyd_flash_wide_sm90(const flash_params &p, bool verify, int blocks,
                                    cudaStream_t stream);
 /* Bytes of p.scratch that it takes. */

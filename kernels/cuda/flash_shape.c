@@ -1,7 +1,6 @@
 /* The choice of a fused kernel; see flash_shape.h.
  *
- * Rows of up to 256 columns stay in registers. Tiles of 192 centroids were measured as well there: no
- * faster than 128, and they waste more where K is no multiple of them.
+ * Rows of up to 256 columns stay in registers.
  */
 #include "kernels/cuda/flash_shape.h"
 

@@ -10,8 +10,6 @@
  */
 #include "kernels/cuda/device.cuh"
 
-#include <type_traits>
-
 namespace
 {
 

@@ -16,6 +16,8 @@
 
 #include <cub/block/block_scan.cuh>
 
+#include <type_traits>
+
 namespace
 {
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The small cases of test_cuda under compute-sanitizer: one line per tool (tool, errors, seconds), and what was found. Exit status
-# 1 if any tool found an error or the test itself failed, 77 without a GPU.
+# 1 if any tool found an error or did not finish in time, or the test itself failed; 77 without a GPU or compute-sanitizer.
 #
 #     tests/gpu/sanitize.sh TEST_CUDA [TOOL...]     the tools are memcheck, racecheck, initcheck and synccheck
 #
-# Environment: COMPUTE_SANITIZER (the program), LLOYD_SANITIZE_LOGS (a folder that keeps the whole reports).
+# Environment: COMPUTE_SANITIZER (the program), LLOYD_SANITIZE_LOGS (a folder that keeps the whole reports),
+# LLOYD_SANITIZE_SECONDS (what a tool may take, 300), LLOYD_SANITIZE_LINES (of a report that are shown, 80).
 set -euo pipefail
 
 binary=${1:?usage: tests/gpu/sanitize.sh TEST_CUDA [TOOL...]}
@@ -19,7 +20,13 @@ for candidate in "$(command -v compute-sanitizer || true)" "${CUDA_HOME:-/usr/lo
         sanitizer=$candidate
     fi
 done
-[[ -n $sanitizer ]] || { echo "sanitize: compute-sanitizer not found; set COMPUTE_SANITIZER" >&2; exit 2; }
+
+skip() {
+    echo "sanitize: skipped: $1" >&2
+    exit 77
+}
+nvidia-smi -L 2>/dev/null | grep -q '^GPU' || skip "no CUDA device"
+[[ -n $sanitizer ]] || skip "compute-sanitizer not found; set COMPUTE_SANITIZER"
 
 if [[ -n ${LLOYD_SANITIZE_LOGS:-} ]]; then
     logs=$LLOYD_SANITIZE_LOGS
@@ -37,6 +44,7 @@ errors_in() {
 }
 
 failed=0
+seconds=${LLOYD_SANITIZE_SECONDS:-300}
 for tool in "${tools[@]}"; do
     options=(--tool "$tool" --print-limit 20 --destroy-on-device-error kernel)
     case $tool in
@@ -46,18 +54,23 @@ for tool in "${tools[@]}"; do
     log=$logs/$tool.log
     start=$SECONDS
     status=0
-    "$sanitizer" "${options[@]}" "$binary" --small --one-process >"$log" 2>&1 || status=$?
+    # a tool that is stopped gets ten seconds to end by itself
+    timeout --kill-after=10 "$seconds" "$sanitizer" "${options[@]}" "$binary" --small --one-process >"$log" 2>&1 || status=$?
     if ((status == 77)); then
         tail -n 3 "$log"
         exit 77
     fi
     errors=$(errors_in "$log")
     printf '%-10s %6s errors %5d s' "$tool" "$errors" $((SECONDS - start))
-    if ((status != 0)); then printf '   the test ends with %d' "$status"; fi
+    if ((SECONDS - start >= seconds && (status == 124 || status == 137))); then
+        printf '   not finished in %d s' "$seconds"
+    elif ((status != 0)); then
+        printf '   the test ends with %d' "$status"
+    fi
     printf '\n'
     if [[ $errors != 0 || $status -ne 0 ]]; then
         failed=1
-        grep -vE '^\[( RUN| +OK)' "$log" | head -n "${LLOYD_SANITIZE_LINES:-80}"
+        grep -vE '^\[( RUN| +OK)' "$log" | head -n "${LLOYD_SANITIZE_LINES:-80}" || true
     fi
 done
 exit "$failed"
