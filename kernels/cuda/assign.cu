@@ -698,33 +698,14 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda)
     cuda->filter = nullptr;
 }
 
-/* The current device, for a plan made before there are kernels: as an H200 where it does not tell. */
-static void look_at_device(int *capability, int *multiprocessors)
-{
-    int device, major, minor;
-    *capability = 90;
-    *multiprocessors = 132;
-    if (cudaGetDevice(&device) != cudaSuccess ||
-        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
-        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess ||
-        cudaDeviceGetAttribute(multiprocessors, cudaDevAttrMultiProcessorCount, device) !=
-            cudaSuccess) {
-        (void)cudaGetLastError();
-        return;
-    }
-    *capability = 10 * major + minor;
-}
-
 int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set)
 {
-    int capability, multiprocessors;
-    look_at_device(&capability, &multiprocessors);
     const lloyd_flash_shape shape =
-        lloyd_flash_choose(std::max(set, config->k), config->dim, config->type, capability);
+        lloyd_flash_choose(std::max(set, config->k), config->dim, config->type, 90);
     int64_t padded = padded_set(shape, std::max(set, config->k));
     int64_t places = cuda_divide_up(config->dim, FLASH_STEP) * FLASH_STEP;
     int64_t scratch =
-        shape.path == LLOYD_FLASH_WIDE ? lloyd_flash_wide_scratch(shape.steps, multiprocessors) : 0;
+        shape.path == LLOYD_FLASH_WIDE ? lloyd_flash_wide_scratch(shape.steps, 132) : 0;
     return config->dim * 4 + 2 * places * 4 + config->n_local * 4 +
            block_rows(config) * (4 * 4 + FLASH_CANDIDATES * 4) +
            padded * ((shape.steps + 1) * FLASH_STEP * 2 + 8) + scratch +
