@@ -215,7 +215,10 @@ static int remove_entry(const char *path, const struct stat *info, int flag, str
 static int enter(void **state)
 {
     (void)state;
-    strcpy(home, "/tmp/lloyd-test-io-XXXXXX");
+    const char *folder = getenv("TMPDIR");
+    int length =
+        snprintf(home, sizeof home, "%s/lloyd-test-io-XXXXXX", folder != NULL ? folder : "/tmp");
+    if (length < 0 || (size_t)length >= sizeof home) return -1;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     return mkdtemp(home) && chdir(home) == 0 ? 0 : -1;
 }
