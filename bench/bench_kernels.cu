@@ -3,9 +3,10 @@
  * to cuBLAS, to a plain copy and to CUB's sort.
  *
  *     bench_kernels [--shapes N,K,D[;...]] [--types float16,float32] [--repeat 7] [--cool SECONDS]
- *                   [--only PART[,...]] [--device 0] [--json FILE]
+ *                   [--only PART[,...]] [--rows FILE] [--device 0] [--json FILE]
  *
- * Rows are Gaussian, made on the device by a counter-based generator; the first centroids are rows.
+ * Rows are Gaussian, made on the device by a counter-based generator, or those of a file, as stored,
+ * row after row; the first centroids are rows.
  * assign is the whole step (filter, certificate, second step), update the sorted sums, means the
  * new centroids, iteration a run of ten iterations / 10. Times are medians of CUDA events in
  * milliseconds. The reference kernels below follow docs/numerics.md and share no code with what
@@ -63,6 +64,7 @@ struct options {
     int repeat = 7, device = 0;
     double cool = 0;
     int pretend = 0; /* lloyd_cuda_pretend() */
+    const char *rows = nullptr;
     FILE *json = nullptr;
 
     bool wants(const char *part) const
@@ -318,13 +320,33 @@ lloyd_status gather(const bench &b, const std::vector<int64_t> &numbers, device_
     return finished(what);
 }
 
-/* Rows are independent, so evenly spaced ones are as random as any, and distinct. */
-lloyd_status make_data(bench *b)
+/* The first `bytes` of a file, on the device. */
+lloyd_status read_rows(const char *path, char *data, size_t bytes)
+{
+    std::vector<char> read(bytes);
+    FILE *file = fopen(path, "rb");
+    if (!file) return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s", path);
+    size_t there = fread(read.data(), 1, bytes, file);
+    (void)fclose(file);
+    if (there < bytes)
+        return lloyd_fail(LLOYD_BAD_INPUT, "%s has %zu bytes, but the shape has %zu", path, there,
+                          bytes);
+    return lloyd_cuda_check(cudaMemcpy(data, read.data(), bytes, cudaMemcpyHostToDevice),
+                            "copying the rows of the benchmark");
+}
+
+/* The first centroids are evenly spaced rows: where rows are independent, these are as random as
+ * any, and distinct. */
+lloyd_status make_data(bench *b, const char *path)
 {
     const shape &s = b->size;
     const char *what = "making the rows of the benchmark";
-    LLOYD_TRY(b->rows.alloc(s.n * s.d * (int64_t)lloyd_type_size(b->type), what));
-    fill_gaussian<<<blocks_for(s.n * s.d), THREADS>>>(b->rows.data, b->type, s.n * s.d);
+    int64_t bytes = s.n * s.d * (int64_t)lloyd_type_size(b->type);
+    LLOYD_TRY(b->rows.alloc(bytes, what));
+    if (path)
+        LLOYD_TRY(read_rows(path, b->rows.data, (size_t)bytes));
+    else
+        fill_gaussian<<<blocks_for(s.n * s.d), THREADS>>>(b->rows.data, b->type, s.n * s.d);
     LLOYD_TRY(finished(what));
 
     std::vector<int64_t> chosen((size_t)s.k);
@@ -361,12 +383,12 @@ lloyd_status make_grid(bench *b)
     return b->kernels->set_grid(b->kernels, &b->grid);
 }
 
-lloyd_status prepare(bench *b, int device, int pretend)
+lloyd_status prepare(bench *b, const options &o)
 {
     const shape &s = b->size;
     if (s.n < 1 || s.k < 1 || s.d < 1 || s.k > s.n || s.n > INT32_MAX || s.k > INT32_MAX)
         return lloyd_fail(LLOYD_USAGE, "a shape needs 1 <= K <= N < 2^31 and D >= 1");
-    LLOYD_TRY(make_data(b));
+    LLOYD_TRY(make_data(b, o.rows));
     lloyd_kernels_config config = {};
     config.n_local = s.n;
     config.dim = s.d;
@@ -375,8 +397,8 @@ lloyd_status prepare(bench *b, int device, int pretend)
     config.slots = 1;
     config.type = b->type;
     config.threads = 1;
-    LLOYD_TRY(lloyd_kernels_cuda(&config, device, &b->kernels));
-    lloyd_cuda_pretend(b->kernels, pretend);
+    LLOYD_TRY(lloyd_kernels_cuda(&config, o.device, &b->kernels));
+    lloyd_cuda_pretend(b->kernels, o.pretend);
     b->stream = static_cast<cudaStream_t>(b->kernels->sums(b->kernels).stream);
     LLOYD_TRY(b->kernels->load(b->kernels, 0, 0, s.n, b->rows.data));
     return make_grid(b);
@@ -684,7 +706,7 @@ lloyd_status measure_shape(const options &o, lloyd_type type, const shape &size,
     bench b;
     b.size = size;
     b.type = type;
-    LLOYD_TRY(prepare(&b, o.device, o.pretend));
+    LLOYD_TRY(prepare(&b, o));
     LLOYD_TRY(restart(b));
     LLOYD_TRY(check(b, true, out));
     idle(o.cool);
@@ -1082,6 +1104,7 @@ bool parse_option(int letter, const char *value, options *o)
     case 'c': return (o->cool = atof(value)) >= 0;
     case 'w': return (o->pretend = atoi(value)) >= 0;
     case 'd': return (o->device = atoi(value)) >= 0;
+    case 'f': return (o->rows = value) != nullptr;
     case 'j': return (o->json = fopen(value, "w")) != nullptr;
     default: return false;
     }
@@ -1089,24 +1112,24 @@ bool parse_option(int letter, const char *value, options *o)
 
 const char usage[] =
     "usage: bench_kernels [--shapes N,K,D[;...]] [--types TYPE[,...]] [--only PART[,...]]\n"
-    "                     [--repeat R] [--cool SECONDS] [--pretend P] [--device I] [--json FILE]\n"
+    "                     [--repeat R] [--cool SECONDS] [--pretend P] [--rows FILE] [--device I]\n"
+    "                     [--json FILE]\n"
     "  types: float32, float16, bfloat16, uint8, int8, all; float16,float32 if not given\n"
     "  parts: limits, assign, update, iteration, allreduce (two GPUs and NCCL); all if not given\n"
     "  cool:  seconds without work before the measurements of each shape\n"
-    "  pretend: 80 labels as on older GPUs, 1 streams centroids that would stay in shared memory\n"
+    "  pretend: 80 labels as on older GPUs; 1 streams centroids that would stay in shared memory, 2 sifts\n"
+    "         products where it would not and the reverse, 3 both\n"
+    "  rows:  a raw file of rows, of one type; Gaussian rows if not given\n"
     "  json:  one line per shape\n";
 
 bool parse(int argc, char **argv, options *o)
 {
-    const option table[] = {{"shapes", required_argument, nullptr, 's'},
-                            {"types", required_argument, nullptr, 't'},
-                            {"only", required_argument, nullptr, 'o'},
-                            {"repeat", required_argument, nullptr, 'r'},
-                            {"cool", required_argument, nullptr, 'c'},
-                            {"pretend", required_argument, nullptr, 'w'},
-                            {"device", required_argument, nullptr, 'd'},
-                            {"json", required_argument, nullptr, 'j'},
-                            {nullptr, 0, nullptr, 0}};
+    const option table[] =
+        {{"shapes", required_argument, nullptr, 's'}, {"types", required_argument, nullptr, 't'},
+         {"only", required_argument, nullptr, 'o'},   {"repeat", required_argument, nullptr, 'r'},
+         {"cool", required_argument, nullptr, 'c'},   {"pretend", required_argument, nullptr, 'w'},
+         {"rows", required_argument, nullptr, 'f'},   {"device", required_argument, nullptr, 'd'},
+         {"json", required_argument, nullptr, 'j'},   {nullptr, 0, nullptr, 0}};
     int letter;
     while ((letter = getopt_long(argc, argv, "", table, nullptr)) != -1) {
         if (letter == '?') return false;

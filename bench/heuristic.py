@@ -3,7 +3,7 @@
 
     bench/heuristic.py --bench build/gpu/bench/bench_kernels [--json results.json]
 
-The choices are: centroids resident or streamed, low scores skipped or not. Prints per shape the time of assign() for the choice made
+The choices are: centroids resident or streamed, low products sifted out or not. Prints per shape the time of assign() for the choice made
 and for every other, and the ratio of the choice made to the best.
 """
 import argparse
@@ -19,7 +19,7 @@ SHAPES = [(4 * Mi, 64, 16), (4 * Mi, 256, 16), (4 * Mi, 2048, 16),
           (2 * Mi, 256, 96), (Mi, 768, 96), (Mi, 1000, 100), (Mi, 4096, 96),
           (2 * Mi, 128, 128), (2 * Mi, 512, 128), (Mi, 700, 128), (Mi, 1024, 128), (Mi, 2048, 128), (Mi, 3000, 128), (Mi, 8192, 128),
           (512 * Ki, 32768, 128), (Mi, 1000, 200), (Mi, 2048, 256), (512 * Ki, 8192, 256)]
-CHOICES = {"chosen": 0, "streamed": 1, "other skip": 2, "both": 3}
+CHOICES = {"chosen": 0, "streamed": 1, "other sift": 2, "both": 3}
 
 
 def times(bench, pretend, element):

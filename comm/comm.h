@@ -15,12 +15,22 @@
 
 typedef struct lloyd_comm lloyd_comm;
 
+/* Seconds that a rank waits for others if nobody says otherwise. Generous: ranks whose files are slower, or
+ * whose share takes longer, arrive late and are waited for. */
+#define LLOYD_TIMEOUT 1800.0
+
+/* One wait for other ranks; {0} when it begins. */
+typedef struct lloyd_wait {
+    double began, looked; /* lloyd_seconds() */
+} lloyd_wait;
+
 struct lloyd_comm {
     const char *name; /* "self", "mpi", "nccl" */
     int rank, size;
     int local_rank, local_size; /* among the ranks of this node */
     int broken; /* 1 after a failure of the communication itself: no rank can reach the others any
                    more */
+    double timeout; /* seconds that this rank waits for others in one call; then all ranks end */
     void *state;
 
     /* buffer[0 .. count) int64 = the sum over ranks, in place. In host memory or (buffer.place) in
@@ -38,6 +48,15 @@ struct lloyd_comm {
      * the status of the lowest rank that failed; its message stays, that of all others becomes "".
      */
     lloyd_status (*agree)(lloyd_comm *comm, lloyd_status status);
+    /* To be called over and over while this rank waits for others in `what` ("a sum over ranks").
+     * Returns the seconds since the wait began. Once they are more than the time limit, here or on
+     * another rank that waits, it says which ranks have not arrived and ends all ranks. NULL but
+     * in "mpi". */
+    double (*watch)(lloyd_comm *comm, lloyd_wait *wait, const char *what);
+    /* After a failure (its message stored) while others may wait where agree() does not reach them:
+     * the communicator is broken, and of the ranks that fail so at about the same time one keeps its
+     * message. NULL but in "mpi". */
+    void (*break_off)(lloyd_comm *comm);
     /* Ends all ranks at once with `status`; does not return. For failures that the other ranks
      * cannot wait for. */
     void (*abort)(lloyd_comm *comm, lloyd_status status);
@@ -48,7 +67,8 @@ struct lloyd_comm {
 /* A communicator of one. */
 lloyd_status lloyd_comm_self(lloyd_comm **comm);
 
-/* All ranks of MPI_COMM_WORLD (initialises MPI if nobody has, and then destroy() finalises it). */
+/* All ranks of MPI_COMM_WORLD (initialises MPI if nobody has, and then destroy() finalises it). A
+ * failure between the start of MPI and the end of this call is told, and ends all ranks. */
 lloyd_status lloyd_comm_world(lloyd_comm **comm);
 
 /* Sums of device buffers by NCCL, over the ranks of `base`, which does all else and must live
@@ -56,6 +76,10 @@ lloyd_status lloyd_comm_world(lloyd_comm **comm);
  * this rank, no other rank's. NCCL is not started for one rank. Collective. In builds with NCCL
  * only. */
 lloyd_status lloyd_comm_nccl(lloyd_comm *base, int device, lloyd_comm **comm);
+
+/* lloyd_alloc() on all ranks: all have their memory, or none and all fail. Collective. */
+lloyd_status lloyd_comm_alloc(lloyd_comm *comm, void *out, int64_t count, size_t size,
+                              const char *what);
 
 /* The sum of one array of int64 in host memory. */
 static inline lloyd_status lloyd_comm_sum_host(lloyd_comm *comm, int64_t *values, int64_t count)

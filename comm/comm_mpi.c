@@ -1,26 +1,33 @@
-/* Collectives by MPI. Counts above 2^31 go in pieces: MPI 3 counts with an int. Sums of device
- * buffers: a CUDA-aware MPI gets the device's pointers, any other the values in host memory.
+/* Collectives by MPI. Large ones go in pieces: MPI 3 counts with an int, and a collective that does
+ * not block needs as much memory again. None blocks, so that no rank waits for another beyond the
+ * time limit. Sums of device buffers: a CUDA-aware MPI gets the device's pointers, any other the
+ * values in host memory.
  */
-#include "comm/comm.h"
+#include "comm/over_mpi.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "comm/roll.h"
 #include "comm/staging.h"
 
 #include <limits.h>
 #include <mpi.h>
 #include <stdlib.h>
+#include <time.h>
 
 #ifdef OPEN_MPI
 #include <mpi-ext.h> /* MPIX_CUDA_AWARE_SUPPORT */
 #endif
 
-enum { PIECE = 1 << 28 }; /* elements per call */
+enum { PIECE = 4 << 20 }; /* elements per call */
 
 typedef struct mpi_state {
     MPI_Comm comm;
     int finalize;   /* we initialised MPI */
     int cuda_aware; /* of all ranks: MPI takes pointers to device memory */
     lloyd_staging *staging;
+    lloyd_roll *roll;
 } mpi_state;
 
 static MPI_Comm handle(const lloyd_comm *comm)
@@ -41,16 +48,98 @@ static lloyd_status check(lloyd_comm *comm, int code, const char *what)
         comm->rank, comm->size, text);
 }
 
-/* values[0 .. count): wherever MPI can reach them. */
+/* --- waiting --- */
+
+static void take_nap(double seconds)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = (long)(seconds * 1e9)}, NULL);
+}
+
+static void end(lloyd_comm *comm, lloyd_status status)
+{
+    (void)comm;
+    (void)MPI_Abort(MPI_COMM_WORLD, status);
+    _Exit(status);
+}
+
+/* Nothing can be unwound: what this rank waits for may hold its memory or its GPU. */
+static void give_up(lloyd_comm *comm, const char *what, double seconds)
+{
+    if (lloyd_roll_call(((mpi_state *)comm->state)->roll, what, seconds))
+        lloyd_complain();
+    else
+        take_nap(0.9); /* the rank with the message ends this one */
+    end(comm, LLOYD_FAILED);
+}
+
+static double watch(lloyd_comm *comm, lloyd_wait *wait, const char *what)
+{
+    const double look = 0.01;
+    double now = lloyd_seconds();
+    if (wait->began == 0) wait->began = wait->looked = now;
+    double seconds = now - wait->began;
+    if (now - wait->looked < look) return seconds;
+    wait->looked = now;
+    if (seconds > comm->timeout || lloyd_roll_is_called(((mpi_state *)comm->state)->roll))
+        give_up(comm, what, seconds);
+    return seconds;
+}
+
+static void break_off(lloyd_comm *comm)
+{
+    if (!comm->broken && !lloyd_roll_speaks(((mpi_state *)comm->state)->roll))
+        (void)lloyd_fail(LLOYD_FAILED, "%s", "");
+    comm->broken = 1;
+}
+
+/* After the call that has begun `request`. MPI moves the data only while it is called: this naps only where a
+ * rank is late, not in a long transfer. */
+static lloyd_status finish(lloyd_comm *comm, int code, MPI_Request *request, const char *what)
+{
+    lloyd_wait wait = {0};
+    int done = 0;
+    LLOYD_TRY(check(comm, code, what));
+    for (;;) {
+        LLOYD_TRY(check(comm, MPI_Test(request, &done, MPI_STATUS_IGNORE), what));
+        if (done) return LLOYD_OK;
+        if (watch(comm, &wait, what) > 1) take_nap(0.001);
+    }
+}
+
+/* Returns when all ranks have arrived here. */
+static lloyd_status meet(lloyd_comm *comm, const char *what)
+{
+    MPI_Request request;
+    return finish(comm, MPI_Ibarrier(handle(comm), &request), &request, what);
+}
+
+/* --- collectives --- */
+
 static lloyd_status sum_values(void *context, int64_t *values, int64_t count)
 {
     lloyd_comm *comm = context;
     for (int64_t at = 0; at < count; at += PIECE) {
         int piece = (int)(count - at < PIECE ? count - at : PIECE);
+        MPI_Request request;
+        int code = MPI_Iallreduce(MPI_IN_PLACE, values + at, piece, MPI_INT64_T, MPI_SUM,
+                                  handle(comm), &request);
+        LLOYD_TRY(finish(comm, code, &request, "a sum over ranks"));
+    }
+    return LLOYD_OK;
+}
+
+/* Open MPI takes device memory only in reductions that block; so all ranks meet before, and what
+ * blocks is the transfer. */
+static lloyd_status sum_aware(lloyd_comm *comm, int64_t *values, int64_t count)
+{
+    const char *what = "a sum over GPUs";
+    LLOYD_TRY(meet(comm, what));
+    for (int64_t at = 0; at < count; at += PIECE) {
+        int piece = (int)(count - at < PIECE ? count - at : PIECE);
         LLOYD_TRY(check(comm,
                         MPI_Allreduce(MPI_IN_PLACE, values + at, piece, MPI_INT64_T, MPI_SUM,
                                       handle(comm)),
-                        "a sum over ranks"));
+                        what));
     }
     return LLOYD_OK;
 }
@@ -61,7 +150,7 @@ static lloyd_status sum_device(lloyd_comm *comm, lloyd_buffer buffer, int64_t co
     if (!state->cuda_aware)
         return lloyd_staging_sum(&state->staging, buffer, count, sum_values, comm);
     LLOYD_TRY(lloyd_staging_wait(buffer));
-    return sum_values(comm, buffer.data, count);
+    return sum_aware(comm, buffer.data, count);
 }
 
 static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
@@ -69,7 +158,7 @@ static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
     if (buffer.place == LLOYD_HOST) return sum_values(comm, buffer.data, count);
     if (comm->size == 1) return LLOYD_OK;
     lloyd_status status = sum_device(comm, buffer, count);
-    if (status != LLOYD_OK) comm->broken = 1; /* the other ranks wait inside MPI */
+    if (status != LLOYD_OK) break_off(comm); /* the other ranks wait for this one's values */
     return status;
 }
 
@@ -77,10 +166,10 @@ static lloyd_status max(lloyd_comm *comm, double *values, int64_t count)
 {
     for (int64_t at = 0; at < count; at += PIECE) {
         int piece = (int)(count - at < PIECE ? count - at : PIECE);
-        LLOYD_TRY(check(comm,
-                        MPI_Allreduce(MPI_IN_PLACE, values + at, piece, MPI_DOUBLE, MPI_MAX,
-                                      handle(comm)),
-                        "a maximum over ranks"));
+        MPI_Request request;
+        int code = MPI_Iallreduce(MPI_IN_PLACE, values + at, piece, MPI_DOUBLE, MPI_MAX,
+                                  handle(comm), &request);
+        LLOYD_TRY(finish(comm, code, &request, "a maximum over ranks"));
     }
     return LLOYD_OK;
 }
@@ -90,7 +179,9 @@ static lloyd_status broadcast(lloyd_comm *comm, void *data, int64_t bytes, int r
     char *at = data;
     for (int64_t left = bytes; left > 0; left -= PIECE, at += PIECE) {
         int piece = (int)(left < PIECE ? left : PIECE);
-        LLOYD_TRY(check(comm, MPI_Bcast(at, piece, MPI_BYTE, root, handle(comm)), "a broadcast"));
+        MPI_Request request;
+        int code = MPI_Ibcast(at, piece, MPI_BYTE, root, handle(comm), &request);
+        LLOYD_TRY(finish(comm, code, &request, "a broadcast"));
     }
     return LLOYD_OK;
 }
@@ -98,41 +189,43 @@ static lloyd_status broadcast(lloyd_comm *comm, void *data, int64_t bytes, int r
 static lloyd_status exclusive_scan(lloyd_comm *comm, int64_t *value)
 {
     int64_t own = *value, before = 0;
-    LLOYD_TRY(check(comm, MPI_Exscan(&own, &before, 1, MPI_INT64_T, MPI_SUM, handle(comm)),
-                    "a scan over ranks"));
+    MPI_Request request;
+    int code = MPI_Iexscan(&own, &before, 1, MPI_INT64_T, MPI_SUM, handle(comm), &request);
+    LLOYD_TRY(finish(comm, code, &request, "a scan over ranks"));
     *value = comm->rank == 0 ? 0 : before;
     return LLOYD_OK;
 }
 
 static lloyd_status barrier(lloyd_comm *comm)
 {
-    return check(comm, MPI_Barrier(handle(comm)), "a barrier");
+    return meet(comm, "a barrier");
 }
 
 static lloyd_status agree(lloyd_comm *comm, lloyd_status status)
 {
-    int mine[2] = {status == LLOYD_OK ? INT_MAX : comm->rank, status}, first = INT_MAX;
-    LLOYD_TRY(check(comm, MPI_Allreduce(&mine[0], &first, 1, MPI_INT, MPI_MIN, handle(comm)),
-                    "an agreement"));
+    int mine = status == LLOYD_OK ? INT_MAX : comm->rank, first = INT_MAX, agreed = status;
+    const char *what = "an agreement";
+    MPI_Request request;
+    int code = MPI_Iallreduce(&mine, &first, 1, MPI_INT, MPI_MIN, handle(comm), &request);
+    LLOYD_TRY(finish(comm, code, &request, what));
     if (first == INT_MAX) return LLOYD_OK;
-    int agreed = status;
-    LLOYD_TRY(check(comm, MPI_Bcast(&agreed, 1, MPI_INT, first, handle(comm)), "an agreement"));
+    code = MPI_Ibcast(&agreed, 1, MPI_INT, first, handle(comm), &request);
+    LLOYD_TRY(finish(comm, code, &request, what));
     if (first == comm->rank) return status; /* its message is the one to be read */
     return lloyd_fail((lloyd_status)agreed, "%s", "");
 }
 
-static void end(lloyd_comm *comm, lloyd_status status)
-{
-    (void)MPI_Abort(handle(comm), status);
-    _Exit(status);
-}
+/* --- start and end --- */
 
 static void destroy(lloyd_comm *comm)
 {
     if (!comm) return;
     mpi_state *state = comm->state;
+    if (!comm->broken && meet(comm, "the last barrier") != LLOYD_OK)
+        lloyd_complain(); /* nobody else would */
     if (comm->broken) end(comm, LLOYD_FAILED);
     lloyd_staging_free(state->staging);
+    lloyd_roll_close(state->roll);
     (void)MPI_Comm_free(&state->comm);
     if (state->finalize) (void)MPI_Finalize();
     lloyd_free(state);
@@ -176,18 +269,30 @@ static lloyd_status agree_on_cuda(lloyd_comm *comm)
 #ifdef MPIX_CUDA_AWARE_SUPPORT
     *aware = MPIX_Query_cuda_support() != 0;
 #endif
-    return check(comm, MPI_Allreduce(MPI_IN_PLACE, aware, 1, MPI_INT, MPI_MIN, handle(comm)),
-                 "the start");
+    MPI_Request request;
+    int code = MPI_Iallreduce(MPI_IN_PLACE, aware, 1, MPI_INT, MPI_MIN, handle(comm), &request);
+    return finish(comm, code, &request, "the start");
 }
 
-lloyd_status lloyd_comm_world(lloyd_comm **out)
+static lloyd_status connect_ranks(lloyd_comm *comm, MPI_Comm mpi)
+{
+    mpi_state *state = comm->state;
+    LLOYD_TRY(check(comm, MPI_Comm_dup(mpi, &state->comm), "the start"));
+    (void)MPI_Comm_set_errhandler(state->comm, MPI_ERRORS_RETURN);
+    LLOYD_TRY(find_place(comm));
+    LLOYD_TRY(lloyd_roll_open(state->comm, &state->roll));
+    return agree_on_cuda(comm);
+}
+
+/* Over the ranks of `mpi`, or of the world, for which MPI is started where nobody has. */
+static lloyd_status open_comm(const MPI_Comm *mpi, lloyd_comm **out)
 {
     lloyd_comm *comm = NULL;
     mpi_state *state;
     *out = NULL;
     LLOYD_TRY(lloyd_alloc(&state, 1, sizeof *state, "communicator"));
     lloyd_status status = lloyd_alloc(&comm, 1, sizeof *comm, "communicator");
-    if (status == LLOYD_OK) status = start_mpi(&state->finalize);
+    if (status == LLOYD_OK && !mpi) status = start_mpi(&state->finalize);
     if (status != LLOYD_OK) {
         lloyd_free(comm);
         lloyd_free(state);
@@ -195,6 +300,7 @@ lloyd_status lloyd_comm_world(lloyd_comm **out)
     }
     *comm = (lloyd_comm){
         .name = "mpi",
+        .timeout = LLOYD_TIMEOUT,
         .state = state,
         .sum = sum,
         .max = max,
@@ -202,17 +308,41 @@ lloyd_status lloyd_comm_world(lloyd_comm **out)
         .exclusive_scan = exclusive_scan,
         .barrier = barrier,
         .agree = agree,
+        .watch = watch,
+        .break_off = break_off,
         .abort = end,
         .destroy = destroy,
     };
-    status = check(comm, MPI_Comm_dup(MPI_COMM_WORLD, &state->comm), "the start");
-    if (status == LLOYD_OK) (void)MPI_Comm_set_errhandler(state->comm, MPI_ERRORS_RETURN);
-    if (status == LLOYD_OK) status = find_place(comm);
-    if (status == LLOYD_OK) status = agree_on_cuda(comm);
-    if (status != LLOYD_OK) {
-        destroy(comm);
-        return status;
+    if (connect_ranks(comm, mpi ? *mpi : MPI_COMM_WORLD) != LLOYD_OK) {
+        lloyd_complain();
+        end(comm, LLOYD_FAILED);
     }
     *out = comm;
     return LLOYD_OK;
+}
+
+lloyd_status lloyd_comm_world(lloyd_comm **comm)
+{
+    return open_comm(NULL, comm);
+}
+
+lloyd_status lloyd_comm_over(MPI_Comm mpi, lloyd_comm **comm)
+{
+    int initialised = 0, finalised = 0, bridge = 0;
+    *comm = NULL;
+    (void)MPI_Initialized(&initialised);
+    (void)MPI_Finalized(&finalised);
+    if (!initialised || finalised) {
+        return lloyd_fail(LLOYD_USAGE,
+                          "MPI is not initialised; a communicator over MPI's is opened "
+                          "between MPI_Init() and MPI_Finalize()");
+    }
+    if (mpi != MPI_COMM_NULL) (void)MPI_Comm_test_inter(mpi, &bridge);
+    if (mpi == MPI_COMM_NULL || bridge) {
+        return lloyd_fail(LLOYD_USAGE,
+                          "MPI's communicator is %s; give one of the ranks that work "
+                          "together, such as MPI_COMM_WORLD",
+                          bridge ? "an intercommunicator" : "MPI_COMM_NULL");
+    }
+    return open_comm(&mpi, comm);
 }

@@ -1,6 +1,7 @@
 /* Sums of device buffers by NCCL; host memory, and everything else, is the business of the
- * communicator it wraps, which also carries NCCL's unique id to all ranks. Only finish() waits for
- * NCCL: what watches over the other ranks belongs there.
+ * communicator it wraps, which also carries NCCL's unique id to all ranks. NCCL's communicator does
+ * not block: a call begins something, settle() waits for NCCL to have taken it up and finish() for
+ * the stream, and both look at NCCL's errors and at the time limit meanwhile.
  */
 #include "comm/comm.h"
 
@@ -9,6 +10,7 @@
 #include <cuda_runtime_api.h>
 #include <nccl.h>
 #include <stddef.h>
+#include <time.h>
 
 typedef struct nccl_state {
     lloyd_comm *base;
@@ -23,11 +25,13 @@ static nccl_state *state_of(const lloyd_comm *comm)
 
 /* --- errors --- */
 
-/* No rank can count on NCCL any more, and some may wait inside it. */
-static void mark_broken(lloyd_comm *comm)
+/* After a failure: no rank can count on NCCL any more, and some may wait inside it. */
+static lloyd_status broken(lloyd_comm *comm)
 {
+    lloyd_comm *base = state_of(comm)->base;
     comm->broken = 1;
-    state_of(comm)->base->broken = 1;
+    base->break_off(base);
+    return LLOYD_FAILED;
 }
 
 /* After a call of the base: a failure of it is one of this communicator. */
@@ -42,36 +46,74 @@ static lloyd_status check(lloyd_comm *comm, ncclResult_t code, const char *what)
     if (code == ncclSuccess) return LLOYD_OK;
     const nccl_state *state = state_of(comm);
     const char *details = ncclGetLastError(state->nccl);
-    mark_broken(comm);
-    return lloyd_fail(
-        LLOYD_FAILED,
-        "NCCL failed in %s on rank %d of %d (GPU %d): %s%s%s; look at the other ranks "
-        "and at the network, or use --comm mpi",
-        what, comm->rank, comm->size, state->device, ncclGetErrorString(code),
-        details && *details ? ": " : "", details ? details : "");
+    (void)lloyd_fail(LLOYD_FAILED,
+                     "NCCL failed in %s on rank %d of %d (GPU %d): %s%s%s; look at the other ranks "
+                     "and at the network, or use --comm mpi",
+                     what, comm->rank, comm->size, state->device, ncclGetErrorString(code),
+                     details && *details ? ": " : "", details ? details : "");
+    return broken(comm);
 }
 
 static lloyd_status check_cuda(lloyd_comm *comm, cudaError_t code, const char *what)
 {
     if (code == cudaSuccess) return LLOYD_OK;
-    mark_broken(comm);
-    return lloyd_fail(LLOYD_FAILED,
-                      "CUDA failed in %s on rank %d of %d (GPU %d): %s; look at the GPU with "
-                      "nvidia-smi",
-                      what, comm->rank, comm->size, state_of(comm)->device,
-                      cudaGetErrorString(code));
+    (void)lloyd_fail(LLOYD_FAILED,
+                     "CUDA failed in %s on rank %d of %d (GPU %d): %s; look at the GPU with "
+                     "nvidia-smi",
+                     what, comm->rank, comm->size, state_of(comm)->device,
+                     cudaGetErrorString(code));
+    return broken(comm);
 }
 
-/* --- sums --- */
+/* --- waiting --- */
+
+/* Between two looks. NCCL needs no help from this thread, so after some milliseconds it sleeps, for a
+ * hundredth of the time waited so far: that much later it sees the end at worst. */
+static void wait_more(lloyd_comm *comm, lloyd_wait *wait, const char *what)
+{
+    const double spin = 0.005, most = 0.001;
+    lloyd_comm *base = state_of(comm)->base;
+    double seconds = base->watch(base, wait, what), nap = seconds / 100;
+    if (seconds < spin) return;
+    if (nap > most) nap = most;
+    (void)nanosleep(&(struct timespec){.tv_nsec = (long)(nap * 1e9)}, NULL);
+}
+
+/* After a call of NCCL that returned `code`: what it returns when it has done its work on the host. */
+static ncclResult_t settle(lloyd_comm *comm, ncclResult_t code, const char *what)
+{
+    lloyd_wait wait = {0};
+    while (code == ncclInProgress) {
+        wait_more(comm, &wait, what);
+        ncclResult_t asked = ncclCommGetAsyncError(state_of(comm)->nccl, &code);
+        if (asked != ncclSuccess) return asked;
+    }
+    return code;
+}
+
+/* A failure of NCCL's own threads, or on another rank. */
+static lloyd_status check_async(lloyd_comm *comm, const char *what)
+{
+    ncclResult_t result = ncclSuccess;
+    LLOYD_TRY(check(comm, ncclCommGetAsyncError(state_of(comm)->nccl, &result), what));
+    return result == ncclInProgress ? LLOYD_OK : check(comm, result, what);
+}
 
 /* Returns when what was queued on the stream is done on this rank. */
 static lloyd_status finish(lloyd_comm *comm, cudaStream_t stream, const char *what)
 {
-    ncclResult_t result = ncclSuccess;
-    LLOYD_TRY(check_cuda(comm, cudaStreamSynchronize(stream), what));
-    LLOYD_TRY(check(comm, ncclCommGetAsyncError(state_of(comm)->nccl, &result), what));
-    return check(comm, result, what);
+    lloyd_wait wait = {0};
+    cudaError_t code;
+    while ((code = cudaStreamQuery(stream)) == cudaErrorNotReady) {
+        LLOYD_TRY(check_async(comm, what));
+        wait_more(comm, &wait, what);
+    }
+    if (wait.began > 0) (void)cudaGetLastError(); /* "not ready" is no error to whoever asks next */
+    LLOYD_TRY(check_cuda(comm, code, what));
+    return check_async(comm, what);
 }
+
+/* --- sums --- */
 
 static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
 {
@@ -79,10 +121,9 @@ static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
     const char *what = "a sum over ranks";
     if (buffer.place == LLOYD_HOST) return pass(comm, state->base->sum(state->base, buffer, count));
     if (comm->size == 1 || count == 0) return LLOYD_OK;
-    LLOYD_TRY(check(comm,
-                    ncclAllReduce(buffer.data, buffer.data, (size_t)count, ncclInt64, ncclSum,
-                                  state->nccl, buffer.stream),
-                    what));
+    ncclResult_t code = ncclAllReduce(buffer.data, buffer.data, (size_t)count, ncclInt64, ncclSum,
+                                      state->nccl, buffer.stream);
+    LLOYD_TRY(check(comm, settle(comm, code, what), what));
     return finish(comm, buffer.stream, what);
 }
 
@@ -126,14 +167,20 @@ static void end(lloyd_comm *comm, lloyd_status status)
 
 /* --- start and end --- */
 
+/* The work is done and agreed on by now: a failure to end well is none of the job. */
+static void leave(lloyd_comm *comm)
+{
+    nccl_state *state = state_of(comm);
+    int well = !comm->broken &&
+               settle(comm, ncclCommFinalize(state->nccl), "the end of NCCL") == ncclSuccess;
+    (void)(well ? ncclCommDestroy(state->nccl) : ncclCommAbort(state->nccl));
+}
+
 static void destroy(lloyd_comm *comm)
 {
     if (!comm) return;
     nccl_state *state = comm->state;
-    if (state->nccl && comm->broken)
-        (void)ncclCommAbort(state->nccl);
-    else if (state->nccl)
-        (void)ncclCommDestroy(state->nccl);
+    if (state->nccl) leave(comm);
     lloyd_free(state);
     lloyd_free(comm);
 }
@@ -158,10 +205,13 @@ static lloyd_status connect(lloyd_comm *comm)
     ncclUniqueId id;
     LLOYD_TRY(share_id(comm, &id));
     const char *what = "the start of NCCL";
-    lloyd_status status = check_cuda(comm, cudaSetDevice(state->device), what);
-    if (status == LLOYD_OK)
-        status = check(comm, ncclCommInitRank(&state->nccl, comm->size, id, comm->rank), what);
-    return agree(comm, status);
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    LLOYD_TRY(check_cuda(comm, cudaSetDevice(state->device), what));
+    ncclResult_t code = ncclCommInitRankConfig(&state->nccl, comm->size, id, comm->rank, &config);
+    /* Not agreed on before: the others wait inside NCCL for a rank that has failed. */
+    LLOYD_TRY(check(comm, settle(comm, code, what), what));
+    return agree(comm, LLOYD_OK);
 }
 
 static lloyd_status new_comm(lloyd_comm *base, int device, lloyd_comm **comm)

@@ -75,7 +75,9 @@ static lloyd_status locate(lloyd_array *array)
         array->rows = (int64_t)extent[0];
         array->row_bytes = (int64_t)H5Tget_size(type) * (rank == 2 ? (int64_t)extent[1] : 1);
         array->offset = offset == HADDR_UNDEF ? -1 : (int64_t)offset;
-        if (status == LLOYD_OK && array->offset < 0 && array->rows > 0) {
+        if (status == LLOYD_OK && type < 0) {
+            status = lloyd_part_failed(array->path, array->name);
+        } else if (status == LLOYD_OK && array->offset < 0 && array->rows > 0) {
             status = lloyd_fail(LLOYD_FAILED, "cannot write %s: HDF5 has not allocated dataset %s",
                                 array->path, array->name);
         }
@@ -112,7 +114,7 @@ static void free_array(lloyd_array *array)
 
 lloyd_status lloyd_array_open(const char *path, const char *name, lloyd_array **array)
 {
-    lloyd_h5_quiet();
+    LLOYD_H5_SCOPE;
     *array = NULL;
     lloyd_array *opened;
     LLOYD_TRY(lloyd_alloc(&opened, 1, sizeof *opened, "an output array"));

@@ -4,19 +4,41 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-void lloyd_h5_quiet(void)
+static pthread_mutex_t lock;
+static pthread_once_t lock_made = PTHREAD_ONCE_INIT;
+
+static void make_lock(void)
 {
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&lock, &kind);
+    pthread_mutexattr_destroy(&kind);
+}
+
+int lloyd_h5_enter(void)
+{
+    pthread_once(&lock_made, make_lock);
+    pthread_mutex_lock(&lock);
     /* Every file is closed by name. What HDF5 would still write when the process ends is what could
      * not be written, on a full disk, and it crashes over it. Without effect if a host program uses
      * HDF5 already. */
     (void)H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    return 0;
+}
+
+void lloyd_h5_leave(int *entered)
+{
+    (void)entered;
+    pthread_mutex_unlock(&lock);
 }
 
 typedef struct reason {
@@ -96,6 +118,19 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
     if (*file < 0) lloyd_h5_reason(text, sizeof text);
     H5Pclose(access);
     return *file < 0 ? explain_open(path, text) : LLOYD_OK;
+}
+
+int lloyd_h5_descriptor(hid_t dataset)
+{
+    hid_t file = H5Iget_file_id(dataset);
+    hid_t access = file < 0 ? H5I_INVALID_HID : H5Fget_access_plist(file);
+    void *handle = NULL;
+    int plain = access >= 0 && H5Pget_driver(access) == H5FD_SEC2 &&
+                H5Fget_vfd_handle(file, access, &handle) >= 0 && handle;
+    int descriptor = plain ? *(const int *)handle : -1;
+    if (access >= 0) H5Pclose(access);
+    if (file >= 0) H5Fclose(file);
+    return descriptor;
 }
 
 lloyd_status lloyd_h5_shape(hid_t dataset, const char *where, int limit, int *rank, hsize_t *extent)
@@ -199,6 +234,16 @@ lloyd_status lloyd_h5_type(hid_t dataset, const char *where, lloyd_type *type, i
         where, name);
 }
 
+int lloyd_h5_is_native(hid_t dataset)
+{
+    hid_t stored = H5Dget_type(dataset);
+    if (stored < 0) return 0;
+    size_t size = H5Tget_size(stored);
+    int native = size == 1 || (size < 8 && H5Tget_order(stored) == H5Tget_order(H5T_NATIVE_FLOAT));
+    H5Tclose(stored);
+    return native;
+}
+
 hid_t lloyd_h5_native(lloyd_type type)
 {
     if (type == LLOYD_U8) return H5Tcopy(H5T_NATIVE_UINT8);
@@ -229,6 +274,7 @@ static int is_matrix(hid_t parent, const char *name, int *unreadable)
     }
     hid_t space = H5Dget_space(dataset);
     int rank = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
+    if (rank < 0) *unreadable = 1;
     if (space >= 0) H5Sclose(space);
     H5Dclose(dataset);
     return rank == 2;

@@ -9,9 +9,16 @@
 #include <hdf5.h>
 #include <stdint.h>
 
-/* Keeps HDF5 from printing its error stack. To be called by everything that enters io/ from
- * outside; cheap. */
-void lloyd_h5_quiet(void);
+/* One thread at a time: HDF5 keeps its state in global variables, and rows are read ahead in a
+ * thread while another writes labels or a checkpoint. Whatever calls HDF5 holds this lock. A thread
+ * may take it again while it has it; what only reads or writes bytes at known offsets does without.
+ * lloyd_h5_enter() also keeps HDF5 from printing its error stack; it returns 0. */
+int lloyd_h5_enter(void);
+void lloyd_h5_leave(int *entered);
+
+/* Holds the lock until the end of the block that it stands in. */
+#define LLOYD_H5_SCOPE                                                                             \
+    int lloyd_h5_scope_ __attribute__((cleanup(lloyd_h5_leave), unused)) = lloyd_h5_enter()
 
 /* The innermost description on HDF5's error stack, into `text`, which is returned. To be called
  * right after the failure. */
@@ -25,6 +32,11 @@ hid_t lloyd_h5_file_access(void);
 /* Opens `path` for reading. LLOYD_BAD_INPUT with the reason. */
 lloyd_status lloyd_h5_open_file(const char *path, hid_t *file);
 
+/* The descriptor with which HDF5 reads the file that a dataset lies in (another one than was opened,
+ * if an external link led there), as long as that is open; -1 where it reads in another way than
+ * with plain reads of one file. */
+int lloyd_h5_descriptor(hid_t dataset);
+
 /* The extents of a dataset; *rank may be more than `limit`, then only `limit` extents are
  * stored. */
 lloyd_status lloyd_h5_shape(hid_t dataset, const char *where, int limit, int *rank,
@@ -34,8 +46,18 @@ lloyd_status lloyd_h5_shape(hid_t dataset, const char *where, int limit, int *ra
  * dataset in messages. */
 lloyd_status lloyd_h5_type(hid_t dataset, const char *where, lloyd_type *type, int *wide);
 
+/* Whether elements of a type that lloyd_h5_type() accepts are stored as they are in memory. */
+int lloyd_h5_is_native(hid_t dataset);
+
 /* A new datatype: elements of that type in native byte order. Close with H5Tclose(). */
 hid_t lloyd_h5_native(lloyd_type type);
+
+/* Reads a numeric attribute of a file's root; leaves *value alone where there is none. */
+lloyd_status lloyd_h5_number(const char *path, hid_t file, const char *name, hid_t as, void *value);
+
+/* *text = a text attribute of a file's root, "" where there is none; free with free(), also after a
+ * failure. */
+lloyd_status lloyd_h5_text(const char *path, hid_t file, const char *name, char **text);
 
 /* Two-dimensional datasets of a file: their number (counting stops at LLOYD_H5_LISTED + 1), the
  * first ones' names. */

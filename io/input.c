@@ -113,7 +113,7 @@ lloyd_status lloyd_input_default(hid_t file, const char *path, char **name)
     lloyd_h5_list list;
     lloyd_h5_list_matrices(file, &list);
     *name = NULL;
-    if (list.count == 1) {
+    if (list.count == 1 && !list.unreadable) {
         *name = list.names[0];
         list.names[0] = NULL;
     }

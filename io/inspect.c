@@ -1,6 +1,7 @@
 /* A look at files of a kind not known beforehand. */
 #include "io/inspect.h"
 
+#include "io/checkpoint.h"
 #include "io/h5.h"
 #include "io/input.h"
 
@@ -23,8 +24,17 @@ static int is_labels(hid_t file)
 static lloyd_status file_kind(const char *path, lloyd_kind *kind)
 {
     hid_t file;
+    if (lloyd_saved_is_one(path)) {
+        *kind = LLOYD_KIND_CHECKPOINT;
+        return LLOYD_OK;
+    }
     LLOYD_TRY(lloyd_h5_open_file(path, &file));
-    if (H5Lexists(file, "/centroids", H5P_DEFAULT) > 0) {
+    htri_t centroids = H5Lexists(file, "/centroids", H5P_DEFAULT);
+    lloyd_status status = LLOYD_OK;
+    if (centroids < 0) {
+        status =
+            lloyd_fail(LLOYD_BAD_INPUT, "cannot read what %s holds; the file may be damaged", path);
+    } else if (centroids > 0) {
         *kind = LLOYD_KIND_MODEL;
     } else if (is_labels(file)) {
         lloyd_h5_list list;
@@ -33,12 +43,12 @@ static lloyd_status file_kind(const char *path, lloyd_kind *kind)
         lloyd_h5_list_free(&list);
     }
     H5Fclose(file);
-    return LLOYD_OK;
+    return status;
 }
 
 lloyd_status lloyd_inspect_kind(const char *input, lloyd_kind *kind)
 {
-    lloyd_h5_quiet();
+    LLOYD_H5_SCOPE;
     *kind = LLOYD_KIND_ROWS;
     lloyd_input_list list = {0};
     lloyd_status status = lloyd_input_expand(input, &list);
@@ -70,7 +80,7 @@ static lloyd_status read_labels(const char *path, hid_t dataset, int64_t first, 
 lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count, int64_t *total,
                                   int32_t *labels)
 {
-    lloyd_h5_quiet();
+    LLOYD_H5_SCOPE;
     hid_t file;
     LLOYD_TRY(lloyd_h5_open_file(path, &file));
     hid_t dataset = H5Dopen2(file, "/labels", H5P_DEFAULT);

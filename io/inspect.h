@@ -10,6 +10,7 @@
 typedef enum lloyd_kind {
     LLOYD_KIND_ROWS,  /* vectors */
     LLOYD_KIND_MODEL, /* has /centroids */
+    LLOYD_KIND_CHECKPOINT,
     LLOYD_KIND_LABELS /* has a one-dimensional /labels and nothing two-dimensional */
 } lloyd_kind;
 

@@ -13,9 +13,8 @@
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* A number as an attribute. */
-static lloyd_status write_number(const char *path, hid_t object, const char *name, hid_t type,
-                                 const void *value)
+lloyd_status lloyd_part_number(const char *path, hid_t object, const char *name, hid_t type,
+                               const void *value)
 {
     hid_t space = H5Screate(H5S_SCALAR);
     hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
@@ -27,8 +26,8 @@ static lloyd_status write_number(const char *path, hid_t object, const char *nam
     return status;
 }
 
-static lloyd_status write_dataset(const char *path, hid_t file, const char *name, hid_t type,
-                                  int rank, const hsize_t *extent, const void *data)
+lloyd_status lloyd_part_dataset(const char *path, hid_t file, const char *name, hid_t type,
+                                int rank, const hsize_t *extent, const void *data)
 {
     hid_t creation = lloyd_part_creation(), space = H5Screate_simple(rank, extent, NULL);
     hid_t dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
@@ -72,28 +71,31 @@ static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_m
     LLOYD_TRY(lloyd_part_text(path, root, "backend", m->backend ? m->backend : ""));
     LLOYD_TRY(lloyd_part_text(path, root, "metric", m->cosine ? "cosine" : "l2"));
     LLOYD_TRY(write_inputs(path, root, m));
-    LLOYD_TRY(write_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
-    LLOYD_TRY(write_number(path, root, "n", H5T_NATIVE_INT64, &m->n));
-    LLOYD_TRY(write_number(path, root, "d", H5T_NATIVE_INT64, &m->d));
-    LLOYD_TRY(write_number(path, root, "k", H5T_NATIVE_INT64, &m->k));
-    LLOYD_TRY(write_number(path, root, "iterations", H5T_NATIVE_INT64, &m->iterations));
-    LLOYD_TRY(write_number(path, root, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
-    LLOYD_TRY(write_number(path, root, "converged", H5T_NATIVE_INT, &m->converged));
-    return write_number(path, root, "ranks", H5T_NATIVE_INT, &m->ranks);
+    LLOYD_TRY(lloyd_part_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
+    LLOYD_TRY(lloyd_part_number(path, root, "n", H5T_NATIVE_INT64, &m->n));
+    LLOYD_TRY(lloyd_part_number(path, root, "d", H5T_NATIVE_INT64, &m->d));
+    LLOYD_TRY(lloyd_part_number(path, root, "k", H5T_NATIVE_INT64, &m->k));
+    LLOYD_TRY(lloyd_part_number(path, root, "iterations", H5T_NATIVE_INT64, &m->iterations));
+    LLOYD_TRY(lloyd_part_number(path, root, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
+    LLOYD_TRY(lloyd_part_number(path, root, "converged", H5T_NATIVE_INT, &m->converged));
+    return lloyd_part_number(path, root, "ranks", H5T_NATIVE_INT, &m->ranks);
 }
 
 static lloyd_status write_datasets(const char *path, hid_t file, const lloyd_model *m)
 {
     const hsize_t matrix[2] = {(hsize_t)m->k, (hsize_t)m->d}, steps[1] = {(hsize_t)m->iterations};
-    LLOYD_TRY(write_dataset(path, file, "/centroids", H5T_NATIVE_FLOAT, 2, matrix, m->centroids));
-    LLOYD_TRY(write_dataset(path, file, "/counts", H5T_NATIVE_INT64, 1, matrix, m->counts));
+    LLOYD_TRY(
+        lloyd_part_dataset(path, file, "/centroids", H5T_NATIVE_FLOAT, 2, matrix, m->centroids));
+    LLOYD_TRY(lloyd_part_dataset(path, file, "/counts", H5T_NATIVE_INT64, 1, matrix, m->counts));
     hid_t history = H5Gcreate2(file, "/history", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (history < 0) return lloyd_part_failed(path, "/history");
     H5Gclose(history);
+    LLOYD_TRY(lloyd_part_dataset(path, file, "/history/inertia", H5T_NATIVE_DOUBLE, 1, steps,
+                                 m->inertia));
     LLOYD_TRY(
-        write_dataset(path, file, "/history/inertia", H5T_NATIVE_DOUBLE, 1, steps, m->inertia));
-    LLOYD_TRY(write_dataset(path, file, "/history/moved", H5T_NATIVE_INT64, 1, steps, m->moved));
-    return write_dataset(path, file, "/history/seconds", H5T_NATIVE_DOUBLE, 1, steps, m->seconds);
+        lloyd_part_dataset(path, file, "/history/moved", H5T_NATIVE_INT64, 1, steps, m->moved));
+    return lloyd_part_dataset(path, file, "/history/seconds", H5T_NATIVE_DOUBLE, 1, steps,
+                              m->seconds);
 }
 
 static lloyd_status write_content(const char *path, hid_t file, const lloyd_model *model)
@@ -121,88 +123,118 @@ static int is_number(hid_t type)
     return class == H5T_FLOAT || class == H5T_INTEGER;
 }
 
-/* Reads a numeric attribute; leaves *value alone where there is none. */
-static void read_number(hid_t file, const char *name, hid_t as, void *value)
-{
-    if (H5Aexists(file, name) <= 0) return;
-    hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
-    if (attribute < 0) return;
-    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
-    if (is_number(type) && H5Sget_simple_extent_npoints(space) == 1) H5Aread(attribute, as, value);
-    H5Sclose(space);
-    H5Tclose(type);
-    H5Aclose(attribute);
-}
-
-/* The text of an open attribute, of fixed or variable length, or NULL; free with free(). */
-static char *attribute_text(hid_t attribute, hid_t type)
-{
-    if (H5Tget_class(type) != H5T_STRING) return NULL;
-    char *text = NULL;
-    if (H5Tis_variable_str(type) > 0) {
-        char *read = NULL;
-        if (H5Aread(attribute, type, &read) >= 0 && read) {
-            text = strdup(read);
-            H5free_memory(read);
-        }
-        return text;
-    }
-    size_t bytes = H5Tget_size(type);
-    text = calloc(bytes + 1, 1);
-    if (text && H5Aread(attribute, type, text) < 0) {
-        free(text);
-        text = NULL;
-    }
-    return text;
-}
-
-/* A text attribute, "" where there is none. NULL only without memory. */
-static char *read_text(hid_t file, const char *name)
-{
-    char *text = NULL;
-    hid_t attribute =
-        H5Aexists(file, name) > 0 ? H5Aopen(file, name, H5P_DEFAULT) : H5I_INVALID_HID;
-    if (attribute >= 0) {
-        hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
-        if (H5Sget_simple_extent_npoints(space) == 1) text = attribute_text(attribute, type);
-        H5Sclose(space);
-        H5Tclose(type);
-        H5Aclose(attribute);
-    }
-    return text ? text : strdup("");
-}
-
 static lloyd_status no_memory(const char *path)
 {
-    return lloyd_fail(LLOYD_FAILED, "cannot read model %s: out of memory", path);
+    return lloyd_fail(LLOYD_FAILED, "cannot read %s: out of memory", path);
+}
+
+/* What is there but does not come out: a model without it would be another. */
+static lloyd_status unreadable(const char *path, const char *name)
+{
+    char text[256];
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s of %s: %s; the file may be damaged", name,
+                      path, lloyd_h5_reason(text, sizeof text));
+}
+
+/* An attribute with its type and shape, while it is read. */
+typedef struct attribute {
+    hid_t id, type, space; /* id < 0: there is none of that name, or it is no single value */
+} attribute;
+
+static void close_attribute(attribute *a)
+{
+    if (a->space >= 0) H5Sclose(a->space);
+    if (a->type >= 0) H5Tclose(a->type);
+    if (a->id >= 0) H5Aclose(a->id);
+    a->id = a->type = a->space = H5I_INVALID_HID;
+}
+
+static lloyd_status open_attribute(const char *path, hid_t file, const char *name, attribute *a)
+{
+    *a = (attribute){H5I_INVALID_HID, H5I_INVALID_HID, H5I_INVALID_HID};
+    htri_t exists = H5Aexists(file, name);
+    if (exists == 0) return LLOYD_OK;
+    if (exists > 0) a->id = H5Aopen(file, name, H5P_DEFAULT);
+    if (a->id >= 0) a->type = H5Aget_type(a->id);
+    if (a->type >= 0) a->space = H5Aget_space(a->id);
+    if (a->space < 0) {
+        close_attribute(a);
+        return unreadable(path, name);
+    }
+    if (H5Sget_simple_extent_npoints(a->space) != 1) close_attribute(a);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_h5_number(const char *path, hid_t file, const char *name, hid_t as, void *value)
+{
+    attribute a;
+    LLOYD_TRY(open_attribute(path, file, name, &a));
+    if (a.id < 0) return LLOYD_OK;
+    int failed = is_number(a.type) && H5Aread(a.id, as, value) < 0;
+    close_attribute(&a);
+    return failed ? unreadable(path, name) : LLOYD_OK;
+}
+
+/* *text = that of an attribute, of fixed or variable length; NULL if it is no text. Free with
+ * free(). */
+static lloyd_status attribute_text(const char *path, const char *name, const attribute *a,
+                                   char **text)
+{
+    *text = NULL;
+    if (H5Tget_class(a->type) != H5T_STRING) return LLOYD_OK;
+    if (H5Tis_variable_str(a->type) > 0) {
+        char *read = NULL;
+        if (H5Aread(a->id, a->type, &read) < 0) return unreadable(path, name);
+        *text = strdup(read ? read : "");
+        H5free_memory(read);
+        return *text ? LLOYD_OK : no_memory(path);
+    }
+    *text = calloc(H5Tget_size(a->type) + 1, 1);
+    if (!*text) return no_memory(path);
+    return H5Aread(a->id, a->type, *text) < 0 ? unreadable(path, name) : LLOYD_OK;
+}
+
+lloyd_status lloyd_h5_text(const char *path, hid_t file, const char *name, char **text)
+{
+    attribute a;
+    *text = NULL;
+    LLOYD_TRY(open_attribute(path, file, name, &a));
+    lloyd_status status = a.id < 0 ? LLOYD_OK : attribute_text(path, name, &a, text);
+    close_attribute(&a);
+    if (status != LLOYD_OK || *text) return status;
+    *text = strdup("");
+    return *text ? LLOYD_OK : no_memory(path);
 }
 
 static lloyd_status read_attributes(const char *path, hid_t file, lloyd_model *m)
 {
-    read_number(file, "n", H5T_NATIVE_INT64, &m->n);
-    read_number(file, "seed", H5T_NATIVE_UINT64, &m->seed);
-    read_number(file, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia);
-    read_number(file, "converged", H5T_NATIVE_INT, &m->converged);
-    read_number(file, "ranks", H5T_NATIVE_INT, &m->ranks);
-    m->version = read_text(file, "version");
-    m->command = read_text(file, "command");
-    m->options = read_text(file, "options");
-    m->backend = read_text(file, "backend");
-    char *metric = read_text(file, "metric");
-    m->cosine = metric && strcmp(metric, "cosine") == 0;
+    char *metric;
+    LLOYD_TRY(lloyd_h5_number(path, file, "n", H5T_NATIVE_INT64, &m->n));
+    LLOYD_TRY(lloyd_h5_number(path, file, "seed", H5T_NATIVE_UINT64, &m->seed));
+    LLOYD_TRY(lloyd_h5_number(path, file, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
+    LLOYD_TRY(lloyd_h5_number(path, file, "converged", H5T_NATIVE_INT, &m->converged));
+    LLOYD_TRY(lloyd_h5_number(path, file, "ranks", H5T_NATIVE_INT, &m->ranks));
+    LLOYD_TRY(lloyd_h5_text(path, file, "version", &m->version));
+    LLOYD_TRY(lloyd_h5_text(path, file, "command", &m->command));
+    LLOYD_TRY(lloyd_h5_text(path, file, "options", &m->options));
+    LLOYD_TRY(lloyd_h5_text(path, file, "backend", &m->backend));
+    lloyd_status status = lloyd_h5_text(path, file, "metric", &metric);
+    m->cosine = status == LLOYD_OK && strcmp(metric, "cosine") == 0;
     free(metric);
-    return m->version && m->command && m->options && m->backend && metric ? LLOYD_OK
-                                                                          : no_memory(path);
+    return status;
 }
 
 static lloyd_status read_inputs(const char *path, hid_t file, lloyd_model *m)
 {
-    char *text = read_text(file, "inputs"), *rest = NULL;
-    if (!text) return no_memory(path);
+    char *text, *rest = NULL;
+    lloyd_status status = lloyd_h5_text(path, file, "inputs", &text);
+    if (status != LLOYD_OK) {
+        free(text);
+        return status;
+    }
     int64_t lines = 1;
     for (const char *c = text; *c; c++) lines += *c == '\n';
-    lloyd_status status =
-        lloyd_alloc(&m->inputs, lines, sizeof *m->inputs, "the list of input files");
+    status = lloyd_alloc(&m->inputs, lines, sizeof *m->inputs, "the list of input files");
     for (char *line = strtok_r(text, "\n", &rest); line && status == LLOYD_OK;
          line = strtok_r(NULL, "\n", &rest)) {
         m->inputs[m->input_count] = strdup(line);
@@ -212,6 +244,27 @@ static lloyd_status read_inputs(const char *path, hid_t file, lloyd_model *m)
     return status;
 }
 
+/* values[count] = the elements of an open dataset as `as`, of 8 bytes, if it is a vector of numbers:
+ * of *count if that is not -1. Else *values stays NULL. */
+static lloyd_status read_elements(const char *path, const char *name, hid_t dataset, hid_t as,
+                                  int64_t *count, void **values)
+{
+    hsize_t extent[1] = {0};
+    int rank = 0;
+    LLOYD_TRY(lloyd_h5_shape(dataset, name, 1, &rank, extent));
+    hid_t type = H5Dget_type(dataset);
+    if (type < 0) return unreadable(path, name);
+    int number = is_number(type);
+    H5Tclose(type);
+    if (rank != 1 || !number || (*count >= 0 && (hsize_t)*count != extent[0])) return LLOYD_OK;
+    LLOYD_TRY(lloyd_alloc(values, (int64_t)extent[0], 8, name));
+    *count = (int64_t)extent[0];
+    if (H5Dread(dataset, as, H5S_ALL, H5S_ALL, H5P_DEFAULT, *values) >= 0) return LLOYD_OK;
+    lloyd_free(*values);
+    *values = NULL;
+    return unreadable(path, name);
+}
+
 /* A one-dimensional dataset of numbers: *data = its elements as `as`, of 8 bytes. *count >= 0:
  * it must have that many; -1: is set. *data stays NULL where there is no such dataset. */
 static lloyd_status read_vector(const char *path, hid_t file, const char *name, hid_t as,
@@ -219,27 +272,12 @@ static lloyd_status read_vector(const char *path, hid_t file, const char *name, 
 {
     void *values = NULL;
     memcpy(data, &values, sizeof values);
-    if (H5Lexists(file, name, H5P_DEFAULT) <= 0) return LLOYD_OK;
-    hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
-    if (dataset < 0) return LLOYD_OK;
-    hsize_t extent[1] = {0};
-    int rank = 0;
-    hid_t type = H5Dget_type(dataset);
-    lloyd_status status = lloyd_h5_shape(dataset, name, 1, &rank, extent);
-    if (status == LLOYD_OK && rank == 1 && is_number(type) &&
-        (*count < 0 || (hsize_t)*count == extent[0])) {
-        status = lloyd_alloc(&values, (int64_t)extent[0], 8, name);
-        if (status == LLOYD_OK && H5Dread(dataset, as, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
-            char text[256];
-            status = lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s of model %s: %s", name, path,
-                                lloyd_h5_reason(text, sizeof text));
-            lloyd_free(values);
-            values = NULL;
-        }
-        if (status == LLOYD_OK) *count = (int64_t)extent[0];
-        memcpy(data, &values, sizeof values);
-    }
-    H5Tclose(type);
+    htri_t exists = H5Lexists(file, name, H5P_DEFAULT);
+    if (exists == 0) return LLOYD_OK;
+    hid_t dataset = exists > 0 ? H5Dopen2(file, name, H5P_DEFAULT) : H5I_INVALID_HID;
+    if (dataset < 0) return unreadable(path, name);
+    lloyd_status status = read_elements(path, name, dataset, as, count, &values);
+    memcpy(data, &values, sizeof values);
     H5Dclose(dataset);
     return status;
 }
@@ -247,7 +285,8 @@ static lloyd_status read_vector(const char *path, hid_t file, const char *name, 
 static lloyd_status read_history(const char *path, hid_t file, lloyd_model *m)
 {
     int64_t steps = -1;
-    if (H5Lexists(file, "/history", H5P_DEFAULT) <= 0) return LLOYD_OK;
+    htri_t exists = H5Lexists(file, "/history", H5P_DEFAULT);
+    if (exists <= 0) return exists < 0 ? unreadable(path, "/history") : LLOYD_OK;
     LLOYD_TRY(read_vector(path, file, "/history/inertia", H5T_NATIVE_DOUBLE, &steps, &m->inertia));
     if (!m->inertia) return LLOYD_OK;
     m->iterations = steps;
@@ -269,13 +308,14 @@ static lloyd_status check_finite(const char *path, const lloyd_model *m)
     return LLOYD_OK;
 }
 
-/* /centroids from its open dataset. */
-static lloyd_status read_matrix(const char *path, hid_t dataset, lloyd_model *m)
+/* The shape of /centroids, an open dataset. */
+static lloyd_status read_shape(const char *path, hid_t dataset, int64_t *count, lloyd_model *m)
 {
     hsize_t extent[2];
     int rank;
     LLOYD_TRY(lloyd_h5_shape(dataset, path, 2, &rank, extent));
     hid_t type = H5Dget_type(dataset);
+    if (type < 0) return unreadable(path, "/centroids");
     int number = is_number(type);
     H5Tclose(type);
     if (rank != 2 || extent[0] == 0 || extent[1] == 0 || !number) {
@@ -285,34 +325,47 @@ static lloyd_status read_matrix(const char *path, hid_t dataset, lloyd_model *m)
             "at least one row and column",
             path);
     }
-    int64_t count;
-    if (__builtin_mul_overflow(extent[0], extent[1], &count)) {
+    if (__builtin_mul_overflow(extent[0], extent[1], count)) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
             "%s cannot be used as a model: its /centroids have more than 2^63 elements", path);
     }
     m->k = (int64_t)extent[0];
     m->d = (int64_t)extent[1];
+    return LLOYD_OK;
+}
+
+static lloyd_status read_matrix(const char *path, hid_t dataset, lloyd_model *m)
+{
+    int64_t count = 0;
+    LLOYD_TRY(read_shape(path, dataset, &count, m));
     LLOYD_TRY(lloyd_alloc(&m->centroids, count, sizeof *m->centroids, "the centroids of a model"));
-    if (H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, m->centroids) < 0) {
-        char text[256];
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read /centroids of model %s: %s", path,
-                          lloyd_h5_reason(text, sizeof text));
-    }
+    if (H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, m->centroids) < 0)
+        return unreadable(path, "/centroids");
     return check_finite(path, m);
 }
 
-static lloyd_status read_centroids(const char *path, hid_t file, lloyd_model *m)
+/* Opens /centroids and looks at its shape. *dataset stays invalid after a failure. */
+static lloyd_status find_centroids(const char *path, hid_t file, lloyd_storage *storage,
+                                   hid_t *dataset)
 {
-    if (H5Lexists(file, "/centroids", H5P_DEFAULT) <= 0) {
+    *dataset = H5I_INVALID_HID;
+    htri_t exists = H5Lexists(file, "/centroids", H5P_DEFAULT);
+    if (exists < 0) return unreadable(path, "/centroids");
+    if (exists == 0) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
             "%s cannot be used as a model: it has no dataset /centroids; a model is what 'lloyd fit' writes",
             path);
     }
+    return lloyd_storage_open(file, path, "/centroids", storage, dataset);
+}
+
+static lloyd_status read_centroids(const char *path, hid_t file, lloyd_model *m)
+{
     lloyd_storage storage;
     hid_t dataset;
-    LLOYD_TRY(lloyd_storage_open(file, path, "/centroids", &storage, &dataset));
+    LLOYD_TRY(find_centroids(path, file, &storage, &dataset));
     lloyd_status status =
         lloyd_storage_require(&storage, file, dataset, path, "/centroids", 0, INT64_MAX);
     H5Dclose(dataset);
@@ -325,25 +378,47 @@ static lloyd_status read_centroids(const char *path, hid_t file, lloyd_model *m)
     return status;
 }
 
-static lloyd_status read_content(const char *path, hid_t file, lloyd_model *m)
+static lloyd_status look_at_centroids(const char *path, hid_t file, lloyd_model *m)
 {
-    LLOYD_TRY(read_centroids(path, file, m));
+    lloyd_storage storage;
+    hid_t dataset;
+    int64_t count = 0;
+    LLOYD_TRY(find_centroids(path, file, &storage, &dataset));
+    lloyd_status status = read_shape(path, dataset, &count, m);
+    H5Dclose(dataset);
+    lloyd_storage_free(&storage);
+    return status;
+}
+
+static lloyd_status read_content(const char *path, hid_t file, int centroids, lloyd_model *m)
+{
+    LLOYD_TRY(centroids ? read_centroids(path, file, m) : look_at_centroids(path, file, m));
     LLOYD_TRY(read_vector(path, file, "/counts", H5T_NATIVE_INT64, &m->k, &m->counts));
     LLOYD_TRY(read_history(path, file, m));
     LLOYD_TRY(read_attributes(path, file, m));
     return read_inputs(path, file, m);
 }
 
-lloyd_status lloyd_model_read(const char *path, lloyd_model *model)
+static lloyd_status read_model(const char *path, int centroids, lloyd_model *model)
 {
     memset(model, 0, sizeof *model);
-    lloyd_h5_quiet();
+    LLOYD_H5_SCOPE;
     hid_t file;
     LLOYD_TRY(lloyd_h5_open_file(path, &file));
-    lloyd_status status = read_content(path, file, model);
+    lloyd_status status = read_content(path, file, centroids, model);
     H5Fclose(file);
     if (status != LLOYD_OK) lloyd_model_free(model);
     return status;
+}
+
+lloyd_status lloyd_model_read(const char *path, lloyd_model *model)
+{
+    return read_model(path, 1, model);
+}
+
+lloyd_status lloyd_model_read_about(const char *path, lloyd_model *model)
+{
+    return read_model(path, 0, model);
 }
 
 void lloyd_model_free(lloyd_model *model)

@@ -53,7 +53,12 @@ static lloyd_status check_directory(const char *path)
 static lloyd_status check_apart(const char *name, const char *file)
 {
     struct stat output, input;
-    if (stat(name, &output) != 0 || stat(file, &input) != 0) return LLOYD_OK;
+    errno = 0;
+    if (stat(name, &output) != 0 || stat(file, &input) != 0) {
+        if (errno == ENOENT) return LLOYD_OK; /* one of them is not there */
+        return lloyd_fail(LLOYD_FAILED, "cannot tell the output %s from the input %s: %s", name,
+                          file, strerror(errno));
+    }
     if (input.st_dev != output.st_dev || input.st_ino != output.st_ino) return LLOYD_OK;
     return lloyd_fail(LLOYD_USAGE, "the output %s would replace the input %s; choose another name",
                       name, file);
@@ -109,6 +114,39 @@ lloyd_status lloyd_output_check_apart(const char *path, const char *input)
     if (!part) return LLOYD_FAILED;
     lloyd_status status = check_apart(part, input);
     free(part);
+    return status;
+}
+
+/* Whether two paths, of files that may not exist yet, are one file. */
+static int same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+    if (stat(a, &one) == 0 && stat(b, &other) == 0)
+        return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+    const char *slash_a = strrchr(a, '/'), *slash_b = strrchr(b, '/');
+    if (strcmp(slash_a ? slash_a + 1 : a, slash_b ? slash_b + 1 : b) != 0) return 0;
+    char *folder_a = directory_name(a), *folder_b = directory_name(b);
+    int same = folder_a && folder_b && stat(folder_a, &one) == 0 && stat(folder_b, &other) == 0 &&
+               one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+    free(folder_a);
+    free(folder_b);
+    return same;
+}
+
+lloyd_status lloyd_output_check_distinct(const char *option, const char *path,
+                                         const char *other_option, const char *other)
+{
+    char *part = lloyd_part_name(path), *other_part = lloyd_part_name(other);
+    lloyd_status status = part && other_part ? LLOYD_OK : LLOYD_FAILED;
+    if (status == LLOYD_OK &&
+        (same_file(path, other) || same_file(part, other) || same_file(path, other_part))) {
+        status = lloyd_fail(LLOYD_USAGE,
+                            "%s %s and %s %s are one file, or one is the other's unfinished file; "
+                            "give each a name of its own",
+                            option, path, other_option, other);
+    }
+    free(part);
+    free(other_part);
     return status;
 }
 
@@ -169,7 +207,7 @@ lloyd_status lloyd_part_open(const char *path, int fresh, hid_t *file)
     *file = H5I_INVALID_HID;
     char *part = lloyd_part_name(path);
     if (!part) return LLOYD_FAILED;
-    lloyd_h5_quiet();
+    int entered = lloyd_h5_enter();
     hid_t access_list = lloyd_h5_file_access();
     if (!fresh && access(part, F_OK) == 0) {
         *file = H5Fopen(part, H5F_ACC_RDWR, access_list);
@@ -179,6 +217,7 @@ lloyd_status lloyd_part_open(const char *path, int fresh, hid_t *file)
     lloyd_status status = *file < 0 ? lloyd_part_failed(path, "a new file") : LLOYD_OK;
     H5Pclose(access_list);
     free(part);
+    if (status != LLOYD_OK) lloyd_h5_leave(&entered);
     return status;
 }
 
@@ -188,6 +227,8 @@ lloyd_status lloyd_part_close(const char *path, hid_t file, lloyd_status status)
         status = lloyd_part_failed(path, "the last bytes");
     if (H5Fclose(file) < 0 && status == LLOYD_OK)
         status = lloyd_part_failed(path, "the last bytes");
+    int entered = 0; /* by lloyd_part_open() */
+    lloyd_h5_leave(&entered);
     return status;
 }
 
@@ -224,4 +265,21 @@ lloyd_status lloyd_output_attribute(const char *path, const char *object, const 
         id < 0 ? lloyd_part_failed(path, name) : lloyd_part_text(path, id, name, text);
     if (id >= 0) H5Oclose(id);
     return lloyd_part_close(path, file, status);
+}
+
+lloyd_status lloyd_output_text(const char *path, const char *text, size_t bytes)
+{
+    char *part = lloyd_part_name(path);
+    if (!part) return LLOYD_FAILED;
+    FILE *file = fopen(part, "we");
+    int failed = !file || fwrite(text, 1, bytes, file) != bytes, error = errno;
+    if (file && fclose(file) != 0 && !failed) {
+        failed = 1;
+        error = errno;
+    }
+    free(part);
+    return failed ? lloyd_fail(LLOYD_FAILED,
+                               "cannot write %s: %s; check the space and the permissions there",
+                               path, strerror(error))
+                  : LLOYD_OK;
 }

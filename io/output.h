@@ -32,11 +32,18 @@ lloyd_status lloyd_output_check(const char *path, const lloyd_rows *inputs);
 /* LLOYD_USAGE if writing `path` would replace the file `input`, which is read beside the rows. */
 lloyd_status lloyd_output_check_apart(const char *path, const char *input);
 
+/* LLOYD_USAGE if two outputs, named by these options, are one file or get in each other's way. */
+lloyd_status lloyd_output_check_distinct(const char *option, const char *path,
+                                         const char *other_option, const char *other);
+
 /* fsync "PATH.part", rename it to PATH, fsync the directory. */
 lloyd_status lloyd_output_commit(const char *path);
 
 /* Removes "PATH.part" if it is there. */
 void lloyd_output_discard(const char *path);
+
+/* Writes "PATH.part", a text. */
+lloyd_status lloyd_output_text(const char *path, const char *text, size_t bytes);
 
 /* A clustering, as it is stored. Arrays are owned by whoever filled the struct; lloyd_model_free()
  * frees what lloyd_model_read() allocated. */
@@ -70,6 +77,9 @@ lloyd_status lloyd_model_write(const char *path, const lloyd_model *model, int l
  * everything else, so that a plain HDF5 file with only /centroids is a model too: then counts,
  * inertia, moved and seconds are NULL, iterations is 0, texts are "". Errors: LLOYD_BAD_INPUT. */
 lloyd_status lloyd_model_read(const char *path, lloyd_model *model);
+
+/* The same without the centroids, of which it looks at the shape only: model->centroids is NULL. */
+lloyd_status lloyd_model_read_about(const char *path, lloyd_model *model);
 void lloyd_model_free(lloyd_model *model);
 
 /* One dataset of an output file while its rows are written. */

@@ -11,7 +11,8 @@
 /* "PATH.part"; free with free(). NULL without memory, with the failure stored. */
 char *lloyd_part_name(const char *path);
 
-/* Makes "PATH.part", or opens it for writing if it is there and `fresh` is 0. */
+/* Makes "PATH.part", or opens it for writing if it is there and `fresh` is 0. Takes the lock of
+ * HDF5, which lloyd_part_close() gives back. */
 lloyd_status lloyd_part_open(const char *path, int fresh, hid_t *file);
 
 /* Closes it; a failure to write is found here at the latest. `status` is that of the writing so
@@ -27,5 +28,13 @@ hid_t lloyd_part_creation(void);
 
 /* Writes a text attribute (variable length, UTF-8) of an object. */
 lloyd_status lloyd_part_text(const char *path, hid_t object, const char *name, const char *text);
+
+/* Writes a number as an attribute of an object. */
+lloyd_status lloyd_part_number(const char *path, hid_t object, const char *name, hid_t type,
+                               const void *value);
+
+/* Writes a whole dataset, of native type `type`. */
+lloyd_status lloyd_part_dataset(const char *path, hid_t file, const char *name, hid_t type,
+                                int rank, const hsize_t *extent, const void *data);
 
 #endif

@@ -2,20 +2,26 @@
  *
  * Opening looks at every file once and closes it again; reading opens a file when its rows are
  * wanted and keeps the few that were used last, so that hundreds of files need no more than a
- * handful of descriptors. Reading is HDF5's, with a memory type that differs from the file's at
- * most in byte order; only float64 is rounded here, by the compiler's conversion, which is to
- * nearest, ties to even.
+ * handful of descriptors. Rows that are stored as they are wanted are read past HDF5, by several
+ * threads (plain.c, packed.c). All else is read by HDF5, with a memory type that differs from the
+ * file's at most in byte order; only float64 is rounded here, by the compiler's conversion, which is
+ * to nearest, ties to even.
  */
 #include "io/rows.h"
 
 #include "base/memory.h"
 #include "io/h5.h"
 #include "io/input.h"
+#include "io/packed.h"
+#include "io/plain.h"
+#include "io/scratch.h"
 #include "io/storage.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { KEEP_OPEN = 4 };
 static const int64_t CACHES_BYTES = (int64_t)64 << 20;
@@ -27,7 +33,11 @@ static const int64_t CONVERSION_BYTES = (int64_t)2 << 20; /* HDF5's own, for byt
 typedef struct row_set {
     char *name;
     lloyd_storage storage;
+    enum { BY_HDF5, PLAIN, PACKED } way; /* in which it is read */
     hid_t id;
+    int64_t bytes;      /* of its file when it was opened */
+    lloyd_plain *plain; /* of that way, while the file is open */
+    lloyd_packed *packed;
 } row_set;
 
 typedef struct row_file {
@@ -45,8 +55,11 @@ struct lloyd_rows {
     int64_t count, dim;
     lloyd_type type;
     int rounded, weighted;
-    int64_t clock; /* for row_file.used */
-    double *wide;  /* ROUND_BYTES or one row, for float64 and weights */
+    int unbuffered; /* LLOYD_DIRECT_IO=1: past the page cache */
+    lloyd_scratch scratch;
+    pthread_mutex_t lock; /* of whoever reads */
+    int64_t clock;        /* for row_file.used */
+    double *wide;         /* ROUND_BYTES or one row, for float64 and weights */
     int64_t wide_count;
 };
 
@@ -57,6 +70,10 @@ static void name_where(const row_file *file, const char *dataset, char *text, si
 
 static void close_set(row_set *set)
 {
+    lloyd_plain_close(set->plain);
+    lloyd_packed_close(set->packed);
+    set->plain = NULL;
+    set->packed = NULL;
     if (set->id >= 0) H5Dclose(set->id);
     set->id = H5I_INVALID_HID;
 }
@@ -69,9 +86,17 @@ static void close_file(row_file *file)
     file->id = H5I_INVALID_HID;
 }
 
-static int64_t file_memory(const row_file *file)
+static int64_t row_bytes(const lloyd_rows *rows)
 {
-    return lloyd_storage_memory(&file->data.storage) + lloyd_storage_memory(&file->weights.storage);
+    return rows->dim * (int64_t)lloyd_type_size(rows->type);
+}
+
+static int64_t file_memory(const lloyd_rows *rows, const row_file *file)
+{
+    int64_t weights = lloyd_storage_memory(&file->weights.storage);
+    if (file->data.way == PACKED)
+        return lloyd_packed_memory(&file->data.storage, row_bytes(rows)) + weights;
+    return lloyd_storage_memory(&file->data.storage) + weights;
 }
 
 /* Bytes that open files may hold together: small chunk caches stay, a large one only as long as
@@ -80,7 +105,7 @@ static int64_t memory_limit(const lloyd_rows *rows)
 {
     int64_t limit = CACHES_BYTES, all = 0;
     for (int i = 0; i < rows->file_count; i++) {
-        int64_t bytes = file_memory(&rows->files[i]);
+        int64_t bytes = file_memory(rows, &rows->files[i]);
         if (bytes > limit) limit = bytes;
         if (i < KEEP_OPEN || bytes > CACHES_BYTES) all += bytes;
     }
@@ -100,7 +125,7 @@ static void make_room(lloyd_rows *rows, int64_t bytes)
             row_file *other = &rows->files[i];
             if (other->id < 0) continue;
             open++;
-            held += file_memory(other);
+            held += file_memory(rows, other);
             if (!oldest || other->used < oldest->used) oldest = other;
         }
         if (!oldest || (open < KEEP_OPEN && held <= limit)) return;
@@ -112,15 +137,61 @@ static lloyd_status use_file(lloyd_rows *rows, row_file *file)
 {
     file->used = ++rows->clock;
     if (file->id >= 0) return LLOYD_OK;
-    make_room(rows, file_memory(file));
+    make_room(rows, file_memory(rows, file));
     return lloyd_h5_open_file(file->path, &file->id);
+}
+
+/* Bytes of the file that an open dataset lies in, -1 if unknown. */
+static int64_t set_bytes(const row_set *set)
+{
+    struct stat info;
+    return fstat(lloyd_h5_descriptor(set->id), &info) == 0 ? (int64_t)info.st_size : -1;
+}
+
+/* HDF5 reads zeros beyond the end of a file, without a word. */
+static lloyd_status check_size(const row_file *file, const row_set *set)
+{
+    LLOYD_H5_SCOPE;
+    int64_t bytes = set_bytes(set);
+    if (bytes < 0 || bytes >= set->bytes) return LLOYD_OK;
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "cannot read %s:%s: the file was truncated while it was read; it has %lld "
+                      "bytes, and had %lld before",
+                      file->path, set->name, (long long)bytes, (long long)set->bytes);
+}
+
+/* How the rows of an open file are read. */
+static void choose_way(const lloyd_rows *rows, const row_file *file, row_set *set)
+{
+    set->way = BY_HDF5;
+    if (file->wide || !lloyd_h5_is_native(set->id)) return;
+    if (lloyd_plain_suits(set->id, &set->storage, file->rows * row_bytes(rows))) {
+        set->way = PLAIN;
+    } else if (lloyd_packed_suits(set->id, &set->storage)) {
+        set->way = PACKED;
+    }
+}
+
+static lloyd_status open_way(const lloyd_rows *rows, const row_file *file, row_set *set)
+{
+    lloyd_plain_name name = {file->path, set->name, row_bytes(rows)};
+    if (set->way == PLAIN) {
+        return lloyd_plain_open(set->id, &set->storage, &name, file->rows * name.row_bytes,
+                                rows->unbuffered, &set->plain);
+    }
+    return set->way == PACKED ? lloyd_packed_open(set->id, rows->type, &name, &set->packed)
+                              : LLOYD_OK;
 }
 
 static lloyd_status use_set(lloyd_rows *rows, row_file *file, row_set *set)
 {
     LLOYD_TRY(use_file(rows, file));
     if (set->id >= 0) return LLOYD_OK;
-    return lloyd_storage_reopen(file->id, file->path, set->name, &set->storage, &set->id);
+    LLOYD_TRY(lloyd_storage_reopen(file->id, file->path, set->name, &set->storage, &set->id));
+    set->bytes = set_bytes(set);
+    lloyd_status status = open_way(rows, file, set);
+    if (status != LLOYD_OK) close_set(set);
+    return status;
 }
 
 /* Opens a set for the first time. A name that is not there is answered with what is. */
@@ -201,6 +272,7 @@ static lloyd_status look_at(lloyd_rows *rows, row_file *file)
     if (!file->data.name) LLOYD_TRY(lloyd_input_default(file->id, file->path, &file->data.name));
     LLOYD_TRY(open_set(file, &file->data));
     LLOYD_TRY(accept_file(rows, file));
+    choose_way(rows, file, &file->data);
     close_file(file); /* reopened with the right chunk cache */
     return LLOYD_OK;
 }
@@ -227,14 +299,17 @@ static lloyd_status open_all(lloyd_input_list *list, lloyd_rows *rows)
 
 lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **rows)
 {
-    lloyd_h5_quiet();
+    LLOYD_H5_SCOPE;
     *rows = NULL;
     if (count < 1)
         return lloyd_fail(LLOYD_USAGE, "no input is given; name one with --input FILE[:DATASET]");
     lloyd_rows *opened;
     LLOYD_TRY(lloyd_alloc(&opened, 1, sizeof *opened, "the list of inputs"));
+    pthread_mutex_init(&opened->lock, NULL);
+    const char *direct = getenv("LLOYD_DIRECT_IO");
+    opened->unbuffered = direct && strcmp(direct, "1") == 0;
     lloyd_input_list list = {0};
-    lloyd_status status = LLOYD_OK;
+    lloyd_status status = lloyd_scratch_open(&opened->scratch);
     for (int i = 0; i < count && status == LLOYD_OK; i++)
         status = lloyd_input_expand(inputs[i], &list);
     if (status == LLOYD_OK) status = open_all(&list, opened);
@@ -250,6 +325,9 @@ lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **
 void lloyd_rows_close(lloyd_rows *rows)
 {
     if (!rows) return;
+    LLOYD_H5_SCOPE;
+    lloyd_scratch_close(&rows->scratch);
+    pthread_mutex_destroy(&rows->lock);
     for (int i = 0; i < rows->file_count; i++) {
         row_file *file = &rows->files[i];
         close_file(file);
@@ -294,10 +372,9 @@ const char *lloyd_rows_file(const lloyd_rows *rows, int index)
     return rows->files[index].path;
 }
 
-lloyd_status lloyd_rows_describe(lloyd_rows *rows, int index, lloyd_rows_about *about)
+static lloyd_status describe(lloyd_rows *rows, row_file *file, lloyd_rows_about *about)
 {
-    row_file *file = &rows->files[index];
-    lloyd_h5_quiet();
+    LLOYD_H5_SCOPE;
     LLOYD_TRY(use_set(rows, file, &file->data));
     about->path = file->path;
     about->dataset = file->data.name;
@@ -306,6 +383,15 @@ lloyd_status lloyd_rows_describe(lloyd_rows *rows, int index, lloyd_rows_about *
     about->stored = (int64_t)H5Dget_storage_size(file->data.id);
     lloyd_storage_text(&file->data.storage, file->data.id, about->storage, sizeof about->storage);
     return LLOYD_OK;
+}
+
+lloyd_status lloyd_rows_describe(lloyd_rows *rows, int index, lloyd_rows_about *about)
+{
+    row_file *file = &rows->files[index];
+    pthread_mutex_lock(&rows->lock);
+    lloyd_status status = describe(rows, file, about);
+    pthread_mutex_unlock(&rows->lock);
+    return status;
 }
 
 /* Elements of the buffer for values that are rounded after reading. */
@@ -319,7 +405,15 @@ int64_t lloyd_rows_memory(const lloyd_rows *rows)
 {
     int64_t rounding =
         rows->rounded || rows->weighted ? wide_elements(rows) * (int64_t)sizeof(double) : 0;
-    return memory_limit(rows) + CONVERSION_BYTES + rounding;
+    int64_t thread = 0; /* buffer of each thread that reads */
+    for (int i = 0; i < rows->file_count; i++) {
+        const row_set *set = &rows->files[i].data;
+        int64_t bytes = set->way == PLAIN    ? lloyd_plain_memory(rows->unbuffered)
+                        : set->way == PACKED ? lloyd_packed_thread_memory(&set->storage)
+                                             : 0;
+        if (bytes > thread) thread = bytes;
+    }
+    return memory_limit(rows) + CONVERSION_BYTES + rounding + rows->scratch.threads * thread;
 }
 
 /* The file that holds a global row. */
@@ -399,13 +493,13 @@ static lloyd_status read_rounded(lloyd_rows *rows, const row_file *file, const r
 static lloyd_status read_stored(const lloyd_rows *rows, const row_file *file, int64_t first,
                                 int64_t count, char *out)
 {
-    int64_t row_bytes = rows->dim * (int64_t)lloyd_type_size(rows->type);
+    int64_t bytes = row_bytes(rows);
     hid_t type = lloyd_h5_native(rows->type);
     lloyd_status status = LLOYD_OK;
     while (count > 0 && status == LLOYD_OK) {
-        int64_t piece = lloyd_storage_piece(&file->data.storage, row_bytes, first, count);
+        int64_t piece = lloyd_storage_piece(&file->data.storage, bytes, first, count);
         status = read_piece(file, &file->data, type, first, piece, rows->dim, out);
-        out += piece * row_bytes;
+        out += piece * bytes;
         first += piece;
         count -= piece;
     }
@@ -423,34 +517,69 @@ static lloyd_status check_range(const lloyd_rows *rows, int64_t first, int64_t c
         (long long)first, (long long)first, (long long)count, (long long)rows->count);
 }
 
+/* Opens what is needed for rows [first, first+count) of a file. */
+static lloyd_status prepare(lloyd_rows *rows, row_file *file, row_set *set, int64_t first,
+                            int64_t count)
+{
+    LLOYD_H5_SCOPE;
+    LLOYD_TRY(use_set(rows, file, set));
+    return lloyd_storage_require(&set->storage, file->id, set->id, file->path, set->name, first,
+                                 count);
+}
+
+static lloyd_status read_by_hdf5(lloyd_rows *rows, row_file *file, row_set *set, int64_t first,
+                                 int64_t count, char *out)
+{
+    LLOYD_H5_SCOPE;
+    if (set == &file->weights || file->wide) {
+        return read_rounded(rows, file, set, first, count, set == &file->weights ? 0 : rows->dim,
+                            (float *)(void *)out);
+    }
+    return read_stored(rows, file, first, count, out);
+}
+
+/* Rows, or weights, [first, first+count) of one file. */
+static lloyd_status read_file(lloyd_rows *rows, row_file *file, row_set *set, int64_t first,
+                              int64_t count, char *out)
+{
+    LLOYD_TRY(prepare(rows, file, set, first, count));
+    if (set->plain) {
+        return lloyd_plain_read(set->plain, &rows->scratch, first * row_bytes(rows),
+                                count * row_bytes(rows), out);
+    }
+    lloyd_status status = set->packed
+                              ? lloyd_packed_read(set->packed, &rows->scratch, first, count, out)
+                              : read_by_hdf5(rows, file, set, first, count, out);
+    LLOYD_TRY(check_size(file, set)); /* also the better message if reading failed over it */
+    return status;
+}
+
 /* Reads the rows (or, with `weights`, the weights) of a range file by file. */
-static lloyd_status read_range(lloyd_rows *rows, int64_t first, int64_t count, int weights,
+static lloyd_status read_files(lloyd_rows *rows, int64_t first, int64_t count, int weights,
                                char *out)
 {
-    int64_t bytes =
-        weights ? (int64_t)sizeof(float) : rows->dim * (int64_t)lloyd_type_size(rows->type);
-    lloyd_h5_quiet();
+    int64_t bytes = weights ? (int64_t)sizeof(float) : row_bytes(rows);
     LLOYD_TRY(check_range(rows, first, count));
     for (int i = count > 0 ? find_file(rows, first) : 0; count > 0; i++) {
         row_file *file = &rows->files[i];
-        row_set *set = weights ? &file->weights : &file->data;
         int64_t from = first - file->first, here = file->rows - from;
         if (here > count) here = count;
         if (here == 0) continue; /* a file without rows */
-        LLOYD_TRY(use_set(rows, file, set));
-        LLOYD_TRY(lloyd_storage_require(&set->storage, file->id, set->id, file->path, set->name,
-                                        from, here));
-        if (weights || file->wide) {
-            LLOYD_TRY(read_rounded(rows, file, set, from, here, weights ? 0 : rows->dim,
-                                   (float *)(void *)out));
-        } else {
-            LLOYD_TRY(read_stored(rows, file, from, here, out));
-        }
+        LLOYD_TRY(read_file(rows, file, weights ? &file->weights : &file->data, from, here, out));
         out += here * bytes;
         first += here;
         count -= here;
     }
     return LLOYD_OK;
+}
+
+static lloyd_status read_range(lloyd_rows *rows, int64_t first, int64_t count, int weights,
+                               char *out)
+{
+    pthread_mutex_lock(&rows->lock);
+    lloyd_status status = read_files(rows, first, count, weights, out);
+    pthread_mutex_unlock(&rows->lock);
+    return status;
 }
 
 lloyd_status lloyd_rows_read(lloyd_rows *rows, int64_t first, int64_t count, void *out)
@@ -484,7 +613,7 @@ static lloyd_status accept_weights(const row_file *file)
 
 lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset)
 {
-    lloyd_h5_quiet();
+    LLOYD_H5_SCOPE;
     if (*dataset == '\0')
         return lloyd_fail(LLOYD_USAGE, "the name of the weights' dataset is empty");
     for (int i = 0; i < rows->file_count; i++) {

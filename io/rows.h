@@ -3,8 +3,11 @@
  * An input is "FILE" or "FILE:DATASET"; FILE may be a shell glob, whose matches are taken in
  * alphabetical order. Several inputs are one dataset, in the order given. DATASET defaults to the
  * only two-dimensional dataset in the file, else /train. Every rank opens the same inputs and reads
- * only its own rows, straight into its own buffer. Not thread-safe: one thread at a time per
- * process may be inside io/.
+ * only its own rows, straight into its own buffer. Reads may come from any thread; those of the same
+ * lloyd_rows wait for each other.
+ *
+ * LLOYD_DIRECT_IO=1 in the environment, read by lloyd_rows_open(), bypasses the page cache where
+ * rows are read past HDF5.
  */
 #ifndef LLOYD_IO_ROWS_H
 #define LLOYD_IO_ROWS_H
@@ -28,7 +31,7 @@ lloyd_type lloyd_rows_type(const lloyd_rows *rows);
 int lloyd_rows_rounded(const lloyd_rows *rows); /* 1: float64 is stored, and rounded by reading */
 
 /* Bytes io/ allocates beside the caller's buffer while reading (largest chunk cache and conversion
- * buffer of any file). */
+ * buffer of any file, buffers of the threads that read). */
 int64_t lloyd_rows_memory(const lloyd_rows *rows);
 
 /* out[0 .. count*D) = rows [first, first+count) in the type lloyd_rows_type(), native byte order,

@@ -153,9 +153,11 @@ static int lies_beside(hid_t creation, const char *path)
     return beside;
 }
 
-static lloyd_status check_external(hid_t creation, const lloyd_storage *storage, int64_t left,
+static lloyd_status check_external(hid_t creation, lloyd_storage *storage, int64_t left,
                                    const char *path, const char *name)
 {
+    LLOYD_TRY(lloyd_alloc(&storage->extents, storage->external, sizeof *storage->extents,
+                          "the list of external files"));
     for (int i = 0; i < storage->external && left > 0; i++) {
         int64_t offset = 0, bytes = 0;
         char *given = external_file(creation, (unsigned)i, &offset, &bytes);
@@ -165,6 +167,7 @@ static lloyd_status check_external(hid_t creation, const lloyd_storage *storage,
             return no_memory(path);
         }
         int64_t need = bytes < left ? bytes : left, have = file_bytes(whole);
+        storage->extents[i] = (lloyd_extent){whole, offset, need};
         lloyd_status status = LLOYD_OK;
         if (have < 0) {
             status = lloyd_fail(
@@ -172,14 +175,13 @@ static lloyd_status check_external(hid_t creation, const lloyd_storage *storage,
                 "cannot read dataset %s of %s: its data lies in the file %s, which is missing; put it back or "
                 "name its directory in HDF5_EXTFILE_PREFIX",
                 name, path, whole);
-        } else if (have < offset || have - offset < need) {
+        } else if (offset < 0 || have < offset || have - offset < need) {
             status = lloyd_fail(
                 LLOYD_BAD_INPUT,
                 "cannot read dataset %s of %s: its data lies in the file %s, which has %lld bytes instead of %lld; it was "
                 "not copied completely",
                 name, path, whole, (long long)have, (long long)(offset + need));
         }
-        free(whole);
         free(given);
         LLOYD_TRY(status);
         left -= need;
@@ -194,16 +196,20 @@ static lloyd_status check_external(hid_t creation, const lloyd_storage *storage,
 /* The chunk cache holds one row of chunks, so that reading rows in order, in pieces of any size,
  * decompresses each chunk once. Its table is several times larger than the number of chunks,
  * since two chunks in one slot push each other out. */
-static void size_cache(lloyd_storage *storage, hid_t creation, hid_t dataset)
+static lloyd_status size_cache(lloyd_storage *storage, hid_t creation, hid_t dataset,
+                               const char *path, const char *name)
 {
     hsize_t chunk[H5S_MAX_RANK] = {0}, extent[2] = {0};
     int rank = 0;
-    if (H5Pget_chunk(creation, H5S_MAX_RANK, chunk) < 1 ||
-        lloyd_h5_shape(dataset, "", 2, &rank, extent) != LLOYD_OK)
-        return;
+    LLOYD_TRY(lloyd_h5_shape(dataset, name, 2, &rank, extent));
     hid_t type = H5Dget_type(dataset);
-    storage->chunk_bytes = (int64_t)H5Tget_size(type);
-    H5Tclose(type);
+    storage->chunk_bytes = type < 0 ? 0 : (int64_t)H5Tget_size(type);
+    if (type >= 0) H5Tclose(type);
+    if (storage->chunk_bytes <= 0 || H5Pget_chunk(creation, H5S_MAX_RANK, chunk) != rank) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot read how dataset %s of %s is stored; the file may be damaged",
+                          name, path);
+    }
     for (int i = 0; i < rank; i++)
         storage->chunk_bytes *= (int64_t)chunk[i]; /* HDF5's limit is 4 GiB */
     storage->chunk_rows = (int64_t)chunk[0];
@@ -221,6 +227,7 @@ static void size_cache(lloyd_storage *storage, hid_t creation, hid_t dataset)
     size_t slots = 509;
     while (slots < 8 * (size_t)storage->chunks_across && slots < 1U << 22) slots = 2 * slots + 1;
     storage->cache_slots = slots;
+    return LLOYD_OK;
 }
 
 static lloyd_status list_sources(hid_t creation, const char *path, const char *name,
@@ -260,8 +267,8 @@ static lloyd_status inspect(hid_t dataset, const char *path, const char *name, i
     storage->external = H5Pget_external_count(creation);
     lloyd_status status = LLOYD_OK;
     if (storage->layout == H5D_CHUNKED) {
-        size_cache(storage, creation, dataset);
-        status = check_filters(creation, path, name);
+        status = size_cache(storage, creation, dataset, path, name);
+        if (status == LLOYD_OK) status = check_filters(creation, path, name);
     } else if (storage->layout == H5D_VIRTUAL) {
         status = list_sources(creation, path, name, storage);
     } else if (storage->external > 0) {
@@ -296,6 +303,8 @@ lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name,
 
 void lloyd_storage_free(lloyd_storage *storage)
 {
+    for (int i = 0; storage->extents && i < storage->external; i++) free(storage->extents[i].path);
+    lloyd_free(storage->extents);
     lloyd_free(storage->sources);
     memset(storage, 0, sizeof *storage);
 }
@@ -528,7 +537,9 @@ const char *lloyd_storage_text(const lloyd_storage *storage, hid_t dataset, char
 {
     hid_t creation = H5Dget_create_plist(dataset);
     hsize_t chunk[2] = {0, 0};
-    if (storage->layout == H5D_CHUNKED && H5Pget_chunk(creation, 2, chunk) == 2) {
+    if (creation < 0) {
+        snprintf(text, bytes, "storage unknown");
+    } else if (storage->layout == H5D_CHUNKED && H5Pget_chunk(creation, 2, chunk) == 2) {
         snprintf(text, bytes, "chunks of %lld x %lld", (long long)chunk[0], (long long)chunk[1]);
         name_filters(creation, text, bytes);
     } else if (storage->layout == H5D_VIRTUAL) {

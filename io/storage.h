@@ -15,9 +15,17 @@ typedef struct lloyd_source {
     int checked;
 } lloyd_source;
 
+/* Bytes of a dataset that lie together in an external file. */
+typedef struct lloyd_extent {
+    char *path;
+    int64_t offset, bytes;
+} lloyd_extent;
+
 typedef struct lloyd_storage {
     H5D_layout_t layout;
     int external; /* number of external files */
+    lloyd_extent
+        *extents; /* [external] the bytes of the dataset, in order; later ones may be empty */
     int beside;   /* 1: external names are relative to the HDF5 file, 0: to the current directory */
     int64_t chunk_rows;    /* rows of a chunk; 0 where not chunked */
     int64_t chunks_across; /* chunks that a row touches */

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Which Debian or Ubuntu packages lloyd needs, and how they are installed. To be sourced:
 #
-#     lloyd_missing_packages build|test    prints the missing ones of the list, in one line
-#     lloyd_install build|test             installs them; status 1 with advice where that cannot be done
+#     lloyd_missing_packages build|test|slurm    prints the missing ones of the list, in one line
+#     lloyd_install build|test|slurm             installs them; status 1 with advice where that cannot be done
 #
 # The only list of packages in the project. A program counts as present wherever it is on the PATH, and a Python module
 # wherever it can be imported, so that somebody's own CMake or Python is not doubled.
@@ -17,6 +17,7 @@ lloyd_packages() {
             echo "pkg-config program:pkg-config"
             echo "libc6-dev"
             echo "libhdf5-dev"
+            echo "zlib1g-dev"
             echo "hdf5-tools program:h5dump"
             echo "libopenmpi-dev"
             echo "openmpi-bin program:mpirun"
@@ -28,17 +29,25 @@ lloyd_packages() {
             echo "libcmocka-dev"
             echo "valgrind program:valgrind"
             echo "clang program:clang"
+            echo "libclang-rt-dev" # libFuzzer
             echo "clang-tidy program:clang-tidy"
             echo "clang-format program:clang-format"
             echo "libomp-dev" # omp.h for clang-tidy
             echo "cppcheck program:cppcheck"
             echo "shellcheck program:shellcheck"
+            echo "groff-base program:groff"
             echo "python3-numpy module:numpy"
             echo "python3-h5py module:h5py"
             echo "python3-sklearn module:sklearn"
             ;;
+        slurm) # for tests of the job scripts on a Slurm of their own
+            echo "munge program:munged"
+            echo "slurmctld program:slurmctld"
+            echo "slurmd program:slurmd"
+            echo "slurm-client program:sbatch"
+            ;;
         *)
-            echo "packages.sh: '$1' is neither build nor test" >&2
+            echo "packages.sh: '$1' is neither build, test nor slurm" >&2
             return 2
             ;;
     esac

@@ -71,6 +71,19 @@ struct lloyd_kernels {
      * again when load() returns; else it must stay as it is while the slot is in use. */
     lloyd_status (*load)(lloyd_kernels *self, int slot, int64_t first, int64_t count,
                          const void *rows);
+    /* load() in two halves, so that copies run beside the computing. load_start() returns at once:
+     * the copy begins after all that was asked of the kernels so far, and `rows` must stay as they
+     * are until loaded() has returned for the slot. load_finish() does not wait either: what is
+     * asked after it finds the rows in the slot. Rows from host_alloc() are copied fastest. */
+    lloyd_status (*load_start)(lloyd_kernels *self, int slot, int64_t first, int64_t count,
+                               const void *rows);
+    lloyd_status (*load_finish)(lloyd_kernels *self, int slot);
+    /* Waits until the last copy into the slot has left host memory; at once if there was none. */
+    lloyd_status (*loaded)(lloyd_kernels *self, int slot);
+    /* Host memory for `bytes` of rows, pinned where rows are copied from it. To be freed before the
+     * kernels are destroyed; NULL may be freed too. */
+    lloyd_status (*host_alloc)(lloyd_kernels *self, int64_t bytes, const char *what, void **memory);
+    void (*host_free)(lloyd_kernels *self, void *memory);
     /* A slot in pieces, where `copies` (else NULL): load() with rows = NULL reserves `count` rows,
      * and fill() copies rows [at, at+count) of the slot. All must be there before anything else
      * uses it. */
@@ -202,8 +215,9 @@ lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
                                 lloyd_kernels **kernels);
 
 /* Bytes of the GPU's memory lloyd_kernels_cuda() and everything it does with at most `set`
- * centroids at a time allocates: rows are in it, weights if the configuration has any, but not
- * seeding's 12 bytes a row. Besides, it pins 32 MiB of the host's memory. */
+ * centroids at a time allocates: weights if the configuration has any, but neither the rows in the
+ * slots, which are as large as what is loaded, nor seeding's 12 bytes a row. Besides, it pins 32
+ * MiB of the host's memory. */
 int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set);
 
 #endif

@@ -1,7 +1,7 @@
-/* The small functions of lloyd.h: communicators and defaults. */
-#include "lloyd.h"
+/* The small functions of lloyd.h and lloyd_mpi.h: communicators and defaults. */
+#include "lloyd_mpi.h"
 
-#include "comm/comm.h"
+#include "comm/over_mpi.h"
 
 lloyd_status lloyd_comm_open_self(lloyd_comm **comm)
 {
@@ -11,6 +11,11 @@ lloyd_status lloyd_comm_open_self(lloyd_comm **comm)
 lloyd_status lloyd_comm_open_world(lloyd_comm **comm)
 {
     return lloyd_comm_world(comm);
+}
+
+lloyd_status lloyd_comm_open_mpi(MPI_Comm mpi, lloyd_comm **comm)
+{
+    return lloyd_comm_over(mpi, comm);
 }
 
 int lloyd_comm_rank(const lloyd_comm *comm)
@@ -44,10 +49,11 @@ void lloyd_fit_defaults(lloyd_fit_options *options)
         .backend = "auto",
         .comm = "auto",
         .progress = "auto",
+        .timeout = LLOYD_TIMEOUT,
     };
 }
 
 void lloyd_predict_defaults(lloyd_predict_options *options)
 {
-    *options = (lloyd_predict_options){.backend = "auto"};
+    *options = (lloyd_predict_options){.backend = "auto", .timeout = LLOYD_TIMEOUT};
 }

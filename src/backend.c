@@ -246,8 +246,7 @@ lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const c
     *out = (lloyd_backend){.cuda = 0};
     if (HAVE_CUDA && !is(backend, "cpu")) {
         int64_t fields = (int64_t)comm->size * FIELDS;
-        LLOYD_TRY(
-            comm->agree(comm, lloyd_alloc(&all, fields, sizeof *all, "the GPUs of all ranks")));
+        LLOYD_TRY(lloyd_comm_alloc(comm, &all, fields, sizeof *all, "the GPUs of all ranks"));
         lloyd_status status = choose_devices(comm, backend, all, out);
         lloyd_free(all);
         LLOYD_TRY(status);

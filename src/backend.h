@@ -42,8 +42,8 @@ void lloyd_backend_disconnect(lloyd_backend *backend);
 lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_kernels_config *config,
                                    lloyd_kernels **kernels);
 
-/* Bytes that the kernels and all they do with at most `set` centroids at a time take, seeding's 12
- * bytes a row left out: of the GPU's memory, their copies of the rows included, or of the host's. */
+/* Bytes that the kernels and all they do with at most `set` centroids at a time take, of the GPU's
+ * memory or of the host's; the rows in their slots and seeding's 12 bytes a row are left out. */
 int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,
                             int64_t set);
 

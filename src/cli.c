@@ -21,8 +21,10 @@ typedef enum kind {
     CHOICE, /* one of `choices`; const char * */
     INIT,   /* one of `choices` or a file; const char * */
     WHOLE,  /* a whole number from `least` to `most`; int64_t */
+    BYTES,  /* the same, with a suffix such as G, GB or GiB */
     SEED,   /* any unsigned 64-bit number; uint64_t */
-    REAL    /* a finite number >= 0; double */
+    REAL,   /* a finite number >= 0; double */
+    PERIOD  /* a number > 0 of seconds, or with s, m, h; double, in seconds */
 } kind;
 
 /* One value of a CHOICE. Somebody who writes `alias` is told the name. */
@@ -32,6 +34,7 @@ typedef struct choice {
 
 typedef struct option {
     const char *name;
+    const char *letter;   /* another name, "-o", or NULL */
     const char *argument; /* what the help calls the value; NULL where the choices say it */
     const char *help;
     kind kind;
@@ -74,6 +77,10 @@ static const char input_help[] =
     "HDF5 file with the rows, a two-dimensional dataset. FILE may be a shell glob in quotes, and "
     "the option may be given several times: several files are one dataset, in the order given. "
     "DATASET defaults to the only two-dimensional dataset of the file, else /train.";
+
+static const char timeout_help[] =
+    "How long a rank waits for another, in seconds, or as in 30s, 10m, 2h. A job that hangs ends "
+    "then, and says which ranks are missing. Longer than the slowest rank takes for one pass.";
 
 static const option fit_options[] =
     {{.name = "--input",
@@ -163,10 +170,45 @@ static const option fit_options[] =
       .most = INT64_MAX,
       .help = "Read the rows from the files in chunks of R in every iteration, instead of keeping "
               "them in memory where they fit. The result is the same."},
+     {.name = "--max-host-memory",
+      .argument = "BYTES",
+      .kind = BYTES,
+      .offset = AT(fit.max_host_memory),
+      .least = 1,
+      .most = INT64_MAX,
+      .help = "Memory that each rank may take on the host, such as 64G; the rows that do not fit "
+              "are read again in every iteration. Default: what the machine and the cgroup leave. "
+              "K, M, G, T (or KiB, ...) are powers of 1024; KB, MB, GB, TB of 1000."},
+     {.name = "--max-device-memory",
+      .argument = "BYTES",
+      .kind = BYTES,
+      .offset = AT(fit.max_device_memory),
+      .least = 1,
+      .most = INT64_MAX,
+      .help = "Memory that each rank may take of its GPU; the rows that do not fit stay in host "
+              "memory and are copied in every iteration. Default: what is free."},
      {.name = "--no-labels",
       .kind = FLAG,
       .offset = AT(fit.no_labels),
       .help = "No /labels in the model."},
+     {.name = "--checkpoint",
+      .argument = "FILE",
+      .kind = TEXT,
+      .offset = AT(fit.checkpoint),
+      .help =
+          "Keep in FILE what --resume needs: now and then, at the end, and when SIGTERM, SIGINT "
+          "or SIGUSR1 stops the fit (exit status 75)."},
+     {.name = "--checkpoint-every",
+      .argument = "T",
+      .kind = TEXT,
+      .offset = AT(fit.checkpoint_every),
+      .help = "Write the checkpoint every T iterations (5) or after a time (90s, 10m, 1h); 10m by "
+              "default."},
+     {.name = "--resume",
+      .kind = FLAG,
+      .offset = AT(fit.resume),
+      .help = "Go on from the checkpoint if it is there, with the result of a fit that was never "
+              "stopped."},
      {.name = "--log",
       .argument = "FILE.jsonl",
       .kind = TEXT,
@@ -179,6 +221,11 @@ static const option fit_options[] =
       .help =
           "On standard error: a bar, a line per iteration, or nothing (then no summary either); "
           "auto is a bar on a terminal, lines elsewhere."},
+     {.name = "--timeout",
+      .argument = "TIME",
+      .kind = PERIOD,
+      .offset = AT(fit.timeout),
+      .help = timeout_help},
      {.name = "--dry-run",
       .kind = FLAG,
       .offset = AT(fit.dry_run),
@@ -212,9 +259,30 @@ static const option predict_options[] =
       .offset = AT(predict.backend),
       .choices = backend_choices,
       .help = "As for fit."},
+     {.name = "--timeout",
+      .argument = "TIME",
+      .kind = PERIOD,
+      .offset = AT(predict.timeout),
+      .help = timeout_help},
      {.name = NULL}};
 
 static const option info_options[] = {{.name = NULL}};
+
+static const option report_options[] =
+    {{.name = "--output",
+      .letter = "-o",
+      .argument = "REPORT.html",
+      .kind = TEXT,
+      .required = 1,
+      .offset = AT(report.output),
+      .help = "The page. Written under another name and renamed when complete."},
+     {.name = "--log",
+      .argument = "FILE.jsonl",
+      .kind = TEXT,
+      .offset = AT(report.log),
+      .help = "The log of the fit, for the time of each phase and the share of verified rows. "
+              "Default: the log that the model names, if it is still there."},
+     {.name = NULL}};
 
 static const option wrap_options[] =
     {{.name = "--output",
@@ -287,12 +355,22 @@ static const command commands[] =
       .options = predict_options},
      {.name = "info",
       .id = LLOYD_CLI_INFO,
-      .brief = "show what a dataset or a model holds",
+      .brief = "show what a dataset, a model or a checkpoint holds",
       .help =
-          "Shows a dataset's shape, type and statistics, or a model's options, sizes and history.",
+          "Shows a dataset's shape, type and statistics, a model's options, sizes and history, or "
+          "how far a checkpoint is.",
       .example = "lloyd info model.h5",
       .positional = "FILE",
       .options = info_options},
+     {.name = "report",
+      .id = LLOYD_CLI_REPORT,
+      .brief = "write a page about a model: plots and tables in one HTML file",
+      .help =
+          "Writes one HTML file that needs no network and no other file: how the fit converged, "
+          "how large the clusters are, where the time went, and how the model was made.",
+      .example = "lloyd report model.h5 -o report.html",
+      .positional = "MODEL.h5",
+      .options = report_options},
      {.name = "wrap",
       .id = LLOYD_CLI_WRAP,
       .brief = "make an HDF5 file that points into a raw file",
@@ -451,6 +529,37 @@ static lloyd_status set_whole(const option *o, const char *text, void *to)
     return LLOYD_OK;
 }
 
+/* What a suffix multiplies with, as GNU tools read it: G and GiB 1024^3, GB 1000^3; 0: it is none. */
+static uint64_t suffix_factor(const char *suffix)
+{
+    static const char letters[] = "KMGT";
+    if (*suffix == '\0') return 1;
+    const char *letter = strchr(letters, toupper((unsigned char)*suffix));
+    if (letter == NULL) return 0;
+    int thousands = strcmp(suffix + 1, "B") == 0;
+    if (!thousands && suffix[1] != '\0' && strcmp(suffix + 1, "iB") != 0) return 0;
+    uint64_t factor = 1;
+    for (const char *l = letters; l <= letter; l++) factor *= thousands ? 1000 : 1024;
+    return factor;
+}
+
+static lloyd_status set_bytes(const option *o, const char *text, int64_t *to)
+{
+    char digits[32];
+    size_t length = strspn(text, "0123456789");
+    snprintf(digits, sizeof digits, "%.*s", length < sizeof digits ? (int)length : 0, text);
+    uint64_t value = 0, factor = suffix_factor(text + length);
+    if (factor == 0 || read_whole(digits, &value) != NUMBER_OK || value == 0 ||
+        value > (uint64_t)o->most / factor)
+        return lloyd_fail(
+            LLOYD_USAGE,
+            "option %s: '%s' is no amount of memory; give a whole number of bytes, or "
+            "one with a suffix: 64G or 64GiB (2^30 each), 64GB (10^9 each)",
+            o->name, text);
+    *to = (int64_t)(value * factor);
+    return LLOYD_OK;
+}
+
 static lloyd_status set_real(const option *o, const char *text, double *to)
 {
     char *end = NULL;
@@ -461,6 +570,23 @@ static lloyd_status set_real(const option *o, const char *text, double *to)
     if (!read || !isfinite(value) || value < 0)
         return lloyd_fail(LLOYD_USAGE, "option %s: '%s' is %s; give a finite number, 0 or greater",
                           o->name, text, read ? "out of range" : "not a number");
+    *to = value;
+    return LLOYD_OK;
+}
+
+static lloyd_status set_period(const option *o, const char *text, double *to)
+{
+    size_t digits = strspn(text, "0123456789.");
+    const char *unit = text + digits;
+    char *end = NULL;
+    double value = digits > 0 ? strtod(text, &end) : 0;
+    int read = digits > 0 && end == unit && (*unit == '\0' || (strchr("smh", *unit) && !unit[1]));
+    value *= *unit == 'h' ? 3600 : *unit == 'm' ? 60 : 1;
+    if (!read || !isfinite(value) || value <= 0)
+        return lloyd_fail(LLOYD_USAGE,
+                          "option %s: '%s' is no time; give seconds, or a number with s, m or h, "
+                          "such as 10m",
+                          o->name, text);
     *to = value;
     return LLOYD_OK;
 }
@@ -498,7 +624,9 @@ static lloyd_status set_value(const option *o, const char *text, lloyd_cli *cli)
     case INIT: return set_choice(o, text, to);
     case WHOLE:
     case SEED: return set_whole(o, text, to);
+    case BYTES: return set_bytes(o, text, to);
     case REAL: return set_real(o, text, to);
+    case PERIOD: return set_period(o, text, to);
     }
     return LLOYD_OK;
 }
@@ -529,7 +657,8 @@ static const option *match_option(const reader *r, const char *arg, char *name, 
     snprintf(name, bytes, "%.*s", length < bytes ? (int)length : (int)bytes - 1, arg);
     for (const option *o = r->command->options; o->name != NULL; o++) {
         int is_letter = o->name[1] != '-';
-        if (is_letter && strncmp(arg, o->name, 2) == 0) {
+        const char *letter = is_letter ? o->name : o->letter;
+        if (letter != NULL && strncmp(arg, letter, 2) == 0) {
             if (arg[2] != '\0') *value = arg + 2;
             return o;
         }
@@ -731,6 +860,7 @@ lloyd_status lloyd_cli_parse(int argc, char *const argv[], lloyd_cli *cli)
     cli->fit.inputs = cli->predict.inputs = cli->inputs;
     cli->fit.input_count = cli->predict.input_count = cli->input_count;
     cli->fit.command = cli->line;
+    cli->report.model = cli->file;
     return LLOYD_OK;
 }
 
@@ -834,6 +964,7 @@ static const char *default_value(const option *o, const lloyd_cli *defaults, cha
     if (o->kind == SEED)
         snprintf(text, bytes, " Default:\t%llu.", (unsigned long long)*(const uint64_t *)at);
     if (o->kind == REAL) snprintf(text, bytes, " Default:\t%g.", *(const double *)at);
+    if (o->kind == PERIOD) snprintf(text, bytes, " Default:\t%gm.", *(const double *)at / 60);
     return text;
 }
 
@@ -855,7 +986,8 @@ static void help_command(FILE *out, const command *c)
     print_wrapped(out, 0, c->help);
     if (c->options->name != NULL) fprintf(out, "\nOptions:\n");
     for (const option *o = c->options; o->name != NULL; o++) {
-        fprintf(out, "  %s\n", signature(o, text, sizeof text));
+        fprintf(out, "  %s%s%s\n", o->letter != NULL ? o->letter : "",
+                o->letter != NULL ? ", " : "", signature(o, text, sizeof text));
         snprintf(paragraph, sizeof paragraph, "%s%s", o->help,
                  default_value(o, &defaults, value, sizeof value));
         print_wrapped(out, 6, paragraph);
@@ -881,5 +1013,6 @@ void lloyd_cli_help(FILE *out, lloyd_cli_command topic)
                  "  lloyd synth --rows 100000 --dim 64 --clusters 50 --output x.h5\n"
                  "  mpirun -n 2 lloyd fit --input x.h5 -k 50 --output model.h5\n"
                  "  lloyd info model.h5\n\n"
-                 "Exit status: 0 done, 1 failed while running, 2 wrong usage, 3 bad input.\n");
+                 "Exit status: 0 done, 1 failed while running, 2 wrong usage, 3 bad input,\n"
+                 "75 stopped by a signal (with --checkpoint, --resume goes on).\n");
 }

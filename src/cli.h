@@ -15,6 +15,7 @@ typedef enum lloyd_cli_command {
     LLOYD_CLI_FIT,
     LLOYD_CLI_PREDICT,
     LLOYD_CLI_INFO,
+    LLOYD_CLI_REPORT,
     LLOYD_CLI_WRAP,
     LLOYD_CLI_SYNTH,
     LLOYD_CLI_HELP, /* as a help topic: the whole program */
@@ -33,7 +34,8 @@ typedef struct lloyd_cli {
     lloyd_fit_options fit;
     lloyd_predict_options predict;
     lloyd_synth_options synth;
-    const char *file;   /* info: FILE; wrap: RAW */
+    lloyd_report_options report;
+    const char *file;   /* info: FILE; wrap: RAW; report: MODEL.h5 */
     const char *output; /* wrap */
 } lloyd_cli;
 

@@ -6,6 +6,7 @@
 #include "fit.h"
 
 #include "base/clock.h"
+#include "checkpoint.h"
 #include "kernels/numerics.h"
 
 /* One pass over this rank's rows. */
@@ -42,7 +43,8 @@ static int hardly_fell(const lloyd_rule *rule, const lloyd_history *history, dou
 }
 
 lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t restart,
-                           lloyd_progress *progress, lloyd_history *history)
+                           lloyd_progress *progress, lloyd_checkpoint *checkpoint,
+                           lloyd_history *history)
 {
     lloyd_kernels *kernels = p->kernels;
     LLOYD_TRY(p->comm->agree(p->comm, kernels->forget_labels(kernels)));
@@ -55,6 +57,7 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
             kernels->inertia(kernels, &clustering, &step.moved, &step.verified, &step.empty);
         LLOYD_TRY(p->comm->agree(p->comm, status));
         step.inertia = lloyd_add(p->squares, clustering);
+        LLOYD_TRY(lloyd_checkpoint_iteration(checkpoint, p, history, progress, &step));
 
         history->converged = step.moved == 0 || hardly_fell(rule, history, step.inertia);
         if (!history->converged) {

@@ -21,14 +21,20 @@ typedef struct lloyd_history {
     int64_t *moved;
 } lloyd_history;
 
+typedef struct lloyd_checkpoint lloyd_checkpoint; /* checkpoint.h */
+
 lloyd_status lloyd_history_add(lloyd_history *history, const lloyd_progress_step *step);
+/* Adds what `longer`, of the same iterations, has more. */
+lloyd_status lloyd_history_extend(lloyd_history *history, const lloyd_history *longer);
 void lloyd_history_free(lloyd_history *history);
 
 /* From the centroids that the kernels hold to those that Lloyd's algorithm ends with; the kernels
- * then hold these and the labels that belong to them. Collective. `progress` may be NULL. Contract,
+ * then hold these and the labels that belong to them. `history` has the iterations that came
+ * before, in a resumed fit. Collective. `progress` and `checkpoint` may be NULL. Contract,
  * sections 6 and 7. */
 lloyd_status lloyd_iterate(lloyd_problem *problem, const lloyd_rule *rule, int64_t restart,
-                           lloyd_progress *progress, lloyd_history *history);
+                           lloyd_progress *progress, lloyd_checkpoint *checkpoint,
+                           lloyd_history *history);
 
 /* Labels of all rows for the centroids that the kernels hold. Collective. */
 lloyd_status lloyd_assign(lloyd_problem *problem);

@@ -2,11 +2,13 @@
  * contract's sections 3 and 5 that is done once per run. */
 #include "problem.h"
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "kernels/numerics.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* --- the first pass --- */
 
@@ -20,10 +22,20 @@ static lloyd_status measure_rows(lloyd_problem *p, lloyd_range *range)
     return LLOYD_OK;
 }
 
+/* Says where a row of this rank is: in which file, or in whose memory. */
+static void name_row(const lloyd_problem *p, int64_t row, char *text, size_t bytes)
+{
+    const lloyd_shard *shard = p->shard;
+    if (shard->rows)
+        lloyd_rows_where(shard->rows, shard->first + row, text, bytes);
+    else
+        snprintf(text, bytes, "row %lld of rank %d", (long long)row, p->comm->rank);
+}
+
 static lloyd_status explain_defect(const lloyd_problem *p, const lloyd_range *range)
 {
     char where[1024];
-    lloyd_rows_where(p->shard->rows, p->shard->first + range->bad_row, where, sizeof where);
+    name_row(p, range->bad_row, where, sizeof where);
     if (range->defect == LLOYD_ZERO_ROW) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
@@ -110,7 +122,7 @@ static lloyd_status check_weights(lloyd_problem *p, double *lightest)
     for (int64_t i = 0; shard->weights && i < shard->count; i++) {
         if (!(shard->weights[i] >= 0) || isinf(shard->weights[i])) {
             char where[1024];
-            lloyd_rows_where(shard->rows, shard->first + i, where, sizeof where);
+            name_row(p, i, where, sizeof where);
             return lloyd_fail(LLOYD_BAD_INPUT,
                               "%s has the weight %g; weights must be finite and not negative",
                               where, (double)shard->weights[i]);
@@ -162,7 +174,11 @@ static lloyd_status sum_squares(lloyd_problem *p, int64_t *limbs)
             ((__int128)limbs[3 * j + 2] << 64) + ((__int128)limbs[3 * j + 1] << 32) + limbs[3 * j];
         int exponent = p->grid.weighted_exponent[j] + p->grid.exponent[j] - 2 * p->grid.bits;
         p->squares = lloyd_add(p->squares, lloyd_mul((double)sum, lloyd_exp2(exponent)));
+        p->statistics = lloyd_hash(p->statistics, &p->min[j], sizeof p->min[j]);
+        p->statistics = lloyd_hash(p->statistics, &p->max[j], sizeof p->max[j]);
+        p->statistics = lloyd_hash(p->statistics, &sum, sizeof sum);
     }
+    p->statistics = lloyd_hash(p->statistics, &p->max_weight, sizeof p->max_weight);
     return LLOYD_OK;
 }
 

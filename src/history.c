@@ -33,6 +33,18 @@ lloyd_status lloyd_history_add(lloyd_history *h, const lloyd_progress_step *step
     return LLOYD_OK;
 }
 
+lloyd_status lloyd_history_extend(lloyd_history *h, const lloyd_history *longer)
+{
+    while (h->iterations < longer->iterations) {
+        int64_t t = h->iterations;
+        const lloyd_progress_step step = {.inertia = longer->inertia[t],
+                                          .seconds = longer->seconds[t],
+                                          .moved = longer->moved[t]};
+        LLOYD_TRY(lloyd_history_add(h, &step));
+    }
+    return LLOYD_OK;
+}
+
 void lloyd_history_free(lloyd_history *h)
 {
     lloyd_free(h->inertia);

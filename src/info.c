@@ -6,6 +6,7 @@
 #include "base/half.h"
 #include "base/memory.h"
 #include "comm/comm.h"
+#include "io/checkpoint.h"
 #include "io/inspect.h"
 #include "io/output.h"
 #include "io/rows.h"
@@ -261,6 +262,56 @@ static lloyd_status info_model(const char *path)
     return status;
 }
 
+/* ---- Checkpoints ---------------------------------------------------------------------------- */
+
+/* Lines of a text, the first one after `label`, so many at most. */
+static void print_lines(const char *label, const char *text, int most)
+{
+    int shown = 0;
+    for (; *text != '\0' && shown < most; shown++) {
+        int length = (int)strcspn(text, "\n");
+        printf("  %-12s %.*s\n", shown ? "" : label, length, text);
+        text += length + (text[length] == '\n');
+    }
+    if (*text != '\0') printf("  %-12s and more\n", "");
+}
+
+static void print_checkpoint(const char *path, const lloyd_saved *s)
+{
+    char a[32], b[32];
+    int64_t iterations = s->run.iterations + s->known;
+    printf("Checkpoint: %s centroids x %s columns after iteration %lld of run %lld\n",
+           lloyd_text_count(s->k, a, sizeof a), lloyd_text_count(s->d, b, sizeof b),
+           (long long)iterations, (long long)s->restart + 1);
+    printf("  %-12s %s\n", "file", path);
+    printf("  %-12s %s rows of %s, fingerprint %016llx\n", "made from",
+           lloyd_text_count(s->n, a, sizeof a), s->type, (unsigned long long)s->data);
+    print_lines("inputs", s->inputs, FILES_SHOWN);
+    if (*s->command) printf("  %-12s %s\n", "command", s->command);
+    printf("  %-12s lloyd %s\n", "made by", s->version);
+    print_lines("options", s->options, FILES_SHOWN);
+    printf("  %-12s --max-iters %lld\n", "", (long long)s->max_iters);
+    if (s->known)
+        printf("  %-12s %.10g; %s labels moved in the last iteration\n", "inertia", s->inertia,
+               lloyd_text_count(s->moved, a, sizeof a));
+    if (s->best.centroids)
+        printf("  %-12s inertia %.10g after %lld iterations%s\n", "best so far", s->best_inertia,
+               (long long)s->best.iterations, s->best_converged ? ", converged" : "");
+    print_history(&(lloyd_model){.iterations = s->run.iterations,
+                                 .inertia = s->run.inertia,
+                                 .moved = s->run.moved,
+                                 .seconds = s->run.seconds});
+}
+
+static lloyd_status info_checkpoint(const char *path)
+{
+    lloyd_saved saved;
+    LLOYD_TRY(lloyd_saved_read(path, &saved));
+    print_checkpoint(path, &saved);
+    lloyd_saved_free(&saved);
+    return LLOYD_OK;
+}
+
 /* ---- Labels --------------------------------------------------------------------------------- */
 
 /* Reads all labels in pieces. With counts: counts[label] is how often a label occurs. Without:
@@ -338,6 +389,7 @@ static lloyd_status info(const char *file)
     lloyd_kind kind;
     LLOYD_TRY(lloyd_inspect_kind(file, &kind));
     if (kind == LLOYD_KIND_MODEL) return info_model(file);
+    if (kind == LLOYD_KIND_CHECKPOINT) return info_checkpoint(file);
     if (kind == LLOYD_KIND_LABELS) return info_labels(file);
     return info_rows(file);
 }

@@ -21,7 +21,8 @@ extern "C" {
 typedef struct lloyd_comm lloyd_comm;
 
 /* A communicator of this process alone, or of all ranks of MPI_COMM_WORLD (which initialises MPI
- * where nobody has, and then finalises it in lloyd_comm_close()). */
+ * where nobody has, and then finalises it in lloyd_comm_close()). One over the caller's own MPI
+ * communicator: lloyd_mpi.h. */
 LLOYD_API lloyd_status lloyd_comm_open_self(lloyd_comm **comm);
 LLOYD_API lloyd_status lloyd_comm_open_world(lloyd_comm **comm);
 LLOYD_API int lloyd_comm_rank(const lloyd_comm *comm);
@@ -29,6 +30,12 @@ LLOYD_API int lloyd_comm_size(const lloyd_comm *comm);
 /* Ends all ranks at once; for a failure the other ranks cannot know of. */
 LLOYD_API void lloyd_comm_abort(lloyd_comm *comm, lloyd_status status);
 LLOYD_API void lloyd_comm_close(lloyd_comm *comm);
+
+/* Asks the fit (or prediction) that this process runs, or runs next, to end soon with
+ * LLOYD_STOPPED, on all ranks; with a checkpoint it can be resumed. One that is writing its results
+ * already finishes. `signal`: why, for the message, and not 0. For signal handlers, which the
+ * library leaves to the program. */
+LLOYD_API void lloyd_stop(int signal);
 
 /* The options of `lloyd fit`; lloyd_fit_defaults() fills in the defaults. Strings are borrowed. */
 typedef struct lloyd_fit_options {
@@ -48,11 +55,17 @@ typedef struct lloyd_fit_options {
     const char *comm;    /* "auto", "nccl" or "mpi" */
     int64_t chunk_rows; /* > 0: rows are streamed from the files in chunks of that many; 0: resident
                            where they fit */
-    int no_labels;      /* 1: no /labels in the model */
-    const char *log;    /* JSON lines, or NULL */
-    const char *progress; /* "auto", "bar", "plain" or "none" */
-    int dry_run;          /* 1: print the plan, read no data, write nothing */
-    const char *command;  /* recorded in the model, or NULL */
+    int64_t max_host_memory;      /* bytes that a rank may take on the host; 0: what there is */
+    int64_t max_device_memory;    /* the same, of its GPU */
+    int no_labels;                /* 1: no /labels in the model */
+    const char *checkpoint;       /* file, or NULL: none is written */
+    const char *checkpoint_every; /* "5" (iterations), "90s", "10m" or "1h"; NULL: "10m" */
+    int resume;                   /* 1: goes on from the checkpoint if it is there */
+    const char *log;              /* JSON lines, or NULL */
+    const char *progress;         /* "auto", "bar", "plain" or "none" */
+    int dry_run;                  /* 1: print the plan, read no data, write nothing */
+    double timeout;               /* seconds that a rank waits for others before all end; 1800 */
+    const char *command;          /* recorded in the model, or NULL */
 } lloyd_fit_options;
 
 #define LLOYD_CURVE_POINTS 32
@@ -70,7 +83,7 @@ typedef struct lloyd_fit_result {
                                          to the last */
     int curve_points;
     int converged;
-    int files;        /* input files */
+    int files;        /* input files; 0: rows in memory */
     const char *type; /* of the elements, "uint8"; a constant */
 } lloyd_fit_result;
 
@@ -82,6 +95,46 @@ LLOYD_API void lloyd_fit_defaults(lloyd_fit_options *options);
 LLOYD_API lloyd_status lloyd_fit(lloyd_comm *comm, const lloyd_fit_options *options,
                                  lloyd_fit_result *result);
 
+/* The rows of this rank in host memory, as the caller has them. They are not copied but to a GPU
+ * (nor changed), except for float64, which needs half its memory again. */
+typedef struct lloyd_local_rows {
+    const void *data; /* [count x dim], one row after the other */
+    int64_t count;    /* of this rank; 0 is allowed, on some ranks */
+    int64_t dim;      /* columns, the same on all ranks */
+    const char *type; /* of the elements, the same on all ranks: "float32", "float16", "bfloat16",
+                             "uint8", "int8", or "float64", which is rounded to float32 */
+    const float *weights; /* [count], on all ranks with rows or on none (NULL) */
+} lloyd_local_rows;
+
+/* What lloyd_fit_rows() gives, in memory of the caller. Every array may be NULL, on any rank. */
+typedef struct lloyd_local_result {
+    float *centroids; /* [k x dim], the same on all ranks */
+    int64_t *counts;  /* [k] rows per cluster, of all ranks; the same on all */
+    int32_t *labels;  /* [rows->count] of this rank's rows */
+    /* [max_iters] each, of which the first result->iterations are set; the same on all ranks but for
+     * the seconds */
+    double *inertia; /* of the labels found in this iteration */
+    int64_t *moved;  /* rows whose label changed */
+    double *seconds;
+} lloyd_local_result;
+
+/* As lloyd_fit(), over rows in memory: those of all ranks, in the order of the ranks, are one
+ * dataset, and the results are those of lloyd_fit() over a file with these rows, to the bit, however
+ * they are spread.
+ *
+ * `first`: [k x dim] centroids to begin with, of rank 0 (ignored on others); NULL there: those that
+ * options->init says. They are finite, and may lie in out->centroids. For "cosine" they are scaled
+ * to length 1, which may change the last bit of those that have it.
+ *
+ * Of the options, those about files stay as lloyd_fit_defaults() sets them (else LLOYD_USAGE):
+ * inputs, output, weights, checkpoint, checkpoint_every, resume, dry_run, no_labels, chunk_rows.
+ * With GPUs, the rows of a rank must fit the memory of its GPU. `progress` is "auto" by default,
+ * lines on standard error of rank 0; "none" is silent but for warnings. `out` and `result` may be
+ * NULL. After a failure the arrays of `out` hold nothing of use. Collective. */
+LLOYD_API lloyd_status lloyd_fit_rows(lloyd_comm *comm, const lloyd_fit_options *options,
+                                      const lloyd_local_rows *rows, const float *first,
+                                      const lloyd_local_result *out, lloyd_fit_result *result);
+
 /* The options of `lloyd predict`. */
 typedef struct lloyd_predict_options {
     const char *model;
@@ -91,6 +144,7 @@ typedef struct lloyd_predict_options {
     int distances;       /* 1: also /distances, squared */
     const char *backend; /* as for fit */
     int64_t chunk_rows;
+    double timeout; /* as for fit */
 } lloyd_predict_options;
 
 LLOYD_API void lloyd_predict_defaults(lloyd_predict_options *options);
@@ -98,8 +152,22 @@ LLOYD_API void lloyd_predict_defaults(lloyd_predict_options *options);
 /* Labels the inputs with a model's centroids and writes them. */
 LLOYD_API lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *options);
 
-/* Prints a dataset's or a model's shape, type, statistics or history to stdout (rank 0 only). */
+/* Prints a dataset's, model's or checkpoint's shape, type, statistics or history to stdout (rank 0
+ * only). */
 LLOYD_API lloyd_status lloyd_info(lloyd_comm *comm, const char *file);
+
+/* The options of `lloyd report`. */
+typedef struct lloyd_report_options {
+    const char *model;
+    const char *log;    /* the fit's log; NULL: the one the model names, if it is there and fits */
+    const char *output; /* the HTML file */
+} lloyd_report_options;
+
+/* Writes a page about a model: how it converged, how large its clusters are, where the time went,
+ * how it was made. Rank 0 reads and writes; counts and history are read, centroids and labels are
+ * not. LLOYD_BAD_INPUT if the file is no model, or `log` is not the log of its fit; LLOYD_USAGE
+ * where the output would replace one of the two. */
+LLOYD_API lloyd_status lloyd_report(lloyd_comm *comm, const lloyd_report_options *options);
 
 /* The options of `lloyd synth`: a Gaussian mixture, the same bytes for any number of ranks. */
 typedef struct lloyd_synth_options {

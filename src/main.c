@@ -13,9 +13,11 @@
 #include "summary.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What a launcher says of this process in its environment. */
@@ -44,10 +46,46 @@ static launch find_launch(void)
     return (launch){0};
 }
 
-static void complain(void)
+/* ---- Signals --------------------------------------------------------------------------- */
+
+static const int stop_signals[] = {SIGTERM, SIGINT, SIGUSR1};
+
+/* The first signal asks the fit to stop; a second one of its kind ends the program as if nobody
+ * handled it. Launchers often deliver one signal twice, to the group of processes and by forwarding
+ * it, so what follows within a fifth of a second is the first one still. */
+static void on_signal(int signal)
 {
-    if (*lloyd_message() != '\0') fprintf(stderr, "lloyd: %s\n", lloyd_message());
+    static volatile sig_atomic_t asked;
+    static struct timespec first[NSIG];
+    struct timespec now;
+    int saved = errno;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double since = (double)(now.tv_sec - first[signal].tv_sec) +
+                   1e-9 * (double)(now.tv_nsec - first[signal].tv_nsec);
+    if (first[signal].tv_sec == 0) {
+        first[signal] = now;
+        if (!asked) lloyd_stop(signal);
+        asked = 1;
+    } else if (since > 0.2) {
+        struct sigaction action = {.sa_handler = SIG_DFL};
+        sigaction(signal, &action, NULL);
+        raise(signal); /* delivered when this handler returns */
+    }
+    errno = saved;
 }
+
+/* From now on these signals are wishes that a fit with a checkpoint grants. */
+static void watch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++)
+        sigaddset(&action.sa_mask, stop_signals[i]);
+    for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++)
+        sigaction(stop_signals[i], &action, NULL);
+}
+
+/* ---- Commands -------------------------------------------------------------------------- */
 
 /* A program built with one MPI and started by another's launcher runs as many times as there
  * should be ranks, each alone: all would write the same output. */
@@ -58,6 +96,7 @@ static lloyd_status open_ranks(launch launched, lloyd_comm **comm)
     if (lloyd_comm_size(*comm) > 1 || launched.size <= 1) return LLOYD_OK;
     lloyd_comm_close(*comm);
     *comm = NULL;
+    if (launched.rank != 0) return lloyd_fail(LLOYD_FAILED, "%s", "");
     return lloyd_fail(LLOYD_FAILED,
                       "%d ranks were started, but MPI connects none of them; use the launcher of "
                       "the MPI that lloyd "
@@ -83,6 +122,7 @@ static lloyd_status print_next(const lloyd_cli *cli)
     if (status == LLOYD_OK) status = lloyd_cli_quote(cli->fit.output, &model);
     if (status == LLOYD_OK) {
         printf("\nNext:\n  %s info %s\n", program, model);
+        printf("  %s report %s -o report.html\n", program, model);
         printf("  %s predict --model %s --input NEW.h5 --output labels.h5\n", program, model);
     }
     free(program);
@@ -106,6 +146,7 @@ static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
     case LLOYD_CLI_FIT: return fit(comm, cli);
     case LLOYD_CLI_PREDICT: return lloyd_predict(comm, &cli->predict);
     case LLOYD_CLI_INFO: return lloyd_info(comm, cli->file);
+    case LLOYD_CLI_REPORT: return lloyd_report(comm, &cli->report);
     case LLOYD_CLI_WRAP: return lloyd_wrap_file(comm, cli->file, cli->output);
     case LLOYD_CLI_SYNTH: return lloyd_synth(comm, &cli->synth);
     case LLOYD_CLI_HELP:
@@ -135,19 +176,22 @@ static lloyd_status flush_output(void)
 static lloyd_status run_on_ranks(launch launched, lloyd_status parsed, const lloyd_cli *cli)
 {
     lloyd_comm *comm = NULL;
-    if (parsed != LLOYD_OK && launched.rank == 0) complain();
+    /* Wrong usage is wrong on all ranks, a lack of memory is this one's. */
+    int alone = parsed == LLOYD_FAILED;
+    if (alone || (parsed != LLOYD_OK && launched.rank == 0)) lloyd_complain();
     if (parsed != LLOYD_OK && !launched.found) return parsed;
     lloyd_status status = open_ranks(launched, &comm);
     if (status != LLOYD_OK) {
-        if (launched.rank == 0 && parsed == LLOYD_OK) complain();
+        if (parsed == LLOYD_OK) lloyd_complain();
         return parsed != LLOYD_OK ? parsed : status;
     }
+    if (alone) lloyd_comm_abort(comm, parsed);
     lloyd_log_quiet(lloyd_comm_rank(comm) != 0);
     status = parsed;
     if (parsed == LLOYD_OK) {
         status = run(comm, cli);
         if (status == LLOYD_OK) status = flush_output();
-        if (status != LLOYD_OK) complain();
+        if (status != LLOYD_OK) lloyd_complain();
     }
     lloyd_comm_close(comm);
     return status;
@@ -164,9 +208,10 @@ int main(int argc, char **argv)
         if (launched.rank == 0) {
             show(&cli);
             status = flush_output();
-            if (status != LLOYD_OK) complain();
+            if (status != LLOYD_OK) lloyd_complain();
         }
     } else {
+        if (cli.command == LLOYD_CLI_FIT && cli.fit.checkpoint && !cli.fit.dry_run) watch_signals();
         status = run_on_ranks(launched, LLOYD_OK, &cli);
     }
     lloyd_cli_free(&cli);

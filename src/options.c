@@ -31,14 +31,82 @@ static lloyd_status check_count(const char *option, int64_t value, int64_t least
                       (long long)least);
 }
 
-lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
+static lloyd_status check_timeout(double seconds)
+{
+    if (seconds > 0 && !isinf(seconds)) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE, "--timeout %g: must be finite and more than 0 seconds", seconds);
+}
+
+int lloyd_options_init_is_model(const lloyd_fit_options *o)
+{
+    static const char *const methods[] = {"random", "kmeans++", "kmeans-parallel", NULL};
+    return !is_one_of(o->init, methods);
+}
+
+/* --- checkpoints --- */
+
+/* Seconds of a unit of time, 0 for another text. */
+static int seconds_of(const char *unit)
+{
+    if (strcmp(unit, "s") == 0) return 1;
+    if (strcmp(unit, "m") == 0) return 60;
+    return strcmp(unit, "h") == 0 ? 3600 : 0;
+}
+
+lloyd_status lloyd_options_every(const lloyd_fit_options *o, lloyd_every *every)
+{
+    const char *text = o->checkpoint_every ? o->checkpoint_every : "10m";
+    size_t digits = strspn(text, "0123456789");
+    long long count = digits > 0 && digits < 10 ? strtoll(text, NULL, 10) : 0;
+    int unit = seconds_of(text + digits);
+    if (count < 1 || (text[digits] != '\0' && unit == 0)) {
+        return lloyd_fail(LLOYD_USAGE,
+                          "--checkpoint-every '%s': give a number of iterations (5), or a time "
+                          "(90s, 10m, 1h)",
+                          text);
+    }
+    *every = (lloyd_every){.iterations = unit == 0 ? count : 0, .seconds = (double)(count * unit)};
+    return LLOYD_OK;
+}
+
+static lloyd_status check_checkpoint(const lloyd_fit_options *o)
+{
+    lloyd_every every;
+    if (!o->checkpoint && (o->resume || o->checkpoint_every)) {
+        return lloyd_fail(LLOYD_USAGE, "%s needs --checkpoint FILE: which file is it",
+                          o->resume ? "--resume" : "--checkpoint-every");
+    }
+    return lloyd_options_every(o, &every);
+}
+
+lloyd_status lloyd_options_deciding(const lloyd_fit_options *o, uint64_t init, char **lines)
+{
+    size_t bytes = 0;
+    FILE *out = open_memstream(lines, &bytes);
+    if (!out) return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
+    fprintf(out, "-k %lld\n", (long long)o->k);
+    if (lloyd_options_init_is_model(o))
+        fprintf(out, "--init MODEL (with the centroids %016llx)\n", (unsigned long long)init);
+    else
+        fprintf(out, "--init %s\n", o->init);
+    fprintf(out, "--seed %llu\n--n-init %lld\n--tol ", (unsigned long long)o->seed,
+            (long long)o->n_init);
+    lloyd_json_number(out, o->tol);
+    fprintf(out, "\n--metric %s\n%s%s\n--empty %s\n", o->metric,
+            o->weights ? "--weights " : "no --weights", o->weights ? o->weights : "", o->empty);
+    if (fclose(out) == 0) return LLOYD_OK;
+    free(*lines);
+    *lines = NULL;
+    return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
+}
+
+/* --- all of them --- */
+
+/* What does not depend on where the rows are. */
+static lloyd_status check_method(const lloyd_fit_options *o)
 {
     static const char *const metrics[] = {"l2", "cosine", NULL}, *const rules[] = {"relocate",
                                                                                    "keep", NULL};
-    if (o->input_count < 1)
-        return lloyd_fail(LLOYD_USAGE, "--input is missing: name the dataset to cluster");
-    if (!o->output)
-        return lloyd_fail(LLOYD_USAGE, "--output is missing: name the model file to write");
     if (!o->init)
         return lloyd_fail(LLOYD_USAGE,
                           "--init is missing: random, kmeans++, kmeans-parallel or a model file");
@@ -49,11 +117,36 @@ lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
     LLOYD_TRY(check_count("--n-init", o->n_init, 1));
     LLOYD_TRY(check_count("--max-iters", o->max_iters, 0));
     LLOYD_TRY(check_count("--chunk-rows", o->chunk_rows, 0));
+    LLOYD_TRY(check_count("--max-host-memory", o->max_host_memory, 0));
+    LLOYD_TRY(check_count("--max-device-memory", o->max_device_memory, 0));
     if (!(o->tol >= 0) || isinf(o->tol))
         return lloyd_fail(LLOYD_USAGE, "--tol %g: must be finite and not negative", o->tol);
+    LLOYD_TRY(check_timeout(o->timeout));
     LLOYD_TRY(check_choice("--metric", o->metric, metrics));
     LLOYD_TRY(check_choice("--empty", o->empty, rules));
     return lloyd_backend_check(o->backend, o->comm ? o->comm : "");
+}
+
+lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
+{
+    if (o->input_count < 1)
+        return lloyd_fail(LLOYD_USAGE, "--input is missing: name the dataset to cluster");
+    if (!o->output)
+        return lloyd_fail(LLOYD_USAGE, "--output is missing: name the model file to write");
+    LLOYD_TRY(check_method(o));
+    return check_checkpoint(o);
+}
+
+lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *o)
+{
+    if (o->inputs || o->input_count || o->output || o->weights || o->checkpoint ||
+        o->checkpoint_every || o->resume || o->dry_run || o->no_labels || o->chunk_rows) {
+        return lloyd_fail(LLOYD_USAGE,
+                          "a fit of rows in memory has no files: leave inputs, output, weights, "
+                          "checkpoint, checkpoint_every, resume, dry_run, no_labels and chunk_rows "
+                          "as lloyd_fit_defaults() sets them");
+    }
+    return check_method(o);
 }
 
 lloyd_status lloyd_options_check_predict(const lloyd_predict_options *o)
@@ -65,6 +158,7 @@ lloyd_status lloyd_options_check_predict(const lloyd_predict_options *o)
     if (!o->output)
         return lloyd_fail(LLOYD_USAGE, "--output is missing: name the labels file to write");
     LLOYD_TRY(check_count("--chunk-rows", o->chunk_rows, 0));
+    LLOYD_TRY(check_timeout(o->timeout));
     return lloyd_backend_check(o->backend, NULL);
 }
 
@@ -95,8 +189,14 @@ lloyd_status lloyd_options_json(const lloyd_fit_options *o, char **json)
     put(out, "empty", o->empty);
     put(out, "backend", o->backend);
     put(out, "comm", o->comm);
-    fprintf(out, ",\"chunk-rows\":%lld,\"no-labels\":%s}", (long long)o->chunk_rows,
-            o->no_labels ? "true" : "false");
+    put(out, "checkpoint", o->checkpoint);
+    put(out, "checkpoint-every", o->checkpoint_every);
+    put(out, "log", o->log);
+    fprintf(out,
+            ",\"resume\":%s,\"chunk-rows\":%lld,\"max-host-memory\":%lld,"
+            "\"max-device-memory\":%lld,\"no-labels\":%s}",
+            o->resume ? "true" : "false", (long long)o->chunk_rows, (long long)o->max_host_memory,
+            (long long)o->max_device_memory, o->no_labels ? "true" : "false");
     if (fclose(out) == 0) return LLOYD_OK;
     free(*json);
     *json = NULL;

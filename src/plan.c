@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include "base/memory.h"
+#include "checkpoint.h"
 #include "problem.h"
 #include "text.h"
 
@@ -12,8 +13,6 @@
 #include <unistd.h>
 
 enum {
-    STREAM_BYTES = 64 << 20, /* of a chunk, where the user names no size */
-    GPU_STREAM_BYTES = 256 << 20,
     GPU_COPY_BYTES = 32 << 20, /* pinned memory that copies to and from a GPU pass through */
     GPU_RESERVE = 1 << 30,     /* of a GPU, for NCCL and the driver; an eighth of a small one */
     LABEL_ROWS = 1 << 20,      /* labels written at a time */
@@ -36,48 +35,24 @@ static int choose_threads(const lloyd_comm *comm)
     return threads > 0 ? threads : 1;
 }
 
-static lloyd_status split(const lloyd_comm *comm, const lloyd_rows *rows, lloyd_plan *plan)
+static void take_source(const lloyd_comm *comm, const lloyd_source *source, lloyd_plan *plan)
 {
-    plan->n = lloyd_rows_count(rows);
-    plan->d = lloyd_rows_dim(rows);
-    plan->first = lloyd_shard_first(plan->n, comm->rank, comm->size);
-    plan->count = lloyd_shard_first(plan->n, comm->rank + 1, comm->size) - plan->first;
+    plan->n = source->n;
+    plan->d = source->d;
+    plan->first = source->first;
+    plan->count = source->count;
     plan->kernels = (lloyd_kernels_config){
         .n_local = plan->count,
         .dim = plan->d,
         .k = plan->k,
-        .type = lloyd_rows_type(rows),
+        .type = source->type,
         .threads = choose_threads(comm),
     };
-    if (plan->d <= INT32_MAX) return LLOYD_OK;
-    return lloyd_fail(LLOYD_BAD_INPUT, "%s has %lld columns; at most %d can be clustered",
-                      lloyd_rows_file(rows, 0), (long long)plan->d, INT32_MAX);
 }
 
 static int64_t row_bytes(const lloyd_plan *plan)
 {
     return plan->d * (int64_t)lloyd_type_size(plan->kernels.type);
-}
-
-/* Rows per chunk and slots. A resident shard is cut only where a slot's row numbers would not fit
- * 31 bits. */
-static void choose_chunks(const lloyd_backend *backend, lloyd_plan *plan, int64_t chunk_rows)
-{
-    const int64_t most = (int64_t)1 << 30;
-    int64_t rows = plan->resident ? most
-                   : chunk_rows > 0
-                       ? chunk_rows
-                       : (backend->cuda ? GPU_STREAM_BYTES : STREAM_BYTES) / row_bytes(plan);
-    if (rows > plan->count) rows = plan->count;
-    if (rows > most) rows = most;
-    if (rows < 1) rows = 1;
-    plan->kernels.chunk_rows = rows;
-    int64_t chunks = (plan->count + rows - 1) / rows;
-    plan->kernels.slots = plan->resident && chunks > 0 ? (int)chunks : 1;
-    plan->rows = (plan->resident ? plan->count : rows) * row_bytes(plan);
-    plan->gpu_rows = backend->cuda ? plan->rows : 0;
-    if (backend->cuda && plan->resident)
-        plan->rows = lloyd_shard_staged_rows(plan->count, row_bytes(plan)) * row_bytes(plan);
 }
 
 /* Kernels that are planned do not exist yet, but with weights they take more. */
@@ -105,45 +80,111 @@ static seeding_need need_of_seeding(const lloyd_comm *comm, const lloyd_backend 
     reduce.n_local = reduce.chunk_rows = (most + comm->size - 1) / comm->size;
     reduce.k = 1, reduce.slots = 1, reduce.type = LLOYD_F32, reduce.weights = &some_weight;
     int64_t reducing = lloyd_backend_bytes(backend, &reduce, 1) + 12 * reduce.n_local;
+    if (backend->cuda) reducing += reduce.n_local * plan->d * 4;
     return (seeding_need){round, centroids + candidates, state > reducing ? state : reducing};
 }
 
-static void count_bytes(const lloyd_comm *comm, const lloyd_backend *backend,
-                        const lloyd_rows *rows, const lloyd_fit_options *options, lloyd_plan *plan)
+/* What a plan is made from. */
+typedef struct planner {
+    const lloyd_comm *comm;
+    const lloyd_backend *backend;
+    const lloyd_source *source;
+    const lloyd_fit_options *options;
+    lloyd_plan *plan;
+} planner;
+
+/* Of io/, for rows in files. */
+static int64_t reading_bytes(const planner *p)
 {
-    seeding_need need = need_of_seeding(comm, backend, plan, options->init);
+    return p->source->rows ? lloyd_rows_memory(p->source->rows) : 0;
+}
+
+/* Everything but the rows, for chunks of plan->kernels.chunk_rows. */
+static void count_rest(const planner *p, lloyd_plan *plan)
+{
+    const lloyd_fit_options *options = p->options;
+    seeding_need need = need_of_seeding(p->comm, p->backend, plan, options->init);
     lloyd_kernels_config config = plan->kernels;
-    if (options->weights) config.weights = &some_weight;
-    int64_t kernels = lloyd_backend_bytes(backend, &config, need.set);
+    if (p->source->weighted) config.weights = &some_weight;
+    int64_t kernels = lloyd_backend_bytes(p->backend, &config, need.set);
     int64_t labels = plan->count < LABEL_ROWS ? plan->count : LABEL_ROWS;
     int64_t centroids = plan->k * plan->d * 4;
-    plan->weights = options->weights ? plan->count * 4 : 0;
-    plan->results = (comm->rank == 0 ? centroids + plan->k * 8 : 0) + labels * 4 +
+    plan->weights = p->source->weighted && p->source->rows ? plan->count * 4 : 0;
+    plan->results = (p->comm->rank == 0 ? centroids + plan->k * 8 : 0) + labels * 4 +
                     (options->n_init > 1 ? centroids : 0);
     plan->seeding = need.host;
     plan->working = plan->d * 48 +
                     (options->max_iters < HISTORY ? options->max_iters : HISTORY) * 48 +
-                    lloyd_rows_memory(rows);
-    if (backend->cuda) {
-        plan->gpu_working = kernels - plan->gpu_rows;
+                    reading_bytes(p);
+    if (p->backend->cuda) {
+        plan->gpu_working = kernels;
         plan->gpu_seeding = need.kernels;
-        plan->gpu_total = plan->gpu_rows + plan->gpu_working + plan->gpu_seeding;
         plan->working += GPU_COPY_BYTES;
     } else {
         plan->seeding += need.kernels;
         plan->working += kernels + plan->kernels.threads * (int64_t)BLAS_BYTES;
     }
     int64_t phase = plan->seeding > plan->results ? plan->seeding : plan->results;
-    plan->total = plan->program + plan->rows + plan->weights + plan->working + phase;
+    plan->checkpoint = lloyd_checkpoint_bytes(options, p->comm->rank, plan->d);
+    plan->total = plan->program + plan->weights + plan->working + plan->checkpoint + phase;
+    plan->gpu_total = plan->gpu_working + plan->gpu_seeding;
 }
 
-/* Whether resident rows leave enough for the others. */
-static int fits(const lloyd_comm *comm, const lloyd_backend *backend, const lloyd_plan *plan)
+static lloyd_bytes need_for_chunks(const void *context, int64_t chunk_rows)
 {
-    int64_t available = plan->program + lloyd_memory_available() / comm->local_size;
-    if (!backend->cuda) return plan->total <= available - available / 16;
+    const planner *p = context;
+    lloyd_plan plan = *p->plan;
+    plan.kernels.chunk_rows = chunk_rows;
+    count_rest(p, &plan);
+    return (lloyd_bytes){plan.total, plan.gpu_total};
+}
+
+/* Takes over plan->layout. */
+static void use_layout(lloyd_plan *plan)
+{
+    int slots = lloyd_layout_slots(&plan->layout);
+    plan->kernels.chunk_rows = plan->layout.chunk_rows;
+    plan->kernels.slots = slots > 0 ? slots : 1;
+    lloyd_bytes bytes = lloyd_layout_bytes(&plan->layout);
+    plan->rows = bytes.host;
+    plan->gpu_rows = bytes.gpu;
+}
+
+/* What the machine has for this rank, beside what others use: a sixteenth is left to the system, and
+ * some of the GPU to NCCL and the driver. */
+static lloyd_bytes available(const lloyd_comm *comm, const lloyd_plan *plan)
+{
+    int64_t host = plan->program + lloyd_memory_available() / comm->local_size;
     int64_t reserve = plan->gpu_free / 8 < GPU_RESERVE ? plan->gpu_free / 8 : GPU_RESERVE;
-    return plan->gpu_total <= plan->gpu_free - reserve;
+    return (lloyd_bytes){host - host / 16, plan->gpu_free - reserve};
+}
+
+static int64_t limited(int64_t available, int64_t limit)
+{
+    return limit > 0 && limit < available ? limit : available;
+}
+
+/* What a user allows must be enough; what the machine has was only estimated, and is tried. */
+static lloyd_status check_limit(const lloyd_comm *comm, const char *option, int64_t limit,
+                                int64_t least)
+{
+    const int64_t mega = 1000000;
+    if (limit == 0 || least <= limit) return LLOYD_OK;
+    /* What the program itself takes differs a little from run to run. */
+    return lloyd_fail(
+        LLOYD_USAGE,
+        "%s allows %lld bytes, but rank %d needs at least %lldMB; allow that much, or "
+        "use more ranks",
+        option, (long long)limit, comm->rank, (long long)(least / mega + 2));
+}
+
+static lloyd_status check_limits(const planner *p)
+{
+    const lloyd_plan *plan = p->plan;
+    const lloyd_fit_options *o = p->options;
+    LLOYD_TRY(check_limit(p->comm, "--max-host-memory", o->max_host_memory, plan->total));
+    if (!p->backend->cuda) return LLOYD_OK;
+    return check_limit(p->comm, "--max-device-memory", o->max_device_memory, plan->gpu_total);
 }
 
 /* The program's own bytes, after the GPU's driver has taken its share of them. */
@@ -154,32 +195,77 @@ static lloyd_status begin_plan(const lloyd_backend *backend, lloyd_plan *plan)
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend, const lloyd_rows *rows,
-                            const lloyd_fit_options *options, lloyd_plan *plan)
+/* Rows in memory stay where they are; GPUs have a copy of them. */
+static void choose_layout(const planner *p)
 {
-    *plan = (lloyd_plan){.k = options->k};
-    LLOYD_TRY(begin_plan(backend, plan));
-    LLOYD_TRY(split(comm, rows, plan));
-    plan->kernels.cosine = strcmp(options->metric, "cosine") == 0;
-    plan->resident = options->chunk_rows == 0;
-    choose_chunks(backend, plan, options->chunk_rows);
-    count_bytes(comm, backend, rows, options, plan);
-    if (plan->resident && !fits(comm, backend, plan)) {
-        plan->resident = 0;
-        choose_chunks(backend, plan, 0);
-        count_bytes(comm, backend, rows, options, plan);
+    lloyd_plan *plan = p->plan;
+    const lloyd_fit_options *o = p->options;
+    int copies = p->backend->cuda;
+    if (!p->source->rows) {
+        plan->layout = lloyd_layout_fixed(plan->count, row_bytes(plan), copies);
+        return;
     }
-    return LLOYD_OK;
+    if (o->chunk_rows > 0) {
+        plan->layout = lloyd_layout_streamed(plan->count, row_bytes(plan), copies, o->chunk_rows);
+        return;
+    }
+    lloyd_bytes limit = available(p->comm, plan);
+    limit.host = limited(limit.host, o->max_host_memory);
+    limit.gpu = limited(limit.gpu, o->max_device_memory);
+    lloyd_layout_choose(plan->count, row_bytes(plan), copies, limit, need_for_chunks, p,
+                        &plan->layout);
 }
 
-lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
-                                const lloyd_rows *rows, int64_t k, int cosine, int64_t chunk_rows,
-                                lloyd_plan *plan)
+lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
+                            const lloyd_source *source, const lloyd_fit_options *options,
+                            lloyd_plan *plan)
 {
+    const planner p = {comm, backend, source, options, plan};
+    *plan = (lloyd_plan){.k = options->k};
+    LLOYD_TRY(begin_plan(backend, plan));
+    take_source(comm, source, plan);
+    plan->kernels.cosine = strcmp(options->metric, "cosine") == 0;
+    choose_layout(&p);
+    use_layout(plan);
+    if (!source->rows) plan->rows = 0; /* the program has them already */
+    count_rest(&p, plan);
+    plan->total += plan->rows;
+    plan->gpu_total += plan->gpu_rows;
+    return check_limits(&p);
+}
+
+/* The labels, and the distances with their float32 copies, of a chunk. */
+enum { PREDICTED_BYTES = 4 + 8 + 4 };
+
+static lloyd_bytes need_for_prediction(const void *context, int64_t chunk_rows)
+{
+    const planner *p = context;
+    lloyd_kernels_config config = p->plan->kernels;
+    config.chunk_rows = chunk_rows;
+    int64_t kernels = lloyd_backend_bytes(p->backend, &config, config.k);
+    int64_t host = p->plan->program + chunk_rows * PREDICTED_BYTES + reading_bytes(p);
+    return p->backend->cuda ? (lloyd_bytes){host, kernels} : (lloyd_bytes){host + kernels, 0};
+}
+
+lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, lloyd_rows *rows,
+                                int64_t k, int cosine, int64_t chunk_rows, lloyd_plan *plan)
+{
+    lloyd_source source;
+    LLOYD_TRY(lloyd_source_files(comm, rows, 0, &source));
+    const planner p = {comm, backend, &source, NULL, plan};
     *plan = (lloyd_plan){.k = k};
-    LLOYD_TRY(split(comm, rows, plan));
+    LLOYD_TRY(begin_plan(backend, plan));
+    take_source(comm, &source, plan);
     plan->kernels.cosine = cosine;
-    choose_chunks(backend, plan, chunk_rows);
+    if (chunk_rows > 0) {
+        plan->layout =
+            lloyd_layout_streamed(plan->count, row_bytes(plan), backend->cuda, chunk_rows);
+    } else {
+        plan->layout = lloyd_layout_once(plan->count, row_bytes(plan), backend->cuda,
+                                         available(comm, plan), need_for_prediction, &p);
+    }
+    plan->layout.once = 1;
+    use_layout(plan);
     return LLOYD_OK;
 }
 
@@ -214,34 +300,66 @@ static void print_header(const lloyd_comm *comm, const lloyd_backend *backend,
                backend->nccl ? "NCCL" : "MPI");
     else
         printf("  backend          cpu\n");
-    if (plan->resident)
-        printf("  rows             stay in %smemory\n", backend->cuda ? "GPU " : "");
-    else
-        printf("  rows             are read again in every pass, %s at a time\n",
-               lloyd_text_count(plan->kernels.chunk_rows, a, sizeof a));
 }
 
-static void print_own(const lloyd_backend *backend, const lloyd_plan *plan)
+/* Where the rows of all ranks live, and what moves in every pass. */
+static void print_homes(const lloyd_backend *backend, const lloyd_plan *plan,
+                        const int64_t homes[3])
+{
+    char text[3][32];
+    const char *fast = backend->cuda ? "GPU memory" : "memory";
+    int64_t held = homes[LLOYD_HELD], streamed = homes[LLOYD_STREAMED];
+    if (held + streamed == 0) {
+        printf("  rows             stay in %s\n", fast);
+        return;
+    }
+    for (int p = 0; p < 3; p++) lloyd_text_count(homes[p], text[p], sizeof text[p]);
+    printf("  rows             %s stay in %s, ", text[LLOYD_FIXED], fast);
+    if (backend->cuda) printf("%s in host memory, ", text[LLOYD_HELD]);
+    printf("%s are read in every pass\n", text[LLOYD_STREAMED]);
+    printf("  every pass       reads %s from the files",
+           lloyd_text_bytes(streamed * row_bytes(plan), text[0], sizeof text[0]));
+    if (backend->cuda)
+        printf(", copies %s to the GPUs",
+               lloyd_text_bytes((held + streamed) * row_bytes(plan), text[1], sizeof text[1]));
+    printf(", in chunks of %s rows\n",
+           lloyd_text_count(plan->kernels.chunk_rows, text[2], sizeof text[2]));
+}
+
+/* ", at most 64.0 GB" */
+static void print_limit(int64_t limit)
 {
     char size[32];
-    printf("  memory of rank 0\n");
+    if (limit > 0) printf(", at most %s", lloyd_text_bytes(limit, size, sizeof size));
+}
+
+static void print_own(const lloyd_backend *backend, const lloyd_fit_options *options,
+                      const lloyd_plan *plan)
+{
+    char size[32];
+    printf("  memory of rank 0");
+    print_limit(options->max_host_memory);
+    printf("\n");
     print_bytes("program, libraries", plan->program);
-    print_bytes("rows", plan->rows);
+    print_bytes("rows, buffers", plan->rows);
     print_bytes("weights", plan->weights);
     print_bytes("working space", plan->working);
+    print_bytes("checkpoint", plan->checkpoint);
     print_bytes("seeding", plan->seeding);
     print_bytes("results", plan->results);
     if (!backend->cuda) return;
-    printf("  GPU memory of rank 0 (%s are free)\n",
+    printf("  GPU memory of rank 0 (%s are free)",
            lloyd_text_bytes(plan->gpu_free, size, sizeof size));
+    print_limit(options->max_device_memory);
+    printf("\n");
     print_bytes("CUDA and others, now", plan->gpu_used);
-    print_bytes("rows", plan->gpu_rows);
+    print_bytes("rows, slots", plan->gpu_rows);
     print_bytes("working space", plan->gpu_working);
     print_bytes("seeding", plan->gpu_seeding);
 }
 
 /* What all ranks tell each other. */
-enum { FIRST, COUNT, ROWS, TOTAL, GPU_TOTAL, FIELDS };
+enum { FIRST, COUNT, HOMES, ROWS = HOMES + 3, TOTAL, GPU_TOTAL, FIELDS };
 
 static void print_ranks(const int64_t *all, int size, int cuda)
 {
@@ -273,14 +391,19 @@ lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,
                               const lloyd_plan *plan)
 {
     int64_t *all = NULL, fields = (int64_t)comm->size * FIELDS;
-    LLOYD_TRY(comm->agree(comm, lloyd_alloc(&all, fields, sizeof *all, "the plans of all ranks")));
+    LLOYD_TRY(lloyd_comm_alloc(comm, &all, fields, sizeof *all, "the plans of all ranks"));
     int64_t *mine = all + (int64_t)comm->rank * FIELDS;
     mine[FIRST] = plan->first, mine[COUNT] = plan->count;
+    for (int p = 0; p < 3; p++) mine[HOMES + p] = lloyd_layout_rows(&plan->layout, (lloyd_home)p);
     mine[ROWS] = plan->rows, mine[TOTAL] = plan->total, mine[GPU_TOTAL] = plan->gpu_total;
     lloyd_status status = lloyd_comm_sum_host(comm, all, fields);
     if (status == LLOYD_OK && comm->rank == 0) {
+        int64_t homes[3] = {0, 0, 0};
+        for (int64_t at = 0; at < fields; at += FIELDS)
+            for (int p = 0; p < 3; p++) homes[p] += all[at + HOMES + p];
         print_header(comm, backend, rows, options, plan);
-        print_own(backend, plan);
+        print_homes(backend, plan, homes);
+        print_own(backend, options, plan);
         print_ranks(all, comm->size, backend->cuda);
     }
     lloyd_free(all);

@@ -7,19 +7,22 @@
 #include "comm/comm.h"
 #include "io/rows.h"
 #include "kernels/kernels.h"
+#include "layout.h"
 #include "lloyd.h"
+#include "source.h"
 
 #include <stdint.h>
 
 typedef struct lloyd_plan {
     int64_t n, d, k;
-    int64_t first, count; /* global rows of this rank */
-    int resident;
+    int64_t first, count;         /* global rows of this rank */
+    lloyd_layout layout;          /* where they live */
     lloyd_kernels_config kernels; /* without weights */
 
     /* bytes of this rank on the host */
     int64_t program; /* what the process holds before it reads anything */
-    int64_t rows, weights, working, seeding, results;
+    int64_t rows;    /* that stay on the host, and the buffers that others pass through */
+    int64_t weights, working, checkpoint, seeding, results;
     int64_t total; /* the peak: seeding and results are not needed at the same time */
 
     /* bytes of this rank's GPU; 0 where CPUs compute */
@@ -28,14 +31,15 @@ typedef struct lloyd_plan {
         gpu_used; /* what it has, and what is in use before lloyd allocates anything */
 } lloyd_plan;
 
-/* What a fit will need. Writes and reads nothing. */
-lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend, const lloyd_rows *rows,
-                            const lloyd_fit_options *options, lloyd_plan *plan);
+/* What a fit will need, within the memory there is and what the options allow (LLOYD_USAGE: not even
+ * the least fits into that). Writes and reads nothing. */
+lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
+                            const lloyd_source *source, const lloyd_fit_options *options,
+                            lloyd_plan *plan);
 
 /* What a labelling of `rows` by k centroids will need; always streamed. */
-lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
-                                const lloyd_rows *rows, int64_t k, int cosine, int64_t chunk_rows,
-                                lloyd_plan *plan);
+lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, lloyd_rows *rows,
+                                int64_t k, int cosine, int64_t chunk_rows, lloyd_plan *plan);
 
 /* Prints the plans of all ranks on rank 0. Collective. */
 lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,

@@ -1,6 +1,6 @@
 /* lloyd_predict(): the nearest centroid of every row of a dataset, by the same kernels and under
- * the same contract as a fit. The rows are read once, so they are streamed: a chunk is read,
- * checked, labelled and written before the next.
+ * the same contract as a fit. The rows are needed once, so they are streamed: while a chunk is
+ * checked and labelled, the next ones are read.
  */
 #include "lloyd.h"
 
@@ -29,6 +29,7 @@ typedef struct prediction {
     int32_t *label;
     double *distance;
     float *rounded;
+    int64_t first, count; /* global rows whose results are here and not written yet */
 } prediction;
 
 static lloyd_status open_all(prediction *t)
@@ -49,9 +50,9 @@ static lloyd_status open_all(prediction *t)
 static lloyd_status prepare(prediction *t)
 {
     lloyd_problem *p = &t->problem;
-    int64_t chunk = t->plan.kernels.chunk_rows, d = t->plan.d;
+    int64_t chunk = t->plan.layout.chunk_rows, d = t->plan.d;
     *p = (lloyd_problem){.comm = t->comm, .n = t->plan.n, .d = d, .k = t->plan.k};
-    LLOYD_TRY(lloyd_shard_open(t->rows, t->plan.first, t->plan.count, chunk, 0, 0, &p->shard));
+    LLOYD_TRY(lloyd_shard_open(t->rows, t->plan.first, t->plan.layout, 0, &p->shard));
     LLOYD_TRY(lloyd_backend_kernels(&t->backend, &t->plan.kernels, &p->kernels));
     LLOYD_TRY(lloyd_shard_attach(p->shard, p->kernels));
     LLOYD_TRY(p->kernels->set_centroids(p->kernels, t->plan.k, t->model.centroids));
@@ -65,29 +66,40 @@ static lloyd_status prepare(prediction *t)
 
 /* --- one pass --- */
 
-static lloyd_status write_distances(prediction *t, int slot, int64_t first, int64_t count)
+/* What fetch() has left. */
+static lloyd_status write_fetched(prediction *t)
 {
-    lloyd_kernels *kernels = t->problem.kernels;
-    LLOYD_TRY(kernels->distances(kernels, slot, t->distance));
-    for (int64_t i = 0; i < count; i++) t->rounded[i] = (float)t->distance[i];
-    return lloyd_array_write(t->distances, first, count, t->rounded);
+    int64_t count = t->count;
+    t->count = 0;
+    LLOYD_TRY(lloyd_array_write(t->labels, t->first, count, t->label));
+    return t->distances ? lloyd_array_write(t->distances, t->first, count, t->rounded) : LLOYD_OK;
 }
 
+static lloyd_status fetch(prediction *t, int64_t chunk, int slot)
+{
+    const lloyd_shard *shard = t->problem.shard;
+    lloyd_kernels *kernels = t->problem.kernels;
+    int64_t begin = chunk * shard->chunk_rows;
+    t->first = shard->first + begin;
+    t->count = lloyd_layout_chunk_rows(&shard->layout, chunk);
+    LLOYD_TRY(kernels->labels(kernels, begin, t->count, t->label));
+    if (!t->distances) return LLOYD_OK;
+    LLOYD_TRY(kernels->distances(kernels, slot, t->distance));
+    for (int64_t i = 0; i < t->count; i++) t->rounded[i] = (float)t->distance[i];
+    return LLOYD_OK;
+}
+
+/* While a GPU labels the chunk, the results of the one before are written. */
 static lloyd_status label_chunk(prediction *t, int64_t chunk, lloyd_range *range)
 {
-    lloyd_shard *shard = t->problem.shard;
     lloyd_kernels *kernels = t->problem.kernels;
     int slot;
-    LLOYD_TRY(lloyd_shard_load(shard, chunk, &slot));
+    LLOYD_TRY(lloyd_shard_load(t->problem.shard, chunk, &slot));
     LLOYD_TRY(kernels->measure(kernels, slot, range));
     if (range->bad_row >= 0) return LLOYD_OK;
-    int64_t begin = chunk * shard->chunk_rows;
-    int64_t count =
-        shard->count - begin < shard->chunk_rows ? shard->count - begin : shard->chunk_rows;
     LLOYD_TRY(kernels->assign(kernels, slot));
-    LLOYD_TRY(kernels->labels(kernels, begin, count, t->label));
-    LLOYD_TRY(lloyd_array_write(t->labels, shard->first + begin, count, t->label));
-    return t->distances ? write_distances(t, slot, shard->first + begin, count) : LLOYD_OK;
+    LLOYD_TRY(write_fetched(t));
+    return fetch(t, chunk, slot);
 }
 
 static lloyd_status label_rows(prediction *t, lloyd_range *range)
@@ -98,6 +110,7 @@ static lloyd_status label_rows(prediction *t, lloyd_range *range)
     for (int64_t chunk = 0; chunk < t->problem.shard->chunks && range->bad_row < 0; chunk++) {
         LLOYD_TRY(label_chunk(t, chunk, range));
     }
+    LLOYD_TRY(write_fetched(t));
     lloyd_status status = lloyd_array_close(t->labels), distances = lloyd_array_close(t->distances);
     t->labels = NULL;
     t->distances = NULL;
@@ -126,6 +139,7 @@ static lloyd_status write_all(prediction *t)
 static lloyd_status run(prediction *t)
 {
     LLOYD_TRY(t->comm->agree(t->comm, lloyd_options_check_predict(t->options)));
+    t->comm->timeout = t->options->timeout;
     LLOYD_TRY(t->comm->agree(t->comm, open_all(t)));
     LLOYD_TRY(lloyd_backend_choose(t->comm, t->options->backend, NULL, &t->backend));
     lloyd_status planned = lloyd_plan_predict(t->comm, &t->backend, t->rows, t->model.k,
@@ -143,8 +157,8 @@ lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *option
     lloyd_status status = run(&t);
     (void)lloyd_array_close(t.labels);
     (void)lloyd_array_close(t.distances);
-    if (t.problem.kernels) t.problem.kernels->destroy(t.problem.kernels);
     lloyd_shard_close(t.problem.shard);
+    if (t.problem.kernels) t.problem.kernels->destroy(t.problem.kernels);
     lloyd_problem_clear(&t.problem);
     lloyd_free(t.label);
     lloyd_free(t.distance);

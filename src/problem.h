@@ -19,7 +19,8 @@ typedef struct lloyd_problem {
     float *min, *max; /* [d] of all rows */
     double max_weight;
     lloyd_grid grid;
-    double squares; /* Q of the contract */
+    double squares;      /* Q of the contract */
+    uint64_t statistics; /* hash of the columns' minima, maxima and sums of squares */
 } lloyd_problem;
 
 /* One pass over all rows: names the first row that cannot be clustered (LLOYD_BAD_INPUT), finds

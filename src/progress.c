@@ -7,7 +7,7 @@
 #include "progress.h"
 
 #include "base/clock.h"
-
+#include "base/log.h"
 #include "text.h"
 
 #include <errno.h>
@@ -38,25 +38,6 @@ struct lloyd_progress {
 
 /* ---- JSON ------------------------------------------------------------------------------ */
 
-/* The number of bytes of the UTF-8 character at `text`, 0 where there is none (RFC 3629: no
- * overlong forms, no surrogates). */
-static int utf8_length(const unsigned char *text)
-{
-    unsigned char first = text[0];
-    int length = first < 0x80   ? 1
-                 : first < 0xc2 ? 0
-                 : first < 0xe0 ? 2
-                 : first < 0xf0 ? 3
-                 : first < 0xf5 ? 4
-                                : 0;
-    for (int i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80) return 0;
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
-        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 void lloyd_json_text(FILE *out, const char *text)
 {
     if (text == NULL) {
@@ -65,7 +46,7 @@ void lloyd_json_text(FILE *out, const char *text)
     }
     fputc('"', out);
     for (const unsigned char *at = (const unsigned char *)text; *at != '\0';) {
-        int length = utf8_length(at);
+        int length = lloyd_text_utf8((const char *)at);
         if (length == 0)
             fputs("\\ufffd", out);
         else if (*at == '"' || *at == '\\')
@@ -171,10 +152,13 @@ static void log_end(lloyd_progress *p, const lloyd_fit_result *result, const int
 }
 
 /* A log replaces a log, but never data: `--log` before the name of an input must not destroy it. */
-static lloyd_status open_log(lloyd_progress *p, const char *path)
+static lloyd_status open_log(lloyd_progress *p, const char *path, int append)
 {
     struct stat file;
-    if (stat(path, &file) == 0 && S_ISREG(file.st_mode) && file.st_size > 0) {
+    int there = stat(path, &file) == 0;
+    if (!there && errno != ENOENT)
+        return lloyd_fail(LLOYD_FAILED, "cannot create the log file %s: %s", path, strerror(errno));
+    if (there && S_ISREG(file.st_mode) && file.st_size > 0) {
         FILE *old = fopen(path, "re");
         int first = old != NULL ? fgetc(old) : EOF;
         if (old != NULL) fclose(old);
@@ -185,7 +169,7 @@ static lloyd_status open_log(lloyd_progress *p, const char *path)
     }
     p->log_path = strdup(path);
     if (p->log_path == NULL) return lloyd_fail(LLOYD_FAILED, "no memory for the log file's name");
-    p->log = fopen(path, "we");
+    p->log = fopen(path, append ? "ae" : "we");
     if (p->log == NULL)
         return lloyd_fail(LLOYD_FAILED, "cannot create the log file %s: %s", path, strerror(errno));
     return LLOYD_OK;
@@ -327,7 +311,8 @@ static void set_bar(lloyd_progress *p, const char *counter, const char *facts, d
 
 /* ---- The interface --------------------------------------------------------------------- */
 
-lloyd_status lloyd_progress_open(const char *mode, const char *log, lloyd_progress **progress)
+lloyd_status lloyd_progress_open(const char *mode, const char *log, int append,
+                                 lloyd_progress **progress)
 {
     *progress = NULL;
     lloyd_progress *p = calloc(1, sizeof *p);
@@ -343,7 +328,7 @@ lloyd_status lloyd_progress_open(const char *mode, const char *log, lloyd_progre
         p->display = DISPLAY_PLAIN;
     else if (strcmp(mode, "none") != 0)
         status = lloyd_fail(LLOYD_USAGE, "progress '%s' is none of auto, bar, plain, none", mode);
-    if (status == LLOYD_OK && log != NULL) status = open_log(p, log);
+    if (status == LLOYD_OK && log != NULL) status = open_log(p, log, append);
     if (status != LLOYD_OK) {
         free(p->log_path);
         free(p);
@@ -385,6 +370,17 @@ void lloyd_progress_phase(lloyd_progress *p, const char *phase, double seconds)
     log_text(p, "phase", phase);
     log_real(p, "seconds", seconds);
     log_close(p);
+}
+
+void lloyd_progress_warn(lloyd_progress *p, const char *format, ...)
+{
+    char text[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (p != NULL) finish_line(p);
+    lloyd_note("%s", text);
 }
 
 void lloyd_progress_iteration(lloyd_progress *p, const lloyd_progress_step *i)

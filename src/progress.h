@@ -43,14 +43,18 @@ typedef struct lloyd_progress_step {
 } lloyd_progress_step;
 
 /* mode: "auto" (a bar on a terminal, plain lines elsewhere), "bar", "plain" or "none". log: a
- * file for JSON lines, which is created or overwritten, or NULL; a file that holds something
- * else than a log is refused. */
-lloyd_status lloyd_progress_open(const char *mode, const char *log, lloyd_progress **progress);
+ * file for JSON lines, which is created, overwritten or (append) continued, or NULL; a file that
+ * holds something else than a log is refused. */
+lloyd_status lloyd_progress_open(const char *mode, const char *log, int append,
+                                 lloyd_progress **progress);
 
 void lloyd_progress_begin(lloyd_progress *progress, const lloyd_progress_run *run);
 
-/* A finished phase: "read", "seed", "final assignment", "write". */
+/* A finished phase: "read", "seed", "checkpoint", "final assignment", "write". */
 void lloyd_progress_phase(lloyd_progress *progress, const char *phase, double seconds);
+
+/* A warning by lloyd_note(), on a line of its own. */
+void lloyd_progress_warn(lloyd_progress *progress, const char *format, ...) LLOYD_PRINTF(2, 3);
 
 void lloyd_progress_iteration(lloyd_progress *progress, const lloyd_progress_step *iteration);
 

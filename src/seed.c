@@ -39,7 +39,7 @@ static int64_t permuted(int64_t n, uint64_t seed, int64_t index)
 lloyd_status lloyd_seed_random(lloyd_problem *p, uint64_t seed, float *centroids)
 {
     int64_t *rows = NULL;
-    LLOYD_TRY(p->comm->agree(p->comm, lloyd_alloc(&rows, p->k, sizeof *rows, "seed rows")));
+    LLOYD_TRY(lloyd_comm_alloc(p->comm, &rows, p->k, sizeof *rows, "seed rows"));
     for (int64_t i = 0; i < p->k; i++) rows[i] = permuted(p->n, seed, i);
     lloyd_status status = lloyd_problem_gather(p, rows, p->k, centroids);
     lloyd_free(rows);
@@ -240,8 +240,10 @@ static lloyd_status reduce_candidates(lloyd_problem *p, uint64_t seed, candidate
         c->weights[i] = (float)c->masses[i];
         sub.max_weight = fmax(sub.max_weight, (double)c->weights[i]);
     }
-    lloyd_status status = lloyd_shard_over(c->vectors + first * p->d, c->weights + first, first,
-                                           end - first, p->d, &sub.shard);
+    lloyd_status status =
+        lloyd_shard_over(c->vectors + first * p->d, c->weights + first, first,
+                         lloyd_layout_fixed(end - first, p->d * (int64_t)sizeof(float), 0),
+                         &sub.shard);
     if (status == LLOYD_OK) {
         lloyd_kernels_config config = {.n_local = end - first,
                                        .dim = p->d,

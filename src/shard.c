@@ -2,39 +2,38 @@
 #include "shard.h"
 
 #include "base/memory.h"
+#include "stop.h"
 
 int64_t lloyd_shard_first(int64_t n, int rank, int ranks)
 {
     return (int64_t)((__int128)n * rank / ranks);
 }
 
-static lloyd_status new_shard(int64_t first, int64_t count, int64_t chunk_rows, int64_t row_bytes,
-                              lloyd_shard **shard)
+static lloyd_status new_shard(int64_t first, const lloyd_layout *layout, lloyd_shard **shard)
 {
     LLOYD_TRY(lloyd_alloc(shard, 1, sizeof **shard, "shard"));
     lloyd_shard *s = *shard;
     s->first = first;
-    s->count = count;
-    s->chunk_rows = chunk_rows;
-    s->chunks = (count + chunk_rows - 1) / chunk_rows;
-    s->row_bytes = row_bytes;
+    s->count = layout->rows;
+    s->chunk_rows = layout->chunk_rows;
+    s->chunks = layout->chunks;
+    s->layout = *layout;
     return LLOYD_OK;
 }
 
 static lloyd_status read_weights(lloyd_shard *shard)
 {
     LLOYD_TRY(
-        lloyd_alloc(&shard->weights, shard->count, sizeof(float), "the weights of this rank"));
-    return lloyd_rows_read_weights(shard->rows, shard->first, shard->count, shard->weights);
+        lloyd_alloc(&shard->own_weights, shard->count, sizeof(float), "the weights of this rank"));
+    shard->weights = shard->own_weights;
+    return lloyd_rows_read_weights(shard->rows, shard->first, shard->count, shard->own_weights);
 }
 
-lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, int64_t count, int64_t chunk_rows,
-                              int resident, int weighted, lloyd_shard **shard)
+lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, lloyd_layout layout, int weighted,
+                              lloyd_shard **shard)
 {
-    int64_t row_bytes = lloyd_rows_dim(rows) * (int64_t)lloyd_type_size(lloyd_rows_type(rows));
-    LLOYD_TRY(new_shard(first, count, chunk_rows, row_bytes, shard));
+    LLOYD_TRY(new_shard(first, &layout, shard));
     (*shard)->rows = rows;
-    (*shard)->resident = resident;
     lloyd_status status = weighted ? read_weights(*shard) : LLOYD_OK;
     if (status != LLOYD_OK) {
         lloyd_shard_close(*shard);
@@ -43,106 +42,129 @@ lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, int64_t count, in
     return status;
 }
 
-lloyd_status lloyd_shard_over(float *data, float *weights, int64_t first, int64_t count,
-                              int64_t dim, lloyd_shard **shard)
+lloyd_status lloyd_shard_over(const void *data, const float *weights, int64_t first,
+                              lloyd_layout layout, lloyd_shard **shard)
 {
-    LLOYD_TRY(new_shard(first, count, count > 0 ? count : 1, dim * (int64_t)sizeof *data, shard));
-    (*shard)->resident = 1;
-    (*shard)->memory = (char *)data;
+    LLOYD_TRY(new_shard(first, &layout, shard));
+    (*shard)->data = data;
     (*shard)->weights = weights;
     return LLOYD_OK;
 }
 
 /* --- loading --- */
 
-int64_t lloyd_shard_staged_rows(int64_t count, int64_t row_bytes)
+static int64_t chunk_bytes(const lloyd_shard *shard)
 {
-    enum { STAGED_BYTES = 64 << 20 };
-    int64_t rows = STAGED_BYTES / row_bytes;
-    if (rows < 1) rows = 1;
-    return rows < count ? rows : count;
+    return shard->chunk_rows * shard->layout.row_bytes;
 }
 
-/* Rows of a chunk that begins with local row `begin`. */
-static int64_t chunk_count(const lloyd_shard *shard, int64_t begin)
+/* A chunk from the files to memory, in pieces, so that it can be stopped. */
+static lloyd_status read_chunk(lloyd_shard *shard, int64_t chunk, char *memory)
 {
-    int64_t left = shard->count - begin;
-    return left < shard->chunk_rows ? left : shard->chunk_rows;
-}
-
-/* A chunk from the files to its slot, piece by piece; nothing of it stays on the host. */
-static lloyd_status read_through(lloyd_shard *shard, int64_t chunk, int64_t staged)
-{
-    lloyd_kernels *kernels = shard->kernels;
-    int64_t begin = chunk * shard->chunk_rows, count = chunk_count(shard, begin);
-    LLOYD_TRY(kernels->load(kernels, (int)chunk, begin, count, NULL));
-    for (int64_t at = 0; at < count; at += staged) {
-        int64_t here = count - at < staged ? count - at : staged;
-        LLOYD_TRY(lloyd_rows_read(shard->rows, shard->first + begin + at, here, shard->memory));
-        LLOYD_TRY(kernels->fill(kernels, (int)chunk, at, here, shard->memory));
+    enum { PIECE_BYTES = 64 << 20 };
+    const int64_t row_bytes = shard->layout.row_bytes, first = chunk * shard->chunk_rows;
+    const int64_t count = lloyd_layout_chunk_rows(&shard->layout, chunk);
+    const int64_t piece = row_bytes < PIECE_BYTES ? PIECE_BYTES / row_bytes : 1;
+    for (int64_t at = 0; at < count; at += piece) {
+        int64_t here = count - at < piece ? count - at : piece;
+        LLOYD_TRY(lloyd_stop_check());
+        LLOYD_TRY(
+            lloyd_rows_read(shard->rows, shard->first + first + at, here, memory + at * row_bytes));
     }
     return LLOYD_OK;
 }
 
-static lloyd_status copy_resident(lloyd_shard *shard)
+/* The chunks that stay on the host have their rows in memory, one after the other. */
+static lloyd_status read_host(lloyd_shard *shard, lloyd_home home)
 {
-    int64_t staged = lloyd_shard_staged_rows(shard->count, shard->row_bytes);
-    LLOYD_TRY(lloyd_alloc(&shard->memory, staged * shard->row_bytes, 1, "rows on their way"));
-    for (int64_t chunk = 0; chunk < shard->chunks; chunk++)
-        LLOYD_TRY(read_through(shard, chunk, staged));
-    lloyd_free(shard->memory);
-    shard->memory = NULL;
+    char *memory = shard->memory;
+    for (int64_t chunk = 0; chunk < shard->chunks; chunk++) {
+        int64_t index;
+        if (lloyd_layout_home(&shard->layout, chunk, &index) != home) continue;
+        LLOYD_TRY(read_chunk(shard, chunk, memory + index * chunk_bytes(shard)));
+    }
     return LLOYD_OK;
 }
 
-static lloyd_status load_resident(lloyd_shard *shard)
+/* The fixed chunks from host memory to their slots. */
+static lloyd_status load_fixed(lloyd_shard *shard)
 {
     for (int64_t chunk = 0; chunk < shard->chunks; chunk++) {
-        int64_t begin = chunk * shard->chunk_rows;
-        LLOYD_TRY(shard->kernels->load(shard->kernels, (int)chunk, begin, chunk_count(shard, begin),
-                                       shard->memory + begin * shard->row_bytes));
+        int64_t index;
+        if (lloyd_layout_home(&shard->layout, chunk, &index) != LLOYD_FIXED) continue;
+        LLOYD_TRY(shard->kernels->load(shard->kernels, (int)index, chunk * shard->chunk_rows,
+                                       lloyd_layout_chunk_rows(&shard->layout, chunk),
+                                       shard->data + index * chunk_bytes(shard)));
     }
+    return LLOYD_OK;
+}
+
+static lloyd_status open_pipeline(lloyd_shard *shard)
+{
+    const lloyd_layout *layout = &shard->layout;
+    const lloyd_pipeline_ends ends = {.rows = shard->rows,
+                                      .first = shard->first,
+                                      .layout = layout,
+                                      .held = shard->data,
+                                      .kernels = shard->kernels};
+    LLOYD_TRY(lloyd_pipeline_open(&ends, &shard->pipeline));
+    if (layout->copies) LLOYD_TRY(lloyd_pipeline_fill(shard->pipeline));
+    if (layout->fixed < layout->chunks) return lloyd_pipeline_begin(shard->pipeline);
+    lloyd_pipeline_close(shard->pipeline);
+    shard->pipeline = NULL;
     return LLOYD_OK;
 }
 
 lloyd_status lloyd_shard_attach(lloyd_shard *shard, lloyd_kernels *kernels)
 {
     shard->kernels = kernels;
-    if (!shard->rows) return load_resident(shard); /* in memory already */
-    if (shard->resident && kernels->copies) return copy_resident(shard);
-    int64_t held =
-        shard->resident || shard->count < shard->chunk_rows ? shard->count : shard->chunk_rows;
-    LLOYD_TRY(lloyd_alloc(&shard->memory, held * shard->row_bytes, 1, "the rows of this rank"));
-    if (!shard->resident) return LLOYD_OK;
-    LLOYD_TRY(lloyd_rows_read(shard->rows, shard->first, shard->count, shard->memory));
-    return load_resident(shard);
+    if (!shard->rows) return load_fixed(shard);
+    lloyd_home home = shard->layout.copies ? LLOYD_HELD : LLOYD_FIXED;
+    int64_t bytes = lloyd_layout_rows(&shard->layout, home) * shard->layout.row_bytes;
+    LLOYD_TRY(lloyd_alloc(&shard->row, shard->layout.row_bytes, 1, "a row"));
+    if (bytes > 0) {
+        LLOYD_TRY(kernels->host_alloc(kernels, bytes, "the rows of this rank", &shard->memory));
+        shard->data = shard->memory;
+        LLOYD_TRY(read_host(shard, home));
+    }
+    if (!shard->layout.copies) LLOYD_TRY(load_fixed(shard));
+    return open_pipeline(shard);
 }
 
 lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot)
 {
-    *slot = shard->resident ? (int)chunk : 0;
-    if (shard->resident) return LLOYD_OK;
-    int64_t begin = chunk * shard->chunk_rows, count = chunk_count(shard, begin);
-    LLOYD_TRY(lloyd_rows_read(shard->rows, shard->first + begin, count, shard->memory));
-    return shard->kernels->load(shard->kernels, 0, begin, count, shard->memory);
+    int64_t index;
+    LLOYD_TRY(lloyd_stop_check());
+    if (lloyd_layout_home(&shard->layout, chunk, &index) != LLOYD_FIXED)
+        return lloyd_pipeline_load(shard->pipeline, chunk, slot);
+    *slot = (int)index;
+    return shard->pipeline ? lloyd_pipeline_pass(shard->pipeline, chunk) : LLOYD_OK;
 }
 
 lloyd_status lloyd_shard_row(lloyd_shard *shard, int64_t row, float *out)
 {
-    int slot = shard->resident ? (int)(row / shard->chunk_rows) : 0;
-    if (!shard->resident) {
-        LLOYD_TRY(lloyd_rows_read(shard->rows, shard->first + row, 1, shard->memory));
-        LLOYD_TRY(shard->kernels->load(shard->kernels, 0, row, 1, shard->memory));
+    lloyd_kernels *kernels = shard->kernels;
+    int64_t index, chunk = row / shard->chunk_rows;
+    lloyd_home home = lloyd_layout_home(&shard->layout, chunk, &index);
+    if (home == LLOYD_FIXED) return kernels->rows(kernels, (int)index, &row, 1, out);
+    const char *source = shard->row;
+    if (home == LLOYD_STREAMED) {
+        LLOYD_TRY(lloyd_rows_read(shard->rows, shard->first + row, 1, shard->row));
+    } else {
+        int64_t at = row - chunk * shard->chunk_rows;
+        source = shard->data + index * chunk_bytes(shard) + at * shard->layout.row_bytes;
     }
-    return shard->kernels->rows(shard->kernels, slot, &row, 1, out);
+    int slot = lloyd_layout_slots(&shard->layout) - 1;
+    LLOYD_TRY(kernels->load(kernels, slot, row, 1, source));
+    return kernels->rows(kernels, slot, &row, 1, out);
 }
 
 void lloyd_shard_close(lloyd_shard *shard)
 {
     if (!shard) return;
-    if (shard->rows) {
-        lloyd_free(shard->memory);
-        lloyd_free(shard->weights);
-    }
+    lloyd_pipeline_close(shard->pipeline);
+    if (shard->memory) shard->kernels->host_free(shard->kernels, shard->memory);
+    lloyd_free(shard->own_weights);
+    lloyd_free(shard->row);
     lloyd_free(shard);
 }

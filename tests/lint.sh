@@ -7,14 +7,14 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 
-mapfile -t sources < <(find src kernels comm io tests bench -name '*.c' | sort)
-mapfile -t c_files < <(find src kernels comm io tests bench -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort)
+mapfile -t sources < <(find src kernels comm io tests bench docs -name '*.c' | sort)
+mapfile -t c_files < <(find src kernels comm io tests bench docs -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort)
 # All files but those that git ignores.
 project_files() {
     git ls-files --cached --others --exclude-standard 2>/dev/null ||
         find . -path './build*' -prune -o -path ./.git -prune -o -type f -printf '%P\n'
 }
-mapfile -t scripts < <(project_files | grep -E '(\.sh|^\.ci/run)$' | sort)
+mapfile -t scripts < <(project_files | grep -E '(\.sh|\.sbatch|\.bash|^\.ci/run)$' | sort)
 
 if [[ ${1:-} == --fix ]]; then
     exec clang-format -i "${c_files[@]}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds and tests everything, from whatever state the machine is in.
 #
-#     ./tests/run.sh          all: a Debug build with sanitizers and a Release build, every test
+#     ./tests/run.sh          all: a Debug build with sanitizers and a Release build, every test; a little fuzzing
 #     ./tests/run.sh quick    the Debug build and its tests only
 #     ./tests/run.sh gpu      the tests that need a GPU, in build/gpu; further arguments go to cmake
 #     ./tests/run.sh lint     formatting, static analysis, layering
@@ -41,6 +41,8 @@ install_missing() {
             lloyd_install "$use"
         fi
     done
+    # The test that needs it says so loudly where it is missing.
+    [[ $what != all ]] || lloyd_install slurm || echo "without Slurm, the job scripts stay untested"
 }
 # The tests on GPUs need little, and machines with GPUs are often not one's own: there, only if it cannot be done without.
 [[ $what == gpu ]] || install_missing
@@ -80,6 +82,20 @@ if [[ $what == all || $what == quick ]]; then
     configure build/debug -DCMAKE_BUILD_TYPE=Debug -DLLOYD_SANITIZE=ON
     cmake --build build/debug -j "$cores"
     run_tests build/debug
+fi
+# Some distributions pack the runtime of Clang's fuzzer, and not with Clang.
+can_fuzz() {
+    echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c -o /dev/null - 2>/dev/null
+}
+if [[ $what == all ]]; then
+    if can_fuzz; then
+        configure build/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang -DLLOYD_FUZZ=ON \
+            -DLLOYD_SANITIZE=ON -DLLOYD_CUDA=OFF -DLLOYD_TESTS=OFF
+        cmake --build build/fuzz --target fuzzers -j "$cores"
+        run_tests build/fuzz
+    else
+        echo "fuzzing skipped: clang or its libFuzzer is missing"
+    fi
 fi
 if [[ $what == all || $what == lint ]]; then
     configure build/release -DCMAKE_BUILD_TYPE=Release

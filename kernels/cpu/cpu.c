@@ -23,6 +23,26 @@ static lloyd_status load(lloyd_kernels *kernels, int slot, int64_t first, int64_
     return LLOYD_OK;
 }
 
+/* Rows are used where they are: nothing is under way after load(). */
+static lloyd_status nothing_to_wait_for(lloyd_kernels *kernels, int slot)
+{
+    (void)kernels, (void)slot;
+    return LLOYD_OK;
+}
+
+static lloyd_status host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
+                               void **memory)
+{
+    (void)kernels;
+    return lloyd_alloc(memory, bytes, 1, what);
+}
+
+static void host_free(lloyd_kernels *kernels, void *memory)
+{
+    (void)kernels;
+    lloyd_free(memory);
+}
+
 static lloyd_status get_centroids(lloyd_kernels *kernels, float *centroids)
 {
     const cpu_kernels *cpu = lloyd_cpu(kernels);
@@ -92,6 +112,11 @@ static const lloyd_kernels table = {
     .copies = 0,
     .create = create,
     .load = load,
+    .load_start = load,
+    .load_finish = nothing_to_wait_for,
+    .loaded = nothing_to_wait_for,
+    .host_alloc = host_alloc,
+    .host_free = host_free,
     .measure = lloyd_cpu_measure,
     .measure_weighted = lloyd_cpu_measure_weighted,
     .set_grid = lloyd_cpu_set_grid,

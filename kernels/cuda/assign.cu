@@ -10,10 +10,23 @@
  * keep the operands small: the mean of each column, and a power of two that brings the longest
  * ordinary row to about 1000.
  */
+#include "kernels/cuda/dist.cuh"
 #include "kernels/cuda/flash_launch.h"
 #include "kernels/cuda/flash_shape.h"
 
 #include <algorithm>
+#include <cub/device/device_radix_sort.cuh>
+
+/* The centroids sorted by length, and what the kernel without a slab knows of them. */
+struct cuda_sifting {
+    float *length, *sorted_length; /* [capacity] */
+    int32_t *number, *order;       /* [capacity] */
+    float *bias;                   /* [capacity] */
+    float4 *most;                  /* [capacity / TILE] */
+    void *sorter;
+    size_t sorter_bytes;
+    int64_t capacity;
+};
 
 struct cuda_filter {
     lloyd_flash_shape shape; /* for the current set */
@@ -28,6 +41,7 @@ struct cuda_filter {
     int64_t image_bytes;
     float2 *bound; /* [bound_count] */
     int64_t bound_count;
+    cuda_sifting *sifting; /* NULL until a set needs it */
     flash_lists lists;
     uint8_t *scratch;
     int64_t scratch_bytes;
@@ -36,7 +50,13 @@ struct cuda_filter {
 namespace
 {
 
-enum { SAMPLE = 1024, THREADS = 256, WARPS = THREADS / 32, MOST_STEPS = 1 << 16 };
+enum {
+    SAMPLE = 1024,
+    THREADS = 256,
+    WARPS = THREADS / 32,
+    MOST_STEPS = 1 << 16,
+    SIFTED_TILE = 128
+};
 
 __device__ int64_t sample_row(int64_t count, int i)
 {
@@ -167,14 +187,21 @@ __global__ void describe(cuda_rows rows, const float *origin, const float *sigma
 
 /* --- centroids --- */
 
+/* Where the operands go. `order`: which centroid comes where, NULL: as they are. `bias`: in place of
+ * a slab, or NULL. */
 struct image_shape {
     int64_t set, padded, dim;
     int steps, width, group;
+    uint8_t *image;
+    float2 *bound;
+    const int32_t *order;
+    float *bias;
 };
 
-__device__ void put(uint8_t *image, const image_shape &s, int64_t k, int step, int place, __half x)
+__device__ void put(const image_shape &s, int64_t at, int step, int place, __half x)
 {
-    *reinterpret_cast<__half *>(image + flash_image_offset(k, step, place, s.steps, s.width)) = x;
+    int steps = s.steps + (s.bias ? 0 : 1);
+    *reinterpret_cast<__half *>(s.image + flash_image_offset(at, step, place, steps, s.width)) = x;
 }
 
 __device__ __half half_up(double x)
@@ -182,17 +209,19 @@ __device__ __half half_up(double x)
     return __float2half_ru(__double2float_ru(x * (1 + 0x1p-20)));
 }
 
-/* Operands, biases and bounds. A warp per centroid, filler included. */
-__global__ void prepare(image_shape s, const float *centroids, const float *origin,
-                        const float *sigma_at, uint8_t *image, float2 *bound)
+/* What of a centroid does not depend on the row, in units of the filter. */
+struct centroid_facts {
+    bool real, near;
+    double bias;               /* of a score */
+    __half for_norm, for_rest; /* |dC| + alpha |c^| and |c^| + |dC|; 0 for a far one */
+};
+
+/* A warp per centroid. */
+__device__ centroid_facts describe_centroid(const image_shape &s, const float *centroid, bool real,
+                                            const float *origin, double sigma)
 {
-    int64_t k = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     int lane = threadIdx.x % 32;
-    if (k >= s.padded) return;
-    const __half zero = __ushort_as_half(0);
-    const float *centroid = centroids + k * s.dim;
-    double sigma = (double)*sigma_at, square = 0, operand_square = 0, rest = 0;
-    bool real = k < s.set;
+    double square = 0, operand_square = 0, rest = 0;
     for (int64_t j = lane; real && j < s.dim; j += 32) {
         double c = sigma * ((double)centroid[j] - (double)origin[j]);
         double operand = (double)__half2float(__double2half(c));
@@ -205,37 +234,101 @@ __global__ void prepare(image_shape s, const float *centroids, const float *orig
         operand_square += __shfl_xor_sync(0xffffffffu, operand_square, distance);
         rest += __shfl_xor_sync(0xffffffffu, rest, distance);
     }
+    const __half zero = __ushort_as_half(0);
     bool near = real && square <= (double)FLASH_FAR * (double)FLASH_FAR;
-    for (int at = lane; at < s.steps * FLASH_STEP; at += 32) {
-        int step = at / FLASH_STEP, place = at % FLASH_STEP;
-        int j = flash_column(step, place, s.steps, s.group);
-        double c = near && j < s.dim ? sigma * ((double)centroid[j] - (double)origin[j]) : 0;
-        put(image, s, k, step, place, __double2half(c));
-    }
-    if (lane >= FLASH_STEP) return;
     /* No row up to REACH long scores more than -(FAR^2/2 - REACH FAR) at a far centroid. */
     double far_half = (double)FLASH_FAR * ((double)FLASH_FAR / 2 - (double)FLASH_REACH) * 0.96;
-    double bias = near   ? (double)FLASH_ORIGIN - square / 2
-                  : real ? (double)FLASH_ORIGIN - far_half
-                         : (double)FLASH_FLOOR;
     double alpha = s.steps * 20 * 0x1p-23, length = sqrt(operand_square), error = sqrt(rest);
-    double piece = bias / (double)FLASH_REACH;
+    return {real, near,
+            near   ? (double)FLASH_ORIGIN - square / 2
+            : real ? (double)FLASH_ORIGIN - far_half
+                   : (double)FLASH_FLOOR,
+            near ? half_up(error + alpha * length) : zero, near ? half_up(length + error) : zero};
+}
+
+/* The bias in three pieces, and the bounds. */
+__device__ void put_slab(const image_shape &s, int64_t at, const centroid_facts &facts)
+{
+    const __half zero = __ushort_as_half(0);
+    int lane = threadIdx.x % 32;
+    double piece = facts.bias / (double)FLASH_REACH;
     __half high = __double2half(piece), middle = __double2half(piece - (double)__half2float(high));
     __half low = __double2half(piece - (double)__half2float(high) - (double)__half2float(middle));
-    __half for_norm = near ? half_up(error + alpha * length) : zero;
-    __half for_rest = near ? half_up(length + error) : zero;
-    put(image, s, k, s.steps, lane,
+    if (lane >= FLASH_STEP) return;
+    put(s, at, s.steps, lane,
         lane == 0   ? high
         : lane == 1 ? middle
         : lane == 2 ? low
-        : lane == 3 ? for_norm
-        : lane == 4 ? for_rest
+        : lane == 3 ? facts.for_norm
+        : lane == 4 ? facts.for_rest
                     : zero);
-    if (lane == 0) {
-        bool bounded = near && s.steps <= MOST_STEPS;
-        bound[k] = bounded ? make_float2(__half2float(for_norm), __half2float(for_rest))
-                           : make_float2(INFINITY, INFINITY);
+}
+
+/* Operands, biases and bounds. A warp per centroid, filler included. */
+__global__ void prepare(image_shape s, const float *centroids, const float *origin,
+                        const float *sigma_at)
+{
+    int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    int lane = threadIdx.x % 32;
+    if (at >= s.padded) return;
+    bool real = at < s.set;
+    const float *centroid = centroids + (real && s.order ? s.order[at] : at) * s.dim;
+    double sigma = (double)*sigma_at;
+    const centroid_facts facts = describe_centroid(s, centroid, real, origin, sigma);
+    for (int i = lane; i < s.steps * FLASH_STEP; i += 32) {
+        int step = i / FLASH_STEP, place = i % FLASH_STEP;
+        int j = flash_column(step, place, s.steps, s.group);
+        double c = facts.near && j < s.dim ? sigma * ((double)centroid[j] - (double)origin[j]) : 0;
+        put(s, at, step, place, __double2half(c));
     }
+    if (!s.bias) put_slab(s, at, facts);
+    if (lane > 0) return;
+    /* 2^-10: the roundings made here */
+    if (s.bias) s.bias[at] = (float)ceil(facts.bias + 0x1p-10);
+    bool bounded = facts.near && s.steps <= MOST_STEPS;
+    s.bound[at] = bounded ? make_float2(__half2float(facts.for_norm), __half2float(facts.for_rest))
+                          : make_float2(INFINITY, INFINITY);
+}
+
+/* --- centroids sorted by length --- */
+
+/* A warp per centroid. */
+__global__ void measure_centroids(int64_t set, int64_t dim, const float *centroids,
+                                  const float *origin, float *length, int32_t *number)
+{
+    int64_t k = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    int lane = threadIdx.x % 32;
+    if (k >= set) return;
+    float square = 0;
+    for (int64_t j = lane; j < dim; j += 32) {
+        float c = centroids[k * dim + j] - origin[j];
+        square += c * c;
+    }
+    for (int distance = 16; distance > 0; distance /= 2)
+        square += __shfl_xor_sync(0xffffffffu, square, distance);
+    if (lane > 0) return;
+    length[k] = square;
+    number[k] = (int32_t)k;
+}
+
+/* The greatest bias and bounds of the real centroids of a tile. A warp per tile. */
+__global__ void find_most(const image_shape s, float4 *most)
+{
+    int64_t tile = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    int lane = threadIdx.x % 32;
+    if (tile * s.width >= s.padded) return;
+    float bias = FLASH_FLOOR, norm = 0, rest = 0;
+    for (int64_t at = tile * s.width + lane; at < (tile + 1) * s.width; at += 32) {
+        float2 bound = s.bound[at];
+        bias = fmaxf(bias, s.bias[at]);
+        if (bound.x < INFINITY) norm = fmaxf(norm, bound.x), rest = fmaxf(rest, bound.y);
+    }
+    for (int distance = 16; distance > 0; distance /= 2) {
+        bias = fmaxf(bias, __shfl_xor_sync(0xffffffffu, bias, distance));
+        norm = fmaxf(norm, __shfl_xor_sync(0xffffffffu, norm, distance));
+        rest = fmaxf(rest, __shfl_xor_sync(0xffffffffu, rest, distance));
+    }
+    if (lane == 0) most[tile] = make_float4(bias, norm, rest, 0);
 }
 
 /* --- deciding by dist() --- */
@@ -249,12 +342,54 @@ struct decision {
     flash_lists lists;
 };
 
-/* lane 0 of a warp, or one thread of a block. */
-__device__ void settle_label(const decision &d, int64_t i, int32_t label)
+/* The nearest of some centroids: the smallest of those at the least distance. */
+struct nearest {
+    double least = INFINITY;
+    int32_t label = INT32_MAX;
+
+    __device__ void add(double distance, int32_t k)
+    {
+        if (distance < least || (distance == least && k < label)) {
+            least = distance;
+            label = k;
+        }
+    }
+    /* Of all lanes of the warp, in every lane. */
+    __device__ void reduce()
+    {
+        for (int bit = 16; bit > 0; bit /= 2) {
+            double distance = __shfl_xor_sync(0xffffffffu, least, bit);
+            int32_t k = __shfl_xor_sync(0xffffffffu, label, bit);
+            add(distance, k);
+        }
+    }
+    /* Where nothing is nearer than infinity, the definition takes the first. */
+    __device__ int32_t result() const
+    {
+        return least < INFINITY ? label : 0;
+    }
+};
+
+/* Row i against centroids list[c], or c itself without a list, for c = begin, begin + 1, ...,
+ * end - 1: CUDA_WARP_ROWS at a time, and from there `stride` on. A warp. */
+template <lloyd_type T, bool VECTOR>
+__device__ void compare(const decision &d, int64_t i, const int32_t *list, int64_t begin,
+                        int64_t end, int64_t stride, nearest *found)
 {
-    if (d.labels[i] == label) return;
-    d.labels[i] = label;
-    atomicAdd(&d.counters[0], 1ull);
+    const cuda_octet place;
+    const int64_t same[CUDA_OCTET_ROWS] = {i, i};
+    for (; begin < end; begin += stride) {
+        cuda_centroid centroid[CUDA_OCTET_ROWS];
+        int32_t number[CUDA_OCTET_ROWS];
+#pragma unroll
+        for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
+            int64_t c = min(place.row(begin, r), end - 1);
+            number[r] = list ? list[c] : (int32_t)c;
+            centroid[r].at = d.centroids + number[r] * d.rows.dim;
+        }
+        double distance = cuda_octet_dist<T, VECTOR>(d.rows, same, centroid, place.g);
+        if (place.takes(begin, end)) found->add(distance, place.g ? number[1] : number[0]);
+    }
 }
 
 /* A few centroids, all of them compared. A warp per row. */
@@ -282,36 +417,30 @@ template <lloyd_type T> __global__ void label_few(decision d)
 }
 
 /* Listed rows: the nearest of the candidates. A warp per row. */
-template <lloyd_type T> __global__ void decide(decision d)
+template <lloyd_type T, bool VECTOR> __global__ void decide(decision d)
 {
     int lane = threadIdx.x % 32, listed = d.lists.counters[FLASH_LISTED];
+    const int room = flash_room(d.lists);
     unsigned moved = 0;
     if (blockIdx.x == 0 && threadIdx.x == 0) {
         atomicAdd(&d.counters[1], (unsigned long long)listed + d.lists.counters[FLASH_IRREGULAR]);
     }
     for (int at = blockIdx.x * WARPS + threadIdx.x / 32; at < listed; at += gridDim.x * WARPS) {
-        int found = d.lists.found[at];
+        int count = d.lists.found[at];
         int64_t i = d.lists.row[at];
-        if (found < 1 || found > FLASH_CANDIDATES) {
+        if (count < 1 || count > room) {
             if (lane == 0) {
                 int place = atomicAdd(&d.lists.counters[FLASH_CROWDED], 1);
                 d.lists.undecided[d.lists.capacity - 1 - place] = (int32_t)i;
             }
             continue;
         }
-        double least = INFINITY;
-        int32_t label = 0;
-        for (int c = 0; c < found; c++) {
-            int32_t k = d.lists.candidate[(int64_t)at * FLASH_CANDIDATES + c];
-            double distance =
-                cuda_warp_dist<T>(d.rows, i, d.centroids + (int64_t)k * d.rows.dim, lane);
-            if (distance < least || (distance == least && k < label)) {
-                least = distance;
-                label = k;
-            }
-        }
-        if (lane == 0 && d.labels[i] != label) {
-            d.labels[i] = label;
+        nearest found;
+        compare<T, VECTOR>(d, i, d.lists.candidate + (int64_t)at * room, 0, count, CUDA_WARP_ROWS,
+                           &found);
+        found.reduce();
+        if (lane == 0 && d.labels[i] != found.result()) {
+            d.labels[i] = found.result();
             moved++;
         }
     }
@@ -319,38 +448,30 @@ template <lloyd_type T> __global__ void decide(decision d)
 }
 
 /* Irregular and crowded rows: the nearest of all centroids. A block per row. */
-template <lloyd_type T> __global__ void decide_all(decision d)
+template <lloyd_type T, bool VECTOR> __global__ void decide_all(decision d)
 {
     __shared__ double least_of[WARPS];
     __shared__ int32_t label_of[WARPS];
-    int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    int warp = threadIdx.x / 32;
     int irregular = d.lists.counters[FLASH_IRREGULAR], crowded = d.lists.counters[FLASH_CROWDED];
     for (int at = blockIdx.x; at < irregular + crowded; at += gridDim.x) {
         int64_t i =
             d.lists.undecided[at < irregular ? at : d.lists.capacity - 1 - (at - irregular)];
-        double least = INFINITY;
-        int32_t label = INT32_MAX;
-        for (int64_t k = warp; k < d.set; k += WARPS) {
-            double distance = cuda_warp_dist<T>(d.rows, i, d.centroids + k * d.rows.dim, lane);
-            if (distance < least) {
-                least = distance;
-                label = (int32_t)k;
-            }
-        }
-        if (lane == 0) {
-            least_of[warp] = least;
-            label_of[warp] = label;
+        nearest found;
+        compare<T, VECTOR>(d, i, nullptr, warp * CUDA_WARP_ROWS, d.set, WARPS * CUDA_WARP_ROWS,
+                           &found);
+        found.reduce();
+        if (threadIdx.x % 32 == 0) {
+            least_of[warp] = found.least;
+            label_of[warp] = found.label;
         }
         __syncthreads();
         if (threadIdx.x == 0) {
-            for (int w = 1; w < WARPS; w++) {
-                if (least_of[w] < least || (least_of[w] == least && label_of[w] < label)) {
-                    least = least_of[w];
-                    label = label_of[w];
-                }
+            for (int w = 1; w < WARPS; w++) found.add(least_of[w], label_of[w]);
+            if (d.labels[i] != found.result()) {
+                d.labels[i] = found.result();
+                atomicAdd(&d.counters[0], 1ull);
             }
-            /* nothing below infinity: the definition's first */
-            settle_label(d, i, label == INT32_MAX ? 0 : label);
         }
         __syncthreads();
     }
@@ -422,6 +543,50 @@ lloyd_status reserve_image(cuda_kernels *cuda)
     return LLOYD_OK;
 }
 
+/* CUB's space for sorting `set` lengths. */
+cudaError_t measure_sorter(int64_t set, size_t *bytes)
+{
+    return cub::DeviceRadixSort::SortPairs(nullptr, *bytes, (const float *)nullptr,
+                                           (float *)nullptr, (const int32_t *)nullptr,
+                                           (int32_t *)nullptr, (int)set);
+}
+
+void free_sifting(cuda_kernels *cuda)
+{
+    cuda_sifting *sifting = cuda->filter->sifting;
+    if (!sifting) return;
+    lloyd_cuda_free(cuda, sifting->length, sifting->capacity, sizeof(float));
+    lloyd_cuda_free(cuda, sifting->sorted_length, sifting->capacity, sizeof(float));
+    lloyd_cuda_free(cuda, sifting->number, sifting->capacity, sizeof(int32_t));
+    lloyd_cuda_free(cuda, sifting->order, sifting->capacity, sizeof(int32_t));
+    lloyd_cuda_free(cuda, sifting->bias, sifting->capacity, sizeof(float));
+    lloyd_cuda_free(cuda, sifting->most, sifting->capacity / SIFTED_TILE, sizeof(float4));
+    lloyd_cuda_free(cuda, sifting->sorter, (int64_t)sifting->sorter_bytes, 1);
+    lloyd_free(sifting);
+    cuda->filter->sifting = nullptr;
+}
+
+/* Room for sorting the current set. */
+lloyd_status reserve_sifting(cuda_kernels *cuda)
+{
+    const char *what = "the sorted centroids";
+    int64_t padded = padded_set(cuda->filter->shape, cuda->set);
+    cuda_sifting *sifting = cuda->filter->sifting;
+    if (sifting && sifting->capacity >= padded) return LLOYD_OK;
+    free_sifting(cuda);
+    LLOYD_TRY(lloyd_alloc(&sifting, 1, sizeof *sifting, what));
+    cuda->filter->sifting = sifting;
+    sifting->capacity = padded;
+    CUDA_TRY(measure_sorter(padded, &sifting->sorter_bytes), what);
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sifting->length, padded, sizeof(float), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sifting->sorted_length, padded, sizeof(float), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sifting->number, padded, sizeof(int32_t), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sifting->order, padded, sizeof(int32_t), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sifting->bias, padded, sizeof(float), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sifting->most, padded / SIFTED_TILE, sizeof(float4), what));
+    return lloyd_cuda_alloc(cuda, &sifting->sorter, (int64_t)sifting->sorter_bytes, 1, what);
+}
+
 /* Origin and scale from the rows of this slot. */
 lloyd_status choose_units(cuda_kernels *cuda, const cuda_rows &rows)
 {
@@ -468,20 +633,47 @@ lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, __half2 *n
     return LLOYD_OK;
 }
 
+/* Which centroid comes where, shortest first. */
+lloyd_status sort_centroids(cuda_kernels *cuda)
+{
+    const cuda_filter *f = cuda->filter;
+    cuda_sifting *sifting = f->sifting;
+    measure_centroids<<<(unsigned)cuda_divide_up(cuda->set, WARPS), THREADS, 0,
+                        cuda->stream>>>(cuda->set, cuda->base.config.dim, cuda->centroids,
+                                        f->origin, sifting->length, sifting->number);
+    CUDA_LAUNCHED("measuring the centroids");
+    CUDA_TRY(cub::DeviceRadixSort::SortPairs(sifting->sorter, sifting->sorter_bytes,
+                                             sifting->length, sifting->sorted_length,
+                                             sifting->number, sifting->order, (int)cuda->set, 0, 32,
+                                             cuda->stream),
+             "sorting the centroids");
+    return LLOYD_OK;
+}
+
 lloyd_status prepare_image(cuda_kernels *cuda)
 {
     cuda_filter *f = cuda->filter;
     const lloyd_flash_shape &shape = f->shape;
-    image_shape s = {cuda->set,
-                     padded_set(shape, cuda->set),
-                     cuda->base.config.dim,
-                     shape.steps,
-                     shape.width,
-                     shape.path == LLOYD_FLASH_WIDE
-                         ? 0
-                         : flash_group(cuda->base.config.type, shape.vector)};
+    image_shape s = {};
+    s.set = cuda->set;
+    s.padded = padded_set(shape, cuda->set);
+    s.dim = cuda->base.config.dim;
+    s.steps = shape.steps;
+    s.width = shape.width;
+    if (shape.path != LLOYD_FLASH_WIDE) s.group = flash_group(cuda->base.config.type, shape.vector);
+    s.image = f->image;
+    s.bound = f->bound;
+    if (shape.sift) {
+        LLOYD_TRY(sort_centroids(cuda));
+        s.order = f->sifting->order;
+        s.bias = f->sifting->bias;
+    }
     prepare<<<(unsigned)cuda_divide_up(s.padded, WARPS), THREADS, 0,
-              cuda->stream>>>(s, cuda->centroids, f->origin, f->sigma, f->image, f->bound);
+              cuda->stream>>>(s, cuda->centroids, f->origin, f->sigma);
+    if (shape.sift) {
+        find_most<<<(unsigned)cuda_divide_up(s.padded / s.width, WARPS), THREADS, 0,
+                    cuda->stream>>>(s, f->sifting->most);
+    }
     CUDA_LAUNCHED("preparing the centroids");
     f->prepared = true;
     return LLOYD_OK;
@@ -547,11 +739,15 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decisi
     LLOYD_TRY(run_flash(cuda, p, false));
     LLOYD_TRY(mark(cuda, watch, 1));
     LLOYD_TRY(run_flash(cuda, p, true));
+    const bool quads = cuda_quads(d.rows, d.centroids);
+    const int blocks = persistent_blocks(cuda, p.count);
+    const int blocks_for_all = std::min(p.count, 8 * cuda->multiprocessors);
     cuda_for_type(p.rows.type, [&](auto type) {
-        decide<type.value><<<persistent_blocks(cuda, p.count), THREADS, 0, cuda->stream>>>(d);
-        decide_all<type.value>
-            <<<(unsigned)std::min(p.count, 8 * cuda->multiprocessors), THREADS, 0, cuda->stream>>>(
-                d);
+        constexpr lloyd_type T = decltype(type)::value;
+        auto some = quads ? decide<T, true> : decide<T, false>;
+        auto all = quads ? decide_all<T, true> : decide_all<T, false>;
+        some<<<blocks, THREADS, 0, cuda->stream>>>(d);
+        all<<<blocks_for_all, THREADS, 0, cuda->stream>>>(d);
     });
     CUDA_LAUNCHED("verifying rows");
     return mark(cuda, watch, 2);
@@ -591,7 +787,11 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
     p.labels = cuda->labels + slot->first;
     p.moved = reinterpret_cast<unsigned long long *>(counters);
     p.lists = f->lists;
-    p.skip = f->shape.skip;
+    if (f->shape.sift) {
+        p.order = f->sifting->order;
+        p.bias = f->sifting->bias;
+        p.most = f->sifting->most;
+    }
     p.shift = 64;
     p.scratch = f->scratch;
     for (p.begin = 0; p.begin < rows.count; p.begin += f->lists.capacity) {
@@ -628,8 +828,10 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     bool other = cuda->pretended <= CUDA_OTHERS;
     if (other && cuda->pretended & CUDA_STREAMED && shape->path == LLOYD_FLASH_RESIDENT)
         shape->path = LLOYD_FLASH_SM90;
-    if (other && cuda->pretended & CUDA_OTHER_SKIP) shape->skip = !shape->skip;
+    if (other && cuda->pretended & CUDA_OTHER_SIFT && shape->path == LLOYD_FLASH_SM90)
+        shape->sift = !shape->sift;
     if (shape->path != LLOYD_FLASH_FEW) LLOYD_TRY(reserve_image(cuda));
+    if (shape->sift) LLOYD_TRY(reserve_sifting(cuda));
     CUDA_TRY(cudaMemcpyAsync(cuda->centroids, centroids, (size_t)(count * dim) * sizeof(float),
                              cudaMemcpyHostToDevice, cuda->stream),
              "copying centroids to the GPU");
@@ -694,20 +896,44 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda)
     lloyd_cuda_free(cuda, f->image, f->image_bytes, 1);
     lloyd_cuda_free(cuda, f->bound, f->bound_count, sizeof(float2));
     lloyd_cuda_free(cuda, f->scratch, f->scratch_bytes, 1);
+    free_sifting(cuda);
     lloyd_free(f);
     cuda->filter = nullptr;
 }
 
+/* The current device, for a plan made before there are kernels: as an H200 where it does not tell. */
+static void look_at_device(int *capability, int *multiprocessors)
+{
+    int device, major, minor;
+    *capability = 90;
+    *multiprocessors = 132;
+    if (cudaGetDevice(&device) != cudaSuccess ||
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
+        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess ||
+        cudaDeviceGetAttribute(multiprocessors, cudaDevAttrMultiProcessorCount, device) !=
+            cudaSuccess) {
+        (void)cudaGetLastError();
+        return;
+    }
+    *capability = 10 * major + minor;
+}
+
 int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set)
 {
+    int capability, multiprocessors;
+    look_at_device(&capability, &multiprocessors);
     const lloyd_flash_shape shape =
-        lloyd_flash_choose(std::max(set, config->k), config->dim, config->type, 90);
+        lloyd_flash_choose(std::max(set, config->k), config->dim, config->type, capability);
     int64_t padded = padded_set(shape, std::max(set, config->k));
     int64_t places = cuda_divide_up(config->dim, FLASH_STEP) * FLASH_STEP;
     int64_t scratch =
-        shape.path == LLOYD_FLASH_WIDE ? lloyd_flash_wide_scratch(shape.steps, 132) : 0;
+        shape.path == LLOYD_FLASH_WIDE ? lloyd_flash_wide_scratch(shape.steps, multiprocessors) : 0;
+    size_t sorter = 0;
+    int64_t sifting = 0;
+    if (shape.sift && measure_sorter(padded, &sorter) == cudaSuccess)
+        sifting = padded * 20 + padded / SIFTED_TILE * (int64_t)sizeof(float4) + (int64_t)sorter;
     return config->dim * 4 + 2 * places * 4 + config->n_local * 4 +
            block_rows(config) * (4 * 4 + FLASH_CANDIDATES * 4) +
-           padded * ((shape.steps + 1) * FLASH_STEP * 2 + 8) + scratch +
+           padded * ((shape.steps + 1) * FLASH_STEP * 2 + 8) + scratch + sifting +
            std::max(set, config->k) * config->dim * 4;
 }

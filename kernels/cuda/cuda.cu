@@ -2,7 +2,8 @@
  *
  * A slot owns device memory and load() copies into it. Rows in pageable memory pass through two
  * pinned buffers, so that the host fills one while the other is on its way; rows in pinned memory
- * go directly. Everything that is needed in every iteration is allocated here, once.
+ * go directly. load_start() copies on a stream of its own: the copy waits for what was enqueued
+ * before it, and what follows load_finish() waits for the copy. Everything that is needed in every iteration is allocated here, once.
  */
 #include "kernels/cuda/cuda.h"
 
@@ -170,26 +171,27 @@ static int64_t row_bytes(const lloyd_kernels_config *config)
     return config->dim * (int64_t)lloyd_type_size(config->type);
 }
 
-/* Every row has a place of its own; else slots are used again and again. */
-static bool all_resident(const lloyd_kernels_config *config)
-{
-    return config->slots * config->chunk_rows >= config->n_local;
-}
-
-/* Memory for `count` rows; of a chunk where chunks come and go, so that one allocation does for
- * all. */
+/* Memory for `count` rows. What comes and goes through a slot is mostly as large as before. */
 static lloyd_status reserve(cuda_kernels *cuda, cuda_slot *slot, int64_t count)
 {
-    const lloyd_kernels_config *config = &cuda->base.config;
-    int64_t bytes = count * row_bytes(config);
+    int64_t bytes = count * row_bytes(&cuda->base.config);
     if (slot->rows && bytes <= slot->bytes) return LLOYD_OK;
-    if (!all_resident(config) && count < config->chunk_rows)
-        bytes = config->chunk_rows * row_bytes(config);
     lloyd_cuda_free(cuda, slot->rows, slot->bytes, 1);
     slot->rows = nullptr;
     slot->bytes = 0;
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &slot->rows, bytes, 1, "the rows of this rank"));
     slot->bytes = bytes;
+    return LLOYD_OK;
+}
+
+/* The slot becomes rows [first, first + count), which are not in it yet. */
+static lloyd_status assign_slot(cuda_kernels *cuda, cuda_slot *slot, int64_t first, int64_t count)
+{
+    slot->described = false;
+    slot->first = first;
+    slot->count = 0;
+    LLOYD_TRY(reserve(cuda, slot, count));
+    slot->count = count;
     return LLOYD_OK;
 }
 
@@ -210,12 +212,78 @@ static lloyd_status load(lloyd_kernels *kernels, int slot_number, int64_t first,
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     cuda_slot *slot = &cuda->slots[slot_number];
-    slot->described = false;
-    slot->first = first;
-    slot->count = 0;
-    LLOYD_TRY(reserve(cuda, slot, count));
-    slot->count = count;
+    if (slot->copied)
+        CUDA_TRY(cudaStreamWaitEvent(cuda->stream, slot->copied, 0), "ordering a copy to the GPU");
+    LLOYD_TRY(assign_slot(cuda, slot, first, count));
     return rows ? fill(kernels, slot_number, 0, count, rows) : LLOYD_OK;
+}
+
+/* --- copies beside the computing --- */
+
+static lloyd_status open_copies(cuda_kernels *cuda)
+{
+    const char *what = "preparing copies to the GPU";
+    CUDA_TRY(cudaEventCreateWithFlags(&cuda->asked, cudaEventDisableTiming), what);
+    return lloyd_cuda_check(cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking), what);
+}
+
+/* Whatever reads the slot is on the stream by now, so the copy waits for the stream as it is. */
+static lloyd_status load_start(lloyd_kernels *kernels, int slot_number, int64_t first,
+                               int64_t count, const void *rows)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    cuda_slot *slot = &cuda->slots[slot_number];
+    const char *what = "starting a copy to the GPU";
+    size_t bytes = (size_t)(count * row_bytes(&kernels->config));
+    if (!cuda->copies) LLOYD_TRY(open_copies(cuda));
+    if (!slot->copied)
+        CUDA_TRY(cudaEventCreateWithFlags(&slot->copied, cudaEventDisableTiming), what);
+    LLOYD_TRY(assign_slot(cuda, slot, first, count));
+    CUDA_TRY(cudaEventRecord(cuda->asked, cuda->stream), what);
+    CUDA_TRY(cudaStreamWaitEvent(cuda->copies, cuda->asked, 0), what);
+    CUDA_TRY(cudaMemcpyAsync(slot->rows, rows, bytes, cudaMemcpyHostToDevice, cuda->copies), what);
+    return lloyd_cuda_check(cudaEventRecord(slot->copied, cuda->copies), what);
+}
+
+static lloyd_status load_finish(lloyd_kernels *kernels, int slot_number)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    const cuda_slot *slot = &cuda->slots[slot_number];
+    CUDA_TRY(cudaStreamWaitEvent(cuda->stream, slot->copied, 0), "ordering a copy to the GPU");
+    return kernels->config.cosine ? lloyd_cuda_lengths(cuda, slot_number, 0, slot->count)
+                                  : LLOYD_OK;
+}
+
+static lloyd_status loaded(lloyd_kernels *kernels, int slot)
+{
+    cudaEvent_t copied = lloyd_cuda(kernels)->slots[slot].copied;
+    return copied ? lloyd_cuda_check(cudaEventSynchronize(copied), "copying rows to the GPU")
+                  : LLOYD_OK;
+}
+
+/* Pinning memory that is there, in huge pages, takes a fraction of the time of cudaMallocHost(). */
+static lloyd_status host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
+                               void **memory)
+{
+    (void)kernels;
+    LLOYD_TRY(lloyd_alloc(memory, bytes, 1, what));
+    cudaError_t code = cudaHostRegister(*memory, (size_t)bytes, cudaHostRegisterDefault);
+    if (code == cudaSuccess) return LLOYD_OK;
+    (void)cudaGetLastError();
+    lloyd_free(*memory);
+    *memory = nullptr;
+    return lloyd_fail(LLOYD_FAILED,
+                      "cannot pin %.3f GB of host memory for %s: %s; use a smaller "
+                      "--max-host-memory",
+                      (double)bytes / 1e9, what, cudaGetErrorString(code));
+}
+
+static void host_free(lloyd_kernels *kernels, void *memory)
+{
+    (void)kernels;
+    if (!memory) return;
+    (void)cudaHostUnregister(memory);
+    lloyd_free(memory);
 }
 
 /* --- small functions of the table --- */
@@ -282,8 +350,11 @@ static void destroy(lloyd_kernels *kernels)
     if (cuda->filter) lloyd_cuda_filter_free(cuda);
     if (cuda->update) lloyd_cuda_update_free(cuda);
     if (cuda->means) lloyd_cuda_means_free(cuda);
-    for (int s = 0; cuda->slots && s < config->slots; s++)
+    if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
+    for (int s = 0; cuda->slots && s < config->slots; s++) {
         lloyd_cuda_free(cuda, cuda->slots[s].rows, cuda->slots[s].bytes, 1);
+        if (cuda->slots[s].copied) (void)cudaEventDestroy(cuda->slots[s].copied);
+    }
     lloyd_free(cuda->slots);
     lloyd_cuda_free(cuda, cuda->labels, config->n_local, sizeof(int32_t));
     lloyd_cuda_free(cuda, cuda->weights, config->n_local, sizeof(float));
@@ -295,6 +366,8 @@ static void destroy(lloyd_kernels *kernels)
     free_grid(cuda);
     free_staging(cuda);
     (void)cudaFreeHost(cuda->pinned);
+    if (cuda->asked) (void)cudaEventDestroy(cuda->asked);
+    if (cuda->copies) (void)cudaStreamDestroy(cuda->copies);
     if (cuda->stream) (void)cudaStreamDestroy(cuda->stream);
     lloyd_free(cuda);
 }
@@ -305,6 +378,11 @@ static const lloyd_kernels table = {
     .config = {},
     .create = create,
     .load = load,
+    .load_start = load_start,
+    .load_finish = load_finish,
+    .loaded = loaded,
+    .host_alloc = host_alloc,
+    .host_free = host_free,
     .fill = fill,
     .measure = lloyd_cuda_measure,
     .measure_weighted = lloyd_cuda_measure_weighted,
@@ -448,13 +526,11 @@ extern "C" lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, i
 extern "C" int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set)
 {
     int64_t n = config->n_local, dim = config->dim;
-    int64_t held = all_resident(config) ? n : config->slots * config->chunk_rows;
     int64_t per_row = 4 + (config->weights ? 4 : 0) + (config->cosine ? 8 : 0);
     int64_t grid = dim * (int64_t)(sizeof(float) + 4 * sizeof(double));
-    return held * row_bytes(config) + n * per_row + sum_words(config) * (int64_t)sizeof(int64_t) +
-           grid + lloyd_cuda_scratch_bytes(dim) + CUDA_PINNED +
-           lloyd_cuda_filter_bytes(config, set) + lloyd_cuda_update_bytes(config) +
-           lloyd_cuda_means_bytes(config, set);
+    return n * per_row + sum_words(config) * (int64_t)sizeof(int64_t) + grid +
+           lloyd_cuda_scratch_bytes(dim) + CUDA_PINNED + lloyd_cuda_filter_bytes(config, set) +
+           lloyd_cuda_update_bytes(config) + lloyd_cuda_means_bytes(config, set);
 }
 
 extern "C" lloyd_status lloyd_cuda_devices(int *count)

@@ -3,8 +3,9 @@
  * and centroids), flash_assign_*.cu (the fused kernels), update.cu (sort-inverse sums), means.cu
  * (inertia, centroids), distances.cu and seed.cu.
  *
- * Everything runs on one stream per rank. Functions that return numbers to the host wait for it;
- * all others only enqueue. Rows stay in the type they are stored in, without padding.
+ * Everything runs on one stream per rank, but for the copies of load_start(), which have their own.
+ * Functions that return numbers to the host wait for the stream; all others only enqueue. Rows stay
+ * in the type they are stored in, without padding.
  */
 #ifndef LLOYD_KERNELS_CUDA_CUDA_H
 #define LLOYD_KERNELS_CUDA_CUDA_H
@@ -19,11 +20,12 @@ extern "C" {
 
 /* A slot's rows in device memory. */
 struct cuda_slot {
-    char *rows;     /* [capacity] rows as stored, or NULL: nothing was loaded yet */
-    int64_t first;  /* local number of its first row */
-    int64_t count;  /* rows in it */
-    int64_t bytes;  /* allocated */
-    bool described; /* the filter has norms of these rows (assign.cu) */
+    char *rows;         /* [capacity] rows as stored, or NULL: nothing was loaded yet */
+    int64_t first;      /* local number of its first row */
+    int64_t count;      /* rows in it */
+    int64_t bytes;      /* allocated */
+    bool described;     /* the filter has norms of these rows (assign.cu) */
+    cudaEvent_t copied; /* the last copy of load_start(); NULL: there was none */
 };
 
 struct cuda_staging; /* cuda.cu: pinned memory that rows pass through on their way in */
@@ -34,6 +36,8 @@ struct cuda_means;   /* means.cu: centroids that follow from the sums */
 struct cuda_kernels {
     lloyd_kernels base; /* first: a lloyd_kernels * is a cuda_kernels * */
     cudaStream_t stream;
+    cudaStream_t copies; /* of load_start(); NULL until the first */
+    cudaEvent_t asked;   /* on `stream`: what was enqueued before a copy */
     int device;
     int multiprocessors;
     int capability; /* 90 for compute capability 9.0 */
@@ -132,9 +136,9 @@ lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda);
 lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2]);
 /* From the next set_centroids() on, labels as on a GPU of this compute capability (at most its own);
  * or with the other choice of flash_shape.c: CUDA_STREAMED, centroids are streamed even where they
- * fit the shared memory, CUDA_OTHER_SKIP, low scores are left out where they would not be and the
- * reverse, or the sum of both; 0: as chosen. For tests and benchmarks. */
-enum { CUDA_STREAMED = 1, CUDA_OTHER_SKIP = 2, CUDA_OTHERS = 3 };
+ * fit the shared memory, CUDA_OTHER_SIFT, low products are sifted out where they would not be and
+ * the reverse, or the sum of both; 0: as chosen. For tests and benchmarks. */
+enum { CUDA_STREAMED = 1, CUDA_OTHER_SIFT = 2, CUDA_OTHERS = 3 };
 extern "C" void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
 void lloyd_cuda_filter_free(cuda_kernels *cuda);
 /* Bytes that assign.cu allocates for sets of at most `set` centroids, these included. */

@@ -8,6 +8,11 @@
  * score of exactly this pair), with no further arithmetic. Scales are such that M + score always
  * lies in [2^23, 2^24): the float's bits are an integer in units of 1, six more bits take the
  * number of the column, and top-2 is integer maxima and minima.
+ *
+ * With many centroids hardly any score matters, and a step that serves all of them is dear. Then
+ * there is no slab: centroids are sorted by length, so that those of a tile have much the same bias
+ * and bounds, and a row compares bare products with what the greatest of these leave of its best
+ * score so far. Only the few products above that become scores, by additions rounded upwards.
  */
 #ifndef LLOYD_KERNELS_CUDA_FLASH_ASSIGN_CUH
 #define LLOYD_KERNELS_CUDA_FLASH_ASSIGN_CUH
@@ -22,10 +27,13 @@ constexpr float FLASH_FLOOR = 8388608.0F;   /* 2^23: the score of filler */
 /* Each of the two scores of a comparison is off by less than 6 units of the slab's own sum: six
  * addends cut at the last bit of a number below 2^24. One more pays for dist(). */
 constexpr float FLASH_GRID_SLACK = 13.0F;
+/* The same without a slab: a bias and two additions, rounded upwards. */
+constexpr float FLASH_SUM_SLACK = 4.0F;
 /* The threshold of a row that is none: NaN, which nothing reaches. */
 #define FLASH_NEVER __int_as_float(0x7fffffff)
 constexpr int FLASH_STEP = 16;            /* columns of one matrix instruction */
-constexpr int FLASH_CANDIDATES = 8;       /* kept per row; a row with more is compared with all */
+constexpr int FLASH_CANDIDATES = 8;       /* room per row, if all rows were listed; */
+constexpr int FLASH_MOST = 64;            /* fewer rows share it, up to so many each */
 constexpr int FLASH_BLOCK_ROWS = 4 << 20; /* rows labelled at a time: bounds the lists */
 
 /* Rows without a certificate. */
@@ -34,7 +42,8 @@ struct flash_lists {
     int32_t *row;       /* [block] listed rows, of the slot */
     float *threshold;   /* [block] what a nearer centroid's score reaches */
     int32_t *found;     /* [block] number of candidates */
-    int32_t *candidate; /* [block][FLASH_CANDIDATES] */
+    int32_t *candidate; /* [block * FLASH_CANDIDATES] flash_room() of each row; a row with more is
+                           compared with all centroids */
     int32_t *undecided; /* [block] irregular rows from the front, crowded ones from the back */
     int capacity;       /* block */
 };
@@ -48,14 +57,17 @@ struct flash_params {
     bool vector;          /* rows can be read 16 bytes at a time */
     const uint8_t *image; /* the centroids' operands, tile by tile */
     int tiles;
-    const float2 *bound;  /* [K] |dC| + alpha |c^| and |c^| + |dC|; infinite for far ones */
+    const float2 *bound; /* [K] |dC| + alpha |c^| and |c^| + |dC|; infinite for far ones */
+    /* without a slab (else NULL), of the centroids as they are sorted: */
+    const int32_t *order; /* [K] which one it is */
+    const float *bias;    /* [tiles * width] M - |C|^2/2, rounded up to an integer */
+    const float4 *most;   /* [tiles] greatest bias, greatest bounds */
     const float *sigma;   /* the scale, one number */
     const float *offset;  /* [steps*16] -sigma * origin (flash_offset) */
     const __half2 *norms; /* [slot rows] |x^| and |dx|, rounded up; infinite: irregular */
     int32_t *labels;      /* of the slot */
     unsigned long long *moved;
     flash_lists lists;
-    bool skip;        /* leave out scores that are too low: many centroids */
     unsigned shift;   /* 64, unknown to the compiler: it must stay one multiply-add */
     uint8_t *scratch; /* the wide kernel's operands of rows, per block */
 };
@@ -83,12 +95,12 @@ __host__ __device__ constexpr int flash_group(lloyd_type type, bool vector)
     return !vector ? 1 : type == LLOYD_F32 ? 1 : type == LLOYD_F16 || type == LLOYD_BF16 ? 2 : 4;
 }
 
-/* Bytes of the operand image of a tile of `width` centroids. The image is what the matrix
- * instructions read from shared memory, so that a tile is one plain copy: per step, per 8
- * centroids, two core matrices (8 rows of 16 bytes), no swizzle. */
+/* Bytes of the operand image of a tile of `width` centroids, `steps` with the slab if there is one.
+ * The image is what the matrix instructions read from shared memory, so that a tile is one plain
+ * copy: per step, per 8 centroids, two core matrices (8 rows of 16 bytes), no swizzle. */
 __host__ __device__ constexpr int flash_tile_bytes(int steps, int width)
 {
-    return (steps + 1) * width * FLASH_STEP * 2;
+    return steps * width * FLASH_STEP * 2;
 }
 
 __host__ __device__ constexpr int64_t flash_image_offset(int64_t centroid, int step, int place,
@@ -251,6 +263,12 @@ struct flash_top2 {
     int tile;
 };
 
+/* The score itself. */
+__device__ inline float flash_value(unsigned packed)
+{
+    return __uint_as_float(0x4b000000u | (packed >> 6 & 0x7fffffu));
+}
+
 /* Scores of a tile, two by two: w = bits * 64 + column of this thread. `accumulator` holds, per 8
  * centroids, two of row 0 and two of row 1. */
 template <int WIDTH>
@@ -279,12 +297,60 @@ __device__ inline void flash_keep_top2(const float *accumulator, unsigned shift,
     }
 }
 
-/* The same for many centroids, most of which are no longer among a row's two best: blocks of 32
- * columns none of whose scores is above `limit`, the bits of the row's second-best score so far, are
- * left out. All threads of a warp. */
+/* What a thread knows of its two rows to tell which products matter, without a slab. */
+struct flash_sieve {
+    __half2 norms[2];
+    float error[2];   /* the greatest bound of the tile */
+    unsigned best[2]; /* of the row so far, as in flash_top2 */
+    float least[2];   /* scores below it do not matter; 0: not known yet */
+    int product[2];   /* the bits of the product that makes it; INT_MIN: every product may */
+};
+
+/* Before the products of a tile. */
+__device__ inline void flash_set_sieve(const flash_params &p, int tile, flash_sieve &sieve)
+{
+    const float4 most = __ldg(&p.most[tile]);
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        sieve.error[h] = __fmaf_ru(__low2float(sieve.norms[h]), most.y,
+                                   __fmul_ru(__high2float(sieve.norms[h]), most.z));
+        float product = __fsub_rd(__fsub_rd(sieve.least[h], most.x), sieve.error[h]);
+        /* as integers, floats below zero are in the reverse order */
+        sieve.product[h] = product <= 0 ? INT_MIN : __float_as_int(product);
+    }
+}
+
+/* Of the eight products of a thread in 32 columns and one of its rows (at accumulator[4i] and the
+ * one after it, i < 4), does any matter? Below zero, the greatest is not found; then none does. */
+__device__ inline bool flash_matters(const float *accumulator, int product)
+{
+    int greatest = INT_MIN;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        greatest = max(greatest, max(__float_as_int(accumulator[4 * i]),
+                                     __float_as_int(accumulator[4 * i + 1])));
+    }
+    return greatest >= product;
+}
+
+/* The score that a product makes. */
+__device__ inline float flash_score(float product, float error, float bias)
+{
+    return __fadd_ru(bias, __fadd_ru(product, error));
+}
+
+/* Of a tile's biases, those of the two columns of a thread in the 8 columns from `column` on. */
+__device__ inline float2 flash_biases(const float *biases, int column, int t)
+{
+    return *reinterpret_cast<const float2 *>(biases + column + 2 * t);
+}
+
+/* As flash_keep_top2(), of the products that matter. `biases` of the tile, in shared memory. All
+ * threads of a warp. */
 template <int WIDTH>
-__device__ inline void flash_skip_top2(const float *accumulator, unsigned shift, int tile,
-                                       flash_top2 top[2], unsigned limit[2])
+__device__ inline void flash_sift_top2(const flash_params &p, const float *accumulator,
+                                       const float *biases, int tile, int t, flash_top2 top[2],
+                                       flash_sieve &sieve)
 {
     const unsigned all = 0xffffffffu;
     bool changed = false;
@@ -292,19 +358,17 @@ __device__ inline void flash_skip_top2(const float *accumulator, unsigned shift,
     for (int block = 0; block < WIDTH / 32; block++) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            unsigned value[8], greatest = 0;
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                value[i] = __float_as_uint(accumulator[16 * block + 4 * (i / 2) + 2 * h + i % 2]);
-                greatest = max(greatest, value[i]);
-            }
-            if (greatest <= limit[h]) continue;
+            const float *products = accumulator + 16 * block + 2 * h;
+            if (!flash_matters(products, sieve.product[h])) continue;
             changed = true;
             unsigned best = 0;
 #pragma unroll
-            for (int i = 0; i < 8; i += 2) {
-                unsigned a = value[i] * shift + (8 * block + i);
-                unsigned b = value[i + 1] * shift + (8 * block + i + 1);
+            for (int i = 0; i < 4; i++) {
+                float2 bias = flash_biases(biases, 32 * block + 8 * i, t);
+                float first = flash_score(products[4 * i], sieve.error[h], bias.x);
+                float other = flash_score(products[4 * i + 1], sieve.error[h], bias.y);
+                unsigned a = __float_as_uint(first) * p.shift + (8 * block + 2 * i);
+                unsigned b = __float_as_uint(other) * p.shift + (8 * block + 2 * i + 1);
                 unsigned winner = max(a, b), loser = min(a, b);
                 top[h].second = max(max(top[h].second, loser), min(max(top[h].best, best), winner));
                 best = max(best, winner);
@@ -326,8 +390,23 @@ __device__ inline void flash_skip_top2(const float *accumulator, unsigned shift,
             second = max(max(second, second2), min(best, best2));
             best = max(best, best2);
         }
-        limit[h] = 0x4b000000u | (second >> 6 & 0x7fffffu);
+        sieve.least[h] = fmaxf(sieve.least[h], flash_value(second));
+        /* What is far enough below a new best for a certificate does not matter either. */
+        if (best > sieve.best[h]) {
+            float slack = __fmaf_ru(2.0F, sieve.error[h], FLASH_SUM_SLACK + 1);
+            sieve.least[h] = fmaxf(sieve.least[h], __fsub_rd(flash_value(best), slack));
+            sieve.best[h] = best;
+        }
     }
+}
+
+/* At the end: nothing that was left out scores more than the least that mattered. */
+__device__ inline void flash_add_sieve(const flash_params &p, const flash_sieve &sieve,
+                                       flash_top2 top[2])
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++)
+        top[h].second = max(top[h].second, __float_as_uint(sieve.least[h]) * p.shift);
 }
 
 /* What became of a row in the first step. */
@@ -337,16 +416,24 @@ struct flash_verdict {
     bool certified;
 };
 
+/* `index`: the winner's place. Without a slab its score holds the greatest bound of its tile. */
+template <int WIDTH>
 __device__ inline flash_verdict flash_judge(const flash_params &p, unsigned best, unsigned second,
                                             int32_t index, __half2 norms)
 {
-    float2 bound = p.bound[index];
-    float error =
-        __fadd_ru(__fmul_ru(__low2float(norms), bound.x), __fmul_ru(__high2float(norms), bound.y));
-    float slack = __fadd_ru(__fmul_ru(2.0F, error), FLASH_GRID_SLACK);
-    float difference = (float)((best >> 6) - (second >> 6));
-    float score = __uint_as_float(0x4b000000u | (best >> 6 & 0x7fffffu));
-    flash_verdict verdict = {index, __fsub_rd(score, slack), difference > slack};
+    const float norm = __low2float(norms), rest = __high2float(norms);
+    const float2 bound = p.bound[index];
+    float error = __fmaf_ru(norm, bound.x, __fmul_ru(rest, bound.y)), slack;
+    if (p.order) {
+        const float4 most = p.most[index / WIDTH];
+        slack = __fadd_ru(__fadd_ru(error, FLASH_SUM_SLACK),
+                          __fmaf_ru(norm, most.y, __fmul_ru(rest, most.z)));
+        index = p.order[index];
+    } else {
+        slack = __fmaf_ru(2.0F, error, FLASH_GRID_SLACK);
+    }
+    flash_verdict verdict = {index, __fsub_rd(flash_value(best), slack),
+                             flash_value(best) - flash_value(second) > slack};
     /* above 2^23, where the filler of the last tile sits */
     if (!(verdict.threshold > FLASH_FLOOR)) verdict.threshold = FLASH_NEVER;
     return verdict;
@@ -406,8 +493,9 @@ __device__ inline void flash_settle(const flash_params &p, flash_top2 top[2], co
     int32_t mine = t ? row[1] : row[0];
     flash_verdict verdict = {0, 0, true};
     if (flash_owns(t, row)) {
-        verdict = flash_judge(p, t ? top[1].best : top[0].best, t ? top[1].second : top[0].second,
-                              t ? index[1] : index[0], t ? norms[1] : norms[0]);
+        verdict =
+            flash_judge<WIDTH>(p, t ? top[1].best : top[0].best, t ? top[1].second : top[0].second,
+                               t ? index[1] : index[0], t ? norms[1] : norms[0]);
         if (verdict.certified && previous != verdict.label) {
             p.labels[mine] = verdict.label;
             moved++;
@@ -420,6 +508,14 @@ __device__ inline void flash_settle(const flash_params &p, flash_top2 top[2], co
 }
 
 /* --- verify --- */
+
+/* Candidates that a listed row has room for. */
+__device__ inline int flash_room(const flash_lists &lists)
+{
+    int64_t room = (int64_t)FLASH_CANDIDATES * lists.capacity;
+    int listed = lists.counters[FLASH_LISTED];
+    return listed > 0 && room < (int64_t)FLASH_MOST * listed ? (int)(room / listed) : FLASH_MOST;
+}
 
 /* Few rows are left to verify: the centroid tiles are split as well. The number of parts that
  * spreads `tiles` row tiles best over `blocks`, where a row tile costs as much as FLASH_START
@@ -438,12 +534,43 @@ __device__ inline int flash_parts(int tiles, int centroid_tiles, int blocks)
     return best;
 }
 
+/* What there is to do: item by item, a tile of rows (item / parts) and the centroid tiles
+ * [first, last) of its part. */
+struct flash_work {
+    int items, parts;
+    int count; /* rows, of the slot or of the list */
+    int room;  /* flash_room() */
+    __device__ flash_work(const flash_params &p, int rows_of_tile, int workers, bool verify)
+    {
+        count = verify ? p.lists.counters[FLASH_LISTED] : p.count;
+        int tiles = (count + rows_of_tile - 1) / rows_of_tile;
+        parts = verify ? flash_parts(tiles, p.tiles, workers) : 1;
+        items = tiles * parts;
+        room = verify ? flash_room(p.lists) : 0;
+    }
+    __device__ int first(const flash_params &p, int item) const
+    {
+        return (int)((int64_t)p.tiles * (item % parts) / parts);
+    }
+    __device__ int last(const flash_params &p, int item) const
+    {
+        return (int)((int64_t)p.tiles * (item % parts + 1) / parts);
+    }
+};
+
+__device__ inline void flash_add_candidate(const flash_params &p, int room, int at,
+                                           int32_t centroid)
+{
+    int place = atomicAdd(&p.lists.found[at], 1);
+    if (place < room) p.lists.candidate[(int64_t)at * room + place] = centroid;
+}
+
 /* The centroids of a tile whose scores reach the thresholds of two listed rows (`at`: their places
  * in the list) become candidates. */
 template <int WIDTH>
-__device__ inline void flash_keep_candidates(const flash_params &p, const float *accumulator,
-                                             int tile, int t, const float threshold[2],
-                                             const int at[2])
+__device__ inline void flash_keep_candidates(const flash_params &p, int room,
+                                             const float *accumulator, int tile, int t,
+                                             const float threshold[2], const int at[2])
 {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -468,11 +595,40 @@ __device__ inline void flash_keep_candidates(const flash_params &p, const float 
             while (reached[word]) {
                 int column = 32 * word + __ffs((int)reached[word]) - 1;
                 reached[word] &= reached[word] - 1;
-                int place = atomicAdd(&p.lists.found[at[h]], 1);
-                if (place < FLASH_CANDIDATES) {
-                    p.lists.candidate[(int64_t)at[h] * FLASH_CANDIDATES + place] =
-                        tile * WIDTH + column / 2 * 8 + 2 * t + column % 2;
-                }
+                flash_add_candidate(p, room, at[h],
+                                    tile * WIDTH + column / 2 * 8 + 2 * t + column % 2);
+            }
+        }
+    }
+}
+
+/* The same without a slab; the thresholds are sieve.least, `biases` those of the tile. */
+template <int WIDTH>
+__device__ inline void flash_sift_candidates(const flash_params &p, int room,
+                                             const float *accumulator, const float *biases,
+                                             int tile, int t, const flash_sieve &sieve,
+                                             const int at[2])
+{
+#pragma unroll
+    for (int block = 0; block < WIDTH / 32; block++) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const float *products = accumulator + 16 * block + 2 * h;
+            if (!flash_matters(products, sieve.product[h])) continue;
+            unsigned reached = 0;
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                float2 bias = flash_biases(biases, 32 * block + 8 * i, t);
+                if (flash_score(products[4 * i], sieve.error[h], bias.x) >= sieve.least[h])
+                    reached |= 1u << 2 * i;
+                if (flash_score(products[4 * i + 1], sieve.error[h], bias.y) >= sieve.least[h])
+                    reached |= 2u << 2 * i;
+            }
+            while (reached) {
+                int column = __ffs((int)reached) - 1;
+                reached &= reached - 1;
+                int place = tile * WIDTH + 32 * block + column / 2 * 8 + 2 * t + column % 2;
+                flash_add_candidate(p, room, at[h], p.order[place]);
             }
         }
     }

@@ -66,31 +66,6 @@ __device__ inline void product(float sum[4], const uint32_t a[4], const uint32_t
 
 /* --- work --- */
 
-/* Which tiles a block works on: rows `item / parts`, centroid tiles [first, last). */
-struct work {
-    int items, parts, listed;
-    __device__ work(const flash_params &p, bool verify)
-    {
-        listed = verify ? p.lists.counters[FLASH_LISTED] : p.count;
-        int tiles = (listed + ROWS - 1) / ROWS;
-        parts = 1;
-        /* Few rows are left to verify: the centroids are split as well. */
-        if (verify && tiles > 0 && tiles < 4 * (int)gridDim.x) {
-            parts = (4 * (int)gridDim.x + tiles - 1) / tiles;
-            parts = parts < p.tiles ? parts : p.tiles;
-        }
-        items = tiles * parts;
-    }
-    __device__ int first(const flash_params &p, int item) const
-    {
-        return (int)((int64_t)p.tiles * (item % parts) / parts);
-    }
-    __device__ int last(const flash_params &p, int item) const
-    {
-        return (int)((int64_t)p.tiles * (item % parts + 1) / parts);
-    }
-};
-
 __device__ int slab_count(const flash_params &p)
 {
     return (p.steps + SLAB - 1) / SLAB;
@@ -107,7 +82,7 @@ __device__ int slab_steps(const flash_params &p, int slab)
 __device__ void copy_slab(const flash_params &p, int tile, int slab, uint8_t *stage)
 {
     int steps = slab_steps(p, slab) + (slab == slab_count(p) - 1);
-    const uint8_t *from = p.image + (int64_t)tile * flash_tile_bytes(p.steps, WIDTH) +
+    const uint8_t *from = p.image + (int64_t)tile * flash_tile_bytes(p.steps + 1, WIDTH) +
                           (int64_t)slab * SLAB * STEP + threadIdx.x * 16;
     uint32_t to = shared_address(stage) + threadIdx.x * 16;
 #pragma unroll
@@ -116,7 +91,7 @@ __device__ void copy_slab(const flash_params &p, int tile, int slab, uint8_t *st
 }
 
 /* The slab that the block needs after this one, if there is any. */
-__device__ void copy_next(const flash_params &p, const work &w, int item, int tile, int slab,
+__device__ void copy_next(const flash_params &p, const flash_work &w, int item, int tile, int slab,
                           uint8_t *stage)
 {
     if (++slab == slab_count(p)) {
@@ -139,14 +114,14 @@ struct row_pair {
 };
 
 template <bool VERIFY>
-__device__ inline int64_t row_at(const flash_params &p, const work &w, int place)
+__device__ inline int64_t row_at(const flash_params &p, const flash_work &w, int place)
 {
-    int at = min(place, w.listed - 1);
+    int at = min(place, w.count - 1);
     return VERIFY ? p.lists.row[at] : p.begin + at;
 }
 
 template <bool VERIFY>
-__device__ inline row_pair pair_at(const flash_params &p, const work &w, const int place[2])
+__device__ inline row_pair pair_at(const flash_params &p, const flash_work &w, const int place[2])
 {
     row_pair r;
     float sigma = *p.sigma;
@@ -247,7 +222,7 @@ __device__ inline void multiply_step(float *sum, const uint32_t a[4], uint32_t s
 
 /* The scores of a tile: slab after slab, the biases' step last. The next copy goes on meanwhile. */
 template <bool RESIDENT>
-__device__ inline void multiply(float *sum, const flash_params &p, const work &w, int item,
+__device__ inline void multiply(float *sum, const flash_params &p, const flash_work &w, int item,
                                 int tile, const row_pair &r, const uint4 *parked, uint8_t *stages,
                                 int &at)
 {
@@ -286,7 +261,7 @@ __global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant
     extern __shared__ __align__(128) uint8_t shared[];
     const int lane = threadIdx.x % 32, t = lane % 4;
     uint4 *parked = reinterpret_cast<uint4 *>(shared + SHARED) + threadIdx.x;
-    const work w(p, VERIFY);
+    const flash_work w(p, ROWS, gridDim.x, VERIFY);
     unsigned moved = 0;
     int at = 0;
 
@@ -295,7 +270,7 @@ __global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant
         const int first = item / w.parts * ROWS + (int)threadIdx.x / 32 * WARP_ROWS + lane / 4;
         const int place[2] = {first, first + 8};
         const row_pair r = pair_at<VERIFY>(p, w, place);
-        const bool exists[2] = {place[0] < w.listed, place[1] < w.listed};
+        const bool exists[2] = {place[0] < w.count, place[1] < w.count};
         if (RESIDENT) park_rows(p, r, t, parked);
         flash_top2 top[2] = {};
         float threshold[2];
@@ -309,7 +284,7 @@ __global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant
             float sum[WIDTH / 2];
             multiply<RESIDENT>(sum, p, w, item, tile, r, parked, shared, at);
             if (VERIFY)
-                flash_keep_candidates<WIDTH>(p, sum, tile, t, threshold, place);
+                flash_keep_candidates<WIDTH>(p, w.room, sum, tile, t, threshold, place);
             else
                 flash_keep_top2<WIDTH>(sum, p.shift, tile, top);
         }

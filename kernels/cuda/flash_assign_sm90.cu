@@ -45,18 +45,20 @@ template <int STAGES, int ROWS, int AHEAD> struct control {
     tile_list<ROWS> list[LISTS];
 };
 
-/* The shape of a block, and the registers of its math and other threads. ELEMENT: bytes of the
- * largest element it is for. */
-template <int STEPS_, int STAGES_, int GROUPS_, int ELEMENT = 4> struct shape {
-    static constexpr int STEPS = STEPS_, WIDTH = 128, STAGES = STAGES_, GROUPS = GROUPS_;
+/* The shape of a block, and the registers of its math and other threads. SLAB: 1 or 0. ELEMENT:
+ * bytes of the largest element it is for. */
+template <int STEPS_, int SLAB_, int STAGES_, int GROUPS_, int ELEMENT = 4> struct shape {
+    static constexpr int STEPS = STEPS_, SLAB = SLAB_, PRODUCTS = STEPS + SLAB;
+    static constexpr int WIDTH = 128, STAGES = STAGES_, GROUPS = GROUPS_;
     static constexpr int ROWS = GROUPS * GROUP_ROWS, THREADS = (GROUPS + 1) * WARPGROUP;
-    static constexpr int TILE_BYTES = flash_tile_bytes(STEPS, WIDTH);
+    static constexpr int TILE_BYTES = flash_tile_bytes(PRODUCTS, WIDTH);
     /* Rows are copied to shared memory before they are converted, where there is room for them. */
     static constexpr int AHEAD = STEPS <= 2 ? 6 : STEPS <= 4 ? 4 : 2; /* pieces of a converter */
     static constexpr int RAW = STEPS <= 8 ? PIECE * STEPS * FLASH_STEP * ELEMENT : 0;
     static constexpr int FRAGMENTS = STAGES * TILE_BYTES;
     static constexpr int RAWS = FRAGMENTS + ROWS * STEPS * FLASH_STEP * 2;
-    static constexpr int OFFSETS = RAWS + CONVERTERS * AHEAD * RAW;
+    static constexpr int BIASES = RAWS + CONVERTERS * AHEAD * RAW;
+    static constexpr int OFFSETS = BIASES + (SLAB ? 0 : (STAGES + 1) * WIDTH * 4);
     static constexpr int CONTROL = OFFSETS + STEPS * FLASH_STEP * 4;
     static constexpr int SHARED = CONTROL + (int)sizeof(control<STAGES, ROWS, AHEAD>);
     /* What a math thread holds: sums, fragments, and what counts and addresses. The others share what
@@ -68,7 +70,7 @@ template <int STEPS_, int STAGES_, int GROUPS_, int ELEMENT = 4> struct shape {
     static constexpr int OTHER = GROUPS == 2 ? 72 : (GROUPS == 4 ? 480 : 512) - GROUPS * MATH;
     static constexpr int BATCH = OTHER >= 64 ? 4 : OTHER >= 56 ? 2 : 1; /* groups of a converter */
     /* products left when the tensor cores are handed over: measured */
-    static constexpr int LEFT = STEPS < 2 ? STEPS : 2;
+    static constexpr int LEFT = SLAB || PRODUCTS < 3 ? (PRODUCTS > 1 ? 1 : 0) : 2;
     static_assert(SHARED <= 227 * 1024, "more shared memory than a block has");
     static_assert(WIDTH <= 256, "six bits number the columns of a thread");
 };
@@ -78,33 +80,29 @@ template <class S> struct memory {
     uint8_t *stages;
     uint4 *fragments;
     char *raw;
-    float *offset;
+    float *biases, *offset;
     control<S::STAGES, S::ROWS, S::AHEAD> *c;
     __device__ explicit memory(uint8_t *shared)
         : stages(shared), fragments((uint4 *)(shared + S::FRAGMENTS)),
-          raw((char *)shared + S::RAWS), offset((float *)(shared + S::OFFSETS)),
+          raw((char *)shared + S::RAWS), biases((float *)(shared + S::BIASES)),
+          offset((float *)(shared + S::OFFSETS)),
           c((control<S::STAGES, S::ROWS, S::AHEAD> *)(shared + S::CONTROL))
     {
     }
 };
 
-/* Which tiles a block works on: rows `item / parts`, centroid tiles [first, last). */
-struct work {
-    int items, parts, count;
-    __device__ work(const flash_params &p, int rows, bool verify)
+/* A ring of the tiles' biases, where there is no slab. A warpgroup that has done its products of a
+ * tile is through with the scores of the one before: one slot more than there are stages. */
+template <class S> struct bias_ring {
+    static constexpr int BYTES = S::WIDTH * 4;
+    int slot = 0;
+    __device__ float *here(const memory<S> &m) const
     {
-        count = verify ? p.lists.counters[FLASH_LISTED] : p.count;
-        int tiles = (count + rows - 1) / rows;
-        parts = verify ? flash_parts(tiles, p.tiles, gridDim.x) : 1;
-        items = tiles * parts;
+        return m.biases + slot * S::WIDTH;
     }
-    __device__ int first(const flash_params &p, int item) const
+    __device__ void step()
     {
-        return (int)((int64_t)p.tiles * (item % parts) / parts);
-    }
-    __device__ int last(const flash_params &p, int item) const
-    {
-        return (int)((int64_t)p.tiles * (item % parts + 1) / parts);
+        if (++slot > S::STAGES) slot = 0;
     }
 };
 
@@ -124,7 +122,8 @@ __device__ inline void prefetch(const void *data, int64_t bytes)
 }
 
 /* What the converters will ask for of a later tile. */
-template <class S> __device__ void prefetch_rows(const flash_params &p, const work &w, int item)
+template <class S>
+__device__ void prefetch_rows(const flash_params &p, const flash_work &w, int item)
 {
     if (item >= w.items) return;
     int64_t first = (int64_t)item * S::ROWS, left = p.count - first;
@@ -137,15 +136,20 @@ template <class S> __device__ void prefetch_rows(const flash_params &p, const wo
 }
 
 template <class S, bool VERIFY>
-__device__ void copy_tiles(const flash_params &p, const work &w, const memory<S> &m)
+__device__ void copy_tiles(const flash_params &p, const flash_work &w, const memory<S> &m)
 {
+    bias_ring<S> biases;
     int at = 0;
     uint32_t parity = 1; /* all stages are empty */
     for (int item = blockIdx.x; item < w.items; item += gridDim.x) {
         if (!VERIFY) prefetch_rows<S>(p, w, item + 2 * gridDim.x);
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             sm90_wait(&m.c->empty[at], parity);
-            sm90_expect(&m.c->full[at], S::TILE_BYTES);
+            sm90_expect(&m.c->full[at], S::TILE_BYTES + (S::SLAB ? 0 : biases.BYTES));
+            if (!S::SLAB) {
+                sm90_copy(biases.here(m), p.bias + tile * S::WIDTH, biases.BYTES, &m.c->full[at]);
+                biases.step();
+            }
             sm90_copy(m.stages + at * S::TILE_BYTES, p.image + (int64_t)tile * S::TILE_BYTES,
                       S::TILE_BYTES, &m.c->full[at]);
             if (++at == S::STAGES) at = 0, parity ^= 1;
@@ -173,7 +177,7 @@ template <class S> struct walk {
 /* Asks for a piece: facts by words, rows (where they start at multiples of 16 bytes) in one copy, or
  * one each where they come from a list. A warp. */
 template <class S, bool VERIFY>
-__device__ void request_piece(const flash_params &p, const work &w, const memory<S> &m,
+__device__ void request_piece(const flash_params &p, const flash_work &w, const memory<S> &m,
                               const walk<S> &at, int converter, int slot)
 {
     const int lane = threadIdx.x % 32;
@@ -375,7 +379,7 @@ template <class S> __device__ void flush(const flash_params &p, const memory<S> 
 
 /* One converter's part of all tiles of the block. */
 template <class S, bool VERIFY>
-__device__ void convert_tiles(const flash_params &p, const work &w, const memory<S> &m,
+__device__ void convert_tiles(const flash_params &p, const flash_work &w, const memory<S> &m,
                               int converter)
 {
     walk<S> wanted(converter);
@@ -407,26 +411,22 @@ __device__ void convert_tiles(const flash_params &p, const work &w, const memory
 
 /* --- products --- */
 
-/* All products of a tile. In two groups: when the first has completed it is the next warpgroup's
- * turn, and the LEFT others keep the tensor cores busy until its products arrive. */
+/* All products of a tile with the operands `b`. In two groups: when the first has completed it is
+ * the next warpgroup's turn, and the LEFT others keep the tensor cores busy until its products
+ * arrive. */
 template <class S>
-__device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint32_t slab[2],
-                                const uint8_t *stage, int turn, int next)
+__device__ inline void multiply(float *sum, uint32_t (*fragment)[4], uint64_t b, int turn, int next)
 {
-    uint64_t b = sm90_descriptor(stage);
     constexpr uint64_t STEP = S::WIDTH * FLASH_STEP * 2 >> 4;
-    const uint32_t last[4] = {slab[0], slab[1], 0, 0};
     sm90_named_sync(turn, 2 * WARPGROUP);
     sm90_product_fence();
 #pragma unroll
-    for (int step = 0; step < S::STEPS; step++) {
-        if (step == S::STEPS + 1 - S::LEFT) sm90_product_commit();
+    for (int step = 0; step < S::PRODUCTS; step++) {
+        if (step > 0 && step == S::PRODUCTS - S::LEFT) sm90_product_commit();
         sm90_product<S::WIDTH>(sum, fragment[step], b + step * STEP, step > 0);
     }
-    if (S::LEFT == 1) sm90_product_commit();
-    sm90_product<S::WIDTH>(sum, last, b + S::STEPS * STEP, true);
     sm90_product_commit();
-    sm90_product_wait<1>();
+    sm90_product_wait<(S::LEFT > 0 ? 1 : 0)>();
     sm90_named_arrive(next, 2 * WARPGROUP);
     sm90_product_wait<0>();
 }
@@ -444,12 +444,14 @@ template <int ROWS> struct shared_list {
 };
 
 template <class S, bool VERIFY>
-__device__ void label_rows(const flash_params &p, const work &w, const memory<S> &m)
+__device__ void label_rows(const flash_params &p, const flash_work &w, const memory<S> &m)
 {
     const int group = threadIdx.x / WARPGROUP, lane = threadIdx.x % 32, t = lane % 4;
     const int turn = 1 + group, next = 1 + (group + 1) % S::GROUPS;
     const int warp = threadIdx.x / 32, row_in_tile = warp * 16 + lane / 4;
-    uint32_t fragment[S::STEPS][4], slab[2];
+    const uint64_t operands = sm90_descriptor(m.stages);
+    bias_ring<S> biases;
+    uint32_t fragment[S::PRODUCTS][4] = {};
     unsigned moved = 0;
     int at = 0, n = 0;
     uint32_t parity = 0;
@@ -475,26 +477,38 @@ __device__ void label_rows(const flash_params &p, const work &w, const memory<S>
             fragment[step][0] = words.x, fragment[step][1] = words.y;
             fragment[step][2] = words.z, fragment[step][3] = words.w;
         }
-        flash_slab_fragment(norms, t, slab);
+        if (S::SLAB) flash_slab_fragment(norms, t, fragment[S::STEPS]);
         __syncwarp();
         if (lane == 0) sm90_arrive(&m.c->taken);
 
         flash_top2 top[2] = {};
-        unsigned limit[2] = {0, 0};
+        flash_sieve sieve = {};
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            sieve.norms[h] = norms[h];
+            sieve.least[h] = VERIFY ? threshold[h] : 0;
+        }
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             float sum[S::WIDTH / 2];
+            const uint64_t b = operands + (uint64_t)(at * (S::TILE_BYTES >> 4));
+            if (!S::SLAB) flash_set_sieve(p, tile, sieve);
             sm90_wait(&m.c->full[at], parity);
-            multiply<S>(sum, fragment, slab, m.stages + at * S::TILE_BYTES, turn, next);
+            multiply<S>(sum, fragment, b, turn, next);
             if (threadIdx.x % WARPGROUP == 0) sm90_arrive(&m.c->empty[at]);
             if (++at == S::STAGES) at = 0, parity ^= 1;
-            if (VERIFY)
-                flash_keep_candidates<S::WIDTH>(p, sum, tile, t, threshold, place);
-            else if (p.skip)
-                flash_skip_top2<S::WIDTH>(sum, p.shift, tile, top, limit);
-            else
+            if (VERIFY && S::SLAB)
+                flash_keep_candidates<S::WIDTH>(p, w.room, sum, tile, t, threshold, place);
+            else if (VERIFY)
+                flash_sift_candidates<S::WIDTH>(p, w.room, sum, biases.here(m), tile, t, sieve,
+                                                place);
+            else if (S::SLAB)
                 flash_keep_top2<S::WIDTH>(sum, p.shift, tile, top);
+            else
+                flash_sift_top2<S::WIDTH>(p, sum, biases.here(m), tile, t, top, sieve);
+            if (!S::SLAB) biases.step();
         }
         if (!VERIFY) {
+            if (!S::SLAB) flash_add_sieve(p, sieve, top);
             flash_settle<S::WIDTH>(p, top, row, norms, previous, lane, moved,
                                    shared_list<S::ROWS>{&m.c->list[n % LISTS]});
         }
@@ -527,7 +541,7 @@ __global__ void __launch_bounds__(S::THREADS, 1)
     }
     for (int j = threadIdx.x; j < S::STEPS * FLASH_STEP; j += S::THREADS) m.offset[j] = p.offset[j];
     __syncthreads();
-    const work w(p, S::ROWS, VERIFY);
+    const flash_work w(p, S::ROWS, gridDim.x, VERIFY);
     if (threadIdx.x / WARPGROUP == S::GROUPS) {
         sm90_fewer_registers<S::OTHER>();
         const int warp = threadIdx.x % WARPGROUP / 32;
@@ -556,16 +570,26 @@ lloyd_status launch(const flash_params &p, bool verify, int blocks, cudaStream_t
 
 lloyd_status lloyd_flash_sm90(const flash_params &p, bool verify, int blocks, cudaStream_t stream)
 {
-    switch (p.steps) {
-    case 1: return launch<shape<1, 8, 4>>(p, verify, blocks, stream);
-    case 2: return launch<shape<2, 8, 4>>(p, verify, blocks, stream);
-    case 4: return launch<shape<4, 6, 4>>(p, verify, blocks, stream);
-    case 6: return launch<shape<6, 5, 3>>(p, verify, blocks, stream);
-    case 8:
-        return p.rows.type == LLOYD_F32 ? launch<shape<8, 3, 3>>(p, verify, blocks, stream)
-                                        : launch<shape<8, 4, 3, 2>>(p, verify, blocks, stream);
-    case 12: return launch<shape<12, 2, 3>>(p, verify, blocks, stream);
-    case 16: return launch<shape<16, 2, 2>>(p, verify, blocks, stream);
+    const bool small = p.rows.type != LLOYD_F32;
+    switch (2 * p.steps + (p.order ? 0 : 1)) {
+    case 2: return launch<shape<1, 0, 8, 4>>(p, verify, blocks, stream);
+    case 3: return launch<shape<1, 1, 8, 4>>(p, verify, blocks, stream);
+    case 4: return launch<shape<2, 0, 8, 4>>(p, verify, blocks, stream);
+    case 5: return launch<shape<2, 1, 8, 4>>(p, verify, blocks, stream);
+    case 8: return launch<shape<4, 0, 6, 4>>(p, verify, blocks, stream);
+    case 9: return launch<shape<4, 1, 6, 4>>(p, verify, blocks, stream);
+    case 12: return launch<shape<6, 0, 5, 3>>(p, verify, blocks, stream);
+    case 13: return launch<shape<6, 1, 5, 3>>(p, verify, blocks, stream);
+    case 16:
+        return small ? launch<shape<8, 0, 4, 3, 2>>(p, verify, blocks, stream)
+                     : launch<shape<8, 0, 3, 3>>(p, verify, blocks, stream);
+    case 17:
+        return small ? launch<shape<8, 1, 4, 3, 2>>(p, verify, blocks, stream)
+                     : launch<shape<8, 1, 3, 3>>(p, verify, blocks, stream);
+    case 24: return launch<shape<12, 0, 2, 3>>(p, verify, blocks, stream);
+    case 25: return launch<shape<12, 1, 2, 3>>(p, verify, blocks, stream);
+    case 32: return launch<shape<16, 0, 2, 2>>(p, verify, blocks, stream);
+    case 33: return launch<shape<16, 1, 2, 2>>(p, verify, blocks, stream);
     }
     return lloyd_fail(LLOYD_FAILED, "no assignment kernel for %d steps", p.steps);
 }

@@ -39,30 +39,11 @@ struct barriers {
     uint64_t released[2];  /* and is not needed any more */
 };
 
-/* Work of a pair of blocks: pairs of row tiles, each with a part of the centroid tiles. */
-struct work {
-    int items, parts, listed;
-    __device__ work(const flash_params &p, bool verify)
-    {
-        listed = verify ? p.lists.counters[FLASH_LISTED] : p.count;
-        int pairs = (listed + CLUSTER * ROWS - 1) / (CLUSTER * ROWS);
-        parts = verify ? flash_parts(pairs, p.tiles, gridDim.x / CLUSTER) : 1;
-        items = pairs * parts;
-    }
-    __device__ int first(const flash_params &p, int item) const
-    {
-        return (int)((int64_t)p.tiles * (item % parts) / parts);
-    }
-    __device__ int last(const flash_params &p, int item) const
-    {
-        return (int)((int64_t)p.tiles * (item % parts + 1) / parts);
-    }
-    /* The first row (or place in the list) of this block's tile. */
-    __device__ int rows(int item, int rank) const
-    {
-        return (item / parts * CLUSTER + rank) * ROWS;
-    }
-};
+/* The first row (or place in the list) of this block's tile. */
+__device__ inline int first_row(const flash_work &w, int item, int rank)
+{
+    return (item / w.parts * CLUSTER + rank) * ROWS;
+}
 
 __device__ uint8_t *buffer_of(const flash_params &p, int which)
 {
@@ -138,7 +119,7 @@ __device__ uint4 slab_chunk(__half2 norms)
  * sectors are read, and lines of 128 bytes written; and BATCH times that, so that many loads are
  * under way. */
 template <lloyd_type T, bool VERIFY>
-__device__ void convert_rows(const flash_params &p, const work &w, int first, uint8_t *out)
+__device__ void convert_rows(const flash_params &p, const flash_work &w, int first, uint8_t *out)
 {
     constexpr int SIZE = (int)sizeof(typename cuda_element<T>::type), BATCH = SIZE == 4 ? 4 : 8;
     const int lane = threadIdx.x % 32, warp = threadIdx.x % WARPGROUP / 32 - 1;
@@ -147,7 +128,7 @@ __device__ void convert_rows(const flash_params &p, const work &w, int first, ui
     const int chunks = 2 * p.steps;
     for (int group = warp; group < ROWS / 8; group += CONVERTERS / 32) {
         int place = first + group * 8 + lane % 8;
-        bool exists = place < w.listed;
+        bool exists = place < w.count;
         int64_t row = !exists ? 0 : VERIFY ? p.lists.row[place] : p.begin + place;
         float scale = exists ? flash_row_scale(p.rows, row, sigma) : sigma;
         const char *data = p.rows.data + row * p.rows.dim * SIZE;
@@ -175,14 +156,14 @@ __device__ void convert_rows(const flash_params &p, const work &w, int first, ui
 }
 
 template <bool VERIFY>
-__device__ void convert_tiles(const flash_params &p, const work &w, int rank, barriers *b)
+__device__ void convert_tiles(const flash_params &p, const flash_work &w, int rank, barriers *b)
 {
     uint32_t parity = 1; /* both buffers are free */
     int which = 0;
     for (int item = blockIdx.x / CLUSTER; item < w.items; item += gridDim.x / CLUSTER) {
         sm90_wait(&b->released[which], parity);
         uint8_t *out = buffer_of(p, which);
-        int first = w.rows(item, rank);
+        int first = first_row(w, item, rank);
         switch (p.rows.type) {
         case LLOYD_F32: convert_rows<LLOYD_F32, VERIFY>(p, w, first, out); break;
         case LLOYD_F16: convert_rows<LLOYD_F16, VERIFY>(p, w, first, out); break;
@@ -199,13 +180,13 @@ __device__ void convert_tiles(const flash_params &p, const work &w, int rank, ba
 
 /* --- copies --- */
 
-__device__ void copy_slabs(const flash_params &p, const work &w, int rank, uint8_t *stages,
+__device__ void copy_slabs(const flash_params &p, const flash_work &w, int rank, uint8_t *stages,
                            barriers *b)
 {
     int at = 0, which = 0;
     uint32_t parity = 1, ready = 0;
     const int steps = p.steps + 1;
-    const int64_t tile_bytes = flash_tile_bytes(p.steps, WIDTH);
+    const int64_t tile_bytes = flash_tile_bytes(p.steps + 1, WIDTH);
     for (int item = blockIdx.x / CLUSTER; item < w.items; item += gridDim.x / CLUSTER) {
         const uint8_t *rows = buffer_of(p, which);
         sm90_wait(&b->converted[which], ready);
@@ -279,8 +260,8 @@ __device__ inline void multiply(float *sum, int slabs, const uint8_t *stages, ba
 }
 
 template <bool VERIFY>
-__device__ void label_rows(const flash_params &p, const work &w, int rank, const uint8_t *stages,
-                           barriers *b)
+__device__ void label_rows(const flash_params &p, const flash_work &w, int rank,
+                           const uint8_t *stages, barriers *b)
 {
     const int group = threadIdx.x / WARPGROUP, lane = threadIdx.x % 32, t = lane % 4;
     const int row_in_tile = group * GROUP_ROWS + threadIdx.x % WARPGROUP / 32 * 16 + lane / 4;
@@ -294,8 +275,8 @@ __device__ void label_rows(const flash_params &p, const work &w, int rank, const
         float threshold[2];
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            place[h] = w.rows(item, rank) + row_in_tile + 8 * h;
-            bool exists = place[h] < w.listed;
+            place[h] = first_row(w, item, rank) + row_in_tile + 8 * h;
+            bool exists = place[h] < w.count;
             row[h] = !exists ? -1 : VERIFY ? p.lists.row[place[h]] : (int32_t)(p.begin + place[h]);
             norms[h] = exists ? p.norms[row[h]] : __half2half2(__ushort_as_half(0));
             threshold[h] = VERIFY && exists ? p.lists.threshold[place[h]] : FLASH_NEVER;
@@ -306,7 +287,7 @@ __device__ void label_rows(const flash_params &p, const work &w, int rank, const
             float sum[WIDTH / 2];
             multiply(sum, p.steps / SLAB, stages, b, at, parity);
             if (VERIFY)
-                flash_keep_candidates<WIDTH>(p, sum, tile, t, threshold, place);
+                flash_keep_candidates<WIDTH>(p, w.room, sum, tile, t, threshold, place);
             else
                 flash_keep_top2<WIDTH>(sum, p.shift, tile, top);
         }
@@ -341,7 +322,7 @@ __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 1)
         sm90_barrier_fence();
     }
     sm90_cluster_sync();
-    const work w(p, VERIFY);
+    const flash_work w(p, CLUSTER * ROWS, gridDim.x / CLUSTER, VERIFY);
     if (threadIdx.x / WARPGROUP == GROUPS) {
         sm90_fewer_registers<COPY_REGISTERS>();
         if (threadIdx.x % WARPGROUP == 0)

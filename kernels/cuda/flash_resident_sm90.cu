@@ -16,7 +16,7 @@ constexpr int WARPGROUP = 128, GROUP_ROWS = 64, WIDTH = 128;
 
 template <int STEPS_, int GROUPS_> struct shape {
     static constexpr int STEPS = STEPS_, GROUPS = GROUPS_, THREADS = GROUPS * WARPGROUP;
-    static constexpr int TILE_BYTES = flash_tile_bytes(STEPS, WIDTH);
+    static constexpr int TILE_BYTES = flash_tile_bytes(STEPS + 1, WIDTH);
     static constexpr int OFFSETS = STEPS * FLASH_STEP * 4; /* bytes, behind the image */
 };
 
@@ -102,6 +102,7 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
     const int row_in_piece = threadIdx.x % WARPGROUP / 32 * 16 + lane / 4;
     const int count = VERIFY ? p.lists.counters[FLASH_LISTED] : p.count;
     const int pieces = (count + GROUP_ROWS - 1) / GROUP_ROWS;
+    const int room = VERIFY ? flash_room(p.lists) : 0;
     unsigned moved = 0;
     for (int piece = blockIdx.x + group * gridDim.x; piece < pieces;
          piece += gridDim.x * S::GROUPS) {
@@ -114,7 +115,7 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
             float sum[WIDTH / 2];
             multiply<S>(sum, fragment, slab, image + tile * S::TILE_BYTES);
             if (VERIFY)
-                flash_keep_candidates<WIDTH>(p, sum, tile, t, r.threshold, r.place);
+                flash_keep_candidates<WIDTH>(p, room, sum, tile, t, r.threshold, r.place);
             else
                 flash_keep_top2<WIDTH>(sum, p.shift, tile, top);
         }

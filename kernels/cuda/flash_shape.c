@@ -4,8 +4,9 @@
  */
 #include "kernels/cuda/flash_shape.h"
 
-/* From MANY centroids on most scores are below the second-best so far, and cheaply so. */
-enum { FEW = 4, MANY = 4096, STEP = 16, TILE = 128 };
+/* From MANY centroids on so few products matter that it pays to look for them; with long rows, whose
+ * products take more of the time, from fewer on. */
+enum { FEW = 4, MANY = 16384, MANY_LONG = 4096, LONG_STEPS = 12, STEP = 16, TILE = 128 };
 
 /* Rows of up to 128 columns, and 224 KiB of centroids. */
 enum { RESIDENT_STEPS = 8, RESIDENT_BYTES = 224 << 10 };
@@ -39,8 +40,8 @@ lloyd_flash_shape lloyd_flash_choose(int64_t set, int64_t dim, lloyd_type type, 
     } else if (capability == 90 && dim <= 256) {
         shape.path = LLOYD_FLASH_SM90;
         shape.steps = padded_steps(dim);
-        shape.skip = set >= MANY;
-        if (is_resident(set, shape.steps)) shape.path = LLOYD_FLASH_RESIDENT;
+        shape.sift = set >= (shape.steps < LONG_STEPS ? MANY : MANY_LONG);
+        if (is_resident(set, shape.steps)) shape.path = LLOYD_FLASH_RESIDENT, shape.sift = 0;
     } else if (capability == 90) {
         shape.path = LLOYD_FLASH_WIDE;
         shape.steps = (shape.steps + 1) / 2 * 2; /* it takes two at a time */

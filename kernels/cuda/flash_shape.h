@@ -21,9 +21,9 @@ typedef enum lloyd_flash_path {
 
 typedef struct lloyd_flash_shape {
     lloyd_flash_path path;
-    int steps; /* of 16 columns, which the kernel is compiled for */
-    int width; /* centroids of a tile */
-    int skip; /* 1: scores below a row's second-best are left out before anything is done with them */
+    int steps;  /* of 16 columns, which the kernel is compiled for */
+    int width;  /* centroids of a tile */
+    int sift;   /* 1: only products that may matter become scores */
     int vector; /* 1: rows start at multiples of 16 bytes */
 } lloyd_flash_shape;
 

@@ -22,3 +22,8 @@ void lloyd_note(const char *format, ...)
     va_end(args);
     fprintf(stderr, "lloyd: %s\n", text);
 }
+
+void lloyd_complain(void)
+{
+    if (*lloyd_message() != '\0') fprintf(stderr, "lloyd: %s\n", lloyd_message());
+}

@@ -1,5 +1,6 @@
 /* What the program tells a person: warnings, and notes that are worth a line. Results go to files,
- * progress to src/progress.c. Only rank 0 speaks: the others are silenced at start. */
+ * progress to src/progress.c. Only rank 0 speaks: the others are silenced at start, but for the failure that
+ * ends them all. */
 #ifndef LLOYD_BASE_LOG_H
 #define LLOYD_BASE_LOG_H
 
@@ -10,5 +11,9 @@ void lloyd_log_quiet(int quiet);
 
 /* One line to stderr: "lloyd: ..." */
 void lloyd_note(const char *format, ...) LLOYD_PRINTF(1, 2);
+
+/* The message of this thread's latest failure, if there is one, as one line to stderr; of any rank.
+ */
+void lloyd_complain(void);
 
 #endif

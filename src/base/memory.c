@@ -7,9 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-enum { ALIGNMENT = 64, ZERO_BLOCK = 4 << 20 };
+enum {
+    ALIGNMENT = 64,
+    LARGE = 16 << 20, /* from here on in huge pages: fewer misses, and pinned many times faster */
+    HUGE_PAGE = 2 << 20,
+    ZERO_BLOCK = 4 << 20
+};
 
 static void zero(char *memory, size_t bytes)
 {
@@ -34,13 +40,15 @@ lloyd_status lloyd_alloc(void *out, int64_t count, size_t size, const char *what
                           "cannot allocate %s: %lld elements of %zu bytes are more than any memory",
                           what, (long long)count, size);
     }
-    if (posix_memalign(&memory, ALIGNMENT, bytes > 0 ? bytes : 1) != 0) {
+    size_t alignment = bytes >= LARGE ? HUGE_PAGE : ALIGNMENT;
+    if (posix_memalign(&memory, alignment, bytes > 0 ? bytes : 1) != 0) {
         return lloyd_fail(
             LLOYD_FAILED,
             "cannot allocate %.3f GB for %s (%.3f GB are available); use more ranks or nodes, or a smaller "
             "--chunk-rows",
             (double)bytes / 1e9, what, (double)lloyd_memory_available() / 1e9);
     }
+    if (bytes >= LARGE) (void)madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     zero(memory, bytes);
     memcpy(out, &memory, sizeof memory);
     return LLOYD_OK;

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* *out = `count` zeroed elements of `size` bytes, 64-byte aligned, for `what` (named in the error
- * message). A count of 0 gives a valid pointer too. Free with lloyd_free(). Fails on overflow and
+/* *out = `count` zeroed elements of `size` bytes, aligned to 64 bytes (large arrays: to huge pages),
+ * for `what` (named in the error message). A count of 0 gives a valid pointer too. Free with lloyd_free(). Fails on overflow and
  * when the memory is not to be had. */
 lloyd_status lloyd_alloc(void *out, int64_t count, size_t size, const char *what);
 

@@ -1,4 +1,4 @@
-# Finds what liblloyd links with: MPI, HDF5, OpenMP, threads and a BLAS with <cblas.h>; with LLOYD_HAVE_CUDA the CUDA runtime, and
+# Finds what liblloyd links with: MPI, HDF5, zlib, OpenMP, threads and a BLAS with <cblas.h>; with LLOYD_HAVE_CUDA the CUDA runtime, and
 # then, unless LLOYD_NCCL is OFF, NCCL where it is found.
 #
 # Used twice: by the build, with LLOYD_FIND set to REQUIRED, and from the installed package by programs that link the static
@@ -8,6 +8,7 @@
 find_package(MPI ${LLOYD_FIND} COMPONENTS C)
 find_package(HDF5 ${LLOYD_FIND} COMPONENTS C)
 find_package(OpenMP ${LLOYD_FIND} COMPONENTS C)
+find_package(ZLIB ${LLOYD_FIND})
 find_package(Threads ${LLOYD_FIND})
 
 # OpenBLAS first, since it is fast and its pkg-config file knows where cblas.h is; else whatever BLAS CMake finds (choose with
@@ -120,12 +121,12 @@ if(LLOYD_HAVE_CUDA AND NOT LLOYD_NCCL STREQUAL OFF)
   endif()
 endif()
 
-set(LLOYD_DEPENDENCIES MPI::MPI_C hdf5::hdf5 OpenMP::OpenMP_C Threads::Threads lloyd::blas ${LLOYD_CUDA_TARGETS} m)
+set(LLOYD_DEPENDENCIES MPI::MPI_C hdf5::hdf5 ZLIB::ZLIB OpenMP::OpenMP_C Threads::Threads lloyd::blas ${LLOYD_CUDA_TARGETS} m)
 if(LLOYD_HAVE_CUDA)
   list(APPEND LLOYD_DEPENDENCIES stdc++)
 endif()
 set(LLOYD_DEPENDENCIES_FOUND TRUE)
-foreach(dependency MPI::MPI_C hdf5::hdf5 OpenMP::OpenMP_C Threads::Threads lloyd::blas ${LLOYD_CUDA_TARGETS})
+foreach(dependency MPI::MPI_C hdf5::hdf5 ZLIB::ZLIB OpenMP::OpenMP_C Threads::Threads lloyd::blas ${LLOYD_CUDA_TARGETS})
   if(NOT TARGET ${dependency})
     set(LLOYD_DEPENDENCIES_FOUND FALSE)
     list(APPEND LLOYD_DEPENDENCIES_MISSING ${dependency})

@@ -3,14 +3,18 @@
 # package and through pkg-config, shared and static, from C and C++. Everything must give the same inertia to the last
 # digit. Also checks which symbols the libraries give away.
 #
+# The example of docs/examples is built so too, and run on two ranks.
+#
 #     tests/consumer/run.sh BUILD_DIR DIGITS.h5
 set -euo pipefail
 
 build=$(cd "$1" && pwd)
 data=$(realpath "$2")
 here=$(cd "$(dirname "$0")" && pwd)
+examples=$(cd "$here/../../docs/examples" && pwd)
 cmake=${CMAKE:-cmake}
 cc=${CC:-cc}
+mpirun=${MPIRUN:-mpirun}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -33,7 +37,8 @@ installed() {
     echo "$found"
 }
 
-for file in bin/lloyd liblloyd.a liblloyd.so include/lloyd/lloyd.h include/lloyd/base/status.h \
+for file in bin/lloyd liblloyd.a liblloyd.so include/lloyd/lloyd.h include/lloyd/lloyd_mpi.h \
+    include/lloyd/base/status.h share/man/man1/lloyd.1 share/bash-completion/completions/lloyd \
     pkgconfig/lloyd.pc cmake/lloyd/lloyd-config.cmake; do
     installed "$file" >/dev/null
 done
@@ -46,7 +51,7 @@ shared=$(installed liblloyd.so)
 static=$(installed liblloyd.a)
 
 # What the headers declare is what the shared library exports, nothing more and nothing less.
-diff <(cat "$prefix"/include/lloyd/lloyd.h "$prefix"/include/lloyd/base/status.h | tr '\n' ' ' |
+diff <(cat "$prefix"/include/lloyd/*.h "$prefix"/include/lloyd/base/*.h | tr '\n' ' ' |
     grep -oE 'LLOYD_API [^(;]*lloyd_[a-z0-9_]+\(' | grep -oE 'lloyd_[a-z0-9_]+\($' | tr -d '(' | sort) \
     <(nm -D --defined-only "$shared" | awk '{ print $3 }' | sort) ||
     fail "the public headers (left) and the symbols of liblloyd.so (right) differ"
@@ -66,15 +71,30 @@ run() {
     cmp "$work/$name.out" "$work/shared.out" || fail "$name and shared differ"
 }
 
+# On two ranks: half of the rows each, 10,000 around each corner, in one order whatever the build.
+example() {
+    local name=$1
+    shift
+    "$mpirun" -n 2 "$@" >"$work/$name.out" 2>&1 || { cat "$work/$name.out"; fail "$name failed"; }
+    sort "$work/$name.out" >"$work/$name.sorted"
+    [[ $(grep -c 'cluster [0-3]:  10000 rows around' "$work/$name.out") == 4 &&
+        $(grep -c '^rank [01]: its first row is in cluster [0-3]$' "$work/$name.out") == 2 ]] ||
+        { cat "$work/$name.out"; fail "$name found other clusters"; }
+    cmp "$work/$name.sorted" "$work/example-shared.sorted" || fail "$name and example-shared differ"
+}
+
 generator=()
 if command -v ninja >/dev/null; then generator=(-G Ninja); fi
 "$cmake" "${generator[@]}" -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
+    -DEXAMPLES="$examples" \
     >"$work/configure.log" 2>&1 || { cat "$work/configure.log"; fail "find_package(lloyd) failed"; }
 "$cmake" --build "$work/cmake" >"$work/build.log" 2>&1 ||
     { cat "$work/build.log"; fail "the CMake consumer does not build"; }
 run shared "$work/cmake/consumer"
 run static "$work/cmake/consumer-static"
 "$work/cmake/consumer-cxx" || fail "the C++ consumer failed"
+example example-shared "$work/cmake/example-shared"
+example example-static "$work/cmake/example-static"
 
 if command -v pkg-config >/dev/null; then
     export PKG_CONFIG_PATH
@@ -82,6 +102,10 @@ if command -v pkg-config >/dev/null; then
     read -ra flags <<<"$(pkg-config --cflags --libs lloyd)"
     "$cc" "$here/consumer.c" -o "$work/pc-shared" "${flags[@]}"
     run pc-shared env LD_LIBRARY_PATH="$(dirname "$shared")" "$work/pc-shared"
+    if command -v mpicc >/dev/null; then # as the example's first lines say
+        mpicc "$examples/cluster_my_rows.c" "${flags[@]}" -o "$work/example-pc"
+        example example-pc env LD_LIBRARY_PATH="$(dirname "$shared")" "$work/example-pc"
+    fi
 
     rm "$shared"* # so that -llloyd is the static library
     read -ra flags <<<"$(pkg-config --static --cflags --libs lloyd)"

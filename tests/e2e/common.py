@@ -39,6 +39,12 @@ class Result:
         return f"      {shown}\n      {state}\n{tail}"
 
 
+SKIPPED = 77  # exit status of a test that cannot run here
+
+# What lloyd says where it cannot use any GPU.
+NO_GPU = ("no GPU is visible", "built without CUDA", "compute capability")
+
+
 class Test:
     def __init__(self, name, more=None):
         parser = argparse.ArgumentParser()
@@ -122,6 +128,18 @@ class Test:
 
     def reference(self, *arguments):
         return self.run([self.reference_path] + [str(a) for a in arguments], threads=os.cpu_count() or 1)
+
+    def skip_without_gpu(self):
+        """Ends the test with SKIPPED, loudly, where lloyd sees no GPU."""
+        result = self.lloyd("fit", "--input", self.data("digits.h5"), "-k", 3, "--max-iters", 1, "--output", self.path("first.h5"),
+                            "--backend", "cuda", "--progress", "none")
+        text = " ".join(result.messages)
+        if result.status != 0 and any(reason in text for reason in NO_GPU):
+            print(f"SKIPPED {self.name}: NO GPU. NOTHING WAS TESTED. {text}")
+            shutil.rmtree(self.directory)
+            sys.exit(SKIPPED)
+        if self.check(result.status == 0, "a first fit on the GPU", result.describe()):
+            self.check(attribute(self.path("first.h5"), "backend") == "cuda", "the model names the backend: cuda")
 
     # ---- comparing -------------------------------------------------------------------------------------------
 

@@ -212,7 +212,8 @@ def wrong_usage(e, t, good):
     for option, values in {"-k": ("0", "-3", "two", "1.5", "", "99999999999999999999", "0x10", "5 "),
                            "--seed": ("x", "-", "18446744073709551616"), "--max-iters": ("-1", "many"),
                            "--n-init": ("0", "-1"), "--tol": ("nan", "-0.1", "small", "inf"),
-                           "--chunk-rows": ("-1", "lots"), "--metric": ("manhattan",), "--empty": ("drop",),
+                           "--chunk-rows": ("-1", "lots"), "--timeout": ("0", "soon", "10x", "5mm", "1.2.3", "m"),
+                           "--metric": ("manhattan",), "--empty": ("drop",),
                            "--backend": ("tpu",), "--comm": ("carrier-pigeon",), "--progress": ("loud",)}.items():
         for value in values:
             arguments = ["fit", "--input", good, "--output", e.target]

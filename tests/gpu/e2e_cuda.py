@@ -11,6 +11,7 @@ Much of the time goes to starting processes, so groups of jobs run side by side,
 import concurrent.futures
 import itertools
 import os
+import re
 import shutil
 import sys
 import time
@@ -22,13 +23,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import data  # noqa: E402
 from common import EXACT, Test, attribute, differences  # noqa: E402
 
-SKIPPED = 77
 NUMBERS = ("inertia", "iterations", "converged", "n", "d", "k")
 PREDICTED = ("/labels", "/distances")
 CORES = min(16, len(os.sched_getaffinity(0)))
-
-# What lloyd says where it cannot use any GPU.
-NO_GPU = ("no GPU is visible", "built without CUDA", "compute capability")
 
 
 class GpuTest(Test):
@@ -107,20 +104,7 @@ def random_weights(n):
     return weights
 
 
-def sees_gpu(t):
-    result = t.lloyd("fit", "--input", t.data("digits.h5"), "-k", 3, "--max-iters", 1, "--output", t.path("first.h5"),
-                     "--backend", "cuda", "--progress", "none")
-    text = " ".join(result.messages)
-    if result.status != 0 and any(reason in text for reason in NO_GPU):
-        print(f"SKIPPED e2e_cuda: NO GPU. NOTHING WAS TESTED. {text}")
-        return False
-    if t.check(result.status == 0, "a first fit on the GPU", result.describe()):
-        t.check(attribute(t.path("first.h5"), "backend") == "cuda", "the model names the backend: cuda")
-    return True
-
-
 # ---- jobs ------------------------------------------------------------------------------------------------------------
-
 
 def with_options(t, name, x, k, chunk):
     """Every option on one dataset, resident and streamed."""
@@ -253,6 +237,59 @@ def files(t, sift):
             t.check_model(f"{storage} {' '.join(map(str, way))}", base, other)
 
 
+# ---- rows in three places --------------------------------------------------------------------------------------------
+
+
+def planned(t, source, *options):
+    """({place: rows}, bytes on the host, bytes on the GPU) of one rank, from --dry-run."""
+    result = t.lloyd("fit", "--input", source, "--output", t.path("plan.h5"), "--backend", "cuda", "--dry-run", *options)
+    text = result.out.replace(",", "")
+    places = re.search(r"rows +(\d+) stay in GPU memory (\d+) in host memory (\d+) are read", text)
+    needs = re.search(r"rank 0 .* ([0-9.]+) MB on its GPU .*\((\d+) bytes\)", text)
+    if not t.check(needs, "--dry-run shows the memory", result.describe()):
+        return {}, 0, 0
+    found = dict(zip(("gpu", "host", "files"), map(int, places.groups()))) if places else {}
+    return found, int(needs.group(2)), int(float(needs.group(1)) * 1e6)
+
+
+def limits(t, source, rows, row_bytes, *options):
+    """Options that leave a third of the rows on the GPU and the rest on the host; a third each on GPU, host and in the
+    files; hardly any on the GPU; hardly any anywhere. --dry-run must say so."""
+    least = planned(t, source, *options, "--chunk-rows", (1 << 18) // row_bytes)
+    slack, all_bytes = 8 << 20, rows * row_bytes
+    share = all_bytes // 3
+    device = ("--max-device-memory", least[2] + slack), ("--max-device-memory", least[2] + slack + share)
+    # Pinning and the driver need some memory of their own: the host's share is generous.
+    host = ("--max-host-memory", least[1] + 4 * slack), ("--max-host-memory", least[1] + 4 * slack + share)
+    ways = {"gpu host": device[1], "gpu host files": device[1] + host[1], "host": device[0], "files": device[0] + host[0]}
+    for name, way in ways.items():
+        places, _, gpu = planned(t, source, *options, *way)
+        kept = {place for place, count in places.items() if count > 0.15 * rows}
+        t.check(kept == set(name.split()) and gpu <= way[1], f"rows of {os.path.basename(source)} in {name}: {places}")
+    return tuple(ways.values())
+
+
+def homes(t):
+    """Datasets three times larger than what --max-device-memory leaves for rows: the rest on the host, in the files, both."""
+    rows = 3_000_000
+    for kind, count in (("uint8", rows), ("float32", rows // 4))[:1 if t.quick else 2]:
+        source = t.path(f"homes-{kind}.h5")
+        made = t.lloyd("synth", "--rows", count, "--dim", 128, "--clusters", 300, "--type", kind, "--seed", 4,
+                       "--output", source)
+        if not t.check(made.status == 0, f"synth {kind}", made.describe()):
+            return
+        with h5py.File(source, "r+") as file:
+            file["weights"] = random_weights(count)
+        common = ("-k", 200, "--seed", 2, "--max-iters", 4)
+        ways = limits(t, source, count, 128 * (1 if kind == "uint8" else 4), *common)
+        t.job(f"{kind} random", source, common, ((),) + ways)
+        for options in (("--init", "kmeans-parallel", "--metric", "cosine"), ("--weights", "weights"), ("--n-init", 2)):
+            more = common + options
+            t.job(f"{kind} {' '.join(map(str, options))}", source, more,
+                  limits(t, source, count, 128 * (1 if kind == "uint8" else 4), *more)[1:])
+        os.remove(source)
+
+
 def choices(t):
     """What is chosen where nothing is asked for, and what a person is told who asks for too much."""
     digits = t.data("digits.h5")
@@ -367,9 +404,7 @@ def full_data(t, path):
 
 def main():
     t = GpuTest()
-    if not sees_gpu(t):
-        shutil.rmtree(t.directory)
-        sys.exit(SKIPPED)
+    t.skip_without_gpu()
     digits, sift = dataset(t.data("digits.h5")), dataset(t.data("sift-20k.h5"))
     choices(t)
     if t.ranks > 1:
@@ -378,6 +413,7 @@ def main():
         full_data(t, os.path.abspath(t.options.full_data))
     elif t.quick:
         t.at_once((with_options, t, "digits", digits, 20, 333), (predictions, t), (difficult, t))
+        homes(t)
     else:
         t.at_once((with_options, t, "sift", sift, 256, 3331), (with_options, t, "digits", digits, 20, 333),
                   (difficult, t), (shapes, t), (predictions, t),
@@ -385,6 +421,7 @@ def main():
                   (many_k, t, "digits", t.data("digits.h5"), (1, 2, 5, 64, 1000, len(digits)), 501),
                   (stored_types, t, "sift", sift[:8001], 200), (stored_types, t, "digits", digits, 30),
                   (rounded_types, t), (files, t, sift))
+        homes(t)
     t.finish()
 
 

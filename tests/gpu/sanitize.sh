@@ -49,7 +49,8 @@ for tool in "${tools[@]}"; do
     options=(--tool "$tool" --print-limit 20 --destroy-on-device-error kernel)
     case $tool in
         memcheck) options+=(--leak-check full) ;;
-        racecheck) options+=(--racecheck-report all) ;;
+        # CUB's sort waits for its own other blocks, which racecheck does not let run in useful time
+        racecheck) options+=(--racecheck-report all --kernel-name-exclude kns=RadixSort) ;;
     esac
     log=$logs/$tool.log
     start=$SECONDS

@@ -129,7 +129,7 @@ typedef enum layout {
     WHOLE,     /* one slot */
     RESIDENT,  /* a slot for each chunk, the last slot for the first chunk */
     STREAMED,  /* one slot, loaded again in every pass */
-    ALTERNATE, /* the same with two slots */
+    ALTERNATE, /* the same with two slots, copied beside the computing */
     PIECES,    /* as RESIDENT, filled in pieces; and one slot without rows */
     LAYOUTS
 } layout;
@@ -555,6 +555,22 @@ static lloyd_status give(problem *p, int side, int slot, int64_t first, int64_t 
     return status;
 }
 
+/* As give(), by a copy that other work does not wait for. */
+static lloyd_status give_beside(problem *p, int side, int slot, int64_t first, int64_t count)
+{
+    lloyd_kernels *kernels = p->side[side];
+    size_t bytes = (size_t)(count * p->c.d) * lloyd_type_size(p->c.type);
+    void *pinned;
+    LLOYD_TRY(kernels->host_alloc(kernels, (int64_t)bytes + 1, "test", &pinned));
+    memcpy(pinned, element_at(p, first, 0), bytes);
+    lloyd_status status = kernels->load_start(kernels, slot, first, count, pinned);
+    if (status == LLOYD_OK) status = kernels->load_finish(kernels, slot);
+    if (status == LLOYD_OK) status = kernels->loaded(kernels, slot);
+    memset(pinned, 0xff, bytes);
+    kernels->host_free(kernels, pinned);
+    return status;
+}
+
 static lloyd_status load_pieces(problem *p, int side, int slot, int64_t first, int64_t count)
 {
     lloyd_kernels *kernels = p->side[side];
@@ -576,6 +592,8 @@ static int load(problem *p, int side, int64_t chunk, int *slot)
     p->loaded[side] |= (int64_t)1 << chunk;
     if (p->c.layout == PIECES && p->side[side]->copies)
         TRY(p, side, "load and fill", load_pieces(p, side, *slot, first, count));
+    else if (p->c.layout == ALTERNATE && p->side[side]->copies)
+        TRY(p, side, "load beside", give_beside(p, side, *slot, first, count));
     else
         TRY(p, side, "load", give(p, side, *slot, first, 0, count, 0));
     return 1;

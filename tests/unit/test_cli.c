@@ -76,6 +76,8 @@ static void defaults_are_kept(void **state)
     assert_null(cli.fit.weights);
     assert_null(cli.fit.log);
     assert_int_equal(cli.fit.chunk_rows, 0);
+    assert_int_equal(cli.fit.max_host_memory, 0);
+    assert_int_equal(cli.fit.max_device_memory, 0);
     assert_string_equal(cli.fit.command, "lloyd fit --input a.h5 -k 8 --output m.h5");
     lloyd_cli_free(&cli);
 }
@@ -85,12 +87,13 @@ static void every_fit_option_arrives(void **state)
     (void)state;
     words w = {.argc = 0};
     lloyd_cli cli;
-    parse("fit --input a.h5:/x --input=b*.h5 -k1024 --output=m.h5 --init kmeans++ "
-          "--seed=18446744073709551615 "
-          "--n-init 3 --max-iters 0 --tol 1e-4 --metric cosine --weights /w --empty keep --backend "
-          "cpu --comm mpi "
-          "--chunk-rows 999 --no-labels --log l.jsonl --progress plain --dry-run",
-          &w, &cli);
+    parse(
+        "fit --input a.h5:/x --input=b*.h5 -k1024 --output=m.h5 --init kmeans++ "
+        "--seed=18446744073709551615 "
+        "--n-init 3 --max-iters 0 --tol 1e-4 --metric cosine --weights /w --empty keep --backend "
+        "cpu --comm mpi "
+        "--chunk-rows 999 --max-host-memory 64G --max-device-memory 80GB --no-labels --checkpoint c.ck --checkpoint-every 90s --resume --log l.jsonl --progress plain --dry-run",
+        &w, &cli);
     const lloyd_fit_options *o = &cli.fit;
     assert_int_equal(o->input_count, 2);
     assert_string_equal(o->inputs[0], "a.h5:/x");
@@ -107,7 +110,12 @@ static void every_fit_option_arrives(void **state)
     assert_string_equal(o->backend, "cpu");
     assert_string_equal(o->comm, "mpi");
     assert_int_equal(o->chunk_rows, 999);
+    assert_int_equal(o->max_host_memory, (int64_t)64 << 30);
+    assert_int_equal(o->max_device_memory, 80000000000);
     assert_int_equal(o->no_labels, 1);
+    assert_string_equal(o->checkpoint, "c.ck");
+    assert_string_equal(o->checkpoint_every, "90s");
+    assert_int_equal(o->resume, 1);
     assert_string_equal(o->log, "l.jsonl");
     assert_string_equal(o->progress, "plain");
     assert_int_equal(o->dry_run, 1);
@@ -135,6 +143,19 @@ static void other_commands_arrive(void **state)
     parse("info -- --odd.h5", &w, &cli);
     assert_string_equal(cli.file, "--odd.h5");
     lloyd_cli_free(&cli);
+
+    static const char *const names[] = {"-o p.html", "-op.html", "--output p.html",
+                                        "--output=p.html"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "report m.h5 --log l.jsonl %s", names[i]);
+        parse(line, &w, &cli);
+        assert_int_equal(cli.command, LLOYD_CLI_REPORT);
+        assert_string_equal(cli.report.model, "m.h5");
+        assert_string_equal(cli.report.log, "l.jsonl");
+        assert_string_equal(cli.report.output, "p.html");
+        lloyd_cli_free(&cli);
+    }
 
     parse("wrap --output x.h5 base.u8bin", &w, &cli);
     assert_int_equal(cli.command, LLOYD_CLI_WRAP);
@@ -244,6 +265,15 @@ static void errors_say_what_to_do(void **state)
         {FIT "--n-init 0", "--n-init: '0' is out of range", "from 1"},
         {FIT "--max-iters -1", "--max-iters: '-1' is out of range", "from 0"},
         {FIT "--chunk-rows 0", "--chunk-rows: '0' is out of range", "from 1"},
+        {FIT "--max-host-memory 0", "--max-host-memory: '0' is no amount of memory", "64GiB"},
+        {FIT "--max-host-memory G", "'G' is no amount of memory", ""},
+        {FIT "--max-host-memory 1.5G", "'1.5G' is no amount of memory", ""},
+        {FIT "--max-host-memory 7X", "'7X' is no amount of memory", ""},
+        {FIT "--max-host-memory 7Gb", "'7Gb' is no amount of memory", ""},
+        {FIT "--max-host-memory 7GiBs", "'7GiBs' is no amount of memory", ""},
+        {FIT "--max-host-memory=-1", "'-1' is no amount of memory", ""},
+        {FIT "--max-device-memory 9999999T", "'9999999T' is no amount of memory", ""},
+        {FIT "--max-device-memory 18446744073709551617", "is no amount of memory", ""},
         {FIT "--tol -0.5", "--tol: '-0.5' is out of range", "0 or greater"},
         {FIT "--tol=inf", "'inf' is not a number", "finite"},
         {FIT "--tol nan", "'nan' is not a number", ""},
@@ -273,6 +303,10 @@ static void errors_say_what_to_do(void **state)
         {"predict --input a.h5 --output b.h5", "needs --model MODEL.h5", ""},
         {"info", "lloyd info needs FILE", ""},
         {"info \"\"", "empty", ""},
+        {"report m.h5", "lloyd report needs --output REPORT.html", ""},
+        {"report -o p.html", "needs MODEL.h5", ""},
+        {"report m.h5 -o a --output b", "--output is given twice", ""},
+        {FIT "-o m.h5", "lloyd fit has no option -o", ""},
         {"wrap x.npy", "needs --output X.h5", ""},
         {"wrap --output x.h5", "needs RAW", ""},
         {"synth --rows 1", "needs --dim D, --clusters C, --output X.h5", ""},
@@ -283,8 +317,9 @@ static void errors_say_what_to_do(void **state)
         {FIT "b.h5", "'b.h5' is out of place", "glob goes in quotes"},
         {"fit a.h5", "'a.h5' is out of place", "--help"},
         {"info a.h5 b.h5", "'b.h5' after 'a.h5'", ""},
-        {FIT "--checkpoint c.h5", "no option --checkpoint", ""},
-        {FIT "--resume", "no option --resume", ""},
+        {FIT "--checkpoint", "--checkpoint needs a value", ""},
+        {FIT "--checkpoint-evry 5", "no option --checkpoint-evry;", "mean --checkpoint-every?"},
+        {FIT "--resume=yes", "--resume takes no value", "'yes'"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -348,11 +383,30 @@ static char *help_text(lloyd_cli_command topic)
 
 static void help_has_every_option(void **state)
 {
-    static const char *const fit[] = {"--input",    "-k",           "--output",    "--init",
-                                      "--seed",     "--n-init",     "--max-iters", "--tol",
-                                      "--metric",   "--weights",    "--empty",     "--backend",
-                                      "--comm",     "--chunk-rows", "--no-labels", "--log",
-                                      "--progress", "--dry-run"};
+    static const char *const fit[] = {"--input",
+                                      "-k",
+                                      "--output",
+                                      "--init",
+                                      "--seed",
+                                      "--n-init",
+                                      "--max-iters",
+                                      "--tol",
+                                      "--metric",
+                                      "--weights",
+                                      "--empty",
+                                      "--backend",
+                                      "--comm",
+                                      "--chunk-rows",
+                                      "--max-host-memory",
+                                      "--max-device-memory",
+                                      "--no-labels",
+                                      "--checkpoint",
+                                      "--checkpoint-every",
+                                      "--resume",
+                                      "--log",
+                                      "--progress",
+                                      "--timeout",
+                                      "--dry-run"};
     (void)state;
     for (int topic = LLOYD_CLI_FIT; topic <= LLOYD_CLI_SYNTH; topic++) {
         char *text = help_text((lloyd_cli_command)topic);
@@ -372,7 +426,7 @@ static void help_has_every_option(void **state)
     char *text = help_text(LLOYD_CLI_FIT);
     assert_non_null(strstr(text, "random|kmeans++|kmeans-parallel|MODEL.h5"));
     assert_non_null(strstr(text, "Default: 25."));
-    assert_null(strstr(text, "checkpoint"));
+    assert_non_null(strstr(text, "--checkpoint-every T"));
     free(text);
     text = help_text(LLOYD_CLI_HELP);
     static const char *const commands[] = {"  fit ",  "  predict ", "  info ",
@@ -513,7 +567,7 @@ static void write_log(const char *path)
                                      .seconds = 0.25,
                                      .largest = 3};
     lloyd_progress *p = NULL;
-    assert_int_equal(lloyd_progress_open("none", path, &p), LLOYD_OK);
+    assert_int_equal(lloyd_progress_open("none", path, 0, &p), LLOYD_OK);
     lloyd_progress_begin(p, &(lloyd_progress_run){.n = 10,
                                                   .d = 2,
                                                   .k = 3,
@@ -594,7 +648,7 @@ static void a_log_cannot_replace_data(void **state)
     assert_non_null(file);
     fputs("\x89HDF", file);
     assert_int_equal(fclose(file), 0);
-    assert_int_equal(lloyd_progress_open("none", path, &p), LLOYD_USAGE);
+    assert_int_equal(lloyd_progress_open("none", path, 0, &p), LLOYD_USAGE);
     assert_null(p);
     assert_non_null(strstr(lloyd_message(), path));
     file = fopen(path, "r");
@@ -608,12 +662,13 @@ static void log_failures_are_reported(void **state)
 {
     lloyd_progress *p = NULL;
     (void)state;
-    assert_int_equal(lloyd_progress_open("none", "/nonexistent/folder/l.jsonl", &p), LLOYD_FAILED);
+    assert_int_equal(lloyd_progress_open("none", "/nonexistent/folder/l.jsonl", 0, &p),
+                     LLOYD_FAILED);
     assert_non_null(strstr(lloyd_message(), "/nonexistent/folder/l.jsonl"));
-    assert_int_equal(lloyd_progress_open("sometimes", NULL, &p), LLOYD_USAGE);
+    assert_int_equal(lloyd_progress_open("sometimes", NULL, 0, &p), LLOYD_USAGE);
     assert_null(p);
     if (access("/dev/full", W_OK) == 0) {
-        assert_int_equal(lloyd_progress_open("none", "/dev/full", &p), LLOYD_OK);
+        assert_int_equal(lloyd_progress_open("none", "/dev/full", 0, &p), LLOYD_OK);
         lloyd_progress_phase(p, "read", 1);
         assert_int_equal(lloyd_progress_close(p), LLOYD_FAILED);
         assert_non_null(strstr(lloyd_message(), "/dev/full"));

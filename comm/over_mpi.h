@@ -1,0 +1,14 @@
+/* A communicator over one that the caller has made with MPI. The only header of comm that shows
+ * MPI's types. */
+#ifndef LLOYD_COMM_OVER_MPI_H
+#define LLOYD_COMM_OVER_MPI_H
+
+#include "comm/comm.h"
+
+#include <mpi.h>
+
+/* All ranks of `mpi`, an intracommunicator, which is duplicated and stays the caller's; MPI stays
+ * initialised. LLOYD_USAGE where that cannot be. Else as lloyd_comm_world(). Collective over `mpi`. */
+lloyd_status lloyd_comm_over(MPI_Comm mpi, lloyd_comm **comm);
+
+#endif

@@ -1,0 +1,394 @@
+/* See checkpoint.h. */
+#include "io/checkpoint.h"
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "io/h5.h"
+#include "io/output.h"
+#include "io/part.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FORMAT = 1 }; /* of the file, and of the numbers in it: another contract is another format */
+
+/* ---- The seal ------------------------------------------------------------------------------- */
+
+/* HDF5 leaves the first SEAL bytes of the file, its user block, to whoever makes it. There a line
+ * says how many bytes follow and what their hash is. It is checked before HDF5 sees the file, which
+ * some versions of it do not survive if it is damaged. */
+enum { SEAL = 512, BLOCK = 1 << 20 };
+static const char seal_begin[] = "lloyd checkpoint, ";
+
+/* The line for the bytes after the seal, in text[SEAL]. */
+static lloyd_status make_seal(int descriptor, char *text)
+{
+    char *block;
+    uint64_t hash = 0;
+    long long total = 0;
+    ssize_t count;
+    LLOYD_TRY(lloyd_alloc(&block, BLOCK, 1, "a part of the checkpoint"));
+    /* blocks are full but for the last: they are part of what the hash is */
+    while ((count = pread(descriptor, block, BLOCK, (off_t)(SEAL + total))) > 0) {
+        hash = lloyd_hash(hash, block, (size_t)count);
+        total += count;
+    }
+    lloyd_free(block);
+    memset(text, 0, SEAL);
+    snprintf(text, SEAL, "%s%lld bytes of HDF5 follow, hash %016llx\n", seal_begin, total,
+             (unsigned long long)hash);
+    return count == 0 ? LLOYD_OK : LLOYD_FAILED;
+}
+
+/* Seals "PATH.part". */
+static lloyd_status seal_part(const char *path)
+{
+    char text[SEAL];
+    char *part = lloyd_part_name(path);
+    if (!part) return LLOYD_FAILED;
+    lloyd_status status = LLOYD_OK;
+    int descriptor = open(part, O_RDWR | O_CLOEXEC);
+    if (descriptor < 0 || make_seal(descriptor, text) != LLOYD_OK ||
+        pwrite(descriptor, text, SEAL, 0) != SEAL) {
+        status =
+            lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there", path, strerror(errno));
+    }
+    if (descriptor >= 0) close(descriptor);
+    free(part);
+    return status;
+}
+
+/* The seal of a file, in text[SEAL]; 0 where there is none. */
+static int read_seal(const char *path, char *text)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0) return 0;
+    int sealed = pread(descriptor, text, SEAL, 0) == SEAL &&
+                 strncmp(text, seal_begin, sizeof seal_begin - 1) == 0;
+    close(descriptor);
+    return sealed;
+}
+
+static int seal_is_right(const char *path, const char *text)
+{
+    char expected[SEAL];
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return 0;
+    int right = make_seal(descriptor, expected) == LLOYD_OK && memcmp(text, expected, SEAL) == 0;
+    close(descriptor);
+    return right;
+}
+
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+/* The arrays of a run: its centroids at `centroids`, its history in the new group `history`. */
+static lloyd_status write_run(const char *path, hid_t file, const lloyd_saved *s,
+                              const lloyd_saved_run *run, const char *centroids,
+                              const char *history)
+{
+    const hsize_t matrix[2] = {(hsize_t)s->k, (hsize_t)s->d}, steps[1] = {(hsize_t)run->iterations};
+    char name[64];
+    hid_t group = H5Gcreate2(file, history, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (group < 0) return lloyd_part_failed(path, history);
+    H5Gclose(group);
+    LLOYD_TRY(
+        lloyd_part_dataset(path, file, centroids, H5T_NATIVE_FLOAT, 2, matrix, run->centroids));
+    snprintf(name, sizeof name, "%s/inertia", history);
+    LLOYD_TRY(lloyd_part_dataset(path, file, name, H5T_NATIVE_DOUBLE, 1, steps, run->inertia));
+    snprintf(name, sizeof name, "%s/moved", history);
+    LLOYD_TRY(lloyd_part_dataset(path, file, name, H5T_NATIVE_INT64, 1, steps, run->moved));
+    snprintf(name, sizeof name, "%s/seconds", history);
+    return lloyd_part_dataset(path, file, name, H5T_NATIVE_DOUBLE, 1, steps, run->seconds);
+}
+
+static lloyd_status write_best(const char *path, hid_t file, hid_t root, const lloyd_saved *s)
+{
+    if (!s->best.centroids) return LLOYD_OK;
+    hid_t group = H5Gcreate2(file, "/best", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (group < 0) return lloyd_part_failed(path, "/best");
+    H5Gclose(group);
+    LLOYD_TRY(write_run(path, file, s, &s->best, "/best/centroids", "/best/history"));
+    LLOYD_TRY(lloyd_part_number(path, root, "best_inertia", H5T_NATIVE_DOUBLE, &s->best_inertia));
+    LLOYD_TRY(lloyd_part_number(path, root, "best_converged", H5T_NATIVE_INT, &s->best_converged));
+    return lloyd_part_number(path, root, "best_iterations", H5T_NATIVE_INT64, &s->best.iterations);
+}
+
+static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_saved *s)
+{
+    const int format = FORMAT;
+    LLOYD_TRY(lloyd_part_number(path, root, "checkpoint", H5T_NATIVE_INT, &format));
+    LLOYD_TRY(lloyd_part_text(path, root, "version", s->version));
+    LLOYD_TRY(lloyd_part_text(path, root, "command", s->command));
+    LLOYD_TRY(lloyd_part_text(path, root, "options", s->options));
+    LLOYD_TRY(lloyd_part_text(path, root, "inputs", s->inputs));
+    LLOYD_TRY(lloyd_part_text(path, root, "type", s->type));
+    LLOYD_TRY(lloyd_part_number(path, root, "n", H5T_NATIVE_INT64, &s->n));
+    LLOYD_TRY(lloyd_part_number(path, root, "d", H5T_NATIVE_INT64, &s->d));
+    LLOYD_TRY(lloyd_part_number(path, root, "k", H5T_NATIVE_INT64, &s->k));
+    LLOYD_TRY(lloyd_part_number(path, root, "data", H5T_NATIVE_UINT64, &s->data));
+    LLOYD_TRY(lloyd_part_number(path, root, "max_iters", H5T_NATIVE_INT64, &s->max_iters));
+    LLOYD_TRY(lloyd_part_number(path, root, "restart", H5T_NATIVE_INT64, &s->restart));
+    LLOYD_TRY(lloyd_part_number(path, root, "iterations", H5T_NATIVE_INT64, &s->run.iterations));
+    LLOYD_TRY(lloyd_part_number(path, root, "known", H5T_NATIVE_INT, &s->known));
+    LLOYD_TRY(lloyd_part_number(path, root, "moved", H5T_NATIVE_INT64, &s->moved));
+    return lloyd_part_number(path, root, "inertia", H5T_NATIVE_DOUBLE, &s->inertia);
+}
+
+static lloyd_status write_content(const char *path, hid_t file, const lloyd_saved *s)
+{
+    hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
+    if (root < 0) return lloyd_part_failed(path, "attributes");
+    lloyd_status status = write_attributes(path, root, s);
+    if (status == LLOYD_OK) status = write_best(path, file, root, s);
+    H5Gclose(root);
+    return status == LLOYD_OK ? write_run(path, file, s, &s->run, "/centroids", "/history")
+                              : status;
+}
+
+/* Makes "PATH.part" with that many bytes, so that a full disk is found out here: HDF5 keeps memory
+ * and descriptors of a file whose last bytes it could not write. A file system that cannot tell is
+ * left to it. */
+static lloyd_status reserve(const char *path, int64_t bytes)
+{
+    int failed = 0;
+    char *part = lloyd_part_name(path);
+    if (!part) return LLOYD_FAILED;
+    int descriptor = open(part, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor < 0) {
+        failed = errno;
+    } else {
+        do {
+            failed = posix_fallocate(descriptor, 0, (off_t)bytes);
+        } while (failed == EINTR);
+        if (failed == EINVAL || failed == EOPNOTSUPP) failed = 0;
+        close(descriptor);
+    }
+    free(part);
+    if (failed == 0) return LLOYD_OK;
+    return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there, or choose another place",
+                      path, strerror(failed));
+}
+
+/* What a checkpoint takes at most on disk. */
+static int64_t bytes_of(const lloyd_saved *s)
+{
+    enum { AROUND = 64 << 10 }; /* HDF5's own */
+    int64_t centroids = s->k * s->d * (int64_t)sizeof(float) * (s->best.centroids ? 2 : 1);
+    size_t texts = strlen(s->inputs) + strlen(s->command) + strlen(s->options);
+    return AROUND + centroids + 24 * (s->run.iterations + s->best.iterations) + 2 * (int64_t)texts;
+}
+
+/* "PATH.part", with room for the seal; as lloyd_part_open(). */
+static lloyd_status create_part(const char *path, hid_t *file)
+{
+    char *part = lloyd_part_name(path);
+    if (!part) return LLOYD_FAILED;
+    int entered = lloyd_h5_enter();
+    hid_t access_list = lloyd_h5_file_access(), creation = H5Pcreate(H5P_FILE_CREATE);
+    H5Pset_userblock(creation, SEAL);
+    *file = H5Fcreate(part, H5F_ACC_TRUNC, creation, access_list);
+    lloyd_status status = *file < 0 ? lloyd_part_failed(path, "a new file") : LLOYD_OK;
+    H5Pclose(creation);
+    H5Pclose(access_list);
+    free(part);
+    if (status != LLOYD_OK) lloyd_h5_leave(&entered);
+    return status;
+}
+
+static lloyd_status write_part(const char *path, const lloyd_saved *saved)
+{
+    hid_t file;
+    LLOYD_TRY(reserve(path, bytes_of(saved)));
+    LLOYD_TRY(create_part(path, &file));
+    LLOYD_TRY(lloyd_part_close(path, file, write_content(path, file, saved)));
+    return seal_part(path);
+}
+
+lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved)
+{
+    lloyd_status status = write_part(path, saved);
+    if (status == LLOYD_OK) status = lloyd_output_commit(path);
+    if (status != LLOYD_OK) lloyd_output_discard(path);
+    return status;
+}
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+static lloyd_status damaged(const char *path, const char *what)
+{
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "%s is no whole checkpoint (%s); restore it from a copy, or remove it to "
+                      "start anew",
+                      path, what);
+}
+
+typedef struct source {
+    const char *path;
+    hid_t file;
+    int64_t bytes; /* of the file: nothing in it is larger */
+} source;
+
+/* *data = dataset `name`, which must have this extent, as elements of the native type `type`. */
+static lloyd_status read_array(const source *from, const char *name, hid_t type, int rank,
+                               const int64_t *extent, void *data)
+{
+    int64_t count = extent[0] * (rank == 2 ? extent[1] : 1);
+    size_t size = H5Tget_size(type);
+    hsize_t stored[2] = {0, 0};
+    int dimensions = 0;
+    void *values = NULL;
+    hid_t dataset = H5Dopen2(from->file, name, H5P_DEFAULT);
+    if (dataset < 0) return damaged(from->path, name);
+    lloyd_status status = lloyd_h5_shape(dataset, name, 2, &dimensions, stored);
+    hid_t element = H5Dget_type(dataset);
+    if (status != LLOYD_OK || dimensions != rank || stored[0] != (hsize_t)extent[0] ||
+        (rank == 2 && stored[1] != (hsize_t)extent[1]) || H5Tequal(element, type) <= 0) {
+        status = damaged(from->path, name);
+    } else {
+        status = lloyd_alloc(&values, count, size, "a checkpoint");
+        if (status == LLOYD_OK && count > 0 &&
+            H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
+            status = damaged(from->path, name);
+    }
+    H5Tclose(element);
+    H5Dclose(dataset);
+    memcpy(data, &values, sizeof values); /* freed with the rest, read or not */
+    return status;
+}
+
+static lloyd_status read_run(const source *from, const lloyd_saved *s, lloyd_saved_run *run,
+                             const char *centroids, const char *history)
+{
+    const int64_t matrix[2] = {s->k, s->d}, steps[1] = {run->iterations};
+    char name[64];
+    if (run->iterations < 0 || run->iterations > from->bytes / 8)
+        return damaged(from->path, history);
+    snprintf(name, sizeof name, "%s/inertia", history);
+    LLOYD_TRY(read_array(from, name, H5T_NATIVE_DOUBLE, 1, steps, &run->inertia));
+    snprintf(name, sizeof name, "%s/moved", history);
+    LLOYD_TRY(read_array(from, name, H5T_NATIVE_INT64, 1, steps, &run->moved));
+    snprintf(name, sizeof name, "%s/seconds", history);
+    LLOYD_TRY(read_array(from, name, H5T_NATIVE_DOUBLE, 1, steps, &run->seconds));
+    return read_array(from, centroids, H5T_NATIVE_FLOAT, 2, matrix, &run->centroids);
+}
+
+static lloyd_status read_attributes(const source *from, lloyd_saved *s)
+{
+    int format = 0;
+    hid_t file = from->file;
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "checkpoint", H5T_NATIVE_INT, &format));
+    if (format == 0) return damaged(from->path, "it lacks the attribute checkpoint");
+    if (format != FORMAT) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "%s is a checkpoint of format %d, but this lloyd reads %d; go on with "
+                          "the lloyd that wrote it",
+                          from->path, format, FORMAT);
+    }
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "n", H5T_NATIVE_INT64, &s->n));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "d", H5T_NATIVE_INT64, &s->d));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "k", H5T_NATIVE_INT64, &s->k));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "data", H5T_NATIVE_UINT64, &s->data));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "max_iters", H5T_NATIVE_INT64, &s->max_iters));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "restart", H5T_NATIVE_INT64, &s->restart));
+    LLOYD_TRY(
+        lloyd_h5_number(from->path, file, "iterations", H5T_NATIVE_INT64, &s->run.iterations));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "known", H5T_NATIVE_INT, &s->known));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "moved", H5T_NATIVE_INT64, &s->moved));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "inertia", H5T_NATIVE_DOUBLE, &s->inertia));
+    LLOYD_TRY(
+        lloyd_h5_number(from->path, file, "best_inertia", H5T_NATIVE_DOUBLE, &s->best_inertia));
+    LLOYD_TRY(
+        lloyd_h5_number(from->path, file, "best_converged", H5T_NATIVE_INT, &s->best_converged));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "best_iterations", H5T_NATIVE_INT64,
+                              &s->best.iterations));
+    LLOYD_TRY(lloyd_h5_text(from->path, file, "version", &s->version));
+    LLOYD_TRY(lloyd_h5_text(from->path, file, "command", &s->command));
+    LLOYD_TRY(lloyd_h5_text(from->path, file, "options", &s->options));
+    LLOYD_TRY(lloyd_h5_text(from->path, file, "inputs", &s->inputs));
+    LLOYD_TRY(lloyd_h5_text(from->path, file, "type", &s->type));
+    return LLOYD_OK;
+}
+
+static lloyd_status read_content(const source *from, lloyd_saved *s)
+{
+    LLOYD_TRY(read_attributes(from, s));
+    int64_t most = from->bytes / (int64_t)sizeof(float);
+    if (s->k < 1 || s->d < 1 || s->k > most / s->d) return damaged(from->path, "/centroids");
+    LLOYD_TRY(read_run(from, s, &s->run, "/centroids", "/history"));
+    if (H5Lexists(from->file, "/best", H5P_DEFAULT) > 0)
+        LLOYD_TRY(read_run(from, s, &s->best, "/best/centroids", "/best/history"));
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_saved_read(const char *path, lloyd_saved *saved)
+{
+    struct stat info;
+    char seal[SEAL];
+    source from = {.path = path};
+    *saved = (lloyd_saved){0};
+    LLOYD_H5_SCOPE;
+    if (stat(path, &info) != 0 || access(path, R_OK) != 0) return damaged(path, strerror(errno));
+    if (!read_seal(path, seal)) return damaged(path, "it does not begin as one");
+    if (!seal_is_right(path, seal)) return damaged(path, "its bytes are not those written");
+    LLOYD_TRY(lloyd_h5_open_file(path, &from.file));
+    from.bytes = (int64_t)info.st_size;
+    lloyd_status status = read_content(&from, saved);
+    H5Fclose(from.file);
+    if (status != LLOYD_OK) lloyd_saved_free(saved);
+    return status;
+}
+
+static void free_run(lloyd_saved_run *run)
+{
+    lloyd_free(run->inertia);
+    lloyd_free(run->moved);
+    lloyd_free(run->seconds);
+    lloyd_free(run->centroids);
+}
+
+void lloyd_saved_free(lloyd_saved *saved)
+{
+    free_run(&saved->run);
+    free_run(&saved->best);
+    free(saved->version);
+    free(saved->command);
+    free(saved->options);
+    free(saved->inputs);
+    free(saved->type);
+    *saved = (lloyd_saved){0};
+}
+
+/* ---- A look at a file ------------------------------------------------------------------------ */
+
+int lloyd_saved_is_one(const char *path)
+{
+    char seal[SEAL];
+    return read_seal(path, seal);
+}
+
+int lloyd_saved_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 || errno != ENOENT;
+}
+
+lloyd_status lloyd_saved_check_writable(const char *path)
+{
+    lloyd_status status = reserve(path, SEAL);
+    lloyd_output_discard(path);
+    return status;
+}
+
+lloyd_status lloyd_saved_check_replaceable(const char *path)
+{
+    if (lloyd_saved_is_one(path)) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "%s is there and is no checkpoint; remove it, or choose "
+                      "another --checkpoint",
+                      path);
+}

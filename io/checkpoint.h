@@ -1,0 +1,66 @@
+/* The checkpoint file: all that a fit needs to go on as if nothing had happened (docs/formats.md).
+ *
+ * It is a model file as well, with /centroids and /history, so a checkpoint can be looked at,
+ * labelled with, or be an --init. It begins with a seal, a hash of all that follows: what is not as
+ * it was written is refused.
+ */
+#ifndef LLOYD_IO_CHECKPOINT_H
+#define LLOYD_IO_CHECKPOINT_H
+
+#include "base/status.h"
+
+#include <stdint.h>
+
+/* One start of the algorithm, up to some iteration. */
+typedef struct lloyd_saved_run {
+    int64_t iterations;        /* T */
+    double *inertia, *seconds; /* [T] */
+    int64_t *moved;            /* [T] */
+    float *centroids;          /* [k*d] */
+} lloyd_saved_run;
+
+/* Arrays and texts are owned by whoever filled the struct; lloyd_saved_free() frees what
+ * lloyd_saved_read() allocated. */
+typedef struct lloyd_saved {
+    int64_t n, d, k;
+    char *type;    /* of the elements, "uint8" */
+    char *inputs;  /* the input files, one per line; for a person */
+    char *version; /* of the program that wrote it */
+    char *command;
+    char *options; /* those that decide the result, one per line: "--seed 7" */
+    int64_t max_iters;
+    uint64_t data; /* the data's fingerprint */
+
+    int64_t restart;     /* this start, 0, 1, ... */
+    lloyd_saved_run run; /* its finished iterations but the last, which began with run.centroids */
+    int known;           /* 1: that last iteration gave these two; 0: it was not finished */
+    int64_t moved;
+    double inertia;
+
+    lloyd_saved_run best; /* of the starts so far; its centroids are NULL where there is none */
+    double best_inertia;
+    int best_converged;
+} lloyd_saved;
+
+/* Writes the checkpoint: under another name, synced and renamed, so that `path` is at any time
+ * either the old or the new one, whole. By one process. After a failure (LLOYD_FAILED) `path` is as
+ * it was. */
+lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved);
+
+/* Reads a checkpoint that must be whole. LLOYD_BAD_INPUT where it is not. */
+lloyd_status lloyd_saved_read(const char *path, lloyd_saved *saved);
+void lloyd_saved_free(lloyd_saved *saved);
+
+/* Whether a file says that it is a checkpoint. */
+int lloyd_saved_is_one(const char *path);
+
+int lloyd_saved_exists(const char *path);
+
+/* Tries whether a file can be made beside `path`, so that a fit does not find out after hours.
+ * Nothing is left there. LLOYD_FAILED. */
+lloyd_status lloyd_saved_check_writable(const char *path);
+
+/* LLOYD_USAGE if the file is no checkpoint: another one is not to be replaced. */
+lloyd_status lloyd_saved_check_replaceable(const char *path);
+
+#endif

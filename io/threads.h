@@ -1,0 +1,34 @@
+/* Threads for reading. Private to io/. */
+#ifndef LLOYD_IO_THREADS_H
+#define LLOYD_IO_THREADS_H
+
+#include "base/status.h"
+
+#include <pthread.h>
+#include <stdint.h>
+
+/* Starts a thread that gets no signals: these are for the thread that runs main(). Returns what
+ * pthread_create() returns. */
+int lloyd_thread_start(pthread_t *thread, void *(*run)(void *), void *data);
+
+/* Threads that do the parts of one task at a time, together with the thread that asks for it. */
+typedef struct lloyd_pool lloyd_pool;
+
+enum { LLOYD_POOL_MOST = 16 };
+
+/* How many threads read: as many as there are cores for this process, but at least 4, because
+ * waiting for a disk takes no core, and at most LLOYD_POOL_MOST, where memory and disks are busy. */
+int lloyd_pool_size(void);
+
+/* A pool of `threads`, the caller's included. The others are started when there is something to do;
+ * if the system gives fewer, those do it. */
+lloyd_status lloyd_pool_open(int threads, lloyd_pool **pool);
+void lloyd_pool_close(lloyd_pool *pool); /* NULL is allowed */
+
+/* Does parts 0 .. count-1, each once, in any order; `worker` < threads tells who does it. After a
+ * failure no more parts are begun. The failure of the lowest part is returned with its message, so
+ * that it is the same whatever the threads did. */
+typedef lloyd_status (*lloyd_part_of)(void *task, int64_t part, int worker);
+lloyd_status lloyd_pool_run(lloyd_pool *pool, int64_t count, lloyd_part_of run, void *task);
+
+#endif

@@ -1,0 +1,561 @@
+/* See checkpoint.h. */
+#include "checkpoint.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "io/checkpoint.h"
+#include "io/output.h"
+#include "options.h"
+#include "stop.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAMPLES = 64 }; /* rows in the fingerprint of the data */
+
+struct lloyd_checkpoint {
+    lloyd_comm *comm;
+    const lloyd_fit_options *options;
+    const lloyd_rows *rows;
+    const lloyd_outcome *best;
+    int64_t k, d;
+    lloyd_every every;
+    uint64_t data; /* the fingerprint: of the file that was read, then of the data */
+    char *deciding, *inputs;
+
+    int resumed; /* a file was read */
+    int holds;   /* what follows is from the file, and not yet restored */
+    int repeats; /* the next iteration is `last` once more */
+
+    /* what is kept: on rank 0, and on all ranks from reading until it is restored */
+    int64_t restart;
+    lloyd_history history;    /* the iterations before `last` */
+    lloyd_progress_step last; /* the last one that was finished; its iteration is 0 for none */
+    float *centroids;         /* [k*d] which `last` began with, or the first ones; NULL: none */
+
+    int unsaved;    /* 1: newer than the file */
+    int64_t since;  /* iterations since it was written */
+    double written; /* when it was */
+};
+
+static const char *file_of(const lloyd_checkpoint *c)
+{
+    return c->options->checkpoint;
+}
+
+/* Finished iterations of the start that is kept. */
+static int64_t done(const lloyd_checkpoint *c)
+{
+    return c->last.iteration > 0 ? c->last.iteration : c->history.iterations;
+}
+
+/* "iteration 12", or "iteration 3 of run 2" where there are several. */
+static const char *place(const lloyd_checkpoint *c, char *text, size_t bytes)
+{
+    char run[32] = "";
+    if (c->options->n_init > 1)
+        snprintf(run, sizeof run, " of run %lld", (long long)c->restart + 1);
+    if (done(c) > 0)
+        snprintf(text, bytes, "iteration %lld%s", (long long)done(c), run);
+    else
+        snprintf(text, bytes, "the seeding%s", run);
+    return text;
+}
+
+/* --- writing --- */
+
+static lloyd_saved_run saved_run(const lloyd_history *history, float *centroids)
+{
+    return (lloyd_saved_run){.iterations = history->iterations,
+                             .inertia = history->inertia,
+                             .seconds = history->seconds,
+                             .moved = history->moved,
+                             .centroids = centroids};
+}
+
+static lloyd_status save(lloyd_checkpoint *c, lloyd_progress *progress)
+{
+    double start = lloyd_seconds();
+    lloyd_saved saved = {
+        .n = lloyd_rows_count(c->rows),
+        .d = c->d,
+        .k = c->k,
+        .type = (char *)lloyd_type_name(lloyd_rows_type(c->rows)),
+        .inputs = c->inputs,
+        .version = (char *)LLOYD_VERSION,
+        .command = (char *)(c->options->command ? c->options->command : ""),
+        .options = c->deciding,
+        .max_iters = c->options->max_iters,
+        .data = c->data,
+        .restart = c->restart,
+        .run = saved_run(&c->history, c->centroids),
+        .known = c->last.iteration > 0,
+        .moved = c->last.moved,
+        .inertia = c->last.inertia,
+    };
+    if (c->best->centroids) {
+        saved.best = saved_run(&c->best->history, c->best->centroids);
+        saved.best_inertia = c->best->inertia;
+        saved.best_converged = c->best->history.converged;
+    }
+    c->since = 0;
+    lloyd_status status = lloyd_saved_write(file_of(c), &saved);
+    c->written = lloyd_seconds();
+    if (status != LLOYD_OK) return status;
+    c->unsaved = 0;
+    lloyd_progress_phase(progress, "checkpoint", c->written - start);
+    return LLOYD_OK;
+}
+
+/* A fit that computes well is not ended because a checkpoint cannot be written: the one before is
+ * still there, and the next may succeed. */
+static void try_to_save(lloyd_checkpoint *c, lloyd_progress *progress)
+{
+    if (save(c, progress) != LLOYD_OK)
+        lloyd_progress_warn(progress, "no checkpoint was written: %s", lloyd_message());
+}
+
+static int is_time(const lloyd_checkpoint *c)
+{
+    if (c->every.iterations > 0) return c->since >= c->every.iterations;
+    return lloyd_seconds() - c->written >= c->every.seconds;
+}
+
+/* --- opening --- */
+
+static lloyd_status refuse_options(const char *file, const char *was, const char *is)
+{
+    return lloyd_fail(LLOYD_USAGE,
+                      "%s was written with %s, but this command has %s; give the options it was "
+                      "written with, or another --checkpoint",
+                      file, was, is);
+}
+
+/* The first line in which two lists of options differ is the message. */
+static lloyd_status compare_options(const char *file, const char *was, const char *is)
+{
+    while (*was != '\0' || *is != '\0') {
+        int was_length = (int)strcspn(was, "\n"), is_length = (int)strcspn(is, "\n");
+        if (was_length != is_length || strncmp(was, is, (size_t)is_length) != 0) {
+            char old[512], new[512];
+            snprintf(old, sizeof old, "%.*s", was_length, was);
+            snprintf(new, sizeof new, "%.*s", is_length, is);
+            return refuse_options(file, old, new);
+        }
+        was += was_length + (was[was_length] == '\n');
+        is += is_length + (is[is_length] == '\n');
+    }
+    return LLOYD_OK;
+}
+
+/* A start that has ended has had the --max-iters of its time. */
+static lloyd_status compare_iterations(const lloyd_checkpoint *c, const lloyd_saved *saved)
+{
+    int64_t max_iters = c->options->max_iters, iterations = saved->run.iterations + saved->known;
+    char was[64], is[64];
+    if (saved->restart > 0 && saved->max_iters != max_iters) {
+        snprintf(was, sizeof was, "--max-iters %lld", (long long)saved->max_iters);
+        snprintf(is, sizeof is, "--max-iters %lld", (long long)max_iters);
+        return refuse_options(file_of(c), was, is);
+    }
+    if (iterations <= max_iters) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "%s has %lld iterations done, but --max-iters is %lld; give at least %lld, "
+                      "or another --checkpoint",
+                      file_of(c), (long long)iterations, (long long)max_iters,
+                      (long long)iterations);
+}
+
+static lloyd_status compare_shape(const lloyd_checkpoint *c, const lloyd_saved *saved)
+{
+    int64_t n = lloyd_rows_count(c->rows);
+    const char *type = lloyd_type_name(lloyd_rows_type(c->rows));
+    if (saved->n == n && saved->d == c->d && strcmp(saved->type, type) == 0) return LLOYD_OK;
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "%s was made from %lld rows x %lld columns of %s, but the input is %lld x "
+                      "%lld of %s; give the data it was made from, or another --checkpoint",
+                      file_of(c), (long long)saved->n, (long long)saved->d, saved->type,
+                      (long long)n, (long long)c->d, type);
+}
+
+/* The file's arrays become the checkpoint's and the outcome's. */
+static void take(lloyd_checkpoint *c, lloyd_saved *saved, lloyd_outcome *best)
+{
+    lloyd_saved_run *run = &saved->run;
+    c->resumed = c->holds = 1;
+    c->data = saved->data;
+    c->restart = saved->restart;
+    c->history = (lloyd_history){.iterations = run->iterations,
+                                 .capacity = run->iterations,
+                                 .inertia = run->inertia,
+                                 .seconds = run->seconds,
+                                 .moved = run->moved};
+    c->centroids = run->centroids;
+    c->last = (lloyd_progress_step){.restart = saved->restart,
+                                    .iteration = saved->known ? run->iterations + 1 : 0,
+                                    .moved = saved->moved,
+                                    .inertia = saved->inertia};
+    *run = (lloyd_saved_run){0};
+    run = &saved->best;
+    best->history = (lloyd_history){.iterations = run->iterations,
+                                    .capacity = run->iterations,
+                                    .converged = saved->best_converged,
+                                    .inertia = run->inertia,
+                                    .seconds = run->seconds,
+                                    .moved = run->moved};
+    best->inertia = saved->best_inertia;
+    best->centroids = run->centroids;
+    *run = (lloyd_saved_run){0};
+}
+
+static lloyd_status read_file(lloyd_checkpoint *c, lloyd_saved *saved)
+{
+    LLOYD_TRY(lloyd_saved_read(file_of(c), saved));
+    LLOYD_TRY(compare_options(file_of(c), saved->options, c->deciding));
+    LLOYD_TRY(compare_iterations(c, saved));
+    return compare_shape(c, saved);
+}
+
+/* Rank 0: the places of all files, and what is in this one. */
+static lloyd_status open_file(lloyd_checkpoint *c, lloyd_saved *saved)
+{
+    const lloyd_fit_options *o = c->options;
+    LLOYD_TRY(lloyd_output_check(o->checkpoint, c->rows));
+    LLOYD_TRY(lloyd_output_check_distinct("--checkpoint", o->checkpoint, "--output", o->output));
+    if (o->log)
+        LLOYD_TRY(lloyd_output_check_distinct("--checkpoint", o->checkpoint, "--log", o->log));
+    if (lloyd_options_init_is_model(o)) {
+        LLOYD_TRY(lloyd_output_check_apart(o->checkpoint, o->init));
+    }
+    LLOYD_TRY(lloyd_saved_check_writable(o->checkpoint));
+    int there = lloyd_saved_exists(o->checkpoint);
+    if (there && o->resume) return read_file(c, saved);
+    if (there) {
+        LLOYD_TRY(lloyd_saved_check_replaceable(o->checkpoint));
+        lloyd_note("%s is there and will be replaced; --resume would go on from it", o->checkpoint);
+    } else if (o->resume) {
+        lloyd_note("there is no %s yet: the fit starts anew", o->checkpoint);
+    }
+    return LLOYD_OK;
+}
+
+/* What the other ranks must know to make room. */
+typedef struct header {
+    int64_t found, restart, iterations, known, moved, has_best, best_iterations, best_converged;
+    double inertia, best_inertia;
+} header;
+
+static lloyd_status make_room(lloyd_saved_run *run, int64_t iterations, int64_t elements)
+{
+    run->iterations = iterations;
+    LLOYD_TRY(lloyd_alloc(&run->inertia, iterations, sizeof(double), "a checkpoint"));
+    LLOYD_TRY(lloyd_alloc(&run->seconds, iterations, sizeof(double), "a checkpoint"));
+    LLOYD_TRY(lloyd_alloc(&run->moved, iterations, sizeof(int64_t), "a checkpoint"));
+    return lloyd_alloc(&run->centroids, elements, sizeof(float), "a checkpoint");
+}
+
+static lloyd_status share_run(lloyd_comm *comm, lloyd_saved_run *run, int64_t elements)
+{
+    int64_t bytes = run->iterations * 8;
+    LLOYD_TRY(comm->broadcast(comm, run->inertia, bytes, 0));
+    LLOYD_TRY(comm->broadcast(comm, run->seconds, bytes, 0));
+    LLOYD_TRY(comm->broadcast(comm, run->moved, bytes, 0));
+    return comm->broadcast(comm, run->centroids, elements * (int64_t)sizeof(float), 0);
+}
+
+/* All ranks get what rank 0 has read: a file that is read by each may not be the same one for all,
+ * where a network file system has not heard yet of the latest. */
+static lloyd_status share(lloyd_checkpoint *c, lloyd_saved *saved, int *found)
+{
+    lloyd_comm *comm = c->comm;
+    header h = {saved->run.centroids != NULL,
+                saved->restart,
+                saved->run.iterations,
+                saved->known,
+                saved->moved,
+                saved->best.centroids != NULL,
+                saved->best.iterations,
+                saved->best_converged,
+                saved->inertia,
+                saved->best_inertia};
+    LLOYD_TRY(comm->broadcast(comm, &h, sizeof h, 0));
+    *found = h.found != 0;
+    if (!h.found) return LLOYD_OK;
+    int64_t elements = c->k * c->d;
+    lloyd_status status = LLOYD_OK;
+    if (comm->rank != 0) {
+        saved->restart = h.restart, saved->known = (int)h.known, saved->moved = h.moved;
+        saved->inertia = h.inertia, saved->best_inertia = h.best_inertia;
+        saved->best_converged = (int)h.best_converged;
+        status = make_room(&saved->run, h.iterations, elements);
+        if (status == LLOYD_OK && h.has_best)
+            status = make_room(&saved->best, h.best_iterations, elements);
+    }
+    LLOYD_TRY(comm->agree(comm, status));
+    LLOYD_TRY(share_run(comm, &saved->run, elements));
+    return h.has_best ? share_run(comm, &saved->best, elements) : LLOYD_OK;
+}
+
+/* The input files, one per line. */
+static lloyd_status list_inputs(lloyd_checkpoint *c)
+{
+    size_t bytes = 0;
+    FILE *out = open_memstream(&c->inputs, &bytes);
+    for (int i = 0; out && i < lloyd_rows_files(c->rows); i++)
+        fprintf(out, "%s%s", i > 0 ? "\n" : "", lloyd_rows_file(c->rows, i));
+    if (out && fclose(out) == 0) return LLOYD_OK;
+    return lloyd_fail(LLOYD_FAILED, "out of memory for the list of input files");
+}
+
+static lloyd_status prepare(lloyd_checkpoint *c, uint64_t init)
+{
+    LLOYD_TRY(lloyd_options_every(c->options, &c->every));
+    LLOYD_TRY(lloyd_options_deciding(c->options, init, &c->deciding));
+    return list_inputs(c);
+}
+
+static void free_checkpoint(lloyd_checkpoint *c)
+{
+    lloyd_history_free(&c->history);
+    lloyd_free(c->centroids);
+    free(c->deciding);
+    free(c->inputs);
+    lloyd_free(c);
+}
+
+lloyd_status lloyd_checkpoint_open(lloyd_comm *comm, const lloyd_fit_options *options,
+                                   uint64_t init, const lloyd_rows *rows, lloyd_outcome *best,
+                                   lloyd_checkpoint **checkpoint)
+{
+    lloyd_checkpoint *c = NULL;
+    lloyd_saved saved = {0};
+    *checkpoint = NULL;
+    if (!options->checkpoint) return LLOYD_OK;
+    LLOYD_TRY(lloyd_comm_alloc(comm, &c, 1, sizeof *c, "the checkpoint"));
+    *c = (lloyd_checkpoint){.comm = comm,
+                            .options = options,
+                            .rows = rows,
+                            .best = best,
+                            .k = options->k,
+                            .d = lloyd_rows_dim(rows),
+                            .written = lloyd_seconds()};
+    int found = 0;
+    lloyd_status status = prepare(c, init);
+    if (status == LLOYD_OK && comm->rank == 0) status = open_file(c, &saved);
+    status = comm->agree(comm, status);
+    if (status == LLOYD_OK) status = share(c, &saved, &found);
+    if (status == LLOYD_OK && found) take(c, &saved, best);
+    lloyd_saved_free(&saved);
+    if (status != LLOYD_OK) {
+        free_checkpoint(c);
+        return status;
+    }
+    *checkpoint = c;
+    return LLOYD_OK;
+}
+
+int lloyd_checkpoint_resumes(const lloyd_checkpoint *c)
+{
+    return c && c->resumed;
+}
+
+int64_t lloyd_checkpoint_restart(const lloyd_checkpoint *c)
+{
+    return c ? c->restart : 0;
+}
+
+/* --- the data --- */
+
+/* The columns' statistics notice every other value; some whole rows, that rows were exchanged. */
+static lloyd_status hash_data(const lloyd_checkpoint *c, lloyd_problem *p, uint64_t *hash)
+{
+    int64_t rows[SAMPLES];
+    float *sample = NULL;
+    int64_t elements = SAMPLES * c->d;
+    lloyd_status status = lloyd_alloc(&sample, elements, sizeof *sample, "rows to know the data");
+    LLOYD_TRY(p->comm->agree(p->comm, status));
+    for (int64_t i = 0; i < SAMPLES; i++)
+        rows[i] = (int64_t)((__int128)(p->n - 1) * i / (SAMPLES - 1));
+    status = lloyd_problem_gather(p, rows, SAMPLES, sample);
+    *hash = lloyd_hash(p->statistics, sample, (size_t)elements * sizeof *sample);
+    lloyd_free(sample);
+    return status;
+}
+
+lloyd_status lloyd_checkpoint_check_data(lloyd_checkpoint *c, lloyd_problem *p)
+{
+    if (!c) return LLOYD_OK;
+    uint64_t hash = 0;
+    LLOYD_TRY(hash_data(c, p, &hash));
+    lloyd_status status = LLOYD_OK;
+    if (c->comm->rank == 0 && c->resumed && hash != c->data) {
+        status = lloyd_fail(LLOYD_BAD_INPUT,
+                            "%s was made from other data: the shape is the same, but not the "
+                            "values or their order; give the data it was made from, or another "
+                            "--checkpoint",
+                            file_of(c));
+    }
+    c->data = hash;
+    return c->comm->agree(c->comm, status);
+}
+
+/* --- going on --- */
+
+int lloyd_checkpoint_holds(const lloyd_checkpoint *c, int64_t restart)
+{
+    return c && c->holds && c->restart == restart;
+}
+
+lloyd_status lloyd_checkpoint_restore(lloyd_checkpoint *c, lloyd_problem *p, lloyd_history *history)
+{
+    char text[64];
+    lloyd_status status = p->kernels->set_centroids(p->kernels, c->k, c->centroids);
+    if (status == LLOYD_OK) status = lloyd_history_extend(history, &c->history);
+    LLOYD_TRY(c->comm->agree(c->comm, status));
+    c->holds = 0;
+    c->repeats = c->last.iteration > 0;
+    if (c->comm->rank == 0) {
+        lloyd_note("going on from %s, after %s", file_of(c), place(c, text, sizeof text));
+        return LLOYD_OK;
+    }
+    lloyd_free(c->centroids);
+    c->centroids = NULL;
+    lloyd_history_free(&c->history);
+    return LLOYD_OK;
+}
+
+/* --- keeping --- */
+
+static lloyd_status keep_centroids(lloyd_checkpoint *c, lloyd_problem *p)
+{
+    c->unsaved = 0; /* until the centroids belong to the rest again */
+    if (!c->centroids) {
+        LLOYD_TRY(lloyd_alloc(&c->centroids, c->k * c->d, sizeof *c->centroids,
+                              "centroids for the checkpoint"));
+    }
+    LLOYD_TRY(p->kernels->get_centroids(p->kernels, c->centroids));
+    c->unsaved = 1;
+    return LLOYD_OK;
+}
+
+static lloyd_status keep_seeds(lloyd_checkpoint *c, lloyd_problem *p, int64_t restart)
+{
+    if (c->comm->rank != 0) return LLOYD_OK;
+    lloyd_history_free(&c->history);
+    c->last = (lloyd_progress_step){0};
+    c->restart = restart;
+    return keep_centroids(c, p);
+}
+
+lloyd_status lloyd_checkpoint_seeded(lloyd_checkpoint *c, lloyd_problem *p, int64_t restart)
+{
+    if (!c) return LLOYD_OK;
+    return c->comm->agree(c->comm, keep_seeds(c, p, restart));
+}
+
+static lloyd_status repeat(lloyd_checkpoint *c, lloyd_progress_step *step)
+{
+    c->repeats = 0;
+    step->moved = c->last.moved;
+    if (step->inertia == c->last.inertia) return LLOYD_OK;
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "iteration %lld, repeated from %s, has the inertia %.17g, but had %.17g; the "
+                      "data have changed, or a machine computes wrongly",
+                      (long long)step->iteration, file_of(c), step->inertia, c->last.inertia);
+}
+
+static lloyd_status keep(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_history *history,
+                         lloyd_progress *progress, lloyd_progress_step *step)
+{
+    if (c->repeats) return repeat(c, step);
+    if (c->comm->rank != 0) return LLOYD_OK;
+    LLOYD_TRY(lloyd_history_extend(&c->history, history));
+    c->last = *step;
+    LLOYD_TRY(keep_centroids(c, p));
+    c->since++;
+    if (is_time(c)) try_to_save(c, progress);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_checkpoint_iteration(lloyd_checkpoint *c, lloyd_problem *p,
+                                        const lloyd_history *history, lloyd_progress *progress,
+                                        lloyd_progress_step *step)
+{
+    if (!c) return LLOYD_OK;
+    lloyd_status status = keep(c, p, history, progress, step);
+    if (status == LLOYD_OK) status = lloyd_stop_check();
+    return c->comm->agree(c->comm, status);
+}
+
+/* --- the end --- */
+
+/* The signal that a rank was sent, on all ranks. */
+static lloyd_status agree_on_signal(lloyd_comm *comm, int *signal)
+{
+    double value = lloyd_stop_signal();
+    LLOYD_TRY(comm->max(comm, &value, 1));
+    *signal = (int)value;
+    return LLOYD_OK;
+}
+
+/* Rank 0 says what is left behind; all ranks return LLOYD_STOPPED, or LLOYD_FAILED. */
+static lloyd_status explain_stop(lloyd_checkpoint *c, lloyd_progress *progress, const char *signal)
+{
+    char text[64];
+    if (c->comm->rank != 0) return lloyd_fail(LLOYD_STOPPED, "%s", "");
+    if (c->unsaved && save(c, progress) != LLOYD_OK)
+        return lloyd_fail(LLOYD_FAILED, "stopped by %s, but without a new checkpoint: %s", signal,
+                          lloyd_message());
+    if (c->centroids)
+        return lloyd_fail(LLOYD_STOPPED,
+                          "stopped by %s; the same command with --resume goes on from %s, after %s",
+                          signal, file_of(c), place(c, text, sizeof text));
+    return lloyd_fail(LLOYD_STOPPED,
+                      "stopped by %s before there was anything to keep; the same command with "
+                      "--resume starts anew",
+                      signal);
+}
+
+static lloyd_status stop(lloyd_checkpoint *c, lloyd_progress *progress)
+{
+    int signal = 0;
+    LLOYD_TRY(agree_on_signal(c->comm, &signal));
+    return c->comm->agree(c->comm, explain_stop(c, progress, lloyd_stop_name(signal)));
+}
+
+/* After success or failure: the status and its message stay what they are. */
+static void leave(lloyd_checkpoint *c, lloyd_progress *progress, lloyd_status status)
+{
+    char message[2048], text[64];
+    if (c->comm->rank != 0 || !c->unsaved) return;
+    snprintf(message, sizeof message, "%s", lloyd_message());
+    try_to_save(c, progress);
+    if (status == LLOYD_OK) return;
+    if (!c->unsaved)
+        lloyd_progress_warn(progress,
+                            "a checkpoint was written: --resume goes on from %s, after %s",
+                            file_of(c), place(c, text, sizeof text));
+    (void)lloyd_fail(status, "%s", message);
+}
+
+lloyd_status lloyd_checkpoint_close(lloyd_checkpoint *c, lloyd_progress *progress,
+                                    lloyd_status status)
+{
+    if (!c) return status;
+    if (status == LLOYD_STOPPED)
+        status = stop(c, progress);
+    else
+        leave(c, progress, status);
+    free_checkpoint(c);
+    return status;
+}
+
+int64_t lloyd_checkpoint_bytes(const lloyd_fit_options *options, int rank, int64_t dim)
+{
+    if (!options->checkpoint) return 0;
+    int64_t centroids = rank == 0 || options->resume ? options->k * dim * 4 : 0;
+    return centroids + SAMPLES * dim * 4 + lloyd_gather_bytes(SAMPLES, dim);
+}

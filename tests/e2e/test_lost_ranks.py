@@ -1,0 +1,143 @@
+"""Ranks that are killed or hang, in every phase of a job: all ranks end in time, nothing is left of them, and an earlier
+output is as it was or replaced by the whole new one.
+"""
+import os
+import random
+import signal
+import subprocess
+import time
+
+import data
+from common import LAUNCHER, Result, Test, digest
+
+RANKS = 3
+END_LIMIT = 30  # seconds from the loss of a rank to the end of the job
+
+
+class Job:
+    """lloyd fit on some ranks, while it runs."""
+
+    def __init__(self, t, name, *arguments):
+        self.t = t
+        self.output, self.log = t.path(f"{name}.h5"), t.path(f"{name}.jsonl")
+        with open(self.output, "wb") as file:
+            file.write(b"an earlier model")
+        self.command = t.mpirun + ["-n", str(RANKS), t.lloyd_path, "fit", "--output", self.output, "--log", self.log,
+                                   "--progress", "none", *map(str, arguments)]
+        self.err = open(t.path(f"{name}.err"), "w+", encoding="utf-8")
+        environment = {**LAUNCHER, **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.err, stderr=self.err,
+                                        env=environment, cwd=t.directory, start_new_session=True)
+
+    def ranks(self):
+        """{rank: process id} of the ranks that run."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+                with open(f"/proc/{pid}/environ", "rb") as file:
+                    environment = dict(v.partition(b"=")[::2] for v in file.read().split(b"\0"))
+            except OSError:
+                continue
+            rank = environment.get(b"OMPI_COMM_WORLD_RANK", environment.get(b"PMI_RANK"))
+            if words[0] == os.fsencode(self.t.lloyd_path) and os.fsencode(self.output) in words and rank:
+                found[int(rank)] = int(pid)
+        return found
+
+    def reaches(self, event):
+        """Waits until all ranks run and the log says `event` ("": at once); False if the job ends before."""
+        while self.process.poll() is None:
+            if len(self.ranks()) == RANKS:
+                logged = ""
+                if os.path.exists(self.log):
+                    with open(self.log, encoding="utf-8") as file:
+                        logged = file.read()
+                if event in logged:
+                    return True
+            time.sleep(0.002)
+        return False
+
+    def end(self, limit):
+        """(result, seconds it took, ranks left)"""
+        began, timed_out = time.time(), False
+        try:
+            self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        seconds, left = time.time() - began, self.ranks()
+        for pid in left.values():
+            os.kill(pid, signal.SIGKILL)
+        if timed_out:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.err.seek(0)
+        with self.err:
+            return Result(self.command, self.process.returncode, "", self.err.read(), timed_out), seconds, left
+
+
+def lose(t, source, name, event, kind, rank, *arguments):
+    """Sends `kind` to a rank once the log says `event`, and checks how the job ends."""
+    job = Job(t, name, "--input", source, *arguments)
+    if job.reaches(event):
+        pid = job.ranks().get(rank)
+        if pid:
+            os.kill(pid, kind)
+    result, seconds, left = job.end(END_LIMIT)
+    print(f"      {name}: {seconds:.1f} s, status {result.status}")
+    t.check(not result.timed_out, f"{name}: all ranks end within {END_LIMIT} s", result.describe())
+    t.check(not left, f"{name}: no rank is left", result.describe())
+    whole = digest(job.output) == b"an earlier model" or (result.status == 0 and digest(job.output)[1:4] == b"HDF")
+    t.check(whole, f"{name}: the output is the earlier or the new one", result.describe())
+    return result
+
+
+def killed(t, source, long_job):
+    events = {"start": "", "read": '"event":"begin"', "seed": '"phase":"read"', "iterate": '"iteration":3'}
+    for name, event in events.items():
+        rank = random.randrange(RANKS)
+        result = lose(t, source, f"rank {rank} killed, {name}", event, signal.SIGKILL, rank, *long_job)
+        t.check(result.status != 0, f"rank {rank} killed, {name}: the job fails", result.describe())
+    short_job = ["-k", 64, "--max-iters", 2]
+    rank = random.randrange(RANKS)
+    lose(t, source, f"rank {rank} killed, end", "final assignment", signal.SIGKILL, rank, *short_job)
+
+
+def stopped(t, source, long_job):
+    """A rank that does not go on is missed after --timeout, and named once."""
+    for rank in (0, RANKS - 1):
+        name = f"rank {rank} stopped"
+        result = lose(t, source, name, '"iteration":3', signal.SIGSTOP, rank, "--timeout", "2s", *long_job)
+        t.check(result.status == 1, f"{name}: status 1", result.describe())
+        told = [m for m in result.messages if f"rank {rank} of {RANKS} has not arrived" in m]
+        t.check(len(told) == 1 and len(result.messages) == 1, f"{name}: it is named once", result.describe())
+
+
+def late(t, source):
+    """A rank that is late, but not too late, is waited for."""
+    job = Job(t, "late", "--input", source, "-k", 64, "--max-iters", 3, "--timeout", "20s")
+    if job.reaches('"phase":"read"'):
+        pid = job.ranks().get(1)
+        if pid:
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(1.5)  # longer than it takes until a rank that waits naps
+            os.kill(pid, signal.SIGCONT)
+    result, _, _ = job.end(END_LIMIT)
+    t.check(result.status == 0, "rank 1 late: the job succeeds", result.describe())
+
+
+def main():
+    t = Test("lost-ranks")
+    seed = random.randrange(1 << 32)
+    random.seed(seed)
+    print(f"seed {seed}")
+    source = data.write(t.path("x.h5"), data.gaussian(20000, 16, 1))
+    long_job = ["-k", 64, "--init", "kmeans++", "--max-iters", 1000000, "--n-init", 1000]
+    killed(t, source, long_job)
+    stopped(t, source, long_job)
+    late(t, source)
+    t.finish()
+
+
+if __name__ == "__main__":
+    main()

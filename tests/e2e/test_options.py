@@ -1,0 +1,134 @@
+"""The options of lloyd, where a person looks for them: --help, the manual page, the completion of bash and README's table say the
+same. The program is what counts; the others are compared with it.
+"""
+import os
+import re
+import subprocess
+
+from common import Test
+
+t = Test("options")
+root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+page = os.path.join(root, "docs/lloyd.1")
+completion = os.path.join(root, "src/completion/lloyd.bash")
+
+
+def one_line(text):
+    return " ".join(text.split())
+
+
+def check_equal(what, found, expected):
+    """Two dictionaries are equal; says what is not."""
+    missing = "missing"
+    text = "".join(f"      {key!r}\n        is       {found.get(key, missing)!r}\n        and not  {expected.get(key, missing)!r}\n"
+                   for key in sorted(found.keys() | expected.keys())
+                   if found.get(key, missing) != expected.get(key, missing))
+    t.check(not text, what, text.rstrip("\n"))
+
+
+# ---- the program ------------------------------------------------------------------------------------------------------
+
+def options_of(text, indent, description):
+    """{option: (argument, description)} of text that has options at one indentation and what they do at a deeper one. An option
+    with a letter is there twice: -o and --output."""
+    options, last = {}, []
+    for line in text.splitlines():
+        if option := re.fullmatch(rf" {{{indent}}}(?:(-\w), )?(-\S+)(?: (\S+))?(?: {{2,}}(.*))?", line):
+            last = [name for name in (option[1], option[2]) if name]
+            options.update(dict.fromkeys(last, (option[3] or "", option[4] or "")))
+        elif last and line.startswith(" " * description):
+            argument, text = options[last[0]]
+            options.update(dict.fromkeys(last, (argument, one_line(text + " " + line))))
+        elif line.strip():
+            last = []
+    return options
+
+
+def help_of(*words):
+    result = t.lloyd(*words, "--help")
+    t.check(result.status == 0, f"lloyd {' '.join(words)} --help", result.describe())
+    return result.out
+
+
+usage = help_of()
+commands = re.findall(r"^  (\w+) {2,}\S", usage.split("Commands:")[1].split("Options:")[0], re.M)
+program = {c: options_of(help_of(c), 2, 6) for c in commands if c != "help"}
+t.check(len(program) >= 5 and len(program["fit"]) > 20, "the options are found in the help texts")
+
+# ---- the manual page --------------------------------------------------------------------------------------------------
+
+# Lines long enough for any paragraph; -ww: all warnings.
+groff = ["groff", "-man", "-Tascii", "-ww", "-P-c", "-P-b", "-P-u", "-rLL=2000n", page]
+rendered = subprocess.run(groff, capture_output=True, text=True, check=False)
+t.check(rendered.returncode == 0 and not rendered.stderr, "groff renders the page without a warning", rendered.stderr)
+sections, name = {}, ""
+for line in rendered.stdout.splitlines():
+    if re.fullmatch(r"[A-Z ]+", line):
+        name = line.strip()
+    sections[name] = sections.get(name, "") + line + "\n"
+for c in program:
+    check_equal(f"lloyd.1: the options of {c}", options_of(sections.get(c.upper(), ""), 7, 14), program[c])
+shown = re.findall(r"^ {7}(\w+)", sections.get("COMMANDS", ""), re.M)
+check_equal("lloyd.1: the commands", dict.fromkeys(shown), dict.fromkeys(commands))
+synopsis = {line.split()[1]: one_line(line) for line in sections.get("SYNOPSIS", "").splitlines() if " lloyd " in line}
+for c in program:
+    first = help_of(c).splitlines()[0].removeprefix("Usage: ")
+    t.check(synopsis.get(c) == first, f"lloyd.1: how {c} is called", f"      {synopsis.get(c)}\n      {first}")
+statuses = {"0", "1", "2", "3", "75"}
+check_equal("lloyd.1: exit statuses", dict.fromkeys(re.findall(r"^ {7}(\d+) ", sections.get("EXIT STATUS", ""), re.M)),
+            dict.fromkeys(statuses))
+check_equal("lloyd --help: exit statuses", dict.fromkeys(re.findall(r"(\d+) \w", usage.split("Exit status:")[1])),
+            dict.fromkeys(statuses))
+
+# ---- the completion ---------------------------------------------------------------------------------------------------
+
+os.makedirs(t.path("here"))
+for file in ("model.h5", "rows.h5"):
+    open(t.path(f"here/{file}"), "w", encoding="ascii").close()
+
+
+def complete(*words):
+    """What bash offers after `lloyd WORDS...` when the last word is being typed."""
+    script = ('set -u; source "$1"; shift; COMP_WORDS=(lloyd "$@"); COMP_CWORD=$#; _lloyd; '
+              '[[ ${#COMPREPLY[@]} == 0 ]] || printf "%s\\n" "${COMPREPLY[@]}"')
+    result = subprocess.run(["bash", "-c", script, "bash", completion, *words], capture_output=True, text=True,
+                            cwd=t.path("here"), check=False)
+    if result.returncode or result.stderr:
+        return {"an error": result.stderr}
+    return dict.fromkeys(result.stdout.split())
+
+
+positional = [c for c, line in synopsis.items() if re.match(rf"lloyd {c} [A-Z]", line)]
+files = {"model.h5": None, "rows.h5": None}
+check_equal("completion: what comes first", complete(""), dict.fromkeys([*commands, "--help", "--version"]))
+check_equal("completion: lloyd help", complete("help", ""), dict.fromkeys(program))
+for c, options in program.items():
+    check_equal(f"completion: the options of {c}", complete(c, "-"), dict.fromkeys([*options, "--help"]))
+    for option, (argument, _) in options.items():
+        choices = {word: None for word in argument.split("|") if "|" in argument and not word.isupper() and "." not in word}
+        takes_file = bool(re.search(r"\.h5|\.html|\.jsonl|FILE", argument))
+        offered = complete(c, option, "")
+        if not argument:
+            expected = dict.fromkeys([*options, "--help"]) | (files if c in positional else {})
+        else:
+            expected = choices | (files if takes_file else {})
+        if expected:
+            check_equal(f"completion: after {c} {option}", offered, expected)
+        else:
+            t.check(not offered, f"completion: nothing after {c} {option}", f"      {offered}")
+check_equal("completion: a command half typed", complete("pre"), {"predict": None})
+check_equal("completion: an option half typed", complete("fit", "-k", "8", "--max-i"), {"--max-iters": None})
+check_equal("completion: --metric=", complete("fit", "--metric", "="), {"l2": None, "cosine": None})
+check_equal("completion: --metric=c", complete("fit", "--metric", "=", "c"), {"cosine": None})
+check_equal("completion: the file of info", complete("info", "m"), {"model.h5": None})
+
+# ---- README -----------------------------------------------------------------------------------------------------------
+
+with open(os.path.join(root, "README.md"), encoding="utf-8") as file:
+    readme = file.read()
+table = readme.split("## Options of `lloyd fit`")[1].split("\n\n")[1]
+named = re.findall(r"^\| `(-\S+?)(?: [^`]*)?` \|", table, re.M)
+check_equal("README: the options of fit", dict.fromkeys(named), dict.fromkeys(program["fit"]))
+for c in program:
+    t.check(re.search(rf"`(lloyd )?{c}`", readme), f"README names {c}")
+t.finish()

@@ -1,0 +1,219 @@
+"""Fault loops: every call that can fail is made to fail, one at a time, and the job must end as it should.
+
+For each command of the table and each kind of call (calls.h), a first run counts the calls; then the same command runs
+once for n = 1, 2, 3, ... with the n-th call failing. Each run must end in time, and either
+  - fail: with the right status and one message, no temporary file left, and an earlier output as it was to the byte (or
+    replaced by the whole new one, where what fails comes after it, such as the summary), or
+  - succeed, where the call is one that a job can do without (TOLERATED), with the same result to the bit.
+With sanitizers, a run that leaks or touches freed memory fails as well. With --backend cuda, exit status 77 where lloyd sees no GPU.
+"""
+import concurrent.futures
+import os
+import shutil
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import data  # noqa: E402
+from common import EXACT, Test, differences, digest  # noqa: E402
+
+TIME_LIMIT = 60
+
+# A failed read may be told as bad input, all else is a failure while running.
+STATUS = {"alloc": (1,), "read": (1, 3), "write": (1,), "rename": (1,), "mpi": (1,), "cuda": (1,), "nccl": (1,)}
+
+# (kind, call): what a job can do without.
+TOLERATED = {
+    ("read", "fopen"),  # what the system says about memory: then no limit is known
+    ("read", "stat"),  # does wrap's output replace its input? asked twice
+    # Which dataset is meant: one that cannot be looked at leaves /train, as documented.
+    ("read", "H5Dopen2"), ("read", "H5Dget_space"), ("alloc", "asprintf"),
+    ("read", "H5Lexists"),  # are there labels beside the rows that info shows?
+    ("read", "H5Dread_chunk"), ("read", "H5Dget_type"),  # HDF5 then reads rows itself
+    ("read", "pread"),  # rows read ahead that no pass comes for; is this file a checkpoint?
+    ("read", "open"),  # the same
+    ("cuda", "cudaSetDevice"), ("cuda", "cudaEventSynchronize"),  # while kernels and pipeline are taken down
+    ("read", "H5Dget_create_plist"),  # info then says that it does not know how the rows are stored
+}
+
+
+class Command:
+    """A row of the table. `arguments` may name IN (the inputs' folder); files are made in the run's own folder."""
+
+    def __init__(self, name, arguments, output=None, datasets=EXACT, ranks=(1, 2), also=()):
+        self.name, self.arguments, self.output, self.datasets, self.ranks = name, arguments.split(), output, datasets, ranks
+        self.also = set(also)  # files that may be there afterwards, whatever happens
+
+
+COMMANDS = [
+    Command("fit", "fit --input IN/a.h5 -k 3 --max-iters 3 --output model.h5 --log log.jsonl --progress none",
+            "model.h5", also=["log.jsonl"]),
+    Command("fit, streamed", "fit --input IN/a.h5 --input IN/b.h5 -k 9 --init kmeans-parallel --weights weights "
+            "--chunk-rows 40 --max-iters 2 --output model.h5 --progress none", "model.h5"),
+    Command("fit, from a model", "fit --input IN/a.h5 -k 12 --init IN/given.h5 --metric cosine --n-init 2 --max-iters 2 "
+            "--output model.h5 --progress none", "model.h5"),
+    Command("fit, empty clusters", "fit --input IN/same.h5 -k 9 --init kmeans++ --max-iters 2 --output model.h5 "
+            "--progress none", "model.h5"),
+    Command("predict", "predict --model IN/given.h5 --input IN/a.h5 --input IN/b.h5 --output labels.h5 --distances",
+            "labels.h5", ("/labels", "/distances")),
+    Command("info", "info IN/given.h5", ranks=(1,)),
+    Command("info of rows", "info IN/b.h5", ranks=(1,)),
+    Command("report", "report IN/given.h5 -o page.html --log IN/given.jsonl", ranks=(1,), also=["page.html"]),
+    Command("synth", "synth --rows 50 --dim 3 --clusters 2 --type uint8 --seed 1 --output x.h5", "x.h5", ("/train",)),
+    Command("wrap", "wrap IN/raw.fbin --output x.h5", "x.h5", ("/train",), ranks=(1,)),
+]
+
+
+class Loops:
+    def __init__(self, t, options):
+        self.t, self.options = t, options
+        self.program = os.path.abspath(options.faults)
+        self.inputs = t.path("inputs")
+        self.tolerated, self.runs, self.reached = {}, 0, 0
+
+    def make_inputs(self):
+        os.mkdir(self.inputs)
+        weights = np.linspace(0.5, 2, 60).astype(np.float32)
+        x = data.gaussian(60, 5, 1)
+        data.write(f"{self.inputs}/a.h5", x, weights=weights)
+        data.write(f"{self.inputs}/b.h5", data.gaussian(40, 5, 2), weights=weights[:40], chunks=(16, 5), compression="gzip")
+        data.write(f"{self.inputs}/same.h5", data.duplicated(40, 5, 4, 3))
+        with open(f"{self.inputs}/raw.fbin", "wb") as file:
+            file.write(np.array(x.shape, np.uint32).tobytes() + x.tobytes())
+        made = self.t.run([self.program, "fit", "--input", f"{self.inputs}/a.h5", "-k", "12", "--metric", "cosine", "--output",
+                           f"{self.inputs}/given.h5", "--log", f"{self.inputs}/given.jsonl", "--progress", "none"])
+        self.t.check(made.status == 0, "a cosine model to start from", made.describe())
+
+    def run(self, command, ranks, fault=None):
+        """One run in a folder of its own. Returns (result, folder, lines of the fault log)."""
+        folder = tempfile.mkdtemp(dir=self.t.directory)
+        if command.output:
+            shutil.copy(f"{self.inputs}/given.h5", os.path.join(folder, command.output))
+        line = [self.program] + [a.replace("IN/", self.inputs + "/") for a in command.arguments]
+        if self.options.backend and line[1] in ("fit", "predict"):
+            line += ["--backend", self.options.backend]
+        if ranks > 1:
+            line = self.t.mpirun + ["-n", str(ranks)] + line
+        log = folder + ".log"
+        variables = [f"LLOYD_FAULT_LOG={log}"] + ([f"LLOYD_FAULT={fault}"] if fault else [])
+        result = self.t.run(["env", *variables, *line], cwd=folder, timeout=TIME_LIMIT)
+        lines = []
+        if os.path.exists(log):
+            with open(log, encoding="utf-8") as file:
+                lines = [text.split() for text in file]
+            os.unlink(log)
+        return result, folder, lines
+
+    def judge_failure(self, command, kind, result, folder):
+        """What is wrong with a run that has failed, as it must have."""
+        wrong = []
+        if result.status not in STATUS[kind]:
+            wrong.append(f"status {result.status}, not one of {STATUS[kind]}")
+        if len(result.messages) != 1:
+            wrong.append(f"{len(result.messages)} messages")
+        left = set(os.listdir(folder)) - command.also - {command.output}
+        if kind == "mpi":  # all ranks are ended: nobody is left to tidy up
+            left.discard(f"{command.output}.part")
+        if left:
+            wrong.append(f"left behind: {sorted(left)}")
+        if command.output:
+            path = os.path.join(folder, command.output)
+            if digest(path) != self.earlier and differences(self.good, path, command.datasets):
+                wrong.append("the earlier output is neither kept nor replaced by the whole result")
+        return wrong
+
+    def judge(self, command, kind, result, folder, lines):
+        """(what is wrong, the call that failed or None, where it was made)"""
+        call, place = next(((line[4], line[5]) for line in lines if line[0] == "fault"), (None, None))
+        wrong = []
+        if result.timed_out:
+            wrong.append(f"still running after {TIME_LIMIT} s")
+        elif "Sanitizer" in result.err or "runtime error" in result.err:
+            wrong.append("found by a sanitizer")
+        elif result.status != 0:
+            wrong += self.judge_failure(command, kind, result, folder) if call else ["fails, but no call was made to"]
+        else:
+            if call and (kind, call) not in TOLERATED:
+                wrong.append("succeeds")
+            if command.output:
+                path = os.path.join(folder, command.output)
+                wrong += [text for text in [differences(self.good, path, command.datasets)] if text]
+            elif result.out != self.printed and "storage unknown" not in result.out:
+                wrong.append("prints something else")
+        return wrong, call, place
+
+    def where(self, place):
+        """The function and line of a place in the program, for whoever looks for the cause."""
+        found = self.t.run(["addr2line", "-f", "-s", "-e", self.program, place]) if shutil.which("addr2line") else None
+        return " ".join(found.out.split()) if found else place
+
+    def attempt(self, command, ranks, kind, n, rank):
+        result, folder, lines = self.run(command, ranks, f"{kind}:{n}:{rank}")
+        wrong, call, place = self.judge(command, kind, result, folder, lines)
+        shutil.rmtree(folder)
+        return n, rank, result, wrong, call, place
+
+    def points(self, kind, counts, ranks):
+        """The (n, rank) to try: on several ranks every n on one of those that get so far, in turns."""
+        most = max(counts.get((kind, r), 0) for r in range(ranks))
+        tries = []
+        for i, n in enumerate(range(1, most + 1, self.options.stride)):
+            able = [r for r in range(ranks) if n <= counts.get((kind, r), 0)]
+            tries.append((n, able[i % len(able)]))
+        return tries
+
+    def loop(self, command, ranks):
+        name = f"{command.name}, {ranks} rank{'s' if ranks > 1 else ''}"
+        result, folder, lines = self.run(command, ranks)
+        if not self.t.check(result.status == 0, f"{name}: without a fault", result.describe()):
+            return
+        self.printed, self.earlier = result.out, digest(f"{self.inputs}/given.h5")
+        self.good = os.path.join(folder, command.output) if command.output else None
+        counts = {(line[1], int(line[3])): int(line[2]) for line in lines if line[0] == "calls"}
+        for kind in self.options.kinds.split(","):
+            points = self.points(kind, counts, ranks)
+            if not points:
+                continue
+            with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
+                done = list(pool.map(lambda p, k=kind: self.attempt(command, ranks, k, *p), points))
+            failed, text = [], ""
+            for n, rank, result, wrong, call, place in done:
+                self.runs += 1
+                self.reached += call is not None
+                if call and result.status == 0 and not wrong:
+                    self.tolerated[kind, call] = self.tolerated.get((kind, call), 0) + 1
+                if wrong:
+                    failed.append(n)
+                    text += f"      {kind}:{n}:{rank} ({call} in {self.where(place)}): {'; '.join(wrong)}\n{result.describe()}\n"
+            self.t.check(not failed, f"{name}: {len(points)} times {kind}", text)
+        shutil.rmtree(folder)
+
+
+def main():
+    def more(parser):
+        parser.add_argument("--faults", required=True, help="the program with calls that fail")
+        parser.add_argument("--ranks", type=int, default=1)
+        parser.add_argument("--kinds", default="alloc,read,write,rename,mpi")
+        parser.add_argument("--stride", type=int, default=1, help="try every so many-th call")
+        parser.add_argument("--backend", help="for fit and predict")
+        parser.add_argument("--only", help="one command of the table")
+        parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+
+    t = Test("faults", more)
+    loops = Loops(t, t.options)
+    if t.options.backend == "cuda":
+        t.skip_without_gpu()
+    loops.make_inputs()
+    for command in COMMANDS:
+        if t.options.ranks in command.ranks and t.options.only in (None, command.name):
+            loops.loop(command, t.options.ranks)
+    print(f"{loops.runs} runs, {loops.reached} with a call that failed, of these tolerated: " +
+          (", ".join(f"{call} ({kind}) {count}" for (kind, call), count in sorted(loops.tolerated.items())) or "none"))
+    t.check(loops.reached > 0, "calls were made to fail")
+    t.finish()
+
+
+if __name__ == "__main__":
+    main()

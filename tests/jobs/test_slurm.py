@@ -1,0 +1,242 @@
+"""The job scripts on a real Slurm of two nodes, which this test starts and ends (jobs/local-slurm.sh).
+
+A fit that Slurm tells of the end of its time, under srun, and the fit of the pipeline, told so by hand, under mpirun: both must
+write a checkpoint, come back by themselves and end with the model of an undisturbed fit, bit for bit. Without Slurm the test is
+skipped (status 77).
+"""
+import contextlib
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+from common import LAUNCHER, SKIPPED, Test, read  # noqa: E402
+
+JOBS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "jobs")
+WAIT = 120  # seconds in which anything must happen
+CLUSTERS, ITERATIONS, SEED = 1024, 30, 7
+FIT = {"K": CLUSTERS, "SEED": SEED, "MAX_ITERS": ITERATIONS, "INIT": "random"}
+
+
+def wait_for(what, seconds=WAIT):
+    """What `what` returns once it is true, or when the time is up."""
+    end = time.time() + seconds
+    while not (found := what()) and time.time() < end:
+        time.sleep(0.1)
+    return found
+
+
+def text_of(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def if_there(path):
+    return path if os.path.exists(path) else None
+
+
+def processes(word):
+    """Processes but this one whose command line or environment has this word."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            about = text_of(f"/proc/{name}/cmdline") + "\0" + text_of(f"/proc/{name}/environ")
+            if word in about:
+                found.append(int(name))
+    return found
+
+
+class Slurm:
+    """Slurm in a folder of the test, with the environment that jobs are submitted from."""
+
+    def __init__(self, t):
+        self.t, self.folder, self.nodes = t, t.path("slurm"), 0
+        self.environment = {**os.environ, **LAUNCHER, "LLOYD": t.lloyd_path, "BACKEND": "cpu", "TIMEOUT": "60s",
+                            "SLURM_CONF": f"{self.folder}/conf/slurm.conf",
+                            "OMPI_MCA_btl": "self,vader,tcp"}  # the two nodes share no memory
+
+    def command(self, *words, **settings):
+        environment = {**self.environment, **{name: str(value) for name, value in settings.items()}}
+        return subprocess.run([str(word) for word in words], env=environment, cwd=self.t.directory, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT, check=False)
+
+    def start(self):
+        done = self.command(f"{JOBS}/local-slurm.sh", "start", self.folder)
+        if done.returncode != 0:
+            print("*" * 100 + f"\nskipped: there is no Slurm here, so the job scripts are not tested\n{done.stderr}" + "*" * 100)
+        else:
+            self.nodes = int(self.command("sinfo", "--noheader", "--format=%D").stdout)
+        return done.returncode == 0
+
+    def stop(self):
+        return self.command(f"{JOBS}/local-slurm.sh", "stop", self.folder)
+
+    def two_tasks(self):
+        """Options of sbatch: one task on each node, or two on the only one. Two such jobs have room at the same time."""
+        return [f"--nodes={self.nodes}", f"--ntasks-per-node={2 // self.nodes}", "--cpus-per-task=1", "--gpus-per-node=1"]
+
+    def submit(self, script, *options, **settings):
+        done = self.command("sbatch", "--parsable", "--output=%x-%j.out", *self.two_tasks(), *options, f"{JOBS}/{script}",
+                            **settings)
+        self.t.check(done.returncode == 0, f"{script} is submitted", done.stderr)
+        return Job(self, script.split(".")[0], done.stdout.strip())
+
+
+class Job:
+    def __init__(self, slurm, name, number, folder="."):
+        self.slurm, self.number = slurm, number
+        self.path = slurm.t.path(f"{folder}/lloyd-{name}-{number}.out")
+
+    def output(self):
+        return text_of(self.path)
+
+    def show(self, field):
+        shown = self.slurm.command("scontrol", "show", "job", self.number).stdout
+        found = re.search(rf"\b{field}=(\S+)", shown)
+        return found.group(1) if found else ""
+
+    def state(self):
+        return self.show("JobState")
+
+    def ended(self):
+        return wait_for(lambda: self.state() not in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "CONFIGURING"))
+
+    def signal(self):
+        return self.slurm.command("scancel", "--batch", "--signal=USR1", self.number)
+
+    def describe(self):
+        return f"      {self.state()}, status {self.show('ExitCode')}\n" + "\n".join(
+            "        | " + line for line in self.output().splitlines()[-25:])
+
+
+def iterations(log):
+    return [json.loads(line)["iteration"] for line in text_of(log).splitlines() if '"event":"iteration"' in line]
+
+
+def wait_for_iterations(t, log, least=3):
+    return t.check(wait_for(lambda: max(iterations(log), default=0) >= least), f"{os.path.basename(log)}: iterations begin")
+
+
+def check_resumed(t, job, name, model, undisturbed):
+    """The job was stopped in its midst with a checkpoint, came back, and ended well."""
+    t.check(job.ended() and job.state() == "COMPLETED" and int(job.show("Restarts")) >= 1, f"{name}: comes back, and ends well",
+            job.describe())
+    stopped = re.findall(r"stopped by SIGUSR1; .* after iteration (\d+)", job.output())
+    resumed = re.findall(r"going on from \S+, after iteration (\d+)", job.output())
+    t.check(stopped and stopped == resumed and 3 <= int(stopped[0]) < ITERATIONS,
+            f"{name}: stopped after an iteration ({stopped}), and went on after the same one ({resumed})", job.describe())
+    t.check_same(f"{name}: the model of an undisturbed fit, bit for bit", undisturbed, if_there(model))
+
+
+def write_raw(t, rows):
+    """The rows as two raw files."""
+    paths = [t.path("base.0.u8bin"), t.path("base.1.u8bin")]
+    for path, part in zip(paths, (rows[:7001], rows[7001:])):
+        with open(path, "wb") as file:
+            file.write(np.array(part.shape, np.uint32).tobytes() + part.tobytes())
+    return paths
+
+
+@contextlib.contextmanager
+def paused(slurm):
+    """Ranks that stand still cost nothing while a signal of Slurm is waited for, which it sends within half a minute."""
+    ranks = [pid for pid in processes(slurm.folder) if os.path.basename(text_of(f"/proc/{pid}/comm").strip()) == "lloyd"]
+    for pid in ranks:
+        os.kill(pid, signal.SIGSTOP)
+    yield ranks
+    for pid in ranks:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def submit_limited(t, slurm):
+    """A fit with a time limit of a minute, told of its end fifty seconds before."""
+    job = slurm.submit("fit.sbatch", "--time=1", "--signal=B:USR1@50", INPUT=t.data("sift-20k.h5"), OUTPUT="limited.h5", **FIT)
+    wait_for_iterations(t, t.path("limited.h5.jsonl"))
+    return job
+
+
+def start_pipeline(t, slurm, raw):
+    """wrap, fit, predict, check; the fit is told of its end."""
+    done = slurm.command(f"{JOBS}/pipeline.sh", "piped", *raw, LAUNCHER="mpirun", SBATCH_OPTIONS=" ".join(slurm.two_tasks()), **FIT)
+    numbers = re.search(r"fit (\d+), predict (\d+), check (\d+);", done.stdout)
+    if not t.check(done.returncode == 0 and numbers, "pipeline: three jobs are submitted", done.stdout + done.stderr):
+        return None
+    jobs = [Job(slurm, name, number, "piped") for name, number in zip(("fit", "predict", "check"), numbers.groups())]
+    wait_for_iterations(t, t.path("piped/model.h5.jsonl"))
+    jobs[0].signal()
+    return jobs
+
+
+def check_pipeline(t, jobs, undisturbed):
+    fit, predict, check = jobs
+    check_resumed(t, fit, "pipeline, mpirun", t.path("piped/model.h5"), undisturbed)
+    for name, job in (("predict", predict), ("check", check)):
+        t.check(job.ended() and job.state() == "COMPLETED", f"pipeline: {name} follows and ends well", job.describe())
+    t.check("the labels are equal" in check.output(), "pipeline: the check says so", check.describe())
+    t.check_same("pipeline: predict gives the model's labels", undisturbed, if_there(t.path("piped/labels.h5")),
+                 ["/labels"])
+
+
+def check_scaling(t, slurm):
+    """As an array, with synthetic rows for each task; both of its jobs write into the same table."""
+    array = slurm.submit("scaling.sbatch", "--array=0-1", "--wait", TASKS="1 2", ROWS=5000, DIM=32, K=64, MAX_ITERS=4)
+    rows = list(csv.DictReader(text_of(t.path("scaling/scaling.csv")).splitlines()))
+    t.check([row["tasks"] for row in rows] == ["1", "2"] and all(float(row["seconds_per_iteration"]) > 0 for row in rows),
+            "scaling: a line for each number of tasks", f"{rows}\n{array.describe()}")
+
+
+def check_cancelled(t, slurm):
+    """scancel also ends with a checkpoint and status 75, but must not bring the job back."""
+    job = slurm.submit("fit.sbatch", INPUT=t.data("sift-20k.h5"), OUTPUT="cancelled.h5", **FIT)
+    wait_for_iterations(t, t.path("cancelled.h5.jsonl"))
+    slurm.command("scancel", job.number)
+    wait_for(lambda: not slurm.command("squeue", "--noheader", f"--jobs={job.number}").stdout)
+    t.check(job.state() == "CANCELLED" and job.show("Restarts") == "0" and os.path.exists(t.path("cancelled.h5.ck")),
+            "scancel: a checkpoint, and the job stays cancelled", job.describe())
+
+
+def check_jobs(t, slurm):
+    # First of all, since Slurm looks at time limits every half a minute from its start.
+    limited = submit_limited(t, slurm)
+    with paused(slurm) as ranks:
+        t.check(len(ranks) == 2, f"time limit: two ranks run ({ranks})", limited.describe())
+        pipeline = start_pipeline(t, slurm, write_raw(t, read(t.data("sift-20k.h5"), "/train")))
+        undisturbed = t.fit(t.data("sift-20k.h5"), "undisturbed.h5", "-k", CLUSTERS, "--seed", SEED, "--max-iters", ITERATIONS)
+        t.check(wait_for(lambda: "SIGUSR1" in limited.output()), "time limit: Slurm's signal arrives", limited.describe())
+    if pipeline:
+        check_pipeline(t, pipeline, undisturbed)
+    check_resumed(t, limited, "time limit, srun", t.path("limited.h5"), undisturbed)
+    check_scaling(t, slurm)
+    check_cancelled(t, slurm)
+
+
+def main():
+    t = Test("slurm")
+    slurm = Slurm(t)
+    if not slurm.start():
+        slurm.stop()
+        shutil.rmtree(t.directory)
+        sys.exit(SKIPPED)
+    try:
+        check_jobs(t, slurm)
+    finally:
+        stopped = slurm.stop()
+    left = processes(slurm.folder)
+    t.check(stopped.returncode == 0 and not left and not os.path.exists(slurm.folder), "Slurm ends, and leaves nothing behind",
+            f"{stopped.stderr} {left}")
+    t.finish()
+
+
+main()

@@ -1,0 +1,143 @@
+/* The reader of JSON lines (src/json.c) and the characters of a text (src/text.c, src/html.c). */
+#include "html.h"
+#include "json.h"
+#include "text.h"
+
+#include <float.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* What the reader says of a line: "name=kind:value;" for each field, and how it ended. */
+static const char *describe(const char *line, char *text, size_t bytes)
+{
+    char *copy = strdup(line), *at = copy; /* exactly as long as it is, for the sanitizer */
+    lloyd_json_field field;
+    size_t used = 0;
+    int more = lloyd_json_open(&at);
+    text[0] = '\0';
+    if (!more) used += (size_t)snprintf(text, bytes, "none");
+    while (more && (more = lloyd_json_next(&at, &field)) > 0 && used < bytes)
+        used += (size_t)snprintf(text + used, bytes - used, "%s=%c:%.*s;", field.name,
+                                 "tnwl"[field.kind], (int)field.length, field.value);
+    if (more < 0) snprintf(text + used, bytes - used, "wrong");
+    free(copy);
+    return text;
+}
+
+static void fields_are_read(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{}", ""},
+        {" { \"a\" : 1 , \"b\":-2.5e-3}\n", "a=n:1;b=n:-2.5e-3;"},
+        {"{\"a\":\"x\",\"b\":null,\"c\":true}", "a=t:x;b=w:null;c=w:true;"},
+        {"{\"a\":[1,[\"]\",\"\\\"]\"],{}],\"b\":{\"c\":\"}\"},\"d\":3}",
+         "a=l:[1,[\"]\",\"\\\"]\"],{}];b=l:{\"c\":\"}\"};d=n:3;"},
+        {"{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"}", "a=t:\"\\/\b\f\n\r\t;"},
+        {"{\"a\":\"\\u0041\\u00e9\\u20AC\\ud83d\\ude00\"}", "a=t:Aé€😀;"},
+        {"{\"a\":\"\\ud83d\\u0041\\ude00\\u0000\"}", "a=t:\ufffdA\ufffd\ufffd;"},
+        {"{\"\\u0061\":1}", "a=n:1;"},
+        {"", "none"},
+        {"[1]", "none"},
+        {"{", "wrong"},
+        {"{\"a\"", "wrong"},
+        {"{\"a\":", "wrong"},
+        {"{\"a\":}", "wrong"},
+        {"{\"a\":1", "wrong"},
+        {"{\"a\":1 2}", "wrong"},
+        {"{\"a\":1,", "a=n:1;wrong"},
+        {"{\"a\":-}", "wrong"},
+        {"{\"a\":1e}", "wrong"},
+        {"{\"a\":0x10}", "wrong"},
+        {"{\"a\":\"x", "wrong"},
+        {"{\"a\":\"x\\", "wrong"},
+        {"{\"a\":\"\\x\"}", "wrong"},
+        {"{\"a\":\"\\u12\"}", "wrong"},
+        {"{\"a\":\"\\u", "wrong"},
+        {"{\"a\":[1,2}", "wrong"},
+        {"{\"a\":[\"x]", "wrong"},
+        {"{a:1}", "wrong"},
+    };
+    char text[256];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_string_equal(describe(rows[i][0], text, sizeof text), rows[i][1]);
+}
+
+static void numbers_keep_their_bits(void **state)
+{
+    (void)state;
+    static const double values[] = {0.1, -1.0 / 3, 5e-324, DBL_MAX, 2154301184.0, 1e23};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        char line[64], *at = line;
+        lloyd_json_field field;
+        snprintf(line, sizeof line, "{\"a\":%.17g}", values[i]);
+        assert_int_equal(lloyd_json_open(&at), 1);
+        assert_int_equal(lloyd_json_next(&at, &field), 1);
+        assert_memory_equal(&field.number, &values[i], sizeof values[i]);
+        assert_int_equal(lloyd_json_next(&at, &field), 0);
+    }
+}
+
+static void text_is_escaped(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"plain é€😀\t\n", "plain é€😀\t\n"},
+        {"<a href=\"x\" b='y'>&amp;", "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;amp;"},
+        {"\x01\x1f\x0b", "\ufffd\ufffd\ufffd"},
+        {"\xff\xc3", "\ufffd\ufffd"},                 /* no UTF-8; a character cut off */
+        {"\xc0\xaf", "\ufffd\ufffd"},                 /* overlong */
+        {"\xed\xa0\x80", "\ufffd\ufffd\ufffd"},       /* a surrogate */
+        {"\xef\xbf\xbe\xef\xbf\xbf", "\ufffd\ufffd"}, /* UTF-8, but not in XML */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *text;
+        size_t bytes;
+        FILE *out = open_memstream(&text, &bytes);
+        assert_non_null(out);
+        lloyd_html_text(out, rows[i][0]);
+        fclose(out);
+        assert_string_equal(text, rows[i][1]);
+        free(text);
+    }
+}
+
+static void a_part_of_a_text_ends_where_it_ends(void **state)
+{
+    (void)state;
+    char *text;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    assert_non_null(out);
+    lloyd_html_part(out, "ab€c", 4); /* in the middle of a character */
+    fclose(out);
+    assert_string_equal(text, "ab\ufffd");
+    free(text);
+}
+
+static void numbers_are_readable(void **state)
+{
+    (void)state;
+    char text[64];
+    assert_string_equal(lloyd_text_real(0.25, 3, text, sizeof text), "0.25");
+    assert_string_equal(lloyd_text_real(1.8705e9, 3, text, sizeof text), "1.87\u00a0×\u00a010⁹");
+    assert_string_equal(lloyd_text_real(-2e-17, 3, text, sizeof text), "-2\u00a0×\u00a010⁻¹⁷");
+    assert_string_equal(lloyd_text_power(308, text, sizeof text), "10³⁰⁸");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fields_are_read),
+        cmocka_unit_test(numbers_keep_their_bits),
+        cmocka_unit_test(text_is_escaped),
+        cmocka_unit_test(a_part_of_a_text_ends_where_it_ends),
+        cmocka_unit_test(numbers_are_readable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,375 @@
+/* Chunks on their way: whatever mixture of homes, every pass must find the right rows in the slot it
+ * is given.
+ *
+ * The kernels are a model of a GPU: copies and what is done with a slot go into one queue. Worked
+ * off at once, it is a GPU that is always ahead; worked off as late as loaded() allows, it is one
+ * that is always behind, and then a buffer that is read into too early, or a slot that is loaded
+ * over too early, is seen as wrong rows.
+ */
+#include "base/memory.h"
+#include "base/types.h"
+#include "io/rows.h"
+#include "lloyd.h"
+#include "shard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* --- a GPU --- */
+
+enum { SLOTS = 128, QUEUE = 4096 };
+
+typedef struct work {
+    int slot;
+    const void *from; /* a copy into the slot; NULL: the slot is looked at */
+    int64_t first, count;
+} work;
+
+typedef struct gpu {
+    lloyd_kernels base;
+    int late; /* 1: works only when it must */
+    int64_t row_bytes;
+    const char *all; /* what every row should be */
+    char *slot[SLOTS];
+    int64_t slot_first[SLOTS], slot_count[SLOTS];
+    int started[SLOTS]; /* load_start() without load_finish() */
+    work queue[QUEUE];
+    int64_t done, asked, last_copy[SLOTS];
+    int64_t looked, held_memory;
+} gpu;
+
+static gpu *gpu_of(lloyd_kernels *kernels)
+{
+    return (gpu *)kernels;
+}
+
+static void work_off(gpu *g, int64_t until)
+{
+    for (; g->done < until; g->done++) {
+        const work *w = &g->queue[g->done % QUEUE];
+        size_t bytes = (size_t)(w->count * g->row_bytes);
+        if (w->from) {
+            memcpy(g->slot[w->slot], w->from, bytes);
+        } else {
+            assert_memory_equal(g->slot[w->slot], g->all + w->first * g->row_bytes, bytes);
+            g->looked += w->count;
+        }
+    }
+}
+
+static void ask(gpu *g, work w)
+{
+    if (g->asked - g->done == QUEUE) work_off(g, g->done + 1);
+    g->queue[g->asked++ % QUEUE] = w;
+    if (!g->late) work_off(g, g->asked);
+}
+
+static lloyd_status gpu_start(lloyd_kernels *kernels, int slot, int64_t first, int64_t count,
+                              const void *rows)
+{
+    gpu *g = gpu_of(kernels);
+    assert_in_range(slot, 0, kernels->config.slots - 1);
+    assert_true(count <= kernels->config.chunk_rows);
+    g->slot_first[slot] = first, g->slot_count[slot] = count;
+    g->started[slot] = 1;
+    ask(g, (work){slot, rows, first, count});
+    g->last_copy[slot] = g->asked;
+    return LLOYD_OK;
+}
+
+static lloyd_status gpu_finish(lloyd_kernels *kernels, int slot)
+{
+    gpu_of(kernels)->started[slot] = 0;
+    return LLOYD_OK;
+}
+
+static lloyd_status gpu_loaded(lloyd_kernels *kernels, int slot)
+{
+    gpu *g = gpu_of(kernels);
+    work_off(g, g->last_copy[slot]);
+    return LLOYD_OK;
+}
+
+static lloyd_status gpu_fill(lloyd_kernels *kernels, int slot, int64_t at, int64_t count,
+                             const void *rows)
+{
+    gpu *g = gpu_of(kernels);
+    assert_true(at + count <= g->slot_count[slot]);
+    memcpy(g->slot[slot] + at * g->row_bytes, rows, (size_t)(count * g->row_bytes));
+    return LLOYD_OK;
+}
+
+static lloyd_status gpu_load(lloyd_kernels *kernels, int slot, int64_t first, int64_t count,
+                             const void *rows)
+{
+    gpu *g = gpu_of(kernels);
+    work_off(g, g->asked);
+    g->slot_first[slot] = first, g->slot_count[slot] = count;
+    return rows ? gpu_fill(kernels, slot, 0, count, rows) : LLOYD_OK;
+}
+
+static lloyd_status gpu_rows(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,
+                             float *out)
+{
+    gpu *g = gpu_of(kernels);
+    assert_int_equal(count, 1);
+    int64_t at = *rows - g->slot_first[slot];
+    assert_in_range(at, 0, g->slot_count[slot] - 1);
+    work_off(g, g->asked);
+    memcpy(out, g->slot[slot] + at * g->row_bytes, (size_t)g->row_bytes);
+    return LLOYD_OK;
+}
+
+static lloyd_status gpu_host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
+                                   void **memory)
+{
+    gpu_of(kernels)->held_memory++;
+    return lloyd_alloc(memory, bytes, 1, what);
+}
+
+static void gpu_host_free(lloyd_kernels *kernels, void *memory)
+{
+    gpu_of(kernels)->held_memory -= memory != NULL;
+    lloyd_free(memory);
+}
+
+static void open_gpu(gpu *g, const lloyd_layout *layout, const char *all, int late)
+{
+    *g = (gpu){.late = late, .row_bytes = layout->row_bytes, .all = all};
+    g->base.load = gpu_load;
+    g->base.fill = gpu_fill;
+    g->base.load_start = gpu_start;
+    g->base.load_finish = gpu_finish;
+    g->base.loaded = gpu_loaded;
+    g->base.rows = gpu_rows;
+    g->base.host_alloc = gpu_host_alloc;
+    g->base.host_free = gpu_host_free;
+    g->base.config.slots = lloyd_layout_slots(layout);
+    g->base.config.chunk_rows = layout->chunk_rows;
+    assert_true(g->base.config.slots <= SLOTS);
+    for (int s = 0; s < g->base.config.slots; s++)
+        g->slot[s] = calloc((size_t)layout->chunk_rows, (size_t)layout->row_bytes);
+}
+
+static void close_gpu(gpu *g)
+{
+    assert_int_equal(g->held_memory, 0);
+    for (int s = 0; s < g->base.config.slots; s++) free(g->slot[s]);
+}
+
+/* --- the rows --- */
+
+typedef struct fixture {
+    lloyd_rows *rows;
+    int64_t count, row_bytes;
+    char *all;
+} fixture;
+
+static int open_rows(void **state)
+{
+    static fixture f;
+    const char *input = LLOYD_TEST_DATA "/digits.h5:/train";
+    assert_int_equal(lloyd_rows_open(&input, 1, &f.rows), LLOYD_OK);
+    f.count = lloyd_rows_count(f.rows);
+    f.row_bytes = lloyd_rows_dim(f.rows) * (int64_t)lloyd_type_size(lloyd_rows_type(f.rows));
+    f.all = malloc((size_t)(f.count * f.row_bytes));
+    assert_int_equal(lloyd_rows_read(f.rows, 0, f.count, f.all), LLOYD_OK);
+    *state = &f;
+    return 0;
+}
+
+static int close_rows(void **state)
+{
+    const fixture *f = *state;
+    free(f->all);
+    lloyd_rows_close(f->rows);
+    return 0;
+}
+
+/* --- passes --- */
+
+static gpu the_gpu; /* large */
+
+/* Asks for a chunk and has the GPU look at it. */
+static void look_at(lloyd_shard *shard, gpu *g, int64_t chunk)
+{
+    int slot = -1;
+    assert_int_equal(lloyd_shard_load(shard, chunk, &slot), LLOYD_OK);
+    assert_in_range(slot, 0, g->base.config.slots - 1);
+    assert_false(g->started[slot]);
+    assert_int_equal(g->slot_first[slot], chunk * shard->chunk_rows);
+    assert_int_equal(g->slot_count[slot], lloyd_layout_chunk_rows(&shard->layout, chunk));
+    ask(g, (work){.slot = slot,
+                  .first = shard->first + g->slot_first[slot],
+                  .count = g->slot_count[slot]});
+}
+
+static lloyd_shard *open_shard(const fixture *f, int64_t first, const lloyd_layout *layout,
+                               int late)
+{
+    lloyd_shard *shard;
+    open_gpu(&the_gpu, layout, f->all, late);
+    assert_int_equal(lloyd_shard_open(f->rows, first, *layout, 0, &shard), LLOYD_OK);
+    assert_int_equal(lloyd_shard_attach(shard, &the_gpu.base), LLOYD_OK);
+    return shard;
+}
+
+static void close_shard(lloyd_shard *shard)
+{
+    lloyd_shard_close(shard);
+    work_off(&the_gpu, the_gpu.asked); /* copies still to be done would read memory that is gone */
+    close_gpu(&the_gpu);
+}
+
+/* Three passes, and rows by themselves between them. */
+static void check_passes(const fixture *f, const lloyd_layout *layout, int late)
+{
+    const int64_t first = f->count - layout->rows, passes = 3;
+    lloyd_shard *shard = open_shard(f, first, layout, late);
+    float *row = malloc((size_t)layout->row_bytes);
+    for (int64_t pass = 0; pass < passes; pass++) {
+        for (int64_t chunk = 0; chunk < shard->chunks; chunk++) look_at(shard, &the_gpu, chunk);
+        for (int64_t at = pass; at < layout->rows; at += 1 + layout->rows / 5) {
+            assert_int_equal(lloyd_shard_row(shard, at, row), LLOYD_OK);
+            assert_memory_equal(row, f->all + (first + at) * layout->row_bytes,
+                                (size_t)layout->row_bytes);
+        }
+    }
+    work_off(&the_gpu, the_gpu.asked);
+    assert_int_equal(the_gpu.looked, passes * layout->rows);
+    free(row);
+    close_shard(shard);
+}
+
+static void every_mixture(void **state)
+{
+    const fixture *f = *state;
+    for (int late = 0; late <= 1; late++) {
+        for (int64_t chunks = 1; chunks <= 9; chunks++) {
+            int64_t rows = 40 * chunks - 3;
+            lloyd_layout l = lloyd_layout_streamed(rows, f->row_bytes, 1, 40);
+            for (l.fixed = 0; l.fixed <= l.chunks; l.fixed++)
+                for (l.held = 0; l.held <= l.chunks - l.fixed; l.held++) check_passes(f, &l, late);
+        }
+    }
+}
+
+static void all_rows_in_small_chunks(void **state)
+{
+    const fixture *f = *state;
+    for (int late = 0; late <= 1; late++) {
+        lloyd_layout l = lloyd_layout_streamed(f->count, f->row_bytes, 1, 17);
+        check_passes(f, &l, late);
+        l.held = l.chunks;
+        check_passes(f, &l, late);
+        l.fixed = l.chunks / 3, l.held = l.chunks / 3;
+        check_passes(f, &l, late);
+        l = lloyd_layout_fixed(f->count, f->row_bytes, 1);
+        check_passes(f, &l, late);
+        l = lloyd_layout_fixed(0, f->row_bytes, 1);
+        check_passes(f, &l, late);
+    }
+}
+
+/* A pass that was given up, a chunk asked for twice, chunks in no order. */
+static void out_of_order(void **state)
+{
+    const fixture *f = *state;
+    static const int64_t order[] = {0, 1, 2, 0, 0, 1, 7, 6, 5, 11, 0, 3, 3, 4, 5, 6, 7, 8, 2, 1};
+    for (int late = 0; late <= 1; late++) {
+        for (int64_t fixed = 0; fixed <= 12; fixed += 4) {
+            for (int64_t held = 0; held <= 12 - fixed; held++) {
+                lloyd_layout l = lloyd_layout_streamed(12 * 50 - 1, f->row_bytes, 1, 50);
+                l.fixed = fixed, l.held = held;
+                lloyd_shard *shard = open_shard(f, 5, &l, late);
+                for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+                    look_at(shard, &the_gpu, order[i]);
+                work_off(&the_gpu, the_gpu.asked);
+                close_shard(shard);
+            }
+        }
+    }
+}
+
+/* A reader that is always ahead, and one pass only. */
+static void slow_passes(void **state)
+{
+    const fixture *f = *state;
+    for (int once = 0; once <= 1; once++) {
+        lloyd_layout l = lloyd_layout_streamed(f->count, f->row_bytes, 1, 100);
+        l.fixed = 5, l.held = 5, l.once = once;
+        lloyd_shard *shard = open_shard(f, 0, &l, 1);
+        for (int64_t chunk = 0; chunk < (2 - once) * shard->chunks; chunk++) {
+            look_at(shard, &the_gpu, chunk % shard->chunks);
+            usleep(2000);
+        }
+        work_off(&the_gpu, the_gpu.asked);
+        assert_int_equal(the_gpu.looked, (2 - once) * f->count);
+        close_shard(shard);
+    }
+}
+
+/* Whoever fails closes everything while copies are under way. */
+static void given_up(void **state)
+{
+    const fixture *f = *state;
+    for (int64_t chunks = 0; chunks < 6; chunks++) {
+        lloyd_layout l = lloyd_layout_streamed(f->count, f->row_bytes, 1, 100);
+        l.fixed = 3, l.held = 6;
+        lloyd_shard *shard = open_shard(f, 0, &l, 1);
+        for (int64_t chunk = 0; chunk < chunks; chunk++) look_at(shard, &the_gpu, chunk);
+        close_shard(shard);
+    }
+}
+
+/* A fixed chunk that is larger than the buffers it passes through. */
+static void in_pieces(void **state)
+{
+    enum { ROWS = 1100000, DIM = 64 };
+    const char *folder = getenv("TMPDIR");
+    char raw[480], path[512];
+    (void)state;
+    snprintf(raw, sizeof raw, "%s/lloyd-pieces-%d.u8bin", folder ? folder : "/tmp", (int)getpid());
+    snprintf(path, sizeof path, "%s.h5", raw);
+    fixture f = {.count = ROWS, .row_bytes = DIM, .all = malloc((size_t)ROWS * DIM)};
+    for (int64_t i = 0; i < (int64_t)ROWS * DIM; i++) f.all[i] = (char)(i * 2654435761 >> 13);
+    FILE *file = fopen(raw, "wb");
+    const uint32_t shape[2] = {ROWS, DIM};
+    assert_int_equal(fwrite(shape, sizeof shape, 1, file), 1);
+    assert_int_equal(fwrite(f.all, DIM, ROWS, file), ROWS);
+    assert_int_equal(fclose(file), 0);
+    lloyd_comm *comm;
+    assert_int_equal(lloyd_comm_open_self(&comm), LLOYD_OK);
+    assert_int_equal(lloyd_wrap_file(comm, raw, path), LLOYD_OK);
+    const char *input = path;
+    assert_int_equal(lloyd_rows_open(&input, 1, &f.rows), LLOYD_OK);
+
+    int64_t rows;
+    lloyd_layout l = lloyd_layout_fixed(ROWS - 1, DIM, 1);
+    assert_int_equal(lloyd_layout_buffers(&l, &rows), 3);
+    assert_true(rows < ROWS / 2);
+    check_passes(&f, &l, 0);
+    lloyd_rows_close(f.rows);
+    lloyd_comm_close(comm);
+    free(f.all);
+    assert_int_equal(unlink(raw), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_mixture), cmocka_unit_test(all_rows_in_small_chunks),
+        cmocka_unit_test(out_of_order),  cmocka_unit_test(slow_passes),
+        cmocka_unit_test(given_up),      cmocka_unit_test(in_pieces),
+    };
+    return cmocka_run_group_tests(tests, open_rows, close_rows);
+}
