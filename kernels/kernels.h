@@ -61,6 +61,9 @@ typedef struct lloyd_kernels lloyd_kernels;
 struct lloyd_kernels {
     const char *name; /* "cpu" or "cuda" */
     int copies;       /* 1: load() copies the rows */
+    int synchronous;  /* 1: what is asked is done when the call returns, so a clock can time it */
+    double verify_seconds; /* where synchronous: those that assign() has spent on rows without a
+                              certificate */
     lloyd_kernels_config config;
 
     /* New kernels of the same kind, on the same device. */

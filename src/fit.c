@@ -5,33 +5,45 @@
  */
 #include "fit.h"
 
-#include "base/clock.h"
 #include "checkpoint.h"
 #include "kernels/numerics.h"
 
 /* One pass over this rank's rows. */
-static lloyd_status pass(lloyd_problem *p, int accumulate)
+static lloyd_status pass(lloyd_problem *p, int accumulate, lloyd_parts *parts)
 {
     lloyd_kernels *kernels = p->kernels;
     LLOYD_TRY(kernels->begin(kernels));
     for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
         int slot;
         LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        lloyd_parts_end(parts, LLOYD_PART_ROWS);
         LLOYD_TRY(kernels->assign(kernels, slot));
+        lloyd_parts_end(parts, LLOYD_PART_ASSIGN);
         if (accumulate) LLOYD_TRY(kernels->accumulate(kernels, slot));
+        lloyd_parts_end(parts, LLOYD_PART_UPDATE);
     }
     return LLOYD_OK;
 }
 
 lloyd_status lloyd_assign(lloyd_problem *p)
 {
-    return p->comm->agree(p->comm, pass(p, 0));
+    lloyd_parts unused = {.since = 0};
+    return p->comm->agree(p->comm, pass(p, 0, &unused));
 }
 
 static lloyd_status assign_and_sum(lloyd_problem *p)
 {
-    LLOYD_TRY(p->comm->agree(p->comm, pass(p, 1)));
-    return p->comm->sum(p->comm, p->kernels->sums(p->kernels), p->k * (p->d + 1) + 2);
+    lloyd_parts *parts = &p->parts;
+    double verified = p->kernels->verify_seconds;
+    lloyd_parts_begin(parts);
+    LLOYD_TRY(p->comm->agree(p->comm, pass(p, 1, parts)));
+    lloyd_parts_end(parts, LLOYD_PART_IDLE);
+    verified = p->kernels->verify_seconds - verified;
+    parts->seconds[LLOYD_PART_VERIFY] += verified;
+    parts->seconds[LLOYD_PART_ASSIGN] -= verified;
+    LLOYD_TRY(p->comm->sum(p->comm, p->kernels->sums(p->kernels), p->k * (p->d + 1) + 2));
+    lloyd_parts_end(parts, LLOYD_PART_SUM);
+    return LLOYD_OK;
 }
 
 /* tol: the inertia fell by less than that share of itself. */
@@ -55,14 +67,18 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
         LLOYD_TRY(assign_and_sum(p));
         lloyd_status status =
             kernels->inertia(kernels, &clustering, &step.moved, &step.verified, &step.empty);
+        lloyd_parts_end(&p->parts, LLOYD_PART_UPDATE);
         LLOYD_TRY(p->comm->agree(p->comm, status));
+        lloyd_parts_end(&p->parts, LLOYD_PART_IDLE);
         step.inertia = lloyd_add(p->squares, clustering);
         LLOYD_TRY(lloyd_checkpoint_iteration(checkpoint, p, history, progress, &step));
 
         history->converged = step.moved == 0 || hardly_fell(rule, history, step.inertia);
         if (!history->converged) {
             if (step.empty > 0 && rule->relocate) LLOYD_TRY(lloyd_problem_relocate(p, step.empty));
+            lloyd_parts_begin(&p->parts);
             status = kernels->update(kernels);
+            lloyd_parts_end(&p->parts, LLOYD_PART_UPDATE);
         }
 
         step.seconds = lloyd_seconds() - start;

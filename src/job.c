@@ -263,13 +263,18 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
     LLOYD_TRY(
         j->comm->agree(j->comm, lloyd_summary_describe(history->inertia, history->seconds,
                                                        history->iterations, counts, p->k, result)));
-    int64_t *peaks = NULL;
-    LLOYD_TRY(lloyd_comm_alloc(j->comm, &peaks, j->comm->size, sizeof *peaks,
-                               "the memory peaks of all ranks"));
-    peaks[j->comm->rank] = lloyd_memory_peak();
-    lloyd_status status = lloyd_comm_sum_host(j->comm, peaks, j->comm->size);
-    if (status == LLOYD_OK) lloyd_progress_end(j->progress, result, peaks, j->comm->size);
-    lloyd_free(peaks);
+    lloyd_progress_rank *ranks = NULL;
+    LLOYD_TRY(lloyd_comm_alloc(j->comm, &ranks, j->comm->size, sizeof *ranks,
+                               "what all ranks tell in the end"));
+    lloyd_progress_rank *own = &ranks[j->comm->rank];
+    own->memory_peak = lloyd_memory_peak();
+    for (int part = 0; part < LLOYD_PARTS; part++)
+        own->parts[part] = (int64_t)(1e9 * p->parts.seconds[part]);
+    int64_t values = j->comm->size * (int64_t)(sizeof *ranks / sizeof(int64_t));
+    lloyd_status status = lloyd_comm_sum_host(j->comm, (int64_t *)ranks, values);
+    if (status == LLOYD_OK)
+        lloyd_progress_end(j->progress, result, ranks, j->comm->size, p->kernels->synchronous);
+    lloyd_free(ranks);
     return status;
 }
 

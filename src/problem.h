@@ -5,6 +5,7 @@
 
 #include "comm/comm.h"
 #include "kernels/kernels.h"
+#include "parts.h"
 #include "shard.h"
 
 #include <stdint.h>
@@ -14,6 +15,7 @@ typedef struct lloyd_problem {
     lloyd_shard *shard;
     lloyd_kernels *kernels;
     int64_t n, d, k;
+    lloyd_parts parts; /* of all iterations; where the kernels are synchronous */
 
     /* grid.c */
     float *min, *max; /* [d] of all rows */

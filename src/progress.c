@@ -133,8 +133,22 @@ static void log_begin(lloyd_progress *p, const lloyd_progress_run *run)
     log_close(p);
 }
 
-static void log_end(lloyd_progress *p, const lloyd_fit_result *result, const int64_t *peaks,
-                    int ranks)
+/* The seconds of each part, on every rank. */
+static void log_parts(lloyd_progress *p, const lloyd_progress_rank *of_ranks, int ranks)
+{
+    static const char *const names[LLOYD_PARTS] = LLOYD_PART_NAMES;
+    fputs(",\"parts\":{", p->log);
+    for (int part = 0; part < LLOYD_PARTS; part++) {
+        fprintf(p->log, "%s\"%s\":[", part > 0 ? "," : "", names[part]);
+        for (int i = 0; i < ranks; i++)
+            fprintf(p->log, "%s%.6f", i > 0 ? "," : "", 1e-9 * (double)of_ranks[i].parts[part]);
+        fputc(']', p->log);
+    }
+    fputc('}', p->log);
+}
+
+static void log_end(lloyd_progress *p, const lloyd_fit_result *result,
+                    const lloyd_progress_rank *of_ranks, int ranks, int timed)
 {
     log_open(p, "end");
     log_whole(p, "iterations", result->iterations);
@@ -146,8 +160,9 @@ static void log_end(lloyd_progress *p, const lloyd_fit_result *result, const int
     log_real(p, "seconds", result->seconds);
     fputs(",\"memory_peak\":[", p->log);
     for (int i = 0; i < ranks; i++)
-        fprintf(p->log, "%s%lld", i > 0 ? "," : "", (long long)peaks[i]);
+        fprintf(p->log, "%s%lld", i > 0 ? "," : "", (long long)of_ranks[i].memory_peak);
     fputc(']', p->log);
+    if (timed) log_parts(p, of_ranks, ranks);
     log_close(p);
 }
 
@@ -414,17 +429,17 @@ void lloyd_progress_iteration(lloyd_progress *p, const lloyd_progress_step *i)
     log_close(p);
 }
 
-void lloyd_progress_end(lloyd_progress *p, const lloyd_fit_result *result, const int64_t *peaks,
-                        int ranks)
+void lloyd_progress_end(lloyd_progress *p, const lloyd_fit_result *result,
+                        const lloyd_progress_rank *of_ranks, int ranks, int timed)
 {
     if (p == NULL) return;
     char text[24];
     int64_t most = 0;
     for (int i = 0; i < ranks; i++)
-        if (peaks[i] > most) most = peaks[i];
+        if (of_ranks[i].memory_peak > most) most = of_ranks[i].memory_peak;
     say(p, "done in %.3g s, peak memory %s in one rank", result->seconds,
         lloyd_text_bytes(most, text, sizeof text));
-    if (p->log != NULL) log_end(p, result, peaks, ranks);
+    if (p->log != NULL) log_end(p, result, of_ranks, ranks, timed);
 }
 
 lloyd_status lloyd_progress_close(lloyd_progress *p)

@@ -9,6 +9,7 @@
 #define LLOYD_PROGRESS_H
 
 #include "lloyd.h"
+#include "parts.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -58,9 +59,14 @@ void lloyd_progress_warn(lloyd_progress *progress, const char *format, ...) LLOY
 
 void lloyd_progress_iteration(lloyd_progress *progress, const lloyd_progress_step *iteration);
 
-/* peaks[0 .. ranks): peak bytes of memory of each rank. */
+/* What every rank has to tell in the end. */
+typedef struct lloyd_progress_rank {
+    int64_t memory_peak;        /* bytes */
+    int64_t parts[LLOYD_PARTS]; /* of the iterations, in nanoseconds; where `timed` */
+} lloyd_progress_rank;
+
 void lloyd_progress_end(lloyd_progress *progress, const lloyd_fit_result *result,
-                        const int64_t *peaks, int ranks);
+                        const lloyd_progress_rank *of_ranks, int ranks, int timed);
 
 /* Also after a failure. LLOYD_FAILED where the log could not be written. NULL is allowed. */
 lloyd_status lloyd_progress_close(lloyd_progress *progress);

@@ -10,6 +10,7 @@
  */
 #include "kernels/cpu/cpu.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <cblas.h>
@@ -216,6 +217,7 @@ typedef struct assignment {
     const cpu_slot *slot;
     cpu_scratch *scratch;
     int64_t moved, verified;
+    double verify_seconds; /* of this thread */
 } assignment;
 
 static void set_label(assignment *a, int64_t i, int32_t label)
@@ -249,6 +251,7 @@ static void decide_pool(assignment *a)
     cpu_scratch *scratch = a->scratch;
     int64_t dim = cpu->base.config.dim;
     int count = scratch->pool_count;
+    double began = lloyd_seconds();
     double least[LLOYD_CPU_ROWS];
     int32_t label[LLOYD_CPU_ROWS] = {0};
     for (int i = 0; i < count; i++) least[i] = INFINITY;
@@ -270,6 +273,7 @@ static void decide_pool(assignment *a)
     }
     for (int i = 0; i < count; i++) set_label(a, scratch->pool_row[i], label[i]);
     scratch->pool_count = 0;
+    a->verify_seconds += lloyd_seconds() - began;
 }
 
 /* A row without a certificate: into the pool, with the score that a nearer centroid must reach. */
@@ -299,9 +303,11 @@ static void certify(assignment *a, int64_t i, const float *point, double norm, f
     /* No partial sum of a product can leave the range of float32 if this cannot. */
     double reach = sqrt(norm * dim) + cpu->greatest_half_norm;
     if (!(reach < FLT_MAX / 4)) {
+        double began = lloyd_seconds();
         a->verified++;
         const float *row = lloyd_cpu_row(cpu, a->slot, i, a->scratch->row);
         set_label(a, i, nearest_of_all(cpu, row));
+        a->verify_seconds += lloyd_seconds() - began;
         return;
     }
     double bound = 2 * (1 + 0x1p-20) *
@@ -356,9 +362,10 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_
     int64_t share = slot->count / (4 * (int64_t)threads);
     int block = share < 32 ? 32 : share < LLOYD_CPU_ROWS ? (int)share : LLOYD_CPU_ROWS;
     int64_t blocks = (slot->count + block - 1) / block, moved_here = 0, verified_here = 0;
-#pragma omp parallel num_threads(threads) reduction(+ : moved_here, verified_here)
+    double verify_seconds = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : moved_here, verified_here, verify_seconds)
     {
-        assignment a = {cpu, slot, &cpu->scratch[omp_get_thread_num()], 0, 0};
+        assignment a = {cpu, slot, &cpu->scratch[omp_get_thread_num()], 0, 0, 0};
 #pragma omp for schedule(dynamic) nowait
         for (int64_t b = 0; b < blocks; b++) {
             int64_t i0 = b * block;
@@ -371,7 +378,9 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_
         decide_pool(&a);
         moved_here += a.moved;
         verified_here += a.verified;
+        verify_seconds += a.verify_seconds;
     }
+    cpu->base.verify_seconds += verify_seconds / threads;
     *moved += moved_here;
     *verified += verified_here;
 }

@@ -110,6 +110,7 @@ static void destroy(lloyd_kernels *kernels)
 static const lloyd_kernels table = {
     .name = "cpu",
     .copies = 0,
+    .synchronous = 1,
     .create = create,
     .load = load,
     .load_start = load,

@@ -210,6 +210,12 @@ def real_fit(t):
     whole = events[-1]["elapsed"]
     t.check(phases["together"] == whole and abs(phases["other"] - (whole - sum(expected.values()))) < 1e-9,
             "the phases make up the whole", f"      {phases} {whole}")
+    parts = events[-1]["parts"]
+    own = sum(seconds[0] for seconds in parts.values())
+    t.check(sorted(parts) == ["assign", "idle", "rows", "sum", "update", "verify"] and
+            all(len(seconds) == 2 and min(seconds) >= 0 for seconds in parts.values()) and
+            0 < own <= expected["iterations"] + 1e-5 and parts["assign"][1] > 0,
+            "the log says where the iterations' time went, on both ranks", f"      {parts} {expected}")
     bars = {text_of(bar).split(":")[0]: float(bar.get("width")) for bar in page.svg("phases").iter("rect")}
     most = max(phases[name] for name in bars)
     t.check(all(abs(bars[name] / max(bars.values()) - phases[name] / most) < 0.01 for name in bars),

@@ -561,7 +561,8 @@ static const char *json_value(const char *at)
 
 static void write_log(const char *path)
 {
-    const int64_t peaks[] = {1000, 2000};
+    const lloyd_progress_rank ranks[] = {{1000, {[LLOYD_PART_ASSIGN] = 1500000000}},
+                                         {2000, {[LLOYD_PART_IDLE] = 250}}};
     const lloyd_fit_result result = {.iterations = 2,
                                      .inertia = 1.5,
                                      .seconds = 0.25,
@@ -589,7 +590,7 @@ static void write_log(const char *path)
                                                        .inertia = 0.1,
                                                        .moved = 4,
                                                        .verified = 1});
-    lloyd_progress_end(p, &result, peaks, 2);
+    lloyd_progress_end(p, &result, ranks, 2, 1);
     assert_int_equal(lloyd_progress_close(p), LLOYD_OK);
 }
 
@@ -616,7 +617,9 @@ static void every_log_line_is_json(void **state)
                     {2, "\"inertia\":null"},
                     {3, "\"inertia\":0.10000000000000001,\"moved\":4,\"verified\":1"},
                     {4, "\"converged\":false"},
-                    {4, "\"memory_peak\":[1000,2000]}"}};
+                    {4, "\"memory_peak\":[1000,2000],\"parts\":{\"rows\":[0.000000,0.000000],"},
+                    {4, ",\"assign\":[1.500000,0.000000],"},
+                    {4, ",\"sum\":[0.000000,0.000000]}}"}};
     char path[512], line[4096];
     int lines = 0;
     (void)state;
