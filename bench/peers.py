@@ -1,16 +1,23 @@
 #!/usr/bin/env python3
-"""Seconds per iteration beside scikit-learn and faiss-cpu: same rows, same first centroids, same iterations, same cores.
+"""lloyd beside scikit-learn and faiss-cpu: same rows, same first centroids, same iterations, same cores.
 
-    bench/peers_cpu.py --lloyd build/release/lloyd DATA.h5 [--json results.json]
+    bench/peers.py --lloyd build/release/lloyd DATA.h5 [--json results.json] [--plot results.png]
 
 Only the iterations count, not reading, seeding or writing: lloyd reports the seconds of each in /history/seconds, faiss
 in its iteration statistics, and for scikit-learn the time of a short fit is subtracted from that of a long one. Every
 measurement is a process of its own, so that no tool inherits another's threads; the tools take turns, in the opposite order every
-other time, and the table shows medians. The last column verifies while it times: how far the inertia after
-the same number of updates is from lloyd's, which is exact.
+other time, and the table shows medians. It verifies while it times:
+
+    wrong     rows whose label is not a nearest one of the tool's own final centroids, in double precision
+    inertia   how far the inertia after the same number of updates is from lloyd's, which is exact
+    equal     whether all runs gave the same labels and centroids, to the bit; of lloyd, on any ranks and threads
+    to 1 %    seconds of iterations until the inertia is within 1 % of lloyd's last. The iterations are counted in
+              lloyd's history, since all tools go through the same centroids but for rounding
+    memory    peak resident memory while it iterates, the rows (and of Python tools the interpreter) included
 """
 import argparse
 import datetime
+import hashlib
 import json
 import os
 import platform
@@ -27,6 +34,9 @@ import numpy as np
 WARM = 1  # iterations of the short fit, which scikit-learn's long one is measured against
 
 
+LLOYD = "lloyd"
+
+
 def rows_of(path):
     name, _, dataset = path.partition(":")
     with h5py.File(name, "r") as file:
@@ -41,7 +51,36 @@ def first_centroids(x, k, path):
         file["centroids"] = chosen
 
 
+def wrong_labels(x, centroids, labels):
+    """How many labels are not those of a nearest centroid."""
+    centroids = centroids.astype(np.float64)
+    half, wrong = (centroids**2).sum(axis=1) / 2, 0
+    for begin in range(0, len(x), 20000):
+        rows, given = x[begin:begin + 20000].astype(np.float64), labels[begin:begin + 20000]
+        nearest = (half - rows @ centroids.T).argmin(axis=1)
+        for i in np.flatnonzero(nearest != given):  # it may be a tie
+            far, near = (((rows[i] - centroids[k])**2).sum() for k in (given[i], nearest[i]))
+            wrong += far > near
+    return int(wrong)
+
+
+def quality(x, centroids, labels):
+    """What a run can be compared by."""
+    digest = hashlib.sha256(np.ascontiguousarray(centroids, np.float32).tobytes() + labels.astype(np.int32).tobytes())
+    return {"wrong": wrong_labels(x, centroids, labels), "digest": digest.hexdigest()}
+
+
 # ---- the peers, each in a process of its own ------------------------------------------------------------------------
+
+
+def forget_peak():
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+
+
+def peak_memory():
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 
 
 def measure_sklearn(x, start, iterations):
@@ -54,13 +93,14 @@ def measure_sklearn(x, start, iterations):
         model.fit(x)
         if model.n_iter_ != count:
             raise SystemExit(f"scikit-learn converged after {model.n_iter_} iterations; ask for fewer")
-        return time.perf_counter() - began, model.inertia_
+        return time.perf_counter() - began, model
 
     fit(WARM)
     short, _ = fit(WARM)
-    long, inertia = fit(WARM + iterations)
-    return {"seconds": (long - short) / iterations, "inertia": {str(WARM + iterations): float(inertia)},
-            "version": sklearn.__version__}
+    forget_peak()
+    long, model = fit(WARM + iterations)
+    return {"seconds": (long - short) / iterations, "inertia": {str(WARM + iterations): float(model.inertia_)},
+            "memory": peak_memory(), "version": sklearn.__version__, **quality(x, model.cluster_centers_, model.labels_)}
 
 
 def measure_faiss(x, start, iterations):
@@ -69,12 +109,16 @@ def measure_faiss(x, start, iterations):
     faiss.omp_set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     model = faiss.Kmeans(x.shape[1], len(start), niter=WARM + iterations + 1, nredo=1, min_points_per_centroid=1,
                          max_points_per_centroid=len(x))
+    forget_peak()
     model.train(x, init_centroids=start)
+    memory = peak_memory()
     stamps = [stats["time"] for stats in model.iteration_stats]  # since the start of training
     seconds = np.diff([0.0] + stamps)
     # The objective of iteration t is that of the centroids after t updates.
     inertia = {str(t): float(stats["obj"]) for t, stats in enumerate(model.iteration_stats)}
-    return {"seconds": float(np.median(seconds[WARM:])), "inertia": inertia, "version": faiss.__version__}
+    labels = model.index.search(x, 1)[1][:, 0]
+    return {"seconds": float(np.median(seconds[WARM:])), "inertia": inertia, "memory": memory, "version": faiss.__version__,
+            **quality(x, model.centroids, labels)}
 
 
 def peer(arguments):
@@ -92,18 +136,21 @@ def environment(threads):
 
 
 def run_lloyd(arguments, init, k, ranks, threads, directory):
-    model = os.path.join(directory, "model.h5")
+    model, log = os.path.join(directory, "model.h5"), os.path.join(directory, "fit.jsonl")
     command = [] if ranks == 1 else shlex.split(arguments.mpirun) + ["-n", str(ranks)]
     command += [arguments.lloyd, "fit", "--backend", "cpu", "--input", arguments.data, "-k", str(k), "--init", init,
-                "--output", model, "--max-iters", str(WARM + arguments.iterations), "--progress", "none"]
+                "--output", model, "--max-iters", str(WARM + arguments.iterations), "--progress", "none", "--log", log]
     subprocess.run(command, check=True, env=environment(threads), stdout=subprocess.DEVNULL)
     with h5py.File(model, "r") as file:
         seconds, history = file["history/seconds"][()], file["history/inertia"][()]
         inertia = {str(t): float(value) for t, value in enumerate(history)}
         inertia[str(len(history))] = float(file.attrs["inertia"])
         version = file.attrs["version"]
+        found = quality(arguments.x, file["centroids"][()], file["labels"][()])
+    with open(log, encoding="utf-8") as file:
+        memory = sum(json.loads(list(file)[-1])["memory_peak"])
     version = version.decode() if isinstance(version, bytes) else str(version)
-    return {"seconds": float(np.median(seconds[WARM:])), "inertia": inertia, "version": version}
+    return {"seconds": float(np.median(seconds[WARM:])), "inertia": inertia, "memory": memory, "version": version, **found}
 
 
 def run_peer(arguments, name, init, threads):
@@ -122,7 +169,7 @@ def cpu_name():
 
 def benchmark(arguments, directory):
     cores = arguments.cores
-    x = rows_of(arguments.data)
+    x = arguments.x = rows_of(arguments.data)
     tools = {f"lloyd, 1 rank x {cores} threads": lambda init, k: run_lloyd(arguments, init, k, 1, cores, directory),
              f"lloyd, {cores} ranks x 1 thread": lambda init, k: run_lloyd(arguments, init, k, cores, 1, directory),
              "scikit-learn": lambda init, k: run_peer(arguments, "scikit-learn", init, cores),
@@ -137,7 +184,11 @@ def benchmark(arguments, directory):
             for name in list(tools)[::1 if repeat % 2 == 0 else -1]:
                 found[name].append(tools[name](init, k))
                 print(f"K {k}, {name}: {found[name][-1]['seconds']:.4f} s", file=sys.stderr)
-        exact = next((runs[0]["inertia"] for name, runs in found.items() if name.startswith("lloyd")), {})
+        exact = next((runs[0]["inertia"] for name, runs in found.items() if name.startswith(LLOYD)), {})
+        digests = {run["digest"] for name, runs in found.items() if name.startswith(LLOYD) for run in runs}
+        if len(digests) > 1:
+            sys.exit(f"K {k}: lloyd's runs differ; nothing of this is a result")
+        reached = next((t for t in sorted(map(int, exact)) if exact[str(t)] <= 1.01 * min(exact.values())), None)
         for name, runs in found.items():
             versions[name.split(",")[0]] = runs[0]["version"]
             common = [t for t in runs[0]["inertia"] if t in exact]
@@ -145,26 +196,64 @@ def benchmark(arguments, directory):
             results.append({
                 "k": k, "tool": name, "seconds": statistics.median(run["seconds"] for run in runs),
                 "all_seconds": [run["seconds"] for run in runs], "updates": int(last) if last else None,
+                "memory": max(run["memory"] for run in runs), "wrong": max(run["wrong"] for run in runs),
+                "equal": len({run["digest"] for run in runs}) == 1 if len(runs) > 1 else None,
+                "iterations_to_1_percent": reached,
                 "inertia": runs[0]["inertia"][last] if last else None,
                 "inertia_difference": runs[0]["inertia"][last] / exact[last] - 1 if last else None})
     return x.shape, results, versions
 
 
-def print_table(results, shape):
-    n, d = shape
-    print(f"\n{'K':>6}  {'tool':<26} {'s/iteration':>12} {'lowest':>9} {'highest':>9} {'x lloyd':>8} {'GFLOP/s':>8} "
-          f"{'inertia - lloyd':>16}")
+def best_of(results):
+    """{K: lloyd's seconds}"""
     best = {}
     for row in results:
-        if row["tool"].startswith("lloyd"):
+        if row["tool"].startswith(LLOYD):
             best[row["k"]] = min(row["seconds"], best.get(row["k"], np.inf))
+    return best
+
+
+def print_table(results, shape):
+    n, d = shape
+    print(f"\n{'K':>6}  {'tool':<26} {'s/iteration':>12} {'lowest':>9} {'highest':>9} {'x lloyd':>8} {'GFLOP/s':>8} {'to 1 %':>8} "
+          f"{'wrong':>6} {'equal':>6} {'memory MB':>10} {'inertia - lloyd':>16}")
+    best = best_of(results)
     for row in results:
         work = 2e-9 * n * d * row["k"] / row["seconds"]
         ratio = f"{row['seconds'] / best[row['k']]:8.2f}" if row["k"] in best else " " * 8
         difference = row["inertia_difference"]
         difference = "" if difference is None else f"{difference:+.1e}"
+        equal = {True: "yes", False: "no", None: ""}[row["equal"]]
+        reached = row["iterations_to_1_percent"]
+        reached = "" if reached is None else f"{reached * row['seconds']:.3f}"
         print(f"{row['k']:>6}  {row['tool']:<26} {row['seconds']:>12.4f} {min(row['all_seconds']):>9.4f} "
-              f"{max(row['all_seconds']):>9.4f} {ratio} {work:>8.0f} {difference:>16}")
+              f"{max(row['all_seconds']):>9.4f} {ratio} {work:>8.0f} {reached:>8} {row['wrong']:>6} {equal:>6} "
+              f"{row['memory'] / 1e6:>10.0f} {difference:>16}")
+
+
+def draw(results, about, path):
+    """Seconds per iteration of every tool, with the lowest and the highest."""
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    counts = sorted({row["k"] for row in results})
+    tools = list(dict.fromkeys(row["tool"] for row in results))
+    figure, axes = plt.subplots(1, len(counts), figsize=(2.6 * len(counts) + 1.6, 3.4), layout="constrained", squeeze=False)
+    for axis, k in zip(axes[0], counts):
+        for position, tool in enumerate(tools):
+            row = next((row for row in results if row["k"] == k and row["tool"] == tool), None)
+            if row is None:
+                continue
+            middle = row["seconds"]
+            spread = [[middle - min(row["all_seconds"])], [max(row["all_seconds"]) - middle]]
+            axis.bar(position, middle, yerr=spread, capsize=3, color="#2166ac" if tool.startswith(LLOYD) else "#b0b0b0", label=tool)
+        axis.set_title(f"K = {k:,}", fontsize=10)
+        axis.set_xticks(range(len(tools)), [tool.replace(", ", ",\n") for tool in tools], rotation=60, ha="right", fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel("seconds per iteration")
+    figure.suptitle(f"{about['rows']:,} x {about['columns']} ({about['data']}), {about['cores']} cores, {about['date']}", fontsize=10)
+    figure.savefig(path, dpi=110)
 
 
 def main():
@@ -178,6 +267,7 @@ def main():
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--skip", nargs="*", default=[], help="tools to leave out: lloyd, scikit-learn, faiss-cpu")
     parser.add_argument("--json", help="write everything there too")
+    parser.add_argument("--plot", help="draw the seconds there (PNG or SVG; needs matplotlib)")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--init", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -194,6 +284,8 @@ def main():
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
     print(f"median of {arguments.repeats} runs of {arguments.iterations} iterations")
     print_table(results, shape)
+    if arguments.plot:
+        draw(results, about, arguments.plot)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(dict(about, results=results), file, indent=1)
