@@ -818,6 +818,39 @@ static void write_speed(const report *r)
     fputs("</table>\n", r->out);
 }
 
+static const char *const part_names[LLOYD_PARTS] = {"waiting for rows",  "fast assignment",
+                                                    "exact assignment",  "update",
+                                                    "waiting for ranks", "all-reduce"};
+
+static void draw_parts(const report *r)
+{
+    lloyd_chart_rows(r->out,
+                     &(lloyd_chart){.id = "parts",
+                                    .title = "Time within the iterations.",
+                                    .describe = r->log.begins > 1
+                                                    ? "Mean of the ranks; since the last resume."
+                                                    : "Mean of the ranks.",
+                                    .y = r->log.part_mean,
+                                    .count = LLOYD_PARTS},
+                     part_names, "s");
+}
+
+static void write_parts(const report *r)
+{
+    fputs(
+        "<table id=\"parts-table\"><caption>Time within the iterations</caption>\n"
+        "<tr><th>part</th><th>seconds, mean of the ranks</th><th>of the rank with most</th></tr>\n",
+        r->out);
+    for (int p = 0; p < LLOYD_PARTS; p++) {
+        fprintf(r->out, "<tr><td>%s</td><td>", part_names[p]);
+        lloyd_html_real(r->out, r->log.part_mean[p], 4);
+        fputs("</td><td>", r->out);
+        lloyd_html_real(r->out, r->log.part_most[p], 4);
+        fputs("</td></tr>\n", r->out);
+    }
+    fputs("</table>\n", r->out);
+}
+
 static lloyd_status write_time(const report *r)
 {
     const lloyd_model *m = &r->model;
@@ -831,6 +864,12 @@ static lloyd_status write_time(const report *r)
     if (timed) write_speed(r);
     if (r->logged) write_phases(r);
     fputs("</div>\n", r->out);
+    if (r->logged && r->log.has_parts) {
+        fputs("<div class=\"row\">\n", r->out);
+        draw_parts(r);
+        write_parts(r);
+        fputs("</div>\n", r->out);
+    }
     if (!r->logged)
         fputs("<p class=\"soft\">The time of each phase and the share of verified rows are in the "
               "log of a fit: <code>lloyd report --log</code> reads the one that "

@@ -42,6 +42,8 @@ typedef struct event {
     char time[32], type[16], gpu[96], comm[16];
     double number[NUMBERS]; /* NAN: not there */
     double peak;
+    int parts; /* how many of them */
+    double part_mean[LLOYD_PARTS], part_most[LLOYD_PARTS];
 } event;
 
 /* What is known while the log is read. */
@@ -52,17 +54,40 @@ typedef struct reader {
     double elapsed;   /* of the last event since the last begin */
 } reader;
 
-/* The largest number of a list. */
-static double largest(const char *list, size_t length)
+/* The largest number of a list, and the mean. */
+static double largest(const char *list, size_t length, double *mean)
 {
-    double most = 0;
+    double most = 0, sum = 0;
+    int64_t count = 0;
     for (const char *at = list, *stop = list + length; at < stop;) {
         char *after;
         double one = strtod(at, &after);
         if (after > at && one > most) most = one;
+        if (after > at) {
+            sum += one;
+            count++;
+        }
         at = after > at ? after : at + 1;
     }
+    *mean = count > 0 ? sum / (double)count : 0;
     return most;
+}
+
+/* {"rows":[...],...}, as lloyd writes it */
+static void take_parts(event *e, const lloyd_json_field *parts)
+{
+    static const char *const names[LLOYD_PARTS] = LLOYD_PART_NAMES;
+    const char *stop = parts->value + parts->length;
+    for (int p = 0; p < LLOYD_PARTS; p++) {
+        char key[16];
+        int length = snprintf(key, sizeof key, "\"%s\":[", names[p]);
+        const char *list = memmem(parts->value, parts->length, key, (size_t)length);
+        const char *end = list ? memchr(list, ']', (size_t)(stop - list)) : NULL;
+        if (!end) continue;
+        list += length;
+        e->part_most[p] = largest(list, (size_t)(end - list), &e->part_mean[p]);
+        e->parts++;
+    }
 }
 
 static void take_field(event *e, const lloyd_json_field *field)
@@ -79,8 +104,10 @@ static void take_field(event *e, const lloyd_json_field *field)
             snprintf(texts[i].to, texts[i].bytes, "%s", field->value);
     for (int i = 0; field->kind == LLOYD_JSON_NUMBER && i < NUMBERS; i++)
         if (strcmp(field->name, number_names[i]) == 0) e->number[i] = field->number;
+    double mean;
     if (field->kind == LLOYD_JSON_LIST && strcmp(field->name, "memory_peak") == 0)
-        e->peak = largest(field->value, field->length);
+        e->peak = largest(field->value, field->length, &mean);
+    if (field->kind == LLOYD_JSON_LIST && strcmp(field->name, "parts") == 0) take_parts(e, field);
 }
 
 /* 1 if the line is an event. */
@@ -210,6 +237,9 @@ lloyd_status lloyd_runlog_read(const char *path, const lloyd_model *model, lloyd
     log->total += r.elapsed;
     log->threads = (int64_t)or_zero(fmin(r.begin.number[THREADS], 1e9));
     log->peak = r.end.peak;
+    log->has_parts = r.end.parts == LLOYD_PARTS;
+    memcpy(log->part_mean, r.end.part_mean, sizeof log->part_mean);
+    memcpy(log->part_most, r.end.part_most, sizeof log->part_most);
     memcpy(log->time, r.begin.time, sizeof log->time);
     memcpy(log->type, r.begin.type, sizeof log->type);
     memcpy(log->gpu, r.begin.gpu, sizeof log->gpu);

@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "io/output.h"
+#include "parts.h"
 
 #include <stdint.h>
 
@@ -28,6 +29,10 @@ typedef struct lloyd_runlog {
     double *verified; /* [T] rows, for the iterations of the model; NAN: not in the log */
     int64_t threads;  /* of each rank; 0: not said */
     double peak;      /* bytes of the rank that took most; 0: not said */
+    /* Where the seconds of the iterations since the last begin went: the mean over the ranks, and
+     * the rank where it was most. */
+    int has_parts;
+    double part_mean[LLOYD_PARTS], part_most[LLOYD_PARTS];
     char time[32], type[16], gpu[96], comm[16]; /* "": not said */
 } lloyd_runlog;
 

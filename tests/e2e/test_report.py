@@ -216,6 +216,10 @@ def real_fit(t):
             all(len(seconds) == 2 and min(seconds) >= 0 for seconds in parts.values()) and
             0 < own <= expected["iterations"] + 1e-5 and parts["assign"][1] > 0,
             "the log says where the iterations' time went, on both ranks", f"      {parts} {expected}")
+    shown = page.table("parts-table")[1:]
+    t.check(len(shown) == 6 and all(abs(row[1] - np.mean(parts[name])) <= 1e-3 * row[1] and abs(row[2] - max(parts[name])) <= 1e-3 * row[2]
+                                    for row, name in zip(shown, ("rows", "assign", "verify", "update", "idle", "sum"))),
+            "and the page shows it", f"      {shown} {parts}")
     bars = {text_of(bar).split(":")[0]: float(bar.get("width")) for bar in page.svg("phases").iter("rect")}
     most = max(phases[name] for name in bars)
     t.check(all(abs(bars[name] / max(bars.values()) - phases[name] / most) < 0.01 for name in bars),
