@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # From raw files to labels, as three jobs that wait for each other: wrap (here, at once) -> fit -> predict -> check.
 #
-#     K=65536 jobs/pipeline.sh RESULTS base.00.u8bin base.01.u8bin ...
+#     K=65536 jobs/pipeline.sh results base.00.u8bin base.01.u8bin
 #
-# RESULTS/rows gets an HDF5 file of some kilobytes for each raw file (.fbin, .u8bin, .i8bin, .npy), which must stay where it is;
-# RESULTS/model.h5 and RESULTS/labels.h5 have the rows in the order of the files given. The check: the labels of predict are those of
+# results/rows gets an HDF5 file of some kilobytes for each raw file (.fbin, .u8bin, .i8bin, .npy), which must stay where it is;
+# results/model.h5 and results/labels.h5 have the rows in the order of the files given. The check: the labels of predict are those of
 # the model, to the bit, since both are exact. (It needs h5diff, of HDF5's own tools.)
 #
 # The settings of fit.sbatch and predict.sbatch apply, but for INPUT, MODEL, OUTPUT and what is named after it. SBATCH_OPTIONS are for

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Fault loops: every call that can fail is made to fail, one at a time, and the job must end as it should.
 
 For each command of the table and each kind of call (calls.h), a first run counts the calls; then the same command runs

@@ -82,6 +82,9 @@ class Slurm:
     def stop(self):
         return self.command(f"{JOBS}/local-slurm.sh", "stop", self.folder)
 
+    def status(self):
+        return self.command(f"{JOBS}/local-slurm.sh", "status", self.folder)
+
     def two_tasks(self):
         """Options of sbatch: one task on each node, or two on the only one. Two such jobs have room at the same time."""
         return [f"--nodes={self.nodes}", f"--ntasks-per-node={2 // self.nodes}", "--cpus-per-task=1", "--gpus-per-node=1"]
@@ -208,6 +211,8 @@ def check_cancelled(t, slurm):
 
 
 def check_jobs(t, slurm):
+    status = slurm.status()
+    t.check(status.returncode == 0 and "idle" in status.stdout, "local-slurm.sh status: the nodes are up", status.stdout + status.stderr)
     # First of all, since Slurm looks at time limits every half a minute from its start.
     limited = submit_limited(t, slurm)
     with paused(slurm) as ranks:
