@@ -383,7 +383,7 @@ def main():
         print(f"scaling.py: {max(options.ranks)} ranks of {options.threads} threads on {cores} cores, unless there are more nodes",
               file=sys.stderr)
     try:
-        with tempfile.TemporaryDirectory(prefix="scaling-", dir=options.out) as directory: # where all ranks see the models
+        with tempfile.TemporaryDirectory(prefix="scaling-", dir=options.out) as directory:  # where all ranks see the models
             results = evaluate(options, measure(options, directory))
     except Failed as reason:
         sys.exit(f"scaling.py: {reason}")
