@@ -39,6 +39,7 @@ lloyd_packages() {
             echo "python3-numpy module:numpy"
             echo "python3-h5py module:h5py"
             echo "python3-sklearn module:sklearn"
+            echo "python3-matplotlib module:matplotlib"
             ;;
         slurm) # for tests of the job scripts on a Slurm of their own
             echo "munge program:munged"
