@@ -1,0 +1,248 @@
+/* Checkpoints with changes. The input is a list of changes to a checkpoint that lloyd wrote: other
+ * values, types, shapes and layouts, or something missing. Then the file is sealed again, so that what
+ * is behind the seal is reached; or a byte of the sealed file is changed, or its end cut off, and it
+ * must be refused. What is accepted must be a checkpoint, and nothing of HDF5 may stay open. */
+#include "base/hash.h"
+#include "content.h"
+#include "io/checkpoint.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The file begins with a line in so many bytes, as docs/formats.md has it. */
+enum { SEAL = 512, BLOCK = 1 << 20, CHECKPOINTS = 2 };
+
+static const char *const datasets[] = {"/centroids",          "/history/inertia",
+                                       "/history/moved",      "/history/seconds",
+                                       "/best/centroids",     "/best/history/inertia",
+                                       "/best/history/moved", "/best/history/seconds"};
+static const char *const numbers[] = {"checkpoint",
+                                      "n",
+                                      "d",
+                                      "k",
+                                      "data",
+                                      "max_iters",
+                                      "restart",
+                                      "iterations",
+                                      "known",
+                                      "moved",
+                                      "inertia",
+                                      "best_inertia",
+                                      "best_converged",
+                                      "best_iterations"};
+static const char *const texts[] = {"version", "command", "options", "inputs", "type"};
+
+typedef struct image {
+    char *bytes;
+    size_t size;
+} image;
+
+static image read_image(int file)
+{
+    struct stat info;
+    if (fstat(file, &info) != 0) abort();
+    image i = {malloc((size_t)info.st_size + 1), (size_t)info.st_size};
+    if (!i.bytes || pread(file, i.bytes, i.size, 0) != (ssize_t)i.size) abort();
+    return i;
+}
+
+static void write_image(int file, const image *i)
+{
+    if (ftruncate(file, (off_t)i->size) != 0 ||
+        pwrite(file, i->bytes, i->size, 0) != (ssize_t)i->size)
+        abort();
+}
+
+/* --- the checkpoints to begin with: in the first of two starts, and in the second --- */
+
+static image make_checkpoint(int with_best)
+{
+    static double inertias[] = {9.5, 7.25, 7.0}, times[] = {0.5, 0.25, 0.125};
+    static int64_t moves[] = {100, 30, 7};
+    static float centroids[] = {1, 2, 3, 4, 5, 6};
+    const lloyd_saved_run run = {3, inertias, times, moves, centroids};
+    lloyd_saved saved = {.n = 100,
+                         .d = 2,
+                         .k = 3,
+                         .type = (char *)"uint8",
+                         .inputs = (char *)"a.h5\nb.h5",
+                         .version = (char *)"1",
+                         .command = (char *)"lloyd fit",
+                         .options = (char *)"-k 3\n--seed 7\n",
+                         .max_iters = 25,
+                         .data = 5,
+                         .restart = with_best,
+                         .run = run,
+                         .known = 1,
+                         .moved = 12,
+                         .inertia = 6.75};
+    if (with_best) saved.best = run, saved.best_inertia = 6.25, saved.best_converged = 1;
+    char path[4200];
+    snprintf(path, sizeof path, "%s.ck", fuzz_file(NULL));
+    int file = lloyd_saved_write(path, &saved) == LLOYD_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (file < 0) abort();
+    image made = read_image(file);
+    close(file);
+    unlink(path);
+    return made;
+}
+
+static const image *checkpoint(int with_best)
+{
+    static image made[CHECKPOINTS];
+    if (!made[with_best].bytes) made[with_best] = make_checkpoint(with_best);
+    return &made[with_best];
+}
+
+/* --- changes --- */
+
+/* Another value of the same type: few bytes make a small number. */
+static void change_number(bytes *b, hid_t file, const char *name)
+{
+    char value[16] = "";
+    size_t size = 1 + take(b) % 8;
+    int negative = take(b) % 4 == 0;
+    void *few = content(b, size);
+    hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
+    if (few && attribute >= 0) {
+        hid_t type = H5Aget_type(attribute);
+        memset(value, negative ? 0xff : 0, sizeof value);
+        memcpy(value, few, size);
+        H5Awrite(attribute, type, value);
+        H5Tclose(type);
+    }
+    if (attribute >= 0) H5Aclose(attribute);
+    free(few);
+}
+
+static void change_values(bytes *b, hid_t file, const char *name)
+{
+    hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
+    if (set < 0) return;
+    hid_t type = H5Dget_type(set), space = H5Dget_space(set);
+    /* what arrays like: flat, small, or nothing is written */
+    size_t count = (size_t)H5Sget_simple_extent_npoints(space), size = H5Tget_size(type);
+    H5T_class_t class = H5Tget_class(type);
+    if ((class == H5T_FLOAT || class == H5T_INTEGER) && count <= 512 && size <= 8) {
+        void *data = content(b, count * size);
+        if (data) H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+        free(data);
+    }
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Dclose(set);
+}
+
+static void change(bytes *b, hid_t file)
+{
+    unsigned what = take(b) % 8, which = take(b);
+    const char *number = numbers[which % 14], *dataset = datasets[which % 8];
+    const char *attribute = which % 19 < 14 ? numbers[which % 19] : texts[which % 19 - 14];
+    switch (what) {
+    case 0:
+    case 1:
+    case 2: change_number(b, file, number); break;
+    case 3: change_values(b, file, dataset); break;
+    case 4: H5Adelete(file, attribute); break;
+    case 5:
+        H5Adelete(file, attribute);
+        add_attribute(b, file, attribute);
+        break;
+    case 6:
+        H5Ldelete(file, which & 8 ? dataset : which & 1 ? "/best" : "/history", H5P_DEFAULT);
+        break;
+    default: H5Ldelete(file, dataset, H5P_DEFAULT); add_dataset(b, file, dataset);
+    }
+}
+
+static void change_file(bytes *b)
+{
+    hid_t file = H5Fopen(fuzz_file(NULL), H5F_ACC_RDWR, fuzz_access());
+    if (file < 0) abort();
+    for (int i = 0; i < 8 && b->at < b->end; i++) change(b, file);
+    if (H5Fclose(file) < 0) abort();
+}
+
+/* --- the seal --- */
+
+static void seal(image *i)
+{
+    uint64_t hash = 0;
+    for (size_t at = SEAL; at < i->size; at += BLOCK)
+        hash = lloyd_hash(hash, i->bytes + at, i->size - at < BLOCK ? i->size - at : BLOCK);
+    memset(i->bytes, 0, SEAL);
+    snprintf(i->bytes, SEAL, "lloyd checkpoint, %lld bytes of HDF5 follow, hash %016llx\n",
+             (long long)i->size - SEAL, (unsigned long long)hash);
+}
+
+/* One byte of a sealed file changes, or its end is cut off. */
+static void damage(bytes *b, image *i)
+{
+    size_t at = (take(b) | take(b) << 8 | take(b) << 16) % i->size;
+    unsigned by = take(b);
+    if (by == 0)
+        i->size = at;
+    else
+        i->bytes[at] = (char)((unsigned char)i->bytes[at] ^ by);
+}
+
+/* --- what is accepted --- */
+
+static void check_run(const lloyd_saved_run *run, int64_t elements)
+{
+    volatile double sum = 0; /* reads all that there is, under the sanitizer's eyes */
+    if (run->iterations < 0 || !run->centroids || !run->inertia || !run->seconds || !run->moved)
+        abort();
+    for (int64_t i = 0; i < run->iterations; i++)
+        sum = sum + run->inertia[i] + run->seconds[i] + (double)run->moved[i];
+    for (int64_t i = 0; i < elements; i++) sum = sum + (double)run->centroids[i];
+}
+
+static void check(const lloyd_saved *s)
+{
+    if (s->k < 1 || s->d < 1 || !s->type || !s->inputs || !s->version || !s->command || !s->options)
+        abort();
+    check_run(&s->run, s->k * s->d);
+    if (s->best.centroids) check_run(&s->best, s->k * s->d);
+    volatile size_t length = strlen(s->type) + strlen(s->inputs) + strlen(s->version);
+    length = length + strlen(s->command) + strlen(s->options);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    int file;
+    const char *path = fuzz_file(&file);
+    bytes b = {data, data + size};
+    unsigned kind = take(&b);
+    int damaged = kind % 8 == 7;
+    write_image(file, checkpoint(kind / 8 % CHECKPOINTS));
+    bytes harm = b;
+    if (damaged) b.at += b.end - b.at < 4 ? b.end - b.at : 4;
+    change_file(&b);
+    image i = read_image(file);
+    seal(&i);
+    if (damaged) damage(&harm, &i);
+    write_image(file, &i);
+    free(i.bytes);
+
+    lloyd_saved saved;
+    hsize_t before = open_objects();
+    lloyd_status status = lloyd_saved_read(path, &saved);
+    if (status == LLOYD_OK) {
+        if (damaged) abort();
+        check(&saved);
+        lloyd_saved_free(&saved);
+    } else {
+        if (getenv("SHOW_MESSAGES")) fprintf(stderr, "%s\n", lloyd_message());
+        if ((status != LLOYD_BAD_INPUT && status != LLOYD_FAILED) || lloyd_message()[0] == '\0')
+            abort();
+    }
+    if (open_objects() != before) abort();
+    return 0;
+}
