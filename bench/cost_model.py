@@ -339,9 +339,11 @@ def draw(options, results):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    for name, label, scale, log in (("iteration", "seconds per iteration", 1, True), ("all_reduce_share", "all-reduce, % of the iteration", 100, True),
+    for name, label, scale, log in (("iteration", "seconds per iteration", 1, True),
+                                    ("all_reduce_share", "all-reduce, % of the iteration", 100, True),
                                     ("efficiency", "efficiency", 1, False)):
-        figure, panels = plt.subplots(1, len(options.rows), figsize=(3.6 * len(options.rows) + 0.6, 4.0), sharey=True, squeeze=False)
+        figure, panels = plt.subplots(1, len(options.rows), figsize=(3.6 * len(options.rows) + 0.6, 4.0), sharey=True,
+                                      squeeze=False)
         for axes, rows in zip(panels[0], options.rows):
             for number, k in enumerate(options.k):
                 line = [row for row in results if row["rows"] == rows and row["k"] == k]
@@ -354,7 +356,7 @@ def draw(options, results):
             else:
                 axes.set_ylim(0, 1.05)
             axes.set_xlabel("GPUs")
-            axes.set_title(f"{rows:.0e} rows", fontsize=9)
+            axes.set_title(f"{rows:,.0f} rows", fontsize=9)
             axes.grid(alpha=0.3)
         panels[0][0].set_ylabel(label)
         panels[0][0].legend(fontsize=8)

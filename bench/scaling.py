@@ -12,8 +12,8 @@ It verifies while it times: each fit must have run with the ranks, threads and b
 rows and K must give the same centroids, inertia and moved labels, to the bit, whatever their number of ranks. If they do not, it
 says so, draws nothing and exits with 1.
 
-Writes OUT/scaling.csv, OUT/scaling.json, OUT/scaling-speedup.png, OUT/scaling-efficiency.png and OUT/scaling-breakdown.png. The breakdown is
-that of the log's `parts` (docs/log.md); parts that a backend does not tell apart are drawn together as "compute".
+Writes OUT/scaling.csv, OUT/scaling.json, OUT/scaling-speedup.png, OUT/scaling-efficiency.png and OUT/scaling-breakdown.png. The breakdown
+is that of `parts` in the end of the log; parts that a backend does not tell apart are drawn together as "compute".
 bench/cost_model.py --points OUT/scaling.json fits the cost model to it.
 """
 import argparse

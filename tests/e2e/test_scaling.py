@@ -59,8 +59,8 @@ def pretender(t, what):
 
 def scaling(t, out, *more, lloyd=None, mpirun=None):
     command = [sys.executable, os.path.join(BENCH, "scaling.py"), "--lloyd", lloyd or t.lloyd_path, "--mpirun",
-               mpirun or shlex.join(t.mpirun), "--rows", str(ROWS), "--dim", str(DIM), "--type", "uint8", "--backend", "cpu", "--iterations",
-               "4", "--clusters", "20", "--data", t.path("data"), "--out", t.path(out)] + [str(part) for part in more]
+               mpirun or shlex.join(t.mpirun), "--rows", str(ROWS), "--dim", str(DIM), "--type", "uint8", "--backend", "cpu",
+               "--iterations", "4", "--clusters", "20", "--data", t.path("data"), "--out", t.path(out)] + [str(part) for part in more]
     return t.run(command, timeout=300)
 
 
