@@ -305,6 +305,14 @@ def check_links():
         t.check(not broken, f"{page}: its links lead somewhere", f"      {broken}")
 
 
+def check_figures():
+    """README quotes results, and has none of its own."""
+    section = text_of("README.md").split("## Beside others\n")[1].split("\n## ")[0]
+    results = set(re.findall(r"[\d.]*\d", "".join(map(text_of, files("docs/results/*.md")))))
+    figures = set(re.findall(r"\d+\.[\d.]*\d", section))
+    t.check(len(figures) > 20 and figures <= results, "README.md: its figures are those of docs/results", f"      {figures - results}")
+
+
 # ---- Names ------------------------------------------------------------------------------------------------------------
 
 def literals_of(name):
@@ -378,6 +386,7 @@ def check_operations():
 
 make_programs()
 check_links()
+check_figures()
 check_options()
 check_operations()
 check_commands()
