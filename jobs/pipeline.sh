@@ -29,7 +29,7 @@ done
 submit() {
     local name=$1 job
     shift
-    job=$(sbatch --parsable --job-name="$name" "$@")
+    job=$(sbatch --parsable --job-name="$name" "$@") || return
     echo "${job%%;*}"
 }
 

@@ -50,11 +50,29 @@ fi
 shared=$(installed liblloyd.so)
 static=$(installed liblloyd.a)
 
-# What the headers declare is what the shared library exports, nothing more and nothing less.
+# What the headers declare is what the shared library exports, nothing more and nothing less, and all of it in the version that
+# the library's own name has: liblloyd.so.0 and LLOYD_0. (The version itself is there as an absolute symbol.)
+soname=$(objdump -p "$shared" | awk '$1 == "SONAME" { print $2 }')
+version=LLOYD_${soname#liblloyd.so.}
 diff <(cat "$prefix"/include/lloyd/*.h "$prefix"/include/lloyd/base/*.h | tr '\n' ' ' |
-    grep -oE 'LLOYD_API [^(;]*lloyd_[a-z0-9_]+\(' | grep -oE 'lloyd_[a-z0-9_]+\($' | tr -d '(' | sort) \
-    <(nm -D --defined-only "$shared" | awk '{ print $3 }' | sort) ||
+    grep -oE 'LLOYD_API [^(;]*lloyd_[a-z0-9_]+\(' | grep -oE 'lloyd_[a-z0-9_]+\($' | sed "s/($/@@$version/" | sort) \
+    <(nm -D --defined-only --with-symbol-versions "$shared" | awk -v version="$version" '$2 != "A" || $3 != version { print $3 }' | sort) ||
     fail "the public headers (left) and the symbols of liblloyd.so (right) differ"
+
+# Both headers stand alone, in C and in C++, without a warning. (Those of MPI's own header are not ours.)
+mapfile -t mpi < <(mpicc --showme:incdirs 2>/dev/null | tr ' ' '\n' | sed '/./s/^/-isystem/')
+for header in lloyd.h lloyd_mpi.h; do
+    if [[ $header == lloyd_mpi.h && ${#mpi[@]} == 0 ]]; then
+        echo "SKIPPED lloyd_mpi.h by itself: mpicc does not say where mpi.h is"
+        continue
+    fi
+    echo "#include <$header>" >"$work/header.c"
+    for language in "$cc -x c -std=c17" "${CXX:-c++} -x c++ -std=c++17"; do
+        read -ra compiler <<<"$language"
+        "${compiler[@]}" -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I "$prefix/include/lloyd" "${mpi[@]}" "$work/header.c" ||
+            fail "$header does not compile by itself with $language"
+    done
+done
 
 # The objects of a static library share the names of the whole program, so all of them carry our prefix. (Compilers put one
 # of their own before the locks of OpenMP's named critical sections and before C++ functions. Not meant: weak symbols, which are

@@ -53,6 +53,14 @@ ELSEWHERE = {
 EXEMPT = {
     ("README.md", "./tests/run.sh gpu"): "needs a GPU, and is what runs the tests",
 }
+# (page, beginning of the command): what it must print, where ending with 0 says little.
+PRINTS = {
+    ("README.md", "mpirun -n 2 lloyd fit"): r"4,096 by kmeans-parallel|lloyd predict --model",
+    ("README.md", "./jobs/demo.sh"): "build/demo/out/model.h5",
+    ("docs/formats.md", "HDF5_EXTFILE_PREFIX"): r"\(4,0\): [1-9]\d*, [1-9]",
+    ("jobs/pipeline.sh", "K=65536"): "the labels are equal",
+    ("jobs/scaling.sbatch", ""): r"(?s)tasks,nodes,seconds_per_iteration.*\n8,",
+}
 # (page, beginning of a line of output): where its words come from. Both lines are of a plan with GPUs.
 SHOWN = {
     ("README.md", "rows  "): "src/plan.c",
@@ -114,7 +122,7 @@ def write_raw(path):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
         np.array((300, COLUMNS), np.uint32).tofile(file)
-        np.random.default_rng(2).integers(256, size=(300, COLUMNS), dtype=np.uint8).tofile(file)
+        np.random.default_rng(2).integers(1, 256, size=(300, COLUMNS), dtype=np.uint8).tofile(file)
 
 
 def make_model(folder):
@@ -184,11 +192,13 @@ def environment_of(command):
 
 # ---- Running them -----------------------------------------------------------------------------------------------------
 
-def run(folder, what, words, text):
+def run(folder, what, words, text, prints=""):
     prepare(folder, text)
     with unittest.mock.patch.dict(os.environ, environment_of(text)):
         result = t.run([*words, text], cwd=folder, timeout=300)
     t.check(result.status == 0 and "Manually-specified variables were not used" not in result.err, what, result.describe())
+    if prints:
+        t.check(re.search(prints, result.out + result.err), f"{what}: prints {prints!r}", result.describe())
 
 
 def settings_of(script):
@@ -245,7 +255,9 @@ def check_block(page, folder, kind, block, used):
             t.check(False, f"{what} is a command that this test runs")
         else:
             check_settings(what, line)
-            run(folder, what, ["bash", "-euo", "pipefail", "-c"], line)
+            prints = find(PRINTS, page, line)
+            used.add(prints)
+            run(folder, what, ["bash", "-euo", "pipefail", "-c"], line, PRINTS.get(prints))
     if block.startswith('{"event"'):
         check_events(page, block)
     elif not lines:
@@ -264,8 +276,8 @@ def check_commands():
         folder = make_folder(page) if blocks else ""
         count += sum(check_block(page, folder, kind, block, used) for kind, block in blocks)
     t.check(count >= 50, f"commands are found ({count})")
-    left = {**ELSEWHERE, **EXEMPT, **SHOWN}.keys() - used
-    t.check(not left, "every entry of the tables of exceptions is needed", f"      {left}")
+    left = {**ELSEWHERE, **EXEMPT, **SHOWN, **PRINTS}.keys() - used
+    t.check(not left, "every entry of the tables is needed", f"      {left}")
     for page in files("docs/results/*.md"):
         for line in (line for _, block in blocks_of(page) for line in commands_of(block)):
             program = line.split()[0]
@@ -291,6 +303,14 @@ def check_links():
                                                  (anchor and anchor not in anchors_of(target))):
                 broken.append(link)
         t.check(not broken, f"{page}: its links lead somewhere", f"      {broken}")
+
+
+def check_figures():
+    """README quotes results, and has none of its own."""
+    section = text_of("README.md").split("## Beside others\n")[1].split("\n## ")[0]
+    results = set(re.findall(r"[\d.]*\d", "".join(map(text_of, files("docs/results/*.md")))))
+    figures = set(re.findall(r"\d+\.[\d.]*\d", section))
+    t.check(len(figures) > 20 and figures <= results, "README.md: its figures are those of docs/results", f"      {figures - results}")
 
 
 # ---- Names ------------------------------------------------------------------------------------------------------------
@@ -366,6 +386,7 @@ def check_operations():
 
 make_programs()
 check_links()
+check_figures()
 check_options()
 check_operations()
 check_commands()
