@@ -94,10 +94,16 @@ static size_t all_bytes(hid_t space, hid_t type)
     return (size_t)H5Sget_simple_extent_npoints(space) * H5Tget_size(type);
 }
 
-/* Small enough to be written. */
+/* Small enough to be written. HDF5's number of elements is no help: vast extents overflow it to 0, and
+ * writing "none" of them does not end. */
 static int is_small(hid_t space, hid_t type)
 {
-    return H5Sget_simple_extent_npoints(space) <= 4096 / (hssize_t)H5Tget_size(type);
+    hsize_t extent[H5S_MAX_RANK];
+    uint64_t size = H5Tget_size(type);
+    int rank = H5Sget_simple_extent_dims(space, extent, NULL);
+    for (int i = 0; i < rank; i++)
+        if (__builtin_mul_overflow(size, extent[i], &size)) return 0;
+    return rank >= 0 && size <= 4096;
 }
 
 /* Types whose elements are bytes, not pointers. */
@@ -135,6 +141,17 @@ static hid_t with_groups(void)
     return links;
 }
 
+void write_content(bytes *b, hid_t set)
+{
+    hid_t type = H5Dget_type(set), space = H5Dget_space(set);
+    if (is_small(space, type) && is_flat(type)) {
+        void *data = content(b, all_bytes(space, type));
+        if (data) H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+        free(data);
+    }
+    H5Sclose(space), H5Tclose(type);
+}
+
 void add_dataset(bytes *b, hid_t file, const char *name)
 {
     hsize_t extent[3] = {0, 0, 0};
@@ -143,11 +160,7 @@ void add_dataset(bytes *b, hid_t file, const char *name)
     hid_t type = take_type(b), space = take_space(b, &rank, extent, 1),
           creation = take_creation(b, rank, extent, &layout);
     hid_t set = H5Dcreate2(file, name, type, space, with_groups(), creation, H5P_DEFAULT);
-    if (set >= 0 && is_small(space, type) && is_flat(type) && layout != EXTERNAL) {
-        void *data = content(b, all_bytes(space, type));
-        if (data) H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
-        free(data);
-    }
+    if (set >= 0 && layout != EXTERNAL) write_content(b, set);
     if (set >= 0) H5Dclose(set);
     H5Pclose(creation), H5Sclose(space), H5Tclose(type);
 }

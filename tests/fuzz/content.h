@@ -23,6 +23,9 @@ void *content(bytes *b, size_t size);
 void add_dataset(bytes *b, hid_t file, const char *name);
 void add_attribute(bytes *b, hid_t file, const char *name);
 
+/* Writes the input's bytes into a dataset, if it is small and they can be its elements. */
+void write_content(bytes *b, hid_t set);
+
 /* The path of a file, the same for all inputs, and its descriptor. It is removed when the process ends
  * in good order. Also sets HDF5 up for many files (content.c says how). */
 const char *fuzz_file(int *descriptor);

@@ -100,19 +100,23 @@ static const image *checkpoint(int with_best)
 
 /* --- changes --- */
 
-/* Another value of the same type: few bytes make a small number. */
+/* Another value of the same type: few bytes make a small number. Only where a single number is, which
+ * an earlier change may have taken away. */
 static void change_number(bytes *b, hid_t file, const char *name)
 {
-    char value[16] = "";
-    size_t size = 1 + take(b) % 8;
+    char value[8];
+    size_t size = 1 + take(b) % sizeof value;
     int negative = take(b) % 4 == 0;
     void *few = content(b, size);
     hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
     if (few && attribute >= 0) {
         hid_t type = H5Aget_type(attribute);
+        H5T_class_t class = H5Tget_class(type);
         memset(value, negative ? 0xff : 0, sizeof value);
         memcpy(value, few, size);
-        H5Awrite(attribute, type, value);
+        if ((class == H5T_FLOAT || class == H5T_INTEGER) &&
+            H5Aget_storage_size(attribute) <= sizeof value)
+            H5Awrite(attribute, type, value);
         H5Tclose(type);
     }
     if (attribute >= 0) H5Aclose(attribute);
@@ -123,17 +127,9 @@ static void change_values(bytes *b, hid_t file, const char *name)
 {
     hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
     if (set < 0) return;
-    hid_t type = H5Dget_type(set), space = H5Dget_space(set);
-    /* what arrays like: flat, small, or nothing is written */
-    size_t count = (size_t)H5Sget_simple_extent_npoints(space), size = H5Tget_size(type);
-    H5T_class_t class = H5Tget_class(type);
-    if ((class == H5T_FLOAT || class == H5T_INTEGER) && count <= 512 && size <= 8) {
-        void *data = content(b, count * size);
-        if (data) H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
-        free(data);
-    }
-    H5Sclose(space);
-    H5Tclose(type);
+    hid_t creation = H5Dget_create_plist(set);
+    if (H5Pget_external_count(creation) == 0) write_content(b, set); /* else a file would be made */
+    H5Pclose(creation);
     H5Dclose(set);
 }
 
