@@ -44,6 +44,8 @@ SCRIPTS = files("jobs/*.sh", "jobs/*.sbatch")
 # (page, beginning of the command, "" for all): the file that runs it, and what that says where it does.
 ELSEWHERE = {
     ("docs/tutorial.md", ""): ("tests/e2e/test_tutorial.py", '"tutorial.md"'),
+    ("docs/operations.md", "bench/scaling.py"): ("tests/e2e/test_scaling.py", '"scaling.py"'),
+    ("docs/operations.md", "bench/cost_model.py"): ("tests/e2e/test_scaling.py", "cost_model"),
     ("README.md", "./tests/run.sh"): (".ci/run", "exec ./tests/run.sh"),
     ("jobs/local-slurm.sh", "jobs/local-slurm.sh start"): ("tests/jobs/test_slurm.py", 'local-slurm.sh", "start"'),
     ("jobs/local-slurm.sh", "jobs/local-slurm.sh status"): ("tests/jobs/test_slurm.py", 'local-slurm.sh", "status"'),
@@ -326,14 +328,15 @@ def literals_of(name):
 
 
 # Options in running text that are neither lloyd's nor in the tables of stand_in.py.
-OTHERS = {"--no-requeue", "--batch", "--nv", "--bind-to", "--map-by", "--mca"}
+OTHERS = {"--no-requeue", "--batch", "--nv", "--bind-to", "--map-by", "--mca", "--oversubscribe"}
 
 
 def check_options():
     """`lloyd COMMAND --option` in running text is a command and an option of it; any `--option` is one of lloyd or Slurm."""
     of = {name: set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", t.lloyd(name, "--help").out))
           for name in re.findall(r"^  (\w+) {2,}", t.lloyd("--help").out, re.M)}
-    known = set().union(*of.values(), {"--help", "--version"}, {f"--{name}" for name in {**stand_in.SBATCH, **stand_in.SRUN}})
+    ours = set(re.findall(r'add_argument\("(--[a-z-]+)"', "".join(map(text_of, files("bench/*.py")))))
+    known = set().union(*of.values(), ours, {"--help", "--version"}, {f"--{name}" for name in {**stand_in.SBATCH, **stand_in.SRUN}})
     foreign = set()
     for page in (page for page in MARKDOWN if page != "docs/design.md"):  # which speaks of the linker's too
         wrong = []
