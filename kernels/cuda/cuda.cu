@@ -375,6 +375,8 @@ static void destroy(lloyd_kernels *kernels)
 static const lloyd_kernels table = {
     .name = "cuda",
     .copies = 1,
+    .synchronous = 0,
+    .verify_seconds = 0,
     .config = {},
     .create = create,
     .load = load,
