@@ -14,6 +14,7 @@
 
 enum {
     GPU_COPY_BYTES = 32 << 20, /* pinned memory that copies to and from a GPU pass through */
+    GPU_SUM_BYTES = 16 << 20,  /* the same, of sums by MPI */
     GPU_RESERVE = 1 << 30,     /* of a GPU, for NCCL and the driver; an eighth of a small one */
     LABEL_ROWS = 1 << 20,      /* labels written at a time */
     BLAS_BYTES = 1 << 20, /* packed operands and stack of a thread inside the BLAS and OpenMP */
@@ -86,7 +87,7 @@ static seeding_need need_of_seeding(const lloyd_comm *comm, const lloyd_backend 
 
 /* What a plan is made from. */
 typedef struct planner {
-    const lloyd_comm *comm;
+    lloyd_comm *comm;
     const lloyd_backend *backend;
     const lloyd_source *source;
     const lloyd_fit_options *options;
@@ -120,6 +121,7 @@ static void count_rest(const planner *p, lloyd_plan *plan)
         plan->gpu_working = kernels;
         plan->gpu_seeding = need.kernels;
         plan->working += GPU_COPY_BYTES;
+        if (p->comm->size > 1 && !p->backend->nccl) plan->working += GPU_SUM_BYTES;
     } else {
         plan->seeding += need.kernels;
         plan->working += kernels + plan->kernels.threads * (int64_t)BLAS_BYTES;
@@ -164,27 +166,32 @@ static int64_t limited(int64_t available, int64_t limit)
     return limit > 0 && limit < available ? limit : available;
 }
 
-/* What a user allows must be enough; what the machine has was only estimated, and is tried. */
-static lloyd_status check_limit(const lloyd_comm *comm, const char *option, int64_t limit,
-                                int64_t least)
+/* What a user allows must be enough; what the machine has was only estimated, and is tried. What the
+ * program itself takes differs a little from rank to rank and from run to run: the least that is named
+ * must be enough next time. */
+static lloyd_status check_limit(const char *option, int64_t limit, double most, int64_t program)
 {
     const int64_t mega = 1000000;
-    if (limit == 0 || least <= limit) return LLOYD_OK;
-    /* What the program itself takes differs a little from run to run. */
+    if (limit == 0 || most <= (double)limit) return LLOYD_OK;
     return lloyd_fail(
         LLOYD_USAGE,
-        "%s allows %lld bytes, but rank %d needs at least %lldMB; allow that much, or "
-        "use more ranks",
-        option, (long long)limit, comm->rank, (long long)(least / mega + 2));
+        "%s allows each rank %lld bytes, but the largest needs at least %lldMB; allow that "
+        "much, or use more ranks",
+        option, (long long)limit, ((long long)most + program / 16) / mega + 2);
 }
 
+/* All ranks compare the limits with the same numbers. Collective. */
 static lloyd_status check_limits(const planner *p)
 {
     const lloyd_plan *plan = p->plan;
     const lloyd_fit_options *o = p->options;
-    LLOYD_TRY(check_limit(p->comm, "--max-host-memory", o->max_host_memory, plan->total));
-    if (!p->backend->cuda) return LLOYD_OK;
-    return check_limit(p->comm, "--max-device-memory", o->max_device_memory, plan->gpu_total);
+    double most[] = {(double)plan->total, (double)plan->gpu_total, (double)plan->program};
+    LLOYD_TRY(p->comm->max(p->comm, most, 3));
+    lloyd_status status =
+        check_limit("--max-host-memory", o->max_host_memory, most[0], (int64_t)most[2]);
+    if (status == LLOYD_OK && p->backend->cuda)
+        status = check_limit("--max-device-memory", o->max_device_memory, most[1], 0);
+    return p->comm->agree(p->comm, status);
 }
 
 /* The program's own bytes, after the GPU's driver has taken its share of them. */
@@ -222,7 +229,7 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
 {
     const planner p = {comm, backend, source, options, plan};
     *plan = (lloyd_plan){.k = options->k};
-    LLOYD_TRY(begin_plan(backend, plan));
+    LLOYD_TRY(comm->agree(comm, begin_plan(backend, plan)));
     take_source(comm, source, plan);
     plan->kernels.cosine = strcmp(options->metric, "cosine") == 0;
     choose_layout(&p);

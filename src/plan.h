@@ -32,7 +32,7 @@ typedef struct lloyd_plan {
 } lloyd_plan;
 
 /* What a fit will need, within the memory there is and what the options allow (LLOYD_USAGE: not even
- * the least fits into that). Writes and reads nothing. */
+ * the least fits into that). Writes and reads nothing. Collective: all ranks fail, or none. */
 lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
                             const lloyd_source *source, const lloyd_fit_options *options,
                             lloyd_plan *plan);

@@ -58,7 +58,7 @@ def limits(t):
         refused = ("fit", "--input", source, "-k", K, "--output", t.path("refused.h5"), "--max-host-memory")
         result = t.lloyd(*refused, "1MB", ranks=ranks, timeout=120)
         text = " ".join(result.messages)
-        found = re.search(r"--max-host-memory allows 1000000 bytes, but rank \d+ needs at least (\d+)MB; ", text)
+        found = re.search(r"--max-host-memory allows each rank 1000000 bytes, but the largest needs at least (\d+)MB; ", text)
         ok = result.status == 2 and len(result.messages) == 1 and found and not os.path.exists(t.path("refused.h5"))
         if t.check(ok, f"too small a limit on {ranks} ranks is refused, with the least: {text}", result.describe()):
             result = t.lloyd(*refused, found.group(1) + "MB", "--dry-run", ranks=ranks, timeout=120)
