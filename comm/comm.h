@@ -67,8 +67,9 @@ struct lloyd_comm {
 /* A communicator of one. */
 lloyd_status lloyd_comm_self(lloyd_comm **comm);
 
-/* All ranks of MPI_COMM_WORLD (initialises MPI if nobody has, and then destroy() finalises it). A
- * failure between the start of MPI and the end of this call is told, and ends all ranks. */
+/* All ranks of MPI_COMM_WORLD (initialises MPI if nobody has, and then destroy() finalises it, as
+ * does a failure of this call, which is told before). A failure of MPI itself is told, and ends all
+ * ranks. */
 lloyd_status lloyd_comm_world(lloyd_comm **comm);
 
 /* Sums of device buffers by NCCL, over the ranks of `base`, which does all else and must live

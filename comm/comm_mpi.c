@@ -217,26 +217,40 @@ static lloyd_status agree(lloyd_comm *comm, lloyd_status status)
 
 /* --- start and end --- */
 
+static void free_comm(lloyd_comm *comm)
+{
+    mpi_state *state = comm ? comm->state : NULL;
+    if (state) lloyd_roll_close(state->roll);
+    lloyd_free(state);
+    lloyd_free(comm);
+}
+
 static void destroy(lloyd_comm *comm)
 {
     if (!comm) return;
     mpi_state *state = comm->state;
     if (!comm->broken && meet(comm, "the last barrier") != LLOYD_OK)
         lloyd_complain(); /* nobody else would */
-    if (comm->broken) end(comm, LLOYD_FAILED);
+    if (comm->broken) {
+        lloyd_complain(); /* unless the caller did: nothing comes after this */
+        end(comm, LLOYD_FAILED);
+    }
+    int finalize = state->finalize;
     lloyd_staging_free(state->staging);
-    lloyd_roll_close(state->roll);
     (void)MPI_Comm_free(&state->comm);
-    if (state->finalize) (void)MPI_Finalize();
-    lloyd_free(state);
-    lloyd_free(comm);
+    free_comm(comm);
+    if (finalize) (void)MPI_Finalize();
 }
 
 static lloyd_status start_mpi(int *started)
 {
-    int initialised = 0, level = 0;
+    int initialised = 0, finalised = 0, level = 0;
     *started = 0;
     (void)MPI_Initialized(&initialised);
+    (void)MPI_Finalized(&finalised);
+    if (finalised)
+        return lloyd_fail(LLOYD_USAGE,
+                          "MPI has ended already, and cannot start again in this process");
     if (initialised) return LLOYD_OK;
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS) {
         return lloyd_fail(
@@ -280,24 +294,19 @@ static lloyd_status connect_ranks(lloyd_comm *comm, MPI_Comm mpi)
     LLOYD_TRY(check(comm, MPI_Comm_dup(mpi, &state->comm), "the start"));
     (void)MPI_Comm_set_errhandler(state->comm, MPI_ERRORS_RETURN);
     LLOYD_TRY(find_place(comm));
-    LLOYD_TRY(lloyd_roll_open(state->comm, &state->roll));
+    LLOYD_TRY(lloyd_roll_open(state->roll, state->comm));
     return agree_on_cuda(comm);
 }
 
-/* Over the ranks of `mpi`, or of the world, for which MPI is started where nobody has. */
-static lloyd_status open_comm(const MPI_Comm *mpi, lloyd_comm **out)
+/* The memory of a communicator of `size` ranks; to be freed also after a failure. */
+static lloyd_status make_comm(int size, lloyd_comm **out)
 {
     lloyd_comm *comm = NULL;
-    mpi_state *state;
+    mpi_state *state = NULL;
     *out = NULL;
+    LLOYD_TRY(lloyd_alloc(&comm, 1, sizeof *comm, "communicator"));
+    *out = comm;
     LLOYD_TRY(lloyd_alloc(&state, 1, sizeof *state, "communicator"));
-    lloyd_status status = lloyd_alloc(&comm, 1, sizeof *comm, "communicator");
-    if (status == LLOYD_OK && !mpi) status = start_mpi(&state->finalize);
-    if (status != LLOYD_OK) {
-        lloyd_free(comm);
-        lloyd_free(state);
-        return status;
-    }
     *comm = (lloyd_comm){
         .name = "mpi",
         .timeout = LLOYD_TIMEOUT,
@@ -313,7 +322,40 @@ static lloyd_status open_comm(const MPI_Comm *mpi, lloyd_comm **out)
         .abort = end,
         .destroy = destroy,
     };
-    if (connect_ranks(comm, mpi ? *mpi : MPI_COMM_WORLD) != LLOYD_OK) {
+    return lloyd_roll_make(size, &state->roll);
+}
+
+/* Whether one of the ranks of `mpi` has failed, before there is a communicator to agree with: the
+ * others would wait for it in MPI_Comm_dup() without a time limit. */
+static lloyd_status agree_before(MPI_Comm mpi, lloyd_status status)
+{
+    int rank = 0, failed[2]; /* a status, and the rank that keeps its message: the lowest */
+    (void)MPI_Comm_rank(mpi, &rank);
+    failed[0] = status;
+    failed[1] = status != LLOYD_OK ? -rank : INT_MIN;
+    if (MPI_Allreduce(MPI_IN_PLACE, failed, 2, MPI_INT, MPI_MAX, mpi) != MPI_SUCCESS) {
+        (void)lloyd_fail(LLOYD_FAILED, "MPI failed in the start; look at the other ranks and at "
+                                       "the network");
+        lloyd_complain();
+        end(NULL, LLOYD_FAILED);
+    }
+    if (failed[0] == LLOYD_OK || failed[1] == -rank) return status;
+    return lloyd_fail((lloyd_status)failed[0], "%s", "");
+}
+
+/* Over the ranks of `mpi`. */
+static lloyd_status open_comm(MPI_Comm mpi, lloyd_comm **out)
+{
+    lloyd_comm *comm = NULL;
+    int size = 1;
+    *out = NULL;
+    (void)MPI_Comm_size(mpi, &size);
+    lloyd_status status = agree_before(mpi, make_comm(size, &comm));
+    if (status != LLOYD_OK) {
+        free_comm(comm);
+        return status;
+    }
+    if (connect_ranks(comm, mpi) != LLOYD_OK) {
         lloyd_complain();
         end(comm, LLOYD_FAILED);
     }
@@ -323,7 +365,17 @@ static lloyd_status open_comm(const MPI_Comm *mpi, lloyd_comm **out)
 
 lloyd_status lloyd_comm_world(lloyd_comm **comm)
 {
-    return open_comm(NULL, comm);
+    int started = 0;
+    *comm = NULL;
+    LLOYD_TRY(start_mpi(&started));
+    lloyd_status status = open_comm(MPI_COMM_WORLD, comm);
+    if (status == LLOYD_OK) {
+        ((mpi_state *)(*comm)->state)->finalize = started;
+    } else if (started) {
+        lloyd_complain(); /* now: a rank that has none to tell may end first, and with it all */
+        (void)MPI_Finalize();
+    }
+    return status;
 }
 
 lloyd_status lloyd_comm_over(MPI_Comm mpi, lloyd_comm **comm)
@@ -344,5 +396,5 @@ lloyd_status lloyd_comm_over(MPI_Comm mpi, lloyd_comm **comm)
                           "together, such as MPI_COMM_WORLD",
                           bridge ? "an intercommunicator" : "MPI_COMM_NULL");
     }
-    return open_comm(&mpi, comm);
+    return open_comm(mpi, comm);
 }

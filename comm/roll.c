@@ -19,21 +19,22 @@ struct lloyd_roll {
     char *told; /* [size] */
 };
 
-lloyd_status lloyd_roll_open(MPI_Comm comm, lloyd_roll **roll)
+lloyd_status lloyd_roll_make(int size, lloyd_roll **roll)
 {
     lloyd_roll *r;
-    int size = 0;
     *roll = NULL;
-    (void)MPI_Comm_size(comm, &size);
     LLOYD_TRY(lloyd_alloc(&r, 1, sizeof *r, "the roll call"));
-    lloyd_status status = lloyd_alloc(&r->told, size, 1, "the roll call");
     r->comm = MPI_COMM_NULL;
-    if (status == LLOYD_OK && MPI_Comm_dup(comm, &r->comm) != MPI_SUCCESS)
-        status = lloyd_fail(LLOYD_FAILED, "MPI failed in the start of the roll call");
-    *roll = r;
-    if (status != LLOYD_OK) return status;
-    (void)MPI_Comm_rank(r->comm, &r->rank);
     r->size = size;
+    *roll = r;
+    return lloyd_alloc(&r->told, size, 1, "the roll call");
+}
+
+lloyd_status lloyd_roll_open(lloyd_roll *roll, MPI_Comm comm)
+{
+    if (MPI_Comm_dup(comm, &roll->comm) != MPI_SUCCESS)
+        return lloyd_fail(LLOYD_FAILED, "MPI failed in the start of the roll call");
+    (void)MPI_Comm_rank(roll->comm, &roll->rank);
     return LLOYD_OK;
 }
 

@@ -14,8 +14,11 @@
 
 typedef struct lloyd_roll lloyd_roll;
 
-/* For the ranks of `comm`. Collective. */
-lloyd_status lloyd_roll_open(MPI_Comm comm, lloyd_roll **roll);
+/* The memory for a roll call of `size` ranks. *roll is to be closed also after a failure. */
+lloyd_status lloyd_roll_make(int size, lloyd_roll **roll);
+
+/* Connects the ranks of `comm`. Collective. */
+lloyd_status lloyd_roll_open(lloyd_roll *roll, MPI_Comm comm);
 
 /* Whether another rank has called the roll. */
 int lloyd_roll_is_called(const lloyd_roll *roll);

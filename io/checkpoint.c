@@ -17,6 +17,23 @@
 
 enum { FORMAT = 1 }; /* of the file, and of the numbers in it: another contract is another format */
 
+/* ---- Failures ------------------------------------------------------------------------------- */
+
+static lloyd_status damaged(const char *path, const char *what)
+{
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "%s is no whole checkpoint (%s); restore it from a copy, or remove it to "
+                      "start anew",
+                      path, what);
+}
+
+/* It may be whole: nothing is said against it. */
+static lloyd_status unreadable(const char *path, const char *why)
+{
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s: %s; check its permissions and its disk",
+                      path, why);
+}
+
 /* ---- The seal ------------------------------------------------------------------------------- */
 
 /* HDF5 leaves the first SEAL bytes of the file, its user block, to whoever makes it. There a line
@@ -25,8 +42,8 @@ enum { FORMAT = 1 }; /* of the file, and of the numbers in it: another contract 
 enum { SEAL = 512, BLOCK = 1 << 20 };
 static const char seal_begin[] = "lloyd checkpoint, ";
 
-/* The line for the bytes after the seal, in text[SEAL]. */
-static lloyd_status make_seal(int descriptor, char *text)
+/* The line for the bytes after the seal, in text[SEAL]; *failed = 0, or the error of a read. */
+static lloyd_status make_seal(int descriptor, char *text, int *failed)
 {
     char *block;
     uint64_t hash = 0;
@@ -38,50 +55,96 @@ static lloyd_status make_seal(int descriptor, char *text)
         hash = lloyd_hash(hash, block, (size_t)count);
         total += count;
     }
+    *failed = count < 0 ? errno : 0;
     lloyd_free(block);
     memset(text, 0, SEAL);
     snprintf(text, SEAL, "%s%lld bytes of HDF5 follow, hash %016llx\n", seal_begin, total,
              (unsigned long long)hash);
-    return count == 0 ? LLOYD_OK : LLOYD_FAILED;
+    return LLOYD_OK;
+}
+
+/* Seals the file of this descriptor; *failed = 0, or what went wrong. */
+static lloyd_status seal(int descriptor, int *failed)
+{
+    char text[SEAL];
+    LLOYD_TRY(make_seal(descriptor, text, failed));
+    if (*failed) return LLOYD_OK;
+    ssize_t count = pwrite(descriptor, text, SEAL, 0);
+    if (count != SEAL) *failed = count < 0 ? errno : EIO;
+    return LLOYD_OK;
 }
 
 /* Seals "PATH.part". */
 static lloyd_status seal_part(const char *path)
 {
-    char text[SEAL];
+    lloyd_status status = LLOYD_OK;
+    int failed = 0;
     char *part = lloyd_part_name(path);
     if (!part) return LLOYD_FAILED;
-    lloyd_status status = LLOYD_OK;
     int descriptor = open(part, O_RDWR | O_CLOEXEC);
-    if (descriptor < 0 || make_seal(descriptor, text) != LLOYD_OK ||
-        pwrite(descriptor, text, SEAL, 0) != SEAL) {
-        status =
-            lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there", path, strerror(errno));
+    if (descriptor < 0) {
+        failed = errno;
+    } else {
+        status = seal(descriptor, &failed);
+        /* A network file system may say only now that something was not written. */
+        if (close(descriptor) != 0 && failed == 0) failed = errno;
     }
-    if (descriptor >= 0) close(descriptor);
     free(part);
+    if (status != LLOYD_OK || failed == 0) return status;
+    return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there", path, strerror(failed));
+}
+
+/* *sealed = whether the file of this descriptor begins with a seal, which is then in text[SEAL]. A
+ * file that cannot be read is not said to have none: it may be a checkpoint, and not to be removed.
+ */
+static lloyd_status read_seal(const char *path, int descriptor, char *text, int *sealed)
+{
+    ssize_t count = pread(descriptor, text, SEAL, 0);
+    int failed = count < 0 ? errno : 0;
+    if (failed == EISDIR || failed == ESPIPE) failed = 0; /* nothing that holds bytes */
+    *sealed = count == SEAL && strncmp(text, seal_begin, sizeof seal_begin - 1) == 0;
+    return failed ? unreadable(path, strerror(failed)) : LLOYD_OK;
+}
+
+static lloyd_status compare_seal(const char *path, int descriptor)
+{
+    char text[SEAL], expected[SEAL];
+    int sealed, failed;
+    LLOYD_TRY(read_seal(path, descriptor, text, &sealed));
+    if (!sealed) return damaged(path, "it does not begin as one");
+    LLOYD_TRY(make_seal(descriptor, expected, &failed));
+    if (failed) return unreadable(path, strerror(failed));
+    if (memcmp(text, expected, SEAL) == 0) return LLOYD_OK;
+    return damaged(path, "its bytes are not those written");
+}
+
+/* A descriptor for reading: a pipe is not waited for. */
+static lloyd_status open_descriptor(const char *path, int *descriptor)
+{
+    *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return *descriptor < 0 ? unreadable(path, strerror(errno)) : LLOYD_OK;
+}
+
+/* *sealed = whether the file begins as a checkpoint. */
+static lloyd_status look_for_seal(const char *path, int *sealed)
+{
+    char text[SEAL];
+    int descriptor;
+    *sealed = 0;
+    LLOYD_TRY(open_descriptor(path, &descriptor));
+    lloyd_status status = read_seal(path, descriptor, text, sealed);
+    close(descriptor);
     return status;
 }
 
-/* The seal of a file, in text[SEAL]; 0 where there is none. */
-static int read_seal(const char *path, char *text)
+/* Whether the file is as it was written. */
+static lloyd_status check_seal(const char *path)
 {
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor < 0) return 0;
-    int sealed = pread(descriptor, text, SEAL, 0) == SEAL &&
-                 strncmp(text, seal_begin, sizeof seal_begin - 1) == 0;
+    int descriptor;
+    LLOYD_TRY(open_descriptor(path, &descriptor));
+    lloyd_status status = compare_seal(path, descriptor);
     close(descriptor);
-    return sealed;
-}
-
-static int seal_is_right(const char *path, const char *text)
-{
-    char expected[SEAL];
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) return 0;
-    int right = make_seal(descriptor, expected) == LLOYD_OK && memcmp(text, expected, SEAL) == 0;
-    close(descriptor);
-    return right;
+    return status;
 }
 
 /* ---- Writing -------------------------------------------------------------------------------- */
@@ -166,7 +229,7 @@ static lloyd_status reserve(const char *path, int64_t bytes)
             failed = posix_fallocate(descriptor, 0, (off_t)bytes);
         } while (failed == EINTR);
         if (failed == EINVAL || failed == EOPNOTSUPP) failed = 0;
-        close(descriptor);
+        if (close(descriptor) != 0 && failed == 0) failed = errno;
     }
     free(part);
     if (failed == 0) return LLOYD_OK;
@@ -219,13 +282,8 @@ lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved)
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 
-static lloyd_status damaged(const char *path, const char *what)
-{
-    return lloyd_fail(LLOYD_BAD_INPUT,
-                      "%s is no whole checkpoint (%s); restore it from a copy, or remove it to "
-                      "start anew",
-                      path, what);
-}
+/* The seal was right: where HDF5 cannot read now, the disk or the memory has failed since. What it
+ * reads and is not as it should be was never written by a fit. */
 
 typedef struct source {
     const char *path;
@@ -243,17 +301,20 @@ static lloyd_status read_array(const source *from, const char *name, hid_t type,
     int dimensions = 0;
     void *values = NULL;
     hid_t dataset = H5Dopen2(from->file, name, H5P_DEFAULT);
-    if (dataset < 0) return damaged(from->path, name);
+    if (dataset < 0) return unreadable(from->path, name);
     lloyd_status status = lloyd_h5_shape(dataset, name, 2, &dimensions, stored);
     hid_t element = H5Dget_type(dataset);
-    if (status != LLOYD_OK || dimensions != rank || stored[0] != (hsize_t)extent[0] ||
-        (rank == 2 && stored[1] != (hsize_t)extent[1]) || H5Tequal(element, type) <= 0) {
+    htri_t equal = H5Tequal(element, type);
+    if (status != LLOYD_OK || equal < 0) {
+        status = unreadable(from->path, name);
+    } else if (!equal || dimensions != rank || stored[0] != (hsize_t)extent[0] ||
+               (rank == 2 && stored[1] != (hsize_t)extent[1])) {
         status = damaged(from->path, name);
     } else {
         status = lloyd_alloc(&values, count, size, "a checkpoint");
         if (status == LLOYD_OK && count > 0 &&
             H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
-            status = damaged(from->path, name);
+            status = unreadable(from->path, name);
     }
     H5Tclose(element);
     H5Dclose(dataset);
@@ -320,21 +381,21 @@ static lloyd_status read_content(const source *from, lloyd_saved *s)
     int64_t most = from->bytes / (int64_t)sizeof(float);
     if (s->k < 1 || s->d < 1 || s->k > most / s->d) return damaged(from->path, "/centroids");
     LLOYD_TRY(read_run(from, s, &s->run, "/centroids", "/history"));
-    if (H5Lexists(from->file, "/best", H5P_DEFAULT) > 0)
-        LLOYD_TRY(read_run(from, s, &s->best, "/best/centroids", "/best/history"));
-    return LLOYD_OK;
+    htri_t has_best = H5Lexists(from->file, "/best", H5P_DEFAULT);
+    if (has_best < 0) return unreadable(from->path, "/best");
+    if (s->restart < 0 || (has_best > 0) != (s->restart > 0)) return damaged(from->path, "/best");
+    return has_best > 0 ? read_run(from, s, &s->best, "/best/centroids", "/best/history")
+                        : LLOYD_OK;
 }
 
 lloyd_status lloyd_saved_read(const char *path, lloyd_saved *saved)
 {
     struct stat info;
-    char seal[SEAL];
     source from = {.path = path};
     *saved = (lloyd_saved){0};
     LLOYD_H5_SCOPE;
-    if (stat(path, &info) != 0 || access(path, R_OK) != 0) return damaged(path, strerror(errno));
-    if (!read_seal(path, seal)) return damaged(path, "it does not begin as one");
-    if (!seal_is_right(path, seal)) return damaged(path, "its bytes are not those written");
+    if (stat(path, &info) != 0) return unreadable(path, strerror(errno));
+    LLOYD_TRY(check_seal(path));
     LLOYD_TRY(lloyd_h5_open_file(path, &from.file));
     from.bytes = (int64_t)info.st_size;
     lloyd_status status = read_content(&from, saved);
@@ -367,8 +428,8 @@ void lloyd_saved_free(lloyd_saved *saved)
 
 int lloyd_saved_is_one(const char *path)
 {
-    char seal[SEAL];
-    return read_seal(path, seal);
+    int sealed;
+    return look_for_seal(path, &sealed) == LLOYD_OK && sealed;
 }
 
 int lloyd_saved_exists(const char *path)
@@ -386,7 +447,9 @@ lloyd_status lloyd_saved_check_writable(const char *path)
 
 lloyd_status lloyd_saved_check_replaceable(const char *path)
 {
-    if (lloyd_saved_is_one(path)) return LLOYD_OK;
+    int sealed;
+    LLOYD_TRY(look_for_seal(path, &sealed));
+    if (sealed) return LLOYD_OK;
     return lloyd_fail(LLOYD_USAGE,
                       "%s is there and is no checkpoint; remove it, or choose "
                       "another --checkpoint",

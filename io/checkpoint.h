@@ -60,7 +60,8 @@ int lloyd_saved_exists(const char *path);
  * Nothing is left there. LLOYD_FAILED. */
 lloyd_status lloyd_saved_check_writable(const char *path);
 
-/* LLOYD_USAGE if the file is no checkpoint: another one is not to be replaced. */
+/* LLOYD_USAGE if the file is no checkpoint: another one is not to be replaced. LLOYD_BAD_INPUT if it
+ * cannot be read. */
 lloyd_status lloyd_saved_check_replaceable(const char *path);
 
 #endif

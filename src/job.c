@@ -14,6 +14,7 @@
 #include "stop.h"
 #include "summary.h"
 
+#include <stdio.h>
 #include <string.h>
 
 lloyd_job lloyd_job_begin(lloyd_comm *comm, const lloyd_fit_options *options)
@@ -84,7 +85,7 @@ lloyd_status lloyd_job_plan(lloyd_job *j)
 {
     const lloyd_fit_options *o = j->options;
     LLOYD_TRY(lloyd_backend_choose(j->comm, o->backend, o->comm, &j->backend));
-    return j->comm->agree(j->comm, lloyd_plan_fit(j->comm, &j->backend, &j->source, o, &j->plan));
+    return lloyd_plan_fit(j->comm, &j->backend, &j->source, o, &j->plan);
 }
 
 static void begin_progress(lloyd_job *j)
@@ -280,12 +281,21 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
 
 /* --- the end --- */
 
+/* A log that could not be written is a failure, unless there is one already. */
+static lloyd_status close_progress(lloyd_job *j, lloyd_status status)
+{
+    char message[LLOYD_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s", lloyd_message());
+    lloyd_status closed = lloyd_progress_close(j->progress);
+    if (status == LLOYD_OK) return j->comm->agree(j->comm, closed);
+    return lloyd_fail(status, "%s", message);
+}
+
 lloyd_status lloyd_job_end(lloyd_job *j, lloyd_status status)
 {
     status = lloyd_checkpoint_close(j->checkpoint, j->progress, status);
     lloyd_stop_clear();
-    lloyd_status closed = lloyd_progress_close(j->progress);
-    if (status == LLOYD_OK) status = j->comm->agree(j->comm, closed);
+    status = close_progress(j, status);
     lloyd_backend_disconnect(&j->backend);
     lloyd_shard_close(j->problem.shard);
     if (j->problem.kernels) j->problem.kernels->destroy(j->problem.kernels);

@@ -64,11 +64,11 @@ int main(int argc, char **argv)
     lloyd_comm *comm = NULL;
     lloyd_status status = lloyd_comm_open_mpi(MPI_COMM_WORLD, &comm);
     if (status == LLOYD_OK) status = cluster(comm, rows, labels);
+    lloyd_comm_close(comm);
     if (status == LLOYD_OK) printf("rank %d: its first row is in cluster %d\n", rank, labels[0]);
     /* One of the ranks has the message. */
     else if (lloyd_message()[0] != '\0')
         fprintf(stderr, "cluster_my_rows: %s\n", lloyd_message());
-    lloyd_comm_close(comm);
 
     free(rows);
     free(labels);

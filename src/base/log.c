@@ -25,5 +25,7 @@ void lloyd_note(const char *format, ...)
 
 void lloyd_complain(void)
 {
-    if (*lloyd_message() != '\0') fprintf(stderr, "lloyd: %s\n", lloyd_message());
+    if (*lloyd_message() == '\0') return;
+    fprintf(stderr, "lloyd: %s\n", lloyd_message());
+    (void)lloyd_fail(LLOYD_FAILED, "%s", ""); /* once is enough */
 }

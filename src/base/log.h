@@ -13,7 +13,7 @@ void lloyd_log_quiet(int quiet);
 void lloyd_note(const char *format, ...) LLOYD_PRINTF(1, 2);
 
 /* The message of this thread's latest failure, if there is one, as one line to stderr; of any rank.
- */
+ * Then there is none any more. */
 void lloyd_complain(void);
 
 #endif

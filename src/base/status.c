@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static _Thread_local char message[2048];
+static _Thread_local char message[LLOYD_MESSAGE_BYTES];
 
 lloyd_status lloyd_fail(lloyd_status status, const char *format, ...)
 {

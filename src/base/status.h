@@ -28,8 +28,10 @@ typedef enum lloyd_status {
     LLOYD_STOPPED = 75   /* stopped by a signal; the same command with --resume goes on */
 } lloyd_status;
 
-/* Stores the message of this thread's latest failure (at most 2047 bytes, longer ones are cut) and
- * returns `status`. */
+/* Of a message, its end included; longer ones are cut. */
+#define LLOYD_MESSAGE_BYTES 2048
+
+/* Stores the message of this thread's latest failure and returns `status`. */
 LLOYD_API lloyd_status lloyd_fail(lloyd_status status, const char *format, ...) LLOYD_PRINTF(2, 3);
 
 /* The message of this thread's latest failure; "" if none. Owned by the library, valid until the

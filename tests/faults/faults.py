@@ -6,6 +6,10 @@ once for n = 1, 2, 3, ... with the n-th call failing. Each run must end in time,
   - fail: with the right status and one message, no temporary file left, and an earlier output as it was to the byte (or
     replaced by the whole new one, where what fails comes after it, such as the summary), or
   - succeed, where the call is one that a job can do without (TOLERATED), with the same result to the bit.
+A fit with checkpoints finds an old one. Afterwards that is there as it was, or a whole newer one, and from either --resume
+ends with the same model. A checkpoint that cannot be written is no failure: the fit says so and goes on. A fit that has not said that
+it goes on from a checkpoint has not touched it.
+Rows in memory (rows.c): after an error, the same call succeeds in the same process.
 With sanitizers, a run that leaks or touches freed memory fails as well. With --backend cuda, exit status 77 where lloyd sees no GPU.
 """
 import concurrent.futures
@@ -14,6 +18,7 @@ import shutil
 import sys
 import tempfile
 
+import h5py
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
@@ -25,16 +30,17 @@ TIME_LIMIT = 60
 # A failed read may be told as bad input, all else is a failure while running.
 STATUS = {"alloc": (1,), "read": (1, 3), "write": (1,), "rename": (1,), "mpi": (1,), "cuda": (1,), "nccl": (1,)}
 
-# (kind, call): what a job can do without.
+# (kind, call): what a job can do without; where a command follows, only that one.
 TOLERATED = {
     ("read", "fopen"),  # what the system says about memory: then no limit is known
     ("read", "stat"),  # does wrap's output replace its input? asked twice
     # Which dataset is meant: one that cannot be looked at leaves /train, as documented.
     ("read", "H5Dopen2"), ("read", "H5Dget_space"), ("alloc", "asprintf"),
-    ("read", "H5Lexists"),  # are there labels beside the rows that info shows?
+    ("read", "H5Lexists", "info"),  # are there labels beside the rows that info shows?
     ("read", "H5Dread_chunk"), ("read", "H5Dget_type"),  # HDF5 then reads rows itself
     ("read", "pread"),  # rows read ahead that no pass comes for; is this file a checkpoint?
     ("read", "open"),  # the same
+    ("rename", "unlink"),  # the file that a look at the checkpoint's folder made: the checkpoint replaces it
     ("cuda", "cudaSetDevice"), ("cuda", "cudaEventSynchronize"),  # while kernels and pipeline are taken down
     ("read", "H5Dget_create_plist"),  # info then says that it does not know how the rows are stored
 }
@@ -43,10 +49,24 @@ TOLERATED = {
 class Command:
     """A row of the table. `arguments` may name IN (the inputs' folder); files are made in the run's own folder."""
 
-    def __init__(self, name, arguments, output=None, datasets=EXACT, ranks=(1, 2), also=()):
+    def __init__(self, name, arguments, output=None, datasets=EXACT, ranks=(1, 2), also=(), checkpoint=None, in_memory=False,
+                 strides=(1, 32)):
         self.name, self.arguments, self.output, self.datasets, self.ranks = name, arguments.split(), output, datasets, ranks
         self.also = set(also)  # files that may be there afterwards, whatever happens
+        self.checkpoint = checkpoint  # of the inputs: the old one, copied to CHECKPOINT
+        self.in_memory = in_memory  # the arguments are those of rows.c
+        self.strides = strides  # without --stride: on one rank, on several
 
+
+# Notes and warnings, which are no message of a failure.
+REPLACES, GOES_ON, NOT_WRITTEN = "and will be replaced", "going on from", "no checkpoint was written"
+NOTES = (REPLACES, GOES_ON, NOT_WRITTEN, "a checkpoint was written")
+
+DAMAGED = "is no whole checkpoint"
+CHECKPOINT = "fit.ck"
+SAVING = f"--checkpoint {CHECKPOINT} --checkpoint-every 1 --output model.h5 --progress none"
+FROM_START = f"fit --input IN/a.h5 -k 3 --n-init 2 --max-iters 1 {SAVING}"
+ONWARDS = f"fit --input IN/a.h5 -k 3 --resume {SAVING} --max-iters"
 
 COMMANDS = [
     Command("fit", "fit --input IN/a.h5 -k 3 --max-iters 3 --output model.h5 --log log.jsonl --progress none",
@@ -57,6 +77,11 @@ COMMANDS = [
             "--output model.h5 --progress none", "model.h5"),
     Command("fit, empty clusters", "fit --input IN/same.h5 -k 9 --init kmeans++ --max-iters 2 --output model.h5 "
             "--progress none", "model.h5"),
+    Command("fit, with checkpoints", FROM_START, "model.h5", checkpoint="ended.ck", strides=(12, 96)),
+    Command("fit, resumed", f"{ONWARDS} 2", "model.h5", checkpoint="begun.ck", strides=(12, 96)),
+    Command("fit, resumed in its second start", f"{FROM_START} --resume", "model.h5", checkpoint="ended.ck", strides=(24, 192)),
+    Command("fit, rows in memory", "float64 given", in_memory=True, strides=(8, 32)),
+    Command("fit, rows in memory, seeded", "float32 kmeans-parallel", in_memory=True, strides=(32, 96)),
     Command("predict", "predict --model IN/given.h5 --input IN/a.h5 --input IN/b.h5 --output labels.h5 --distances",
             "labels.h5", ("/labels", "/distances")),
     Command("info", "info IN/given.h5", ranks=(1,)),
@@ -67,12 +92,26 @@ COMMANDS = [
 ]
 
 
+def what_is_in(path):
+    """All that a checkpoint holds but for the seconds, to be compared."""
+    with h5py.File(path, "r") as file:
+        parts = [f"{name} {file.attrs[name]}" for name in sorted(file.attrs)]
+
+        def visit(name, item):
+            if isinstance(item, h5py.Dataset) and not name.endswith("seconds"):
+                parts.append(f"{name} {item.dtype}{item.shape} {item[()].tobytes().hex()}")
+
+        file.visititems(visit)
+        return "\n".join(parts)
+
+
 class Loops:
     def __init__(self, t, options):
         self.t, self.options = t, options
-        self.program = os.path.abspath(options.faults)
+        self.program, self.rows = os.path.abspath(options.faults), os.path.abspath(options.rows)
         self.inputs = t.path("inputs")
         self.tolerated, self.runs, self.reached = {}, 0, 0
+        self.resumed = {}  # what a checkpoint holds: what is wrong with going on from it
 
     def make_inputs(self):
         os.mkdir(self.inputs)
@@ -86,13 +125,20 @@ class Loops:
         made = self.t.run([self.program, "fit", "--input", f"{self.inputs}/a.h5", "-k", "12", "--metric", "cosine", "--output",
                            f"{self.inputs}/given.h5", "--log", f"{self.inputs}/given.jsonl", "--progress", "none"])
         self.t.check(made.status == 0, "a cosine model to start from", made.describe())
+        for name, line in (("ended.ck", FROM_START), ("begun.ck", f"{ONWARDS} 1")):
+            made = self.t.run([self.program, *line.replace("IN/", self.inputs + "/").split()], cwd=self.inputs)
+            self.t.check(made.status == 0, f"{name}, a checkpoint to start from", made.describe())
+            os.rename(os.path.join(self.inputs, CHECKPOINT), os.path.join(self.inputs, name))
 
     def run(self, command, ranks, fault=None):
         """One run in a folder of its own. Returns (result, folder, lines of the fault log)."""
         folder = tempfile.mkdtemp(dir=self.t.directory)
         if command.output:
             shutil.copy(f"{self.inputs}/given.h5", os.path.join(folder, command.output))
-        line = [self.program] + [a.replace("IN/", self.inputs + "/") for a in command.arguments]
+        if command.checkpoint:
+            shutil.copy(f"{self.inputs}/{command.checkpoint}", os.path.join(folder, CHECKPOINT))
+        line = [self.rows if command.in_memory else self.program]
+        line += [a.replace("IN/", self.inputs + "/") for a in command.arguments]
         if self.options.backend and line[1] in ("fit", "predict"):
             line += ["--backend", self.options.backend]
         if ranks > 1:
@@ -112,18 +158,43 @@ class Loops:
         wrong = []
         if result.status not in STATUS[kind]:
             wrong.append(f"status {result.status}, not one of {STATUS[kind]}")
-        if len(result.messages) != 1:
-            wrong.append(f"{len(result.messages)} messages")
-        left = set(os.listdir(folder)) - command.also - {command.output}
-        if kind == "mpi":  # all ranks are ended: nobody is left to tidy up
-            left.discard(f"{command.output}.part")
-        if left:
-            wrong.append(f"left behind: {sorted(left)}")
+        messages = [text for text in result.messages if not any(note in text for note in NOTES)]
+        if len(messages) != 1:
+            wrong.append(f"{len(messages)} messages")
         if command.output:
             path = os.path.join(folder, command.output)
             if digest(path) != self.earlier and differences(self.good, path, command.datasets):
                 wrong.append("the earlier output is neither kept nor replaced by the whole result")
+        if command.in_memory and kind != "mpi" and result.out != self.printed:
+            wrong.append("a second attempt does not give the result")
+        if command.checkpoint and "--resume" in command.arguments and GOES_ON not in result.err:
+            if digest(os.path.join(folder, CHECKPOINT)) != digest(f"{self.inputs}/{command.checkpoint}"):
+                wrong.append("changes a checkpoint that it has not gone on from")
+            if digest(path) != self.earlier:
+                wrong.append("writes a model without going on from the checkpoint")
         return wrong
+
+    def judge_checkpoint(self, command, folder):
+        """What is wrong with the checkpoint that is there afterwards, and with going on from it."""
+        path = os.path.join(folder, CHECKPOINT)
+        if not os.path.exists(path):
+            return ["the checkpoint is gone"]
+        if digest(path) != digest(f"{self.inputs}/{command.checkpoint}"):
+            shown = self.t.run([self.t.lloyd_path, "info", path])
+            if shown.status != 0:
+                return ["the checkpoint is neither the old one nor a whole one: " + " ".join(shown.messages)]
+        key = command.name, what_is_in(path)
+        if key not in self.resumed:
+            arguments = [a.replace("IN/", self.inputs + "/") for a in command.arguments if a != "--resume"]
+            output = f"{path}.resumed.h5"
+            arguments[arguments.index(command.output)] = output
+            arguments[arguments.index(CHECKPOINT)] = shutil.copy(path, f"{path}.copy")
+            done = self.t.run([self.t.lloyd_path, *arguments, "--resume"], cwd=folder)
+            if done.status != 0 or GOES_ON not in done.err:
+                self.resumed[key] = ["--resume does not go on from the checkpoint: " + " ".join(done.messages)]
+            else:
+                self.resumed[key] = [text for text in [differences(self.good, output, command.datasets)] if text]
+        return self.resumed[key]
 
     def judge(self, command, kind, result, folder, lines):
         """(what is wrong, the call that failed or None, where it was made)"""
@@ -136,18 +207,32 @@ class Loops:
         elif result.status != 0:
             wrong += self.judge_failure(command, kind, result, folder) if call else ["fails, but no call was made to"]
         else:
-            if call and (kind, call) not in TOLERATED:
+            tolerated = (kind, call) in TOLERATED or (kind, call, command.arguments[0]) in TOLERATED
+            if call and not tolerated and not (command.checkpoint and NOT_WRITTEN in result.err):
                 wrong.append("succeeds")
+            if command.checkpoint and "--resume" in command.arguments and GOES_ON not in result.err:
+                wrong.append("starts anew")
             if command.output:
                 path = os.path.join(folder, command.output)
                 wrong += [text for text in [differences(self.good, path, command.datasets)] if text]
             elif result.out != self.printed and "storage unknown" not in result.out:
                 wrong.append("prints something else")
+        left = set(os.listdir(folder)) - command.also - {command.output, CHECKPOINT}
+        if kind == "mpi":  # all ranks are ended: nobody is left to tidy up
+            left -= {f"{command.output}.part", f"{CHECKPOINT}.part"}
+        if call in ("asprintf", "unlink") and result.status == 0:  # in the look at the checkpoint's folder
+            left -= {f"{CHECKPOINT}.part"}
+        if left and not result.timed_out:
+            wrong.append(f"left behind: {sorted(left)}")
+        if DAMAGED in result.err:
+            wrong.append("calls a whole checkpoint damaged")
+        if command.checkpoint and not result.timed_out:
+            wrong += self.judge_checkpoint(command, folder)
         return wrong, call, place
 
-    def where(self, place):
+    def where(self, program, place):
         """The function and line of a place in the program, for whoever looks for the cause."""
-        found = self.t.run(["addr2line", "-f", "-s", "-e", self.program, place]) if shutil.which("addr2line") else None
+        found = self.t.run(["addr2line", "-f", "-s", "-e", program, place]) if shutil.which("addr2line") else None
         return " ".join(found.out.split()) if found else place
 
     def attempt(self, command, ranks, kind, n, rank):
@@ -156,11 +241,11 @@ class Loops:
         shutil.rmtree(folder)
         return n, rank, result, wrong, call, place
 
-    def points(self, kind, counts, ranks):
+    def points(self, command, kind, counts, ranks):
         """The (n, rank) to try: on several ranks every n on one of those that get so far, in turns."""
         most = max(counts.get((kind, r), 0) for r in range(ranks))
         tries = []
-        for i, n in enumerate(range(1, most + 1, self.options.stride)):
+        for i, n in enumerate(range(1, most + 1, self.options.stride or command.strides[ranks > 1])):
             able = [r for r in range(ranks) if n <= counts.get((kind, r), 0)]
             tries.append((n, able[i % len(able)]))
         return tries
@@ -174,7 +259,7 @@ class Loops:
         self.good = os.path.join(folder, command.output) if command.output else None
         counts = {(line[1], int(line[3])): int(line[2]) for line in lines if line[0] == "calls"}
         for kind in self.options.kinds.split(","):
-            points = self.points(kind, counts, ranks)
+            points = self.points(command, kind, counts, ranks)
             if not points:
                 continue
             with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
@@ -187,7 +272,7 @@ class Loops:
                     self.tolerated[kind, call] = self.tolerated.get((kind, call), 0) + 1
                 if wrong:
                     failed.append(n)
-                    text += f"      {kind}:{n}:{rank} ({call} in {self.where(place)}): {'; '.join(wrong)}\n{result.describe()}\n"
+                    text += f"      {kind}:{n}:{rank} ({call} in {self.where(self.rows if command.in_memory else self.program, place)}): {'; '.join(wrong)}\n{result.describe()}\n"
             self.t.check(not failed, f"{name}: {len(points)} times {kind}", text)
         shutil.rmtree(folder)
 
@@ -197,7 +282,8 @@ def main():
         parser.add_argument("--faults", required=True, help="the program with calls that fail")
         parser.add_argument("--ranks", type=int, default=1)
         parser.add_argument("--kinds", default="alloc,read,write,rename,mpi")
-        parser.add_argument("--stride", type=int, default=1, help="try every so many-th call")
+        parser.add_argument("--rows", required=True, help="the one with rows in memory")
+        parser.add_argument("--stride", type=int, help="try every so many-th call; without, the table says")
         parser.add_argument("--backend", help="for fit and predict")
         parser.add_argument("--only", help="one command of the table")
         parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
@@ -208,6 +294,8 @@ def main():
         t.skip_without_gpu()
     loops.make_inputs()
     for command in COMMANDS:
+        if t.options.backend and (command.checkpoint or command.in_memory):
+            continue  # nothing of theirs is on a GPU
         if t.options.ranks in command.ranks and t.options.only in (None, command.name):
             loops.loop(command, t.options.ranks)
     print(f"{loops.runs} runs, {loops.reached} with a call that failed, of these tolerated: " +
