@@ -5,6 +5,7 @@
  */
 #include "comm/comm.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <cuda_runtime_api.h>
@@ -14,7 +15,8 @@
 
 typedef struct nccl_state {
     lloyd_comm *base;
-    ncclComm_t nccl; /* NULL: one rank */
+    ncclComm_t nccl;   /* NULL: one rank */
+    cudaEvent_t ready; /* this rank's own work before a sum; NULL: one rank */
     int device;
 } nccl_state;
 
@@ -69,14 +71,18 @@ static lloyd_status check_cuda(lloyd_comm *comm, cudaError_t code, const char *w
 
 /* Between two looks. NCCL needs no help from this thread, so after some milliseconds it sleeps, for a
  * hundredth of the time waited so far: that much later it sees the end at worst. */
-static void wait_more(lloyd_comm *comm, lloyd_wait *wait, const char *what)
+static void nap(double waited)
 {
     const double spin = 0.005, most = 0.001;
+    double seconds = waited / 100 < most ? waited / 100 : most;
+    if (waited < spin) return;
+    (void)nanosleep(&(struct timespec){.tv_nsec = (long)(seconds * 1e9)}, NULL);
+}
+
+static void wait_more(lloyd_comm *comm, lloyd_wait *wait, const char *what)
+{
     lloyd_comm *base = state_of(comm)->base;
-    double seconds = base->watch(base, wait, what), nap = seconds / 100;
-    if (seconds < spin) return;
-    if (nap > most) nap = most;
-    (void)nanosleep(&(struct timespec){.tv_nsec = (long)(nap * 1e9)}, NULL);
+    nap(base->watch(base, wait, what));
 }
 
 /* After a call of NCCL that returned `code`: what it returns when it has done its work on the host. */
@@ -99,16 +105,30 @@ static lloyd_status check_async(lloyd_comm *comm, const char *what)
     return result == ncclInProgress ? LLOYD_OK : check(comm, result, what);
 }
 
+/* Returns when this rank has done its own work before the sum. Others wait for it meanwhile, and it
+ * for nobody: the time limit is theirs. */
+static lloyd_status arrive(lloyd_comm *comm, const char *what)
+{
+    double began = lloyd_seconds();
+    cudaError_t code;
+    while ((code = cudaEventQuery(state_of(comm)->ready)) == cudaErrorNotReady) {
+        LLOYD_TRY(check_async(comm, what));
+        nap(lloyd_seconds() - began);
+    }
+    return check_cuda(comm, code, what);
+}
+
 /* Returns when what was queued on the stream is done on this rank. */
 static lloyd_status finish(lloyd_comm *comm, cudaStream_t stream, const char *what)
 {
     lloyd_wait wait = {0};
     cudaError_t code;
+    LLOYD_TRY(arrive(comm, what));
     while ((code = cudaStreamQuery(stream)) == cudaErrorNotReady) {
         LLOYD_TRY(check_async(comm, what));
         wait_more(comm, &wait, what);
     }
-    if (wait.began > 0) (void)cudaGetLastError(); /* "not ready" is no error to whoever asks next */
+    (void)cudaGetLastError(); /* "not ready" is no error to whoever asks next */
     LLOYD_TRY(check_cuda(comm, code, what));
     return check_async(comm, what);
 }
@@ -121,6 +141,7 @@ static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
     const char *what = "a sum over ranks";
     if (buffer.place == LLOYD_HOST) return pass(comm, state->base->sum(state->base, buffer, count));
     if (comm->size == 1 || count == 0) return LLOYD_OK;
+    LLOYD_TRY(check_cuda(comm, cudaEventRecord(state->ready, buffer.stream), what));
     ncclResult_t code = ncclAllReduce(buffer.data, buffer.data, (size_t)count, ncclInt64, ncclSum,
                                       state->nccl, buffer.stream);
     LLOYD_TRY(check(comm, settle(comm, code, what), what));
@@ -171,7 +192,7 @@ static void end(lloyd_comm *comm, lloyd_status status)
 static void leave(lloyd_comm *comm)
 {
     nccl_state *state = state_of(comm);
-    int well = !comm->broken &&
+    int well = !comm->broken && !state->base->broken &&
                settle(comm, ncclCommFinalize(state->nccl), "the end of NCCL") == ncclSuccess;
     (void)(well ? ncclCommDestroy(state->nccl) : ncclCommAbort(state->nccl));
 }
@@ -181,6 +202,7 @@ static void destroy(lloyd_comm *comm)
     if (!comm) return;
     nccl_state *state = comm->state;
     if (state->nccl) leave(comm);
+    if (state->ready) (void)cudaEventDestroy(state->ready);
     lloyd_free(state);
     lloyd_free(comm);
 }
@@ -208,6 +230,8 @@ static lloyd_status connect(lloyd_comm *comm)
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     LLOYD_TRY(check_cuda(comm, cudaSetDevice(state->device), what));
+    LLOYD_TRY(
+        check_cuda(comm, cudaEventCreateWithFlags(&state->ready, cudaEventDisableTiming), what));
     ncclResult_t code = ncclCommInitRankConfig(&state->nccl, comm->size, id, comm->rank, &config);
     /* Not agreed on before: the others wait inside NCCL for a rank that has failed. */
     LLOYD_TRY(check(comm, settle(comm, code, what), what));

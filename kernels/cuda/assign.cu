@@ -104,7 +104,8 @@ template <lloyd_type T> __global__ void choose_origin(cuda_rows rows, float *ori
 
 /* One block of SAMPLE threads: a warp per row, then the longest ordinary row. */
 template <lloyd_type T>
-__global__ void choose_scale(cuda_rows rows, const float *origin, float *sigma)
+__global__ void __launch_bounds__(SAMPLE)
+    choose_scale(cuda_rows rows, const float *origin, float *sigma)
 {
     __shared__ double norm[SAMPLE];
     int lane = threadIdx.x % 32, count = sample_count(rows.count);
@@ -150,7 +151,9 @@ __global__ void set_offsets(lloyd_type type, bool cosine, int64_t dim, int place
 
 /* --- rows --- */
 
-/* |x^| and |dx| of every row, rounded up; infinite for a row that is too long. A warp per row. */
+/* |x^| and |dx| of every row, rounded up; the first infinite for a row that is too long, or whose
+ * operand is too far off (with cosine, rows that differ by little more than their own roundings). A
+ * warp per row. */
 template <lloyd_type T>
 __global__ void describe(cuda_rows rows, const float *origin, const float *sigma_at,
                          const float *offset, __half2 *norms)
@@ -180,7 +183,8 @@ __global__ void describe(cuda_rows rows, const float *origin, const float *sigma
         /* 2^-20: the roundings made here */
         __half norm = __float2half_ru(__double2float_ru(sqrt(square) * (1 + 0x1p-20)));
         __half residual = __float2half_ru(__double2float_ru(sqrt(rest) * (1 + 0x1p-20)));
-        if (!(__half2float(norm) <= FLASH_REACH)) norm = __ushort_as_half(0x7c00);
+        bool regular = __half2float(norm) <= FLASH_REACH && __half2float(residual) <= FLASH_REST;
+        if (!regular) norm = __ushort_as_half(0x7c00);
         norms[i] = __halves2half2(norm, residual);
     }
 }
@@ -236,7 +240,7 @@ __device__ centroid_facts describe_centroid(const image_shape &s, const float *c
     }
     const __half zero = __ushort_as_half(0);
     bool near = real && square <= (double)FLASH_FAR * (double)FLASH_FAR;
-    /* No row up to REACH long scores more than -(FAR^2/2 - REACH FAR) at a far centroid. */
+    /* No regular row scores more than -(FAR^2/2 - (REACH + REST) FAR) at a far centroid. */
     double far_half = (double)FLASH_FAR * ((double)FLASH_FAR / 2 - (double)FLASH_REACH) * 0.96;
     double alpha = s.steps * 20 * 0x1p-23, length = sqrt(operand_square), error = sqrt(rest);
     return {real, near,

@@ -530,9 +530,12 @@ extern "C" int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, 
     int64_t n = config->n_local, dim = config->dim;
     int64_t per_row = 4 + (config->weights ? 4 : 0) + (config->cosine ? 8 : 0);
     int64_t grid = dim * (int64_t)(sizeof(float) + 4 * sizeof(double));
+    int64_t seeding = lloyd_cuda_seed_scratch_bytes(config),
+            distances = lloyd_cuda_distances_bytes(config);
     return n * per_row + sum_words(config) * (int64_t)sizeof(int64_t) + grid +
            lloyd_cuda_scratch_bytes(dim) + CUDA_PINNED + lloyd_cuda_filter_bytes(config, set) +
-           lloyd_cuda_update_bytes(config) + lloyd_cuda_means_bytes(config, set);
+           lloyd_cuda_update_bytes(config) + lloyd_cuda_means_bytes(config, set) +
+           (seeding > distances ? seeding : distances);
 }
 
 extern "C" lloyd_status lloyd_cuda_devices(int *count)

@@ -177,6 +177,8 @@ lloyd_status lloyd_cuda_farthest(lloyd_kernels *kernels, int slot, int64_t want,
  * `bins`. ids and weights in device memory, counts[bins] on the host. */
 lloyd_status lloyd_cuda_histogram(cuda_kernels *cuda, const int32_t *ids, const float *weights,
                                   int64_t bins, int64_t *counts);
+/* Bytes that any of these allocates while it runs. */
+int64_t lloyd_cuda_distances_bytes(const lloyd_kernels_config *config);
 
 /* seed.cu */
 /* Device memory of seeding beside its 12 bytes a row. */

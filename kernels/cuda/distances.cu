@@ -163,6 +163,15 @@ __global__ void gather_labels(const int32_t *labels, const int32_t *rows, int64_
 
 /* ---------------------------------------------------------------------------------------------- */
 
+int64_t lloyd_cuda_distances_bytes(const lloyd_kernels_config *config)
+{
+    int64_t rows = config->n_local < config->chunk_rows ? config->n_local : config->chunk_rows;
+    int64_t block = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
+    /* farthest(): keys and row numbers before and after the sort, which takes as much again as one
+     * pair and a little. Distances and histograms are smaller. */
+    return block * 36 + (1 << 20) + WINDOW * 8;
+}
+
 /* --- distances as a result --- */
 
 static lloyd_status copy_distances(cuda_kernels *cuda, int slot, int64_t block, double *scratch,

@@ -19,8 +19,10 @@
 
 #include "kernels/cuda/device.cuh"
 
-/* Units of the filter: rows up to REACH long are regular, centroids beyond FAR are far. */
+/* Units of the filter: rows up to REACH long, with operands off by up to REST, are regular;
+ * centroids beyond FAR are far. */
 constexpr float FLASH_REACH = 1024.0F;
+constexpr float FLASH_REST = 8.0F;
 constexpr float FLASH_FAR = 2560.0F;
 constexpr float FLASH_ORIGIN = 15728640.0F; /* M = 15 * 2^20 */
 constexpr float FLASH_FLOOR = 8388608.0F;   /* 2^23: the score of filler */
@@ -98,7 +100,7 @@ __host__ __device__ constexpr int flash_group(lloyd_type type, bool vector)
 /* Bytes of the operand image of a tile of `width` centroids, `steps` with the slab if there is one.
  * The image is what the matrix instructions read from shared memory, so that a tile is one plain
  * copy: per step, per 8 centroids, two core matrices (8 rows of 16 bytes), no swizzle. */
-__host__ __device__ constexpr int flash_tile_bytes(int steps, int width)
+__host__ __device__ constexpr int64_t flash_tile_bytes(int64_t steps, int width)
 {
     return steps * width * FLASH_STEP * 2;
 }
