@@ -201,10 +201,11 @@ static lloyd_status check_alone(const lloyd_comm *comm, const lloyd_backend *b, 
     int64_t mine = all[(int64_t)comm->rank * FIELDS + GPU];
     for (int r = 0; r < comm->size; r++) {
         if (r == comm->rank || all[(int64_t)r * FIELDS + GPU] != mine) continue;
-        return lloyd_fail(LLOYD_USAGE,
-                          "ranks %d and %d would share one GPU (%s); start one rank per GPU (with "
-                          "Slurm, --gpus-per-task=1), or use --backend cpu",
-                          comm->rank, r, b->gpu);
+        return lloyd_fail(
+            LLOYD_USAGE,
+            "ranks %d and %d would share one GPU (%s); start one rank per GPU (with "
+            "Slurm, as many --ntasks-per-node as --gpus-per-node), or use --backend cpu",
+            comm->rank, r, b->gpu);
     }
     return LLOYD_OK;
 }

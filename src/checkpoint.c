@@ -375,11 +375,11 @@ static lloyd_status hash_data(const lloyd_checkpoint *c, lloyd_problem *p, uint6
     int64_t rows[SAMPLES];
     float *sample = NULL;
     int64_t elements = SAMPLES * c->d;
-    lloyd_status status = lloyd_alloc(&sample, elements, sizeof *sample, "rows to know the data");
-    LLOYD_TRY(p->comm->agree(p->comm, status));
+    LLOYD_TRY(
+        lloyd_comm_alloc(p->comm, &sample, elements, sizeof *sample, "rows to know the data"));
     for (int64_t i = 0; i < SAMPLES; i++)
         rows[i] = (int64_t)((__int128)(p->n - 1) * i / (SAMPLES - 1));
-    status = lloyd_problem_gather(p, rows, SAMPLES, sample);
+    lloyd_status status = lloyd_problem_gather(p, rows, SAMPLES, sample);
     *hash = lloyd_hash(p->statistics, sample, (size_t)elements * sizeof *sample);
     lloyd_free(sample);
     return status;
@@ -526,14 +526,18 @@ static lloyd_status stop(lloyd_checkpoint *c, lloyd_progress *progress)
     return c->comm->agree(c->comm, explain_stop(c, progress, lloyd_stop_name(signal)));
 }
 
-/* After success or failure: the status and its message stay what they are. */
+void lloyd_checkpoint_last(lloyd_checkpoint *c, lloyd_progress *progress)
+{
+    if (c && c->comm->rank == 0 && c->unsaved) try_to_save(c, progress);
+}
+
+/* After a failure: its status and message stay what they are. */
 static void leave(lloyd_checkpoint *c, lloyd_progress *progress, lloyd_status status)
 {
-    char message[2048], text[64];
+    char message[LLOYD_MESSAGE_BYTES], text[64];
     if (c->comm->rank != 0 || !c->unsaved) return;
     snprintf(message, sizeof message, "%s", lloyd_message());
     try_to_save(c, progress);
-    if (status == LLOYD_OK) return;
     if (!c->unsaved)
         lloyd_progress_warn(progress,
                             "a checkpoint was written: --resume goes on from %s, after %s",
@@ -547,7 +551,7 @@ lloyd_status lloyd_checkpoint_close(lloyd_checkpoint *c, lloyd_progress *progres
     if (!c) return status;
     if (status == LLOYD_STOPPED)
         status = stop(c, progress);
-    else
+    else if (status != LLOYD_OK)
         leave(c, progress, status);
     free_checkpoint(c);
     return status;

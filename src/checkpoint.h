@@ -60,8 +60,12 @@ lloyd_status lloyd_checkpoint_iteration(lloyd_checkpoint *checkpoint, lloyd_prob
                                         const lloyd_history *history, lloyd_progress *progress,
                                         lloyd_progress_step *step);
 
-/* Ends the fit with `status`: what is kept and not yet in the file is written, after a failure as
- * well, and a stop is explained. Returns the status, or LLOYD_FAILED where it was a stop whose
+/* After the results are written: what is kept and not yet in the file is written, so that a higher
+ * max_iters can go on from it. Where that fails, it is told and the fit goes on. */
+void lloyd_checkpoint_last(lloyd_checkpoint *checkpoint, lloyd_progress *progress);
+
+/* Ends the fit with `status`: after a failure, what is kept and not yet in the file is written; a stop
+ * is explained. Returns the status, or LLOYD_FAILED where it was a stop whose
  * checkpoint could not be written. Collective only after LLOYD_STOPPED. Frees. */
 lloyd_status lloyd_checkpoint_close(lloyd_checkpoint *checkpoint, lloyd_progress *progress,
                                     lloyd_status status);

@@ -80,7 +80,8 @@ static const char input_help[] =
 
 static const char timeout_help[] =
     "How long a rank waits for another, in seconds, or as in 30s, 10m, 2h. A job that hangs ends "
-    "then, and says which ranks are missing. Longer than the slowest rank takes for one pass.";
+    "then, and says which ranks are missing. It must exceed the time by which the slowest rank is "
+    "behind in a pass.";
 
 static const option fit_options[] =
     {{.name = "--input",
@@ -95,7 +96,7 @@ static const option fit_options[] =
       .offset = AT(fit.k),
       .least = 1,
       .most = INT32_MAX, /* labels are stored as int32 */
-      .help = "Number of clusters."},
+      .help = "Number of clusters, at most the number of rows."},
      {.name = "--output",
       .argument = "MODEL.h5",
       .kind = TEXT,
@@ -197,7 +198,8 @@ static const option fit_options[] =
       .offset = AT(fit.checkpoint),
       .help =
           "Keep in FILE what --resume needs: now and then, at the end, and when SIGTERM, SIGINT "
-          "or SIGUSR1 stops the fit (exit status 75)."},
+          "or SIGUSR1 stops the fit (exit status 75). Without --resume, an older checkpoint is "
+          "replaced."},
      {.name = "--checkpoint-every",
       .argument = "T",
       .kind = TEXT,

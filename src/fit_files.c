@@ -132,6 +132,7 @@ static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_resu
     lloyd_free(model.centroids);
     LLOYD_TRY(status);
     lloyd_progress_phase(j->progress, "write", lloyd_seconds() - start);
+    lloyd_checkpoint_last(j->checkpoint, j->progress);
     return lloyd_job_tell(j, counts, result);
 }
 

@@ -1,8 +1,8 @@
 /* lloyd: exact k-means over MPI ranks. The public C API; the command line is a thin layer over it.
  *
- * Every function returns lloyd_status (base/status.h); lloyd_message() then holds one sentence for
- * a person. With several ranks all functions are collective: all ranks call them with the same
- * options, all get the same status, and one of them has the message.
+ * Functions that can fail return lloyd_status (base/status.h); lloyd_message() then holds one
+ * sentence for a person. Those that take a communicator and options or a file are collective: all
+ * ranks call them with the same options, all get the same status, and one of them has the message.
  */
 #ifndef LLOYD_H
 #define LLOYD_H
@@ -21,14 +21,16 @@ extern "C" {
 typedef struct lloyd_comm lloyd_comm;
 
 /* A communicator of this process alone, or of all ranks of MPI_COMM_WORLD (which initialises MPI
- * where nobody has, and then finalises it in lloyd_comm_close()). One over the caller's own MPI
- * communicator: lloyd_mpi.h. */
+ * where nobody has, and then finalises it in lloyd_comm_close(); a failure after that start is told
+ * on standard error, since MPI ends with it). One over the caller's own MPI communicator:
+ * lloyd_mpi.h. */
 LLOYD_API lloyd_status lloyd_comm_open_self(lloyd_comm **comm);
 LLOYD_API lloyd_status lloyd_comm_open_world(lloyd_comm **comm);
 LLOYD_API int lloyd_comm_rank(const lloyd_comm *comm);
 LLOYD_API int lloyd_comm_size(const lloyd_comm *comm);
 /* Ends all ranks at once; for a failure the other ranks cannot know of. */
 LLOYD_API void lloyd_comm_abort(lloyd_comm *comm, lloyd_status status);
+/* After a failure of MPI or NCCL itself, tells the message and ends all ranks. */
 LLOYD_API void lloyd_comm_close(lloyd_comm *comm);
 
 /* Asks the fit (or prediction) that this process runs, or runs next, to end soon with
@@ -149,8 +151,17 @@ typedef struct lloyd_predict_options {
 
 LLOYD_API void lloyd_predict_defaults(lloyd_predict_options *options);
 
-/* Labels the inputs with a model's centroids and writes them. */
-LLOYD_API lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *options);
+/* What a prediction has done. */
+typedef struct lloyd_predict_result {
+    int64_t n, d, k;
+    double seconds;
+    int files;
+    const char *type; /* of the elements, "uint8"; a constant */
+} lloyd_predict_result;
+
+/* Labels the inputs with a model's centroids and writes them. `result` may be NULL. */
+LLOYD_API lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *options,
+                                     lloyd_predict_result *result);
 
 /* Prints a dataset's, model's or checkpoint's shape, type, statistics or history to stdout (rank 0
  * only). */

@@ -140,11 +140,20 @@ static lloyd_status fit(lloyd_comm *comm, const lloyd_cli *cli)
     return print_next(cli);
 }
 
+static lloyd_status predict(lloyd_comm *comm, const lloyd_cli *cli)
+{
+    lloyd_predict_result result = {0};
+    LLOYD_TRY(lloyd_predict(comm, &cli->predict, &result));
+    if (lloyd_comm_rank(comm) == 0)
+        lloyd_summary_print_prediction(stdout, &cli->predict, &result, lloyd_comm_size(comm));
+    return LLOYD_OK;
+}
+
 static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
 {
     switch (cli->command) {
     case LLOYD_CLI_FIT: return fit(comm, cli);
-    case LLOYD_CLI_PREDICT: return lloyd_predict(comm, &cli->predict);
+    case LLOYD_CLI_PREDICT: return predict(comm, cli);
     case LLOYD_CLI_INFO: return lloyd_info(comm, cli->file);
     case LLOYD_CLI_REPORT: return lloyd_report(comm, &cli->report);
     case LLOYD_CLI_WRAP: return lloyd_wrap_file(comm, cli->file, cli->output);

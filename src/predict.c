@@ -5,12 +5,14 @@
 #include "lloyd.h"
 
 #include "backend.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "comm/comm.h"
 #include "io/output.h"
 #include "options.h"
 #include "plan.h"
 #include "problem.h"
+#include "stop.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -151,10 +153,22 @@ static lloyd_status run(prediction *t)
     return status;
 }
 
-lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *options)
+lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *options,
+                           lloyd_predict_result *result)
 {
     prediction t = {.comm = comm, .options = options};
+    double start = lloyd_seconds();
     lloyd_status status = run(&t);
+    if (status == LLOYD_OK && result) {
+        *result = (lloyd_predict_result){
+            .n = t.plan.n,
+            .d = t.plan.d,
+            .k = t.plan.k,
+            .seconds = lloyd_seconds() - start,
+            .files = lloyd_rows_files(t.rows),
+            .type = lloyd_type_name(t.plan.kernels.type),
+        };
+    }
     (void)lloyd_array_close(t.labels);
     (void)lloyd_array_close(t.distances);
     lloyd_shard_close(t.problem.shard);
@@ -165,5 +179,6 @@ lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *option
     lloyd_free(t.rounded);
     lloyd_model_free(&t.model);
     lloyd_rows_close(t.rows);
+    lloyd_stop_clear();
     return status;
 }

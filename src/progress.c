@@ -281,9 +281,13 @@ static void describe(const lloyd_progress *p, const lloyd_progress_step *i, int 
                      size_t bytes)
 {
     char change[24] = "", moved[64] = "", rate[24], left[32];
-    if (isfinite(p->previous) && p->previous > 0)
-        snprintf(change, sizeof change, "%+.*f%%", narrow ? 2 : 3,
-                 100 * (i->inertia - p->previous) / p->previous);
+    if (isfinite(p->previous) && p->previous > 0) {
+        double percent = 100 * (i->inertia - p->previous) / p->previous;
+        int digits = narrow ? 2 : 3;
+        int is_shown = percent == 0 || fabs(percent) >= 0.5 * pow(10, -digits);
+        snprintf(change, sizeof change, is_shown ? "%+.*f%%" : "%+.*e%%", is_shown ? digits : 0,
+                 percent); /* no "-0.000%" */
+    }
     if (!narrow)
         snprintf(moved, sizeof moved, "%*lld ", snprintf(NULL, 0, "%lld", (long long)p->run.n),
                  (long long)i->moved);

@@ -1,4 +1,4 @@
-/* The summary of a fit, for a person.
+/* The summary of a fit or a prediction, for a person.
  *
  * Sizes are counted in classes by powers of two of the mean size n/k: a k-means clustering is
  * judged by how far its clusters are from even, and that is the same question at any n and k.
@@ -154,18 +154,22 @@ static void print_sizes(FILE *out, const lloyd_fit_result *result, int fancy)
     print_blocks(out, "      ", heights, LLOYD_SIZE_BINS);
 }
 
+static void print_input(FILE *out, const char *const *inputs, int count, int files, int ranks)
+{
+    fprintf(out, "  input       %s%s", count > 0 ? inputs[0] : "", count > 1 ? " ..." : "");
+    if (files > 1) fprintf(out, " (%d files)", files);
+    fprintf(out, "\n  ranks       %d\n", ranks);
+}
+
 static void print_clustering(FILE *out, const lloyd_fit_options *options,
                              const lloyd_fit_result *result, int ranks)
 {
-    char n[32], k[32], files[32] = "";
-    const char *first = options->input_count > 0 ? options->inputs[0] : "";
-    if (result->files > 1) snprintf(files, sizeof files, " (%d files)", result->files);
+    char n[32], k[32];
     fprintf(out, "\nClustered %s rows x %lld columns%s%s into %s clusters\n",
             lloyd_text_count(result->n, n, sizeof n), (long long)result->d,
             result->type != NULL ? " of " : "", result->type != NULL ? result->type : "",
             lloyd_text_count(result->k, k, sizeof k));
-    fprintf(out, "  input       %s%s%s\n", first, options->input_count > 1 ? " ..." : "", files);
-    fprintf(out, "  ranks       %d\n", ranks);
+    print_input(out, options->inputs, options->input_count, result->files, ranks);
     fprintf(out, "  seeding     %s, seed %llu", options->init, (unsigned long long)options->seed);
     if (options->n_init > 1) fprintf(out, ", the best of %lld runs", (long long)options->n_init);
     fputc('\n', out);
@@ -181,4 +185,17 @@ void lloyd_summary_print(FILE *out, const lloyd_fit_options *options,
     fprintf(out, "  time        %.3g s per iteration, %.3g s in all\n", result->iteration_seconds,
             result->seconds);
     fprintf(out, "  model       %s\n", options->output);
+}
+
+void lloyd_summary_print_prediction(FILE *out, const lloyd_predict_options *options,
+                                    const lloyd_predict_result *result, int ranks)
+{
+    char n[32], k[32];
+    fprintf(out, "Labelled %s rows x %lld columns of %s by %s centroids\n",
+            lloyd_text_count(result->n, n, sizeof n), (long long)result->d, result->type,
+            lloyd_text_count(result->k, k, sizeof k));
+    print_input(out, options->inputs, options->input_count, result->files, ranks);
+    fprintf(out, "  model       %s\n", options->model);
+    fprintf(out, "  time        %.3g s\n", result->seconds);
+    fprintf(out, "  labels      %s\n", options->output);
 }

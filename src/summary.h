@@ -1,4 +1,4 @@
-/* What a person reads after a fit: what was clustered, how the inertia fell, how large the clusters
+/* What a person reads after a fit or a prediction: what was clustered, how the inertia fell, how large the clusters
  * are, what to do next.
  *
  * The figures travel in lloyd_fit_result, fixed in size, so that a program which calls lloyd_fit()
@@ -22,5 +22,9 @@ lloyd_status lloyd_summary_describe(const double *inertia, const double *seconds
  * characters of Unicode. */
 void lloyd_summary_print(FILE *out, const lloyd_fit_options *options,
                          const lloyd_fit_result *result, int ranks, int fancy);
+
+/* The same of a prediction. */
+void lloyd_summary_print_prediction(FILE *out, const lloyd_predict_options *options,
+                                    const lloyd_predict_result *result, int ranks);
 
 #endif

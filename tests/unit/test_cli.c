@@ -680,6 +680,44 @@ static void log_failures_are_reported(void **state)
     assert_int_equal(lloyd_progress_close(NULL), LLOYD_OK);
 }
 
+/* What three iterations of these inertias write to standard error. */
+static void plain_lines(const double inertia[3], char *text, size_t bytes)
+{
+    char path[512];
+    lloyd_progress *p = NULL;
+    make_name(path, sizeof path);
+    FILE *file = fopen(path, "w+");
+    assert_non_null(file);
+    int before = dup(STDERR_FILENO);
+    assert_true(before >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
+    lloyd_status opened = lloyd_progress_open("plain", NULL, 0, &p);
+    lloyd_progress_begin(p, &(lloyd_progress_run){.n = 10, .max_iters = 3, .n_init = 1});
+    for (int i = 0; i < 3; i++)
+        lloyd_progress_iteration(p, &(lloyd_progress_step){.iteration = i + 1,
+                                                           .inertia = inertia[i],
+                                                           .seconds = 1});
+    lloyd_status closed = lloyd_progress_close(p);
+    assert_true(dup2(before, STDERR_FILENO) >= 0 && close(before) == 0);
+    assert_int_equal(opened, LLOYD_OK);
+    assert_int_equal(closed, LLOYD_OK);
+    rewind(file);
+    text[fread(text, 1, bytes - 1, file)] = '\0';
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void any_decrease_is_shown(void **state)
+{
+    char text[2048];
+    (void)state;
+    plain_lines((const double[]){1000, 999, 999 * (1 - 4e-8)}, text, sizeof text);
+    assert_non_null(strstr(text, " -0.100%  moved"));
+    assert_non_null(strstr(text, "  -4e-06%  moved"));
+    plain_lines((const double[]){1000, 1000, 999.99}, text, sizeof text);
+    assert_non_null(strstr(text, " +0.000%  moved"));
+    assert_non_null(strstr(text, " -0.001%  moved"));
+}
+
 /* ---- Summary --------------------------------------------------------------------------- */
 
 static void summary_figures(void **state)
@@ -730,6 +768,31 @@ static void summary_figures(void **state)
     assert_int_equal(result.curve_points, 0);
 }
 
+static void prediction_summary(void **state)
+{
+    const char *const inputs[] = {"new.h5", "more.h5"};
+    const lloyd_predict_options options = {.model = "m.h5",
+                                           .inputs = inputs,
+                                           .input_count = 2,
+                                           .output = "l.h5"};
+    const lloyd_predict_result result =
+        {.n = 1234567, .d = 3, .k = 1000, .seconds = 1.5, .files = 2, .type = "int8"};
+    char *text = NULL;
+    size_t bytes = 0;
+    (void)state;
+    FILE *out = open_memstream(&text, &bytes);
+    assert_non_null(out);
+    lloyd_summary_print_prediction(out, &options, &result, 3);
+    assert_int_equal(fclose(out), 0);
+    assert_string_equal(text, "Labelled 1,234,567 rows x 3 columns of int8 by 1,000 centroids\n"
+                              "  input       new.h5 ... (2 files)\n"
+                              "  ranks       3\n"
+                              "  model       m.h5\n"
+                              "  time        1.5 s\n"
+                              "  labels      l.h5\n");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(defaults_are_kept),
@@ -745,6 +808,8 @@ int main(void)
                                        cmocka_unit_test(every_log_line_is_json),
                                        cmocka_unit_test(a_log_cannot_replace_data),
                                        cmocka_unit_test(log_failures_are_reported),
-                                       cmocka_unit_test(summary_figures)};
+                                       cmocka_unit_test(any_decrease_is_shown),
+                                       cmocka_unit_test(summary_figures),
+                                       cmocka_unit_test(prediction_summary)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
