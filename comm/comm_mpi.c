@@ -339,8 +339,8 @@ static lloyd_status agree_before(MPI_Comm mpi, lloyd_status status)
         lloyd_complain();
         end(NULL, LLOYD_FAILED);
     }
-    if (failed[0] == LLOYD_OK || failed[1] == -rank) return status;
-    return lloyd_fail((lloyd_status)failed[0], "%s", "");
+    if (failed[0] != LLOYD_OK && failed[1] != -rank) (void)lloyd_fail(LLOYD_FAILED, "%s", "");
+    return status != LLOYD_OK ? status : (lloyd_status)failed[0];
 }
 
 /* Over the ranks of `mpi`. */

@@ -19,8 +19,11 @@ import numpy as np
 # What must be equal to the bit between two runs of the same job; seconds may differ.
 EXACT = ("/centroids", "/counts", "/labels", "/history/inertia", "/history/moved")
 
-# Open MPI as root, with more ranks than cores; other launchers ignore these.
-LAUNCHER = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+# Open MPI as root, with more ranks than cores; other launchers ignore these. Each test has a folder of its own for Open MPI's files,
+# and so has each run: of two launchers that share one, the first to end may remove what the other has just made.
+OWN_FOLDER = tempfile.TemporaryDirectory(prefix="lloyd-mpi-", ignore_cleanup_errors=True)
+LAUNCHER = {"OMPI_MCA_orte_tmpdir_base": OWN_FOLDER.name,
+            "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
             "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_mpi_yield_when_idle": "1",
             "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
 
@@ -91,7 +94,9 @@ class Test:
         """Runs a command in its own process group, so that a hang ends with all of its ranks."""
         environment = dict(LAUNCHER, **os.environ)
         environment.update(OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, \
+                tempfile.TemporaryDirectory(dir=OWN_FOLDER.name, ignore_cleanup_errors=True) as own:
+            environment["OMPI_MCA_orte_tmpdir_base"] = own
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment,
                                        cwd=cwd or self.directory, start_new_session=True, **more)
             timed_out = False

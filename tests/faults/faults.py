@@ -232,6 +232,8 @@ class Loops:
 
     def where(self, program, place):
         """The function and line of a place in the program, for whoever looks for the cause."""
+        if place is None:
+            return "no call"
         found = self.t.run(["addr2line", "-f", "-s", "-e", program, place]) if shutil.which("addr2line") else None
         return " ".join(found.out.split()) if found else place
 
