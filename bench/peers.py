@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""lloyd beside scikit-learn and faiss-cpu: same rows, same first centroids, same iterations, same cores.
+"""lloyd beside its peers: same rows, same first centroids, same iterations, same machine.
 
     bench/peers.py --lloyd build/release/lloyd DATA.h5 [--json results.json] [--plot results.png]
+    bench/peers.py --lloyd build/gpu/lloyd DATA.h5 --gpu [--ranks 2] [--flash PATH/TO/flash-kmeans] [...]
+
+On CPUs scikit-learn and faiss-cpu, on the same cores; with --gpu flash-kmeans (bench/peer_flash_kmeans.py says where it comes from),
+in float32 and float16, and faiss with GPUs if Python finds one. A peer that is missing is named and left out.
 
 Only the iterations count, not reading, seeding or writing: lloyd reports the seconds of each in /history/seconds, faiss
-in its iteration statistics, and for scikit-learn the time of a short fit is subtracted from that of a long one. Every
+in its iteration statistics, and for the others the time of a short fit is subtracted from that of a long one. Every
 measurement is a process of its own, so that no tool inherits another's threads; the tools take turns, in the opposite order every
 other time, and the table shows medians. It verifies while it times:
 
@@ -13,7 +17,8 @@ other time, and the table shows medians. It verifies while it times:
     equal     whether all runs gave the same labels and centroids, to the bit; of lloyd, on any ranks and threads
     to 1 %    seconds of iterations until the inertia is within 1 % of lloyd's last. The iterations are counted in
               lloyd's history, since all tools go through the same centroids but for rounding
-    memory    peak resident memory while it iterates, the rows (and of Python tools the interpreter) included
+    memory    peak resident memory while it iterates, the rows (and of Python tools the interpreter) included; with --gpu,
+              memory of the GPU: what lloyd plans, and the most that the peer has allocated, if it tells
 """
 import argparse
 import datetime
@@ -31,7 +36,7 @@ import time
 import h5py
 import numpy as np
 
-WARM = 1  # iterations of the short fit, which scikit-learn's long one is measured against
+WARM = 1  # iterations of the short fit, which a peer's long one is measured against
 
 
 LLOYD = "lloyd"
@@ -103,12 +108,14 @@ def measure_sklearn(x, start, iterations):
             "memory": peak_memory(), "version": sklearn.__version__, **quality(x, model.cluster_centers_, model.labels_)}
 
 
-def measure_faiss(x, start, iterations):
+def measure_faiss(x, start, iterations, gpu=False):
     import faiss
 
+    if gpu and faiss.get_num_gpus() == 0:
+        raise ImportError("this faiss sees no GPU")
     faiss.omp_set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     model = faiss.Kmeans(x.shape[1], len(start), niter=WARM + iterations + 1, nredo=1, min_points_per_centroid=1,
-                         max_points_per_centroid=len(x))
+                         max_points_per_centroid=len(x), gpu=1 if gpu else False)
     forget_peak()
     model.train(x, init_centroids=start)
     memory = peak_memory()
@@ -117,14 +124,50 @@ def measure_faiss(x, start, iterations):
     # The objective of iteration t is that of the centroids after t updates.
     inertia = {str(t): float(stats["obj"]) for t, stats in enumerate(model.iteration_stats)}
     labels = model.index.search(x, 1)[1][:, 0]
-    return {"seconds": float(np.median(seconds[WARM:])), "inertia": inertia, "memory": memory, "version": faiss.__version__,
-            **quality(x, model.centroids, labels)}
+    return {"seconds": float(np.median(seconds[WARM:])), "inertia": inertia, "memory": None if gpu else memory,
+            "version": faiss.__version__, **quality(x, model.centroids, labels)}
+
+
+def measure_flash(x, start, iterations, kind):
+    """The centroids after the updates, and the labels that the peer finds for them."""
+    import flash_kmeans
+    import torch
+    from flash_kmeans.assign_euclid_triton import euclid_assign_triton
+    from flash_kmeans.kmeans_triton_impl import batch_kmeans_Euclid
+
+    torch.backends.cuda.matmul.allow_tf32 = True
+    rows, first = (torch.from_numpy(array).to("cuda", getattr(torch, kind))[None] for array in (x, start))
+
+    def fit(count):
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        _, centroids, _ = batch_kmeans_Euclid(rows, len(start), max_iters=count, tol=-1.0, init_centroids=first)
+        torch.cuda.synchronize()
+        return time.perf_counter() - began, centroids
+
+    fit(WARM)
+    torch.cuda.reset_peak_memory_stats()
+    short, _ = fit(WARM)
+    long, centroids = fit(WARM + iterations)
+    memory = torch.cuda.max_memory_allocated()
+    labels = euclid_assign_triton(rows, centroids, (rows**2).sum(dim=-1))[0].cpu().numpy()
+    centroids = centroids[0].float().cpu().numpy()
+    far = sum(float(((x[at:at + 20000].astype(np.float64) - centroids[labels[at:at + 20000]])**2).sum())
+              for at in range(0, len(x), 20000))
+    return {"seconds": (long - short) / iterations, "inertia": {str(WARM + iterations): far}, "memory": memory,
+            "version": getattr(flash_kmeans, "__version__", "unknown"), **quality(x, centroids, labels)}
 
 
 def peer(arguments):
     x, start = rows_of(arguments.data), rows_of(arguments.init + ":centroids")
-    measure = {"scikit-learn": measure_sklearn, "faiss-cpu": measure_faiss}[arguments.peer]
-    print(json.dumps(measure(x, start, arguments.iterations)))
+    measure = {"scikit-learn": measure_sklearn, "faiss-cpu": measure_faiss,
+               "faiss-gpu": lambda *a: measure_faiss(*a, gpu=True),
+               "flash-kmeans, float32": lambda *a: measure_flash(*a, "float32"),
+               "flash-kmeans, float16": lambda *a: measure_flash(*a, "float16")}[arguments.peer]
+    try:
+        print(json.dumps(measure(x, start, arguments.iterations)))
+    except ImportError as error:
+        print(json.dumps({"missing": str(error)}))
 
 
 # ---- the benchmark -----------------------------------------------------------------------------------------------
@@ -138,7 +181,7 @@ def environment(threads):
 def run_lloyd(arguments, init, k, ranks, threads, directory):
     model, log = os.path.join(directory, "model.h5"), os.path.join(directory, "fit.jsonl")
     command = [] if ranks == 1 else shlex.split(arguments.mpirun) + ["-n", str(ranks)]
-    command += [arguments.lloyd, "fit", "--backend", "cpu", "--input", arguments.data, "-k", str(k), "--init", init,
+    command += [arguments.lloyd, "fit", "--backend", "cuda" if arguments.gpu else "cpu", "--input", arguments.data, "-k", str(k), "--init", init,
                 "--output", model, "--max-iters", str(WARM + arguments.iterations), "--progress", "none", "--log", log]
     subprocess.run(command, check=True, env=environment(threads), stdout=subprocess.DEVNULL)
     with h5py.File(model, "r") as file:
@@ -148,7 +191,8 @@ def run_lloyd(arguments, init, k, ranks, threads, directory):
         version = file.attrs["version"]
         found = quality(arguments.x, file["centroids"][()], file["labels"][()])
     with open(log, encoding="utf-8") as file:
-        memory = sum(json.loads(list(file)[-1])["memory_peak"])
+        events = [json.loads(line) for line in file]
+    memory = events[0]["gpu_memory"] * ranks if arguments.gpu else sum(events[-1]["memory_peak"])
     version = version.decode() if isinstance(version, bytes) else str(version)
     return {"seconds": float(np.median(seconds[WARM:])), "inertia": inertia, "memory": memory, "version": version, **found}
 
@@ -156,7 +200,11 @@ def run_lloyd(arguments, init, k, ranks, threads, directory):
 def run_peer(arguments, name, init, threads):
     command = [sys.executable, os.path.abspath(__file__), arguments.data, "--peer", name, "--init", init, "--iterations",
                str(arguments.iterations)]
-    return json.loads(subprocess.run(command, check=True, env=environment(threads), stdout=subprocess.PIPE).stdout)
+    place = environment(threads)
+    if arguments.flash:
+        place["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.abspath(arguments.flash), place.get("PYTHONPATH")]))
+    printed = subprocess.run(command, check=True, env=place, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(printed.strip().splitlines()[-1])  # after what its libraries print
 
 
 def cpu_name():
@@ -167,13 +215,22 @@ def cpu_name():
         return platform.processor() or platform.machine()
 
 
+def gpu_name():
+    asked = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], check=True, stdout=subprocess.PIPE, text=True)
+    return asked.stdout.splitlines()[0]
+
+
 def benchmark(arguments, directory):
     cores = arguments.cores
     x = arguments.x = rows_of(arguments.data)
-    tools = {f"lloyd, 1 rank x {cores} threads": lambda init, k: run_lloyd(arguments, init, k, 1, cores, directory),
-             f"lloyd, {cores} ranks x 1 thread": lambda init, k: run_lloyd(arguments, init, k, cores, 1, directory),
-             "scikit-learn": lambda init, k: run_peer(arguments, "scikit-learn", init, cores),
-             "faiss-cpu": lambda init, k: run_peer(arguments, "faiss-cpu", init, cores)}
+    if arguments.gpu:
+        ways = {f"lloyd, {ranks} GPU{'s' if ranks > 1 else ''}": (ranks, cores // ranks) for ranks in sorted({1, arguments.ranks})}
+        others = ["flash-kmeans, float32", "flash-kmeans, float16", "faiss-gpu"]
+    else:
+        ways = {f"lloyd, 1 rank x {cores} threads": (1, cores), f"lloyd, {cores} ranks x 1 thread": (cores, 1)}
+        others = ["scikit-learn", "faiss-cpu"]
+    tools = {name: lambda init, k, way=way: run_lloyd(arguments, init, k, *way, directory) for name, way in ways.items()}
+    tools |= {name: lambda init, k, name=name: run_peer(arguments, name, init, cores) for name in others}
     tools = {name: tool for name, tool in tools.items() if not any(name.startswith(skipped) for skipped in arguments.skip)}
     results, versions = [], {}
     for k in arguments.k:
@@ -182,8 +239,13 @@ def benchmark(arguments, directory):
         found = {name: [] for name in tools}
         for repeat in range(arguments.repeats):
             for name in list(tools)[::1 if repeat % 2 == 0 else -1]:
-                found[name].append(tools[name](init, k))
-                print(f"K {k}, {name}: {found[name][-1]['seconds']:.4f} s", file=sys.stderr)
+                run = tools[name](init, k)
+                if "missing" in run:
+                    print(f"{name} is left out: {run['missing']}", file=sys.stderr)
+                    del tools[name], found[name]
+                    continue
+                found[name].append(run)
+                print(f"K {k}, {name}: {run['seconds']:.5f} s", file=sys.stderr)
         exact = next((runs[0]["inertia"] for name, runs in found.items() if name.startswith(LLOYD)), {})
         digests = {run["digest"] for name, runs in found.items() if name.startswith(LLOYD) for run in runs}
         if len(digests) > 1:
@@ -196,7 +258,7 @@ def benchmark(arguments, directory):
             results.append({
                 "k": k, "tool": name, "seconds": statistics.median(run["seconds"] for run in runs),
                 "all_seconds": [run["seconds"] for run in runs], "updates": int(last) if last else None,
-                "memory": max(run["memory"] for run in runs), "wrong": max(run["wrong"] for run in runs),
+                "memory": max((run["memory"] for run in runs if run["memory"]), default=None), "wrong": max(run["wrong"] for run in runs),
                 "equal": len({run["digest"] for run in runs}) == 1 if len(runs) > 1 else None,
                 "iterations_to_1_percent": reached,
                 "inertia": runs[0]["inertia"][last] if last else None,
@@ -226,9 +288,10 @@ def print_table(results, shape):
         equal = {True: "yes", False: "no", None: ""}[row["equal"]]
         reached = row["iterations_to_1_percent"]
         reached = "" if reached is None else f"{reached * row['seconds']:.3f}"
-        print(f"{row['k']:>6}  {row['tool']:<26} {row['seconds']:>12.4f} {min(row['all_seconds']):>9.4f} "
-              f"{max(row['all_seconds']):>9.4f} {ratio} {work:>8.0f} {reached:>8} {row['wrong']:>6} {equal:>6} "
-              f"{row['memory'] / 1e6:>10.0f} {difference:>16}")
+        memory = f"{row['memory'] / 1e6:.0f}" if row["memory"] else ""
+        print(f"{row['k']:>6}  {row['tool']:<26} {row['seconds']:>12.5f} {min(row['all_seconds']):>9.5f} "
+              f"{max(row['all_seconds']):>9.5f} {ratio} {work:>8.0f} {reached:>8} {row['wrong']:>6} {equal:>6} "
+              f"{memory:>10} {difference:>16}")
 
 
 def draw(results, about, path):
@@ -252,7 +315,8 @@ def draw(results, about, path):
         axis.set_xticks(range(len(tools)), [tool.replace(", ", ",\n") for tool in tools], rotation=60, ha="right", fontsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("seconds per iteration")
-    figure.suptitle(f"{about['rows']:,} x {about['columns']} ({about['data']}), {about['cores']} cores, {about['date']}", fontsize=10)
+    place = about["gpu"] or f"{about['cores']} cores"
+    figure.suptitle(f"{about['rows']:,} x {about['columns']} ({about['data']}), {place}, {about['date']}", fontsize=10)
     figure.savefig(path, dpi=110)
 
 
@@ -265,7 +329,10 @@ def main():
     parser.add_argument("--iterations", type=int, default=5, help="iterations that are timed (default 5)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--skip", nargs="*", default=[], help="tools to leave out: lloyd, scikit-learn, faiss-cpu")
+    parser.add_argument("--gpu", action="store_true", help="on GPUs")
+    parser.add_argument("--ranks", type=int, default=1, help="with --gpu: lloyd on so many GPUs, too")
+    parser.add_argument("--flash", help="with --gpu: the folder that holds the package flash_kmeans")
+    parser.add_argument("--skip", nargs="*", default=[], help="tools to leave out, by the beginning of their names")
     parser.add_argument("--json", help="write everything there too")
     parser.add_argument("--plot", help="draw the seconds there (PNG or SVG; needs matplotlib)")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
@@ -277,10 +344,11 @@ def main():
     with tempfile.TemporaryDirectory(prefix="lloyd-bench-") as directory:
         shape, results, versions = benchmark(arguments, directory)
     about = {"data": os.path.basename(arguments.data), "rows": shape[0], "columns": shape[1], "cpu": cpu_name(),
-             "cores": arguments.cores, "date": datetime.date.today().isoformat(), "versions": versions,
+             "gpu": gpu_name() if arguments.gpu else None, "cores": arguments.cores, "date": datetime.date.today().isoformat(), "versions": versions,
              "iterations": arguments.iterations, "repeats": arguments.repeats,
              "command": shlex.join([os.path.basename(sys.argv[0])] + sys.argv[1:])}
-    print(f"{about['data']}: {shape[0]} x {shape[1]}; {about['cores']} cores of {about['cpu']}; {about['date']}")
+    place = f"{about['gpu']}, " if about["gpu"] else ""
+    print(f"{about['data']}: {shape[0]} x {shape[1]}; {place}{about['cores']} cores of {about['cpu']}; {about['date']}")
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
     print(f"median of {arguments.repeats} runs of {arguments.iterations} iterations")
     print_table(results, shape)

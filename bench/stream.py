@@ -3,6 +3,7 @@
 
     bench/stream.py --lloyd build/gpu/lloyd --copy build/gpu/bench/bench_copy --directory /dev/shm
                     [--type uint8] [--rows 67108864] [--dim 128] [--k 1024 --k 8192] [--share 3] [--files] [--json FILE]
+                    [--peer PATH/TO/flash-kmeans]
 
 For every K: a fit with all rows in GPU memory, then one that --max-device-memory leaves room for 1/SHARE of the rows, the rest in
 pinned host memory (with --files: all rows are read from the file in every iteration, in chunks of 256 MiB). Both models must be equal to the bit. The time of an
@@ -10,7 +11,8 @@ iteration is the median of all but the first, from the log. A streamed iteration
 
     bound = max(resident iteration, bytes copied / bandwidth of copies from pinned memory, measured in the same run by bench_copy)
 
-and the last column says how near it is. Exits with 1 if models differ or a run failed.
+and the column "ratio" says how near it is. With --peer (float16 or float32), flash-kmeans' kmeans_largeN iterates over the same rows from
+the same first centroids afterwards; "x peer" is its time over lloyd's. Exits with 1 if models differ or a run failed.
 """
 import argparse
 import json
@@ -21,6 +23,7 @@ import subprocess
 import sys
 
 import h5py
+import numpy as np
 
 EXACT = ("centroids", "counts", "history/inertia", "history/moved")
 SIZES = {"uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
@@ -28,8 +31,12 @@ LEAST_CHUNK = 1 << 18  # bytes of the smallest chunks that lloyd chooses
 SLACK = 64 << 20
 
 
-def run(command):
-    done = subprocess.run([str(part) for part in command], check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def run(command, environment=None):
+    done = subprocess.run([str(part) for part in command], check=False, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}\nstatus {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -43,6 +50,24 @@ class Bench:
         if not os.path.exists(self.source):
             run([options.lloyd, "synth", "--rows", options.rows, "--dim", options.dim, "--clusters", 4096, "--type",
                  options.type, "--seed", 1, "--output", self.source])
+
+    def start(self, k):
+        """K rows of the dataset, as a model to begin with."""
+        path = self.path(f"start-{k}.h5")
+        with h5py.File(self.source, "r") as file, h5py.File(path, "w") as model:
+            chosen = np.sort(np.random.default_rng(k).choice(self.options.rows, k, replace=False))
+            rows = np.empty((k, self.options.dim), np.float32)
+            for i, row in enumerate(chosen):
+                rows[i] = file["train"][row]
+            model["centroids"] = rows
+        return path
+
+    def peer(self, start):
+        """Seconds of an iteration of flash-kmeans."""
+        place = dict(os.environ)
+        place["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.abspath(self.options.peer), place.get("PYTHONPATH")]))
+        command = [sys.executable, os.path.join(HERE, "peer_flash_stream.py"), self.source, start, "--dtype", self.options.type]
+        return json.loads(run(command, place).strip().splitlines()[-1])["iteration_s"]
 
     def path(self, name):
         return os.path.join(self.options.directory, f"stream-{os.getpid()}-{name}")
@@ -78,21 +103,23 @@ class Bench:
         return statistics.median(steps[1:]), events[-1]["seconds"], model
 
     def measure(self, k, bandwidth):
-        resident, resident_run, one = self.fit(k, "resident")
-        more = self.limits(k)
+        begin = ["--init", self.start(k)] if self.options.peer else []
+        resident, resident_run, one = self.fit(k, "resident", *begin)
+        more = self.limits(k) + begin
         (gpu, host, files), _, _ = self.plan(k, *more)
         streamed, streamed_run, other = self.fit(k, "streamed", *more)
         with h5py.File(one, "r") as a, h5py.File(other, "r") as b:
             same = all(a[name][()].tobytes() == b[name][()].tobytes() for name in EXACT)
-        os.remove(one)
-        os.remove(other)
+        peer = self.peer(begin[1]) if begin else None
+        for path in [one, other, *begin[1:]]:
+            os.remove(path)
         copied = (host + files) * self.row_bytes
         bound = max(resident, copied / bandwidth / 1e9)
         return dict(type=self.options.type, rows=self.options.rows, dim=self.options.dim, k=k, gpu_rows=gpu, host_rows=host,
                     file_rows=files, copied_gb=copied / 1e9, h2d_gbs=bandwidth, resident_s=resident, streamed_s=streamed,
                     bound_s=bound, ratio=streamed / bound, streamed_gbs=copied / streamed / 1e9,
                     read_gbs=files * self.row_bytes / streamed / 1e9, resident_run_s=resident_run,
-                    streamed_run_s=streamed_run, equal=same)
+                    streamed_run_s=streamed_run, equal=same, peer_s=peer)
 
 
 def main():
@@ -107,21 +134,24 @@ def main():
     parser.add_argument("--share", type=int, default=3, help="the GPU has room for 1/SHARE of the rows")
     parser.add_argument("--iterations", type=int, default=6)
     parser.add_argument("--files", action="store_true", help="read all rows from the file in every iteration")
+    parser.add_argument("--peer", help="the folder that holds the package flash_kmeans")
     parser.add_argument("--json", help="one line per K")
     options = parser.parse_args()
+    if options.peer and options.type not in ("float16", "float32"):
+        parser.error("flash-kmeans takes float16 and float32")
     bench = Bench(options)
     copies = json.loads(run([options.copy]))
     print(f"copies from pinned memory: {copies['h2d_gbs']} GB/s (best {copies['h2d_gbs_best']}); a GB takes "
           f"{copies['alloc_s_per_gb']} s to allocate and {copies['pin_s_per_gb']} s to pin")
     print(f"{'type':9} {'rows':>12} {'K':>7} {'copied':>9} {'from file':>10} {'resident':>10} {'streamed':>10} {'bound':>10} "
-          f"{'ratio':>6}  equal")
+          f"{'ratio':>6}  equal" + (f" {'peer':>10} {'x peer':>7}" if options.peer else ""))
     failed = False
     for k in options.k or [1024, 8192]:
         r = bench.measure(k, copies["h2d_gbs"])
         failed |= not r["equal"]
         print(f"{r['type']:9} {r['rows']:12,} {k:7} {r['copied_gb']:6.2f} GB {r['read_gbs']:5.1f} GB/s {1e3 * r['resident_s']:7.1f} ms "
-              f"{1e3 * r['streamed_s']:7.1f} ms {1e3 * r['bound_s']:7.1f} ms {r['ratio']:6.3f}  {'yes' if r['equal'] else 'NO'}",
-              flush=True)
+              f"{1e3 * r['streamed_s']:7.1f} ms {1e3 * r['bound_s']:7.1f} ms {r['ratio']:6.3f}  {'yes' if r['equal'] else 'NO':5}"
+              + (f" {1e3 * r['peer_s']:7.1f} ms {r['peer_s'] / r['streamed_s']:7.2f}" if options.peer else ""), flush=True)
         if options.json:
             with open(options.json, "a", encoding="utf-8") as file:
                 file.write(json.dumps(r) + "\n")

@@ -128,8 +128,9 @@ static lloyd_status finish(lloyd_comm *comm, cudaStream_t stream, const char *wh
         LLOYD_TRY(check_async(comm, what));
         wait_more(comm, &wait, what);
     }
-    (void)cudaGetLastError(); /* "not ready" is no error to whoever asks next */
     LLOYD_TRY(check_cuda(comm, code, what));
+    code = cudaGetLastError(); /* "not ready" is no error to whoever asks next */
+    if (code != cudaErrorNotReady) LLOYD_TRY(check_cuda(comm, code, what));
     return check_async(comm, what);
 }
 

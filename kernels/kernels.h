@@ -28,7 +28,18 @@ typedef struct lloyd_kernels_config {
     int cosine;           /* 1: rows are normalised while they are read */
     const float *weights; /* [n_local], borrowed, finite and >= 0; NULL: every row weighs 1 */
     int threads;          /* CPU threads of this rank */
+    int timed;            /* 1: lloyd_kernels.seconds are wanted, also where they cost time */
 } lloyd_kernels_config;
+
+/* What the time of an iteration goes to. */
+typedef enum lloyd_work {
+    LLOYD_WORK_ROWS,   /* waiting for the rows of a slot */
+    LLOYD_WORK_ASSIGN, /* the filter and its certificate */
+    LLOYD_WORK_VERIFY, /* rows without a certificate */
+    LLOYD_WORK_UPDATE, /* sums of clusters, inertia, new centroids */
+    LLOYD_WORK_SUM,    /* the sum over ranks, and waiting for them */
+    LLOYD_WORKS
+} lloyd_work;
 
 /* The grid of the fixed-point sums, the same on all ranks. Arrays of D, borrowed until the kernels
  * are destroyed. */
@@ -62,16 +73,18 @@ struct lloyd_kernels {
     const char *name; /* "cpu" or "cuda" */
     int copies;       /* 1: load() copies the rows */
     int synchronous;  /* 1: what is asked is done when the call returns, so a clock can time it */
-    double verify_seconds; /* where synchronous: those that assign() has spent on rows without a
-                              certificate */
+    /* Of all iterations since the kernels were created. Where synchronous, VERIFY only; else all, by
+     * the device's clock, if config.timed. */
+    double seconds[LLOYD_WORKS];
     lloyd_kernels_config config;
 
     /* New kernels of the same kind, on the same device. */
     lloyd_status (*create)(lloyd_kernels *self, const lloyd_kernels_config *config,
                            lloyd_kernels **kernels);
 
-    /* Rows [first, first+count) into a slot, from host memory. Where `copies`, that memory is free
-     * again when load() returns; else it must stay as it is while the slot is in use. */
+    /* Rows [first, first+count) into a slot, from host memory ("cuda": or that of a GPU). Where
+     * `copies`, that memory is free again when load() returns; else it must stay as it is while the
+     * slot is in use. */
     lloyd_status (*load)(lloyd_kernels *self, int slot, int64_t first, int64_t count,
                          const void *rows);
     /* load() in two halves, so that copies run beside the computing. load_start() returns at once:
@@ -111,6 +124,7 @@ struct lloyd_kernels {
     /* The set to assign to from now on: centroids[count * D] in host memory. For an iteration,
      * count = K. */
     lloyd_status (*set_centroids)(lloyd_kernels *self, int64_t count, const float *centroids);
+    /* Into host memory ("cuda": or that of a GPU). */
     lloyd_status (*get_centroids)(lloyd_kernels *self, float *centroids);
 
     /* --- one iteration --- */
@@ -151,7 +165,8 @@ struct lloyd_kernels {
 
     /* --- results --- */
 
-    /* out[0 .. count) = labels of rows [first, first+count). */
+    /* out[0 .. count) = labels of rows [first, first+count), in host memory ("cuda": or that of a
+     * GPU). */
     lloyd_status (*labels)(lloyd_kernels *self, int64_t first, int64_t count, int32_t *out);
     /* counts[0 .. K) += rows per label over all local rows. */
     lloyd_status (*count_labels)(lloyd_kernels *self, int64_t *counts);

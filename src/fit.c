@@ -34,11 +34,11 @@ lloyd_status lloyd_assign(lloyd_problem *p)
 static lloyd_status assign_and_sum(lloyd_problem *p)
 {
     lloyd_parts *parts = &p->parts;
-    double verified = p->kernels->verify_seconds;
+    double verified = p->kernels->seconds[LLOYD_WORK_VERIFY];
     lloyd_parts_begin(parts);
     LLOYD_TRY(p->comm->agree(p->comm, pass(p, 1, parts)));
     lloyd_parts_end(parts, LLOYD_PART_IDLE);
-    verified = p->kernels->verify_seconds - verified;
+    verified = p->kernels->seconds[LLOYD_WORK_VERIFY] - verified;
     parts->seconds[LLOYD_PART_VERIFY] += verified;
     parts->seconds[LLOYD_PART_ASSIGN] -= verified;
     LLOYD_TRY(p->comm->sum(p->comm, p->kernels->sums(p->kernels), p->k * (p->d + 1) + 2));

@@ -67,7 +67,21 @@ static lloyd_status take_rows(lloyd_comm *comm, const lloyd_fit_options *options
     LLOYD_TRY(lloyd_options_check_fit_rows(options));
     LLOYD_TRY(check_rows(comm, c->rows));
     LLOYD_TRY(find_type(c->rows->type, &c->type, wide));
+    if (*wide && c->rows->on_gpu)
+        return lloyd_fail(LLOYD_USAGE, "rows of float64 in GPU memory are not taken; round them to "
+                                       "float32 there, or give them in host memory");
     return *wide ? round_rows(c) : LLOYD_OK;
+}
+
+/* CPUs cannot reach the memory of a GPU. */
+static lloyd_status check_places(const lloyd_job *j, const call *c)
+{
+    if (j->backend.cuda || !(c->rows->on_gpu || (c->out && c->out->on_gpu))) return LLOYD_OK;
+    return lloyd_fail(
+        LLOYD_USAGE,
+        "rank %d has rows or results in GPU memory, but CPUs compute; set the backend to "
+        "\"cuda\", or give host memory",
+        j->comm->rank);
 }
 
 /* --- the first centroids --- */
@@ -160,6 +174,7 @@ static lloyd_status run(lloyd_job *j, call *c, lloyd_fit_result *result)
     LLOYD_TRY(j->comm->agree(j->comm, lloyd_job_check(j)));
     LLOYD_TRY(find_first(j, c->first));
     LLOYD_TRY(lloyd_job_plan(j));
+    LLOYD_TRY(j->comm->agree(j->comm, check_places(j, c)));
     LLOYD_TRY(j->comm->agree(j->comm, open_progress(j)));
     LLOYD_TRY(lloyd_job_cluster(j));
 

@@ -247,6 +247,32 @@ lloyd_status lloyd_job_count(lloyd_job *j, int64_t *counts)
     return lloyd_comm_sum_host(j->comm, counts, p->k);
 }
 
+/* Where the iterations' time went on this rank, by its clock or its GPU's. */
+static void tell_parts(const lloyd_problem *p, int64_t parts[LLOYD_PARTS])
+{
+    const double *seconds = p->kernels->seconds;
+    const double of_gpu[LLOYD_PARTS] = {[LLOYD_PART_ROWS] = seconds[LLOYD_WORK_ROWS],
+                                        [LLOYD_PART_ASSIGN] = seconds[LLOYD_WORK_ASSIGN],
+                                        [LLOYD_PART_VERIFY] = seconds[LLOYD_WORK_VERIFY],
+                                        [LLOYD_PART_UPDATE] = seconds[LLOYD_WORK_UPDATE],
+                                        [LLOYD_PART_SUM] = seconds[LLOYD_WORK_SUM]};
+    const double *told = p->kernels->synchronous ? p->parts.seconds : of_gpu;
+    for (int part = 0; part < LLOYD_PARTS; part++) parts[part] = (int64_t)(1e9 * told[part]);
+}
+
+/* On a GPU a sum begins when its own rows are done, and it waits there for the other GPUs: what it
+ * takes longer than on the GPU that waits least. */
+static void split_waiting(lloyd_progress_rank *ranks, int size)
+{
+    int64_t least = ranks[0].parts[LLOYD_PART_SUM];
+    for (int r = 1; r < size; r++)
+        if (ranks[r].parts[LLOYD_PART_SUM] < least) least = ranks[r].parts[LLOYD_PART_SUM];
+    for (int r = 0; r < size; r++) {
+        ranks[r].parts[LLOYD_PART_IDLE] = ranks[r].parts[LLOYD_PART_SUM] - least;
+        ranks[r].parts[LLOYD_PART_SUM] = least;
+    }
+}
+
 lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_result *result)
 {
     const lloyd_problem *p = &j->problem;
@@ -269,12 +295,13 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
                                "what all ranks tell in the end"));
     lloyd_progress_rank *own = &ranks[j->comm->rank];
     own->memory_peak = lloyd_memory_peak();
-    for (int part = 0; part < LLOYD_PARTS; part++)
-        own->parts[part] = (int64_t)(1e9 * p->parts.seconds[part]);
+    tell_parts(p, own->parts);
     int64_t values = j->comm->size * (int64_t)(sizeof *ranks / sizeof(int64_t));
     lloyd_status status = lloyd_comm_sum_host(j->comm, (int64_t *)ranks, values);
+    if (!p->kernels->synchronous) split_waiting(ranks, j->comm->size);
     if (status == LLOYD_OK)
-        lloyd_progress_end(j->progress, result, ranks, j->comm->size, p->kernels->synchronous);
+        lloyd_progress_end(j->progress, result, ranks, j->comm->size,
+                           p->kernels->synchronous || p->kernels->config.timed);
     lloyd_free(ranks);
     return status;
 }

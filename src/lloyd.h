@@ -97,15 +97,17 @@ LLOYD_API void lloyd_fit_defaults(lloyd_fit_options *options);
 LLOYD_API lloyd_status lloyd_fit(lloyd_comm *comm, const lloyd_fit_options *options,
                                  lloyd_fit_result *result);
 
-/* The rows of this rank in host memory, as the caller has them. They are not copied but to a GPU
- * (nor changed), except for float64, which needs half its memory again. */
+/* The rows of this rank, as the caller has them. They are not changed, and not copied but to memory
+ * of lloyd's own on the GPU, except for float64, which needs half its memory again. */
 typedef struct lloyd_local_rows {
     const void *data; /* [count x dim], one row after the other */
     int64_t count;    /* of this rank; 0 is allowed, on some ranks */
     int64_t dim;      /* columns, the same on all ranks */
     const char *type; /* of the elements, the same on all ranks: "float32", "float16", "bfloat16",
                              "uint8", "int8", or "float64", which is rounded to float32 */
-    const float *weights; /* [count], on all ranks with rows or on none (NULL) */
+    const float *weights; /* [count], on all ranks with rows or on none (NULL); in host memory */
+    int on_gpu; /* 1: `data` is in memory of a GPU, and the work that fills it is done. Not float64;
+                   the backend is "cuda" then */
 } lloyd_local_rows;
 
 /* What lloyd_fit_rows() gives, in memory of the caller. Every array may be NULL, on any rank. */
@@ -118,6 +120,8 @@ typedef struct lloyd_local_result {
     double *inertia; /* of the labels found in this iteration */
     int64_t *moved;  /* rows whose label changed */
     double *seconds;
+    int on_gpu; /* 1: `centroids` and `labels` are in memory of a GPU; all else never is. The backend
+                   is "cuda" then */
 } lloyd_local_result;
 
 /* As lloyd_fit(), over rows in memory: those of all ranks, in the order of the ranks, are one

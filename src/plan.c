@@ -232,6 +232,7 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
     LLOYD_TRY(comm->agree(comm, begin_plan(backend, plan)));
     take_source(comm, source, plan);
     plan->kernels.cosine = strcmp(options->metric, "cosine") == 0;
+    plan->kernels.timed = options->log != NULL;
     choose_layout(&p);
     use_layout(plan);
     if (!source->rows) plan->rows = 0; /* the program has them already */

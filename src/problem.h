@@ -15,7 +15,8 @@ typedef struct lloyd_problem {
     lloyd_shard *shard;
     lloyd_kernels *kernels;
     int64_t n, d, k;
-    lloyd_parts parts; /* of all iterations; where the kernels are synchronous */
+    lloyd_parts
+        parts; /* of all iterations, by this rank's clock; where the kernels are synchronous */
 
     /* grid.c */
     float *min, *max; /* [d] of all rows */

@@ -380,7 +380,7 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_
         verified_here += a.verified;
         verify_seconds += a.verify_seconds;
     }
-    cpu->base.verify_seconds += verify_seconds / threads;
+    cpu->base.seconds[LLOYD_WORK_VERIFY] += verify_seconds / threads;
     *moved += moved_here;
     *verified += verified_here;
 }

@@ -734,7 +734,7 @@ lloyd_status mark(cuda_kernels *cuda, stopwatch *watch, int which)
 }
 
 /* Rows [begin, begin + count) of the slot. */
-lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decision &d,
+lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decision &d, bool timed,
                          stopwatch *watch)
 {
     CUDA_TRY(cudaMemsetAsync(p.lists.counters, 0, FLASH_COUNTERS * sizeof(int), cuda->stream),
@@ -742,6 +742,7 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decisi
     LLOYD_TRY(mark(cuda, watch, 0));
     LLOYD_TRY(run_flash(cuda, p, false));
     LLOYD_TRY(mark(cuda, watch, 1));
+    if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN));
     LLOYD_TRY(run_flash(cuda, p, true));
     const bool quads = cuda_quads(d.rows, d.centroids);
     const int blocks = persistent_blocks(cuda, p.count);
@@ -754,10 +755,13 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decisi
         all<<<blocks_for_all, THREADS, 0, cuda->stream>>>(d);
     });
     CUDA_LAUNCHED("verifying rows");
+    if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_VERIFY));
     return mark(cuda, watch, 2);
 }
 
-lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, stopwatch *watch)
+/* timed: an assignment of an iteration, which the kernels' clock is to know. */
+lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, bool timed,
+                        stopwatch *watch)
 {
     cuda_filter *f = cuda->filter;
     const cuda_slot *slot = &cuda->slots[slot_number];
@@ -775,7 +779,7 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
                 <<<persistent_blocks(cuda, rows.count), THREADS, 0, cuda->stream>>>(d);
         });
         CUDA_LAUNCHED("assigning rows");
-        return LLOYD_OK;
+        return timed ? lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN) : LLOYD_OK;
     }
     LLOYD_TRY(get_ready(cuda, slot_number, rows));
     flash_params p = {};
@@ -800,7 +804,7 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
     p.scratch = f->scratch;
     for (p.begin = 0; p.begin < rows.count; p.begin += f->lists.capacity) {
         p.count = (int)std::min<int64_t>(f->lists.capacity, rows.count - p.begin);
-        LLOYD_TRY(label_block(cuda, p, d, watch));
+        LLOYD_TRY(label_block(cuda, p, d, timed, watch));
     }
     return LLOYD_OK;
 }
@@ -853,14 +857,15 @@ lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda)
 
 lloyd_status lloyd_cuda_nearest(cuda_kernels *cuda, int slot, int64_t *counters)
 {
-    return label_slot(cuda, slot, counters, nullptr);
+    return label_slot(cuda, slot, counters, false, nullptr);
 }
 
 lloyd_status lloyd_cuda_assign(lloyd_kernels *kernels, int slot)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
-    return lloyd_cuda_nearest(cuda, slot,
-                              cuda->sums + kernels->config.k * (kernels->config.dim + 1));
+    LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ROWS));
+    return label_slot(cuda, slot, cuda->sums + kernels->config.k * (kernels->config.dim + 1), true,
+                      nullptr);
 }
 
 lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2])
@@ -869,7 +874,7 @@ lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2])
     stopwatch watch = {};
     for (cudaEvent_t &event : watch.mark)
         CUDA_TRY(cudaEventCreate(&event), "timing the assignment");
-    lloyd_status status = label_slot(cuda, slot, counters, &watch);
+    lloyd_status status = label_slot(cuda, slot, counters, false, &watch);
     for (int i = 0; i < 2; i++) ms[i] = watch.ms[i];
     for (cudaEvent_t &event : watch.mark) (void)cudaEventDestroy(event);
     return status;

@@ -156,12 +156,13 @@ static lloyd_status copy_in(cuda_kernels *cuda, void *to, const void *from, int6
     return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying to the GPU");
 }
 
+/* To wherever the caller wants it. */
 static lloyd_status copy_out(cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
 {
     if (bytes == 0) return LLOYD_OK;
-    CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDeviceToHost, cuda->stream),
-             "copying results to the host");
-    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying results to the host");
+    CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
+             "copying results");
+    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying results");
 }
 
 /* --- slots --- */
@@ -305,6 +306,7 @@ static lloyd_status forget_labels(lloyd_kernels *kernels)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     size_t bytes = (size_t)kernels->config.n_local * sizeof *cuda->labels;
+    lloyd_cuda_forget_marks(cuda); /* of what was no iteration */
     if (bytes == 0) return LLOYD_OK;
     return lloyd_cuda_check(cudaMemsetAsync(cuda->labels, 0xff, bytes, cuda->stream),
                             "forgetting labels");
@@ -350,6 +352,7 @@ static void destroy(lloyd_kernels *kernels)
     if (cuda->filter) lloyd_cuda_filter_free(cuda);
     if (cuda->update) lloyd_cuda_update_free(cuda);
     if (cuda->means) lloyd_cuda_means_free(cuda);
+    lloyd_cuda_clock_free(cuda);
     if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
     for (int s = 0; cuda->slots && s < config->slots; s++) {
         lloyd_cuda_free(cuda, cuda->slots[s].rows, cuda->slots[s].bytes, 1);
@@ -376,7 +379,7 @@ static const lloyd_kernels table = {
     .name = "cuda",
     .copies = 1,
     .synchronous = 0,
-    .verify_seconds = 0,
+    .seconds = {},
     .config = {},
     .create = create,
     .load = load,

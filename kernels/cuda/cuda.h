@@ -1,7 +1,7 @@
 /* The CUDA kernels' own state. Files: cuda.cu (create, load, the table), rows.cu (lengths, minima
  * and maxima, squares), assign.cu (which kernel labels a slot, and what it needs to know about rows
  * and centroids), flash_assign_*.cu (the fused kernels), update.cu (sort-inverse sums), means.cu
- * (inertia, centroids), distances.cu and seed.cu.
+ * (inertia, centroids), distances.cu, seed.cu and clock.cu.
  *
  * Everything runs on one stream per rank, but for the copies of load_start(), which have their own.
  * Functions that return numbers to the host wait for the stream; all others only enqueue. Rows stay
@@ -32,6 +32,7 @@ struct cuda_staging; /* cuda.cu: pinned memory that rows pass through on their w
 struct cuda_filter;  /* assign.cu: what the fused kernels need beside the rows */
 struct cuda_update;  /* update.cu: sorting space */
 struct cuda_means;   /* means.cu: centroids that follow from the sums */
+struct cuda_clock;   /* clock.cu: when the stream was where */
 
 struct cuda_kernels {
     lloyd_kernels base; /* first: a lloyd_kernels * is a cuda_kernels * */
@@ -80,6 +81,8 @@ struct cuda_kernels {
 
     char *scratch; /* [lloyd_cuda_scratch_bytes()] of device memory, used within one function */
 
+    cuda_clock *clock; /* NULL until the first mark */
+
     int64_t allocated, peak; /* bytes of device memory */
 };
 
@@ -113,6 +116,18 @@ static inline int64_t lloyd_cuda_scratch_bytes(int64_t dim)
     const int64_t least = 1 << 20;
     return 24 * dim > least ? 24 * dim : least;
 }
+
+/* clock.cu; nothing happens unless config.timed */
+enum { CUDA_UNTIMED = -1 };
+/* What the stream does between the mark before and this one is `work`, a lloyd_work, or
+ * CUDA_UNTIMED. */
+lloyd_status lloyd_cuda_mark(cuda_kernels *cuda, int work);
+/* Marks that are not read yet, and not forgotten. */
+int64_t lloyd_cuda_marks(const cuda_kernels *cuda);
+/* Adds the times of the first `marks` of them, which the stream has passed, to base.seconds. */
+lloyd_status lloyd_cuda_read_clock(cuda_kernels *cuda, int64_t marks);
+void lloyd_cuda_forget_marks(cuda_kernels *cuda);
+void lloyd_cuda_clock_free(cuda_kernels *cuda);
 
 /* rows.cu */
 lloyd_status lloyd_cuda_lengths(cuda_kernels *cuda, int slot, int64_t at, int64_t count);

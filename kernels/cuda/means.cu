@@ -222,21 +222,26 @@ lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels)
              "setting the sums to zero");
     cuda->sums_zero = true;
     lloyd_cuda_means_stale(cuda);
-    return LLOYD_OK;
+    return lloyd_cuda_mark(cuda, CUDA_UNTIMED);
 }
 
 lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, double *value, int64_t *moved,
                                 int64_t *verified, int64_t *empty)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
+    LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_SUM));
     LLOYD_TRY(prepare_means(cuda));
     LLOYD_TRY(compute_numbers(cuda));
     CUDA_TRY(cudaMemcpyAsync(cuda->pinned, cuda->results, sizeof(numbers), cudaMemcpyDeviceToHost,
                              cuda->stream),
              "copying the inertia to the host");
+    LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE));
+    int64_t passed = lloyd_cuda_marks(cuda); /* when the event comes */
     CUDA_TRY(cudaEventRecord(cuda->means->copied, cuda->stream), "recording an event");
     LLOYD_TRY(compute_means(cuda));
+    LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE));
     CUDA_TRY(cudaEventSynchronize(cuda->means->copied), "waiting for the inertia");
+    LLOYD_TRY(lloyd_cuda_read_clock(cuda, passed));
     numbers found;
     memcpy(&found, cuda->pinned, sizeof found);
     *value = found.value;
@@ -249,6 +254,7 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, double *value, int64_t *
 lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
+    LLOYD_TRY(lloyd_cuda_mark(cuda, CUDA_UNTIMED));
     LLOYD_TRY(prepare_means(cuda));
     cuda_means *means = cuda->means;
     if (!means->ready) LLOYD_TRY(compute_means(cuda));
@@ -256,7 +262,8 @@ lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels)
     cuda->centroids = means->spare;
     means->spare = before;
     means->ready = false;
-    return lloyd_cuda_prepare(cuda);
+    LLOYD_TRY(lloyd_cuda_prepare(cuda));
+    return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
 }
 
 lloyd_status lloyd_cuda_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters)

@@ -737,7 +737,7 @@ lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot)
     int64_t capacity = cuda->update->capacity;
     for (int64_t at = 0; at < count; at += capacity)
         LLOYD_TRY(add_block(cuda, slot, at, count - at < capacity ? count - at : capacity));
-    return LLOYD_OK;
+    return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
 }
 
 void lloyd_cuda_update_free(cuda_kernels *cuda)

@@ -10,6 +10,7 @@ Much of the time goes to starting processes, so groups of jobs run side by side,
 """
 import concurrent.futures
 import itertools
+import json
 import os
 import re
 import shutil
@@ -402,12 +403,31 @@ def full_data(t, path):
     os.remove(half)
 
 
+def parts_of_iterations(t, ranks):
+    """The log says where the GPUs' time went: no more than the iterations took, and most of it."""
+    log = t.path("parts.jsonl")
+    for way in ((), ("--chunk-rows", 3000)):
+        text = f"{ranks} GPUs {' '.join(map(str, way))}".rstrip()
+        if not t.on("cuda", t.data("sift-20k.h5"), "parts.h5", "-k", 4096, "--max-iters", 20, "--log", log, *way, ranks=ranks):
+            continue
+        with open(log, encoding="utf-8") as file:
+            events = [json.loads(line) for line in file]
+        took = sum(event["seconds"] for event in events if event["event"] == "iteration")
+        parts = events[-1].get("parts", {})
+        told = [sum(values) for values in zip(*parts.values())]
+        good = len(told) == ranks and all(0.2 * took < seconds < 1.02 * took for seconds in told)
+        good = good and min(min(values) for values in parts.values()) >= 0 and min(parts["assign"] + parts["update"]) > 0
+        t.check(good, f"{text}: the parts of {took:.4f} s", f"      {parts}")
+
+
 def main():
     t = GpuTest()
     t.skip_without_gpu()
     digits, sift = dataset(t.data("digits.h5")), dataset(t.data("sift-20k.h5"))
     choices(t)
+    parts_of_iterations(t, 1)
     if t.ranks > 1:
+        parts_of_iterations(t, t.ranks)
         several_gpus(t, sift)
     if t.options.full_data:
         full_data(t, os.path.abspath(t.options.full_data))

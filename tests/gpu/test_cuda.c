@@ -112,12 +112,14 @@ typedef enum data_kind {
     COLUMNS,  /* columns of very different size */
     SUBNORMAL,
     ZEROS,
-    KINDS
+    KINDS,       /* what follows has a test of its own */
+    CONE = KINDS /* unit rows that differ by little more than their own roundings */
 } data_kind;
 
-static const char *const kind_names[KINDS] = {"gauss",    "lattice", "duplicates", "sift",
-                                              "tiny",     "huge",    "offset",     "outlier",
-                                              "bisector", "columns", "subnormal",  "zeros"};
+static const char *const kind_names[KINDS + 1] = {"gauss",      "lattice", "duplicates", "sift",
+                                                  "tiny",       "huge",    "offset",     "outlier",
+                                                  "bisector",   "columns", "subnormal",  "zeros",
+                                                  "narrow cone"};
 
 typedef enum weighting { UNWEIGHTED, WEIGHTED, WIDE, WEIGHTINGS } weighting;
 
@@ -246,7 +248,7 @@ static float value_of(const test_case *c, int64_t j)
     case GAUSS:
     case DUPLICATES:
     case OUTLIER:
-    case KINDS: break;
+    case CONE: break;
     }
     return ordinary_value(c->type);
 }
@@ -392,11 +394,36 @@ static void draw_weights(problem *p)
     if (p->c.n > 0) p->weights[p->c.n - 1] = 1.5F;
 }
 
+enum { CONE_ROWS = 1025, CONE_COLUMNS = 3, CONE_CENTROIDS = 5 };
+
+/* The last row is none of the sample that the filter's scale is made from. Its operand is off by 430
+ * units, and a score that a far centroid cannot have would prove the first centroid, not the second,
+ * to be nearest. */
+static void draw_cone(problem *p)
+{
+    static const float last[] = {1.00573123F, 1.00573111F, 8.50163762e-09F},
+                       first[] = {0.707106769F, 0.707106769F, -4.10364009e-08F};
+    for (int64_t i = 0; i < CONE_ROWS; i++) {
+        float height = (float)(((double)i - 511.5) / 511.5 * 7e-8);
+        const float row[] = {1, 1, height}, *from = i < CONE_ROWS - 1 ? row : last;
+        for (int64_t j = 0; j < CONE_COLUMNS; j++) store(p, i, j, from[j]);
+    }
+    memcpy(p->centroids, first, sizeof first);
+    for (int k = 1; k < CONE_CENTROIDS; k++) {
+        float *centroid = p->centroids + k * CONE_COLUMNS, apart = (float)(k + 1) * 0x1p-24F;
+        centroid[0] = first[0] + apart, centroid[1] = first[1] - apart, centroid[2] = 0;
+    }
+}
+
 static void draw(problem *p)
 {
     const test_case *c = &p->c;
     p->rows = new_array(c->n * c->d, lloyd_type_size(c->type));
     p->centroids = new_array(c->k * c->d, sizeof *p->centroids);
+    if (c->kind == CONE) { /* whose centroids are of unit length, but for their roundings */
+        draw_cone(p);
+        return;
+    }
     if (c->kind == BISECTOR) draw_centroids(p);
     draw_rows(p);
     if (c->cosine) mend_zero_rows(p);
@@ -1566,6 +1593,14 @@ static void test_predict(void **unused)
     finish_list();
 }
 
+static void test_cone(void **unused)
+{
+    (void)unused;
+    run_prediction(&(test_case){CONE, LLOYD_F32, CONE_ROWS, CONE_COLUMNS, CONE_CENTROIDS, 1,
+                                UNWEIGHTED, WHOLE});
+    finish_list();
+}
+
 /* --- rows that cannot be clustered --- */
 
 static void spoil(problem *p, int64_t row, int64_t column, float value)
@@ -1632,11 +1667,12 @@ static void test_defects(void **unused)
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defects),  cmocka_unit_test(test_no_rows),
-        cmocka_unit_test(test_predict),  cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_columns),  cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_clusters), cmocka_unit_test(test_layouts),
-        cmocka_unit_test(test_large),    cmocka_unit_test(test_random),
+        cmocka_unit_test(test_defects), cmocka_unit_test(test_no_rows),
+        cmocka_unit_test(test_predict), cmocka_unit_test(test_cone),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_kinds),   cmocka_unit_test(test_clusters),
+        cmocka_unit_test(test_layouts), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_random),
     };
     int devices = 0;
     if (lloyd_cuda_devices(&devices) != LLOYD_OK) {

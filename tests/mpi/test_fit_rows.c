@@ -308,7 +308,7 @@ static void test_results_left_out(void **unused)
     const lloyd_fit_options options = defaults();
     const lloyd_local_result none = {0};
     float centroids[K * D];
-    const lloyd_local_result some = {.centroids = centroids};
+    const lloyd_local_result some = {.centroids = centroids}, far = {.on_gpu = 1};
     static arrays a;
     memory m;
     read_memory("float32", GROWING, 0, &m);
@@ -318,6 +318,9 @@ static void test_results_left_out(void **unused)
                                     NULL),
                      LLOYD_OK);
     if (comm->rank == 0) assert_memory_equal(centroids, a.centroids, sizeof centroids);
+    lloyd_fit_options on_cpus = options;
+    on_cpus.backend = "cpu";
+    assert_int_equal(lloyd_fit_rows(comm, &on_cpus, &m.rows, NULL, &far, NULL), LLOYD_USAGE);
     free(m.data);
 }
 
@@ -341,7 +344,7 @@ static void test_refused(void **unused)
     lloyd_fit_options options = defaults();
     float values[4 * D] = {0}, weights[4] = {1, 1, 1, 1}, first[K * D] = {0};
     for (int i = 0; i < 4 * D; i++) values[i] = (float)i;
-    const lloyd_local_rows good = {values, 4, D, "float32", NULL};
+    const lloyd_local_rows good = {.data = values, .count = 4, .dim = D, .type = "float32"};
     lloyd_local_rows rows = good;
     options.k = 2;
     check_refused(&options, NULL, NULL, LLOYD_USAGE, "of rank");
@@ -367,6 +370,12 @@ static void test_refused(void **unused)
     options.k = (int64_t)4 * comm->size + 1;
     check_refused(&options, &rows, NULL, LLOYD_BAD_INPUT, "is more than the");
     options.k = 2;
+    options.backend = "cpu"; /* then nothing is read at this address */
+    rows = good, rows.on_gpu = last;
+    check_refused(&options, &rows, NULL, LLOYD_USAGE, "in GPU memory, but CPUs compute");
+    rows.type = "float64", rows.on_gpu = 1;
+    check_refused(&options, &rows, NULL, LLOYD_USAGE, "rows of float64 in GPU memory");
+    rows = good;
     options.output = "model.h5";
     check_refused(&options, &rows, NULL, LLOYD_USAGE, "has no files");
     options.output = NULL;
