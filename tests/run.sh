@@ -61,13 +61,17 @@ configure() {
     cmake -S . -B "$folder" "${generator[@]}" -DLLOYD_TESTS=ON "$@"
 }
 
-# test FOLDER OPTIONS...: always two at a time, since most tests have one thread; CTest knows which take both cores.
+# run_tests FOLDER OPTIONS...: always two at a time, since most tests have one thread; CTest knows which take both cores. A test
+# that fails is run once more, since launchers and sanitizers sometimes fail by themselves; the last lines name such tests.
 run_tests() {
     local folder=$1
     shift
-    ctest --test-dir "$folder" -j "$((cores < 2 ? 2 : cores))" --no-tests=error "$@" || failed+=("$folder")
+    ctest --test-dir "$folder" -j "$((cores < 2 ? 2 : cores))" --no-tests=error --repeat until-pass:2 "$@" | tee "$folder/ctest.log" ||
+        failed+=("$folder")
+    mapfile -t -O "${#twice[@]}" twice < <(sed -nE 's/.* Test +#[0-9]+: ([^ ]+) .*\*\*\*(Failed|Timeout|Exception).*/\1/p' "$folder/ctest.log" | sort -u)
 }
 
+twice=()
 failed=()
 if [[ $what == gpu ]]; then
     options=(-DCMAKE_BUILD_TYPE=Release -DLLOYD_CUDA=ON -DLLOYD_TESTS=AUTO "${@:2}")
@@ -110,6 +114,9 @@ if [[ $what == all || $what == lint ]]; then
     fi
 fi
 
+if ((${#twice[@]} > 0)); then
+    echo "failed at least once: ${twice[*]}" >&2
+fi
 if ((${#failed[@]} > 0)); then
     echo "tests failed in ${failed[*]}" >&2
     exit 1
