@@ -58,15 +58,23 @@ format() {
     return "$status"
 }
 
-# Only the files the build knows: what it does not compile (the consumer) has no flags to analyse it with.
+# Only the files the build knows: what it does not compile (the consumer) has no flags to analyse it with. Each once, with the first
+# of its commands: some are compiled for several programs.
 tidy() {
-    local file
+    local file commands status=0
+    commands=$(mktemp -d)
+    python3 - "$build/compile_commands.json" >"$commands/compile_commands.json" <<'END'
+import json, sys
+print(json.dumps(list({entry["file"]: entry for entry in reversed(json.load(open(sys.argv[1])))}.values())))
+END
     for file in "${sources[@]}"; do
-        if grep -qF "\"file\": \"$PWD/$file\"" "$build/compile_commands.json"; then
+        if grep -qF "\"file\": \"$PWD/$file\"" "$commands/compile_commands.json"; then
             printf '%s\0' "$file"
         fi
-    done | xargs -0 -n 1 -P "$(nproc)" clang-tidy --quiet -p "$build" 2>&1 |
-        { grep -vE '^[0-9]+ warnings? generated\.$' || true; }
+    done | xargs -0 -n 1 -P "$(nproc)" clang-tidy --quiet -p "$commands" 2>&1 |
+        { grep -vE '^[0-9]+ warnings? generated\.$' || true; } || status=$?
+    rm -rf "$commands"
+    return "$status"
 }
 
 # includes FOLDER ALLOWED: every #include "..." below FOLDER begins with one of ALLOWED (a | b).
