@@ -62,7 +62,7 @@ configure() {
 }
 
 # run_tests FOLDER OPTIONS...: always two at a time, since most tests have one thread; CTest knows which take both cores. A test
-# that fails is run once more, since launchers and sanitizers sometimes fail by themselves; the last lines name such tests.
+# that fails is run once more, since launchers sometimes fail by themselves on a busy machine; the last lines name such tests.
 run_tests() {
     local folder=$1
     shift

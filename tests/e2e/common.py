@@ -4,6 +4,7 @@ A test is a plain script: it makes a Test, calls check() any number of times and
 scratch directory if all went well and otherwise leaves it in place and names it.
 """
 import argparse
+import itertools
 import os
 import shlex
 import shutil
@@ -21,7 +22,9 @@ EXACT = ("/centroids", "/counts", "/labels", "/history/inertia", "/history/moved
 
 # Open MPI as root, with more ranks than cores; other launchers ignore these. Each test has a folder of its own for Open MPI's files,
 # and so has each run: of two launchers that share one, the first to end may remove what the other has just made.
-OWN_FOLDER = tempfile.TemporaryDirectory(prefix="lloyd-mpi-", ignore_cleanup_errors=True)
+# Short names: sockets lie below, and their paths have a limit.
+OWN_FOLDER = tempfile.TemporaryDirectory(prefix="o-", ignore_cleanup_errors=True)
+RUNS = itertools.count()
 LAUNCHER = {"OMPI_MCA_orte_tmpdir_base": OWN_FOLDER.name,
             "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
             "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_mpi_yield_when_idle": "1",
@@ -94,9 +97,9 @@ class Test:
         """Runs a command in its own process group, so that a hang ends with all of its ranks."""
         environment = dict(LAUNCHER, **os.environ)
         environment.update(OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, \
-                tempfile.TemporaryDirectory(dir=OWN_FOLDER.name, ignore_cleanup_errors=True) as own:
-            environment["OMPI_MCA_orte_tmpdir_base"] = own
+        own = environment["OMPI_MCA_orte_tmpdir_base"] = os.path.join(OWN_FOLDER.name, str(next(RUNS)))
+        os.mkdir(own)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment,
                                        cwd=cwd or self.directory, start_new_session=True, **more)
             timed_out = False
@@ -110,6 +113,7 @@ class Test:
             for stream in (out, err):
                 stream.seek(0)
                 texts.append(stream.read().decode(errors="replace"))
+        shutil.rmtree(own, ignore_errors=True)
         return Result(command, process.returncode, texts[0], texts[1], timed_out)
 
     def lloyd(self, *arguments, ranks=1, launcher=None, **more):

@@ -62,7 +62,6 @@ class Command:
 REPLACES, GOES_ON, NOT_WRITTEN = "and will be replaced", "going on from", "no checkpoint was written"
 NOTES = (REPLACES, GOES_ON, NOT_WRITTEN, "a checkpoint was written")
 
-SANITIZER_DIED = "LeakSanitizer has encountered a fatal error"
 DAMAGED = "is no whole checkpoint"
 CHECKPOINT = "fit.ck"
 SAVING = f"--checkpoint {CHECKPOINT} --checkpoint-every 1 --output model.h5 --progress none"
@@ -132,18 +131,7 @@ class Loops:
             os.rename(os.path.join(self.inputs, CHECKPOINT), os.path.join(self.inputs, name))
 
     def run(self, command, ranks, fault=None):
-        """One run in a folder of its own. Returns (result, folder, lines of the fault log). A run whose LeakSanitizer dies itself, as it
-        does once in some thousand runs while MPI's threads end, says nothing and is repeated."""
-        result, folder, lines = self.run_once(command, ranks, fault)
-        for _ in range(2):
-            if SANITIZER_DIED not in result.err:
-                break
-            print(f"      {command.name}: once more, since {SANITIZER_DIED}")
-            shutil.rmtree(folder)
-            result, folder, lines = self.run_once(command, ranks, fault)
-        return result, folder, lines
-
-    def run_once(self, command, ranks, fault):
+        """One run in a folder of its own. Returns (result, folder, lines of the fault log)."""
         folder = tempfile.mkdtemp(dir=self.t.directory)
         if command.output:
             shutil.copy(f"{self.inputs}/given.h5", os.path.join(folder, command.output))
