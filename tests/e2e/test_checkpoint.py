@@ -579,23 +579,25 @@ def vanished(t, slow):
 def killed(t, slow, kills):
     """SIGKILL to a random rank at a random time; what is left goes on to the same result."""
     job = Job(t, "killed", slow, ["--init", "kmeans++", "--seed", 4], iterations=16)
-    chunks = ("--chunk-rows", 400)
-    draw = random.Random(kills)
+    most, more = t.options.kill_ranks, ["--backend", t.options.backend, "--chunk-rows", 400]
+    draw = random.Random(t.options.kill_seed)
     began = time.time()
-    fit = Fit(t, job.arguments("--checkpoint-every", 2, *chunks), 4)
+    fit = Fit(t, job.arguments("--checkpoint-every", 2, *more), most)
+    fit.wait_for('"event":"begin"')
+    begun = time.time()
     fit.end()
-    usual, longest = time.time() - began, 0
+    usual, working, longest = time.time() - began, time.time() - begun, 0
     at, equal, left, stuck = collections.Counter(), 0, 0, 0
     for number in range(kills):
         job.clear()
-        fit = Fit(t, job.arguments("--checkpoint-every", 2, *chunks), 4)
+        fit = Fit(t, job.arguments("--checkpoint-every", 2, *more), most)
         if number % 4:  # the others may be killed before they have begun
             fit.wait_for('"event":"begin"')
-            time.sleep(draw.uniform(0, 0.4 * usual))
+            time.sleep(draw.uniform(0, working))
         else:
-            time.sleep(draw.uniform(0, 1.1 * usual))
+            time.sleep(draw.uniform(0, usual))
         ended = fit.process.poll() is not None
-        fit.send(signal.SIGKILL, draw.randrange(4))
+        fit.send(signal.SIGKILL, draw.randrange(most))
         result = fit.end()
         longest = max(longest, fit.seconds)
         left += len(fit.left)
@@ -605,7 +607,7 @@ def killed(t, slow, kills):
         after = {None: "starting or reading", "read": "seeding", "seed": "iterating", "final assignment": "writing",
                  "write": "at the end"}[phases[-1] if phases else None]
         at["over before" if ended else "not ended by it" if result.status == 0 else after] += 1
-        again = job.run("--resume", ranks=draw.randrange(1, 5), timeout=60)
+        again = job.run("--resume", "--backend", t.options.backend, ranks=draw.randrange(1, most + 1), timeout=60)
         same = again.status == 0 and not differences(job.whole, job.model)
         equal += same
         if not same or fit.left:
@@ -613,14 +615,17 @@ def killed(t, slow, kills):
                     (differences(job.whole, job.model) if again.status == 0 else ""))
     where = ", ".join(f"{count} {name}" for name, count in at.most_common())
     t.check(equal == kills and left == 0 and longest < GRACE,
-            f"{kills} kills of a random rank of four at a random time ({where}): {equal} resumed equal, {left} ranks left, ended "
+            f"{kills} kills of a random rank of {most} at a random time ({where}): {equal} resumed equal, {left} ranks left, ended "
             f"at most {longest:.1f} s after the kill; the launcher itself was stuck {stuck} times")
 
 
 def main():
     def more(parser):
         parser.add_argument("--held", required=True, help="the copy of the program that can be held (tests/faults)")
-        parser.add_argument("--kills", type=int, help="random kills to try")
+        parser.add_argument("--kills", type=int, help="random kills to try, and nothing else")
+        parser.add_argument("--kill-ranks", type=int, default=4, help="ranks of the job that is killed")
+        parser.add_argument("--kill-seed", type=int, default=1, help="of the times and ranks")
+        parser.add_argument("--backend", choices=("cpu", "cuda"), default="cpu", help="of the job that is killed and of the one that goes on")
 
     t = Test("checkpoint", more)
     t.held_path = os.path.realpath(t.options.held)

@@ -5,7 +5,8 @@
 #     tests/gpu/sanitize.sh TEST_CUDA [TOOL...]     the tools are memcheck, racecheck, initcheck and synccheck
 #
 # Environment: COMPUTE_SANITIZER (the program), LLOYD_SANITIZE_LOGS (a folder that keeps the whole reports),
-# LLOYD_SANITIZE_SECONDS (what a tool may take, 300), LLOYD_SANITIZE_LINES (of a report that are shown, 80).
+# LLOYD_SANITIZE_SECONDS (what a tool may take, 300), LLOYD_SANITIZE_LINES (of a report that are shown, 80), LLOYD_SANITIZE_JOBS
+# (1; with more, every case is a process of its own, so many at a time on the same GPU: racecheck is slow).
 set -euo pipefail
 
 binary=${1:?usage: tests/gpu/sanitize.sh TEST_CUDA [TOOL...]}
@@ -37,10 +38,29 @@ else
 fi
 
 # What a tool counts as an error, from its last line: "ERROR SUMMARY: 3 errors", or racecheck's
-# "RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)", of which a warning is as bad. "none" if it never came to its
-# last line.
+# "RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)", of which a warning is as bad; the sum over all processes. "none" if one
+# of them never came to its last line.
 errors_in() {
-    sed -nE 's/.*(ERROR|RACECHECK) SUMMARY: ([0-9]+) .*/\2/p' "$1" | tail -n 1 | grep . || echo none
+    sed -nE 's/.*(ERROR|RACECHECK) SUMMARY: ([0-9]+) .*/\2/p' "$1" |
+        awk -v want="$2" '{ sum += $1 } END { print NR == want ? sum : "none" }'
+}
+
+jobs=${LLOYD_SANITIZE_JOBS:-1} cases=1
+if ((jobs > 1)); then
+    cases=$("$binary" --small | sed -nE 's/^test_cuda: ([0-9]+) cases, .*/\1/p')
+fi
+
+# under_tool LOG OPTIONS...: the test under a tool, or all of its cases, each under one.
+# shellcheck disable=SC2317 # called by bash -c
+under_tool() {
+    local log=$1
+    shift
+    if ((jobs == 1)); then
+        "$sanitizer" "$@" "$binary" --small --one-process >"$log" 2>&1
+        return
+    fi
+    seq 0 $((cases - 1)) | xargs -P "$jobs" -I{} "$sanitizer" "$@" --log-file "$log.{}" \
+        "$binary" --small --one-process --case {} >"$log.out" 2>&1
 }
 
 failed=0
@@ -55,13 +75,19 @@ for tool in "${tools[@]}"; do
     log=$logs/$tool.log
     start=$SECONDS
     status=0
+    export -f under_tool
+    export sanitizer binary jobs cases
     # a tool that is stopped gets ten seconds to end by itself
-    timeout --kill-after=10 "$seconds" "$sanitizer" "${options[@]}" "$binary" --small --one-process >"$log" 2>&1 || status=$?
+    timeout --kill-after=10 "$seconds" bash -c 'under_tool "$@"' bash "$log" "${options[@]}" || status=$?
     if ((status == 77)); then
         tail -n 3 "$log"
         exit 77
     fi
-    errors=$(errors_in "$log")
+    if ((jobs > 1)); then
+        cat "$log".out "$log".[0-9]* >"$log"
+        rm -f "$log".out "$log".[0-9]*
+    fi
+    errors=$(errors_in "$log" "$cases")
     printf '%-10s %6s errors %5d s' "$tool" "$errors" $((SECONDS - start))
     if ((SECONDS - start >= seconds && (status == 124 || status == 137))); then
         printf '   not finished in %d s' "$seconds"
