@@ -1118,7 +1118,8 @@ const char usage[] =
     "  parts: limits, assign, update, iteration, allreduce (two GPUs and NCCL); all if not given\n"
     "  cool:  seconds without work before the measurements of each shape\n"
     "  pretend: 80 labels as on older GPUs; 1 streams centroids that would stay in shared memory, 2 sifts\n"
-    "         products where it would not and the reverse, 3 both\n"
+    "         products where it would not and the reverse, 4 sorts labels of few clusters as of many; or a\n"
+    "         sum of these\n"
     "  rows:  a raw file of rows, of one type; Gaussian rows if not given\n"
     "  json:  one line per shape\n";
 

@@ -272,6 +272,7 @@ __device__ void put_slab(const image_shape &s, int64_t at, const centroid_facts 
 __global__ void prepare(image_shape s, const float *centroids, const float *origin,
                         const float *sigma_at)
 {
+    cuda_await();
     int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     int lane = threadIdx.x % 32;
     if (at >= s.padded) return;
@@ -423,6 +424,7 @@ template <lloyd_type T> __global__ void label_few(decision d)
 /* Listed rows: the nearest of the candidates. A warp per row. */
 template <lloyd_type T, bool VECTOR> __global__ void decide(decision d)
 {
+    cuda_await();
     int lane = threadIdx.x % 32, listed = d.lists.counters[FLASH_LISTED];
     const int room = flash_room(d.lists);
     unsigned moved = 0;
@@ -456,6 +458,7 @@ template <lloyd_type T, bool VECTOR> __global__ void decide_all(decision d)
 {
     __shared__ double least_of[WARPS];
     __shared__ int32_t label_of[WARPS];
+    cuda_await();
     int warp = threadIdx.x / 32;
     int irregular = d.lists.counters[FLASH_IRREGULAR], crowded = d.lists.counters[FLASH_CROWDED];
     for (int at = blockIdx.x; at < irregular + crowded; at += gridDim.x) {
@@ -672,8 +675,10 @@ lloyd_status prepare_image(cuda_kernels *cuda)
         s.order = f->sifting->order;
         s.bias = f->sifting->bias;
     }
-    prepare<<<(unsigned)cuda_divide_up(s.padded, WARPS), THREADS, 0,
-              cuda->stream>>>(s, cuda->centroids, f->origin, f->sigma);
+    LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->capability, prepare,
+                                cuda_divide_up(s.padded, WARPS), THREADS, 0,
+                                "preparing the centroids", s, cuda->centroids, f->origin,
+                                f->sigma));
     if (shape.sift) {
         find_most<<<(unsigned)cuda_divide_up(s.padded / s.width, WARPS), THREADS, 0,
                     cuda->stream>>>(s, f->sifting->most);
@@ -747,14 +752,19 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decisi
     const bool quads = cuda_quads(d.rows, d.centroids);
     const int blocks = persistent_blocks(cuda, p.count);
     const int blocks_for_all = std::min(p.count, 8 * cuda->multiprocessors);
+    const char *what = "verifying rows";
+    lloyd_status status = LLOYD_OK;
     cuda_for_type(p.rows.type, [&](auto type) {
         constexpr lloyd_type T = decltype(type)::value;
         auto some = quads ? decide<T, true> : decide<T, false>;
         auto all = quads ? decide_all<T, true> : decide_all<T, false>;
-        some<<<blocks, THREADS, 0, cuda->stream>>>(d);
-        all<<<blocks_for_all, THREADS, 0, cuda->stream>>>(d);
+        status =
+            cuda_launch_after(cuda->stream, cuda->capability, some, blocks, THREADS, 0, what, d);
+        if (status != LLOYD_OK) return;
+        status = cuda_launch_after(cuda->stream, cuda->capability, all, blocks_for_all, THREADS, 0,
+                                   what, d);
     });
-    CUDA_LAUNCHED("verifying rows");
+    LLOYD_TRY(status);
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_VERIFY));
     return mark(cuda, watch, 2);
 }

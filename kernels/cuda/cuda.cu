@@ -350,7 +350,7 @@ static void destroy(lloyd_kernels *kernels)
     if (cuda->stream) (void)cudaStreamSynchronize(cuda->stream);
     (void)lloyd_cuda_seed_end(kernels);
     if (cuda->filter) lloyd_cuda_filter_free(cuda);
-    if (cuda->update) lloyd_cuda_update_free(cuda);
+    if (cuda->sorter) lloyd_cuda_sorter_free(cuda);
     if (cuda->means) lloyd_cuda_means_free(cuda);
     lloyd_cuda_clock_free(cuda);
     if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
@@ -537,7 +537,7 @@ extern "C" int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, 
             distances = lloyd_cuda_distances_bytes(config);
     return n * per_row + sum_words(config) * (int64_t)sizeof(int64_t) + grid +
            lloyd_cuda_scratch_bytes(dim) + CUDA_PINNED + lloyd_cuda_filter_bytes(config, set) +
-           lloyd_cuda_update_bytes(config) + lloyd_cuda_means_bytes(config, set) +
+           lloyd_cuda_sorter_bytes(config) + lloyd_cuda_means_bytes(config, set) +
            (seeding > distances ? seeding : distances);
 }
 

@@ -1,7 +1,7 @@
 /* The CUDA kernels' own state. Files: cuda.cu (create, load, the table), rows.cu (lengths, minima
  * and maxima, squares), assign.cu (which kernel labels a slot, and what it needs to know about rows
- * and centroids), flash_assign_*.cu (the fused kernels), update.cu (sort-inverse sums), means.cu
- * (inertia, centroids), distances.cu, seed.cu and clock.cu.
+ * and centroids), flash_assign_*.cu (the fused kernels), sort.cu (rows by label), update.cu (their
+ * sums), means.cu (inertia, centroids), distances.cu, seed.cu and clock.cu.
  *
  * Everything runs on one stream per rank, but for the copies of load_start(), which have their own.
  * Functions that return numbers to the host wait for the stream; all others only enqueue. Rows stay
@@ -30,7 +30,7 @@ struct cuda_slot {
 
 struct cuda_staging; /* cuda.cu: pinned memory that rows pass through on their way in */
 struct cuda_filter;  /* assign.cu: what the fused kernels need beside the rows */
-struct cuda_update;  /* update.cu: sorting space */
+struct cuda_sorter;  /* sort.cu: sorting space */
 struct cuda_means;   /* means.cu: centroids that follow from the sums */
 struct cuda_clock;   /* clock.cu: when the stream was where */
 
@@ -65,7 +65,7 @@ struct cuda_kernels {
     double to_mass; /* 2^(b - ew) */
     int64_t *sums;  /* K*D sums, K masses, moved, verified */
     bool sums_zero; /* no rows were added since begin() */
-    cuda_update *update;
+    cuda_sorter *sorter;
     cuda_means *means;
 
     /* seeding */
@@ -152,18 +152,32 @@ lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2])
 /* From the next set_centroids() on, labels as on a GPU of this compute capability (at most its own);
  * or with the other choice of flash_shape.c: CUDA_STREAMED, centroids are streamed even where they
  * fit the shared memory, CUDA_OTHER_SIFT, low products are sifted out where they would not be and
- * the reverse, or the sum of both; 0: as chosen. For tests and benchmarks. */
-enum { CUDA_STREAMED = 1, CUDA_OTHER_SIFT = 2, CUDA_OTHERS = 3 };
+ * the reverse, CUDA_OTHER_SORT, few clusters are not counted but sorted as many are, or a sum of
+ * these; 0: as chosen. For tests and benchmarks. */
+enum { CUDA_STREAMED = 1, CUDA_OTHER_SIFT = 2, CUDA_OTHER_SORT = 4, CUDA_OTHERS = 7 };
 extern "C" void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
 void lloyd_cuda_filter_free(cuda_kernels *cuda);
 /* Bytes that assign.cu allocates for sets of at most `set` centroids, these included. */
 int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set);
 
+/* sort.cu */
+/* Rows in the order of their labels; the arrays belong to cuda->sorter. */
+struct cuda_sorted {
+    const uint32_t *labels; /* [count] */
+    const uint32_t *order;  /* [count] row numbers */
+};
+/* How many rows can be sorted at a time. */
+int64_t lloyd_cuda_sorted_rows(const lloyd_kernels_config *config);
+/* *sorted = the rows of labels[0, count), count <= sorted_rows(), numbered from 0; on the stream.
+ * Every label is in [0, K). Rows of equal label are in any order. */
+lloyd_status lloyd_cuda_sort(cuda_kernels *cuda, const int32_t *labels, int64_t count,
+                             cuda_sorted *sorted);
+void lloyd_cuda_sorter_free(cuda_kernels *cuda);
+/* Bytes that sort.cu allocates. */
+int64_t lloyd_cuda_sorter_bytes(const lloyd_kernels_config *config);
+
 /* update.cu */
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot);
-void lloyd_cuda_update_free(cuda_kernels *cuda);
-/* Bytes that update.cu allocates. */
-int64_t lloyd_cuda_update_bytes(const lloyd_kernels_config *config);
 
 /* means.cu */
 lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels);

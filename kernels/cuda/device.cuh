@@ -77,6 +77,39 @@ __device__ inline float cuda_value(const cuda_rows &rows, int64_t i, int64_t j)
     return rows.lengths ? lloyd_normalised(x, rows.lengths[i]) : x;
 }
 
+/* Many kernels of an iteration are short, so one may be brought onto the multiprocessors while the
+ * one before it on the stream still runs (programmatic dependent launch, from compute capability 9.0
+ * on): launched by cuda_launch_after(), a kernel first of all calls cuda_await(), which returns when
+ * everything before it is done and seen, and lets the next kernel come. Launched in the usual way it
+ * starts then anyway. */
+__device__ inline void cuda_await()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/* Launches a kernel that begins with cuda_await(), on a GPU of this compute capability. */
+template <class... Parameters, class... Arguments>
+static inline lloyd_status cuda_launch_after(cudaStream_t stream, int capability,
+                                             void (*kernel)(Parameters...), int64_t blocks,
+                                             int threads, size_t shared, const char *what,
+                                             const Arguments &...arguments)
+{
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3((unsigned)blocks);
+    config.blockDim = dim3((unsigned)threads);
+    config.dynamicSmemBytes = shared;
+    config.stream = stream;
+    config.attrs = &early;
+    config.numAttrs = capability >= 90 ? 1 : 0;
+    return lloyd_cuda_check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
+}
+
 /* Calls work(std::integral_constant<lloyd_type, T>) for the run-time type. Host code. */
 template <class Work> static inline void cuda_for_type(lloyd_type type, Work work)
 {

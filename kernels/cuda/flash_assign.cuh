@@ -181,57 +181,59 @@ __device__ inline uint32_t flash_pack(float low, float high)
     return *reinterpret_cast<uint32_t *>(&pair);
 }
 
-/* One row's share of a thread's A fragments (m16n8k16 and wgmma agree on them): places 2t, 2t+1 and
- * 2t+8, 2t+9 of every step go to fragment[step][half] and fragment[step][half + 2]. `offset` is in
- * shared memory. A row that does not exist is read as zeros, whatever operand that gives. */
-template <int STEPS, lloyd_type T, bool VECTOR>
-__device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exists, float scale,
-                                      const float *offset, int t, int half, uint32_t (*fragment)[4])
+/* Calls work(step, column, steps) for every piece in which a thread reads its columns of a row that
+ * starts at a multiple of 16 bytes: `steps` steps from `step` on, which lie together in the row from
+ * `column` on. All but t and the column are constants once the loop is unrolled. */
+template <int STEPS, int GROUP, class Work>
+__device__ inline void flash_for_chunks(int t, Work work)
 {
-    constexpr int GROUP = flash_group(T, VECTOR), SIZE = T == LLOYD_F32                      ? 4
-                                                         : T == LLOYD_F16 || T == LLOYD_BF16 ? 2
-                                                                                             : 1;
-    const char *row = rows.data + i * rows.dim * SIZE;
-    uint32_t raw[STEPS][SIZE];
-    /* all loads first */
 #pragma unroll
     for (int base = 0; base < STEPS; base++) {
         int first = flash_column(base, 0, STEPS, GROUP); /* of thread 0 */
         int group = (flash_column(base, 2, STEPS, GROUP) - first) / 4;
         if (first % (FLASH_STEP * group) != 0) continue; /* not the first step of its group */
-        int column = first + 4 * group * t;
-        bool there = exists && column < rows.dim;
-        if constexpr (VECTOR) {
-            const char *at = row + (int64_t)column * SIZE;
-            if (group * SIZE == 4) {
-                uint4 words = there ? *reinterpret_cast<const uint4 *>(at) : uint4{0, 0, 0, 0};
-                uint32_t list[4] = {words.x, words.y, words.z, words.w};
-#pragma unroll
-                for (int w = 0; w < 4; w++) raw[base + w / SIZE][w % SIZE] = list[w];
-            } else if (group * SIZE == 2) {
-                uint2 words = there ? *reinterpret_cast<const uint2 *>(at) : uint2{0, 0};
-                raw[base][0] = words.x;
-                raw[base + 1 / SIZE][1 % SIZE] = words.y;
-            } else {
-                raw[base][0] = there ? *reinterpret_cast<const uint32_t *>(at) : 0;
-            }
-        } else {
-            using element = typename cuda_element<T>::type;
-            const element *at = reinterpret_cast<const element *>(row) + column;
-            element quad[4];
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                quad[e] = exists && column + e < rows.dim ? at[e] : element(0.0F);
-            }
-#pragma unroll
-            for (int w = 0; w < SIZE; w++)
-                raw[base][w] = reinterpret_cast<const uint32_t *>(quad)[w];
-        }
+        work(base, first + 4 * group * t, group);
     }
+}
+
+/* Bytes of an element. */
+__host__ __device__ constexpr int flash_size(lloyd_type type)
+{
+    return type == LLOYD_F32 ? 4 : type == LLOYD_F16 || type == LLOYD_BF16 ? 2 : 1;
+}
+
+/* `words` (4, 2 or 1) words to raw[step][0], raw[step][1], ... */
+template <int SIZE>
+__device__ inline void flash_take_words(const void *at, bool there, int words, int step,
+                                        uint32_t (*raw)[SIZE])
+{
+    if (words == 4) {
+        uint4 v = there ? *reinterpret_cast<const uint4 *>(at) : uint4{0, 0, 0, 0};
+        uint32_t list[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+        for (int w = 0; w < 4; w++) raw[step + w / SIZE][w % SIZE] = list[w];
+    } else if (words == 2) {
+        uint2 v = there ? *reinterpret_cast<const uint2 *>(at) : uint2{0, 0};
+        raw[step][0] = v.x;
+        raw[step + 1 / SIZE][1 % SIZE] = v.y;
+    } else {
+        raw[step][0] = there ? *reinterpret_cast<const uint32_t *>(at) : 0;
+    }
+}
+
+/* One row's share of a thread's A fragments (m16n8k16 and wgmma agree on them) from its elements as
+ * they are stored: places 2t, 2t+1 and 2t+8, 2t+9 of every step go to fragment[step][half] and
+ * fragment[step][half + 2]. `offset` is in shared memory. */
+template <int STEPS, lloyd_type T, bool VECTOR>
+__device__ inline void flash_convert_row(const uint32_t (*raw)[flash_size(T)], bool cosine,
+                                         float scale, const float *offset, int t, int half,
+                                         uint32_t (*fragment)[4])
+{
+    constexpr int GROUP = flash_group(T, VECTOR);
 #pragma unroll
     for (int step = 0; step < STEPS; step++) {
         float x[4];
-        flash_quad<T>(raw[step], rows.lengths != nullptr, x);
+        flash_quad<T>(raw[step], cosine, x);
         int first = flash_column(step, 0, STEPS, GROUP);
         int group = (flash_column(step, 2, STEPS, GROUP) - first) / 4;
         float4 o = *reinterpret_cast<const float4 *>(offset + first + 4 * group * t);
@@ -240,6 +242,36 @@ __device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exi
         fragment[step][half + 2] =
             flash_pack(flash_operand(x[2], scale, o.z), flash_operand(x[3], scale, o.w));
     }
+}
+
+/* The same of a row in global memory. One that does not exist is read as zeros, whatever operand
+ * that gives. */
+template <int STEPS, lloyd_type T, bool VECTOR>
+__device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exists, float scale,
+                                      const float *offset, int t, int half, uint32_t (*fragment)[4])
+{
+    constexpr int GROUP = flash_group(T, VECTOR), SIZE = flash_size(T);
+    const char *row = rows.data + i * rows.dim * SIZE;
+    uint32_t raw[STEPS][SIZE];
+    /* all loads first */
+    flash_for_chunks<STEPS, GROUP>(t, [&](int base, int column, int group) {
+        if constexpr (VECTOR) {
+            flash_take_words<SIZE>(row + (int64_t)column * SIZE, exists && column < rows.dim,
+                                   group * SIZE, base, raw);
+        } else {
+            using element = typename cuda_element<T>::type;
+            const element *at = reinterpret_cast<const element *>(row) + column;
+            element quad[4];
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                quad[e] = exists && column + e < rows.dim ? at[e] : element(0.0F);
+#pragma unroll
+            for (int w = 0; w < SIZE; w++)
+                raw[base][w] = reinterpret_cast<const uint32_t *>(quad)[w];
+        }
+    });
+    flash_convert_row<STEPS, T, VECTOR>(raw, rows.lengths != nullptr, scale, offset, t, half,
+                                        fragment);
 }
 
 /* The point's side of the slab: places 2t and 2t+1 for its two rows; places 8..15 are zeros. */

@@ -108,11 +108,6 @@ template <class S> struct bias_ring {
 
 /* --- centroids --- */
 
-__device__ inline int element_size(lloyd_type type)
-{
-    return type == LLOYD_F32 ? 4 : type == LLOYD_F16 || type == LLOYD_BF16 ? 2 : 1;
-}
-
 /* `bytes` at `data`, to whole pieces of 16 bytes, into the L2 cache. */
 __device__ inline void prefetch(const void *data, int64_t bytes)
 {
@@ -128,7 +123,7 @@ __device__ void prefetch_rows(const flash_params &p, const flash_work &w, int it
     if (item >= w.items) return;
     int64_t first = (int64_t)item * S::ROWS, left = p.count - first;
     int64_t rows = left < S::ROWS ? left : S::ROWS;
-    int64_t row_bytes = p.rows.dim * element_size(p.rows.type);
+    int64_t row_bytes = p.rows.dim * flash_size(p.rows.type);
     first += p.begin;
     prefetch(p.rows.data + first * row_bytes, rows * row_bytes);
     prefetch(p.norms + first, rows * (int64_t)sizeof *p.norms);
@@ -199,7 +194,7 @@ __device__ void request_piece(const flash_params &p, const flash_work &w, const 
             }
         }
         if (S::RAW > 0 && p.vector) {
-            const int64_t bytes = p.rows.dim * element_size(p.rows.type);
+            const int64_t bytes = p.rows.dim * flash_size(p.rows.type);
             char *raw = m.raw + (converter * S::AHEAD + slot) * S::RAW;
             uint64_t *arrived = &m.c->arrived[converter][slot];
             int count = __popc(__ballot_sync(0xffffffffu, row >= 0));
@@ -327,7 +322,7 @@ __device__ void convert_piece(const flash_params &p, const memory<S> &m, int pie
     const int lane = threadIdx.x % 32;
     const row_facts<PIECE> &facts = m.c->piece[converter][slot];
     const bool in_shared = S::RAW > 0 && p.vector;
-    const int64_t bytes = p.rows.dim * element_size(p.rows.type);
+    const int64_t bytes = p.rows.dim * flash_size(p.rows.type);
     const float sigma = *p.sigma;
     row_pair pair;
 #pragma unroll
@@ -514,8 +509,7 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
         }
     }
     if (VERIFY) return;
-    __syncwarp();
-    if (lane == 0) sm90_arrive(&m.c->done);
+    sm90_arrive(&m.c->done);
     moved = __reduce_add_sync(0xffffffffu, moved);
     if (lane == 0 && moved > 0) atomicAdd(p.moved, (unsigned long long)moved);
 }
@@ -535,10 +529,11 @@ __global__ void __launch_bounds__(S::THREADS, 1)
         for (int i = 0; i < CONVERTERS * S::AHEAD; i++)
             sm90_barrier_init(&m.c->arrived[i / S::AHEAD][i % S::AHEAD], 1);
         sm90_barrier_init(&m.c->taken, S::GROUPS * 4);
-        sm90_barrier_init(&m.c->done, S::GROUPS * 4);
+        sm90_barrier_init(&m.c->done, S::GROUPS * WARPGROUP);
         sm90_barrier_fence();
         for (int i = 0; i < LISTS; i++) m.c->list[i].count = 0;
     }
+    cuda_await();
     for (int j = threadIdx.x; j < S::STEPS * FLASH_STEP; j += S::THREADS) m.offset[j] = p.offset[j];
     __syncthreads();
     const flash_work w(p, S::ROWS, gridDim.x, VERIFY);
@@ -561,9 +556,8 @@ lloyd_status launch(const flash_params &p, bool verify, int blocks, cudaStream_t
     auto kernel = verify ? flash_assign<S, true> : flash_assign<S, false>;
     CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::SHARED),
              "preparing the assignment kernel");
-    kernel<<<blocks, S::THREADS, S::SHARED, stream>>>(p);
-    CUDA_LAUNCHED("starting the assignment kernel");
-    return LLOYD_OK;
+    return cuda_launch_after(stream, 90, kernel, blocks, S::THREADS, S::SHARED,
+                             "starting the assignment kernel", p);
 }
 
 } // namespace

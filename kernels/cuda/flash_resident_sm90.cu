@@ -1,9 +1,11 @@
 /* FlashAssign for Hopper where all centroids fit the shared memory of a multiprocessor.
  *
  * Then there is nothing to stream and nobody to wait for: every warpgroup takes 64 rows at a time,
- * reads them straight into fragments, multiplies, keeps the top-2 and settles, while the others hide
- * its latencies. For few clusters the rows themselves are most of the work, and the pipeline of
- * flash_assign_sm90.cu would only add to it. The same kernel verifies listed rows.
+ * makes fragments of them, multiplies, keeps the top-2 and settles, while the others hide its
+ * latencies. For few clusters the rows themselves are most of the work, and the pipeline of
+ * flash_assign_sm90.cu would only add to it. Where there is room, every thread asks for what it will
+ * need of the next 64 rows, as soon as it has made fragments of these, by copies into shared memory
+ * that nobody else looks at. The same kernel verifies listed rows, which it reads when it needs them.
  */
 #include "kernels/cuda/flash_assign.cuh"
 #include "kernels/cuda/flash_launch.h"
@@ -12,12 +14,22 @@
 namespace
 {
 
-constexpr int WARPGROUP = 128, GROUP_ROWS = 64, WIDTH = 128;
+constexpr int WARPGROUP = 128, GROUP_ROWS = 64, WIDTH = 128, MOST_SHARED = 227 << 10;
 
 template <int STEPS_, int GROUPS_> struct shape {
     static constexpr int STEPS = STEPS_, GROUPS = GROUPS_, THREADS = GROUPS * WARPGROUP;
     static constexpr int TILE_BYTES = flash_tile_bytes(STEPS + 1, WIDTH);
     static constexpr int OFFSETS = STEPS * FLASH_STEP * 4; /* bytes, behind the image */
+    /* 16 bytes of a thread for each of its pieces of a row of elements of this size. */
+    static __host__ __device__ constexpr int slots(int size)
+    {
+        return (STEPS * size + 3) / 4;
+    }
+    /* Bytes of what was asked for, behind the offsets: two rows of a thread, and three words. */
+    static __host__ __device__ constexpr int staged(int size)
+    {
+        return THREADS * (2 * slots(size) * 16 + 12);
+    }
 };
 
 /* The rows of a thread's quad in its warpgroup's piece, and what is known of them. */
@@ -48,10 +60,9 @@ __device__ inline row_pair find_rows(const flash_params &p, int count, int first
 }
 
 template <int STEPS, lloyd_type T, bool VECTOR>
-__device__ inline void load_rows(const flash_params &p, const row_pair &r, const float *offset,
-                                 int t, uint32_t (*fragment)[4])
+__device__ inline void load_rows(const flash_params &p, const row_pair &r, float sigma,
+                                 const float *offset, int t, uint32_t (*fragment)[4])
 {
-    float sigma = *p.sigma;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         bool exists = r.row[h] >= 0;
@@ -62,22 +73,142 @@ __device__ inline void load_rows(const flash_params &p, const row_pair &r, const
 }
 
 template <int STEPS>
-__device__ inline void load_fragments(const flash_params &p, const row_pair &r, const float *offset,
-                                      int t, uint32_t (*fragment)[4])
+__device__ inline void load_fragments(const flash_params &p, const row_pair &r, float sigma,
+                                      const float *offset, int t, uint32_t (*fragment)[4])
 {
     switch (p.rows.type * 2 + (p.vector ? 1 : 0)) {
-    case LLOYD_F32 * 2: load_rows<STEPS, LLOYD_F32, false>(p, r, offset, t, fragment); break;
-    case LLOYD_F32 * 2 + 1: load_rows<STEPS, LLOYD_F32, true>(p, r, offset, t, fragment); break;
-    case LLOYD_F16 * 2: load_rows<STEPS, LLOYD_F16, false>(p, r, offset, t, fragment); break;
-    case LLOYD_F16 * 2 + 1: load_rows<STEPS, LLOYD_F16, true>(p, r, offset, t, fragment); break;
-    case LLOYD_BF16 * 2: load_rows<STEPS, LLOYD_BF16, false>(p, r, offset, t, fragment); break;
-    case LLOYD_BF16 * 2 + 1: load_rows<STEPS, LLOYD_BF16, true>(p, r, offset, t, fragment); break;
-    case LLOYD_U8 * 2: load_rows<STEPS, LLOYD_U8, false>(p, r, offset, t, fragment); break;
-    case LLOYD_U8 * 2 + 1: load_rows<STEPS, LLOYD_U8, true>(p, r, offset, t, fragment); break;
-    case LLOYD_I8 * 2: load_rows<STEPS, LLOYD_I8, false>(p, r, offset, t, fragment); break;
-    case LLOYD_I8 * 2 + 1: load_rows<STEPS, LLOYD_I8, true>(p, r, offset, t, fragment); break;
+    case LLOYD_F32 * 2: load_rows<STEPS, LLOYD_F32, false>(p, r, sigma, offset, t, fragment); break;
+    case LLOYD_F32 * 2 + 1:
+        load_rows<STEPS, LLOYD_F32, true>(p, r, sigma, offset, t, fragment);
+        break;
+    case LLOYD_F16 * 2: load_rows<STEPS, LLOYD_F16, false>(p, r, sigma, offset, t, fragment); break;
+    case LLOYD_F16 * 2 + 1:
+        load_rows<STEPS, LLOYD_F16, true>(p, r, sigma, offset, t, fragment);
+        break;
+    case LLOYD_BF16 * 2:
+        load_rows<STEPS, LLOYD_BF16, false>(p, r, sigma, offset, t, fragment);
+        break;
+    case LLOYD_BF16 * 2 + 1:
+        load_rows<STEPS, LLOYD_BF16, true>(p, r, sigma, offset, t, fragment);
+        break;
+    case LLOYD_U8 * 2: load_rows<STEPS, LLOYD_U8, false>(p, r, sigma, offset, t, fragment); break;
+    case LLOYD_U8 * 2 + 1:
+        load_rows<STEPS, LLOYD_U8, true>(p, r, sigma, offset, t, fragment);
+        break;
+    case LLOYD_I8 * 2: load_rows<STEPS, LLOYD_I8, false>(p, r, sigma, offset, t, fragment); break;
+    case LLOYD_I8 * 2 + 1:
+        load_rows<STEPS, LLOYD_I8, true>(p, r, sigma, offset, t, fragment);
+        break;
     }
 }
+
+/* --- rows that were asked for --- */
+
+template <class S> __device__ inline char *staged_piece(char *stage, int size, int h, int step)
+{
+    int slot = h * S::slots(size) + step * size / 4;
+    return stage + (slot * S::THREADS + (int)threadIdx.x) * 16;
+}
+
+/* Word `which` (the norms of both rows, and the label so far) of this thread. */
+template <class S> __device__ inline uint32_t *staged_word(char *stage, int size, int which)
+{
+    return reinterpret_cast<uint32_t *>(stage + 2 * S::slots(size) * 16 * S::THREADS) +
+           which * S::THREADS + threadIdx.x;
+}
+
+/* The numbers of this thread's rows. */
+__device__ inline row_pair number_rows(const flash_params &p, int first)
+{
+    row_pair r;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        r.place[h] = first + 8 * h;
+        r.row[h] = r.place[h] < p.count ? (int32_t)(p.begin + r.place[h]) : -1;
+    }
+    return r;
+}
+
+template <class S, lloyd_type T>
+__device__ inline void ask(const flash_params &p, int first, int t, char *stage)
+{
+    constexpr int SIZE = flash_size(T), GROUP = flash_group(T, true);
+    const row_pair r = number_rows(p, first);
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const bool exists = r.row[h] >= 0;
+        const char *row = p.rows.data + (exists ? r.row[h] : 0) * p.rows.dim * SIZE;
+        flash_for_chunks<S::STEPS, GROUP>(t, [&](int base, int column, int group) {
+            const bool there = exists && column < p.rows.dim;
+            const char *from = there ? row + column * SIZE : row;
+            char *to = staged_piece<S>(stage, SIZE, h, base);
+            if (group * SIZE == 4)
+                sm90_copy_words<4>(to, from, there);
+            else if (group * SIZE == 2)
+                sm90_copy_words<2>(to, from, there);
+            else
+                sm90_copy_words<1>(to, from, there);
+        });
+        if (exists) sm90_copy_word(staged_word<S>(stage, SIZE, h), &p.norms[r.row[h]]);
+    }
+    if (flash_owns(t, r.row))
+        sm90_copy_word(staged_word<S>(stage, SIZE, 2), &p.labels[t ? r.row[1] : r.row[0]]);
+    sm90_copy_word_commit();
+}
+
+template <class S>
+__device__ inline void ask_for_rows(const flash_params &p, int first, int t, char *stage)
+{
+    switch (p.rows.type) {
+    case LLOYD_F32: ask<S, LLOYD_F32>(p, first, t, stage); break;
+    case LLOYD_F16: ask<S, LLOYD_F16>(p, first, t, stage); break;
+    case LLOYD_BF16: ask<S, LLOYD_BF16>(p, first, t, stage); break;
+    case LLOYD_U8: ask<S, LLOYD_U8>(p, first, t, stage); break;
+    case LLOYD_I8: ask<S, LLOYD_I8>(p, first, t, stage); break;
+    }
+}
+
+template <class S, lloyd_type T>
+__device__ inline void take(const flash_params &p, float sigma, const float *offset, int t,
+                            char *stage, row_pair &r, uint32_t (*fragment)[4])
+{
+    constexpr int SIZE = flash_size(T), GROUP = flash_group(T, true);
+    sm90_copy_word_wait<0>();
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const bool exists = r.row[h] >= 0;
+        uint32_t raw[S::STEPS][SIZE];
+        flash_for_chunks<S::STEPS, GROUP>(t, [&](int base, int, int group) {
+            flash_take_words<SIZE>(staged_piece<S>(stage, SIZE, h, base), true, group * SIZE, base,
+                                   raw);
+        });
+        float scale = exists ? flash_row_scale(p.rows, r.row[h], sigma) : sigma;
+        flash_convert_row<S::STEPS, T, true>(raw, p.rows.lengths != nullptr, scale, offset, t, h,
+                                             fragment);
+        uint32_t norms = exists ? *staged_word<S>(stage, SIZE, h) : 0;
+        memcpy(&r.norms[h], &norms, sizeof norms);
+    }
+    r.previous = flash_owns(t, r.row) ? (int32_t)*staged_word<S>(stage, SIZE, 2) : -1;
+}
+
+/* What was asked for. */
+template <class S>
+__device__ inline row_pair take_rows(const flash_params &p, int first, float sigma,
+                                     const float *offset, int t, char *stage,
+                                     uint32_t (*fragment)[4])
+{
+    row_pair r = number_rows(p, first);
+    switch (p.rows.type) {
+    case LLOYD_F32: take<S, LLOYD_F32>(p, sigma, offset, t, stage, r, fragment); break;
+    case LLOYD_F16: take<S, LLOYD_F16>(p, sigma, offset, t, stage, r, fragment); break;
+    case LLOYD_BF16: take<S, LLOYD_BF16>(p, sigma, offset, t, stage, r, fragment); break;
+    case LLOYD_U8: take<S, LLOYD_U8>(p, sigma, offset, t, stage, r, fragment); break;
+    case LLOYD_I8: take<S, LLOYD_I8>(p, sigma, offset, t, stage, r, fragment); break;
+    }
+    return r;
+}
+
+/* --- products --- */
 
 template <class S>
 __device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint32_t slab[2],
@@ -95,20 +226,33 @@ __device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint3
     sm90_product_wait<0>();
 }
 
-template <class S, bool VERIFY>
-__device__ void label_rows(const flash_params &p, const uint8_t *image, const float *offset)
+/* STAGED: rows are asked for ahead. */
+template <class S, bool VERIFY, bool STAGED>
+__device__ void label_rows(const flash_params &p, const uint8_t *image, const float *offset,
+                           char *stage)
 {
     const int group = threadIdx.x / WARPGROUP, lane = threadIdx.x % 32, t = lane % 4;
     const int row_in_piece = threadIdx.x % WARPGROUP / 32 * 16 + lane / 4;
     const int count = VERIFY ? p.lists.counters[FLASH_LISTED] : p.count;
     const int pieces = (count + GROUP_ROWS - 1) / GROUP_ROWS;
     const int room = VERIFY ? flash_room(p.lists) : 0;
+    const float sigma = *p.sigma;
+    const int stride = gridDim.x * S::GROUPS;
     unsigned moved = 0;
-    for (int piece = blockIdx.x + group * gridDim.x; piece < pieces;
-         piece += gridDim.x * S::GROUPS) {
+    int piece = blockIdx.x + group * gridDim.x;
+    if (STAGED && piece < pieces) ask_for_rows<S>(p, piece * GROUP_ROWS + row_in_piece, t, stage);
+    for (; piece < pieces; piece += stride) {
         uint32_t fragment[S::STEPS][4], slab[2];
-        const row_pair r = find_rows<VERIFY>(p, count, piece * GROUP_ROWS + row_in_piece, t);
-        load_fragments<S::STEPS>(p, r, offset, t, fragment);
+        row_pair r;
+        if constexpr (STAGED) {
+            r = take_rows<S>(p, piece * GROUP_ROWS + row_in_piece, sigma, offset, t, stage,
+                             fragment);
+            if (piece + stride < pieces)
+                ask_for_rows<S>(p, (piece + stride) * GROUP_ROWS + row_in_piece, t, stage);
+        } else {
+            r = find_rows<VERIFY>(p, count, piece * GROUP_ROWS + row_in_piece, t);
+            load_fragments<S::STEPS>(p, r, sigma, offset, t, fragment);
+        }
         flash_slab_fragment(r.norms, t, slab);
         flash_top2 top[2] = {};
         for (int tile = 0; tile < p.tiles; tile++) {
@@ -129,14 +273,16 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
     if (lane == 0 && moved > 0) atomicAdd(p.moved, (unsigned long long)moved);
 }
 
-template <class S, bool VERIFY>
+template <class S, bool VERIFY, bool STAGED>
 __global__ void __launch_bounds__(S::THREADS, 1)
     flash_resident(const __grid_constant__ flash_params p)
 {
     extern __shared__ __align__(128) uint8_t shared[];
     const int image_bytes = p.tiles * S::TILE_BYTES;
     float *offset = (float *)(shared + image_bytes);
-    uint64_t *arrived = (uint64_t *)(shared + image_bytes + S::OFFSETS);
+    char *stage = (char *)(shared + image_bytes + S::OFFSETS);
+    uint64_t *arrived = (uint64_t *)(stage + (STAGED ? S::staged(flash_size(p.rows.type)) : 0));
+    cuda_await();
     if (VERIFY && p.lists.counters[FLASH_LISTED] <= (int)blockIdx.x * GROUP_ROWS) return;
     if (threadIdx.x == 0) {
         sm90_barrier_init(arrived, 1);
@@ -150,19 +296,23 @@ __global__ void __launch_bounds__(S::THREADS, 1)
     for (int j = threadIdx.x; j < S::STEPS * FLASH_STEP; j += S::THREADS) offset[j] = p.offset[j];
     __syncthreads();
     sm90_wait(arrived, 0);
-    label_rows<S, VERIFY>(p, shared, offset);
+    label_rows<S, VERIFY, STAGED>(p, shared, offset, stage);
 }
 
 template <class S>
 lloyd_status launch(const flash_params &p, bool verify, int blocks, cudaStream_t stream)
 {
-    auto kernel = verify ? flash_resident<S, true> : flash_resident<S, false>;
-    const int bytes = p.tiles * S::TILE_BYTES + S::OFFSETS + 8;
+    int bytes = p.tiles * S::TILE_BYTES + S::OFFSETS + 8;
+    const int staged = S::staged(flash_size(p.rows.type));
+    const bool ahead = !verify && p.vector && bytes + staged <= MOST_SHARED;
+    auto kernel = verify  ? flash_resident<S, true, false>
+                  : ahead ? flash_resident<S, false, true>
+                          : flash_resident<S, false, false>;
+    if (ahead) bytes += staged;
     CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
              "preparing the assignment kernel");
-    kernel<<<blocks, S::THREADS, bytes, stream>>>(p);
-    CUDA_LAUNCHED("starting the assignment kernel");
-    return LLOYD_OK;
+    return cuda_launch_after(stream, 90, kernel, blocks, S::THREADS, (size_t)bytes,
+                             "starting the assignment kernel", p);
 }
 
 } // namespace

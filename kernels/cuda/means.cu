@@ -2,17 +2,18 @@
  * contract), and the bookkeeping for empty clusters.
  *
  * A warp per cluster, its lanes the 32 interleaved partial sums of dist(), gives the cluster's term
- * of the inertia; one block of 1024 threads, the 1024 interleaved partial sums over clusters, adds
- * them up. The host needs these numbers to decide how to go on, and the GPU would wait for the host
- * meanwhile. So inertia() also enqueues the new centroids, into a spare buffer, behind the copy of
- * the numbers, and waits for that copy alone; update_means() then just exchanges the buffers. If
- * the sums, the grid or the centroids change in between (lloyd_cuda_means_stale), it computes them
- * anew; if the iteration ends there, they are never looked at.
+ * of the inertia; the block of 1024 threads that ends last, the 1024 interleaved partial sums over
+ * clusters, adds them up. The host needs these numbers to decide how to go on, and the GPU would wait
+ * for the host meanwhile. So inertia() also enqueues the new centroids, into a spare buffer, behind
+ * the copy of the numbers, and waits for that copy alone; update_means() then just exchanges the
+ * buffers. If the sums, the grid or the centroids change in between (lloyd_cuda_means_stale), it
+ * computes them anew; if the iteration ends there, they are never looked at.
  */
 #include "kernels/cuda/device.cuh"
 
 struct cuda_means {
     double *terms;      /* [K] each cluster's term of the inertia */
+    uint32_t *ended;    /* [1] blocks of inertia() that are through; 0 between launches */
     float *spare;       /* [capacity*D] */
     int64_t capacity;   /* the centroids' own set_capacity: the two are exchanged */
     bool ready;         /* spare is what follows from sums, grid and centroids as they are */
@@ -44,12 +45,9 @@ struct means_input {
 
 /* --- kernels --- */
 
-__global__ void __launch_bounds__(THREADS)
-    inertia_terms(const __grid_constant__ means_input in, double mass_unit, double *terms)
+__device__ void write_term(const means_input &in, int64_t k, double mass_unit, double *terms)
 {
-    int64_t k = (int64_t)blockIdx.x * CLUSTERS + threadIdx.x / 32;
     int lane = (int)threadIdx.x % 32;
-    if (k >= in.clusters) return;
     const float *centroid = in.centroids + k * in.dim;
     const int64_t *sums = in.sums + k * in.dim;
     double mass = lloyd_mul((double)in.masses[k], mass_unit), p = 0;
@@ -62,9 +60,9 @@ __global__ void __launch_bounds__(THREADS)
     if (lane == 0) terms[k] = p;
 }
 
-/* One block. masses[clusters] and the word after it are the two counters. */
-__global__ void __launch_bounds__(CLUSTER_LANES)
-    add_terms(const double *terms, const int64_t *masses, int64_t clusters, numbers *out)
+/* By one block. masses[clusters] and the word after it are the two counters. */
+__device__ void add_terms(const double *terms, const int64_t *masses, int64_t clusters,
+                          numbers *out)
 {
     __shared__ double lanes[CLUSTER_LANES];
     __shared__ uint32_t empty_of_warp[CLUSTER_LANES / 32];
@@ -73,7 +71,7 @@ __global__ void __launch_bounds__(CLUSTER_LANES)
     uint32_t empty = 0;
 #pragma unroll 8
     for (int64_t k = t; k < clusters; k += CLUSTER_LANES) {
-        sum = lloyd_add(sum, terms[k]);
+        sum = lloyd_add(sum, __ldcg(&terms[k])); /* of other multiprocessors */
         empty += masses[k] == 0;
     }
     lanes[t] = sum;
@@ -88,6 +86,24 @@ __global__ void __launch_bounds__(CLUSTER_LANES)
     int64_t all_empty = 0;
     for (int w = 0; w < CLUSTER_LANES / 32; w++) all_empty += empty_of_warp[w];
     *out = {lanes[0], masses[clusters], masses[clusters + 1], all_empty};
+}
+
+__global__ void __launch_bounds__(CLUSTER_LANES)
+    inertia(const __grid_constant__ means_input in, double mass_unit, double *terms,
+            uint32_t *ended, numbers *out)
+{
+    __shared__ bool last;
+    cuda_await();
+    int64_t k = (int64_t)blockIdx.x * (CLUSTER_LANES / 32) + threadIdx.x / 32;
+    if (k < in.clusters) write_term(in, k, mass_unit, terms);
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) last = atomicAdd(ended, 1) == gridDim.x - 1;
+    __syncthreads();
+    if (!last) return;
+    __threadfence();
+    add_terms(terms, in.masses, in.clusters, out);
+    if (threadIdx.x == 0) *ended = 0;
 }
 
 /* out = the mean of cluster k, by a warp, of unit length for cosine. False: the cluster must keep
@@ -121,6 +137,7 @@ __device__ bool write_mean(const means_input &in, int64_t k, int64_t mass, int l
 __global__ void __launch_bounds__(THREADS)
     new_centroids(const __grid_constant__ means_input in, float *out)
 {
+    cuda_await();
     int64_t k = (int64_t)blockIdx.x * CLUSTERS + threadIdx.x / 32;
     int lane = (int)threadIdx.x % 32;
     if (k >= in.clusters) return;
@@ -169,9 +186,13 @@ lloyd_status prepare_means(cuda_kernels *cuda)
     if (!means->copied)
         CUDA_TRY(cudaEventCreateWithFlags(&means->copied, cudaEventDisableTiming),
                  "creating an event");
+    const char *what = "terms of the inertia";
     if (!means->terms)
-        LLOYD_TRY(lloyd_cuda_alloc(cuda, &means->terms, config->k, sizeof(double),
-                                   "terms of the inertia"));
+        LLOYD_TRY(lloyd_cuda_alloc(cuda, &means->terms, config->k, sizeof(double), what));
+    if (!means->ended) {
+        LLOYD_TRY(lloyd_cuda_alloc(cuda, &means->ended, 1, sizeof *means->ended, what));
+        CUDA_TRY(cudaMemsetAsync(means->ended, 0, sizeof *means->ended, cuda->stream), what);
+    }
     if (means->spare && means->capacity == cuda->set_capacity) return LLOYD_OK;
     lloyd_cuda_free(cuda, means->spare, means->capacity * config->dim, sizeof(float));
     means->spare = nullptr;
@@ -181,17 +202,12 @@ lloyd_status prepare_means(cuda_kernels *cuda)
                             "new centroids");
 }
 
-unsigned cluster_blocks(const cuda_kernels *cuda)
-{
-    return (unsigned)cuda_divide_up(cuda->base.config.k, CLUSTERS);
-}
-
 /* spare = what follows from the sums. */
 lloyd_status compute_means(cuda_kernels *cuda)
 {
-    new_centroids<<<cluster_blocks(cuda), THREADS, 0, cuda->stream>>>(input(cuda),
-                                                                      cuda->means->spare);
-    CUDA_LAUNCHED("computing centroids");
+    LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->capability, new_centroids,
+                                cuda_divide_up(cuda->base.config.k, CLUSTERS), THREADS, 0,
+                                "computing centroids", input(cuda), cuda->means->spare));
     cuda->means->ready = true;
     return LLOYD_OK;
 }
@@ -201,13 +217,10 @@ lloyd_status compute_numbers(cuda_kernels *cuda)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
     double unit = config->weights ? lloyd_exp2(cuda->grid->weight_exponent - cuda->grid->bits) : 1;
-    double *terms = cuda->means->terms;
-    inertia_terms<<<cluster_blocks(cuda), THREADS, 0, cuda->stream>>>(input(cuda), unit, terms);
-    CUDA_LAUNCHED("computing the inertia");
-    add_terms<<<1, CLUSTER_LANES, 0, cuda->stream>>>(terms, masses(cuda), config->k,
-                                                     (numbers *)cuda->results);
-    CUDA_LAUNCHED("computing the inertia");
-    return LLOYD_OK;
+    return cuda_launch_after(cuda->stream, cuda->capability, inertia,
+                             cuda_divide_up(config->k, CLUSTER_LANES / 32), CLUSTER_LANES, 0,
+                             "computing the inertia", input(cuda), unit, cuda->means->terms,
+                             cuda->means->ended, (numbers *)cuda->results);
 }
 
 } // namespace
@@ -317,6 +330,7 @@ void lloyd_cuda_means_free(cuda_kernels *cuda)
     if (!means) return;
     int64_t dim = cuda->base.config.dim;
     lloyd_cuda_free(cuda, means->terms, cuda->base.config.k, sizeof(double));
+    lloyd_cuda_free(cuda, means->ended, 1, sizeof *means->ended);
     lloyd_cuda_free(cuda, means->spare, means->capacity * dim, sizeof(float));
     if (means->copied) (void)cudaEventDestroy(means->copied);
     lloyd_free(means);
@@ -326,5 +340,6 @@ void lloyd_cuda_means_free(cuda_kernels *cuda)
 int64_t lloyd_cuda_means_bytes(const lloyd_kernels_config *config, int64_t set)
 {
     int64_t capacity = set > config->k ? set : config->k;
-    return config->k * (int64_t)sizeof(double) + capacity * config->dim * (int64_t)sizeof(float);
+    return config->k * (int64_t)sizeof(double) + (int64_t)sizeof(uint32_t) +
+           capacity * config->dim * (int64_t)sizeof(float);
 }

@@ -131,6 +131,20 @@ __device__ inline void sm90_copy_word_commit()
     asm volatile("cp.async.commit_group;" ::: "memory");
 }
 
+/* WORDS words, aligned to as much, or zeros where there is nothing to copy. */
+template <int WORDS>
+__device__ inline void sm90_copy_words(void *shared, const void *global, bool there)
+{
+    if constexpr (WORDS == 4)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sm90_shared(shared)),
+                     "l"(global), "r"(there ? 16 : 0)
+                     : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(sm90_shared(shared)),
+                     "l"(global), "n"(4 * WORDS), "r"(there ? 4 * WORDS : 0)
+                     : "memory");
+}
+
 template <int PENDING> __device__ inline void sm90_copy_word_wait()
 {
     asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");

@@ -1,7 +1,7 @@
 /* Fixed-point sums per cluster: the sort-inverse update (section 3 of the contract).
  *
- * The row numbers of a slot are sorted by label (CUB's radix sort, on the bits that K needs), which
- * turns the scatter of rows into clusters into a segmented sum: equal labels lie together, in runs.
+ * The row numbers of a slot are sorted by label (sort.cu), which turns the scatter of rows into
+ * clusters into a segmented sum: equal labels lie together, in runs.
  * A team of lanes takes a piece of the sorted order and a tile of the columns, gathers its rows and
  * adds them up in registers; at the end of a run the sums go to memory, atomically, or by a plain
  * store where the sums are still zero and the whole run lies inside the piece, since nobody else
@@ -34,18 +34,7 @@
  */
 #include "kernels/cuda/device.cuh"
 
-#include <cub/device/device_radix_sort.cuh>
-
 #include <type_traits>
-
-struct cuda_update {
-    int64_t capacity;  /* rows sorted at a time */
-    uint32_t *numbers; /* [capacity] 0, 1, 2, ... */
-    uint32_t *labels;  /* [capacity] sorted */
-    uint32_t *order;   /* [capacity] row numbers in that order */
-    void *temporary;   /* of the sort */
-    size_t temporary_bytes;
-};
 
 namespace
 {
@@ -53,13 +42,12 @@ namespace
 enum {
     THREADS = 128,
     WARPS = THREADS / 32,
-    BATCH = 4,              /* rows copied at a time: a 16-byte vector of row numbers */
-    BLOCKS = 6,             /* blocks on a multiprocessor */
-    ROUNDS = 4,             /* pieces per team, about: enough to even out their lengths */
-    SHORTEST = 16,          /* rows of a piece: less is all start and end */
-    LONGEST = 256,          /* more overflows 16 bits, and saves nothing */
-    SORTED_ROWS = 32 << 20, /* rows sorted at a time, at most: 20 bytes of memory each */
-    LEAST_TILE_BYTES = 128  /* of a row in one tile, if the row has them: a line of the cache */
+    BATCH = 4,             /* rows copied at a time: a 16-byte vector of row numbers */
+    BLOCKS = 6,            /* blocks on a multiprocessor */
+    ROUNDS = 4,            /* pieces per team, about: enough to even out their lengths */
+    SHORTEST = 16,         /* rows of a piece: less is all start and end */
+    LONGEST = 256,         /* more overflows 16 bits, and saves nothing */
+    LEAST_TILE_BYTES = 128 /* of a row in one tile, if the row has them: a line of the cache */
 };
 
 enum class arithmetic { INTEGER, FLOAT, DEFINITION };
@@ -517,6 +505,7 @@ __global__ void __launch_bounds__(THREADS, A == arithmetic::DEFINITION ? 3 : BLO
     add_rows(const __grid_constant__ reduction r)
 {
     __shared__ shared_space<shape<T, WIDTH, A>> shared;
+    cuda_await();
     int warp_lane = (int)threadIdx.x % 32, teams = 32 / r.lanes, team = warp_lane / r.lanes;
     /* 32 bits do: a tile of a piece is at least 16 rows of 128 bytes, if rows have more than one */
     int task = ((int)blockIdx.x * WARPS + (int)threadIdx.x / 32) * teams + team;
@@ -526,12 +515,6 @@ __global__ void __launch_bounds__(THREADS, A == arithmetic::DEFINITION ? 3 : BLO
     int begin = task / r.tiles * r.piece;
     team_lane<T, WIDTH, A> self(r, shared, warp_lane - team * r.lanes, team, task % r.tiles);
     self.add_piece(begin, min(begin + r.piece, r.rows));
-}
-
-__global__ void count_up(uint32_t *numbers, int64_t count)
-{
-    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < count) numbers[i] = (uint32_t)i;
 }
 
 /* --- how rows are dealt --- */
@@ -572,9 +555,8 @@ lloyd_status launch(const cuda_kernels *cuda, reduction r)
     r.piece = choose_piece(cuda, &r);
     int64_t tasks = cuda_divide_up(r.rows, r.piece) * r.tiles;
     int64_t blocks = cuda_divide_up(tasks, (int64_t)WARPS * (32 / r.lanes));
-    add_rows<T, WIDTH, A><<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(r);
-    CUDA_LAUNCHED("summing the rows of every cluster");
-    return LLOYD_OK;
+    return cuda_launch_after(cuda->stream, cuda->capability, add_rows<T, WIDTH, A>, blocks, THREADS,
+                             0, "summing the rows of every cluster", r);
 }
 
 /* The widest loads that all rows are aligned to. */
@@ -640,77 +622,20 @@ lloyd_status launch_sums(const cuda_kernels *cuda, const reduction &r)
     return status;
 }
 
-/* --- sorting --- */
-
-int64_t sorted_rows(const lloyd_kernels_config *config)
-{
-    int64_t rows = config->chunk_rows < config->n_local ? config->chunk_rows : config->n_local;
-    if (rows < 1) rows = 1;
-    if (rows > SORTED_ROWS) return SORTED_ROWS;
-    return rows;
-}
-
-int label_bits(int64_t k)
-{
-    int bits = 0;
-    while (((int64_t)1 << bits) < k) bits++;
-    return bits;
-}
-
-/* CUB's call, which with temporary == NULL only says how much memory it wants. No bits to sort by
- * make it a copy. */
-cudaError_t sort(const cuda_kernels *cuda, const cuda_update *update, const int32_t *labels,
-                 int64_t rows, void *temporary, size_t *bytes)
-{
-    return cub::DeviceRadixSort::SortPairs(temporary, *bytes,
-                                           reinterpret_cast<const uint32_t *>(labels),
-                                           update->labels, update->numbers, update->order,
-                                           (int)rows, 0, label_bits(cuda->base.config.k),
-                                           cuda->stream);
-}
-
-lloyd_status alloc_update(cuda_kernels *cuda, cuda_update *update)
-{
-    int64_t rows = sorted_rows(&cuda->base.config);
-    const char *what = "rows sorted by label";
-    update->capacity = rows;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &update->numbers, rows, sizeof(uint32_t), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &update->labels, rows, sizeof(uint32_t), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &update->order, rows, sizeof(uint32_t), what));
-    CUDA_TRY(sort(cuda, update, cuda->labels, rows, nullptr, &update->temporary_bytes),
-             "planning the sort by label");
-    LLOYD_TRY(
-        lloyd_cuda_alloc(cuda, &update->temporary, (int64_t)update->temporary_bytes, 1, what));
-    count_up<<<(unsigned)cuda_divide_up(rows, 256), 256, 0, cuda->stream>>>(update->numbers, rows);
-    CUDA_LAUNCHED("numbering rows");
-    return LLOYD_OK;
-}
-
-lloyd_status prepare_update(cuda_kernels *cuda)
-{
-    if (cuda->update) return LLOYD_OK;
-    LLOYD_TRY(lloyd_alloc(&cuda->update, 1, sizeof *cuda->update, "sorting state"));
-    lloyd_status status = alloc_update(cuda, cuda->update);
-    if (status != LLOYD_OK) lloyd_cuda_update_free(cuda);
-    return status;
-}
-
 /* Rows [at, at + count) of a slot. */
 lloyd_status add_block(cuda_kernels *cuda, int slot, int64_t at, int64_t count)
 {
-    cuda_update *update = cuda->update;
     const lloyd_kernels_config *config = &cuda->base.config;
     cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
-    CUDA_TRY(sort(cuda, update, cuda->labels + cuda->slots[slot].first + at, count,
-                  update->temporary, &update->temporary_bytes),
-             "sorting rows by label");
+    cuda_sorted sorted;
+    LLOYD_TRY(lloyd_cuda_sort(cuda, cuda->labels + cuda->slots[slot].first + at, count, &sorted));
     reduction r = {};
     r.row_bytes = (uint32_t)(config->dim * (int64_t)lloyd_type_size(config->type));
     r.data = rows.data + at * (int64_t)r.row_bytes;
     r.lengths = rows.lengths ? rows.lengths + at : nullptr;
     r.weights = rows.weights ? rows.weights + at : nullptr;
-    r.labels = update->labels;
-    r.order = update->order;
+    r.labels = sorted.labels;
+    r.order = sorted.order;
     r.rows = (int)count;
     r.dim = (int)config->dim;
     r.shift = cuda->shift;
@@ -732,31 +657,9 @@ lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot)
     cuda_kernels *cuda = lloyd_cuda(kernels);
     int64_t count = cuda->slots[slot].count;
     if (count == 0) return LLOYD_OK;
-    LLOYD_TRY(prepare_update(cuda));
     lloyd_cuda_means_stale(cuda);
-    int64_t capacity = cuda->update->capacity;
+    int64_t capacity = lloyd_cuda_sorted_rows(&kernels->config);
     for (int64_t at = 0; at < count; at += capacity)
         LLOYD_TRY(add_block(cuda, slot, at, count - at < capacity ? count - at : capacity));
     return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
-}
-
-void lloyd_cuda_update_free(cuda_kernels *cuda)
-{
-    cuda_update *update = cuda->update;
-    if (!update) return;
-    lloyd_cuda_free(cuda, update->numbers, update->capacity, sizeof(uint32_t));
-    lloyd_cuda_free(cuda, update->labels, update->capacity, sizeof(uint32_t));
-    lloyd_cuda_free(cuda, update->order, update->capacity, sizeof(uint32_t));
-    lloyd_cuda_free(cuda, update->temporary, (int64_t)update->temporary_bytes, 1);
-    lloyd_free(update);
-    cuda->update = nullptr;
-}
-
-/* The sort itself takes a second copy of labels and numbers if it goes over them more than once (8
- * bits at a time), and up to 512 bytes per 1024 rows of counters. */
-int64_t lloyd_cuda_update_bytes(const lloyd_kernels_config *config)
-{
-    int64_t rows = sorted_rows(config);
-    int64_t copies = label_bits(config->k) > 8 ? 2 : 0;
-    return rows * (3 + copies) * (int64_t)sizeof(uint32_t) + rows / 2 + (1 << 20);
 }

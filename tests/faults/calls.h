@@ -71,6 +71,7 @@ CALL(CUDA, 0, cudaError_t, cudaErrorUnknown, cudaStreamSynchronize, (cudaStream_
 CALL(CUDA, 0, cudaError_t, cudaErrorUnknown, cudaEventSynchronize, (cudaEvent_t event), (event))
 CALL(CUDA, 0, cudaError_t, cudaErrorUnknown, cudaEventRecord, (cudaEvent_t event, cudaStream_t stream), (event, stream))
 CALL(CUDA, 0, cudaError_t, cudaErrorLaunchFailure, cudaGetLastError, (void), ())
+CALL(CUDA, 0, cudaError_t, cudaErrorLaunchFailure, cudaLaunchKernelExC, (const cudaLaunchConfig_t *config, const void *kernel, void **arguments), (config, kernel, arguments))
 #endif
 
 #ifdef LLOYD_HAVE_NCCL

@@ -1259,7 +1259,7 @@ static lloyd_status new_cuda_kernels(const test_case *c, const lloyd_kernels_con
 }
 
 /* kernels/cuda/assign.cu: --pretend 80 tests what labels rows on older GPUs, --pretend 1 the streaming
- * kernel where the resident one would be chosen. */
+ * kernel where the resident one would be chosen, 2 the other choice of sifting, 4 the other sort. */
 void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
 
 static int new_kernels(problem *p)
