@@ -4,8 +4,8 @@
     bench/peers.py --lloyd build/release/lloyd DATA.h5 [--json results.json] [--plot results.png]
     bench/peers.py --lloyd build/gpu/lloyd DATA.h5 --gpu [--ranks 2] [--flash PATH/TO/flash-kmeans] [...]
 
-On CPUs scikit-learn and faiss-cpu, on the same cores; with --gpu flash-kmeans (bench/peer_flash_kmeans.py says where it comes from),
-in float32 and float16, and faiss with GPUs if Python finds one. A peer that is missing is named and left out.
+scikit-learn and faiss-cpu, on the same cores; with --gpu lloyd runs on GPUs, and so do flash-kmeans (bench/peer_flash_kmeans.py says where
+it comes from), in float32 and float16, and cuVS and faiss if Python finds them. A peer that is missing is named and left out.
 
 Only the iterations count, not reading, seeding or writing: lloyd reports the seconds of each in /history/seconds, faiss
 in its iteration statistics, and for the others the time of a short fit is subtracted from that of a long one. Every
@@ -17,7 +17,7 @@ other time, and the table shows medians. It verifies while it times:
     equal     whether all runs gave the same labels and centroids, to the bit; of lloyd, on any ranks and threads
     to 1 %    seconds of iterations until the inertia is within 1 % of lloyd's last. The iterations are counted in
               lloyd's history, since all tools go through the same centroids but for rounding
-    memory    peak resident memory while it iterates, the rows (and of Python tools the interpreter) included; with --gpu,
+    memory    peak resident memory while it iterates, the rows (and of Python tools the interpreter) included; of tools on GPUs,
               memory of the GPU: what lloyd plans, and the most that the peer has allocated, if it tells
 """
 import argparse
@@ -158,10 +158,48 @@ def measure_flash(x, start, iterations, kind):
             "version": getattr(flash_kmeans, "__version__", "unknown"), **quality(x, centroids, labels)}
 
 
+def measure_cuvs(x, start, iterations):
+    """A fit ends with one more pass, for the inertia, which the difference of two fits leaves out."""
+    import cupy
+    import cuvs
+    import rmm
+    from cuvs.cluster.kmeans import KMeansParams, fit, predict
+    from cuvs.common import Resources
+
+    rmm.reinitialize(pool_allocator=True, initial_pool_size=2 << 30)  # else every temporary is a cudaMalloc
+    resources = Resources()
+    rows = cupy.asarray(x)
+
+    def run(count):
+        centroids = cupy.array(start)
+        options = KMeansParams(n_clusters=len(start), init_method="Array", max_iter=count, tol=1e-50, n_init=1, metric="sqeuclidean")
+        resources.sync()
+        cupy.cuda.Device().synchronize()
+        began = time.perf_counter()
+        _, _, done = fit(options, rows, centroids=centroids, resources=resources)
+        resources.sync()
+        if done != count:
+            raise SystemExit(f"cuVS stopped after {done} iterations; ask for fewer")
+        return time.perf_counter() - began, centroids
+
+    run(WARM)
+    short, _ = run(WARM)
+    long, centroids = run(WARM + iterations)
+    labels = cupy.empty(len(x), dtype=cupy.int32)
+    predict(KMeansParams(n_clusters=len(start)), rows, centroids, labels=labels, resources=resources)
+    resources.sync()
+    labels, centroids = cupy.asnumpy(labels), cupy.asnumpy(centroids)
+    far = sum(float(((x[at:at + 20000].astype(np.float64) - centroids[labels[at:at + 20000]])**2).sum())
+              for at in range(0, len(x), 20000))
+    return {"seconds": (long - short) / iterations, "inertia": {str(WARM + iterations): far}, "memory": None,
+            "version": cuvs.__version__, **quality(x, centroids, labels)}
+
+
 def peer(arguments):
     x, start = rows_of(arguments.data), rows_of(arguments.init + ":centroids")
     measure = {"scikit-learn": measure_sklearn, "faiss-cpu": measure_faiss,
                "faiss-gpu": lambda *a: measure_faiss(*a, gpu=True),
+               "cuVS": measure_cuvs,
                "flash-kmeans, float32": lambda *a: measure_flash(*a, "float32"),
                "flash-kmeans, float16": lambda *a: measure_flash(*a, "float16")}[arguments.peer]
     try:
@@ -203,8 +241,10 @@ def run_peer(arguments, name, init, threads):
     place = environment(threads)
     if arguments.flash:
         place["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.abspath(arguments.flash), place.get("PYTHONPATH")]))
-    printed = subprocess.run(command, check=True, env=place, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(printed.strip().splitlines()[-1])  # after what its libraries print
+    done = subprocess.run(command, check=False, env=place, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        return {"missing": f"it ended with status {done.returncode}"}
+    return json.loads(done.stdout.strip().splitlines()[-1])  # after what its libraries print
 
 
 def cpu_name():
@@ -225,10 +265,11 @@ def benchmark(arguments, directory):
     x = arguments.x = rows_of(arguments.data)
     if arguments.gpu:
         ways = {f"lloyd, {ranks} GPU{'s' if ranks > 1 else ''}": (ranks, cores // ranks) for ranks in sorted({1, arguments.ranks})}
-        others = ["flash-kmeans, float32", "flash-kmeans, float16", "faiss-gpu"]
+        others = ["flash-kmeans, float32", "flash-kmeans, float16", "cuVS", "faiss-gpu"]
     else:
         ways = {f"lloyd, 1 rank x {cores} threads": (1, cores), f"lloyd, {cores} ranks x 1 thread": (cores, 1)}
-        others = ["scikit-learn", "faiss-cpu"]
+        others = []
+    others += ["scikit-learn", "faiss-cpu"]
     tools = {name: lambda init, k, way=way: run_lloyd(arguments, init, k, *way, directory) for name, way in ways.items()}
     tools |= {name: lambda init, k, name=name: run_peer(arguments, name, init, cores) for name in others}
     tools = {name: tool for name, tool in tools.items() if not any(name.startswith(skipped) for skipped in arguments.skip)}
