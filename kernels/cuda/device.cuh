@@ -78,8 +78,8 @@ __device__ inline float cuda_value(const cuda_rows &rows, int64_t i, int64_t j)
 }
 
 /* Many kernels of an iteration are short, so one may be brought onto the multiprocessors while the
- * one before it on the stream still runs (programmatic dependent launch, from compute capability 9.0
- * on): launched by cuda_launch_after(), a kernel first of all calls cuda_await(), which returns when
+ * one before it on the stream still runs (programmatic dependent launch, on compute capability 9.0):
+ * launched by cuda_launch_after(), a kernel first of all calls cuda_await(), which returns when
  * everything before it is done and seen, and lets the next kernel come. Launched in the usual way it
  * starts then anyway. */
 __device__ inline void cuda_await()
@@ -88,6 +88,16 @@ __device__ inline void cuda_await()
     asm volatile("griddepcontrol.wait;" ::: "memory");
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
+}
+
+/* Whether kernels are compiled for compute capability 9.0 itself: in code for an older one, which the
+ * driver has translated for a newer GPU, cuda_await() waits for nothing. */
+constexpr bool cuda_compiled_for_90()
+{
+    for (int architecture : {__CUDA_ARCH_LIST__}) {
+        if (architecture == 900) return true;
+    }
+    return false;
 }
 
 /* Launches a kernel that begins with cuda_await(), on a GPU of this compute capability. */
@@ -106,7 +116,7 @@ static inline lloyd_status cuda_launch_after(cudaStream_t stream, int capability
     config.dynamicSmemBytes = shared;
     config.stream = stream;
     config.attrs = &early;
-    config.numAttrs = capability >= 90 ? 1 : 0;
+    config.numAttrs = cuda_compiled_for_90() && capability == 90 ? 1 : 0;
     return lloyd_cuda_check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
 }
 
