@@ -92,7 +92,7 @@ __device__ inline void cuda_await()
 
 /* Whether kernels are compiled for compute capability 9.0 itself: in code for an older one, which the
  * driver has translated for a newer GPU, cuda_await() waits for nothing. */
-constexpr bool cuda_compiled_for_90()
+static constexpr bool cuda_compiled_for_90()
 {
     for (int architecture : {__CUDA_ARCH_LIST__}) {
         if (architecture == 900) return true;

@@ -15,7 +15,7 @@ import numpy as np
 import data
 from common import Test, differences
 
-ROWS, DIM, K = 200000 if "--quick" in sys.argv else 300000, 64, 24
+ROWS, DIM, K = 120000 if "--quick" in sys.argv else 300000, 64, 24
 CHUNK = 4096  # 256 KiB: the smallest chunks that are chosen
 SLACK = 4 * 10**6
 
