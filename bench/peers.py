@@ -69,6 +69,12 @@ def wrong_labels(x, centroids, labels):
     return int(wrong)
 
 
+def inertia_of(x, centroids, labels):
+    """In double precision."""
+    return sum(float(((x[at:at + 20000].astype(np.float64) - centroids[labels[at:at + 20000]])**2).sum())
+               for at in range(0, len(x), 20000))
+
+
 def quality(x, centroids, labels):
     """What a run can be compared by."""
     digest = hashlib.sha256(np.ascontiguousarray(centroids, np.float32).tobytes() + labels.astype(np.int32).tobytes())
@@ -152,8 +158,7 @@ def measure_flash(x, start, iterations, kind):
     memory = torch.cuda.max_memory_allocated()
     labels = euclid_assign_triton(rows, centroids, (rows**2).sum(dim=-1))[0].cpu().numpy()
     centroids = centroids[0].float().cpu().numpy()
-    far = sum(float(((x[at:at + 20000].astype(np.float64) - centroids[labels[at:at + 20000]])**2).sum())
-              for at in range(0, len(x), 20000))
+    far = inertia_of(x, centroids, labels)
     return {"seconds": (long - short) / iterations, "inertia": {str(WARM + iterations): far}, "memory": memory,
             "version": getattr(flash_kmeans, "__version__", "unknown"), **quality(x, centroids, labels)}
 
@@ -189,8 +194,7 @@ def measure_cuvs(x, start, iterations):
     predict(KMeansParams(n_clusters=len(start)), rows, centroids, labels=labels, resources=resources)
     resources.sync()
     labels, centroids = cupy.asnumpy(labels), cupy.asnumpy(centroids)
-    far = sum(float(((x[at:at + 20000].astype(np.float64) - centroids[labels[at:at + 20000]])**2).sum())
-              for at in range(0, len(x), 20000))
+    far = inertia_of(x, centroids, labels)
     return {"seconds": (long - short) / iterations, "inertia": {str(WARM + iterations): far}, "memory": None,
             "version": cuvs.__version__, **quality(x, centroids, labels)}
 

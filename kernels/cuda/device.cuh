@@ -90,6 +90,20 @@ __device__ inline void cuda_await()
 #endif
 }
 
+/* Whether a block is the last of its grid to come here; it then sees what all others wrote before. For
+ * all threads of a block. *ended is 0 before, and that block's to set to 0 again. */
+static __device__ inline bool cuda_ends_last(uint32_t *ended)
+{
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) last = atomicAdd(ended, 1) == gridDim.x - 1;
+    __syncthreads();
+    if (!last) return false;
+    __threadfence();
+    return true;
+}
+
 /* Whether kernels are compiled for compute capability 9.0 itself: in code for an older one, which the
  * driver has translated for a newer GPU, cuda_await() waits for nothing. */
 static constexpr bool cuda_compiled_for_90()

@@ -92,16 +92,10 @@ __global__ void __launch_bounds__(CLUSTER_LANES)
     inertia(const __grid_constant__ means_input in, double mass_unit, double *terms,
             uint32_t *ended, numbers *out)
 {
-    __shared__ bool last;
     cuda_await();
     int64_t k = (int64_t)blockIdx.x * (CLUSTER_LANES / 32) + threadIdx.x / 32;
     if (k < in.clusters) write_term(in, k, mass_unit, terms);
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) last = atomicAdd(ended, 1) == gridDim.x - 1;
-    __syncthreads();
-    if (!last) return;
-    __threadfence();
+    if (!cuda_ends_last(ended)) return;
     add_terms(terms, in.masses, in.clusters, out);
     if (threadIdx.x == 0) *ended = 0;
 }

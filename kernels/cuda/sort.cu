@@ -82,7 +82,6 @@ __global__ void __launch_bounds__(COUNT_THREADS)
                  uint32_t *ended)
 {
     extern __shared__ uint32_t counters[]; /* [clusters] */
-    __shared__ bool last;
     cuda_await();
     clear_counters(counters, clusters);
     /* 64 bits: the last step may lead beyond 2^31 */
@@ -94,12 +93,7 @@ __global__ void __launch_bounds__(COUNT_THREADS)
     for (int k = (int)threadIdx.x; k < clusters; k += COUNT_THREADS) {
         if (counters[k] > 0) atomicAdd(&counts[k], counters[k]);
     }
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) last = atomicAdd(ended, 1) == gridDim.x - 1;
-    __syncthreads();
-    if (!last) return;
-    __threadfence();
+    if (!cuda_ends_last(ended)) return;
     scan_counts(counts, begins, clusters);
     if (threadIdx.x == 0) *ended = 0;
 }
