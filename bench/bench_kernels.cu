@@ -300,6 +300,7 @@ struct bench {
     std::vector<float> shift;
     std::vector<int> exponent;
     lloyd_grid grid = {};
+    double squares = 0; /* Q, section 5 of the contract */
 
     ~bench()
     {
@@ -380,7 +381,13 @@ lloyd_status make_grid(bench *b)
     }
     b->grid = {b->shift.data(), b->exponent.data(), b->exponent.data(), 0,
                lloyd_bits(b->size.n, LLOYD_ELEMENT_BITS)};
-    return b->kernels->set_grid(b->kernels, &b->grid);
+    LLOYD_TRY(b->kernels->set_grid(b->kernels, &b->grid));
+    std::vector<int64_t> limbs(3 * dim, 0);
+    LLOYD_TRY(b->kernels->squares(b->kernels, 0, limbs.data()));
+    for (size_t j = 0; j < dim; j++)
+        b->squares +=
+            (double)lloyd_limbs(&limbs[3 * j]) * lloyd_exp2(2 * (b->exponent[j] - b->grid.bits));
+    return LLOYD_OK;
 }
 
 lloyd_status prepare(bench *b, const options &o)
@@ -504,7 +511,7 @@ lloyd_status check(const bench &b, bool fresh, figures *out)
     LLOYD_TRY(kernels->begin(kernels));
     LLOYD_TRY(kernels->assign(kernels, 0));
     LLOYD_TRY(kernels->accumulate(kernels, 0));
-    LLOYD_TRY(kernels->inertia(kernels, &inertia, &moved, &verified, &empty));
+    LLOYD_TRY(kernels->inertia(kernels, b.squares, &inertia, &moved, &verified, &empty));
     LLOYD_TRY(kernels->labels(kernels, 0, b.size.n, labels.data()));
     CUDA_TRY(cudaStreamSynchronize(b.stream), "the labels of the benchmark");
     if (fresh) {
@@ -669,7 +676,7 @@ lloyd_status iterate(const bench &b, std::vector<double> *verified_share)
         LLOYD_TRY(kernels->begin(kernels));
         LLOYD_TRY(kernels->assign(kernels, 0));
         LLOYD_TRY(kernels->accumulate(kernels, 0));
-        LLOYD_TRY(kernels->inertia(kernels, &inertia, &moved, &verified, &empty));
+        LLOYD_TRY(kernels->inertia(kernels, b.squares, &inertia, &moved, &verified, &empty));
         LLOYD_TRY(kernels->update(kernels));
         verified_share->push_back((double)verified / (double)b.size.n);
     }
@@ -1118,8 +1125,8 @@ const char usage[] =
     "  parts: limits, assign, update, iteration, allreduce (two GPUs and NCCL); all if not given\n"
     "  cool:  seconds without work before the measurements of each shape\n"
     "  pretend: 80 labels as on older GPUs; 1 streams centroids that would stay in shared memory, 2 sifts\n"
-    "         products where it would not and the reverse, 4 sorts labels of few clusters as of many; or a\n"
-    "         sum of these\n"
+    "         products where it would not and the reverse, 4 sorts labels of few clusters as of many,\n"
+    "         8 verifies a few rows as many; or a sum of these\n"
     "  rows:  a raw file of rows, of one type; Gaussian rows if not given\n"
     "  json:  one line per shape\n";
 

@@ -82,8 +82,8 @@ struct lloyd_kernels {
     lloyd_status (*create)(lloyd_kernels *self, const lloyd_kernels_config *config,
                            lloyd_kernels **kernels);
 
-    /* Rows [first, first+count) into a slot, from host memory ("cuda": or that of a GPU). Where
-     * `copies`, that memory is free again when load() returns; else it must stay as it is while the
+    /* Rows [first, first+count) into a slot, from host memory ("cuda": or that of a GPU); the same ones
+     * whenever they are loaded. Where `copies`, that memory is free again when load() returns; else it must stay as it is while the
      * slot is in use. */
     lloyd_status (*load)(lloyd_kernels *self, int slot, int64_t first, int64_t count,
                          const void *rows);
@@ -141,10 +141,10 @@ struct lloyd_kernels {
     /* int64: K*D sums, K masses (counts, or fixed-point weights), labels changed, rows verified; to
      * be summed over ranks in place. */
     lloyd_buffer (*sums)(lloyd_kernels *self);
-    /* After that sum: *value = the clustering term of the inertia, sum n d^2 - 2 d S (section 5 of
-     * the contract); the two counters; and how many clusters have no mass. */
-    lloyd_status (*inertia)(lloyd_kernels *self, double *value, int64_t *moved, int64_t *verified,
-                            int64_t *empty);
+    /* After that sum: *value = the inertia, squares + sum n d^2 - 2 d S (section 5 of the contract;
+     * `squares` is Q); the two counters; and how many clusters have no mass. */
+    lloyd_status (*inertia)(lloyd_kernels *self, double squares, double *value, int64_t *moved,
+                            int64_t *verified, int64_t *empty);
     /* Centroids from sums; a cluster without mass, or whose mean has no float32 or (cosine) no
      * direction, keeps its own. */
     lloyd_status (*update)(lloyd_kernels *self);

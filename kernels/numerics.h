@@ -127,6 +127,12 @@ LLOYD_HD double lloyd_inertia_term(float centroid, float shift, double mass, dou
     return lloyd_mul(d, lloyd_add(lloyd_mul(mass, d), -lloyd_mul(2.0, sum)));
 }
 
+/* The sum of a column's squares, from its three limbs of 32 bits, which may not have been carried. */
+static inline __int128 lloyd_limbs(const int64_t limbs[3])
+{
+    return ((__int128)limbs[2] << 64) + ((__int128)limbs[1] << 32) + limbs[0];
+}
+
 /* Adds up partial sums in the dist() order: p[l] += p[l + count/2], halving down to p[0]. count is
  * a power of two. */
 LLOYD_HD double lloyd_tree(double *p, int count)

@@ -61,16 +61,15 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
     lloyd_kernels *kernels = p->kernels;
     LLOYD_TRY(p->comm->agree(p->comm, kernels->forget_labels(kernels)));
     while (history->iterations < rule->max_iters && !history->converged) {
-        double start = lloyd_seconds(), clustering;
+        double start = lloyd_seconds();
         lloyd_progress_step step = {.restart = restart, .iteration = history->iterations + 1};
 
         LLOYD_TRY(assign_and_sum(p));
-        lloyd_status status =
-            kernels->inertia(kernels, &clustering, &step.moved, &step.verified, &step.empty);
+        lloyd_status status = kernels->inertia(kernels, p->squares, &step.inertia, &step.moved,
+                                               &step.verified, &step.empty);
         lloyd_parts_end(&p->parts, LLOYD_PART_UPDATE);
         LLOYD_TRY(p->comm->agree(p->comm, status));
         lloyd_parts_end(&p->parts, LLOYD_PART_IDLE);
-        step.inertia = lloyd_add(p->squares, clustering);
         LLOYD_TRY(lloyd_checkpoint_iteration(checkpoint, p, history, progress, &step));
 
         history->converged = step.moved == 0 || hardly_fell(rule, history, step.inertia);

@@ -170,8 +170,7 @@ static lloyd_status sum_squares(lloyd_problem *p, int64_t *limbs)
     LLOYD_TRY(lloyd_comm_sum_host(p->comm, limbs, 3 * p->d));
     p->squares = 0;
     for (int64_t j = 0; j < p->d; j++) {
-        __int128 sum =
-            ((__int128)limbs[3 * j + 2] << 64) + ((__int128)limbs[3 * j + 1] << 32) + limbs[3 * j];
+        __int128 sum = lloyd_limbs(&limbs[3 * j]);
         int exponent = p->grid.weighted_exponent[j] + p->grid.exponent[j] - 2 * p->grid.bits;
         p->squares = lloyd_add(p->squares, lloyd_mul((double)sum, lloyd_exp2(exponent)));
         p->statistics = lloyd_hash(p->statistics, &p->min[j], sizeof p->min[j]);

@@ -110,8 +110,8 @@ lloyd_status lloyd_cpu_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid);
 lloyd_status lloyd_cpu_squares(lloyd_kernels *kernels, int slot, int64_t *limbs);
 lloyd_status lloyd_cpu_begin(lloyd_kernels *kernels);
 lloyd_status lloyd_cpu_accumulate(lloyd_kernels *kernels, int slot);
-lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double *value, int64_t *moved,
-                               int64_t *verified, int64_t *empty);
+lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double squares, double *value,
+                               int64_t *moved, int64_t *verified, int64_t *empty);
 lloyd_status lloyd_cpu_update(lloyd_kernels *kernels);
 lloyd_status lloyd_cpu_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters);
 lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to, const int64_t *q,

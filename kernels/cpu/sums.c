@@ -210,8 +210,8 @@ lloyd_status lloyd_cpu_accumulate(lloyd_kernels *kernels, int slot_number)
 
 /* --- what follows from the sums --- */
 
-lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double *value, int64_t *moved,
-                               int64_t *verified, int64_t *empty)
+lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double squares, double *value,
+                               int64_t *moved, int64_t *verified, int64_t *empty)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     int64_t dim = kernels->config.dim, k_count = kernels->config.k, empty_count = 0;
@@ -233,7 +233,7 @@ lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double *value, int64_t *m
             empty_count += masses[k] == 0;
         }
     }
-    *value = lloyd_tree(lanes, CLUSTER_LANES);
+    *value = lloyd_add(squares, lloyd_tree(lanes, CLUSTER_LANES));
     *moved = masses[k_count];
     *verified = masses[k_count + 1];
     *empty = empty_count;

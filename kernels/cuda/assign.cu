@@ -32,17 +32,21 @@ struct cuda_filter {
     lloyd_flash_shape shape; /* for the current set */
     bool ready;              /* origin and sigma are chosen */
     int offset_steps;        /* that `offset` was computed for, 0: none */
-    bool prepared;           /* image and bound belong to the centroids */
+    const float *prepared;   /* the centroids that image and bound belong to, NULL: none */
     float *origin;           /* [D] */
-    float *sigma;            /* [1] */
-    float *offset;           /* [steps*16] of the shape */
-    __half2 *norms;          /* [n_local] */
+    flash_units *units;      /* [1] */
+    double nearest;   /* mean square of the distance of rows to their centroids, 0: not known */
+    int64_t verified; /* rows without a certificate in the last iteration, -1: not known */
+    float *offset;    /* [steps*16] of the shape */
+    __half2 *norms;   /* [n_local] */
+    bool *described;  /* [chunks], on the host: the chunk's norms are there */
     uint8_t *image;
     int64_t image_bytes;
     float2 *bound; /* [bound_count] */
     int64_t bound_count;
     cuda_sifting *sifting; /* NULL until a set needs it */
-    flash_lists lists;
+    flash_lists lists;     /* with two sets of counters */
+    int turn;              /* the set that the next block of rows takes, which is zero */
     uint8_t *scratch;
     int64_t scratch_bytes;
 };
@@ -57,6 +61,7 @@ enum {
     MOST_STEPS = 1 << 16,
     SIFTED_TILE = 128
 };
+constexpr double DIRECT_WORK = 1 << 24; /* elements to compare, at most, without a second step */
 
 __device__ int64_t sample_row(int64_t count, int i)
 {
@@ -105,7 +110,7 @@ template <lloyd_type T> __global__ void choose_origin(cuda_rows rows, float *ori
 /* One block of SAMPLE threads: a warp per row, then the longest ordinary row. */
 template <lloyd_type T>
 __global__ void __launch_bounds__(SAMPLE)
-    choose_scale(cuda_rows rows, const float *origin, float *sigma)
+    choose_scale(cuda_rows rows, const float *origin, flash_units *units)
 {
     __shared__ double norm[SAMPLE];
     int lane = threadIdx.x % 32, count = sample_count(rows.count);
@@ -139,14 +144,21 @@ __global__ void __launch_bounds__(SAMPLE)
     double longest = fmin(1.1 * norm[0], 1.5 * norm[count / 100]);
     if (longest == 0) longest = norm[0];
     int exponent = 10 - lloyd_exponent(longest); /* longest * 2^exponent in [512, 1024) */
-    *sigma = (float)lloyd_exp2(longest == 0 ? 0 : max(-126, min(126, exponent)));
+    double sigma = lloyd_exp2(longest == 0 ? 0 : max(-126, min(126, exponent))), square = 0;
+    int ordinary = 0;
+    for (int i = 0; i < count; i++) {
+        if (norm[i] <= longest) square += norm[i] * sigma * norm[i] * sigma, ordinary++;
+    }
+    units->sigma = (float)sigma;
+    units->square = ordinary > 0 ? (float)(square / ordinary) : 0;
 }
 
 __global__ void set_offsets(lloyd_type type, bool cosine, int64_t dim, int places,
-                            const float *origin, const float *sigma, float *offset)
+                            const float *origin, const flash_units *units, float *offset)
 {
     int j = blockIdx.x * blockDim.x + threadIdx.x;
-    if (j < places) offset[j] = flash_offset(type, cosine, j < dim ? origin[j] : 0.0F, *sigma);
+    if (j < places)
+        offset[j] = flash_offset(type, cosine, j < dim ? origin[j] : 0.0F, units->sigma);
 }
 
 /* --- rows --- */
@@ -155,11 +167,11 @@ __global__ void set_offsets(lloyd_type type, bool cosine, int64_t dim, int place
  * operand is too far off (with cosine, rows that differ by little more than their own roundings). A
  * warp per row. */
 template <lloyd_type T>
-__global__ void describe(cuda_rows rows, const float *origin, const float *sigma_at,
+__global__ void describe(cuda_rows rows, const float *origin, const flash_units *units,
                          const float *offset, __half2 *norms)
 {
     int lane = threadIdx.x % 32;
-    float sigma = *sigma_at;
+    float sigma = units->sigma;
     for (int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32; i < rows.count;
          i += (int64_t)gridDim.x * WARPS) {
         float scale = flash_row_scale(rows, i, sigma);
@@ -213,41 +225,73 @@ __device__ __half half_up(double x)
     return __float2half_ru(__double2float_ru(x * (1 + 0x1p-20)));
 }
 
+/* How the bound deals with the roundings of operands. `nearest`: the mean square of the distance r of
+ * rows to their centroids, not in units; 0: not known. lambda, which may be anything, is best near
+ * |dC| / r; operands are off by about 2^-12.3 of their length. */
+__device__ void choose_bound(flash_units *units, double nearest, bool exact)
+{
+    const double least = 0x1p-14, most = 0x1p-5, mean = units->square;
+    const double square = nearest * units->sigma * units->sigma;
+    units->local = square > 0x1p-20 * mean && square < 0.7 * mean;
+    units->rows_local = units->local && !exact && square < 0.5 * mean;
+    units->lambda = units->gain = 0;
+    if (!units->local) return;
+    double lambda =
+        2e-4 * sqrt((mean - square) / square) * (units->rows_local ? 2 : 1); /* |C| / r */
+    units->lambda = (float)fmax(least, fmin(lambda, most));
+    units->gain = __fdiv_ru(units->rows_local ? 1 : 0.5F, units->lambda);
+}
+
 /* What of a centroid does not depend on the row, in units of the filter. */
 struct centroid_facts {
     bool real, near;
     double bias;               /* of a score */
-    __half for_norm, for_rest; /* |dC| + alpha |c^| and |c^| + |dC|; 0 for a far one */
+    __half for_norm, for_rest; /* flash_error()'s; 0 for a far one */
+    double spread;             /* |dC| where units.local, else 0 */
 };
 
 /* A warp per centroid. */
 __device__ centroid_facts describe_centroid(const image_shape &s, const float *centroid, bool real,
-                                            const float *origin, double sigma)
+                                            const float *origin, const flash_units &units)
 {
     int lane = threadIdx.x % 32;
-    double square = 0, operand_square = 0, rest = 0;
+    double sigma = units.sigma, square = 0, operand_square = 0, rest = 0, along = 0;
     for (int64_t j = lane; real && j < s.dim; j += 32) {
         double c = sigma * ((double)centroid[j] - (double)origin[j]);
         double operand = (double)__half2float(__double2half(c));
         square = fma(c, c, square);
         operand_square = fma(operand, operand, operand_square);
         rest = fma(c - operand, c - operand, rest);
+        along = fma(c, c - operand, along);
     }
     for (int distance = 16; distance > 0; distance /= 2) {
         square += __shfl_xor_sync(0xffffffffu, square, distance);
         operand_square += __shfl_xor_sync(0xffffffffu, operand_square, distance);
         rest += __shfl_xor_sync(0xffffffffu, rest, distance);
+        along += __shfl_xor_sync(0xffffffffu, along, distance);
     }
     const __half zero = __ushort_as_half(0);
     bool near = real && square <= (double)FLASH_FAR * (double)FLASH_FAR;
-    /* No regular row scores more than -(FAR^2/2 - (REACH + REST) FAR) at a far centroid. */
-    double far_half = (double)FLASH_FAR * ((double)FLASH_FAR / 2 - (double)FLASH_REACH) * 0.96;
-    double alpha = s.steps * 20 * 0x1p-23, length = sqrt(operand_square), error = sqrt(rest);
-    return {real, near,
+    /* No regular row scores more than -(FAR^2/2 - (REACH + REST) FAR) at a far centroid, and |dx . X|
+     * is less than REST (REACH + REST). */
+    double far_half = (double)FLASH_FAR * ((double)FLASH_FAR / 2 - (double)FLASH_REACH) * 0.94;
+    double alpha = s.steps * 20 * 0x1p-23, length = sqrt(operand_square), spread = sqrt(rest);
+    double for_norm = alpha * length, for_rest = units.rows_local ? spread : length;
+    if (units.local) {
+        square -= 2 * (along + (double)units.gain * rest);
+    } else {
+        for_norm += spread;
+        for_rest += spread;
+        spread = 0;
+    }
+    return {real,
+            near,
             near   ? (double)FLASH_ORIGIN - square / 2
             : real ? (double)FLASH_ORIGIN - far_half
                    : (double)FLASH_FLOOR,
-            near ? half_up(error + alpha * length) : zero, near ? half_up(length + error) : zero};
+            near ? half_up(for_norm) : zero,
+            near ? half_up(for_rest) : zero,
+            spread};
 }
 
 /* The bias in three pieces, and the bounds. */
@@ -270,16 +314,26 @@ __device__ void put_slab(const image_shape &s, int64_t at, const centroid_facts 
 
 /* Operands, biases and bounds. A warp per centroid, filler included. */
 __global__ void prepare(image_shape s, const float *centroids, const float *origin,
-                        const float *sigma_at)
+                        flash_units *units_at, double nearest, cuda_inertia inertia, bool exact)
 {
     cuda_await();
+    if (inertia.terms)
+        nearest = (inertia.squares + inertia.terms[0]) / (inertia.terms[1] * inertia.mass_unit);
+    flash_units units = {units_at->sigma, units_at->square, false, false, 0, 0};
+    choose_bound(&units, nearest, exact);
+    if (blockIdx.x == 0 && threadIdx.x == 0) { /* nobody reads these here */
+        units_at->local = units.local;
+        units_at->rows_local = units.rows_local;
+        units_at->lambda = units.lambda;
+        units_at->gain = units.gain;
+    }
     int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     int lane = threadIdx.x % 32;
     if (at >= s.padded) return;
     bool real = at < s.set;
     const float *centroid = centroids + (real && s.order ? s.order[at] : at) * s.dim;
-    double sigma = (double)*sigma_at;
-    const centroid_facts facts = describe_centroid(s, centroid, real, origin, sigma);
+    const double sigma = units.sigma;
+    const centroid_facts facts = describe_centroid(s, centroid, real, origin, units);
     for (int i = lane; i < s.steps * FLASH_STEP; i += 32) {
         int step = i / FLASH_STEP, place = i % FLASH_STEP;
         int j = flash_column(step, place, s.steps, s.group);
@@ -291,8 +345,10 @@ __global__ void prepare(image_shape s, const float *centroids, const float *orig
     /* 2^-10: the roundings made here */
     if (s.bias) s.bias[at] = (float)ceil(facts.bias + 0x1p-10);
     bool bounded = facts.near && s.steps <= MOST_STEPS;
-    s.bound[at] = bounded ? make_float2(__half2float(facts.for_norm), __half2float(facts.for_rest))
-                          : make_float2(INFINITY, INFINITY);
+    const __half infinite = __ushort_as_half(0x7c00);
+    s.bound[at] = bounded ? make_float2(flash_bound(facts.for_norm, facts.for_rest),
+                                        __double2float_ru(facts.spread * (1 + 0x1p-20)))
+                          : make_float2(flash_bound(infinite, infinite), 0);
 }
 
 /* --- centroids sorted by length --- */
@@ -324,7 +380,7 @@ __global__ void find_most(const image_shape s, float4 *most)
     if (tile * s.width >= s.padded) return;
     float bias = FLASH_FLOOR, norm = 0, rest = 0;
     for (int64_t at = tile * s.width + lane; at < (tile + 1) * s.width; at += 32) {
-        float2 bound = s.bound[at];
+        const float2 bound = flash_bounds(s.bound[at].x);
         bias = fmaxf(bias, s.bias[at]);
         if (bound.x < INFINITY) norm = fmaxf(norm, bound.x), rest = fmaxf(rest, bound.y);
     }
@@ -345,6 +401,8 @@ struct decision {
     int32_t *labels;
     unsigned long long *counters; /* moved, verified */
     flash_lists lists;
+    bool direct;           /* flash_params' */
+    int *counters_of_next; /* of the next block's lists */
 };
 
 /* The nearest of some centroids: the smallest of those at the least distance. */
@@ -383,6 +441,7 @@ __device__ void compare(const decision &d, int64_t i, const int32_t *list, int64
 {
     const cuda_octet place;
     const int64_t same[CUDA_OCTET_ROWS] = {i, i};
+#pragma unroll 2
     for (; begin < end; begin += stride) {
         cuda_centroid centroid[CUDA_OCTET_ROWS];
         int32_t number[CUDA_OCTET_ROWS];
@@ -421,39 +480,43 @@ template <lloyd_type T> __global__ void label_few(decision d)
     if (lane == 0 && moved > 0) atomicAdd(&d.counters[0], (unsigned long long)moved);
 }
 
-/* Listed rows: the nearest of the candidates. A warp per row. */
+/* Listed and complete rows: the nearest of the candidates. A warp per row. */
 template <lloyd_type T, bool VECTOR> __global__ void decide(decision d)
 {
     cuda_await();
-    int lane = threadIdx.x % 32, listed = d.lists.counters[FLASH_LISTED];
-    const int room = flash_room(d.lists);
+    int lane = threadIdx.x % 32;
+    const int listed = d.lists.counters[FLASH_LISTED], listed_room = flash_room(d.lists);
+    const int rows = listed + d.lists.counters[FLASH_COMPLETE];
     unsigned moved = 0;
     if (blockIdx.x == 0 && threadIdx.x == 0) {
-        atomicAdd(&d.counters[1], (unsigned long long)listed + d.lists.counters[FLASH_IRREGULAR]);
+        atomicAdd(&d.counters[1], (unsigned long long)rows + d.lists.counters[FLASH_IRREGULAR]);
     }
-    for (int at = blockIdx.x * WARPS + threadIdx.x / 32; at < listed; at += gridDim.x * WARPS) {
+    for (int i = blockIdx.x * WARPS + threadIdx.x / 32; i < rows; i += gridDim.x * WARPS) {
+        const int at = i < listed ? i : d.lists.capacity - 1 - (i - listed);
+        const int room = i < listed ? listed_room : FLASH_CANDIDATES;
         int count = d.lists.found[at];
-        int64_t i = d.lists.row[at];
+        int64_t row = d.lists.row[at];
         if (count < 1 || count > room) {
             if (lane == 0) {
                 int place = atomicAdd(&d.lists.counters[FLASH_CROWDED], 1);
-                d.lists.undecided[d.lists.capacity - 1 - place] = (int32_t)i;
+                d.lists.undecided[d.lists.capacity - 1 - place] = (int32_t)row;
             }
             continue;
         }
         nearest found;
-        compare<T, VECTOR>(d, i, d.lists.candidate + (int64_t)at * room, 0, count, CUDA_WARP_ROWS,
+        compare<T, VECTOR>(d, row, d.lists.candidate + (int64_t)at * room, 0, count, CUDA_WARP_ROWS,
                            &found);
         found.reduce();
-        if (lane == 0 && d.labels[i] != found.result()) {
-            d.labels[i] = found.result();
+        if (lane == 0 && d.labels[row] != found.result()) {
+            d.labels[row] = found.result();
             moved++;
         }
     }
     if (lane == 0 && moved > 0) atomicAdd(&d.counters[0], (unsigned long long)moved);
 }
 
-/* Irregular and crowded rows: the nearest of all centroids. A block per row. */
+/* Irregular and crowded rows: the nearest of all centroids. A block per row. The last kernel of a block
+ * of rows, which sets the other counters to zero. */
 template <lloyd_type T, bool VECTOR> __global__ void decide_all(decision d)
 {
     __shared__ double least_of[WARPS];
@@ -461,6 +524,10 @@ template <lloyd_type T, bool VECTOR> __global__ void decide_all(decision d)
     cuda_await();
     int warp = threadIdx.x / 32;
     int irregular = d.lists.counters[FLASH_IRREGULAR], crowded = d.lists.counters[FLASH_CROWDED];
+    if (blockIdx.x == 0) {
+        if (threadIdx.x < FLASH_COUNTERS) d.counters_of_next[threadIdx.x] = 0;
+        if (d.direct && threadIdx.x == 0) atomicAdd(&d.counters[1], (unsigned long long)irregular);
+    }
     for (int at = blockIdx.x; at < irregular + crowded; at += gridDim.x) {
         int64_t i =
             d.lists.undecided[at < irregular ? at : d.lists.capacity - 1 - (at - irregular)];
@@ -508,12 +575,17 @@ lloyd_status alloc_filter(cuda_kernels *cuda)
     const char *what = "the filter's lists";
     LLOYD_TRY(
         lloyd_cuda_alloc(cuda, &f->origin, config->dim, sizeof(float), "the filter's origin"));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->sigma, 1, sizeof(float), "the filter's scale"));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->units, 1, sizeof *f->units, "the filter's units"));
     /* kernels in registers round the steps up, by a half at most */
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->offset, 2 * places, sizeof(float), "the filter's origin"));
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->norms, config->n_local, sizeof(__half2), "norms of rows"));
+    LLOYD_TRY(lloyd_alloc(&f->described,
+                          cuda_divide_up(config->n_local, std::max<int64_t>(1, config->chunk_rows)),
+                          sizeof *f->described, "norms of rows"));
     f->lists.capacity = (int)block;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->lists.counters, FLASH_COUNTERS, sizeof(int), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->lists.counters, 2 * FLASH_COUNTERS, sizeof(int), what));
+    CUDA_TRY(cudaMemsetAsync(f->lists.counters, 0, 2 * FLASH_COUNTERS * sizeof(int), cuda->stream),
+             what);
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->lists.row, block, sizeof(int32_t), what));
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->lists.threshold, block, sizeof(float), what));
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->lists.found, block, sizeof(int32_t), what));
@@ -544,6 +616,8 @@ lloyd_status reserve_image(cuda_kernels *cuda)
                           ? lloyd_flash_wide_scratch(f->shape.steps, cuda->multiprocessors)
                           : 0;
     if (f->scratch_bytes < scratch) {
+        lloyd_cuda_free(cuda, f->scratch, f->scratch_bytes, 1);
+        f->scratch = nullptr, f->scratch_bytes = 0;
         LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->scratch, scratch, 1, "operands of rows"));
         f->scratch_bytes = scratch;
     }
@@ -601,7 +675,7 @@ lloyd_status choose_units(cuda_kernels *cuda, const cuda_rows &rows)
     unsigned blocks = (unsigned)cuda_divide_up(rows.dim, WARPS);
     cuda_for_type(rows.type, [&](auto type) {
         choose_origin<type.value><<<blocks, THREADS, 0, cuda->stream>>>(rows, f->origin);
-        choose_scale<type.value><<<1, SAMPLE, 0, cuda->stream>>>(rows, f->origin, f->sigma);
+        choose_scale<type.value><<<1, SAMPLE, 0, cuda->stream>>>(rows, f->origin, f->units);
     });
     CUDA_LAUNCHED("choosing the filter's units");
     f->ready = true;
@@ -616,7 +690,7 @@ lloyd_status set_filter_offsets(cuda_kernels *cuda)
     int places = f->shape.steps * FLASH_STEP;
     set_offsets<<<(unsigned)cuda_divide_up(places, THREADS), THREADS, 0,
                   cuda->stream>>>(cuda->base.config.type, cuda->base.config.cosine,
-                                  cuda->base.config.dim, places, f->origin, f->sigma, f->offset);
+                                  cuda->base.config.dim, places, f->origin, f->units, f->offset);
     CUDA_LAUNCHED("choosing the filter's units");
     return LLOYD_OK;
 }
@@ -633,7 +707,7 @@ lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, __half2 *n
     cuda_for_type(rows.type, [&](auto type) {
         describe<type.value>
             <<<persistent_blocks(cuda, rows.count), THREADS, 0, cuda->stream>>>(rows, f->origin,
-                                                                                f->sigma, f->offset,
+                                                                                f->units, f->offset,
                                                                                 norms);
     });
     CUDA_LAUNCHED("computing the norms of rows");
@@ -641,13 +715,13 @@ lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, __half2 *n
 }
 
 /* Which centroid comes where, shortest first. */
-lloyd_status sort_centroids(cuda_kernels *cuda)
+lloyd_status sort_centroids(cuda_kernels *cuda, const float *centroids)
 {
     const cuda_filter *f = cuda->filter;
     cuda_sifting *sifting = f->sifting;
     measure_centroids<<<(unsigned)cuda_divide_up(cuda->set, WARPS), THREADS, 0,
-                        cuda->stream>>>(cuda->set, cuda->base.config.dim, cuda->centroids,
-                                        f->origin, sifting->length, sifting->number);
+                        cuda->stream>>>(cuda->set, cuda->base.config.dim, centroids, f->origin,
+                                        sifting->length, sifting->number);
     CUDA_LAUNCHED("measuring the centroids");
     CUDA_TRY(cub::DeviceRadixSort::SortPairs(sifting->sorter, sifting->sorter_bytes,
                                              sifting->length, sifting->sorted_length,
@@ -657,10 +731,12 @@ lloyd_status sort_centroids(cuda_kernels *cuda)
     return LLOYD_OK;
 }
 
-lloyd_status prepare_image(cuda_kernels *cuda)
+/* inertia: as for lloyd_cuda_prepare(). */
+lloyd_status prepare_image(cuda_kernels *cuda, const float *centroids, const cuda_inertia &inertia)
 {
     cuda_filter *f = cuda->filter;
     const lloyd_flash_shape &shape = f->shape;
+    f->prepared = nullptr;
     image_shape s = {};
     s.set = cuda->set;
     s.padded = padded_set(shape, cuda->set);
@@ -671,20 +747,35 @@ lloyd_status prepare_image(cuda_kernels *cuda)
     s.image = f->image;
     s.bound = f->bound;
     if (shape.sift) {
-        LLOYD_TRY(sort_centroids(cuda));
+        LLOYD_TRY(sort_centroids(cuda, centroids));
         s.order = f->sifting->order;
         s.bias = f->sifting->bias;
     }
+    const lloyd_kernels_config *config = &cuda->base.config;
+    const bool exact = !config->cosine && (config->type == LLOYD_U8 || config->type == LLOYD_I8);
     LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->capability, prepare,
                                 cuda_divide_up(s.padded, WARPS), THREADS, 0,
-                                "preparing the centroids", s, cuda->centroids, f->origin,
-                                f->sigma));
+                                "preparing the centroids", s, centroids, f->origin, f->units,
+                                f->nearest, inertia, exact));
     if (shape.sift) {
         find_most<<<(unsigned)cuda_divide_up(s.padded / s.width, WARPS), THREADS, 0,
                     cuda->stream>>>(s, f->sifting->most);
     }
     CUDA_LAUNCHED("preparing the centroids");
-    f->prepared = true;
+    f->prepared = centroids;
+    return LLOYD_OK;
+}
+
+/* The norms of the slot's rows. They stay when the rows go: what is loaded again is the same. */
+lloyd_status describe_slot(cuda_kernels *cuda, const cuda_slot &slot, const cuda_rows &rows)
+{
+    cuda_filter *f = cuda->filter;
+    const int64_t most = cuda->base.config.chunk_rows,
+                  left = cuda->base.config.n_local - slot.first;
+    const bool whole = slot.first % most == 0 && slot.count == std::min(most, left);
+    if (whole && f->described[slot.first / most]) return LLOYD_OK;
+    LLOYD_TRY(describe_rows(cuda, rows, f->norms + slot.first));
+    if (whole) f->described[slot.first / most] = true;
     return LLOYD_OK;
 }
 
@@ -694,12 +785,12 @@ lloyd_status get_ready(cuda_kernels *cuda, int slot_number, const cuda_rows &row
     cuda_filter *f = cuda->filter;
     cuda_slot *slot = &cuda->slots[slot_number];
     if (!f->ready) LLOYD_TRY(choose_units(cuda, rows));
-    if (!f->prepared) {
+    if (f->prepared != cuda->centroids) {
         LLOYD_TRY(set_filter_offsets(cuda));
-        LLOYD_TRY(prepare_image(cuda));
+        LLOYD_TRY(prepare_image(cuda, cuda->centroids, {}));
     }
     if (!slot->described) {
-        LLOYD_TRY(describe_rows(cuda, rows, f->norms + slot->first));
+        LLOYD_TRY(describe_slot(cuda, *slot, rows));
         slot->described = true;
     }
     return LLOYD_OK;
@@ -742,13 +833,11 @@ lloyd_status mark(cuda_kernels *cuda, stopwatch *watch, int which)
 lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decision &d, bool timed,
                          stopwatch *watch)
 {
-    CUDA_TRY(cudaMemsetAsync(p.lists.counters, 0, FLASH_COUNTERS * sizeof(int), cuda->stream),
-             "assigning rows");
     LLOYD_TRY(mark(cuda, watch, 0));
     LLOYD_TRY(run_flash(cuda, p, false));
     LLOYD_TRY(mark(cuda, watch, 1));
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN));
-    LLOYD_TRY(run_flash(cuda, p, true));
+    if (!p.direct) LLOYD_TRY(run_flash(cuda, p, true));
     const bool quads = cuda_quads(d.rows, d.centroids);
     const int blocks = persistent_blocks(cuda, p.count);
     const int blocks_for_all = std::min(p.count, 8 * cuda->multiprocessors);
@@ -758,8 +847,9 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decisi
         constexpr lloyd_type T = decltype(type)::value;
         auto some = quads ? decide<T, true> : decide<T, false>;
         auto all = quads ? decide_all<T, true> : decide_all<T, false>;
-        status =
-            cuda_launch_after(cuda->stream, cuda->capability, some, blocks, THREADS, 0, what, d);
+        if (!p.direct)
+            status = cuda_launch_after(cuda->stream, cuda->capability, some, blocks, THREADS, 0,
+                                       what, d);
         if (status != LLOYD_OK) return;
         status = cuda_launch_after(cuda->stream, cuda->capability, all, blocks_for_all, THREADS, 0,
                                    what, d);
@@ -767,6 +857,15 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decisi
     LLOYD_TRY(status);
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_VERIFY));
     return mark(cuda, watch, 2);
+}
+
+/* Whether comparing rows without a certificate with all centroids is less work than starting the two
+ * kernels of the second step is. */
+bool few_to_verify(const cuda_kernels *cuda)
+{
+    const cuda_filter *f = cuda->filter;
+    return f->verified >= 0 && !lloyd_cuda_pretends(cuda, CUDA_BOTH_STEPS) &&
+           (double)f->verified * (double)cuda->set * (double)cuda->base.config.dim <= DIRECT_WORK;
 }
 
 /* timed: an assignment of an iteration, which the kernels' clock is to know. */
@@ -782,7 +881,9 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
                   cuda->set,
                   cuda->labels + slot->first,
                   reinterpret_cast<unsigned long long *>(counters),
-                  f->lists};
+                  f->lists,
+                  few_to_verify(cuda),
+                  nullptr};
     if (f->shape.path == LLOYD_FLASH_FEW) {
         cuda_for_type(rows.type, [&](auto type) {
             label_few<type.value>
@@ -799,7 +900,7 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
     p.image = f->image;
     p.tiles = (int)(padded_set(f->shape, cuda->set) / f->shape.width);
     p.bound = f->bound;
-    p.sigma = f->sigma;
+    p.units = f->units;
     p.offset = f->offset;
     p.norms = f->norms + slot->first;
     p.labels = cuda->labels + slot->first;
@@ -810,10 +911,14 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
         p.bias = f->sifting->bias;
         p.most = f->sifting->most;
     }
+    p.direct = d.direct;
     p.shift = 64;
     p.scratch = f->scratch;
     for (p.begin = 0; p.begin < rows.count; p.begin += f->lists.capacity) {
         p.count = (int)std::min<int64_t>(f->lists.capacity, rows.count - p.begin);
+        p.lists.counters = d.lists.counters = f->lists.counters + f->turn * FLASH_COUNTERS;
+        f->turn = 1 - f->turn;
+        d.counters_of_next = f->lists.counters + f->turn * FLASH_COUNTERS;
         LLOYD_TRY(label_block(cuda, p, d, timed, watch));
     }
     return LLOYD_OK;
@@ -839,30 +944,33 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     if (!cuda->filter) LLOYD_TRY(alloc_filter(cuda));
     LLOYD_TRY(reserve_set(cuda, count));
     cuda->set = count;
+    cuda->filter->prepared = nullptr;
+    if (!lloyd_cuda_pretends(cuda, CUDA_KNOWN)) lloyd_cuda_expect(cuda, 0, -1);
     lloyd_cuda_means_stale(cuda);
     lloyd_flash_shape *shape = &cuda->filter->shape;
     *shape = lloyd_flash_choose(count, dim, kernels->config.type,
                                 cuda->pretended > CUDA_OTHERS ? cuda->pretended : cuda->capability);
-    bool other = cuda->pretended <= CUDA_OTHERS;
-    if (other && cuda->pretended & CUDA_STREAMED && shape->path == LLOYD_FLASH_RESIDENT)
+    if (lloyd_cuda_pretends(cuda, CUDA_STREAMED) && shape->path == LLOYD_FLASH_RESIDENT)
         shape->path = LLOYD_FLASH_SM90;
-    if (other && cuda->pretended & CUDA_OTHER_SIFT && shape->path == LLOYD_FLASH_SM90)
+    if (lloyd_cuda_pretends(cuda, CUDA_OTHER_SIFT) && shape->path == LLOYD_FLASH_SM90)
         shape->sift = !shape->sift;
     if (shape->path != LLOYD_FLASH_FEW) LLOYD_TRY(reserve_image(cuda));
     if (shape->sift) LLOYD_TRY(reserve_sifting(cuda));
     CUDA_TRY(cudaMemcpyAsync(cuda->centroids, centroids, (size_t)(count * dim) * sizeof(float),
                              cudaMemcpyHostToDevice, cuda->stream),
              "copying centroids to the GPU");
-    return lloyd_cuda_prepare(cuda);
+    return lloyd_cuda_prepare(cuda, cuda->centroids, {});
 }
 
-lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda)
+lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda, const float *centroids,
+                                const cuda_inertia &inertia)
 {
     cuda_filter *f = cuda->filter;
-    f->prepared = false;
+    if (!f) return LLOYD_OK;
+    f->prepared = nullptr;
     if (!f->ready || f->shape.path == LLOYD_FLASH_FEW) return LLOYD_OK;
     LLOYD_TRY(set_filter_offsets(cuda));
-    return prepare_image(cuda);
+    return prepare_image(cuda, centroids, inertia);
 }
 
 lloyd_status lloyd_cuda_nearest(cuda_kernels *cuda, int slot, int64_t *counters)
@@ -890,6 +998,13 @@ lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2])
     return status;
 }
 
+void lloyd_cuda_expect(cuda_kernels *cuda, double nearest, int64_t verified)
+{
+    if (!cuda->filter) return;
+    if (nearest >= 0) cuda->filter->nearest = nearest;
+    cuda->filter->verified = verified;
+}
+
 void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended)
 {
     lloyd_cuda(kernels)->pretended = pretended;
@@ -903,10 +1018,11 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda)
     int64_t block = block_rows(config),
             places = cuda_divide_up(config->dim, FLASH_STEP) * FLASH_STEP;
     lloyd_cuda_free(cuda, f->origin, config->dim, sizeof(float));
-    lloyd_cuda_free(cuda, f->sigma, 1, sizeof(float));
+    lloyd_cuda_free(cuda, f->units, 1, sizeof *f->units);
     lloyd_cuda_free(cuda, f->offset, 2 * places, sizeof(float));
     lloyd_cuda_free(cuda, f->norms, config->n_local, sizeof(__half2));
-    lloyd_cuda_free(cuda, f->lists.counters, FLASH_COUNTERS, sizeof(int));
+    lloyd_free(f->described);
+    lloyd_cuda_free(cuda, f->lists.counters, 2 * FLASH_COUNTERS, sizeof(int));
     lloyd_cuda_free(cuda, f->lists.row, block, sizeof(int32_t));
     lloyd_cuda_free(cuda, f->lists.threshold, block, sizeof(float));
     lloyd_cuda_free(cuda, f->lists.found, block, sizeof(int32_t));
@@ -951,7 +1067,8 @@ int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set)
     int64_t sifting = 0;
     if (shape.sift && measure_sorter(padded, &sorter) == cudaSuccess)
         sifting = padded * 20 + padded / SIFTED_TILE * (int64_t)sizeof(float4) + (int64_t)sorter;
-    return config->dim * 4 + 2 * places * 4 + config->n_local * 4 +
+    return config->dim * 4 + (int64_t)sizeof(flash_units) + 2 * FLASH_COUNTERS * 4 +
+           2 * places * 4 + config->n_local * 4 +
            block_rows(config) * (4 * 4 + FLASH_CANDIDATES * 4) +
            padded * ((shape.steps + 1) * FLASH_STEP * 2 + 8) + scratch + sifting +
            std::max(set, config->k) * config->dim * 4;

@@ -145,16 +145,41 @@ lloyd_status lloyd_cuda_assign(lloyd_kernels *kernels, int slot);
 /* Labels the rows of a slot with the nearest member of the set; counters[0] += labels changed,
  * counters[1] += rows verified (device memory). */
 lloyd_status lloyd_cuda_nearest(cuda_kernels *cuda, int slot, int64_t *counters);
-/* After cuda->centroids changed on the device. */
-lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda);
+/* On the device: terms[0] = the inertia without `squares`, terms[1] = the mass of all rows in
+ * mass_unit. */
+struct cuda_inertia {
+    const double *terms;
+    double squares, mass_unit;
+};
+/* Prepares the next assignment to `centroids` in GPU memory, which are, or will be by then, the
+ * current ones, and have changed. inertia: what the last iteration's came to, where the host does not
+ * know it yet. */
+lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda, const float *centroids,
+                                const cuda_inertia &inertia);
+/* What the mean square of the distance of rows to their centroids is about (0: nobody knows; -1: as
+ * before), and how many rows of all ranks will need the second step (-1: nobody knows). The next
+ * assignment is fastest if so, and right for any. */
+void lloyd_cuda_expect(cuda_kernels *cuda, double nearest, int64_t verified);
 /* As lloyd_cuda_assign(); ms = the times of the filter and of verification, for benchmarks. Waits. */
 lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2]);
 /* From the next set_centroids() on, labels as on a GPU of this compute capability (at most its own);
- * or with the other choice of flash_shape.c: CUDA_STREAMED, centroids are streamed even where they
- * fit the shared memory, CUDA_OTHER_SIFT, low products are sifted out where they would not be and
- * the reverse, CUDA_OTHER_SORT, few clusters are not counted but sorted as many are, or a sum of
- * these; 0: as chosen. For tests and benchmarks. */
-enum { CUDA_STREAMED = 1, CUDA_OTHER_SIFT = 2, CUDA_OTHER_SORT = 4, CUDA_OTHERS = 7 };
+ * or, for tests and benchmarks, a sum of these, 0: as chosen. CUDA_STREAMED: centroids are streamed even
+ * where they fit the shared memory. CUDA_OTHER_SIFT: low products are sifted out where they would not
+ * be, and the reverse. CUDA_OTHER_SORT: few clusters are not counted but sorted as many are.
+ * CUDA_BOTH_STEPS: a few rows without a certificate are verified as many are. CUDA_KNOWN: what is known
+ * of distances outlives set_centroids(). */
+enum {
+    CUDA_STREAMED = 1,
+    CUDA_OTHER_SIFT = 2,
+    CUDA_OTHER_SORT = 4,
+    CUDA_BOTH_STEPS = 8,
+    CUDA_KNOWN = 16,
+    CUDA_OTHERS = 31
+};
+static inline bool lloyd_cuda_pretends(const cuda_kernels *cuda, int which)
+{
+    return cuda->pretended <= CUDA_OTHERS && (cuda->pretended & which) != 0;
+}
 extern "C" void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
 void lloyd_cuda_filter_free(cuda_kernels *cuda);
 /* Bytes that assign.cu allocates for sets of at most `set` centroids, these included. */
@@ -181,8 +206,8 @@ lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot);
 
 /* means.cu */
 lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels);
-lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, double *value, int64_t *moved,
-                                int64_t *verified, int64_t *empty);
+lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, double squares, double *value,
+                                int64_t *moved, int64_t *verified, int64_t *empty);
 lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels);
 lloyd_status lloyd_cuda_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters);
 lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t to, const int64_t *q,

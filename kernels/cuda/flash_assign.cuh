@@ -13,6 +13,12 @@
  * there is no slab: centroids are sorted by length, so that those of a tile have much the same bias
  * and bounds, and a row compares bare products with what the greatest of these leave of its best
  * score so far. Only the few products above that become scores, by additions rounded upwards.
+ *
+ * A row without a certificate needs a second pass only if nobody knows which centroids come near its
+ * best one. Each of the four threads that share a row knows its own best score, with the centroid,
+ * and its second-best; where all second-best ones are too low to matter, the four best are all
+ * candidates that there are: the row is complete. So it is with three of four rows that lie between
+ * two centroids. Only kernels that spend much time on a row look.
  */
 #ifndef LLOYD_KERNELS_CUDA_FLASH_ASSIGN_CUH
 #define LLOYD_KERNELS_CUDA_FLASH_ASSIGN_CUH
@@ -40,16 +46,27 @@ constexpr int FLASH_BLOCK_ROWS = 4 << 20; /* rows labelled at a time: bounds the
 
 /* Rows without a certificate. */
 struct flash_lists {
-    int *counters;      /* [4] listed, irregular, crowded */
+    int *counters;      /* [4] listed, irregular, crowded, complete */
     int32_t *row;       /* [block] listed rows, of the slot */
     float *threshold;   /* [block] what a nearer centroid's score reaches */
     int32_t *found;     /* [block] number of candidates */
     int32_t *candidate; /* [block * FLASH_CANDIDATES] flash_room() of each row; a row with more is
-                           compared with all centroids */
+                           compared with all centroids. From the back, as in row and found, and
+                           FLASH_CANDIDATES each: of complete rows, whose candidates are known */
     int32_t *undecided; /* [block] irregular rows from the front, crowded ones from the back */
     int capacity;       /* block */
 };
-enum { FLASH_LISTED, FLASH_IRREGULAR, FLASH_CROWDED, FLASH_COUNTERS = 4 };
+enum { FLASH_LISTED, FLASH_IRREGULAR, FLASH_CROWDED, FLASH_COMPLETE, FLASH_COUNTERS };
+
+/* The filter's units, and how the bound deals with the roundings of operands (docs/numerics.md, 2.5).
+ */
+struct flash_units {
+    float sigma;        /* the scale */
+    float square;       /* mean square of |X| of ordinary rows */
+    bool local;         /* dC counts with the distance of a row to the centroid, not its length */
+    bool rows_local;    /* and so does dx */
+    float lambda, gain; /* where `local`: a centroid's bias has gain |dC|^2 in it */
+};
 
 struct flash_params {
     cuda_rows rows; /* of the slot */
@@ -59,17 +76,18 @@ struct flash_params {
     bool vector;          /* rows can be read 16 bytes at a time */
     const uint8_t *image; /* the centroids' operands, tile by tile */
     int tiles;
-    const float2 *bound; /* [K] |dC| + alpha |c^| and |c^| + |dC|; infinite for far ones */
+    const float2 *bound; /* [K] flash_bound(), and |dC| where `local`, else 0 */
     /* without a slab (else NULL), of the centroids as they are sorted: */
     const int32_t *order; /* [K] which one it is */
     const float *bias;    /* [tiles * width] M - |C|^2/2, rounded up to an integer */
     const float4 *most;   /* [tiles] greatest bias, greatest bounds */
-    const float *sigma;   /* the scale, one number */
+    const flash_units *units;
     const float *offset;  /* [steps*16] -sigma * origin (flash_offset) */
     const __half2 *norms; /* [slot rows] |x^| and |dx|, rounded up; infinite: irregular */
     int32_t *labels;      /* of the slot */
     unsigned long long *moved;
     flash_lists lists;
+    bool direct;      /* there is no second step: all rows without a certificate are undecided */
     unsigned shift;   /* 64, unknown to the compiler: it must stay one multiply-add */
     uint8_t *scratch; /* the wide kernel's operands of rows, per block */
 };
@@ -290,8 +308,8 @@ __device__ inline void flash_slab_fragment(const __half2 norms[2], int t, uint32
 
 /* --- top-2 --- */
 
-/* Best and second-best of one row as one thread (then four) has seen them: scores with the column's
- * number in the low six bits; and where the best one is. */
+/* Best and second-best of one row as one thread has seen them: scores with the column's number in the
+ * low six bits; and where the best one is. */
 struct flash_top2 {
     unsigned best, second;
     int tile;
@@ -301,6 +319,13 @@ struct flash_top2 {
 __device__ inline float flash_value(unsigned packed)
 {
     return __uint_as_float(0x4b000000u | (packed >> 6 & 0x7fffffu));
+}
+
+/* The centroid of a score. */
+template <int WIDTH> __device__ inline int32_t flash_place(unsigned packed, int tile, int t)
+{
+    int column = (int)(packed & 63);
+    return tile * WIDTH + column / 2 * 8 + 2 * t + column % 2;
 }
 
 /* Scores of a tile, two by two: w = bits * 64 + column of this thread. `accumulator` holds, per 8
@@ -338,7 +363,51 @@ struct flash_sieve {
     unsigned best[2]; /* of the row so far, as in flash_top2 */
     float least[2];   /* scores below it do not matter; 0: not known yet */
     int product[2];   /* the bits of the product that makes it; INT_MIN: every product may */
+    bool local;       /* flash_units' */
 };
+
+/* What an operand's own errors come to, at most: of a row with these norms, and a centroid's two
+ * bounds. */
+__device__ inline float flash_error(__half2 norms, float for_norm, float for_rest)
+{
+    return __fmaf_ru(__low2float(norms), for_norm, __fmul_ru(__high2float(norms), for_rest));
+}
+
+/* The two numbers of a centroid that flash_error() wants, infinite for far ones, as one word. */
+__device__ inline float flash_bound(__half for_norm, __half for_rest)
+{
+    __half2 pair = __halves2half2(for_norm, for_rest);
+    return *reinterpret_cast<float *>(&pair);
+}
+
+__device__ inline float2 flash_bounds(float word)
+{
+    return __half22float2(*reinterpret_cast<const __half2 *>(&word));
+}
+
+/* By how much a row's best score must exceed another to prove that its centroid is nearer: `score`
+ * of a centroid with `spread` |dC|; `errors`: flash_error() of the two. */
+__device__ inline float flash_slack(const flash_units &units, __half2 norms, float score,
+                                    float errors, float spread, float grid)
+{
+    if (!units.local) return __fadd_ru(errors, grid);
+    const float rest = __high2float(norms), length = __fadd_ru(__low2float(norms), rest);
+    const float common = units.rows_local ? __fmul_ru(rest, length) : 0; /* |dx . X| */
+    const float rounding = units.rows_local ? __fadd_ru(spread, rest) : spread;
+    const float bias = __fmul_ru(__fmul_ru(spread, spread), units.gain);
+    const float own = __fadd_ru(bias, errors);
+    /* half of the square of the distance, but for the errors */
+    float half = __fadd_ru(__fsub_ru(__fmul_ru(__fmul_ru(length, length), 0.5F),
+                                     __fsub_rn(score, FLASH_ORIGIN)),
+                           common);
+    half = fmaxf(half, 0);
+    const float square = __fmul_ru(2, __fadd_ru(__fadd_ru(half, own), 6));
+    const float radius = __fadd_ru(rounding, __fsqrt_ru(__fmaf_ru(rounding, rounding, square)));
+    float slack = __fmul_ru(__fadd_ru(1, units.lambda), __fmaf_ru(radius, rounding, own));
+    slack = __fadd_ru(slack, __fmul_ru(units.lambda, half));
+    if (units.rows_local) slack = __fmaf_ru(__fmul_ru(rest, rest), units.gain, slack);
+    return __fadd_ru(slack, grid + 1); /* 1: the factor before the winner's own 6 */
+}
 
 /* Before the products of a tile. */
 __device__ inline void flash_set_sieve(const flash_params &p, int tile, flash_sieve &sieve)
@@ -346,8 +415,7 @@ __device__ inline void flash_set_sieve(const flash_params &p, int tile, flash_si
     const float4 most = __ldg(&p.most[tile]);
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        sieve.error[h] = __fmaf_ru(__low2float(sieve.norms[h]), most.y,
-                                   __fmul_ru(__high2float(sieve.norms[h]), most.z));
+        sieve.error[h] = flash_error(sieve.norms[h], most.y, most.z);
         float product = __fsub_rd(__fsub_rd(sieve.least[h], most.x), sieve.error[h]);
         /* as integers, floats below zero are in the reverse order */
         sieve.product[h] = product <= 0 ? INT_MIN : __float_as_int(product);
@@ -425,8 +493,9 @@ __device__ inline void flash_sift_top2(const flash_params &p, const float *accum
             best = max(best, best2);
         }
         sieve.least[h] = fmaxf(sieve.least[h], flash_value(second));
-        /* What is far enough below a new best for a certificate does not matter either. */
-        if (best > sieve.best[h]) {
+        /* What is far enough below a new best for a certificate does not matter either; what that is
+         * takes long to tell where it depends on distances. */
+        if (!sieve.local && best > sieve.best[h]) {
             float slack = __fmaf_ru(2.0F, sieve.error[h], FLASH_SUM_SLACK + 1);
             sieve.least[h] = fmaxf(sieve.least[h], __fsub_rd(flash_value(best), slack));
             sieve.best[h] = best;
@@ -446,7 +515,7 @@ __device__ inline void flash_add_sieve(const flash_params &p, const flash_sieve 
 /* What became of a row in the first step. */
 struct flash_verdict {
     int32_t label;
-    float threshold; /* of a row without certificate; NaN: irregular */
+    float threshold; /* of a row without certificate; NaN: to be compared with all centroids */
     bool certified;
 };
 
@@ -455,41 +524,21 @@ template <int WIDTH>
 __device__ inline flash_verdict flash_judge(const flash_params &p, unsigned best, unsigned second,
                                             int32_t index, __half2 norms)
 {
-    const float norm = __low2float(norms), rest = __high2float(norms);
-    const float2 bound = p.bound[index];
-    float error = __fmaf_ru(norm, bound.x, __fmul_ru(rest, bound.y)), slack;
+    const float2 bound = p.bound[index], own = flash_bounds(bound.x);
+    const float error = flash_error(norms, own.x, own.y), score = flash_value(best);
+    float errors = __fmul_ru(2, error), grid = FLASH_GRID_SLACK;
     if (p.order) {
         const float4 most = p.most[index / WIDTH];
-        slack = __fadd_ru(__fadd_ru(error, FLASH_SUM_SLACK),
-                          __fmaf_ru(norm, most.y, __fmul_ru(rest, most.z)));
+        errors = __fadd_ru(error, flash_error(norms, most.y, most.z));
+        grid = FLASH_SUM_SLACK;
         index = p.order[index];
-    } else {
-        slack = __fmaf_ru(2.0F, error, FLASH_GRID_SLACK);
     }
-    flash_verdict verdict = {index, __fsub_rd(flash_value(best), slack),
-                             flash_value(best) - flash_value(second) > slack};
+    const float slack = flash_slack(*p.units, norms, score, errors, bound.y, grid);
+    flash_verdict verdict = {index, __fsub_rd(score, slack), score - flash_value(second) > slack};
     /* above 2^23, where the filler of the last tile sits */
-    if (!(verdict.threshold > FLASH_FLOOR)) verdict.threshold = FLASH_NEVER;
+    if (p.direct || !(verdict.threshold > FLASH_FLOOR)) verdict.threshold = FLASH_NEVER;
     return verdict;
 }
-
-/* Appends rows without a certificate to the lists in global memory. */
-struct flash_global_list {
-    const flash_params &p;
-    __device__ void add(bool listed, int32_t row, float threshold, int lane) const
-    {
-        unsigned votes = __ballot_sync(0xffffffffu, listed);
-        if (!votes) return;
-        int leader = __ffs((int)votes) - 1, base = 0;
-        if (lane == leader) base = atomicAdd(&p.lists.counters[FLASH_LISTED], __popc(votes));
-        base = __shfl_sync(0xffffffffu, base, leader);
-        if (!listed) return;
-        int at = base + __popc(votes & ((1u << lane) - 1));
-        p.lists.row[at] = row;
-        p.lists.threshold[at] = threshold;
-        p.lists.found[at] = 0;
-    }
-};
 
 /* The row that a thread of a quad ends: threads 0 and 1 one each. */
 __device__ inline bool flash_owns(int t, const int32_t row[2])
@@ -497,48 +546,129 @@ __device__ inline bool flash_owns(int t, const int32_t row[2])
     return t < 2 && (t ? row[1] : row[0]) >= 0;
 }
 
+/* Appends rows without a certificate to the list in global memory. All threads of a warp; `listed`
+ * and what follows: of the row that the thread owns. */
+struct flash_global_list {
+    const flash_params &p;
+
+    /* A place for each of the rows in `votes` that counter `which` counts. */
+    __device__ int reserve(int which, unsigned votes, int lane) const
+    {
+        int base = 0;
+        if (lane == 0 && votes) base = atomicAdd(&p.lists.counters[which], __popc(votes));
+        base = __shfl_sync(0xffffffffu, base, 0);
+        return base + __popc(votes & ((1u << lane) - 1));
+    }
+
+    template <int WIDTH>
+    __device__ void add(bool listed, int32_t row, float threshold, int lane,
+                        const flash_top2 *) const
+    {
+        const unsigned votes = __ballot_sync(0xffffffffu, listed);
+        if (!votes) return;
+        int at = reserve(FLASH_LISTED, votes, lane);
+        if (!listed) return;
+        p.lists.row[at] = row;
+        p.lists.threshold[at] = threshold;
+        p.lists.found[at] = 0;
+    }
+};
+
+/* The same, and complete rows apart, with their candidates: a few more instructions per row, which
+ * pay where a row takes many products. Not for centroids that were sorted (p.order). */
+struct flash_knowing_list {
+    flash_global_list list;
+
+    /* Whether no thread of the quad has seen a score that matters but its best, of the row that it
+     * owns. */
+    __device__ bool complete(bool listed, float threshold, int t, const flash_top2 top[2]) const
+    {
+        unsigned rest[2];
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            rest[h] = top[h].second;
+#pragma unroll
+            for (int distance = 1; distance < 4; distance *= 2)
+                rest[h] = max(rest[h], __shfl_xor_sync(0xffffffffu, rest[h], distance));
+        }
+        return listed && flash_value(t ? rest[1] : rest[0]) < threshold;
+    }
+
+    template <int WIDTH>
+    __device__ void add(bool listed, int32_t row, float threshold, int lane,
+                        const flash_top2 top[2]) const
+    {
+        const unsigned all = 0xffffffffu;
+        const int t = lane % 4, quad = lane - t;
+        if (!__any_sync(all, listed)) return;
+        const bool known = complete(listed, threshold, t, top);
+        list.add<WIDTH>(listed && !known, row, threshold, lane, top);
+        const unsigned votes = __ballot_sync(all, known);
+        if (!votes) return;
+        const flash_lists &lists = list.p.lists;
+        const int at = lists.capacity - 1 - list.reserve(FLASH_COMPLETE, votes, lane);
+        int count = 0;
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const bool wanted = __shfl_sync(all, (int)known, quad + h);
+            const float least = __shfl_sync(all, threshold, quad + h);
+            const int64_t slot = __shfl_sync(all, at, quad + h);
+            const bool reached = wanted && flash_value(top[h].best) >= least;
+            const unsigned mates = __ballot_sync(all, reached) >> quad & 15;
+            if (t == h) count = __popc(mates);
+            if (reached)
+                lists.candidate[slot * FLASH_CANDIDATES + __popc(mates & ((1u << t) - 1))] =
+                    flash_place<WIDTH>(top[h].best, top[h].tile, t);
+        }
+        if (!known) return;
+        lists.row[at] = row;
+        lists.found[at] = count;
+    }
+};
+
 /* Ends the two rows of each quad of threads: the four threads' findings together, the certificate,
  * and the label or an entry in a list. All threads of a warp; row: of the slot, -1 for none;
  * `previous`: the label so far of the row that the thread owns. Adds changed labels to `moved`. */
 template <int WIDTH, class List>
-__device__ inline void flash_settle(const flash_params &p, flash_top2 top[2], const int32_t row[2],
-                                    const __half2 norms[2], int32_t previous, int lane,
-                                    unsigned &moved, const List &list)
+__device__ inline void flash_settle(const flash_params &p, const flash_top2 top[2],
+                                    const int32_t row[2], const __half2 norms[2], int32_t previous,
+                                    int lane, unsigned &moved, const List &list)
 {
     const unsigned all = 0xffffffffu;
-    int t = lane % 4;
+    const int t = lane % 4;
+    unsigned best[2], second[2];
     int32_t index[2];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        int column = (int)(top[h].best & 63);
-        index[h] = top[h].tile * WIDTH + column / 2 * 8 + 2 * t + column % 2;
+        best[h] = top[h].best;
+        second[h] = top[h].second;
+        index[h] = flash_place<WIDTH>(top[h].best, top[h].tile, t);
 #pragma unroll
         for (int distance = 1; distance < 4; distance *= 2) {
-            unsigned best = __shfl_xor_sync(all, top[h].best, distance);
-            unsigned second = __shfl_xor_sync(all, top[h].second, distance);
+            unsigned other_best = __shfl_xor_sync(all, best[h], distance);
+            unsigned other_second = __shfl_xor_sync(all, second[h], distance);
             int32_t other = __shfl_xor_sync(all, index[h], distance);
-            top[h].second = max(max(top[h].second, second), min(top[h].best, best));
-            if (best > top[h].best) {
-                top[h].best = best;
+            second[h] = max(max(second[h], other_second), min(best[h], other_best));
+            if (other_best > best[h]) {
+                best[h] = other_best;
                 index[h] = other;
             }
         }
     }
-    int32_t mine = t ? row[1] : row[0];
+    const int32_t mine = t ? row[1] : row[0];
     flash_verdict verdict = {0, 0, true};
     if (flash_owns(t, row)) {
-        verdict =
-            flash_judge<WIDTH>(p, t ? top[1].best : top[0].best, t ? top[1].second : top[0].second,
-                               t ? index[1] : index[0], t ? norms[1] : norms[0]);
+        verdict = flash_judge<WIDTH>(p, t ? best[1] : best[0], t ? second[1] : second[0],
+                                     t ? index[1] : index[0], t ? norms[1] : norms[0]);
         if (verdict.certified && previous != verdict.label) {
             p.labels[mine] = verdict.label;
             moved++;
         }
     }
-    bool listed = !verdict.certified && verdict.threshold == verdict.threshold;
-    list.add(listed, mine, verdict.threshold, lane);
+    const bool listed = !verdict.certified && verdict.threshold == verdict.threshold;
     if (!verdict.certified && !listed)
         p.lists.undecided[atomicAdd(&p.lists.counters[FLASH_IRREGULAR], 1)] = mine;
+    list.template add<WIDTH>(listed, mine, verdict.threshold, lane, top);
 }
 
 /* --- verify --- */
@@ -546,7 +676,7 @@ __device__ inline void flash_settle(const flash_params &p, flash_top2 top[2], co
 /* Candidates that a listed row has room for. */
 __device__ inline int flash_room(const flash_lists &lists)
 {
-    int64_t room = (int64_t)FLASH_CANDIDATES * lists.capacity;
+    int64_t room = (int64_t)FLASH_CANDIDATES * (lists.capacity - lists.counters[FLASH_COMPLETE]);
     int listed = lists.counters[FLASH_LISTED];
     return listed > 0 && room < (int64_t)FLASH_MOST * listed ? (int)(room / listed) : FLASH_MOST;
 }

@@ -124,7 +124,7 @@ template <bool VERIFY>
 __device__ inline row_pair pair_at(const flash_params &p, const flash_work &w, const int place[2])
 {
     row_pair r;
-    float sigma = *p.sigma;
+    float sigma = p.units->sigma;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         r.row[h] = row_at<VERIFY>(p, w, place[h]);
@@ -289,7 +289,8 @@ __global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant
                 flash_keep_top2<WIDTH>(sum, p.shift, tile, top);
         }
         if (!VERIFY) {
-            flash_settle<WIDTH>(p, top, row, r.norms, previous, lane, moved, flash_global_list{p});
+            flash_settle<WIDTH>(p, top, row, r.norms, previous, lane, moved,
+                                flash_knowing_list{{p}});
         }
     }
     if (!VERIFY) {

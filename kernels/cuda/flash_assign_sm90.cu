@@ -323,7 +323,7 @@ __device__ void convert_piece(const flash_params &p, const memory<S> &m, int pie
     const row_facts<PIECE> &facts = m.c->piece[converter][slot];
     const bool in_shared = S::RAW > 0 && p.vector;
     const int64_t bytes = p.rows.dim * flash_size(p.rows.type);
-    const float sigma = *p.sigma;
+    const float sigma = p.units->sigma;
     row_pair pair;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -429,7 +429,8 @@ __device__ inline void multiply(float *sum, uint32_t (*fragment)[4], uint64_t b,
 /* Appends to the tile's own list. */
 template <int ROWS> struct shared_list {
     tile_list<ROWS> *list;
-    __device__ void add(bool listed, int32_t row, float threshold, int) const
+    template <int WIDTH>
+    __device__ void add(bool listed, int32_t row, float threshold, int, const flash_top2 *) const
     {
         if (!listed) return;
         int at = atomicAdd(&list->count, 1);
@@ -447,6 +448,7 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
     const uint64_t operands = sm90_descriptor(m.stages);
     bias_ring<S> biases;
     uint32_t fragment[S::PRODUCTS][4] = {};
+    const bool local = !S::SLAB && p.units->local;
     unsigned moved = 0;
     int at = 0, n = 0;
     uint32_t parity = 0;
@@ -478,6 +480,7 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
 
         flash_top2 top[2] = {};
         flash_sieve sieve = {};
+        sieve.local = local;
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             sieve.norms[h] = norms[h];

@@ -123,7 +123,7 @@ __device__ void convert_rows(const flash_params &p, const flash_work &w, int fir
 {
     constexpr int SIZE = (int)sizeof(typename cuda_element<T>::type), BATCH = SIZE == 4 ? 4 : 8;
     const int lane = threadIdx.x % 32, warp = threadIdx.x % WARPGROUP / 32 - 1;
-    const float sigma = *p.sigma;
+    const float sigma = p.units->sigma;
     const bool cosine = p.rows.lengths != nullptr;
     const int chunks = 2 * p.steps;
     for (int group = warp; group < ROWS / 8; group += CONVERTERS / 32) {
@@ -294,7 +294,7 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, int rank,
         if (threadIdx.x % WARPGROUP == 0) sm90_arrive(&b->released[which]);
         which ^= 1;
         if (!VERIFY) {
-            flash_settle<WIDTH>(p, top, row, norms, previous, lane, moved, flash_global_list{p});
+            flash_settle<WIDTH>(p, top, row, norms, previous, lane, moved, flash_knowing_list{{p}});
         }
     }
     if (!VERIFY) {

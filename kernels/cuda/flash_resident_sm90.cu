@@ -236,7 +236,7 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
     const int count = VERIFY ? p.lists.counters[FLASH_LISTED] : p.count;
     const int pieces = (count + GROUP_ROWS - 1) / GROUP_ROWS;
     const int room = VERIFY ? flash_room(p.lists) : 0;
-    const float sigma = *p.sigma;
+    const float sigma = p.units->sigma;
     const int stride = gridDim.x * S::GROUPS;
     unsigned moved = 0;
     int piece = blockIdx.x + group * gridDim.x;

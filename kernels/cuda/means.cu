@@ -4,10 +4,11 @@
  * A warp per cluster, its lanes the 32 interleaved partial sums of dist(), gives the cluster's term
  * of the inertia; the block of 1024 threads that ends last, the 1024 interleaved partial sums over
  * clusters, adds them up. The host needs these numbers to decide how to go on, and the GPU would wait
- * for the host meanwhile. So inertia() also enqueues the new centroids, into a spare buffer, behind
- * the copy of the numbers, and waits for that copy alone; update_means() then just exchanges the
- * buffers. If the sums, the grid or the centroids change in between (lloyd_cuda_means_stale), it
- * computes them anew; if the iteration ends there, they are never looked at.
+ * for the host meanwhile. So inertia() also enqueues the new centroids, into a spare buffer, and what
+ * the next assignment needs of them, behind the copy of the numbers, and waits for that copy alone;
+ * update_means() then just exchanges the buffers. If the sums, the grid or the centroids change in
+ * between (lloyd_cuda_means_stale), it computes them anew; if the iteration ends there, they are never
+ * looked at.
  */
 #include "kernels/cuda/device.cuh"
 
@@ -29,7 +30,7 @@ enum { THREADS = 256, CLUSTERS = THREADS / 32 };
 enum { CLUSTER_LANES = 1024 };
 
 struct numbers {
-    double value;
+    double value, mass; /* cuda_inertia's terms */
     int64_t moved, verified, empty;
 };
 
@@ -66,17 +67,20 @@ __device__ void add_terms(const double *terms, const int64_t *masses, int64_t cl
 {
     __shared__ double lanes[CLUSTER_LANES];
     __shared__ uint32_t empty_of_warp[CLUSTER_LANES / 32];
+    __shared__ double mass_of_warp[CLUSTER_LANES / 32];
     int t = (int)threadIdx.x;
-    double sum = 0;
+    double sum = 0, mass = 0;
     uint32_t empty = 0;
 #pragma unroll 8
     for (int64_t k = t; k < clusters; k += CLUSTER_LANES) {
         sum = lloyd_add(sum, __ldcg(&terms[k])); /* of other multiprocessors */
         empty += masses[k] == 0;
+        mass += (double)masses[k];
     }
     lanes[t] = sum;
     empty = __reduce_add_sync(0xffffffffu, empty);
-    if (t % 32 == 0) empty_of_warp[t / 32] = empty;
+    mass = cuda_warp_tree(mass);
+    if (t % 32 == 0) empty_of_warp[t / 32] = empty, mass_of_warp[t / 32] = mass;
     __syncthreads();
     for (int half = CLUSTER_LANES / 2; half > 0; half /= 2) {
         if (t < half) lanes[t] = lloyd_add(lanes[t], lanes[t + half]);
@@ -84,8 +88,12 @@ __device__ void add_terms(const double *terms, const int64_t *masses, int64_t cl
     }
     if (t > 0) return;
     int64_t all_empty = 0;
-    for (int w = 0; w < CLUSTER_LANES / 32; w++) all_empty += empty_of_warp[w];
-    *out = {lanes[0], masses[clusters], masses[clusters + 1], all_empty};
+    mass = 0;
+    for (int w = 0; w < CLUSTER_LANES / 32; w++) {
+        all_empty += empty_of_warp[w];
+        mass += mass_of_warp[w];
+    }
+    *out = {lanes[0], mass, masses[clusters], masses[clusters + 1], all_empty};
 }
 
 __global__ void __launch_bounds__(CLUSTER_LANES)
@@ -163,6 +171,13 @@ int64_t *masses(const cuda_kernels *cuda)
     return cuda->sums + cuda->base.config.k * cuda->base.config.dim;
 }
 
+/* What a mass of 1 in fixed point is worth. */
+double mass_unit(const cuda_kernels *cuda)
+{
+    return cuda->base.config.weights ? lloyd_exp2(cuda->grid->weight_exponent - cuda->grid->bits)
+                                     : 1;
+}
+
 means_input input(const cuda_kernels *cuda)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
@@ -196,12 +211,13 @@ lloyd_status prepare_means(cuda_kernels *cuda)
                             "new centroids");
 }
 
-/* spare = what follows from the sums. */
-lloyd_status compute_means(cuda_kernels *cuda)
+/* spare = what follows from the sums, ready to be assigned to. */
+lloyd_status compute_means(cuda_kernels *cuda, const cuda_inertia &inertia)
 {
     LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->capability, new_centroids,
                                 cuda_divide_up(cuda->base.config.k, CLUSTERS), THREADS, 0,
                                 "computing centroids", input(cuda), cuda->means->spare));
+    LLOYD_TRY(lloyd_cuda_prepare(cuda, cuda->means->spare, inertia));
     cuda->means->ready = true;
     return LLOYD_OK;
 }
@@ -210,11 +226,10 @@ lloyd_status compute_means(cuda_kernels *cuda)
 lloyd_status compute_numbers(cuda_kernels *cuda)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
-    double unit = config->weights ? lloyd_exp2(cuda->grid->weight_exponent - cuda->grid->bits) : 1;
     return cuda_launch_after(cuda->stream, cuda->capability, inertia,
                              cuda_divide_up(config->k, CLUSTER_LANES / 32), CLUSTER_LANES, 0,
-                             "computing the inertia", input(cuda), unit, cuda->means->terms,
-                             cuda->means->ended, (numbers *)cuda->results);
+                             "computing the inertia", input(cuda), mass_unit(cuda),
+                             cuda->means->terms, cuda->means->ended, (numbers *)cuda->results);
 }
 
 } // namespace
@@ -232,8 +247,8 @@ lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels)
     return lloyd_cuda_mark(cuda, CUDA_UNTIMED);
 }
 
-lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, double *value, int64_t *moved,
-                                int64_t *verified, int64_t *empty)
+lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, double squares, double *value,
+                                int64_t *moved, int64_t *verified, int64_t *empty)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_SUM));
@@ -245,16 +260,19 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, double *value, int64_t *
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE));
     int64_t passed = lloyd_cuda_marks(cuda); /* when the event comes */
     CUDA_TRY(cudaEventRecord(cuda->means->copied, cuda->stream), "recording an event");
-    LLOYD_TRY(compute_means(cuda));
+    /* all that update() is likely to ask for runs while the host waits and thinks */
+    LLOYD_TRY(compute_means(cuda, {(const double *)cuda->results, squares, mass_unit(cuda)}));
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE));
     CUDA_TRY(cudaEventSynchronize(cuda->means->copied), "waiting for the inertia");
     LLOYD_TRY(lloyd_cuda_read_clock(cuda, passed));
     numbers found;
     memcpy(&found, cuda->pinned, sizeof found);
-    *value = found.value;
+    *value = lloyd_add(squares, found.value);
     *moved = found.moved;
     *verified = found.verified;
     *empty = found.empty;
+    double mass = found.mass * mass_unit(cuda);
+    lloyd_cuda_expect(cuda, mass > 0 ? *value / mass : 0, found.verified);
     return LLOYD_OK;
 }
 
@@ -264,12 +282,11 @@ lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels)
     LLOYD_TRY(lloyd_cuda_mark(cuda, CUDA_UNTIMED));
     LLOYD_TRY(prepare_means(cuda));
     cuda_means *means = cuda->means;
-    if (!means->ready) LLOYD_TRY(compute_means(cuda));
+    if (!means->ready) LLOYD_TRY(compute_means(cuda, {}));
     float *before = cuda->centroids;
     cuda->centroids = means->spare;
     means->spare = before;
     means->ready = false;
-    LLOYD_TRY(lloyd_cuda_prepare(cuda));
     return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
 }
 
@@ -294,6 +311,7 @@ lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t t
     cuda_kernels *cuda = lloyd_cuda(kernels);
     int64_t dim = kernels->config.dim, *moved = (int64_t *)cuda->scratch;
     lloyd_cuda_means_stale(cuda);
+    lloyd_cuda_expect(cuda, -1, -1); /* the next iteration may be unlike the last */
     CUDA_TRY(cudaMemcpyAsync(moved, q, (size_t)dim * sizeof *q, cudaMemcpyHostToDevice,
                              cuda->stream),
              "copying a row for an empty cluster to the GPU");

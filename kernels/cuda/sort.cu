@@ -258,9 +258,9 @@ lloyd_status alloc_sorter(cuda_kernels *cuda, cuda_sorter *sorter)
 {
     const char *what = "rows sorted by label";
     int64_t rows = lloyd_cuda_sorted_rows(&cuda->base.config);
-    bool other = cuda->pretended <= CUDA_OTHERS && cuda->pretended & CUDA_OTHER_SORT;
     sorter->capacity = rows;
-    sorter->counted = is_counted(cuda->base.config.k, rows) && !other;
+    sorter->counted =
+        is_counted(cuda->base.config.k, rows) && !lloyd_cuda_pretends(cuda, CUDA_OTHER_SORT);
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &sorter->labels, rows, sizeof(uint32_t), what));
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &sorter->order, rows, sizeof(uint32_t), what));
     return sorter->counted ? alloc_counters(cuda, sorter, what) : alloc_radix(cuda, sorter, what);

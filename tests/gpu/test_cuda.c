@@ -111,15 +111,18 @@ typedef enum data_kind {
     BISECTOR, /* rows within a unit in the last place of the middle between two centroids */
     COLUMNS,  /* columns of very different size */
     SUBNORMAL,
+    SHARED, /* few tight clusters, most of them with several centroids */
     ZEROS,
-    KINDS,       /* what follows has a test of its own */
-    CONE = KINDS /* unit rows that differ by little more than their own roundings */
+    KINDS,        /* what follows has a test of its own */
+    CONE = KINDS, /* unit rows that differ by little more than their own roundings */
+    ALIGNED       /* roundings of operands are as bad as they can be */
 } data_kind;
 
-static const char *const kind_names[KINDS + 1] = {"gauss",      "lattice", "duplicates", "sift",
-                                                  "tiny",       "huge",    "offset",     "outlier",
-                                                  "bisector",   "columns", "subnormal",  "zeros",
-                                                  "narrow cone"};
+static const char *const kind_names[KINDS + 2] = {"gauss",   "lattice",     "duplicates",
+                                                  "sift",    "tiny",        "huge",
+                                                  "offset",  "outlier",     "bisector",
+                                                  "columns", "subnormal",   "shared clusters",
+                                                  "zeros",   "narrow cone", "aligned errors"};
 
 typedef enum weighting { UNWEIGHTED, WEIGHTED, WIDE, WEIGHTINGS } weighting;
 
@@ -160,6 +163,7 @@ typedef struct problem {
     int64_t chunk_rows, chunks;
     int64_t loaded[SIDES]; /* resident chunks */
     lloyd_grid grid;
+    double squares; /* Q */
     int reversed;
     int differences;
     int iteration; /* for messages, 0: none */
@@ -248,7 +252,9 @@ static float value_of(const test_case *c, int64_t j)
     case GAUSS:
     case DUPLICATES:
     case OUTLIER:
-    case CONE: break;
+    case SHARED:
+    case CONE:
+    case ALIGNED: break;
     }
     return ordinary_value(c->type);
 }
@@ -415,6 +421,85 @@ static void draw_cone(problem *p)
     }
 }
 
+enum { ALIGNED_COLUMNS = 80, ALIGNED_PAIRS = 16, ALIGNED_CENTROIDS = 4 * ALIGNED_PAIRS + 2 };
+
+/* A row and its two centroids (float32), of a pattern of signs: mirrored, for the other sign. */
+typedef struct aligned_pair {
+    double row[ALIGNED_COLUMNS], nearer[ALIGNED_COLUMNS], farther[ALIGNED_COLUMNS];
+} aligned_pair;
+
+/* All elements are +-95, where float16 has steps of 1/16, and centroids 30 apart from them. The
+ * roundings of the operands, of nearly half a step, lie along the difference of row and centroid, so
+ * that the product makes the nearer centroid the farther one, by as much as roundings can. `exact`:
+ * the farther one has no roundings. With float32 rows, these have some as well. */
+static void draw_aligned_pair(lloyd_type type, int exact, aligned_pair *pair)
+{
+    const double apart = 30, rounding = 0.031, step = 0.0625,
+                 of_row = type == LLOYD_F32 ? rounding : 0;
+    for (int j = 0; j < ALIGNED_COLUMNS; j++) {
+        const double x = below(2) ? 95 : -95, sign = below(2) ? 1 : -1;
+        const double other = type == LLOYD_F32 || below(2) ? -sign : sign;
+        pair->row[j] = x - of_row * sign;
+        pair->nearer[j] = x - apart * sign + rounding * sign;
+        if (exact)
+            pair->farther[j] = x - (apart - step) * other;
+        else
+            pair->farther[j] =
+                x - (apart - step - (of_row > 0 ? step : 0)) * other - rounding * other;
+    }
+    /* the last column decides */
+    const int last = ALIGNED_COLUMNS - 1;
+    const double inwards = pair->row[last] > 0 ? -1 : 1;
+    pair->nearer[last] = pair->row[last];
+    pair->farther[last] = pair->row[last] + (exact ? 12.25 : of_row > 0 ? 3 : 2) * inwards;
+}
+
+/* A row per pair; what is left of the rows, an even number, is as near to a centroid as can be. */
+static void draw_aligned(problem *p)
+{
+    const test_case *c = &p->c;
+    const float middle = c->type == LLOYD_U8 ? 128 : 0;
+    aligned_pair pair;
+    for (int i = 0; i < 2 * ALIGNED_PAIRS; i++) {
+        const double sign = i % 2 ? -1 : 1;
+        if (i % 2 == 0) draw_aligned_pair(c->type, c->type != LLOYD_F32 && i % 4 == 0, &pair);
+        for (int j = 0; j < ALIGNED_COLUMNS; j++) {
+            store(p, i, j, middle + (float)(sign * pair.row[j]));
+            p->centroids[2 * i * ALIGNED_COLUMNS + j] = middle + (float)(sign * pair.nearer[j]);
+            p->centroids[(2 * i + 1) * ALIGNED_COLUMNS + j] =
+                middle + (float)(sign * pair.farther[j]);
+        }
+    }
+    for (int64_t i = 2 * ALIGNED_PAIRS; i < c->n; i++) {
+        float *centroid = p->centroids + (4 * ALIGNED_PAIRS + i % 2) * ALIGNED_COLUMNS;
+        for (int j = 0; j < ALIGNED_COLUMNS; j++) {
+            store(p, i, j, middle + (float)(i % 2 ? -pair.row[j] : pair.row[j]));
+            centroid[j] = stored(p, i, j);
+        }
+    }
+}
+
+/* Which centroid is nearest, one pass cannot tell of most rows; of some, that only few come into
+ * question. */
+static void draw_shared(problem *p)
+{
+    const test_case *c = &p->c;
+    int64_t clusters = c->k / 3 + 1;
+    float *centres = new_array(clusters * c->d, sizeof *centres);
+    float apart = is_float(c->type) ? 10 : 80, noise = is_float(c->type) ? 0.02F : 4;
+    for (int64_t i = 0; i < clusters * c->d; i++)
+        centres[i] = (c->type == LLOYD_U8 ? 128 : 0) + apart * ((float)below(2001) * 1e-3F - 1);
+    for (int64_t i = 0; i < c->n; i++) {
+        const float *centre = centres + below(clusters) * c->d;
+        for (int64_t j = 0; j < c->d; j++) store(p, i, j, centre[j] + noise * bell());
+    }
+    for (int64_t k = 0; k < c->k; k++) {
+        const float *centre = centres + below(clusters) * c->d;
+        for (int64_t j = 0; j < c->d; j++) p->centroids[k * c->d + j] = centre[j] + noise * bell();
+    }
+    lloyd_free(centres);
+}
+
 static void draw(problem *p)
 {
     const test_case *c = &p->c;
@@ -424,10 +509,17 @@ static void draw(problem *p)
         draw_cone(p);
         return;
     }
+    if (c->kind == ALIGNED) {
+        draw_aligned(p);
+        return;
+    }
     if (c->kind == BISECTOR) draw_centroids(p);
-    draw_rows(p);
+    if (c->kind == SHARED)
+        draw_shared(p);
+    else
+        draw_rows(p);
     if (c->cosine) mend_zero_rows(p);
-    if (c->kind != BISECTOR) draw_centroids(p);
+    if (c->kind != BISECTOR && c->kind != SHARED) draw_centroids(p);
     if (c->cosine) normalise_centroids(p);
     draw_weights(p);
 }
@@ -731,8 +823,9 @@ static int compare_squares(problem *p, int64_t *limbs, int64_t *words)
         const int64_t *own = limbs + s * 3 * d;
         if (!pass(p, s, "squares", square_chunk, limbs + s * 3 * d)) return 0;
         for (int64_t j = 0; j < d; j++) {
-            __int128 sum = (__int128)own[3 * j] + (__int128)own[3 * j + 1] * ((int64_t)1 << 32) +
-                           (__int128)own[3 * j + 2] * ((int64_t)1 << 32) * ((int64_t)1 << 32);
+            __int128 sum = lloyd_limbs(&own[3 * j]);
+            int exponent = p->grid.weighted_exponent[j] + p->grid.exponent[j] - 2 * p->grid.bits;
+            if (s == CPU) p->squares += (double)sum * lloyd_exp2(exponent);
             words[(s * d + j) * 2] = (int64_t)(sum >> 60);
             words[(s * d + j) * 2 + 1] = (int64_t)(sum & (((int64_t)1 << 60) - 1));
         }
@@ -1014,7 +1107,8 @@ static int compare_inertia(problem *p, int64_t *empty)
     int64_t moved[SIDES], verified[SIDES], empties[SIDES];
     for (int s = 0; s < SIDES; s++)
         TRY(p, s, "inertia",
-            p->side[s]->inertia(p->side[s], &value[s], &moved[s], &verified[s], &empties[s]));
+            p->side[s]->inertia(p->side[s], p->squares, &value[s], &moved[s], &verified[s],
+                                &empties[s]));
     *empty = empties[CPU];
     return same(p, "inertia", F64, &value[CPU], &value[CUDA], 1, 1) &&
            same_count(p, "inertia: moved", moved) && same_count(p, "inertia: empty", empties);
@@ -1259,7 +1353,8 @@ static lloyd_status new_cuda_kernels(const test_case *c, const lloyd_kernels_con
 }
 
 /* kernels/cuda/assign.cu: --pretend 80 tests what labels rows on older GPUs, --pretend 1 the streaming
- * kernel where the resident one would be chosen, 2 the other choice of sifting, 4 the other sort. */
+ * kernel where the resident one would be chosen, 2 the other choice of sifting, 4 the other sort, 8 both steps
+ * of verification where few rows would be compared with all centroids at once. */
 void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
 
 static int new_kernels(problem *p)
@@ -1518,6 +1613,10 @@ static void test_large(void **unused)
         {GAUSS, LLOYD_F32, 1003, 32, 65536, 0, UNWEIGHTED, ALTERNATE},
         {COLUMNS, LLOYD_F32, 200003, 3, 1000, 0, WIDE, WHOLE},
         {SIFT, LLOYD_U8, 600011, 16, 300, 0, UNWEIGHTED, WHOLE}, /* sort.cu: blocks order theirs */
+        {SHARED, LLOYD_F16, 150011, 96, 1000, 0, UNWEIGHTED, WHOLE},
+        {SHARED, LLOYD_U8, 60011, 128, 3000, 0, UNWEIGHTED, STREAMED},
+        {SHARED, LLOYD_F32, 30011, 300, 700, 0, UNWEIGHTED, WHOLE},
+        {SHARED, LLOYD_BF16, 20011, 128, 17000, 0, UNWEIGHTED, WHOLE},
     };
     for (int i = 0; i < COUNT_OF(cases) && !options.small; i++) run_case(&cases[i]);
     finish_list();
@@ -1602,6 +1701,96 @@ static void test_cone(void **unused)
     finish_list();
 }
 
+/* The same centroids, when it is known how near rows are to them. */
+static void run_known(const test_case *c)
+{
+    enum { KNOWN = 16 }; /* of lloyd_cuda_pretend() */
+    if (!begin_case(c, " (distances known)")) return;
+    double start = seconds();
+    int64_t empty;
+    problem p = new_problem(c);
+    int good = new_kernels(&p) && compare_measures(&p);
+    if (good && options.pretend < 2 * KNOWN)
+        lloyd_cuda_pretend(p.side[CUDA], options.pretend | KNOWN);
+    for (int t = 0; t < 2 && good; t++) {
+        good = set_centroids(&p, c->k, p.centroids);
+        for (int s = 0; s < SIDES && good; s++)
+            good = !failed(&p, s, p.side[s]->begin(p.side[s]), "begin") &&
+                   pass(&p, s, "assign", assign_chunk, NULL) &&
+                   pass(&p, s, "accumulate", accumulate_chunk, NULL);
+        good = good && compare_labels(&p) && compare_inertia(&p, &empty);
+    }
+    end_case(&p, start);
+    free_problem(&p);
+}
+
+/* `n`: with few rows, the typical distance is that of the aligned ones; with many, it is a quarter. */
+static void test_aligned(void **unused)
+{
+    (void)unused;
+    static const lloyd_type types[] = {LLOYD_U8, LLOYD_I8, LLOYD_F32};
+    for (int i = 0; i < COUNT_OF(types); i++) {
+        for (int64_t n = 2 * ALIGNED_PAIRS + 2; n <= 512; n += 478)
+            run_known(&(test_case){ALIGNED, types[i], n, ALIGNED_COLUMNS, ALIGNED_CENTROIDS, 0,
+                                   UNWEIGHTED, WHOLE});
+    }
+    finish_list();
+}
+
+/* Rows without a certificate in an iteration of the GPU's. */
+static int count_verified(problem *p, int64_t *verified)
+{
+    double value;
+    int64_t moved, empty;
+    TRY(p, CUDA, "begin", p->side[CUDA]->begin(p->side[CUDA]));
+    if (!pass(p, CUDA, "assign", assign_chunk, NULL) ||
+        !pass(p, CUDA, "accumulate", accumulate_chunk, NULL))
+        return 0;
+    TRY(p, CUDA, "inertia",
+        p->side[CUDA]->inertia(p->side[CUDA], p->squares, &value, &moved, verified, &empty));
+    return 1;
+}
+
+/* Once it is known how near rows are to their centroids, fewer of them have no certificate, with the
+ * same centroids. */
+static int compare_bounds(problem *p, float *centroids, int64_t verified[2])
+{
+    lloyd_kernels *cuda = p->side[CUDA];
+    if (!compare_measures(p)) return 0;
+    TRY(p, CUDA, "set_centroids", cuda->set_centroids(cuda, p->c.k, p->centroids));
+    for (int t = 0; t < 3; t++) {
+        if (!count_verified(p, verified)) return 0;
+        TRY(p, CUDA, "update", cuda->update(cuda));
+    }
+    TRY(p, CUDA, "get_centroids", cuda->get_centroids(cuda, centroids));
+    if (!count_verified(p, &verified[0])) return 0;
+    TRY(p, CUDA, "set_centroids", cuda->set_centroids(cuda, p->c.k, centroids));
+    return count_verified(p, &verified[1]);
+}
+
+static void test_local_bound(void **unused)
+{
+    (void)unused;
+    const int64_t n = options.small ? 1003 : 20011, k = options.small ? 50 : 100;
+    const test_case c = {SHARED, LLOYD_U8, n, 128, k, 0, UNWEIGHTED, WHOLE};
+    if (!begin_case(&c, " (near rows)")) return;
+    double start = seconds();
+    int64_t verified[2] = {0, 0};
+    problem p = new_problem(&c);
+    float *centroids = new_array(c.k * c.d, sizeof *centroids);
+    if (new_kernels(&p) && compare_bounds(&p, centroids, verified) &&
+        !(verified[0] * 3 < verified[1] * 2)) {
+        p.differences++;
+        describe(&p, "verified");
+        print_error("%lld rows with what is known of distances, %lld without\n",
+                    (long long)verified[0], (long long)verified[1]);
+    }
+    end_case(&p, start);
+    lloyd_free(centroids);
+    free_problem(&p);
+    finish_list();
+}
+
 /* --- rows that cannot be clustered --- */
 
 static void spoil(problem *p, int64_t row, int64_t column, float value)
@@ -1668,11 +1857,12 @@ static void test_defects(void **unused)
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defects), cmocka_unit_test(test_no_rows),
-        cmocka_unit_test(test_predict), cmocka_unit_test(test_cone),
-        cmocka_unit_test(test_rows),    cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_kinds),   cmocka_unit_test(test_clusters),
-        cmocka_unit_test(test_layouts), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_defects),     cmocka_unit_test(test_no_rows),
+        cmocka_unit_test(test_predict),     cmocka_unit_test(test_cone),
+        cmocka_unit_test(test_local_bound), cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_rows),        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_kinds),       cmocka_unit_test(test_clusters),
+        cmocka_unit_test(test_layouts),     cmocka_unit_test(test_large),
         cmocka_unit_test(test_random),
     };
     int devices = 0;

@@ -298,7 +298,7 @@ static void test_sums(void **unused)
     assert_memory_equal(kernels->sums(kernels).data, sums, sizeof sums);
     double value;
     int64_t moved, verified, empty;
-    assert_int_equal(kernels->inertia(kernels, &value, &moved, &verified, &empty), LLOYD_OK);
+    assert_int_equal(kernels->inertia(kernels, 0, &value, &moved, &verified, &empty), LLOYD_OK);
     assert_int_equal(moved, p.n);
     assert_int_equal(kernels->update(kernels), LLOYD_OK);
     assert_int_equal(kernels->get_centroids(kernels, p.c), LLOYD_OK);
