@@ -459,7 +459,7 @@ static void draw_aligned(problem *p)
 {
     const test_case *c = &p->c;
     const float middle = c->type == LLOYD_U8 ? 128 : 0;
-    aligned_pair pair;
+    aligned_pair pair = {{0}, {0}, {0}};
     for (int i = 0; i < 2 * ALIGNED_PAIRS; i++) {
         const double sign = i % 2 ? -1 : 1;
         if (i % 2 == 0) draw_aligned_pair(c->type, c->type != LLOYD_F32 && i % 4 == 0, &pair);
