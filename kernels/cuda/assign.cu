@@ -58,7 +58,7 @@ enum {
     SAMPLE = 1024,
     THREADS = 256,
     WARPS = THREADS / 32,
-    MOST_STEPS = 1 << 16,
+    MOST_STEPS = 1 << 14,
     SIFTED_TILE = 128
 };
 constexpr double DIRECT_WORK = 1 << 24; /* elements to compare, at most, without a second step */
@@ -143,7 +143,8 @@ __global__ void __launch_bounds__(SAMPLE)
     if (threadIdx.x > 0) return;
     double longest = fmin(1.1 * norm[0], 1.5 * norm[count / 100]);
     if (longest == 0) longest = norm[0];
-    int exponent = 10 - lloyd_exponent(longest); /* longest * 2^exponent in [512, 1024) */
+    int exponent = 11 - lloyd_exponent(longest); /* longest * 2^exponent in [1024, 2048) */
+    if (longest * lloyd_exp2(exponent + 1) <= (double)FLASH_REACH) exponent++;
     double sigma = lloyd_exp2(longest == 0 ? 0 : max(-126, min(126, exponent))), square = 0;
     int ordinary = 0;
     for (int i = 0; i < count; i++) {
@@ -244,25 +245,74 @@ __device__ void choose_bound(flash_units *units, double nearest, bool exact)
 
 /* What of a centroid does not depend on the row, in units of the filter. */
 struct centroid_facts {
-    bool real, near;
+    bool near;
+    double square;             /* |C|^2 */
     double bias;               /* of a score */
-    __half for_norm, for_rest; /* flash_error()'s; 0 for a far one */
+    __half for_norm, for_rest; /* flash_error()'s */
     double spread;             /* |dC| where units.local, else 0 */
 };
 
-/* A warp per centroid. */
-__device__ centroid_facts describe_centroid(const image_shape &s, const float *centroid, bool real,
-                                            const float *origin, const flash_units &units)
+/* What the tensor cores' sums of a centroid's products lose. All columns of the operand are shown to
+ * it, in the order of the sum, two steps at a time: one to lanes 0 to 15, one to the others. */
+struct sum_model {
+    float before = 0, lengths = 0; /* |c^|^2 up to here; the sum of |c^| up to each step */
+    uint64_t bits = 0;             /* all that any column has, from 2^-24 on */
+
+    __device__ void add(float operand, bool exists)
+    {
+        float step = __fmul_ru(operand, operand);
+        for (int distance = 8; distance > 0; distance /= 2)
+            step = __fadd_ru(step, __shfl_xor_sync(0xffffffffu, step, distance));
+        const float other = __shfl_xor_sync(0xffffffffu, step, 16);
+        const float both = __fadd_ru(before, __fadd_ru(step, other));
+        const float here = threadIdx.x % 32 < 16 ? __fadd_ru(before, step) : both;
+        if (exists) lengths = __fadd_ru(lengths, __fsqrt_ru(here));
+        before = both;
+        bits |= (uint64_t)__double2ll_rn(fabs((double)operand) * 0x1p24); /* exact */
+    }
+    /* The same in all lanes. */
+    __device__ void reduce()
+    {
+        lengths = __fadd_ru(lengths, __shfl_xor_sync(0xffffffffu, lengths, 16));
+        for (int distance = 16; distance > 0; distance /= 2)
+            bits |= __shfl_xor_sync(0xffffffffu, bits, distance);
+    }
+    /* The loss, at most, over |x^|. `length`: |c^|; `whole`: the operands of rows are multiples of
+     * sigma. Then nothing is lost if no product has a bit below the last one of a 24-bit number
+     * that is not above |x^||c^|. */
+    __device__ double loss(int steps, double length, bool whole, double sigma) const
+    {
+        const double unit = 20 * 0x1p-23;
+        const double least = sigma * 0x1p-24 * (double)(bits & (0 - bits));
+        if (whole && (double)FLASH_REACH * length * 0x1p-23 <= least) return 0;
+        return unit * (double)lengths * (1 + 2 * unit * steps);
+    }
+};
+
+/* The operand of a centroid, put where it belongs, and the facts. `shrink`: what C is multiplied by,
+ * 1 for a near one; `whole`: rows are multiples of sigma. A warp per centroid. */
+__device__ centroid_facts describe_centroid(const image_shape &s, int64_t at, const float *centroid,
+                                            bool real, const float *origin,
+                                            const flash_units &units, bool whole, double shrink)
 {
-    int lane = threadIdx.x % 32;
-    double sigma = units.sigma, square = 0, operand_square = 0, rest = 0, along = 0;
-    for (int64_t j = lane; real && j < s.dim; j += 32) {
-        double c = sigma * ((double)centroid[j] - (double)origin[j]);
-        double operand = (double)__half2float(__double2half(c));
+    const int lane = threadIdx.x % 32;
+    double square = 0, operand_square = 0, rest = 0, along = 0;
+    sum_model model;
+    for (int first = 0; first < s.steps; first += 2) {
+        const int step = first + lane / FLASH_STEP, place = lane % FLASH_STEP;
+        const bool exists = step < s.steps;
+        const int j = exists ? flash_column(step, place, s.steps, s.group) : 0;
+        double c = 0;
+        if (real && exists && j < s.dim)
+            c = shrink * ((double)units.sigma * ((double)centroid[j] - (double)origin[j]));
+        const __half rounded = __double2half(c);
+        const double operand = (double)__half2float(rounded);
+        if (exists) put(s, at, step, place, rounded);
         square = fma(c, c, square);
         operand_square = fma(operand, operand, operand_square);
         rest = fma(c - operand, c - operand, rest);
         along = fma(c, c - operand, along);
+        model.add(__half2float(rounded), exists);
     }
     for (int distance = 16; distance > 0; distance /= 2) {
         square += __shfl_xor_sync(0xffffffffu, square, distance);
@@ -270,28 +320,24 @@ __device__ centroid_facts describe_centroid(const image_shape &s, const float *c
         rest += __shfl_xor_sync(0xffffffffu, rest, distance);
         along += __shfl_xor_sync(0xffffffffu, along, distance);
     }
-    const __half zero = __ushort_as_half(0);
-    bool near = real && square <= (double)FLASH_FAR * (double)FLASH_FAR;
-    /* No regular row scores more than -(FAR^2/2 - (REACH + REST) FAR) at a far centroid, and |dx . X|
-     * is less than REST (REACH + REST). */
-    double far_half = (double)FLASH_FAR * ((double)FLASH_FAR / 2 - (double)FLASH_REACH) * 0.94;
-    double alpha = s.steps * 20 * 0x1p-23, length = sqrt(operand_square), spread = sqrt(rest);
-    double for_norm = alpha * length, for_rest = units.rows_local ? spread : length;
+    model.reduce();
+    double length = sqrt(operand_square), spread = sqrt(rest), half = square / 2;
+    double for_norm = model.loss(s.steps, length, whole, units.sigma);
+    double for_rest = units.rows_local ? spread : length;
     if (units.local) {
-        square -= 2 * (along + (double)units.gain * rest);
+        half -= along + (double)units.gain * rest;
     } else {
         for_norm += spread;
         for_rest += spread;
         spread = 0;
     }
-    return {real,
-            near,
-            near   ? (double)FLASH_ORIGIN - square / 2
-            : real ? (double)FLASH_ORIGIN - far_half
-                   : (double)FLASH_FLOOR,
-            near ? half_up(for_norm) : zero,
-            near ? half_up(for_rest) : zero,
-            spread};
+    const bool near = square <= (double)FLASH_FAR * (double)FLASH_FAR;
+    return {near,
+            square,
+            real ? (double)FLASH_ORIGIN - half : (double)FLASH_FLOOR,
+            half_up(for_norm),
+            half_up(for_rest),
+            near && shrink == 1 ? spread : (double)INFINITY};
 }
 
 /* The bias in three pieces, and the bounds. */
@@ -299,7 +345,7 @@ __device__ void put_slab(const image_shape &s, int64_t at, const centroid_facts 
 {
     const __half zero = __ushort_as_half(0);
     int lane = threadIdx.x % 32;
-    double piece = facts.bias / (double)FLASH_REACH;
+    double piece = facts.bias / (double)FLASH_UNIT;
     __half high = __double2half(piece), middle = __double2half(piece - (double)__half2float(high));
     __half low = __double2half(piece - (double)__half2float(high) - (double)__half2float(middle));
     if (lane >= FLASH_STEP) return;
@@ -332,23 +378,18 @@ __global__ void prepare(image_shape s, const float *centroids, const float *orig
     if (at >= s.padded) return;
     bool real = at < s.set;
     const float *centroid = centroids + (real && s.order ? s.order[at] : at) * s.dim;
-    const double sigma = units.sigma;
-    const centroid_facts facts = describe_centroid(s, centroid, real, origin, units);
-    for (int i = lane; i < s.steps * FLASH_STEP; i += 32) {
-        int step = i / FLASH_STEP, place = i % FLASH_STEP;
-        int j = flash_column(step, place, s.steps, s.group);
-        double c = facts.near && j < s.dim ? sigma * ((double)centroid[j] - (double)origin[j]) : 0;
-        put(s, at, step, place, __double2half(c));
+    centroid_facts facts = describe_centroid(s, at, centroid, real, origin, units, exact, 1);
+    if (!facts.near) { /* drawn towards the origin: regular rows are nearer to it there */
+        facts = describe_centroid(s, at, centroid, real, origin, units, exact,
+                                  (double)FLASH_FAR / sqrt(facts.square));
     }
     if (!s.bias) put_slab(s, at, facts);
     if (lane > 0) return;
     /* 2^-10: the roundings made here */
     if (s.bias) s.bias[at] = (float)ceil(facts.bias + 0x1p-10);
-    bool bounded = facts.near && s.steps <= MOST_STEPS;
-    const __half infinite = __ushort_as_half(0x7c00);
-    s.bound[at] = bounded ? make_float2(flash_bound(facts.for_norm, facts.for_rest),
-                                        __double2float_ru(facts.spread * (1 + 0x1p-20)))
-                          : make_float2(flash_bound(infinite, infinite), 0);
+    const bool bounded = real && s.steps <= MOST_STEPS;
+    s.bound[at] = make_float2(flash_bound(facts.for_norm, facts.for_rest),
+                              bounded ? __double2float_ru(facts.spread * (1 + 0x1p-20)) : INFINITY);
 }
 
 /* --- centroids sorted by length --- */
@@ -372,7 +413,7 @@ __global__ void measure_centroids(int64_t set, int64_t dim, const float *centroi
     number[k] = (int32_t)k;
 }
 
-/* The greatest bias and bounds of the real centroids of a tile. A warp per tile. */
+/* The greatest bias and bounds of the centroids of a tile. A warp per tile. */
 __global__ void find_most(const image_shape s, float4 *most)
 {
     int64_t tile = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
@@ -382,7 +423,8 @@ __global__ void find_most(const image_shape s, float4 *most)
     for (int64_t at = tile * s.width + lane; at < (tile + 1) * s.width; at += 32) {
         const float2 bound = flash_bounds(s.bound[at].x);
         bias = fmaxf(bias, s.bias[at]);
-        if (bound.x < INFINITY) norm = fmaxf(norm, bound.x), rest = fmaxf(rest, bound.y);
+        norm = fmaxf(norm, bound.x);
+        rest = fmaxf(rest, bound.y);
     }
     for (int distance = 16; distance > 0; distance /= 2) {
         bias = fmaxf(bias, __shfl_xor_sync(0xffffffffu, bias, distance));

@@ -4,10 +4,10 @@
  * A score is one tensor-core product of operands that carry their own error bound. Beside its
  * columns, an operand has one more step of 16 columns, the slab: there the point holds 1024, 1024,
  * 1024, |x^| and |dx|, and the centroid M - |C|^2/2 in three float16 pieces (over 1024), |dC| +
- * alpha |c^| and |c^| + |dC|. So what comes out of the tensor cores is M + (an upper bound of the
+ * what sums lose, and |c^| + |dC|. So what comes out of the tensor cores is M + (an upper bound of the
  * score of exactly this pair), with no further arithmetic. Scales are such that M + score always
- * lies in [2^23, 2^24): the float's bits are an integer in units of 1, six more bits take the
- * number of the column, and top-2 is integer maxima and minima.
+ * lies in [2^17, 2^24), where the low 26 bits of a float are in the order of the numbers: six bits
+ * more take the number of the column, and top-2 is integer maxima and minima.
  *
  * With many centroids hardly any score matters, and a step that serves all of them is dear. Then
  * there is no slab: centroids are sorted by length, so that those of a tile have much the same bias
@@ -26,12 +26,15 @@
 #include "kernels/cuda/device.cuh"
 
 /* Units of the filter: rows up to REACH long, with operands off by up to REST, are regular;
- * centroids beyond FAR are far. */
-constexpr float FLASH_REACH = 1024.0F;
-constexpr float FLASH_REST = 8.0F;
-constexpr float FLASH_FAR = 2560.0F;
-constexpr float FLASH_ORIGIN = 15728640.0F; /* M = 15 * 2^20 */
-constexpr float FLASH_FLOOR = 8388608.0F;   /* 2^23: the score of filler */
+ * centroids beyond FAR (more than REACH + REST) are far. The longer rows are, the less the last bit
+ * of a score weighs. */
+constexpr float FLASH_REACH = 2400.0F;
+constexpr float FLASH_REST = 16.0F;
+constexpr float FLASH_FAR = 3072.0F;
+constexpr float FLASH_ORIGIN = 13369344.0F; /* M = 12.75 * 2^20 */
+constexpr float FLASH_LEAST = 786432.0F;    /* less than any centroid's score, */
+constexpr float FLASH_FLOOR = 262144.0F; /* and more than filler's, which this is without bounds */
+constexpr float FLASH_UNIT = 1024.0F;    /* what the slab multiplies biases by */
 /* Each of the two scores of a comparison is off by less than 6 units of the slab's own sum: six
  * addends cut at the last bit of a number below 2^24. One more pays for dist(). */
 constexpr float FLASH_GRID_SLACK = 13.0F;
@@ -76,7 +79,8 @@ struct flash_params {
     bool vector;          /* rows can be read 16 bytes at a time */
     const uint8_t *image; /* the centroids' operands, tile by tile */
     int tiles;
-    const float2 *bound; /* [K] flash_bound(), and |dC| where `local`, else 0 */
+    const float2 *bound; /* [K] flash_bound(), and |dC| where `local`, else 0; infinite where the
+                            centroid can never be proved nearest */
     /* without a slab (else NULL), of the centroids as they are sorted: */
     const int32_t *order; /* [K] which one it is */
     const float *bias;    /* [tiles * width] M - |C|^2/2, rounded up to an integer */
@@ -295,7 +299,7 @@ __device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exi
 /* The point's side of the slab: places 2t and 2t+1 for its two rows; places 8..15 are zeros. */
 __device__ inline void flash_slab_fragment(const __half2 norms[2], int t, uint32_t slab[2])
 {
-    const __half unit = __float2half_rn(FLASH_REACH), zero = __float2half_rn(0.0F);
+    const __half unit = __float2half_rn(FLASH_UNIT), zero = __float2half_rn(0.0F);
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         __half2 pair = t == 0   ? __halves2half2(unit, unit)
@@ -315,10 +319,11 @@ struct flash_top2 {
     int tile;
 };
 
-/* The score itself. */
+/* The score itself: what a float's bits lose when they are multiplied by 64 is known of numbers from
+ * 2^17 on, but below 2^25. */
 __device__ inline float flash_value(unsigned packed)
 {
-    return __uint_as_float(0x4b000000u | (packed >> 6 & 0x7fffffu));
+    return __uint_as_float(0x48000000u | packed >> 6);
 }
 
 /* The centroid of a score. */
@@ -373,7 +378,7 @@ __device__ inline float flash_error(__half2 norms, float for_norm, float for_res
     return __fmaf_ru(__low2float(norms), for_norm, __fmul_ru(__high2float(norms), for_rest));
 }
 
-/* The two numbers of a centroid that flash_error() wants, infinite for far ones, as one word. */
+/* The two numbers of a centroid that flash_error() wants, as one word. */
 __device__ inline float flash_bound(__half for_norm, __half for_rest)
 {
     __half2 pair = __halves2half2(for_norm, for_rest);
@@ -386,11 +391,11 @@ __device__ inline float2 flash_bounds(float word)
 }
 
 /* By how much a row's best score must exceed another to prove that its centroid is nearer: `score`
- * of a centroid with `spread` |dC|; `errors`: flash_error() of the two. */
+ * of a centroid with `spread` |dC| (infinite: it never can); `errors`: flash_error() of the two. */
 __device__ inline float flash_slack(const flash_units &units, __half2 norms, float score,
                                     float errors, float spread, float grid)
 {
-    if (!units.local) return __fadd_ru(errors, grid);
+    if (!units.local) return __fadd_ru(__fadd_ru(errors, spread), grid);
     const float rest = __high2float(norms), length = __fadd_ru(__low2float(norms), rest);
     const float common = units.rows_local ? __fmul_ru(rest, length) : 0; /* |dx . X| */
     const float rounding = units.rows_local ? __fadd_ru(spread, rest) : spread;
@@ -535,8 +540,8 @@ __device__ inline flash_verdict flash_judge(const flash_params &p, unsigned best
     }
     const float slack = flash_slack(*p.units, norms, score, errors, bound.y, grid);
     flash_verdict verdict = {index, __fsub_rd(score, slack), score - flash_value(second) > slack};
-    /* above 2^23, where the filler of the last tile sits */
-    if (p.direct || !(verdict.threshold > FLASH_FLOOR)) verdict.threshold = FLASH_NEVER;
+    /* above the filler of the last tile */
+    if (p.direct || !(verdict.threshold > FLASH_LEAST)) verdict.threshold = FLASH_NEVER;
     return verdict;
 }
 

@@ -108,7 +108,7 @@ __device__ inline uint4 convert_chunk(const uint32_t *raw, bool cosine, float sc
 /* The slab's side of a row. */
 __device__ uint4 slab_chunk(__half2 norms)
 {
-    const __half unit = __float2half_rn(FLASH_REACH);
+    const __half unit = __float2half_rn(FLASH_UNIT);
     __half2 pair[3] = {__halves2half2(unit, unit), __halves2half2(unit, __low2half(norms)),
                        __halves2half2(__high2half(norms), __ushort_as_half(0))};
     const uint32_t *words = reinterpret_cast<const uint32_t *>(pair);

@@ -112,17 +112,20 @@ typedef enum data_kind {
     COLUMNS,  /* columns of very different size */
     SUBNORMAL,
     SHARED, /* few tight clusters, most of them with several centroids */
+    FAR,    /* centroids farther out than any row, some of them behind a row */
     ZEROS,
     KINDS,        /* what follows has a test of its own */
     CONE = KINDS, /* unit rows that differ by little more than their own roundings */
-    ALIGNED       /* roundings of operands are as bad as they can be */
+    ALIGNED,      /* roundings of operands are as bad as they can be */
+    LOSSY         /* so are those of sums */
 } data_kind;
 
-static const char *const kind_names[KINDS + 2] = {"gauss",   "lattice",     "duplicates",
-                                                  "sift",    "tiny",        "huge",
-                                                  "offset",  "outlier",     "bisector",
-                                                  "columns", "subnormal",   "shared clusters",
-                                                  "zeros",   "narrow cone", "aligned errors"};
+static const char *const kind_names[LOSSY + 1] = {"gauss",          "lattice",   "duplicates",
+                                                  "sift",           "tiny",      "huge",
+                                                  "offset",         "outlier",   "bisector",
+                                                  "columns",        "subnormal", "shared clusters",
+                                                  "far centroids",  "zeros",     "narrow cone",
+                                                  "aligned errors", "lossy sums"};
 
 typedef enum weighting { UNWEIGHTED, WEIGHTED, WIDE, WEIGHTINGS } weighting;
 
@@ -253,8 +256,10 @@ static float value_of(const test_case *c, int64_t j)
     case DUPLICATES:
     case OUTLIER:
     case SHARED:
+    case FAR:
     case CONE:
-    case ALIGNED: break;
+    case ALIGNED:
+    case LOSSY: break;
     }
     return ordinary_value(c->type);
 }
@@ -402,9 +407,8 @@ static void draw_weights(problem *p)
 
 enum { CONE_ROWS = 1025, CONE_COLUMNS = 3, CONE_CENTROIDS = 5 };
 
-/* The last row is none of the sample that the filter's scale is made from. Its operand is off by 430
- * units, and a score that a far centroid cannot have would prove the first centroid, not the second,
- * to be nearest. */
+/* The last row is none of the sample that the filter's scale is made from. Its operand is off by more
+ * than scores have room for. */
 static void draw_cone(problem *p)
 {
     static const float last[] = {1.00573123F, 1.00573111F, 8.50163762e-09F},
@@ -479,6 +483,55 @@ static void draw_aligned(problem *p)
     }
 }
 
+enum { LOSSY_COLUMNS = 4096, LOSSY_ROWS = 16, LOSSY_STEP = 16 };
+
+/* Elements are +-33, which neither the filter's origin nor its scale change by anything but a power of
+ * two. Of each row and its negative, one centroid is off by 1/32 in a column of every step: a tensor
+ * core's sum, cut after each, has then lost nearly its last bit 256 times, which is 40 units of a
+ * score. The other, off by 1 in eight columns, loses nothing; it is the farther one, by 4 units. */
+static void draw_lossy(problem *p)
+{
+    const float middle = p->c.type == LLOYD_U8 ? 128 : 0;
+    for (int64_t i = 0; i < LOSSY_ROWS; i++) {
+        float *nearer = p->centroids + 2 * i * LOSSY_COLUMNS, *farther = nearer + LOSSY_COLUMNS;
+        for (int64_t j = 0; j < LOSSY_COLUMNS; j++) {
+            float sign = below(2) ? 1 : -1;
+            if (i % 2) sign = stored(p, i - 1, j) > middle ? -1 : 1;
+            store(p, i, j, middle + 33 * sign);
+            nearer[j] = middle + sign * (j % LOSSY_STEP ? 33 : 33 - 0x1p-5F);
+            farther[j] = middle + sign * (j < 8 ? 34 : 33);
+        }
+    }
+}
+
+/* Of four centroids, one is a row drawn out to as much as six times its length, the next about as far
+ * from this row, and two are rows with noise. */
+static void draw_far(problem *p)
+{
+    const test_case *c = &p->c;
+    const float middle = c->type == LLOYD_U8 ? 128 : 0;
+    int64_t row = 0;
+    float factor = 1;
+    for (int64_t k = 0; k < c->k; k++) {
+        float *centroid = p->centroids + k * c->d;
+        double length = 0, square = 0;
+        if (k % 4 != 1) row = below(c->n);
+        if (k % 4 == 0) factor = 1 + 0.001F * (float)below(5000);
+        for (int64_t j = 0; j < c->d; j++) {
+            const float x = stored(p, row, j) - middle;
+            centroid[j] = k % 4 == 0 ? factor * x : bell();
+            length += (double)x * x;
+            square += (double)centroid[j] * centroid[j];
+        }
+        const float apart = (factor - 1) * (0.5F + 0.001F * (float)below(600));
+        const float share =
+            square > 0 ? (float)sqrt(length / square) * (k % 4 == 1 ? apart : 0.1F) : 0;
+        for (int64_t j = 0; j < c->d; j++)
+            centroid[j] =
+                k % 4 == 0 ? middle + centroid[j] : stored(p, row, j) + share * centroid[j];
+    }
+}
+
 /* Which centroid is nearest, one pass cannot tell of most rows; of some, that only few come into
  * question. */
 static void draw_shared(problem *p)
@@ -509,8 +562,8 @@ static void draw(problem *p)
         draw_cone(p);
         return;
     }
-    if (c->kind == ALIGNED) {
-        draw_aligned(p);
+    if (c->kind == ALIGNED || c->kind == LOSSY) {
+        c->kind == LOSSY ? draw_lossy(p) : draw_aligned(p);
         return;
     }
     if (c->kind == BISECTOR) draw_centroids(p);
@@ -519,7 +572,10 @@ static void draw(problem *p)
     else
         draw_rows(p);
     if (c->cosine) mend_zero_rows(p);
-    if (c->kind != BISECTOR && c->kind != SHARED) draw_centroids(p);
+    if (c->kind == FAR)
+        draw_far(p);
+    else if (c->kind != BISECTOR && c->kind != SHARED)
+        draw_centroids(p);
     if (c->cosine) normalise_centroids(p);
     draw_weights(p);
 }
@@ -1737,6 +1793,15 @@ static void test_aligned(void **unused)
     finish_list();
 }
 
+static void test_lossy(void **unused)
+{
+    (void)unused;
+    for (int type = 0; type < TYPES; type++)
+        run_prediction(&(test_case){LOSSY, (lloyd_type)type, LOSSY_ROWS, LOSSY_COLUMNS,
+                                    2 * LOSSY_ROWS, 0, UNWEIGHTED, WHOLE});
+    finish_list();
+}
+
 /* Rows without a certificate in an iteration of the GPU's. */
 static int count_verified(problem *p, int64_t *verified)
 {
@@ -1788,6 +1853,31 @@ static void test_local_bound(void **unused)
     end_case(&p, start);
     lloyd_free(centroids);
     free_problem(&p);
+    finish_list();
+}
+
+/* Centroids far away do not cost other rows their certificates. */
+static void test_far(void **unused)
+{
+    (void)unused;
+    for (int type = 0; type < TYPES; type++) {
+        const test_case c = {FAR, (lloyd_type)type, 1003, 64, 60, 0, UNWEIGHTED, WHOLE};
+        if (!begin_case(&c, " (others)")) continue;
+        double start = seconds();
+        int64_t verified = 0;
+        problem p = new_problem(&c);
+        int good = new_kernels(&p) && compare_measures(&p) && set_centroids(&p, c.k, p.centroids);
+        for (int s = 0; s < SIDES && good; s++)
+            good = !failed(&p, s, p.side[s]->begin(p.side[s]), "begin") &&
+                   pass(&p, s, "assign", assign_chunk, NULL);
+        if (good && compare_labels(&p) && count_verified(&p, &verified) && 4 * verified > c.n) {
+            p.differences++;
+            describe(&p, "verified");
+            print_error("%lld rows of %lld\n", (long long)verified, (long long)c.n);
+        }
+        end_case(&p, start);
+        free_problem(&p);
+    }
     finish_list();
 }
 
@@ -1860,6 +1950,7 @@ static int run_all(void)
         cmocka_unit_test(test_defects),     cmocka_unit_test(test_no_rows),
         cmocka_unit_test(test_predict),     cmocka_unit_test(test_cone),
         cmocka_unit_test(test_local_bound), cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_lossy),       cmocka_unit_test(test_far),
         cmocka_unit_test(test_rows),        cmocka_unit_test(test_columns),
         cmocka_unit_test(test_kinds),       cmocka_unit_test(test_clusters),
         cmocka_unit_test(test_layouts),     cmocka_unit_test(test_large),
