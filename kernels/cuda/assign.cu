@@ -8,7 +8,7 @@
  *
  * The filter's origin and scale come from a sample of the first rows seen. Any would be right; these
  * keep the operands small: the mean of each column, and a power of two that brings the longest
- * ordinary row to about 1000.
+ * ordinary row to about 2000.
  */
 #include "kernels/cuda/dist.cuh"
 #include "kernels/cuda/flash_launch.h"
@@ -54,13 +54,7 @@ struct cuda_filter {
 namespace
 {
 
-enum {
-    SAMPLE = 1024,
-    THREADS = 256,
-    WARPS = THREADS / 32,
-    MOST_STEPS = 1 << 14,
-    SIFTED_TILE = 128
-};
+enum { SAMPLE = 1024, THREADS = 256, WARPS = THREADS / 32, MOST_STEPS = 15000, SIFTED_TILE = 128 };
 constexpr double DIRECT_WORK = 1 << 24; /* elements to compare, at most, without a second step */
 
 __device__ int64_t sample_row(int64_t count, int i)

@@ -401,7 +401,8 @@ __device__ inline float flash_slack(const flash_units &units, __half2 norms, flo
     const float rounding = units.rows_local ? __fadd_ru(spread, rest) : spread;
     const float bias = __fmul_ru(__fmul_ru(spread, spread), units.gain);
     const float own = __fadd_ru(bias, errors);
-    /* half of the square of the distance, but for the errors */
+    /* Half of the square of the distance, but for the errors. A low score less M may be rounded, by
+     * 1/2: times lambda, that is paid for by what the grid's slack leaves. */
     float half = __fadd_ru(__fsub_ru(__fmul_ru(__fmul_ru(length, length), 0.5F),
                                      __fsub_rn(score, FLASH_ORIGIN)),
                            common);
