@@ -82,9 +82,9 @@ struct lloyd_kernels {
     lloyd_status (*create)(lloyd_kernels *self, const lloyd_kernels_config *config,
                            lloyd_kernels **kernels);
 
-    /* Rows [first, first+count) into a slot, from host memory ("cuda": or that of a GPU); the same ones
-     * whenever they are loaded. Where `copies`, that memory is free again when load() returns; else it must stay as it is while the
-     * slot is in use. */
+    /* Rows [first, first+count) into a slot, from host memory ("cuda": or that of a GPU); the same
+     * ones whenever they are loaded. Where `copies`, that memory is free again when load() returns;
+     * else it must stay as it is while the slot is in use. */
     lloyd_status (*load)(lloyd_kernels *self, int slot, int64_t first, int64_t count,
                          const void *rows);
     /* load() in two halves, so that copies run beside the computing. load_start() returns at once:

@@ -14,6 +14,8 @@ from common import EXACT, LAUNCHER, Result, Test, digest
 
 RANKS = 3
 EARLIER = b"an earlier model"
+WRITES = 8
+WRITING = "writing"
 END_LIMIT = 30  # seconds from the loss of a rank to the end of the job
 
 
@@ -59,18 +61,25 @@ class Job:
         except (OSError, KeyError):
             return False
 
+    def reached(self, event):
+        if event == WRITING:
+            return os.path.exists(self.output + ".part")
+        if not os.path.exists(self.log):
+            return event == ""
+        with open(self.log, encoding="utf-8") as file:
+            return event in file.read()
+
     def reaches(self, event):
-        """Waits until all ranks run and the log says `event` ("": at once); False if the job ends before."""
+        """Waits until all ranks run and the log says `event` ("": at once; WRITING: or the output is being written): the
+        ranks, or none if the job ends before."""
+        found = {}
         while self.process.poll() is None:
-            if len(self.ranks()) == RANKS:
-                logged = ""
-                if os.path.exists(self.log):
-                    with open(self.log, encoding="utf-8") as file:
-                        logged = file.read()
-                if event in logged:
-                    return True
-            time.sleep(0.002)
-        return False
+            if len(found) < RANKS:
+                found = self.ranks()
+            elif self.reached(event):
+                return found
+            time.sleep(0.001)
+        return {}
 
     def end(self, limit):
         """(result, seconds it took, ranks left)"""
@@ -90,18 +99,22 @@ class Job:
             return Result(self.command, self.process.returncode, "", self.err.read(), timed_out), seconds, left
 
 
-def lose(t, source, name, event, kind, rank, *arguments):
-    """Sends `kind` to a rank once the log says `event`, and checks how the job ends."""
+def lose(t, source, name, event, kind, rank, *arguments, delay=0.0):
+    """Sends `kind` to a rank `delay` seconds after the log says `event` or it is WRITING, and checks how the job ends."""
     job = Job(t, name, "--input", source, *arguments)
-    if job.reaches(event):
-        pid = job.ranks().get(rank)
-        if pid:
+    pid = job.reaches(event).get(rank)
+    if t.check(pid is not None, f"{name}: the job gets there"):
+        time.sleep(delay)
+        try:
             os.kill(pid, kind)
+        except ProcessLookupError:
+            pass  # it has ended
     result, seconds, left = job.end(END_LIMIT)
     print(f"      {name}: {seconds:.1f} s, status {result.status}")
     t.check(not result.timed_out, f"{name}: all ranks end within {END_LIMIT} s", result.describe())
     t.check(not left, f"{name}: no rank is left", result.describe())
-    t.check(job.complete() or (result.status != 0 and job.earlier()), f"{name}: the output is the earlier or the new one", result.describe())
+    whole = job.complete() or (result.status != 0 and job.earlier())
+    t.check(whole, f"{name}: the output is the earlier or the new one", result.describe())
     return result
 
 
@@ -111,9 +124,15 @@ def killed(t, source, long_job):
         rank = random.randrange(RANKS)
         result = lose(t, source, f"rank {rank} killed, {name}", event, signal.SIGKILL, rank, *long_job)
         t.check(result.status != 0, f"rank {rank} killed, {name}: the job fails", result.describe())
-    short_job = ["-k", 64, "--max-iters", 2]
-    rank = random.randrange(RANKS)
-    lose(t, source, f"rank {rank} killed, end", "final assignment", signal.SIGKILL, rank, *short_job)
+
+
+def killed_writing(t):
+    """Of the writer, which takes some 30 ms for so many labels, and of the others, in every part of that time."""
+    source = data.write(t.path("long.h5"), data.gaussian(3000000, 2, 1))
+    for part in range(WRITES):
+        rank = 0 if part % 2 == 0 else random.randrange(1, RANKS)
+        lose(t, source, f"rank {rank} killed, writing, {part}", WRITING, signal.SIGKILL, rank, "-k", 8, "--max-iters", 1,
+             delay=0.04 * (part + random.random()) / WRITES)
 
 
 def stopped(t, source, long_job):
@@ -129,12 +148,11 @@ def stopped(t, source, long_job):
 def late(t, source):
     """A rank that is late, but not too late, is waited for."""
     job = Job(t, "late", "--input", source, "-k", 64, "--max-iters", 3, "--timeout", "20s")
-    if job.reaches('"phase":"read"'):
-        pid = job.ranks().get(1)
-        if pid:
-            os.kill(pid, signal.SIGSTOP)
-            time.sleep(1.5)  # longer than it takes until a rank that waits naps
-            os.kill(pid, signal.SIGCONT)
+    pid = job.reaches('"phase":"read"').get(1)
+    if pid:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(1.5)  # longer than it takes until a rank that waits naps
+        os.kill(pid, signal.SIGCONT)
     result, _, _ = job.end(END_LIMIT)
     t.check(result.status == 0, "rank 1 late: the job succeeds", result.describe())
 
@@ -147,6 +165,7 @@ def main():
     source = data.write(t.path("x.h5"), data.gaussian(20000, 16, 1))
     long_job = ["-k", 64, "--init", "kmeans++", "--max-iters", 1000000, "--n-init", 1000]
     killed(t, source, long_job)
+    killed_writing(t)
     stopped(t, source, long_job)
     late(t, source)
     t.finish()
