@@ -190,6 +190,7 @@ int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set)
 struct cuda_sorted {
     const uint32_t *labels; /* [count] */
     const uint32_t *order;  /* [count] row numbers */
+    bool by_piece;          /* only within pieces of the rows: a label comes back in every piece */
 };
 /* How many rows can be sorted at a time. */
 int64_t lloyd_cuda_sorted_rows(const lloyd_kernels_config *config);

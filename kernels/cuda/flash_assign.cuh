@@ -333,32 +333,52 @@ template <int WIDTH> __device__ inline int32_t flash_place(unsigned packed, int 
     return tile * WIDTH + column / 2 * 8 + 2 * t + column % 2;
 }
 
-/* Scores of a tile, two by two: w = bits * 64 + column of this thread. `accumulator` holds, per 8
- * centroids, two of row 0 and two of row 1. */
+/* What a thread has seen of one tile, of its two rows. */
+struct flash_tile_top2 {
+    unsigned best[2], second[2];
+};
+
+/* The scores of WIDTH centroids of a tile, two by two: w = bits * 64 + column of this thread, of which
+ * there were `columns` before. `accumulator` holds, per 8 centroids, two of row 0 and two of row 1. */
 template <int WIDTH>
-__device__ inline void flash_keep_top2(const float *accumulator, unsigned shift, int tile,
-                                       flash_top2 top[2])
+__device__ inline void flash_keep_columns(const float *accumulator, unsigned shift, int columns,
+                                          flash_tile_top2 &seen)
 {
-    unsigned best[2] = {0, 0}, second[2] = {0, 0};
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            unsigned a = __float_as_uint(accumulator[4 * j + 2 * h]) * shift + 2 * j;
-            unsigned b = __float_as_uint(accumulator[4 * j + 2 * h + 1]) * shift + (2 * j + 1);
+            const int column = columns + 2 * j;
+            unsigned a = __float_as_uint(accumulator[4 * j + 2 * h]) * shift + column;
+            unsigned b = __float_as_uint(accumulator[4 * j + 2 * h + 1]) * shift + (column + 1);
             unsigned winner = max(a, b), loser = min(a, b);
-            second[h] = max(max(second[h], loser), min(best[h], winner));
-            best[h] = max(best[h], winner);
+            seen.second[h] = max(max(seen.second[h], loser), min(seen.best[h], winner));
+            seen.best[h] = max(seen.best[h], winner);
         }
     }
+}
+
+/* What was seen of a tile, into what is known of all. */
+__device__ inline void flash_keep_tile(const flash_tile_top2 &seen, int tile, flash_top2 top[2])
+{
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        top[h].second = max(max(top[h].second, second[h]), min(top[h].best, best[h]));
-        if (best[h] > top[h].best) {
-            top[h].best = best[h];
+        top[h].second = max(max(top[h].second, seen.second[h]), min(top[h].best, seen.best[h]));
+        if (seen.best[h] > top[h].best) {
+            top[h].best = seen.best[h];
             top[h].tile = tile;
         }
     }
+}
+
+/* A whole tile at once. */
+template <int WIDTH>
+__device__ inline void flash_keep_top2(const float *accumulator, unsigned shift, int tile,
+                                       flash_top2 top[2])
+{
+    flash_tile_top2 seen = {};
+    flash_keep_columns<WIDTH>(accumulator, shift, 0, seen);
+    flash_keep_tile(seen, tile, top);
 }
 
 /* What a thread knows of its two rows to tell which products matter, without a slab. */

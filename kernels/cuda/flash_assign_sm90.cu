@@ -38,9 +38,9 @@ template <int STAGES, int ROWS, int AHEAD> struct control {
     uint64_t full[STAGES], empty[STAGES];
     uint64_t arrived[CONVERTERS][AHEAD]; /* the rows of a piece */
     uint64_t ready;                      /* fragments and facts are there */
-    uint64_t taken; /* and are not needed any more; all tiles before are settled */
+    uint64_t taken; /* the fragments are not needed any more; all tiles before are settled */
     uint64_t done;
-    row_facts<ROWS> facts;
+    row_facts<ROWS> facts[2]; /* of a tile until it is settled, and of the next */
     row_facts<PIECE> piece[CONVERTERS][AHEAD];
     tile_list<ROWS> list[LISTS];
 };
@@ -63,8 +63,8 @@ template <int STEPS_, int SLAB_, int STAGES_, int GROUPS_, int ELEMENT = 4> stru
     static constexpr int SHARED = CONTROL + (int)sizeof(control<STAGES, ROWS, AHEAD>);
     /* What a math thread holds: sums, fragments, and what counts and addresses. The others share what
      * is left of the 65,536 registers (61,440 where five warpgroups divide them). */
-    static constexpr int NEED = WIDTH / 2 + STEPS * 4 + 40;
-    static constexpr int MATH = GROUPS == 4   ? (NEED > 112 ? 112 : 104)
+    static constexpr int NEED = WIDTH / 2 + STEPS * 4 + (SLAB ? 40 : 52);
+    static constexpr int MATH = GROUPS == 4   ? (STEPS > 2 ? 112 : 104)
                                 : GROUPS == 3 ? (NEED > 144 ? 152 : 136)
                                               : 216;
     static constexpr int OTHER = GROUPS == 2 ? 72 : (GROUPS == 4 ? 480 : 512) - GROUPS * MATH;
@@ -316,8 +316,8 @@ __device__ void convert_rows(const flash_params &p, const row_pair &pair, const 
 
 /* A piece that has arrived, into the tile's fragments and facts. A warp. */
 template <class S>
-__device__ void convert_piece(const flash_params &p, const memory<S> &m, int piece, int converter,
-                              int slot)
+__device__ void convert_piece(const flash_params &p, const memory<S> &m, row_facts<S::ROWS> *to,
+                              int piece, int converter, int slot)
 {
     const int lane = threadIdx.x % 32;
     const row_facts<PIECE> &facts = m.c->piece[converter][slot];
@@ -348,9 +348,9 @@ __device__ void convert_piece(const flash_params &p, const memory<S> &m, int pie
     case LLOYD_I8 * 2 + 1: convert_rows<S, LLOYD_I8, true>(p, pair, m.offset, fragments); break;
     }
     if (lane < PIECE) {
-        m.c->facts.row[piece * PIECE + lane] = facts.row[lane];
-        m.c->facts.norms[piece * PIECE + lane] = facts.norms[lane];
-        m.c->facts.previous[piece * PIECE + lane] = facts.previous[lane];
+        to->row[piece * PIECE + lane] = facts.row[lane];
+        to->norms[piece * PIECE + lane] = facts.norms[lane];
+        to->previous[piece * PIECE + lane] = facts.previous[lane];
     }
 }
 
@@ -388,7 +388,7 @@ __device__ void convert_tiles(const flash_params &p, const flash_work &w, const 
             sm90_copy_word_wait<S::AHEAD - 1>();
             __syncwarp();
             if (S::RAW > 0 && p.vector) sm90_wait(&m.c->arrived[converter][slot], parity);
-            convert_piece<S>(p, m, piece, converter, slot);
+            convert_piece<S>(p, m, &m.c->facts[n & 1], piece, converter, slot);
             __syncwarp();
             request_piece<S, VERIFY>(p, w, m, wanted, converter, slot);
             wanted.step();
@@ -455,7 +455,7 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
 
     if (group == S::GROUPS - 1) sm90_named_arrive(1, 2 * WARPGROUP); /* the first turn */
     for (int item = blockIdx.x; item < w.items; item += gridDim.x, n++) {
-        int32_t row[2], previous;
+        const row_facts<S::ROWS> &facts = m.c->facts[n & 1];
         __half2 norms[2];
         float threshold[2];
         int place[2];
@@ -463,11 +463,9 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             place[h] = item / w.parts * S::ROWS + row_in_tile + 8 * h;
-            row[h] = m.c->facts.row[row_in_tile + 8 * h];
-            norms[h] = m.c->facts.norms[row_in_tile + 8 * h];
-            threshold[h] = __int_as_float(m.c->facts.previous[row_in_tile + 8 * h]);
+            norms[h] = facts.norms[row_in_tile + 8 * h];
+            threshold[h] = __int_as_float(facts.previous[row_in_tile + 8 * h]);
         }
-        previous = m.c->facts.previous[row_in_tile + 8 * (t & 1)];
 #pragma unroll
         for (int step = 0; step < S::STEPS; step++) {
             uint4 words = m.fragments[(warp * S::STEPS + step) * 32 + lane];
@@ -507,6 +505,9 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
         }
         if (!VERIFY) {
             if (!S::SLAB) flash_add_sieve(p, sieve, top);
+            /* read when they are needed: in the loop, registers are short */
+            const int32_t row[2] = {facts.row[row_in_tile], facts.row[row_in_tile + 8]};
+            const int32_t previous = facts.previous[row_in_tile + 8 * (t & 1)];
             flash_settle<S::WIDTH>(p, top, row, norms, previous, lane, moved,
                                    shared_list<S::ROWS>{&m.c->list[n % LISTS]});
         }

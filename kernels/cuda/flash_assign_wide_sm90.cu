@@ -2,7 +2,8 @@
  *
  * The shape of a plain matrix product, 128 rows by 256 centroids, in slabs of 32 columns of both
  * operands; blocks work in pairs that share every slab of centroids (each copies half of it to
- * both). Two warpgroups multiply. In the third, one thread copies, and three warps turn the rows of
+ * both). Two warpgroups multiply, the second one LAG slabs behind the first, so that one of them keeps
+ * the tensor cores busy while the other looks through its scores. In the third, one thread copies, and three warps turn the rows of
  * the next tile into operands, in a buffer of the block's own that stays in the L2 cache: rows are
  * converted once per tile and never as a whole. The same kernel verifies listed rows.
  */
@@ -21,6 +22,7 @@ enum {
     CLUSTER = 2,
     SLAB = 2, /* steps of 16 columns in a stage */
     STAGES = 9,
+    LAG = 4, /* slabs: less than a row has at least, and than there are stages */
     THREADS = (GROUPS + 1) * WARPGROUP,
     CONVERTERS = WARPGROUP - 32,
     STEP_ROWS = ROWS * FLASH_STEP * 2,       /* bytes of one step of the rows' operands */
@@ -241,13 +243,16 @@ __device__ inline void multiply_stage(float *sum, const uint8_t *stage, uint64_t
 __device__ inline void multiply(float *sum, int slabs, const uint8_t *stages, barriers *b, int &at,
                                 uint32_t &parity)
 {
+    const int group = threadIdx.x / WARPGROUP;
     int previous = at;
+    if (group > 0) sm90_named_sync(1, GROUPS * WARPGROUP);
     multiply_stage<SLAB, true>(sum, stages + at * STAGE, &b->full[at], parity);
     if (++at == STAGES) at = 0, parity ^= 1;
 #pragma unroll 1
     for (int slab = 1; slab < slabs; slab++) {
         multiply_stage<SLAB, false>(sum, stages + at * STAGE, &b->full[at], parity);
         sm90_product_wait<1>();
+        if (slab == LAG && group == 0) sm90_named_arrive(1, GROUPS * WARPGROUP);
         release_stage(b, previous);
         previous = at;
         if (++at == STAGES) at = 0, parity ^= 1;

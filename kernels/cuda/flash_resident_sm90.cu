@@ -2,10 +2,11 @@
  *
  * Then there is nothing to stream and nobody to wait for: every warpgroup takes 64 rows at a time,
  * makes fragments of them, multiplies, keeps the top-2 and settles, while the others hide its
- * latencies. For few clusters the rows themselves are most of the work, and the pipeline of
- * flash_assign_sm90.cu would only add to it. Where there is room, every thread asks for what it will
- * need of the next 64 rows, as soon as it has made fragments of these, by copies into shared memory
- * that nobody else looks at. The same kernel verifies listed rows, which it reads when it needs them.
+ * latencies. Products are of half a tile at a time, which leaves registers for more warpgroups. For
+ * few clusters the rows themselves are most of the work, and the pipeline of flash_assign_sm90.cu
+ * would only add to it. Where there is room, every thread asks for what it will need of the next 64
+ * rows, as soon as it has made fragments of these, by copies into shared memory that nobody else
+ * looks at. The same kernel verifies listed rows, which it reads when it needs them.
  */
 #include "kernels/cuda/flash_assign.cuh"
 #include "kernels/cuda/flash_launch.h"
@@ -14,7 +15,8 @@
 namespace
 {
 
-constexpr int WARPGROUP = 128, GROUP_ROWS = 64, WIDTH = 128, MOST_SHARED = 227 << 10;
+/* PART: centroids of one product. */
+constexpr int WARPGROUP = 128, GROUP_ROWS = 64, WIDTH = 128, PART = 64, MOST_SHARED = 227 << 10;
 
 template <int STEPS_, int GROUPS_> struct shape {
     static constexpr int STEPS = STEPS_, GROUPS = GROUPS_, THREADS = GROUPS * WARPGROUP;
@@ -212,16 +214,16 @@ __device__ inline row_pair take_rows(const flash_params &p, int first, float sig
 
 template <class S>
 __device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint32_t slab[2],
-                                const uint8_t *tile)
+                                const uint8_t *part)
 {
-    uint64_t b = sm90_descriptor(tile);
+    uint64_t b = sm90_descriptor(part);
     constexpr uint64_t STEP = WIDTH * FLASH_STEP * 2 >> 4;
     const uint32_t last[4] = {slab[0], slab[1], 0, 0};
     sm90_product_fence();
 #pragma unroll
     for (int step = 0; step < S::STEPS; step++)
-        sm90_product<WIDTH>(sum, fragment[step], b + step * STEP, step > 0);
-    sm90_product<WIDTH>(sum, last, b + S::STEPS * STEP, true);
+        sm90_product<PART>(sum, fragment[step], b + step * STEP, step > 0);
+    sm90_product<PART>(sum, last, b + S::STEPS * STEP, true);
     sm90_product_commit();
     sm90_product_wait<0>();
 }
@@ -256,12 +258,20 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
         flash_slab_fragment(r.norms, t, slab);
         flash_top2 top[2] = {};
         for (int tile = 0; tile < p.tiles; tile++) {
-            float sum[WIDTH / 2];
-            multiply<S>(sum, fragment, slab, image + tile * S::TILE_BYTES);
-            if (VERIFY)
-                flash_keep_candidates<WIDTH>(p, room, sum, tile, t, r.threshold, r.place);
-            else
-                flash_keep_top2<WIDTH>(sum, p.shift, tile, top);
+            constexpr int PARTS = WIDTH / PART;
+            flash_tile_top2 seen = {};
+#pragma unroll
+            for (int part = 0; part < PARTS; part++) {
+                float sum[PART / 2];
+                multiply<S>(sum, fragment, slab,
+                            image + tile * S::TILE_BYTES + part * PART * FLASH_STEP * 2);
+                if (VERIFY)
+                    flash_keep_candidates<PART>(p, room, sum, tile * PARTS + part, t, r.threshold,
+                                                r.place);
+                else
+                    flash_keep_columns<PART>(sum, p.shift, part * PART / 4, seen);
+            }
+            if (!VERIFY) flash_keep_tile(seen, tile, top);
         }
         if (!VERIFY) {
             flash_settle<WIDTH>(p, top, r.row, r.norms, r.previous, lane, moved,
@@ -321,11 +331,11 @@ lloyd_status lloyd_flash_resident_sm90(const flash_params &p, bool verify, int b
                                        cudaStream_t stream)
 {
     switch (p.steps) {
-    case 1: return launch<shape<1, 4>>(p, verify, blocks, stream);
-    case 2: return launch<shape<2, 4>>(p, verify, blocks, stream);
-    case 4: return launch<shape<4, 4>>(p, verify, blocks, stream);
-    case 6: return launch<shape<6, 3>>(p, verify, blocks, stream);
-    case 8: return launch<shape<8, 3>>(p, verify, blocks, stream);
+    case 1: return launch<shape<1, 7>>(p, verify, blocks, stream);
+    case 2: return launch<shape<2, 7>>(p, verify, blocks, stream);
+    case 4: return launch<shape<4, 5>>(p, verify, blocks, stream);
+    case 6: return launch<shape<6, 4>>(p, verify, blocks, stream);
+    case 8: return launch<shape<8, 4>>(p, verify, blocks, stream);
     }
     return lloyd_fail(LLOYD_FAILED, "no resident assignment kernel for %d steps", p.steps);
 }

@@ -6,7 +6,7 @@
 
 /* From MANY centroids on so few products matter that it pays to look for them; with long rows, whose
  * products take more of the time, from fewer on. */
-enum { FEW = 4, MANY = 16384, MANY_LONG = 4096, LONG_STEPS = 12, STEP = 16, TILE = 128 };
+enum { FEW = 4, MANY = 8192, MANY_LONG = 4096, LONG_STEPS = 12, STEP = 16, TILE = 128 };
 
 /* Rows of up to 128 columns, and 224 KiB of centroids. */
 enum { RESIDENT_STEPS = 8, RESIDENT_BYTES = 224 << 10 };

@@ -65,7 +65,7 @@ struct reduction {
     const double *to_fixed;
     double to_mass;
     int64_t *sums, *masses;
-    bool untouched; /* the sums are zero */
+    bool untouched; /* the sums are zero, and a cluster has one run */
 };
 
 /* What a lane holds of a row: M loads of WIDTH bytes, V columns each. */
@@ -643,7 +643,7 @@ lloyd_status add_block(cuda_kernels *cuda, int slot, int64_t at, int64_t count)
     r.to_mass = cuda->to_mass;
     r.sums = cuda->sums;
     r.masses = cuda->sums + config->k * config->dim;
-    r.untouched = cuda->sums_zero;
+    r.untouched = cuda->sums_zero && !sorted.by_piece;
     cuda->sums_zero = false;
     return launch_sums(cuda, r);
 }

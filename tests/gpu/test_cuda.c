@@ -1668,7 +1668,11 @@ static void test_large(void **unused)
         {LATTICE, LLOYD_F32, 3001, 8, 65536, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F32, 1003, 32, 65536, 0, UNWEIGHTED, ALTERNATE},
         {COLUMNS, LLOYD_F32, 200003, 3, 1000, 0, WIDE, WHOLE},
-        {SIFT, LLOYD_U8, 600011, 16, 300, 0, UNWEIGHTED, WHOLE}, /* sort.cu: blocks order theirs */
+        /* sort.cu: blocks order their rows, on their way into the order of all, or for themselves */
+        {SIFT, LLOYD_U8, 600011, 32, 300, 0, UNWEIGHTED, WHOLE},
+        {SIFT, LLOYD_U8, 600011, 16, 300, 0, UNWEIGHTED, WHOLE},
+        {GAUSS, LLOYD_F16, 530003, 8, 1000, 0, UNWEIGHTED, WHOLE},
+        {GAUSS, LLOYD_F32, 540011, 11, 200, 1, WEIGHTED, WHOLE},
         {SHARED, LLOYD_F16, 150011, 96, 1000, 0, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_U8, 60011, 128, 3000, 0, UNWEIGHTED, STREAMED},
         {SHARED, LLOYD_F32, 30011, 300, 700, 0, UNWEIGHTED, WHOLE},
