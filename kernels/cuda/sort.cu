@@ -11,7 +11,7 @@
  *
  * Where all clusters together have no more sums than a block has rows, a block's own order is enough:
  * every piece of the rows adds to every cluster then, which costs less than it saves, for nothing
- * needs to be counted before, and rows that lie together are read together.
+ * needs to be counted before.
  */
 #include "kernels/cuda/device.cuh"
 
