@@ -4,9 +4,9 @@
  * clusters into a segmented sum: equal labels lie together, in runs.
  * A team of lanes takes a piece of the sorted order and a tile of the columns, gathers its rows and
  * adds them up in registers; at the end of a run the sums go to memory, atomically, or by a plain
- * store where the sums are still zero and the whole run lies inside the piece, since nobody else
- * touches that cluster then. No floating-point copy of the rows, no sums per thread; integers make
- * any order the same.
+ * store where the sums are still zero, a cluster has one run and all of it lies inside the piece,
+ * since nobody else touches that cluster then. No floating-point copy of the rows, no sums per
+ * thread; integers make any order the same.
  *
  * Rows in sorted order lie all over memory, so what counts is how many bytes are on their way at a
  * time. Every thread copies its 16 bytes of row after row asynchronously into its own ring in
