@@ -17,6 +17,7 @@ EARLIER = b"an earlier model"
 WRITES = 8
 WRITING = "writing"
 END_LIMIT = 30  # seconds from the loss of a rank to the end of the job
+LEAVE_LIMIT = 5  # and from there on until the last process, killed by the launcher, is gone
 
 
 class Job:
@@ -88,7 +89,11 @@ class Job:
             self.process.wait(limit)
         except subprocess.TimeoutExpired:
             timed_out = True
-        seconds, left = time.time() - began, self.ranks()
+        ended = time.time()
+        seconds, left = ended - began, self.ranks()
+        while left and time.time() - ended < LEAVE_LIMIT:
+            time.sleep(0.01)
+            left = self.ranks()
         for pid in left.values():
             os.kill(pid, signal.SIGKILL)
         if timed_out:
