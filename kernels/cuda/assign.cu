@@ -55,6 +55,9 @@ namespace
 {
 
 enum { SAMPLE = 1024, THREADS = 256, WARPS = THREADS / 32, MOST_STEPS = 15000, SIFTED_TILE = 128 };
+/* Blocks of decide() and decide_all() on a multiprocessor, and how far these load ahead: latencies
+ * bind both, the first with long rows in few registers, the second with few rows. */
+enum { DECIDING = 2, DECIDING_AHEAD = 4, DECIDING_ALL = 4, DECIDING_ALL_AHEAD = 2 };
 constexpr double DIRECT_WORK = 1 << 24; /* elements to compare, at most, without a second step */
 
 __device__ int64_t sample_row(int64_t count, int i)
@@ -453,14 +456,11 @@ struct nearest {
             label = k;
         }
     }
-    /* Of all lanes of the warp, in every lane. */
-    __device__ void reduce()
+    __device__ void join(int bit) /* with the lane whose number differs in `bit` */
     {
-        for (int bit = 16; bit > 0; bit /= 2) {
-            double distance = __shfl_xor_sync(0xffffffffu, least, bit);
-            int32_t k = __shfl_xor_sync(0xffffffffu, label, bit);
-            add(distance, k);
-        }
+        double distance = __shfl_xor_sync(0xffffffffu, least, bit);
+        int32_t k = __shfl_xor_sync(0xffffffffu, label, bit);
+        add(distance, k);
     }
     /* Where nothing is nearer than infinity, the definition takes the first. */
     __device__ int32_t result() const
@@ -469,27 +469,39 @@ struct nearest {
     }
 };
 
-/* Row i against centroids list[c], or c itself without a list, for c = begin, begin + 1, ...,
- * end - 1: CUDA_WARP_ROWS at a time, and from there `stride` on. A warp. */
-template <lloyd_type T, bool VECTOR>
-__device__ void compare(const decision &d, int64_t i, const int32_t *list, int64_t begin,
-                        int64_t end, int64_t stride, nearest *found)
+/* What an octet compares: row i with centroids list[c], or c itself without a list, for c = begin,
+ * begin + 1 (CUDA_OCTET_ROWS), and from there `stride` on, below `end`. */
+struct comparison {
+    int64_t i;
+    const int32_t *list;
+    int64_t begin, end, stride;
+};
+
+/* The nearest of them, in lanes 0 and 1 of the octet what each has found. By whole warps; octets may
+ * have different rows, and nothing to compare. */
+template <lloyd_type T, bool VECTOR, int AHEAD>
+__device__ nearest compare(const decision &d, const comparison &own)
 {
-    const cuda_octet place;
-    const int64_t same[CUDA_OCTET_ROWS] = {i, i};
-#pragma unroll 2
-    for (; begin < end; begin += stride) {
+    const int g = threadIdx.x % CUDA_OCTET;
+    const int64_t same[CUDA_OCTET_ROWS] = {own.i, own.i};
+    const int64_t left = own.end - own.begin;
+    const unsigned passes = left > 0 ? (unsigned)((left - 1) / own.stride + 1) : 0,
+                   most = __reduce_max_sync(0xffffffffu, passes);
+    nearest found;
+    int64_t c = own.begin;
+#pragma unroll 1
+    for (unsigned pass = 0; pass < most; pass++, c += own.stride) {
         cuda_centroid centroid[CUDA_OCTET_ROWS];
         int32_t number[CUDA_OCTET_ROWS];
 #pragma unroll
         for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
-            int64_t c = min(place.row(begin, r), end - 1);
-            number[r] = list ? list[c] : (int32_t)c;
+            number[r] = c + r >= own.end ? 0 : own.list ? own.list[c + r] : (int32_t)(c + r);
             centroid[r].at = d.centroids + number[r] * d.rows.dim;
         }
-        double distance = cuda_octet_dist<T, VECTOR>(d.rows, same, centroid, place.g);
-        if (place.takes(begin, end)) found->add(distance, place.g ? number[1] : number[0]);
+        double distance = cuda_octet_dist<T, VECTOR, AHEAD>(d.rows, same, centroid, g);
+        if (g < CUDA_OCTET_ROWS && c + g < own.end) found.add(distance, number[g ? 1 : 0]);
     }
+    return found;
 }
 
 /* A few centroids, all of them compared. A warp per row. */
@@ -516,44 +528,75 @@ template <lloyd_type T> __global__ void label_few(decision d)
     if (lane == 0 && moved > 0) atomicAdd(&d.counters[0], (unsigned long long)moved);
 }
 
-/* Listed and complete rows: the nearest of the candidates. A warp per row. */
-template <lloyd_type T, bool VECTOR> __global__ void decide(decision d)
+/* Listed and complete rows: the nearest of the candidates. A warp takes OCTETS rows at a time, and an
+ * octet each of them, or all octets one after the other where that takes fewer passes: where there
+ * are few rows, or rows with many candidates. */
+template <lloyd_type T, bool VECTOR>
+__global__ void __launch_bounds__(THREADS, DECIDING) decide(decision d)
 {
+    enum { OCTETS = 32 / CUDA_OCTET };
     cuda_await();
-    int lane = threadIdx.x % 32;
+    const int lane = threadIdx.x % 32, octet = lane / CUDA_OCTET;
+    const bool leads = lane % CUDA_OCTET == 0;
+    const int warps = gridDim.x * WARPS;
     const int listed = d.lists.counters[FLASH_LISTED], listed_room = flash_room(d.lists);
     const int rows = listed + d.lists.counters[FLASH_COMPLETE];
     unsigned moved = 0;
     if (blockIdx.x == 0 && threadIdx.x == 0) {
         atomicAdd(&d.counters[1], (unsigned long long)rows + d.lists.counters[FLASH_IRREGULAR]);
     }
-    for (int i = blockIdx.x * WARPS + threadIdx.x / 32; i < rows; i += gridDim.x * WARPS) {
+    for (int first = blockIdx.x * WARPS + threadIdx.x / 32; first < rows; first += OCTETS * warps) {
+        const int i = first + octet * warps;
         const int at = i < listed ? i : d.lists.capacity - 1 - (i - listed);
         const int room = i < listed ? listed_room : FLASH_CANDIDATES;
-        int count = d.lists.found[at];
-        int64_t row = d.lists.row[at];
-        if (count < 1 || count > room) {
-            if (lane == 0) {
-                int place = atomicAdd(&d.lists.counters[FLASH_CROWDED], 1);
-                d.lists.undecided[d.lists.capacity - 1 - place] = (int32_t)row;
+        int count = 0, row = 0;
+        if (i < rows) {
+            count = d.lists.found[at];
+            row = d.lists.row[at];
+            if (count < 1 || count > room) {
+                count = 0;
+                if (leads) {
+                    int place = atomicAdd(&d.lists.counters[FLASH_CROWDED], 1);
+                    d.lists.undecided[d.lists.capacity - 1 - place] = row;
+                }
             }
-            continue;
         }
-        nearest found;
-        compare<T, VECTOR>(d, row, d.lists.candidate + (int64_t)at * room, 0, count, CUDA_WARP_ROWS,
-                           &found);
-        found.reduce();
-        if (lane == 0 && d.labels[row] != found.result()) {
-            d.labels[row] = found.result();
+        const int64_t list = (int64_t)at * room;
+        const unsigned apart =
+            __reduce_max_sync(0xffffffffu,
+                              (unsigned)(count + CUDA_OCTET_ROWS - 1) / CUDA_OCTET_ROWS);
+        const unsigned together =
+            __reduce_add_sync(0xffffffffu,
+                              leads ? (unsigned)(count + CUDA_WARP_ROWS - 1) / CUDA_WARP_ROWS : 0);
+        const bool share = together < apart;
+        int32_t label = 0;
+        for (int turn = 0; turn < (share ? OCTETS : 1); turn++) {
+            const int from = CUDA_OCTET * (share ? turn : octet);
+            if (share && __shfl_sync(0xffffffffu, count, from) == 0) continue;
+            nearest found =
+                compare<T, VECTOR, DECIDING_AHEAD>(d, {__shfl_sync(0xffffffffu, row, from),
+                                                       d.lists.candidate +
+                                                           __shfl_sync(0xffffffffu, list, from),
+                                                       share ? octet * CUDA_OCTET_ROWS : 0,
+                                                       __shfl_sync(0xffffffffu, count, from),
+                                                       share ? CUDA_WARP_ROWS : CUDA_OCTET_ROWS});
+            found.join(1);
+            for (int bit = CUDA_OCTET; share && bit < 32; bit *= 2) found.join(bit);
+            if (!share || turn == octet) label = found.result();
+        }
+        if (leads && count > 0 && d.labels[row] != label) {
+            d.labels[row] = label;
             moved++;
         }
     }
+    moved = __reduce_add_sync(0xffffffffu, moved);
     if (lane == 0 && moved > 0) atomicAdd(&d.counters[0], (unsigned long long)moved);
 }
 
 /* Irregular and crowded rows: the nearest of all centroids. A block per row. The last kernel of a block
  * of rows, which sets the other counters to zero. */
-template <lloyd_type T, bool VECTOR> __global__ void decide_all(decision d)
+template <lloyd_type T, bool VECTOR>
+__global__ void __launch_bounds__(THREADS, DECIDING_ALL) decide_all(decision d)
 {
     __shared__ double least_of[WARPS];
     __shared__ int32_t label_of[WARPS];
@@ -567,10 +610,11 @@ template <lloyd_type T, bool VECTOR> __global__ void decide_all(decision d)
     for (int at = blockIdx.x; at < irregular + crowded; at += gridDim.x) {
         int64_t i =
             d.lists.undecided[at < irregular ? at : d.lists.capacity - 1 - (at - irregular)];
-        nearest found;
-        compare<T, VECTOR>(d, i, nullptr, warp * CUDA_WARP_ROWS, d.set, WARPS * CUDA_WARP_ROWS,
-                           &found);
-        found.reduce();
+        nearest found =
+            compare<T, VECTOR, DECIDING_ALL_AHEAD>(d, {i, nullptr,
+                                                       (threadIdx.x / CUDA_OCTET) * CUDA_OCTET_ROWS,
+                                                       d.set, WARPS * CUDA_WARP_ROWS});
+        for (int bit = 1; bit < 32; bit *= 2) found.join(bit);
         if (threadIdx.x % 32 == 0) {
             least_of[warp] = found.least;
             label_of[warp] = found.label;
@@ -875,8 +919,9 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decisi
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN));
     if (!p.direct) LLOYD_TRY(run_flash(cuda, p, true));
     const bool quads = cuda_quads(d.rows, d.centroids);
-    const int blocks = persistent_blocks(cuda, p.count);
-    const int blocks_for_all = std::min(p.count, 8 * cuda->multiprocessors);
+    const int blocks =
+        (int)std::min<int64_t>(cuda_divide_up(p.count, WARPS), DECIDING * cuda->multiprocessors);
+    const int blocks_for_all = std::min(p.count, DECIDING_ALL * cuda->multiprocessors);
     const char *what = "verifying rows";
     lloyd_status status = LLOYD_OK;
     cuda_for_type(p.rows.type, [&](auto type) {

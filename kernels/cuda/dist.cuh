@@ -109,14 +109,14 @@ __device__ inline void cuda_add_square(double x, double c, double *p)
 }
 
 /* Adds to p[r], the partial sums that lane g of an octet owns of the row at data[r]. */
-template <lloyd_type T, bool VECTOR, bool COSINE, class Centroid>
+template <lloyd_type T, bool VECTOR, bool COSINE, int AHEAD, class Centroid>
 __device__ inline void cuda_partial_sums(const cuda_stored<T> *const data[CUDA_OCTET_ROWS],
                                          const double length[CUDA_OCTET_ROWS], int64_t dim,
                                          const Centroid centroid[CUDA_OCTET_ROWS], int g,
                                          double p[CUDA_OCTET_ROWS][CUDA_OWNED])
 {
     if constexpr (VECTOR) {
-        constexpr int unroll = COSINE ? 1 : 4; /* divisions are what takes time there */
+        constexpr int unroll = COSINE ? 1 : AHEAD; /* divisions are what takes time there */
 #pragma unroll unroll
         for (int64_t j = CUDA_OWNED * g; j < dim; j += LLOYD_LANES) {
 #pragma unroll
@@ -203,8 +203,8 @@ struct cuda_octet {
 };
 
 /* dist() of an octet's rows i[] to their centroids; lane g < CUDA_OCTET_ROWS gets that of i[g]. By
- * whole warps. */
-template <lloyd_type T, bool VECTOR, class Centroid>
+ * whole warps. AHEAD: quads of a row that are loaded at a time, which takes registers. */
+template <lloyd_type T, bool VECTOR, int AHEAD = 4, class Centroid>
 __device__ inline double cuda_octet_dist(const cuda_rows &rows, const int64_t i[CUDA_OCTET_ROWS],
                                          const Centroid centroid[CUDA_OCTET_ROWS], int g)
 {
@@ -216,9 +216,9 @@ __device__ inline double cuda_octet_dist(const cuda_rows &rows, const int64_t i[
         length[r] = rows.lengths ? rows.lengths[i[r]] : 0;
     }
     if (rows.lengths)
-        cuda_partial_sums<T, VECTOR, true>(data, length, rows.dim, centroid, g, p);
+        cuda_partial_sums<T, VECTOR, true, AHEAD>(data, length, rows.dim, centroid, g, p);
     else
-        cuda_partial_sums<T, VECTOR, false>(data, length, rows.dim, centroid, g, p);
+        cuda_partial_sums<T, VECTOR, false, AHEAD>(data, length, rows.dim, centroid, g, p);
     double mine = 0;
 #pragma unroll
     for (int r = 0; r < CUDA_OCTET_ROWS; r++) {

@@ -456,6 +456,11 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
     if (group == S::GROUPS - 1) sm90_named_arrive(1, 2 * WARPGROUP); /* the first turn */
     for (int item = blockIdx.x; item < w.items; item += gridDim.x, n++) {
         const row_facts<S::ROWS> &facts = m.c->facts[n & 1];
+        int32_t row[2] = {-1, -1}, previous = -1;
+        const auto know_rows = [&] {
+            for (int h = 0; h < 2; h++) row[h] = facts.row[row_in_tile + 8 * h];
+            previous = facts.previous[row_in_tile + 8 * (t & 1)];
+        };
         __half2 norms[2];
         float threshold[2];
         int place[2];
@@ -466,6 +471,7 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
             norms[h] = facts.norms[row_in_tile + 8 * h];
             threshold[h] = __int_as_float(facts.previous[row_in_tile + 8 * h]);
         }
+        if (S::SLAB) know_rows();
 #pragma unroll
         for (int step = 0; step < S::STEPS; step++) {
             uint4 words = m.fragments[(warp * S::STEPS + step) * 32 + lane];
@@ -504,10 +510,10 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
             if (!S::SLAB) biases.step();
         }
         if (!VERIFY) {
-            if (!S::SLAB) flash_add_sieve(p, sieve, top);
-            /* read when they are needed: in the loop, registers are short */
-            const int32_t row[2] = {facts.row[row_in_tile], facts.row[row_in_tile + 8]};
-            const int32_t previous = facts.previous[row_in_tile + 8 * (t & 1)];
+            if (!S::SLAB) {
+                flash_add_sieve(p, sieve, top);
+                know_rows(); /* only now: in the loop, registers are short */
+            }
             flash_settle<S::WIDTH>(p, top, row, norms, previous, lane, moved,
                                    shared_list<S::ROWS>{&m.c->list[n % LISTS]});
         }
