@@ -1126,7 +1126,7 @@ const char usage[] =
     "  cool:  seconds without work before the measurements of each shape\n"
     "  pretend: 80 labels as on older GPUs; 1 streams centroids that would stay in shared memory, 2 sifts\n"
     "         products where it would not and the reverse, 4 sorts labels of few clusters as of many,\n"
-    "         8 verifies a few rows as many; or a sum of these\n"
+    "         8 verifies a few rows as many, 32 sorts rows of few clusters too; or a sum of these\n"
     "  rows:  a raw file of rows, of one type; Gaussian rows if not given\n"
     "  json:  one line per shape\n";
 

@@ -1,7 +1,8 @@
 /* The CUDA kernels' own state. Files: cuda.cu (create, load, the table), rows.cu (lengths, minima
  * and maxima, squares), assign.cu (which kernel labels a slot, and what it needs to know about rows
  * and centroids), flash_assign_*.cu (the fused kernels), sort.cu (rows by label), update.cu (their
- * sums), means.cu (inertia, centroids), distances.cu, seed.cu and clock.cu.
+ * sums), update_shared.cu (those of few clusters), means.cu (inertia, centroids), distances.cu,
+ * seed.cu and clock.cu.
  *
  * Everything runs on one stream per rank, but for the copies of load_start(), which have their own.
  * Functions that return numbers to the host wait for the stream; all others only enqueue. Rows stay
@@ -166,6 +167,7 @@ lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2])
  * or, for tests and benchmarks, a sum of these, 0: as chosen. CUDA_STREAMED: centroids are streamed even
  * where they fit the shared memory. CUDA_OTHER_SIFT: low products are sifted out where they would not
  * be, and the reverse. CUDA_OTHER_SORT: few clusters are not counted but sorted as many are.
+ * CUDA_SORTED: rows are sorted where they would be summed in shared memory.
  * CUDA_BOTH_STEPS: a few rows without a certificate are verified as many are. CUDA_KNOWN: what is known
  * of distances outlives set_centroids(). */
 enum {
@@ -174,7 +176,8 @@ enum {
     CUDA_OTHER_SORT = 4,
     CUDA_BOTH_STEPS = 8,
     CUDA_KNOWN = 16,
-    CUDA_OTHERS = 31
+    CUDA_SORTED = 32,
+    CUDA_OTHERS = 63
 };
 static inline bool lloyd_cuda_pretends(const cuda_kernels *cuda, int which)
 {
@@ -190,7 +193,6 @@ int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set)
 struct cuda_sorted {
     const uint32_t *labels; /* [count] */
     const uint32_t *order;  /* [count] row numbers */
-    bool by_piece;          /* only within pieces of the rows: a label comes back in every piece */
 };
 /* How many rows can be sorted at a time. */
 int64_t lloyd_cuda_sorted_rows(const lloyd_kernels_config *config);
@@ -199,11 +201,14 @@ int64_t lloyd_cuda_sorted_rows(const lloyd_kernels_config *config);
 lloyd_status lloyd_cuda_sort(cuda_kernels *cuda, const int32_t *labels, int64_t count,
                              cuda_sorted *sorted);
 void lloyd_cuda_sorter_free(cuda_kernels *cuda);
-/* Bytes that sort.cu allocates. */
+/* Bytes that sort.cu allocates: none where nothing is sorted. */
 int64_t lloyd_cuda_sorter_bytes(const lloyd_kernels_config *config);
 
 /* update.cu */
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot);
+/* update_shared.cu: whether clusters are so few, and rows so many, that rows are summed in shared
+ * memory, unsorted. */
+bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config);
 
 /* means.cu */
 lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels);

@@ -8,10 +8,6 @@
  * runs: single words all over memory took longer than the sort. Labels are read twice and written
  * once; CUB's radix sort, for all else, reads and writes labels and row numbers once for every eight
  * bits, and takes four short kernels for few rows.
- *
- * Where all clusters together have no more sums than a block has rows, a block's own order is enough:
- * every piece of the rows adds to every cluster then, which costs less than it saves, for nothing
- * needs to be counted before.
  */
 #include "kernels/cuda/device.cuh"
 
@@ -148,9 +144,7 @@ __global__ void __launch_bounds__(PLACE_THREADS)
     }
 }
 
-/* The same for many rows and up to ORDERED clusters. BY_PIECE: a block's rows stay where the block's
- * are; there are no `begins`. */
-template <bool BY_PIECE>
+/* The same for many rows and up to ORDERED clusters. */
 __global__ void __launch_bounds__(PLACE_THREADS)
     order_rows(const uint32_t *labels, int rows, uint32_t *begins, uint32_t *sorted_labels,
                uint32_t *order)
@@ -180,13 +174,13 @@ __global__ void __launch_bounds__(PLACE_THREADS)
     uint32_t count[2] = {counters[2 * t], counters[2 * t + 1]}, place[2] = {0, 0}, local[2];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        if (!BY_PIECE && count[i] > 0) place[i] = atomicAdd(&begins[2 * t + i], count[i]);
+        if (count[i] > 0) place[i] = atomicAdd(&begins[2 * t + i], count[i]);
     }
     scan(space).ExclusiveSum(count, local);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         counters[2 * t + i] = local[i];
-        beyond[2 * t + i] = BY_PIECE ? (uint32_t)first : place[i] - local[i];
+        beyond[2 * t + i] = place[i] - local[i];
     }
     __syncthreads();
 #pragma unroll
@@ -215,12 +209,6 @@ __global__ void count_up(uint32_t *numbers, int64_t count)
 bool is_counted(int64_t clusters, int64_t rows)
 {
     return clusters <= ORDERED || (clusters <= COUNTED && rows <= FEW_ROWS);
-}
-
-/* Labels need to be sorted within the pieces of the rows only. */
-bool is_by_piece(const lloyd_kernels_config *config, int64_t rows)
-{
-    return rows > FEW_ROWS && config->k <= ORDERED && config->k * config->dim <= ORDERED_ROWS;
 }
 
 int label_bits(int64_t k)
@@ -297,17 +285,6 @@ lloyd_status launch_placing(const cuda_kernels *cuda, const uint32_t *labels, in
                              (int)rows, clusters, sorter->begins, sorter->labels, sorter->order);
 }
 
-/* BY_PIECE, or where each cluster's rows begin is known. */
-template <bool BY_PIECE>
-lloyd_status launch_ordering(const cuda_kernels *cuda, const uint32_t *labels, int64_t rows)
-{
-    const cuda_sorter *sorter = cuda->sorter;
-    return cuda_launch_after(cuda->stream, cuda->capability, order_rows<BY_PIECE>,
-                             cuda_divide_up(rows, ORDERED_ROWS), PLACE_THREADS, 0,
-                             "sorting rows by label", labels, (int)rows, sorter->begins,
-                             sorter->labels, sorter->order);
-}
-
 lloyd_status sort_by_counting(const cuda_kernels *cuda, const uint32_t *labels, int64_t rows)
 {
     const cuda_sorter *sorter = cuda->sorter;
@@ -320,7 +297,10 @@ lloyd_status sort_by_counting(const cuda_kernels *cuda, const uint32_t *labels, 
     if (rows <= 2 * (int64_t)cuda->multiprocessors * PLACE_THREADS)
         return launch_placing<1>(cuda, labels, rows);
     if (rows <= FEW_ROWS) return launch_placing<4>(cuda, labels, rows);
-    return launch_ordering<false>(cuda, labels, rows);
+    return cuda_launch_after(cuda->stream, cuda->capability, order_rows,
+                             cuda_divide_up(rows, ORDERED_ROWS), PLACE_THREADS, 0,
+                             "sorting rows by label", labels, (int)rows, sorter->begins,
+                             sorter->labels, sorter->order);
 }
 
 lloyd_status prepare_sorter(cuda_kernels *cuda)
@@ -349,10 +329,7 @@ lloyd_status lloyd_cuda_sort(cuda_kernels *cuda, const int32_t *labels, int64_t 
 {
     LLOYD_TRY(prepare_sorter(cuda));
     cuda_sorter *sorter = cuda->sorter;
-    const bool by_piece = sorter->counted && is_by_piece(&cuda->base.config, count);
-    *sorted = {sorter->labels, sorter->order, by_piece};
-    if (by_piece)
-        return launch_ordering<true>(cuda, reinterpret_cast<const uint32_t *>(labels), count);
+    *sorted = {sorter->labels, sorter->order};
     if (sorter->counted)
         return sort_by_counting(cuda, reinterpret_cast<const uint32_t *>(labels), count);
     return lloyd_cuda_check(radix_sort(cuda, sorter, labels, count, sorter->temporary,
@@ -380,6 +357,7 @@ void lloyd_cuda_sorter_free(cuda_kernels *cuda)
  * time), and up to 512 bytes per 1024 rows of counters. */
 int64_t lloyd_cuda_sorter_bytes(const lloyd_kernels_config *config)
 {
+    if (lloyd_cuda_shares_sums(config)) return 0;
     int64_t rows = lloyd_cuda_sorted_rows(config), word = sizeof(uint32_t);
     if (is_counted(config->k, rows)) return (2 * rows + 2 * config->k + 1) * word;
     return 5 * rows * word + rows / 2 + (1 << 20);

@@ -4,8 +4,8 @@
  * clusters into a segmented sum: equal labels lie together, in runs.
  * A team of lanes takes a piece of the sorted order and a tile of the columns, gathers its rows and
  * adds them up in registers; at the end of a run the sums go to memory, atomically, or by a plain
- * store where the sums are still zero, a cluster has one run and all of it lies inside the piece,
- * since nobody else touches that cluster then. No floating-point copy of the rows, no sums per
+ * store where the sums are still zero and the whole run lies inside the piece, since nobody else
+ * touches that cluster then. No floating-point copy of the rows, no sums per
  * thread; integers make any order the same.
  *
  * Rows in sorted order lie all over memory, so what counts is how many bytes are on their way at a
@@ -13,26 +13,10 @@
  * shared memory, two batches of BATCH rows deep, which costs no registers; row numbers are read one
  * batch further ahead. A thread reads what it copied itself, so nothing waits for anything else.
  *
- * There are three ways to the same integer q, docs/numerics.md section 3:
- *
- * DEFINITION  the functions of numerics.h, in double, for weights, cosine and odd grids.
- *
- * FLOAT       q = rint(y 2^p), y = fl(x - s), p = b - e. Computed is z = fl(x 2^p - s 2^p) with one
- *             fma in float32. The host checks that 2^p and s 2^p are float32 numbers, so z is the
- *             exact 2^p (x - s), rounded once. If |x - s| and |z| are not below 2^-126, rounding to
- *             24 bits commutes with a power of two: z = 2^p y. If |x - s| is below, the difference
- *             of two float32 is a multiple of 2^-149 with at most 23 bits: y is exact, and so is z
- *             unless it is below 2^-126 itself. If z is below 2^-126, so is 2^p y up to a rounding,
- *             and both round to the integer 0. The conversion to int32 rounds to nearest, ties to
- *             even, as the contract does.
- *
- * INTEGER     uint8 and int8. With integer 2s and p >= 1 (the host checks both; the grid of such
- *             data always is so, as |y| <= 127.5 gives e <= 7), y = x - s is an exact multiple of
- *             1/2 and q = (2x - 2s) 2^(p-1) is an integer that rint() leaves alone. Hence
- *             sum q = (2 sum x - n 2s) 2^(p-1): the bytes themselves are summed, two columns per
- *             register in 16 bits each. A piece has at most 256 rows, 256 * 255 < 2^16.
+ * uint8 and int8 are summed two columns per register in 16 bits each: a piece has at most 256 rows,
+ * 256 * 255 < 2^16. Few clusters are summed without sorting: update_shared.cu.
  */
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/update.cuh"
 
 #include <type_traits>
 
@@ -50,7 +34,7 @@ enum {
     LEAST_TILE_BYTES = 128 /* of a row in one tile, if the row has them: a line of the cache */
 };
 
-enum class arithmetic { INTEGER, FLOAT, DEFINITION };
+using arithmetic = cuda_arithmetic;
 
 /* Rows [0, rows) in sorted order, and how they are dealt to teams. A row is `vectors` loads wide;
  * in tile t, lane l of a team owns vectors (t M + m) lanes + l, m < M (shape). */
@@ -65,7 +49,7 @@ struct reduction {
     const double *to_fixed;
     double to_mass;
     int64_t *sums, *masses;
-    bool untouched; /* the sums are zero, and a cluster has one run */
+    bool untouched; /* the sums are zero */
 };
 
 /* What a lane holds of a row: M loads of WIDTH bytes, V columns each. */
@@ -154,20 +138,6 @@ template <lloyd_type T> __device__ inline void unpack(uint32_t word, float *x)
     }
 }
 
-/* lloyd_normalised(x, length) from inverse = 1/length, to the bit, mostly without a division. The
- * inverse, the product and the quotient are each within half a unit in the last place, so the
- * product is less than four such units away from the quotient. Rounded to float32 they differ only
- * where a boundary between two float32 numbers, 29 bits below the top of a normal one exactly 2^28,
- * lies between; these, and what is not normal in float32, are divided. */
-__device__ inline float normalised(float x, double length, double inverse)
-{
-    double product = lloyd_mul((double)x, inverse);
-    uint32_t below = (uint32_t)__double2loint(product) & 0x1fffffff;
-    bool near = below - (0x10000000u - 4) <= 8;
-    if (near || (fabs(product) < 0x1p-125 && x != 0)) return lloyd_normalised(x, length);
-    return (float)product;
-}
-
 /* A run's sum on its way to the sums of its cluster. ONLY: nothing else was or is being added to
  * these. The atomic addition, whose result nobody reads, does not wait for memory. */
 template <bool ONLY> __device__ inline void add_sum(int64_t *sum, int64_t value)
@@ -231,8 +201,8 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
                 int64_t column = (int64_t)vector(i / S::V) * S::V + i % S::V;
                 float s = r.shift[column];
                 if constexpr (A == arithmetic::FLOAT) {
-                    scale[i] = (float)r.to_fixed[column];
-                    offset[i] = -__fmul_rn(s, scale[i]);
+                    scale[i] = cuda_float_scale(r.to_fixed[column]);
+                    offset[i] = cuda_float_offset(s, r.to_fixed[column]);
                 } else {
                     exact_scale[i] = r.to_fixed[column];
                     offset[i] = s;
@@ -329,7 +299,7 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
 
     __device__ void add_bytes(uint32_t word, uint32_t *pairs)
     {
-        if constexpr (T == LLOYD_I8) word ^= 0x80808080u; /* x + 128 */
+        word = cuda_summed_bytes<T>(word);
         pairs[0] += word & 0x00ff00ffu;
         pairs[1] += (word >> 8) & 0x00ff00ffu;
     }
@@ -347,10 +317,8 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
 #pragma unroll
             for (int i = 0; i < 4 / S::SIZE; i++) {
                 int c = w * (4 / S::SIZE) + i;
-                float seen = r.lengths ? normalised(x[i], length, inverse) : x[i];
-                float y = lloyd_centred(seen, offset[c]);
-                sum[c] += r.weights ? lloyd_fixed_weighted(y, weight, exact_scale[c])
-                                    : lloyd_fixed(y, exact_scale[c]);
+                sum[c] += cuda_defined(x[i], r.lengths, length, inverse, offset[c], r.weights,
+                                       weight, exact_scale[c]);
             }
         }
     }
@@ -392,11 +360,7 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
     __device__ int64_t fixed_sum(accumulator staged_sum, int64_t column) const
     {
         if constexpr (A == arithmetic::INTEGER) {
-            int bias = T == LLOYD_I8 ? 256 : 0;
-            int twice_shift = (int)(2 * r.shift[column]);
-            int exponent = (__double2hiint(r.to_fixed[column]) >> 20) - 1023;
-            int twice = 2 * (int)staged_sum - count * (bias + twice_shift);
-            return (int64_t)twice * ((int64_t)1 << (exponent - 1));
+            return cuda_sum_of_bytes<T>(staged_sum, count, r.shift[column], r.to_fixed[column]);
         } else {
             return staged_sum;
         }
@@ -598,20 +562,10 @@ bool grid_allows_integer(const lloyd_grid *grid, int64_t dim)
     return true;
 }
 
-arithmetic choose_arithmetic(const cuda_kernels *cuda)
-{
-    const lloyd_kernels_config *config = &cuda->base.config;
-    if (cuda->weights || config->cosine) return arithmetic::DEFINITION;
-    if (config->type == LLOYD_U8 || config->type == LLOYD_I8)
-        return grid_allows_integer(cuda->grid, config->dim) ? arithmetic::INTEGER
-                                                            : arithmetic::DEFINITION;
-    return grid_allows_float(cuda->grid, config->dim) ? arithmetic::FLOAT : arithmetic::DEFINITION;
-}
-
 lloyd_status launch_sums(const cuda_kernels *cuda, const reduction &r)
 {
     constexpr arithmetic INTEGER = arithmetic::INTEGER, FLOAT = arithmetic::FLOAT;
-    arithmetic chosen = choose_arithmetic(cuda);
+    arithmetic chosen = lloyd_cuda_arithmetic(cuda);
     lloyd_status status = LLOYD_OK;
     cuda_for_type(cuda->base.config.type, [&](auto type) {
         constexpr lloyd_type T = type;
@@ -643,7 +597,7 @@ lloyd_status add_block(cuda_kernels *cuda, int slot, int64_t at, int64_t count)
     r.to_mass = cuda->to_mass;
     r.sums = cuda->sums;
     r.masses = cuda->sums + config->k * config->dim;
-    r.untouched = cuda->sums_zero && !sorted.by_piece;
+    r.untouched = cuda->sums_zero;
     cuda->sums_zero = false;
     return launch_sums(cuda, r);
 }
@@ -652,12 +606,26 @@ lloyd_status add_block(cuda_kernels *cuda, int slot, int64_t at, int64_t count)
 
 /* --- the interface --- */
 
+cuda_arithmetic lloyd_cuda_arithmetic(const cuda_kernels *cuda)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    if (cuda->weights || config->cosine) return arithmetic::DEFINITION;
+    if (config->type == LLOYD_U8 || config->type == LLOYD_I8)
+        return grid_allows_integer(cuda->grid, config->dim) ? arithmetic::INTEGER
+                                                            : arithmetic::DEFINITION;
+    return grid_allows_float(cuda->grid, config->dim) ? arithmetic::FLOAT : arithmetic::DEFINITION;
+}
+
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     int64_t count = cuda->slots[slot].count;
     if (count == 0) return LLOYD_OK;
     lloyd_cuda_means_stale(cuda);
+    if (lloyd_cuda_shares_sums(&kernels->config) && !lloyd_cuda_pretends(cuda, CUDA_SORTED)) {
+        LLOYD_TRY(lloyd_cuda_add_shared(cuda, slot));
+        return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
+    }
     int64_t capacity = lloyd_cuda_sorted_rows(&kernels->config);
     for (int64_t at = 0; at < count; at += capacity)
         LLOYD_TRY(add_block(cuda, slot, at, count - at < capacity ? count - at : capacity));

@@ -1410,7 +1410,8 @@ static lloyd_status new_cuda_kernels(const test_case *c, const lloyd_kernels_con
 
 /* kernels/cuda/assign.cu: --pretend 80 tests what labels rows on older GPUs, --pretend 1 the
  * streaming kernel where the resident one would be chosen, 2 the other choice of sifting, 4 the other
- * sort, 8 both steps of verification where few rows would be compared with all centroids at once. */
+ * sort, 8 both steps of verification where few rows would be compared with all centroids at once, 32
+ * sorted rows where they would be summed in shared memory. */
 void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
 
 static int new_kernels(problem *p)
@@ -1668,20 +1669,27 @@ static void test_large(void **unused)
         {LATTICE, LLOYD_F32, 3001, 8, 65536, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F32, 1003, 32, 65536, 0, UNWEIGHTED, ALTERNATE},
         {COLUMNS, LLOYD_F32, 200003, 3, 1000, 0, WIDE, WHOLE},
-        /* sort.cu: blocks order their rows, on their way into the order of all, or for themselves */
+        /* sort.cu: blocks order their rows, on their way into the order of all */
+        {SIFT, LLOYD_U8, 600011, 128, 400, 0, UNWEIGHTED, WHOLE},
+        /* update_shared.cu: one tile of columns or several, more rows of a block than its sums hold */
         {SIFT, LLOYD_U8, 600011, 32, 300, 0, UNWEIGHTED, WHOLE},
         {SIFT, LLOYD_U8, 600011, 16, 300, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F16, 530003, 8, 1000, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F32, 540011, 11, 200, 1, WEIGHTED, WHOLE},
+        {GAUSS, LLOYD_F16, 65537, 64, 256, 0, UNWEIGHTED, RESIDENT},
+        {GAUSS, LLOYD_F32, 20011, 128, 97, 0, WIDE, STREAMED},
+        {COLUMNS, LLOYD_BF16, 30011, 90, 131, 0, UNWEIGHTED, WHOLE},
+        {GAUSS, LLOYD_F16, 18000011, 2, 1, 0, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_F16, 150011, 96, 1000, 0, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_U8, 60011, 128, 3000, 0, UNWEIGHTED, STREAMED},
         {SHARED, LLOYD_F32, 30011, 300, 700, 0, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_BF16, 20011, 128, 17000, 0, UNWEIGHTED, WHOLE},
-        /* centroids that are streamed, more than one tile of rows in a block: with a slab;
-         * --pretend 2: the last two without */
+        /* centroids that are streamed, more than one tile of rows in a block: with a slab, and without */
         {SHARED, LLOYD_F16, 100019, 128, 1100, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_U8, 70001, 64, 8200, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F32, 60013, 120, 8200, 0, UNWEIGHTED, WHOLE},
+        {GAUSS, LLOYD_U8, 40009, 64, 16400, 0, UNWEIGHTED, WHOLE},
+        {GAUSS, LLOYD_F32, 30011, 120, 16400, 0, UNWEIGHTED, WHOLE},
     };
     for (int i = 0; i < COUNT_OF(cases) && !options.small; i++) run_case(&cases[i]);
     finish_list();
@@ -1769,14 +1777,13 @@ static void test_cone(void **unused)
 /* The same centroids, when it is known how near rows are to them. */
 static void run_known(const test_case *c)
 {
-    enum { KNOWN = 16 }; /* of lloyd_cuda_pretend() */
+    enum { KNOWN = 16, ALL = 63 }; /* of lloyd_cuda_pretend() */
     if (!begin_case(c, " (distances known)")) return;
     double start = seconds();
     int64_t empty;
     problem p = new_problem(c);
     int good = new_kernels(&p) && compare_measures(&p);
-    if (good && options.pretend < 2 * KNOWN)
-        lloyd_cuda_pretend(p.side[CUDA], options.pretend | KNOWN);
+    if (good && options.pretend <= ALL) lloyd_cuda_pretend(p.side[CUDA], options.pretend | KNOWN);
     for (int t = 0; t < 2 && good; t++) {
         good = set_centroids(&p, c->k, p.centroids);
         for (int s = 0; s < SIDES && good; s++)
