@@ -1620,6 +1620,22 @@ static void test_clusters(void **unused)
     finish_list();
 }
 
+/* Sums in shared memory (update_shared.cu): every way to deal rows to lanes, with every type. */
+static void test_few_clusters(void **unused)
+{
+    (void)unused;
+    static const int64_t dims[] = {1, 2, 3, 8, 9, 10, 16, 17, 24, 32, 33, 50, 64, 100, 128, 250};
+    static const int64_t ks[] = {2, 3, 5, 7};
+    for (int i = 0; i < TYPES * COUNT_OF(dims); i++) {
+        test_case c = varied(i, (data_kind)(i % 7), options.small ? 643 : 2003,
+                             dims[i % COUNT_OF(dims)], ks[pick(i, 3, COUNT_OF(ks))]);
+        if (i % 3 > 0) c.layout = WHOLE;
+        if (options.small && i % 4 != i / COUNT_OF(dims) % 4) continue;
+        run_within_budget(c);
+    }
+    finish_list();
+}
+
 /* Numbers of rows around the sizes of tiles. */
 static void test_rows(void **unused)
 {
@@ -1963,14 +1979,14 @@ static void test_defects(void **unused)
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defects),     cmocka_unit_test(test_no_rows),
-        cmocka_unit_test(test_predict),     cmocka_unit_test(test_cone),
-        cmocka_unit_test(test_local_bound), cmocka_unit_test(test_aligned),
-        cmocka_unit_test(test_lossy),       cmocka_unit_test(test_far),
-        cmocka_unit_test(test_rows),        cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_kinds),       cmocka_unit_test(test_clusters),
-        cmocka_unit_test(test_layouts),     cmocka_unit_test(test_large),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_defects),      cmocka_unit_test(test_no_rows),
+        cmocka_unit_test(test_predict),      cmocka_unit_test(test_cone),
+        cmocka_unit_test(test_local_bound),  cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_lossy),        cmocka_unit_test(test_far),
+        cmocka_unit_test(test_rows),         cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_kinds),        cmocka_unit_test(test_clusters),
+        cmocka_unit_test(test_few_clusters), cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_large),        cmocka_unit_test(test_random),
     };
     int devices = 0;
     if (lloyd_cuda_devices(&devices) != LLOYD_OK) {
