@@ -61,12 +61,12 @@ configure() {
     cmake -S . -B "$folder" "${generator[@]}" -DLLOYD_TESTS=ON "$@"
 }
 
-# run_tests FOLDER OPTIONS...: three more at a time than there are cores, since launchers wait a lot; CTest knows which take two. A test
+# run_tests FOLDER OPTIONS...: one more at a time than there are cores, since launchers wait a lot; CTest knows which take two. A test
 # that fails is run once more, since launchers sometimes fail by themselves on a busy machine; the last lines name such tests.
 run_tests() {
     local folder=$1
     shift
-    ctest --test-dir "$folder" -j "$((cores + 3))" --no-tests=error --repeat until-pass:2 "$@" | tee "$folder/ctest.log" ||
+    ctest --test-dir "$folder" -j "$((cores + 1))" --no-tests=error --repeat until-pass:2 "$@" | tee "$folder/ctest.log" ||
         failed+=("$folder")
     mapfile -t -O "${#twice[@]}" twice < <(sed -nE 's/.* Test +#[0-9]+: ([^ ]+) .*\*\*\*(Failed|Timeout|Exception).*/\1/p' "$folder/ctest.log" | sort -u)
 }
