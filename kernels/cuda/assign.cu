@@ -693,7 +693,7 @@ lloyd_status reserve_image(cuda_kernels *cuda)
         f->bound_count = padded;
     }
     int64_t scratch = f->shape.path == LLOYD_FLASH_WIDE
-                          ? lloyd_flash_wide_scratch(f->shape.steps, cuda->multiprocessors)
+                          ? lloyd_flash_wide_scratch(f->shape.steps, cuda->gpu.multiprocessors)
                           : 0;
     if (f->scratch_bytes < scratch) {
         lloyd_cuda_free(cuda, f->scratch, f->scratch_bytes, 1);
@@ -778,7 +778,7 @@ lloyd_status set_filter_offsets(cuda_kernels *cuda)
 int persistent_blocks(const cuda_kernels *cuda, int64_t warps_of_work)
 {
     int64_t blocks = cuda_divide_up(warps_of_work, WARPS);
-    return (int)std::max<int64_t>(1, std::min<int64_t>(blocks, 16 * cuda->multiprocessors));
+    return (int)std::max<int64_t>(1, std::min<int64_t>(blocks, 16 * cuda->gpu.multiprocessors));
 }
 
 lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, __half2 *norms)
@@ -833,7 +833,7 @@ lloyd_status prepare_image(cuda_kernels *cuda, const float *centroids, const cud
     }
     const lloyd_kernels_config *config = &cuda->base.config;
     const bool exact = !config->cosine && (config->type == LLOYD_U8 || config->type == LLOYD_I8);
-    LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->capability, prepare,
+    LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->gpu.capability, prepare,
                                 cuda_divide_up(s.padded, WARPS), THREADS, 0,
                                 "preparing the centroids", s, centroids, f->origin, f->units,
                                 f->nearest, inertia, exact));
@@ -880,12 +880,12 @@ lloyd_status run_flash(cuda_kernels *cuda, const flash_params &p, bool verify)
 {
     const lloyd_flash_shape &shape = cuda->filter->shape;
     if (shape.path == LLOYD_FLASH_SM90)
-        return lloyd_flash_sm90(p, verify, cuda->multiprocessors, cuda->stream);
+        return lloyd_flash_sm90(p, verify, cuda->gpu.multiprocessors, cuda->stream);
     if (shape.path == LLOYD_FLASH_RESIDENT)
-        return lloyd_flash_resident_sm90(p, verify, cuda->multiprocessors, cuda->stream);
+        return lloyd_flash_resident_sm90(p, verify, cuda->gpu.multiprocessors, cuda->stream);
     if (shape.path == LLOYD_FLASH_WIDE)
-        return lloyd_flash_wide_sm90(p, verify, cuda->multiprocessors, cuda->stream);
-    return lloyd_flash_sm80(p, verify, cuda->multiprocessors, cuda->stream);
+        return lloyd_flash_wide_sm90(p, verify, cuda->gpu.multiprocessors, cuda->stream);
+    return lloyd_flash_sm80(p, verify, cuda->gpu.multiprocessors, cuda->stream);
 }
 
 /* Events around the filter and what follows it, for benchmarks. */
@@ -919,9 +919,9 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decisi
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN));
     if (!p.direct) LLOYD_TRY(run_flash(cuda, p, true));
     const bool quads = cuda_quads(d.rows, d.centroids);
-    const int blocks =
-        (int)std::min<int64_t>(cuda_divide_up(p.count, WARPS), DECIDING * cuda->multiprocessors);
-    const int blocks_for_all = std::min(p.count, DECIDING_ALL * cuda->multiprocessors);
+    const int blocks = (int)std::min<int64_t>(cuda_divide_up(p.count, WARPS),
+                                              DECIDING * cuda->gpu.multiprocessors);
+    const int blocks_for_all = std::min(p.count, DECIDING_ALL * cuda->gpu.multiprocessors);
     const char *what = "verifying rows";
     lloyd_status status = LLOYD_OK;
     cuda_for_type(p.rows.type, [&](auto type) {
@@ -929,11 +929,11 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const decisi
         auto some = quads ? decide<T, true> : decide<T, false>;
         auto all = quads ? decide_all<T, true> : decide_all<T, false>;
         if (!p.direct)
-            status = cuda_launch_after(cuda->stream, cuda->capability, some, blocks, THREADS, 0,
+            status = cuda_launch_after(cuda->stream, cuda->gpu.capability, some, blocks, THREADS, 0,
                                        what, d);
         if (status != LLOYD_OK) return;
-        status = cuda_launch_after(cuda->stream, cuda->capability, all, blocks_for_all, THREADS, 0,
-                                   what, d);
+        status = cuda_launch_after(cuda->stream, cuda->gpu.capability, all, blocks_for_all, THREADS,
+                                   0, what, d);
     });
     LLOYD_TRY(status);
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_VERIFY));
@@ -1029,8 +1029,9 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     if (!lloyd_cuda_pretends(cuda, CUDA_KNOWN)) lloyd_cuda_expect(cuda, 0, -1);
     lloyd_cuda_means_stale(cuda);
     lloyd_flash_shape *shape = &cuda->filter->shape;
-    *shape = lloyd_flash_choose(count, dim, kernels->config.type,
-                                cuda->pretended > CUDA_OTHERS ? cuda->pretended : cuda->capability);
+    *shape =
+        lloyd_flash_choose(count, dim, kernels->config.type,
+                           cuda->pretended > CUDA_OTHERS ? cuda->pretended : cuda->gpu.capability);
     if (lloyd_cuda_pretends(cuda, CUDA_STREAMED) && shape->path == LLOYD_FLASH_RESIDENT)
         shape->path = LLOYD_FLASH_SM90;
     if (lloyd_cuda_pretends(cuda, CUDA_OTHER_SIFT) && shape->path == LLOYD_FLASH_SM90)
@@ -1117,33 +1118,16 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda)
     cuda->filter = nullptr;
 }
 
-/* The current device, for a plan made before there are kernels: as an H200 where it does not tell. */
-static void look_at_device(int *capability, int *multiprocessors)
-{
-    int device, major, minor;
-    *capability = 90;
-    *multiprocessors = 132;
-    if (cudaGetDevice(&device) != cudaSuccess ||
-        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
-        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess ||
-        cudaDeviceGetAttribute(multiprocessors, cudaDevAttrMultiProcessorCount, device) !=
-            cudaSuccess) {
-        (void)cudaGetLastError();
-        return;
-    }
-    *capability = 10 * major + minor;
-}
-
 int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set)
 {
-    int capability, multiprocessors;
-    look_at_device(&capability, &multiprocessors);
+    const cuda_gpu gpu = lloyd_cuda_planned_gpu();
     const lloyd_flash_shape shape =
-        lloyd_flash_choose(std::max(set, config->k), config->dim, config->type, capability);
+        lloyd_flash_choose(std::max(set, config->k), config->dim, config->type, gpu.capability);
     int64_t padded = padded_set(shape, std::max(set, config->k));
     int64_t places = cuda_divide_up(config->dim, FLASH_STEP) * FLASH_STEP;
-    int64_t scratch =
-        shape.path == LLOYD_FLASH_WIDE ? lloyd_flash_wide_scratch(shape.steps, multiprocessors) : 0;
+    int64_t scratch = shape.path == LLOYD_FLASH_WIDE
+                          ? lloyd_flash_wide_scratch(shape.steps, gpu.multiprocessors)
+                          : 0;
     size_t sorter = 0;
     int64_t sifting = 0;
     if (shape.sift && measure_sorter(padded, &sorter) == cudaSuccess)

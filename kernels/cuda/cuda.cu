@@ -433,24 +433,32 @@ static lloyd_status refuse_device(const cuda_kernels *cuda, const char *why)
     return lloyd_fail(
         LLOYD_FAILED,
         "GPU %d (%s) has compute capability %d.%d, %s; use another GPU, or --backend cpu",
-        cuda->device, properties.name, cuda->capability / 10, cuda->capability % 10, why);
+        cuda->device, properties.name, cuda->gpu.capability / 10, cuda->gpu.capability % 10, why);
 }
 
-static lloyd_status attribute(const cuda_kernels *cuda, cudaDeviceAttr which, int *value)
+static cudaError_t look_at(int device, cuda_gpu *gpu)
 {
-    return lloyd_cuda_check(cudaDeviceGetAttribute(value, which, cuda->device),
-                            "asking what the GPU is");
+    int major = 0, minor = 0;
+    const struct {
+        cudaDeviceAttr which;
+        int *value;
+    } wanted[] = {{cudaDevAttrComputeCapabilityMajor, &major},
+                  {cudaDevAttrComputeCapabilityMinor, &minor},
+                  {cudaDevAttrMultiProcessorCount, &gpu->multiprocessors},
+                  {cudaDevAttrMaxSharedMemoryPerBlockOptin, &gpu->shared_bytes}};
+    for (const auto &w : wanted) {
+        cudaError_t code = cudaDeviceGetAttribute(w.value, w.which, device);
+        if (code != cudaSuccess) return code;
+    }
+    gpu->capability = 10 * major + minor;
+    return cudaSuccess;
 }
 
 static lloyd_status open_device(cuda_kernels *cuda)
 {
-    int major, minor;
     CUDA_TRY(cudaSetDevice(cuda->device), "selecting the GPU");
-    LLOYD_TRY(attribute(cuda, cudaDevAttrComputeCapabilityMajor, &major));
-    LLOYD_TRY(attribute(cuda, cudaDevAttrComputeCapabilityMinor, &minor));
-    LLOYD_TRY(attribute(cuda, cudaDevAttrMultiProcessorCount, &cuda->multiprocessors));
-    cuda->capability = 10 * major + minor;
-    if (cuda->capability < 80) return refuse_device(cuda, "but 8.0 or newer is needed");
+    CUDA_TRY(look_at(cuda->device, &cuda->gpu), "asking what the GPU is");
+    if (cuda->gpu.capability < 80) return refuse_device(cuda, "but 8.0 or newer is needed");
     cudaFuncAttributes attributes;
     cudaError_t code = cudaFuncGetAttributes(&attributes, (const void *)probe);
     if (code == cudaErrorNoKernelImageForDevice || code == cudaErrorInvalidDeviceFunction) {
@@ -527,6 +535,16 @@ extern "C" lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, i
 }
 
 /* --- what a plan asks --- */
+
+cuda_gpu lloyd_cuda_planned_gpu(void)
+{
+    const cuda_gpu h200 = {132, 90, 227 << 10};
+    cuda_gpu gpu;
+    int device;
+    if (cudaGetDevice(&device) == cudaSuccess && look_at(device, &gpu) == cudaSuccess) return gpu;
+    (void)cudaGetLastError();
+    return h200;
+}
 
 extern "C" int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set)
 {

@@ -35,15 +35,21 @@ struct cuda_sorter;  /* sort.cu: sorting space */
 struct cuda_means;   /* means.cu: centroids that follow from the sums */
 struct cuda_clock;   /* clock.cu: when the stream was where */
 
+/* What kernels are chosen by. */
+struct cuda_gpu {
+    int multiprocessors;
+    int capability;   /* 90 for compute capability 9.0 */
+    int shared_bytes; /* shared memory that a block can have */
+};
+
 struct cuda_kernels {
     lloyd_kernels base; /* first: a lloyd_kernels * is a cuda_kernels * */
     cudaStream_t stream;
     cudaStream_t copies; /* of load_start(); NULL until the first */
     cudaEvent_t asked;   /* on `stream`: what was enqueued before a copy */
     int device;
-    int multiprocessors;
-    int capability; /* 90 for compute capability 9.0 */
-    int pretended;  /* lloyd_cuda_pretend() */
+    cuda_gpu gpu;
+    int pretended; /* lloyd_cuda_pretend() */
 
     cuda_slot *slots;      /* host array [slots] */
     cuda_staging *staging; /* NULL until rows come from pageable memory */
@@ -183,10 +189,19 @@ static inline bool lloyd_cuda_pretends(const cuda_kernels *cuda, int which)
 {
     return cuda->pretended <= CUDA_OTHERS && (cuda->pretended & which) != 0;
 }
+/* Shared memory that a block can have, also where an older GPU is pretended. */
+static inline int lloyd_cuda_shared_bytes(const cuda_kernels *cuda)
+{
+    return cuda->pretended > CUDA_OTHERS ? 99 << 10 : cuda->gpu.shared_bytes;
+}
 extern "C" void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
 void lloyd_cuda_filter_free(cuda_kernels *cuda);
 /* Bytes that assign.cu allocates for sets of at most `set` centroids, these included. */
 int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set);
+
+/* cuda.cu: the current device, for a plan made before there are kernels; an H200 where it does not
+ * tell. */
+cuda_gpu lloyd_cuda_planned_gpu(void);
 
 /* sort.cu */
 /* Rows in the order of their labels; the arrays belong to cuda->sorter. */
@@ -207,8 +222,8 @@ int64_t lloyd_cuda_sorter_bytes(const lloyd_kernels_config *config);
 /* update.cu */
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot);
 /* update_shared.cu: whether clusters are so few, and rows so many, that rows are summed in shared
- * memory, unsorted. */
-bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config);
+ * memory, of which a block can have `shared_bytes`, unsorted. */
+bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config, int shared_bytes);
 
 /* means.cu */
 lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels);

@@ -305,7 +305,7 @@ static inline unsigned cuda_dist_grid(const cuda_kernels *cuda, Kernel kernel, s
         resident < 1)
         resident = 1; /* the launch reports what is wrong */
     int64_t needed = cuda_divide_up(rows, CUDA_BLOCK_ROWS);
-    int64_t most = (int64_t)cuda->multiprocessors * resident;
+    int64_t most = (int64_t)cuda->gpu.multiprocessors * resident;
     return (unsigned)(needed < most ? needed : most);
 }
 

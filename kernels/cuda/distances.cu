@@ -255,7 +255,7 @@ static lloyd_status count_window(cuda_kernels *cuda, const binning &b, int64_t *
 {
     size_t bytes = (size_t)b.bins * sizeof *host;
     int64_t blocks = cuda_divide_up(b.rows, HISTOGRAM_ROWS);
-    if (blocks > cuda->multiprocessors * 8) blocks = cuda->multiprocessors * 8;
+    if (blocks > cuda->gpu.multiprocessors * 8) blocks = cuda->gpu.multiprocessors * 8;
     CUDA_TRY(cudaMemsetAsync(b.counts, 0, bytes, cuda->stream), "clearing a histogram");
     if (b.bins <= SHARED_BINS)
         count_in_shared<<<(unsigned)blocks, HISTOGRAM_THREADS, bytes, cuda->stream>>>(b);

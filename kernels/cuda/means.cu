@@ -214,7 +214,7 @@ lloyd_status prepare_means(cuda_kernels *cuda)
 /* spare = what follows from the sums, ready to be assigned to. */
 lloyd_status compute_means(cuda_kernels *cuda, const cuda_inertia &inertia)
 {
-    LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->capability, new_centroids,
+    LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->gpu.capability, new_centroids,
                                 cuda_divide_up(cuda->base.config.k, CLUSTERS), THREADS, 0,
                                 "computing centroids", input(cuda), cuda->means->spare));
     LLOYD_TRY(lloyd_cuda_prepare(cuda, cuda->means->spare, inertia));
@@ -226,7 +226,7 @@ lloyd_status compute_means(cuda_kernels *cuda, const cuda_inertia &inertia)
 lloyd_status compute_numbers(cuda_kernels *cuda)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
-    return cuda_launch_after(cuda->stream, cuda->capability, inertia,
+    return cuda_launch_after(cuda->stream, cuda->gpu.capability, inertia,
                              cuda_divide_up(config->k, CLUSTER_LANES / 32), CLUSTER_LANES, 0,
                              "computing the inertia", input(cuda), mass_unit(cuda),
                              cuda->means->terms, cuda->means->ended, (numbers *)cuda->results);

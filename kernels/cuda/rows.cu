@@ -624,7 +624,7 @@ lloyd_status count_blocks(const cuda_kernels *cuda, const column_plan &plan, int
     CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, column_pass<Pass>, threads,
                                                            0),
              "planning a pass over the columns");
-    int64_t wanted = waves * resident * cuda->multiprocessors / across;
+    int64_t wanted = waves * resident * cuda->gpu.multiprocessors / across;
     int64_t useful = cuda_divide_up(plan.steps, least_steps);
     if (wanted > useful) wanted = useful;
     *blocks = wanted > 1 ? (unsigned)(wanted < 65535 ? wanted : 65535) : 1;

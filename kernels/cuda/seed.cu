@@ -517,7 +517,7 @@ lloyd_status lloyd_cuda_seed_masses(lloyd_kernels *kernels, int64_t *masses)
     if (rows == 0) return LLOYD_OK;
     unsigned long long *most = (unsigned long long *)cuda->results;
     CUDA_TRY(cudaMemsetAsync(most, 0, sizeof *most, cuda->stream), "counting candidates");
-    int64_t blocks = mass_blocks(rows), grid = 2 * cuda->multiprocessors;
+    int64_t blocks = mass_blocks(rows), grid = 2 * cuda->gpu.multiprocessors;
     count_candidates<<<(unsigned)(blocks < grid ? blocks : grid), THREADS, 0,
                        cuda->stream>>>(cuda->nearest, rows, most);
     CUDA_LAUNCHED("counting candidates");

@@ -269,7 +269,7 @@ lloyd_status alloc_sorter(cuda_kernels *cuda, cuda_sorter *sorter)
 /* Enough blocks for the machine, and enough rows for each that its counters pay. */
 int64_t counting_blocks(const cuda_kernels *cuda, int64_t rows)
 {
-    int64_t each = COUNT_THREADS, most = 2 * (int64_t)cuda->multiprocessors;
+    int64_t each = COUNT_THREADS, most = 2 * (int64_t)cuda->gpu.multiprocessors;
     if (cuda->base.config.k / 2 > each) each = cuda->base.config.k / 2;
     return std::min(cuda_divide_up(rows, each), most);
 }
@@ -279,7 +279,7 @@ lloyd_status launch_placing(const cuda_kernels *cuda, const uint32_t *labels, in
 {
     const cuda_sorter *sorter = cuda->sorter;
     int clusters = (int)cuda->base.config.k;
-    return cuda_launch_after(cuda->stream, cuda->capability, place_rows<EACH>,
+    return cuda_launch_after(cuda->stream, cuda->gpu.capability, place_rows<EACH>,
                              cuda_divide_up(rows, PLACE_THREADS * EACH), PLACE_THREADS,
                              (size_t)clusters * sizeof(uint32_t), "sorting rows by label", labels,
                              (int)rows, clusters, sorter->begins, sorter->labels, sorter->order);
@@ -289,15 +289,15 @@ lloyd_status sort_by_counting(const cuda_kernels *cuda, const uint32_t *labels, 
 {
     const cuda_sorter *sorter = cuda->sorter;
     int clusters = (int)cuda->base.config.k;
-    LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->capability, count_labels,
+    LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->gpu.capability, count_labels,
                                 counting_blocks(cuda, rows), COUNT_THREADS,
                                 (size_t)clusters * sizeof(uint32_t), "counting labels", labels,
                                 (int)rows, clusters, sorter->counts, sorter->begins,
                                 sorter->ended));
-    if (rows <= 2 * (int64_t)cuda->multiprocessors * PLACE_THREADS)
+    if (rows <= 2 * (int64_t)cuda->gpu.multiprocessors * PLACE_THREADS)
         return launch_placing<1>(cuda, labels, rows);
     if (rows <= FEW_ROWS) return launch_placing<4>(cuda, labels, rows);
-    return cuda_launch_after(cuda->stream, cuda->capability, order_rows,
+    return cuda_launch_after(cuda->stream, cuda->gpu.capability, order_rows,
                              cuda_divide_up(rows, ORDERED_ROWS), PLACE_THREADS, 0,
                              "sorting rows by label", labels, (int)rows, sorter->begins,
                              sorter->labels, sorter->order);
@@ -357,7 +357,7 @@ void lloyd_cuda_sorter_free(cuda_kernels *cuda)
  * time), and up to 512 bytes per 1024 rows of counters. */
 int64_t lloyd_cuda_sorter_bytes(const lloyd_kernels_config *config)
 {
-    if (lloyd_cuda_shares_sums(config)) return 0;
+    if (lloyd_cuda_shares_sums(config, lloyd_cuda_planned_gpu().shared_bytes)) return 0;
     int64_t rows = lloyd_cuda_sorted_rows(config), word = sizeof(uint32_t);
     if (is_counted(config->k, rows)) return (2 * rows + 2 * config->k + 1) * word;
     return 5 * rows * word + rows / 2 + (1 << 20);

@@ -38,17 +38,9 @@ using arithmetic = cuda_arithmetic;
 
 /* Rows [0, rows) in sorted order, and how they are dealt to teams. A row is `vectors` loads wide;
  * in tile t, lane l of a team owns vectors (t M + m) lanes + l, m < M (shape). */
-struct reduction {
-    const char *data;
-    const double *lengths;
-    const float *weights;
+struct reduction : cuda_summands {
     const uint32_t *labels, *order;
-    int rows, piece, dim, vectors, lanes, tiles;
-    uint32_t row_bytes;
-    const float *shift;
-    const double *to_fixed;
-    double to_mass;
-    int64_t *sums, *masses;
+    int rows, piece, vectors, lanes, tiles;
     bool untouched; /* the sums are zero */
 };
 
@@ -504,7 +496,7 @@ void choose_team(int64_t chunks, int lane_bytes, reduction *r)
 /* Rows of a piece: ROUNDS pieces for every team that fits on the machine, in whole batches. */
 int choose_piece(const cuda_kernels *cuda, const reduction *r)
 {
-    int64_t teams = (int64_t)cuda->multiprocessors * BLOCKS * WARPS * (32 / r->lanes);
+    int64_t teams = (int64_t)cuda->gpu.multiprocessors * BLOCKS * WARPS * (32 / r->lanes);
     int64_t piece = (int64_t)r->rows * r->tiles / (ROUNDS * teams) / BATCH * BATCH;
     if (piece < SHORTEST) return SHORTEST;
     return piece < LONGEST ? (int)piece : LONGEST;
@@ -519,8 +511,8 @@ lloyd_status launch(const cuda_kernels *cuda, reduction r)
     r.piece = choose_piece(cuda, &r);
     int64_t tasks = cuda_divide_up(r.rows, r.piece) * r.tiles;
     int64_t blocks = cuda_divide_up(tasks, (int64_t)WARPS * (32 / r.lanes));
-    return cuda_launch_after(cuda->stream, cuda->capability, add_rows<T, WIDTH, A>, blocks, THREADS,
-                             0, "summing the rows of every cluster", r);
+    return cuda_launch_after(cuda->stream, cuda->gpu.capability, add_rows<T, WIDTH, A>, blocks,
+                             THREADS, 0, "summing the rows of every cluster", r);
 }
 
 /* The widest loads that all rows are aligned to. */
@@ -562,44 +554,21 @@ bool grid_allows_integer(const lloyd_grid *grid, int64_t dim)
     return true;
 }
 
-lloyd_status launch_sums(const cuda_kernels *cuda, const reduction &r)
-{
-    constexpr arithmetic INTEGER = arithmetic::INTEGER, FLOAT = arithmetic::FLOAT;
-    arithmetic chosen = lloyd_cuda_arithmetic(cuda);
-    lloyd_status status = LLOYD_OK;
-    cuda_for_type(cuda->base.config.type, [&](auto type) {
-        constexpr lloyd_type T = type;
-        constexpr arithmetic FAST = T == LLOYD_U8 || T == LLOYD_I8 ? INTEGER : FLOAT;
-        status = chosen == FAST ? launch_width<T, FAST>(cuda, r)
-                                : launch_width<T, arithmetic::DEFINITION>(cuda, r);
-    });
-    return status;
-}
-
 /* Rows [at, at + count) of a slot. */
 lloyd_status add_block(cuda_kernels *cuda, int slot, int64_t at, int64_t count)
 {
-    const lloyd_kernels_config *config = &cuda->base.config;
-    cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
     cuda_sorted sorted;
     LLOYD_TRY(lloyd_cuda_sort(cuda, cuda->labels + cuda->slots[slot].first + at, count, &sorted));
     reduction r = {};
-    r.row_bytes = (uint32_t)(config->dim * (int64_t)lloyd_type_size(config->type));
-    r.data = rows.data + at * (int64_t)r.row_bytes;
-    r.lengths = rows.lengths ? rows.lengths + at : nullptr;
-    r.weights = rows.weights ? rows.weights + at : nullptr;
+    lloyd_cuda_summands(cuda, slot, at, &r);
     r.labels = sorted.labels;
     r.order = sorted.order;
     r.rows = (int)count;
-    r.dim = (int)config->dim;
-    r.shift = cuda->shift;
-    r.to_fixed = cuda->to_fixed;
-    r.to_mass = cuda->to_mass;
-    r.sums = cuda->sums;
-    r.masses = cuda->sums + config->k * config->dim;
     r.untouched = cuda->sums_zero;
     cuda->sums_zero = false;
-    return launch_sums(cuda, r);
+    return cuda_for_arithmetic(cuda, [&](auto type, auto arithmetic) {
+        return launch_width<type, arithmetic>(cuda, r);
+    });
 }
 
 } // namespace
@@ -616,13 +585,30 @@ cuda_arithmetic lloyd_cuda_arithmetic(const cuda_kernels *cuda)
     return grid_allows_float(cuda->grid, config->dim) ? arithmetic::FLOAT : arithmetic::DEFINITION;
 }
 
+void lloyd_cuda_summands(const cuda_kernels *cuda, int slot, int64_t at, cuda_summands *s)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    const cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
+    s->row_bytes = (uint32_t)(config->dim * (int64_t)lloyd_type_size(config->type));
+    s->data = rows.data + at * (int64_t)s->row_bytes;
+    s->lengths = rows.lengths ? rows.lengths + at : nullptr;
+    s->weights = rows.weights ? rows.weights + at : nullptr;
+    s->dim = (int)config->dim;
+    s->shift = cuda->shift;
+    s->to_fixed = cuda->to_fixed;
+    s->to_mass = cuda->to_mass;
+    s->sums = cuda->sums;
+    s->masses = cuda->sums + config->k * config->dim;
+}
+
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     int64_t count = cuda->slots[slot].count;
     if (count == 0) return LLOYD_OK;
     lloyd_cuda_means_stale(cuda);
-    if (lloyd_cuda_shares_sums(&kernels->config) && !lloyd_cuda_pretends(cuda, CUDA_SORTED)) {
+    if (lloyd_cuda_shares_sums(&kernels->config, lloyd_cuda_shared_bytes(cuda)) &&
+        !lloyd_cuda_pretends(cuda, CUDA_SORTED)) {
         LLOYD_TRY(lloyd_cuda_add_shared(cuda, slot));
         return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
     }

@@ -28,6 +28,42 @@ enum class cuda_arithmetic { INTEGER, FLOAT, DEFINITION };
 /* For the grid, the rows and the weights as they are. */
 cuda_arithmetic lloyd_cuda_arithmetic(const cuda_kernels *cuda);
 
+/* Rows to be summed, and how: what both kernels take. Row i is data[i row_bytes, + row_bytes), of
+ * `dim` elements; lengths[i] (null: not cosine) and weights[i] (null: all 1) are its own. Adds to
+ * sums[cluster][dim] and masses[cluster]. All device memory, of the instance. */
+struct cuda_summands {
+    const char *data;
+    const double *lengths;
+    const float *weights;
+    uint32_t row_bytes;
+    int dim;
+    const float *shift;     /* [dim] */
+    const double *to_fixed; /* [dim] */
+    double to_mass;
+    int64_t *sums, *masses;
+};
+
+/* Sets *s for the rows of a slot from its row `at` on. */
+void lloyd_cuda_summands(const cuda_kernels *cuda, int slot, int64_t at, cuda_summands *s);
+
+/* Calls launch(type, arithmetic), both as constants, with what the rows are summed by. */
+template <class Launch> lloyd_status cuda_for_arithmetic(const cuda_kernels *cuda, Launch launch)
+{
+    const cuda_arithmetic chosen = lloyd_cuda_arithmetic(cuda);
+    lloyd_status status = LLOYD_OK;
+    cuda_for_type(cuda->base.config.type, [&](auto type) {
+        constexpr cuda_arithmetic FAST = type == LLOYD_U8 || type == LLOYD_I8
+                                             ? cuda_arithmetic::INTEGER
+                                             : cuda_arithmetic::FLOAT;
+        if (chosen == FAST)
+            status = launch(type, std::integral_constant<cuda_arithmetic, FAST>());
+        else
+            status = launch(type,
+                            std::integral_constant<cuda_arithmetic, cuda_arithmetic::DEFINITION>());
+    });
+    return status;
+}
+
 /* update_shared.cu: adds the rows of a slot, at least one, to the sums. Only where
  * lloyd_cuda_shares_sums(). */
 lloyd_status lloyd_cuda_add_shared(cuda_kernels *cuda, int slot);

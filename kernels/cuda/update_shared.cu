@@ -27,38 +27,44 @@ enum {
     THREADS = 1024,
     WARPS = THREADS / 32,
     MOST_ROWS = 65536,   /* of a block, between two additions to the sums of all */
-    PLANE = 40 << 10,    /* bytes of sums of l, and from there to those of h */
-    IDLE_CELLS = 32 * 4, /* of a plane, at its end: of lanes without a word */
-    MOST_CELLS = PLANE / 4 - IDLE_CELLS,
-    MOST_CLUSTERS = 2048,     /* 16 KiB of masses */
-    LEAST_TILE_BYTES = 32,    /* of a row: a sector */
-    MOST_ROW_BYTES = 4 * 128, /* longer rows are gathered as fast */
-    LEAST_ROWS = 64,          /* per cluster, or adding to the sums of all is all there is */
-    LEAST_PART = 4            /* rows per cluster of a part, likewise */
+    LARGE = 160 << 10,   /* bytes of a block's sums; */
+    SMALL = 80 << 10,    /* on a GPU whose blocks cannot have so many */
+    IDLE_CELLS = 32 * 4, /* at the end of a plane: of lanes without a word */
+    MOST_CLUSTERS = 2048,
+    MASSES = 2 * 4 * MOST_CLUSTERS, /* bytes, at most */
+    LEAST_TILE_BYTES = 32,          /* of a row: a sector */
+    MOST_ROW_BYTES = 4 * 128,       /* longer rows are gathered as fast */
+    LEAST_ROWS = 64,                /* per cluster, or adding to the sums of all is all there is */
+    LEAST_PART = 4                  /* rows per cluster of a part, likewise */
 };
 
 /* Rows [0, rows), and how they are dealt to blocks. A row is `words` loads wide; block b has tile
  * b mod tiles, in which lane l of a row has load tile lanes + l, and part b / tiles of the rows. */
-struct tally {
-    const char *data;
-    const double *lengths;
-    const float *weights;
+struct tally : cuda_summands {
     const int32_t *labels;
     int64_t rows;
-    int clusters, dim, words, lanes, tiles, parts;
-    uint32_t row_bytes;
-    const float *shift;
-    const double *to_fixed;
-    double to_mass;
-    int64_t *sums, *masses;
+    int clusters, words, lanes, tiles, parts;
 };
 
-/* NARROW: a warp has more than two rows at a time; labels are then loaded beside the words, and not
- * handed from lane to lane. */
-template <lloyd_type T, int WIDTH, cuda_arithmetic A, bool NARROW> struct tally_shape {
+/* Planes of sums: one of l and one of h, or one of whole bytes. */
+constexpr int planes(cuda_arithmetic a)
+{
+    return a == cuda_arithmetic::INTEGER ? 1 : 2;
+}
+
+/* Sums of a plane, where a block has `space` bytes of sums. */
+constexpr int most_cells(int space, int planes)
+{
+    return space / planes / 4 - IDLE_CELLS;
+}
+
+/* SPACE: LARGE or SMALL. NARROW: a warp has more than two rows at a time; labels are then loaded
+ * beside the words, and not handed from lane to lane. */
+template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> struct tally_shape {
     static constexpr int SIZE = sizeof(typename cuda_element<T>::type);
-    static constexpr int V = WIDTH / SIZE; /* elements of a load */
-    static constexpr int PLANES = A == cuda_arithmetic::INTEGER ? 1 : 2;
+    static constexpr int V = WIDTH / SIZE;                           /* elements of a load */
+    static constexpr int PLANES = planes(A), PLANE = SPACE / PLANES; /* bytes of each */
+    static constexpr int MOST_CELLS = most_cells(SPACE, PLANES);
     /* loads on their way, of every lane; 16 of two rows are the 32 labels of a warp */
     static constexpr int AHEAD = A == cuda_arithmetic::DEFINITION ? 4 : NARROW ? 8 : 16;
 };
@@ -103,9 +109,9 @@ __device__ inline int64_t joined(uint32_t low, uint32_t high)
     return (int64_t)low + (int64_t)(int32_t)high * 65536;
 }
 
-template <lloyd_type T, int WIDTH, cuda_arithmetic A, bool NARROW> struct tally_lane {
-    using S = tally_shape<T, WIDTH, A, NARROW>;
-    static constexpr int V = S::V;
+template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> struct tally_lane {
+    using S = tally_shape<T, WIDTH, A, SPACE, NARROW>;
+    static constexpr int V = S::V, PLANE = S::PLANE;
     static constexpr bool DEFINED = A == cuda_arithmetic::DEFINITION;
 
     const tally &t;
@@ -145,7 +151,7 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, bool NARROW> struct tally_
             for (int b = 0; b < S::SIZE; b++)
                 selector |= (uint32_t)(e * S::SIZE + b) << (4 * (i * S::SIZE + b));
             cell[i] = (uint32_t)__cvta_generic_to_shared(
-                low + (takes ? e * t.lanes + word : MOST_CELLS + i * 32 + lane));
+                low + (takes ? e * t.lanes + word : S::MOST_CELLS + i * 32 + lane));
             if constexpr (A != cuda_arithmetic::INTEGER) {
                 const int column = takes ? at * V + e : 0;
                 exact_scale[i] = t.to_fixed[column];
@@ -273,11 +279,11 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, bool NARROW> struct tally_
 
 /* --- the kernel --- */
 
-template <lloyd_type T, int WIDTH, cuda_arithmetic A, bool NARROW>
+template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW>
 __global__ void __launch_bounds__(THREADS, 1) tally_rows(const __grid_constant__ tally t)
 {
     extern __shared__ uint32_t shared[];
-    const tally_lane<T, WIDTH, A, NARROW> self(t, shared);
+    const tally_lane<T, WIDTH, A, SPACE, NARROW> self(t, shared);
     self.clear();
     cuda_await();
     const int chunk = self.chunk(), rounds = MOST_ROWS / (WARPS * chunk);
@@ -305,20 +311,21 @@ __global__ void __launch_bounds__(THREADS, 1) tally_rows(const __grid_constant__
 /* Lanes of a row, tiles and parts: the least of what every block has to do, in additions of a warp.
  * Beside its elements' there are reading a label, a quarter for every row, and adding to the sums of
  * all, ten for 32 sums (measured). */
-void deal(const cuda_kernels *cuda, int width, int values, int planes, tally *t)
+template <class S> void deal(const cuda_kernels *cuda, tally *t)
 {
+    constexpr int values = S::V, width = S::V * S::SIZE;
     double least = INFINITY;
     const int widest = std::min(t->words, 32);
     const int narrowest = std::min(widest, LEAST_TILE_BYTES / width);
     for (int lanes = widest; lanes >= narrowest; lanes--) {
-        if ((int64_t)t->clusters * lanes * values > MOST_CELLS) continue;
+        if ((int64_t)t->clusters * lanes * values > S::MOST_CELLS) continue;
         int64_t tiles = cuda_divide_up(t->words, lanes),
-                most = std::max<int64_t>(1, cuda->multiprocessors / tiles),
+                most = std::max<int64_t>(1, cuda->gpu.multiprocessors / tiles),
                 parts = std::min(most, t->rows / (LEAST_PART * (int64_t)t->clusters));
         if (parts < 1) parts = 1;
         double rows = (double)t->rows / (double)parts, at_a_time = 32 / lanes;
-        double work =
-            rows * (values * planes / at_a_time + 0.25) + 10.0 * t->clusters * lanes * values / 32;
+        double work = rows * (values * S::PLANES / at_a_time + 0.25) +
+                      10.0 * t->clusters * lanes * values / 32;
         if (work >= least) continue;
         least = work;
         t->lanes = lanes;
@@ -327,36 +334,40 @@ void deal(const cuda_kernels *cuda, int width, int values, int planes, tally *t)
     }
 }
 
-template <lloyd_type T, int WIDTH, cuda_arithmetic A, bool NARROW>
+template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW>
 lloyd_status launch(const cuda_kernels *cuda, const tally &t)
 {
-    using S = tally_shape<T, WIDTH, A, NARROW>;
     const char *what = "summing the rows of every cluster";
-    const int bytes = S::PLANES * PLANE + 2 * t.clusters * (int)sizeof(uint32_t);
-    auto kernel = tally_rows<T, WIDTH, A, NARROW>;
+    const int bytes = SPACE + 2 * t.clusters * (int)sizeof(uint32_t);
+    auto kernel = tally_rows<T, WIDTH, A, SPACE, NARROW>;
     CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
              what);
-    return cuda_launch_after(cuda->stream, cuda->capability, kernel, (int64_t)t.tiles * t.parts,
+    return cuda_launch_after(cuda->stream, cuda->gpu.capability, kernel, (int64_t)t.tiles * t.parts,
                              THREADS, (size_t)bytes, what, t);
 }
 
-template <lloyd_type T, int WIDTH, cuda_arithmetic A>
+template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE>
 lloyd_status launch_dealt(const cuda_kernels *cuda, tally t)
 {
-    using S = tally_shape<T, WIDTH, A, false>;
+    using S = tally_shape<T, WIDTH, A, SPACE, false>;
     t.words = t.dim / S::V;
-    deal(cuda, WIDTH, S::V, S::PLANES, &t);
-    return 32 / t.lanes > 2 ? launch<T, WIDTH, A, true>(cuda, t)
-                            : launch<T, WIDTH, A, false>(cuda, t);
+    deal<S>(cuda, &t);
+    return 32 / t.lanes > 2 ? launch<T, WIDTH, A, SPACE, true>(cuda, t)
+                            : launch<T, WIDTH, A, SPACE, false>(cuda, t);
 }
 
 /* Words, if all rows are aligned to them, or else single elements. */
-template <lloyd_type T, cuda_arithmetic A>
+template <lloyd_type T, cuda_arithmetic A, int SPACE>
 lloyd_status launch_width(const cuda_kernels *cuda, const tally &t)
 {
     constexpr int SIZE = sizeof(typename cuda_element<T>::type);
-    if (((uintptr_t)t.data | t.row_bytes) % 4 == 0) return launch_dealt<T, 4, A>(cuda, t);
-    return launch_dealt<T, SIZE, A>(cuda, t);
+    if (((uintptr_t)t.data | t.row_bytes) % 4 == 0) return launch_dealt<T, 4, A, SPACE>(cuda, t);
+    return launch_dealt<T, SIZE, A, SPACE>(cuda, t);
+}
+
+int space(int shared_bytes)
+{
+    return shared_bytes >= LARGE + MASSES ? LARGE : SMALL;
 }
 
 } // namespace
@@ -364,11 +375,13 @@ lloyd_status launch_width(const cuda_kernels *cuda, const tally &t)
 /* --- the interface --- */
 
 /* The narrowest tile must fit, and four of what fits make a row: a row is not to be read, and its
- * label found, many times. */
-bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config)
+ * label found, many times. Bytes take one plane: every grid of at most 2^53 rows of them allows
+ * cuda_arithmetic::INTEGER. */
+bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config, int shared_bytes)
 {
     const int64_t size = (int64_t)lloyd_type_size(config->type), k = config->k;
-    const int64_t fits = MOST_CELLS / k; /* columns */
+    const bool bytes = size == 1 && !config->weights && !config->cosine;
+    const int64_t fits = most_cells(space(shared_bytes), bytes ? 1 : 2) / k; /* columns */
     return k <= MOST_CLUSTERS && config->dim * size <= MOST_ROW_BYTES && 4 * fits >= config->dim &&
            fits >= std::min(config->dim, LEAST_TILE_BYTES / size) &&
            lloyd_cuda_sorted_rows(config) >= LEAST_ROWS * k;
@@ -376,31 +389,15 @@ bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config)
 
 lloyd_status lloyd_cuda_add_shared(cuda_kernels *cuda, int slot)
 {
-    constexpr cuda_arithmetic INTEGER = cuda_arithmetic::INTEGER, FLOAT = cuda_arithmetic::FLOAT;
-    const lloyd_kernels_config *config = &cuda->base.config;
-    const cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
     tally t = {};
-    t.data = rows.data;
-    t.lengths = rows.lengths;
-    t.weights = rows.weights;
+    lloyd_cuda_summands(cuda, slot, 0, &t);
     t.labels = cuda->labels + cuda->slots[slot].first;
-    t.rows = rows.count;
-    t.clusters = (int)config->k;
-    t.dim = (int)config->dim;
-    t.row_bytes = (uint32_t)(config->dim * (int64_t)lloyd_type_size(config->type));
-    t.shift = cuda->shift;
-    t.to_fixed = cuda->to_fixed;
-    t.to_mass = cuda->to_mass;
-    t.sums = cuda->sums;
-    t.masses = cuda->sums + config->k * config->dim;
+    t.rows = cuda->slots[slot].count;
+    t.clusters = (int)cuda->base.config.k;
     cuda->sums_zero = false;
-    cuda_arithmetic chosen = lloyd_cuda_arithmetic(cuda);
-    lloyd_status status = LLOYD_OK;
-    cuda_for_type(config->type, [&](auto type) {
-        constexpr lloyd_type T = type;
-        constexpr cuda_arithmetic FAST = T == LLOYD_U8 || T == LLOYD_I8 ? INTEGER : FLOAT;
-        status = chosen == FAST ? launch_width<T, FAST>(cuda, t)
-                                : launch_width<T, cuda_arithmetic::DEFINITION>(cuda, t);
+    return cuda_for_arithmetic(cuda, [&](auto type, auto arithmetic) {
+        return space(lloyd_cuda_shared_bytes(cuda)) == LARGE
+                   ? launch_width<type, arithmetic, LARGE>(cuda, t)
+                   : launch_width<type, arithmetic, SMALL>(cuda, t);
     });
-    return status;
 }
