@@ -35,7 +35,8 @@ enum {
     LEAST_TILE_BYTES = 32,          /* of a row: a sector */
     MOST_ROW_BYTES = 4 * 128,       /* longer rows are gathered as fast */
     LEAST_ROWS = 64,                /* per cluster, or adding to the sums of all is all there is */
-    LEAST_PART = 4                  /* rows per cluster of a part, likewise */
+    LEAST_PART = 4,                 /* rows per cluster of a part, likewise */
+    FEW_ROWS = 2 << 20 /* which take so little time that the launches of a sort weigh */
 };
 
 /* Rows [0, rows), and how they are dealt to blocks. A row is `words` loads wide; block b has tile
@@ -374,17 +375,20 @@ int space(int shared_bytes)
 
 /* --- the interface --- */
 
-/* The narrowest tile must fit, and four of what fits make a row: a row is not to be read, and its
- * label found, many times. Bytes take one plane: every grid of at most 2^53 rows of them allows
+/* The narrowest tile must fit, and three or four of what fits make a row: a row is not to be read,
+ * and its label found, many times (measured: four lose against the sort where rows are short and
+ * many). Bytes take one plane: every grid of at most 2^53 rows of them allows
  * cuda_arithmetic::INTEGER. */
 bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config, int shared_bytes)
 {
     const int64_t size = (int64_t)lloyd_type_size(config->type), k = config->k;
     const bool bytes = size == 1 && !config->weights && !config->cosine;
     const int64_t fits = most_cells(space(shared_bytes), bytes ? 1 : 2) / k; /* columns */
-    return k <= MOST_CLUSTERS && config->dim * size <= MOST_ROW_BYTES && 4 * fits >= config->dim &&
-           fits >= std::min(config->dim, LEAST_TILE_BYTES / size) &&
-           lloyd_cuda_sorted_rows(config) >= LEAST_ROWS * k;
+    const int64_t rows = lloyd_cuda_sorted_rows(config);
+    const int tiles = size == 4 || rows <= FEW_ROWS ? 4 : 3;
+    return k <= MOST_CLUSTERS && config->dim * size <= MOST_ROW_BYTES &&
+           tiles * fits >= config->dim && fits >= std::min(config->dim, LEAST_TILE_BYTES / size) &&
+           rows >= LEAST_ROWS * k;
 }
 
 lloyd_status lloyd_cuda_add_shared(cuda_kernels *cuda, int slot)
