@@ -1124,7 +1124,7 @@ const char usage[] =
     "  types: float32, float16, bfloat16, uint8, int8, all; float16,float32 if not given\n"
     "  parts: limits, assign, update, iteration, allreduce (two GPUs and NCCL); all if not given\n"
     "  cool:  seconds without work before the measurements of each shape\n"
-    "  pretend: 80 labels as on older GPUs; 1 streams centroids that would stay in shared memory, 2 sifts\n"
+    "  pretend: 80 works as on older GPUs; 1 streams centroids that would stay in shared memory, 2 sifts\n"
     "         products where it would not and the reverse, 4 sorts labels of few clusters as of many,\n"
     "         8 verifies a few rows as many, 32 sorts rows of few clusters too; or a sum of these\n"
     "  rows:  a raw file of rows, of one type; Gaussian rows if not given\n"

@@ -169,7 +169,7 @@ lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda, const float *centroids,
 void lloyd_cuda_expect(cuda_kernels *cuda, double nearest, int64_t verified);
 /* As lloyd_cuda_assign(); ms = the times of the filter and of verification, for benchmarks. Waits. */
 lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2]);
-/* From the next set_centroids() on, labels as on a GPU of this compute capability (at most its own);
+/* From the next set_centroids() on, works as on a GPU of this compute capability (at most its own);
  * or, for tests and benchmarks, a sum of these, 0: as chosen. CUDA_STREAMED: centroids are streamed even
  * where they fit the shared memory. CUDA_OTHER_SIFT: low products are sifted out where they would not
  * be, and the reverse. CUDA_OTHER_SORT: few clusters are not counted but sorted as many are.
