@@ -4,8 +4,8 @@
  * to the sum of its cluster in shared memory, atomically; at the end, and after every MOST_ROWS rows,
  * it adds its sums to those of all. Where the sums of all columns are more than a block's share, a tile
  * of the columns is summed per block, and the blocks of the other tiles read the same rows at about the
- * same time. So rows and labels are read once, at the speed of memory; what it takes is that clusters
- * are few, or the sums do not fit, and adding them up costs more than sorting.
+ * same time. So rows are read once, in order, at the speed of memory; what it takes is that clusters are
+ * few, or the sums do not fit, and adding them up costs more than sorting.
  *
  * Shared memory adds 32 bits at a time, and a q has up to 31. It is split, q = 2^16 h + l with
  * 0 <= l < 2^16 and |h| <= 2^14: sums of MOST_ROWS of either fit in 32 bits. Bytes are summed whole.
@@ -382,8 +382,10 @@ int space(int shared_bytes)
 bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config, int shared_bytes)
 {
     const int64_t size = (int64_t)lloyd_type_size(config->type), k = config->k;
-    const bool bytes = size == 1 && !config->weights && !config->cosine;
-    const int64_t fits = most_cells(space(shared_bytes), bytes ? 1 : 2) / k; /* columns */
+    const cuda_arithmetic arithmetic = size == 1 && !config->weights && !config->cosine
+                                           ? cuda_arithmetic::INTEGER
+                                           : cuda_arithmetic::FLOAT;
+    const int64_t fits = most_cells(space(shared_bytes), planes(arithmetic)) / k; /* columns */
     const int64_t rows = lloyd_cuda_sorted_rows(config);
     const int tiles = size == 4 || rows <= FEW_ROWS ? 4 : 3;
     return k <= MOST_CLUSTERS && config->dim * size <= MOST_ROW_BYTES &&

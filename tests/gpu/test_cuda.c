@@ -1695,14 +1695,15 @@ static void test_large(void **unused)
         {GAUSS, LLOYD_F16, 65537, 64, 256, 0, UNWEIGHTED, RESIDENT},
         {GAUSS, LLOYD_F32, 20011, 128, 97, 0, WIDE, STREAMED},
         {COLUMNS, LLOYD_BF16, 30011, 90, 131, 0, UNWEIGHTED, WHOLE},
-        /* the same where a block has 160 KiB for them, a row more than one for every 32 bytes */
+        /* the same where only the larger memory holds them: one tile of columns, three and four; as many
+         * clusters as there may be */
         {SIFT, LLOYD_U8, 600011, 128, 400, 0, UNWEIGHTED, WHOLE},
-        {SIFT, LLOYD_U8, 70001, 160, 1000, 0, UNWEIGHTED, RESIDENT},
+        {SIFT, LLOYD_U8, 70001, 160, 1000, 0, UNWEIGHTED, WHOLE},
         {COLUMNS, LLOYD_I8, 70001, 37, 1000, 0, UNWEIGHTED, WHOLE},
-        {GAUSS, LLOYD_I8, 66011, 70, 1000, 0, WEIGHTED, WHOLE},
+        {GAUSS, LLOYD_I8, 66011, 70, 600, 0, WEIGHTED, WHOLE},
         {GAUSS, LLOYD_F16, 70001, 64, 1000, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F32, 70001, 61, 1000, 1, UNWEIGHTED, WHOLE},
-        {SHARED, LLOYD_BF16, 140011, 36, 2048, 0, UNWEIGHTED, STREAMED},
+        {SHARED, LLOYD_F32, 140011, 36, 2048, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F16, 18000011, 2, 1, 0, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_F16, 150011, 96, 1000, 0, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_U8, 60011, 128, 3000, 0, UNWEIGHTED, STREAMED},
