@@ -18,6 +18,7 @@ TYPES = ("float32", "float16", "bfloat16", "uint8", "int8")
 LARGEST = {"float32": 3e38, "float16": 6e4, "bfloat16": 3e38, "uint8": 255, "int8": 127}
 INERTIA = contract.Fraction(1, 10 ** 12)
 SHOWN = 5  # failing inputs
+NEAR_TIES = 5  # of every 20 inputs, one (float32) whose means are hard to round
 MANY_ROWS = 32  # the input with more rows than the sample that settles the digits
 
 
@@ -64,6 +65,14 @@ def make_rows(draw, n, d, dtype):
     return rounded_to_type(x, dtype)
 
 
+def near_ties(draw, quarter, d):
+    """Columns whose mean is a boundary between two float32, (1/2 + 2^-25) 2^e, or off that by less than the last bit of a double."""
+    x = np.repeat([0.0, 1, 1 + 2.0 ** -23, 0], quarter)[:, None] * np.ones(d)
+    x[0] = draw.choice([-1, 0, 1], d) * 2.0 ** -draw.integers(40, 59, d)
+    x *= draw.choice([-1, 1], d) * 2.0 ** draw.integers(-60, 60, d)
+    return draw.permuted(x, axis=0).astype(np.float32)
+
+
 def make_weights(draw, n):
     """None, or weights of which at least one is not zero."""
     kind = draw.integers(8)
@@ -94,6 +103,9 @@ class Case:
         self.k = int(draw.integers(1, min(6, n) + 1))
         self.x = make_rows(draw, n, d, self.dtype)
         self.weights = make_weights(draw, n)
+        if number % 20 == NEAR_TIES:
+            self.x, self.weights, self.k = near_ties(draw, max(2, n // 4), d), None, 1
+            n = len(self.x)
         self.cosine = bool(draw.random() < 0.15)
         if self.cosine:
             self.x[~self.x.any(axis=1), 0] = 1

@@ -281,6 +281,17 @@ def digit_cases(t):
     heavy[np.argsort(light[:, 0])[-200:]] = 1e30
     one_heavy = np.random.default_rng(98).uniform(0, 2, len(light)).astype(np.float32)
     one_heavy[5], one_heavy[6], one_heavy[::7] = 3e38, 1.4e-45, 0
+    # Two rows of the least weight that is kept, rounded down from 1.4 times that: their mean is out of float32's range.
+    edge = light.copy()
+    edge[:2, 0] = 3.3e38, 2.9e38
+    edge_weights = np.ones(len(edge), np.float32)
+    edge_weights[:2] = 1.4 * 2.0 ** -59
+    edge_start = data.centroids(t.path("edge.h5"), edge[[0, 2, 3, 4, 5, 6]])
+    # Every row has its opposite, and the centroids are at right angles to all: the mean has no direction.
+    opposite = data.gaussian(500, 5, 106)
+    opposite[:, 4] = 0
+    opposite = np.concatenate([opposite, -opposite])
+    upright = data.centroids(t.path("upright.h5"), [[0, 0, 0, 0, 1], [0, 0, 0, 0, 2]])
     tiny = np.full(len(light), 1.4e-45, np.float32)
     tiny[::3] = 4.2e-45
     many = data.gaussian(6001, 4, 104) * (10.0 ** np.random.default_rng(105).uniform(-38, 30, (6001, 4)))
@@ -294,6 +305,9 @@ def digit_cases(t):
         Case("columns of ten digits, more rows than the sample", many.astype(np.float32), 30, 3, iters=3),
         Case("light clusters and a heavy one", light, 12, 2, weights=heavy, iters=8),
         Case("one row of 3e38 times the weight", light, 12, 3, weights=one_heavy, iters=8),
+        Case("a mean out of range", edge, 6, 2, init=edge_start, weights=edge_weights, iters=8),
+        Case("means of exactly zero, cosine", opposite, 2, 2, ("--cosine", "--empty", "keep"), init=upright, iters=8),
+        Case("means of exactly zero, cosine, relocate", opposite, 2, 3, ("--cosine",), init=upright, iters=8),
         Case("weights of the smallest float32", light, 12, 2, weights=tiny, iters=8),
         Case("subnormal rows and weights", data.subnormal(1203, 7, 100), 12, 1, weights=tiny),
         Case("near the largest float32, weights", data.near_largest(1203, 7, 101), 12, 2, weights=one_heavy),
