@@ -18,6 +18,7 @@ TYPES = ("float32", "float16", "bfloat16", "uint8", "int8")
 LARGEST = {"float32": 3e38, "float16": 6e4, "bfloat16": 3e38, "uint8": 255, "int8": 127}
 INERTIA = contract.Fraction(1, 10 ** 12)
 SHOWN = 5  # failing inputs
+CROWDED = 300  # inputs in jobs that mostly wait for each other: five ranks, and chunks on three
 NEAR_TIES = 5  # of every 20 inputs, one (float32) whose means are hard to round
 MANY_ROWS = 32  # the input with more rows than the sample that settles the digits
 
@@ -221,8 +222,10 @@ def check_models(t, cases, fits, folder):
 
 def fit_all(t, cases, name, ranks, chunk_rows):
     """All cases in one job; returns the folder with the models."""
-    folder = t.path(name)
+    folder = t.path(name.replace(",", "").replace(" ", "-"))
     os.mkdir(folder)
+    with open(t.path("list"), "w") as file:
+        file.writelines(case.line() for case in cases)
     command = [os.path.abspath(t.options.many), t.path("list"), folder, str(chunk_rows), t.options.backend]
     if ranks > 1:
         command = t.mpirun + ["-n", str(ranks)] + command
@@ -254,13 +257,15 @@ def check_reference(t, cases, fits):
 
 def check_spread(t, cases, folder):
     """The same models on other ranks and in chunks, to the bit."""
-    for name, ranks, chunk_rows in (("2 ranks", 2, 0), ("3 ranks", 3, 0), ("5 ranks", 5, 0), ("1 rank, chunks of 7 rows", 1, 7),
-                                    ("3 ranks, chunks of 4 rows", 3, 4)):
+    few = len(cases) if t.options.everywhere else CROWDED
+    for name, ranks, chunk_rows, count in (("2 ranks", 2, 0, len(cases)), ("3 ranks", 3, 0, len(cases)), ("5 ranks", 5, 0, few),
+                                           ("1 rank, chunks of 7 rows", 1, 7, len(cases)),
+                                           ("3 ranks, chunks of 4 rows", 3, 4, few)):
         if t.options.backend == "cuda" and ranks > 1:
             continue
-        other = fit_all(t, cases, name.replace(" ", "-"), ranks, chunk_rows)
+        other = fit_all(t, cases[:count], name, ranks, chunk_rows)
         wrong = {}
-        for case in cases:
+        for case in cases[:count]:
             one, two = (os.path.join(where, case.name + ".h5") for where in (folder, other))
             if not (os.path.exists(one) and os.path.exists(two)):
                 continue
@@ -276,6 +281,8 @@ def main():
     def more(parser):
         parser.add_argument("--many", required=True, help="the program that makes many fits (lloyd_fit_many)")
         parser.add_argument("--backend", default="cpu", help="cpu or cuda; with cuda on one rank only")
+        parser.add_argument("--everywhere", action="store_true",
+                            help=f"all inputs on five ranks and in chunks on three, not only the first {CROWDED}")
         parser.add_argument("--inputs", type=int, help="how many; 1000, with --quick 100")
 
     t = Test("exact", more)
@@ -283,14 +290,12 @@ def main():
     cases = [Case(number) for number in range(count)]
     for case in cases:
         case.write(t.directory)
-    with open(t.path("list"), "w") as file:
-        file.writelines(case.line() for case in cases)
     fits = [case.right() for case in cases]
     print(f"{count} inputs; {sum(any(c.is_cut for c in fit.columns) for fit in fits)} have a column that is cut, "
           f"{sum(max(c.digits for c in fit.columns) > 2 for fit in fits)} one of more than two digits", flush=True)
     if t.options.reference != "none":
         check_reference(t, cases[:100], fits)
-    folder = fit_all(t, cases, "1-rank", 1, 0)
+    folder = fit_all(t, cases, "1 rank", 1, 0)
     check_models(t, cases, fits, folder)
     check_spread(t, cases, folder)
     t.finish()
