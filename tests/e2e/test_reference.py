@@ -287,6 +287,9 @@ def digit_cases(t):
     edge_weights = np.ones(len(edge), np.float32)
     edge_weights[:2] = 1.4 * 2.0 ** -59
     edge_start = data.centroids(t.path("edge.h5"), edge[[0, 2, 3, 4, 5, 6]])
+    # The centroid is 0 and the sum of squares 2 + 2^-52, halfway between two doubles, and once 2^-117 more.
+    halfway = np.array([[1], [-1]] + 2 * [[2.0 ** -27], [-2.0 ** -27]], np.float32)
+    above = np.concatenate([halfway, [[2.0 ** -59], [-2.0 ** -59]]]).astype(np.float32)
     # Every row has its opposite, and the centroids are at right angles to all: the mean has no direction.
     opposite = data.gaussian(500, 5, 106)
     opposite[:, 4] = 0
@@ -306,6 +309,8 @@ def digit_cases(t):
         Case("light clusters and a heavy one", light, 12, 2, weights=heavy, iters=8),
         Case("one row of 3e38 times the weight", light, 12, 3, weights=one_heavy, iters=8),
         Case("a mean out of range", edge, 6, 2, init=edge_start, weights=edge_weights, iters=8),
+        Case("a final inertia halfway between two doubles", halfway, 1, 2),
+        Case("a final inertia just above halfway", above, 1, 3),
         Case("means of exactly zero, cosine", opposite, 2, 2, ("--cosine", "--empty", "keep"), init=upright, iters=8),
         Case("means of exactly zero, cosine, relocate", opposite, 2, 3, ("--cosine",), init=upright, iters=8),
         Case("weights of the smallest float32", light, 12, 2, weights=tiny, iters=8),
