@@ -283,10 +283,10 @@ def main():
         parser.add_argument("--backend", default="cpu", help="cpu or cuda; with cuda on one rank only")
         parser.add_argument("--everywhere", action="store_true",
                             help=f"all inputs on five ranks and in chunks on three, not only the first {CROWDED}")
-        parser.add_argument("--inputs", type=int, help="how many; 1000, with --quick 100")
+        parser.add_argument("--inputs", type=int, help="how many; 1000, with --quick 60")
 
     t = Test("exact", more)
-    count = t.options.inputs or (100 if t.quick else 1000)
+    count = t.options.inputs or (60 if t.quick else 1000)
     cases = [Case(number) for number in range(count)]
     for case in cases:
         case.write(t.directory)
