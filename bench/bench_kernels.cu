@@ -3,7 +3,7 @@
  * to cuBLAS, to a plain copy and to CUB's sort.
  *
  *     bench_kernels [--shapes N,K,D[;...]] [--types float16,float32] [--repeat 7] [--cool SECONDS]
- *                   [--only PART[,...]] [--rows FILE] [--device 0] [--json FILE]
+ *                   [--only PART[,...]] [--rows FILE] [--fill] [--device 0] [--json FILE]
  *
  * Rows are Gaussian, made on the device by a counter-based generator, or those of a file, as stored,
  * row after row; the first centroids are rows.
@@ -65,6 +65,7 @@ struct options {
     double cool = 0;
     int pretend = 0; /* lloyd_cuda_pretend() */
     const char *rows = nullptr;
+    bool fill = false; /* one element of float32 rows is a fill value: its column has many digits */
     FILE *json = nullptr;
 
     bool wants(const char *part) const
@@ -255,24 +256,44 @@ __global__ void __launch_bounds__(THREADS)
     labels[blockIdx.x] = (int32_t)winner;
 }
 
-/* sums[K*D] and counts[K] behind them, section 3, with one atomic per element. A warp per row. Rows
- * with an impossible label are left out, which makes the counts differ. */
+/* A grid on the device. */
+struct grid_by_definition {
+    lloyd_sum_layout layout;
+    const int *top, *digits;
+    const int32_t *second, *wide_number;
+};
+
+/* sums, as the layout says, with one atomic per digit (section 3). A warp per row. Rows with an
+ * impossible label are left out, which makes the counts differ. */
 __global__ void sums_by_definition(const void *data, lloyd_type type, const int32_t *labels,
-                                   int64_t n, int64_t k_count, int64_t dim, const float *shift,
-                                   const double *scale, unsigned long long *sums)
+                                   int64_t n, grid_by_definition g, unsigned long long *sums)
 {
+    const lloyd_sum_layout &l = g.layout;
     int64_t warps = (int64_t)gridDim.x * blockDim.x / 32;
     int lane = threadIdx.x % 32;
     for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / 32; i < n; i += warps) {
         int64_t label = labels[i];
-        if (label < 0 || label >= k_count) continue;
-        for (int64_t j = lane; j < dim; j += 32) {
-            float y = __fsub_rn(element(data, type, i * dim + j), shift[j]);
-            long long q = __double2ll_rn(__dmul_rn((double)y, scale[j]));
-            atomicAdd(&sums[label * dim + j], (unsigned long long)q);
+        if (label < 0 || label >= l.clusters) continue;
+        for (int64_t j = lane; j < l.dim; j += 32) {
+            int64_t digit[LLOYD_MOST_DIGITS];
+            lloyd_digits_of((double)element(data, type, i * l.dim + j), g.top[j], l.bits,
+                            g.digits[j], digit);
+            for (int t = 0; t < g.digits[j]; t++) {
+                int64_t at = t == 0   ? label * l.dim + j
+                             : t == 1 ? l.seconds_at + label * l.seconds + g.second[j]
+                                      : l.wide_at + ((t - 2) * l.clusters + label) * l.wide +
+                                            g.wide_number[j];
+                atomicAdd(&sums[at], (unsigned long long)digit[t]);
+            }
         }
-        if (lane == 0) atomicAdd(&sums[k_count * dim + label], 1ULL);
+        if (lane == 0) atomicAdd(&sums[l.masses_at + label], 1ULL);
     }
+}
+
+/* A fill value in column 0 of row `row`. */
+__global__ void set_fill_value(float *data, int64_t dim, int64_t row)
+{
+    data[row * dim] = 9.96920997e36f;
 }
 
 __global__ void count_different(const int64_t *a, const unsigned long long *b, int64_t count,
@@ -297,14 +318,13 @@ struct bench {
     device_array<float> sample;      /* [SAMPLE*D] */
     std::vector<int64_t> sample_row; /* [SAMPLE] */
     std::vector<float> first;        /* [K*D] the first centroids */
-    std::vector<float> shift;
-    std::vector<int> exponent;
     lloyd_grid grid = {};
-    double squares = 0; /* Q, section 5 of the contract */
+    lloyd_dd squares = {0, 0}; /* Q, section 5 of the contract */
 
     ~bench()
     {
         if (kernels) kernels->destroy(kernels);
+        lloyd_grid_free(&grid);
     }
 };
 
@@ -338,9 +358,10 @@ lloyd_status read_rows(const char *path, char *data, size_t bytes)
 
 /* The first centroids are evenly spaced rows: where rows are independent, these are as random as
  * any, and distinct. */
-lloyd_status make_data(bench *b, const char *path)
+lloyd_status make_data(bench *b, const options &o)
 {
     const shape &s = b->size;
+    const char *path = o.rows;
     const char *what = "making the rows of the benchmark";
     int64_t bytes = s.n * s.d * (int64_t)lloyd_type_size(b->type);
     LLOYD_TRY(b->rows.alloc(bytes, what));
@@ -348,6 +369,8 @@ lloyd_status make_data(bench *b, const char *path)
         LLOYD_TRY(read_rows(path, b->rows.data, (size_t)bytes));
     else
         fill_gaussian<<<blocks_for(s.n * s.d), THREADS>>>(b->rows.data, b->type, s.n * s.d);
+    if (o.fill && b->type == LLOYD_F32)
+        set_fill_value<<<1, 1>>>(reinterpret_cast<float *>(b->rows.data), s.d, s.n / 2 + 1);
     LLOYD_TRY(finished(what));
 
     std::vector<int64_t> chosen((size_t)s.k);
@@ -362,31 +385,38 @@ lloyd_status make_data(bench *b, const char *path)
     return gather(*b, b->sample_row, &b->sample);
 }
 
-/* Section 3 of the contract. */
+/* Section 3 of the contract; the smallest ordinary values are taken to have the exponent -10. */
 lloyd_status make_grid(bench *b)
 {
     size_t dim = (size_t)b->size.d;
     std::vector<float> min(dim, INFINITY), max(dim, -INFINITY);
-    lloyd_range range = {min.data(), max.data(), -1, LLOYD_SOUND};
+    std::vector<int> low(dim, LLOYD_NO_BITS);
+    lloyd_range range = {min.data(), max.data(), low.data(), -1, LLOYD_SOUND};
+    lloyd_grid *grid = &b->grid;
+    double cut;
     LLOYD_TRY(b->kernels->measure(b->kernels, 0, &range));
     if (range.bad_row >= 0)
         return lloyd_fail(LLOYD_FAILED, "measure() calls row %lld of the benchmark defective",
                           (long long)range.bad_row);
-    b->shift.resize(dim);
-    b->exponent.assign(dim, 0);
+    LLOYD_TRY(lloyd_grid_alloc(grid, b->size.d));
+    grid->bits = grid->weight_top = lloyd_bits(b->size.n, LLOYD_ELEMENT_BITS);
+    grid->weight_digits = 1;
     for (size_t j = 0; j < dim; j++) {
-        b->shift[j] = lloyd_shift(min[j], max[j]);
-        float low = min[j] - b->shift[j], high = max[j] - b->shift[j];
-        b->exponent[j] = lloyd_exponent((double)std::max(std::fabs(low), std::fabs(high)));
+        grid->top[j] = lloyd_exponent((double)std::max(std::fabs(min[j]), std::fabs(max[j])));
+        grid->square_top[j] = 2 * grid->top[j];
+        grid->digits[j] = lloyd_grid_digits(grid->bits, grid->top[j], low[j], -10, &cut);
+        if (cut > 0) grid->cut = 1;
     }
-    b->grid = {b->shift.data(), b->exponent.data(), b->exponent.data(), 0,
-               lloyd_bits(b->size.n, LLOYD_ELEMENT_BITS)};
-    LLOYD_TRY(b->kernels->set_grid(b->kernels, &b->grid));
-    std::vector<int64_t> limbs(3 * dim, 0);
-    LLOYD_TRY(b->kernels->squares(b->kernels, 0, limbs.data()));
-    for (size_t j = 0; j < dim; j++)
-        b->squares +=
-            (double)lloyd_limbs(&limbs[3 * j]) * lloyd_exp2(2 * (b->exponent[j] - b->grid.bits));
+    lloyd_grid_number(grid, b->size.d);
+    LLOYD_TRY(b->kernels->set_grid(b->kernels, grid));
+    std::vector<int64_t> words(LLOYD_SQUARE_DIGITS * dim, 0);
+    LLOYD_TRY(b->kernels->squares(b->kernels, 0, words.data()));
+    for (size_t j = 0; j < dim; j++) {
+        int64_t *own = &words[LLOYD_SQUARE_DIGITS * j];
+        lloyd_carry(own, LLOYD_SQUARE_DIGITS, grid->bits);
+        lloyd_total total = {own, LLOYD_SQUARE_DIGITS, grid->bits, grid->square_top[j]};
+        b->squares = lloyd_dd_add(b->squares, lloyd_dd_total(total));
+    }
     return LLOYD_OK;
 }
 
@@ -395,7 +425,7 @@ lloyd_status prepare(bench *b, const options &o)
     const shape &s = b->size;
     if (s.n < 1 || s.k < 1 || s.d < 1 || s.k > s.n || s.n > INT32_MAX || s.k > INT32_MAX)
         return lloyd_fail(LLOYD_USAGE, "a shape needs 1 <= K <= N < 2^31 and D >= 1");
-    LLOYD_TRY(make_data(b, o.rows));
+    LLOYD_TRY(make_data(b, o));
     lloyd_kernels_config config = {};
     config.n_local = s.n;
     config.dim = s.d;
@@ -442,29 +472,28 @@ lloyd_status check_labels(const bench &b, const std::vector<float> &centroids,
     return LLOYD_OK;
 }
 
-/* expected[K*D + K] = sums and counts for these labels; *wrong += how many of the kernels' differ.
- */
+/* expected = sums and counts for these labels; *wrong += how many of the kernels' differ. */
 lloyd_status check_sums(const bench &b, const std::vector<int32_t> &labels,
                         std::vector<unsigned long long> *expected, int64_t *wrong)
 {
     const char *what = "sums by definition";
     const shape &s = b.size;
-    int64_t words = s.k * s.d + s.k;
-    std::vector<double> scale((size_t)s.d);
-    for (size_t j = 0; j < scale.size(); j++)
-        scale[j] = std::ldexp(1.0, b.grid.bits - b.exponent[j]);
-    device_array<int32_t> labels_on_device;
-    device_array<float> shift;
-    device_array<double> scale_on_device;
+    const lloyd_sum_layout layout = lloyd_layout_of_sums(&b.grid, s.d, s.k);
+    int64_t words = layout.counters_at;
+    device_array<int32_t> labels_on_device, second, wide_number;
+    device_array<int> top, digits;
     device_array<unsigned long long> sums; /* and the number of different ones behind */
     LLOYD_TRY(labels_on_device.copy_from(labels.data(), s.n, what));
-    LLOYD_TRY(shift.copy_from(b.shift.data(), s.d, what));
-    LLOYD_TRY(scale_on_device.copy_from(scale.data(), s.d, what));
+    LLOYD_TRY(top.copy_from(b.grid.top, s.d, what));
+    LLOYD_TRY(digits.copy_from(b.grid.digits, s.d, what));
+    LLOYD_TRY(second.copy_from(b.grid.second, s.d, what));
+    LLOYD_TRY(wide_number.copy_from(b.grid.wide_number, s.d, what));
     LLOYD_TRY(sums.alloc(words + 1, what));
     CUDA_TRY(cudaMemset(sums.data, 0, (size_t)(words + 1) * sizeof *sums.data), what);
     sums_by_definition<<<blocks_for(s.n * 32), THREADS>>>(b.rows.data, b.type,
-                                                          labels_on_device.data, s.n, s.k, s.d,
-                                                          shift.data, scale_on_device.data,
+                                                          labels_on_device.data, s.n,
+                                                          {layout, top.data, digits.data,
+                                                           second.data, wide_number.data},
                                                           sums.data);
     const auto *found = static_cast<const int64_t *>(b.kernels->sums(b.kernels).data);
     count_different<<<blocks_for(words), THREADS>>>(found, sums.data, words, sums.data + words);
@@ -475,21 +504,28 @@ lloyd_status check_sums(const bench &b, const std::vector<int32_t> &labels,
     return LLOYD_OK;
 }
 
-/* *wrong += elements of the updated centroids that are not section 4's, to the bit. */
+/* *wrong += elements of the updated centroids that are not section 4's, to the bit; of columns of up to
+ * two digits, whose quotient is in long double close enough. */
 lloyd_status check_means(const bench &b, const std::vector<float> &before,
                          const std::vector<unsigned long long> &sums, int64_t *wrong)
 {
     const shape &s = b.size;
+    const lloyd_sum_layout l = lloyd_layout_of_sums(&b.grid, s.d, s.k);
+    const auto *words = reinterpret_cast<const int64_t *>(sums.data());
     std::vector<float> after(before.size());
     LLOYD_TRY(b.kernels->get_centroids(b.kernels, after.data()));
     for (int64_t k = 0; k < s.k; k++) {
-        double count = (double)sums[(size_t)(s.k * s.d + k)];
+        const int64_t count = words[l.masses_at + k];
         for (int64_t j = 0; j < s.d; j++) {
-            size_t at = (size_t)(k * s.d + j);
-            double unit = std::ldexp(1.0, b.exponent[(size_t)j] - b.grid.bits);
-            double mean = (double)(int64_t)sums[at] / count;
-            double moved = mean * unit;
-            float expected = (float)(moved + (double)b.shift[(size_t)j]);
+            const size_t at = (size_t)(k * s.d + j);
+            const int digits = b.grid.digits[j];
+            if (digits > 2) continue;
+            __int128 total = words[at];
+            if (digits == 2)
+                total = total * ((__int128)1 << l.bits) +
+                        words[l.seconds_at + k * l.seconds + b.grid.second[j]];
+            const long double mean = (long double)total / (long double)count;
+            float expected = (float)std::ldexp(mean, b.grid.top[j] - l.bits * digits) + 0.0F;
             if (count == 0) expected = before[at];
             *wrong += memcmp(&expected, &after[at], sizeof expected) != 0;
         }
@@ -505,19 +541,18 @@ lloyd_status check(const bench &b, bool fresh, figures *out)
     std::vector<float> before((size_t)(b.size.k * b.size.d));
     std::vector<int32_t> labels((size_t)b.size.n);
     std::vector<unsigned long long> sums;
-    double inertia;
-    int64_t moved, verified, empty;
+    lloyd_found found;
     LLOYD_TRY(kernels->get_centroids(kernels, before.data()));
     LLOYD_TRY(kernels->begin(kernels));
     LLOYD_TRY(kernels->assign(kernels, 0));
     LLOYD_TRY(kernels->accumulate(kernels, 0));
-    LLOYD_TRY(kernels->inertia(kernels, b.squares, &inertia, &moved, &verified, &empty));
+    LLOYD_TRY(kernels->inertia(kernels, b.squares, &found));
     LLOYD_TRY(kernels->labels(kernels, 0, b.size.n, labels.data()));
     CUDA_TRY(cudaStreamSynchronize(b.stream), "the labels of the benchmark");
     if (fresh) {
         out->wrong += before != b.first;
-        out->wrong += moved != b.size.n;
-        out->verified = (double)verified / (double)b.size.n;
+        out->wrong += found.moved != b.size.n;
+        out->verified = (double)found.verified / (double)b.size.n;
     }
     LLOYD_TRY(check_labels(b, before, labels, &out->wrong));
     LLOYD_TRY(check_sums(b, labels, &sums, &out->wrong));
@@ -671,14 +706,13 @@ lloyd_status iterate(const bench &b, std::vector<double> *verified_share)
 {
     lloyd_kernels *kernels = b.kernels;
     for (int t = 0; t < ITERATIONS; t++) {
-        double inertia;
-        int64_t moved, verified, empty;
+        lloyd_found found;
         LLOYD_TRY(kernels->begin(kernels));
         LLOYD_TRY(kernels->assign(kernels, 0));
         LLOYD_TRY(kernels->accumulate(kernels, 0));
-        LLOYD_TRY(kernels->inertia(kernels, b.squares, &inertia, &moved, &verified, &empty));
+        LLOYD_TRY(kernels->inertia(kernels, b.squares, &found));
         LLOYD_TRY(kernels->update(kernels));
-        verified_share->push_back((double)verified / (double)b.size.n);
+        verified_share->push_back((double)found.verified / (double)b.size.n);
     }
     return LLOYD_OK;
 }
@@ -825,7 +859,7 @@ enum { RANKS = 2 };
 /* What all ranks add up in an iteration. */
 int64_t sum_words(int64_t k, int64_t d)
 {
-    return k * (d + 1) + 2;
+    return lloyd_planned_sum_words(d, k, 0, 0); /* of two digits */
 }
 
 struct reducer {
@@ -1112,6 +1146,7 @@ bool parse_option(int letter, const char *value, options *o)
     case 'w': return (o->pretend = atoi(value)) >= 0;
     case 'd': return (o->device = atoi(value)) >= 0;
     case 'f': return (o->rows = value) != nullptr;
+    case 'v': return (o->fill = true);
     case 'j': return (o->json = fopen(value, "w")) != nullptr;
     default: return false;
     }
@@ -1120,7 +1155,7 @@ bool parse_option(int letter, const char *value, options *o)
 const char usage[] =
     "usage: bench_kernels [--shapes N,K,D[;...]] [--types TYPE[,...]] [--only PART[,...]]\n"
     "                     [--repeat R] [--cool SECONDS] [--pretend P] [--rows FILE] [--device I]\n"
-    "                     [--json FILE]\n"
+    "                     [--fill] [--json FILE]\n"
     "  types: float32, float16, bfloat16, uint8, int8, all; float16,float32 if not given\n"
     "  parts: limits, assign, update, iteration, allreduce (two GPUs and NCCL); all if not given\n"
     "  cool:  seconds without work before the measurements of each shape\n"
@@ -1128,16 +1163,22 @@ const char usage[] =
     "         products where it would not and the reverse, 4 sorts labels of few clusters as of many,\n"
     "         8 verifies a few rows as many, 32 sorts rows of few clusters too; or a sum of these\n"
     "  rows:  a raw file of rows, of one type; Gaussian rows if not given\n"
+    "  fill:  one element of float32 rows is 9.97e36, so that its column has six digits\n"
     "  json:  one line per shape\n";
 
 bool parse(int argc, char **argv, options *o)
 {
-    const option table[] =
-        {{"shapes", required_argument, nullptr, 's'}, {"types", required_argument, nullptr, 't'},
-         {"only", required_argument, nullptr, 'o'},   {"repeat", required_argument, nullptr, 'r'},
-         {"cool", required_argument, nullptr, 'c'},   {"pretend", required_argument, nullptr, 'w'},
-         {"rows", required_argument, nullptr, 'f'},   {"device", required_argument, nullptr, 'd'},
-         {"json", required_argument, nullptr, 'j'},   {nullptr, 0, nullptr, 0}};
+    const option table[] = {{"shapes", required_argument, nullptr, 's'},
+                            {"types", required_argument, nullptr, 't'},
+                            {"only", required_argument, nullptr, 'o'},
+                            {"repeat", required_argument, nullptr, 'r'},
+                            {"cool", required_argument, nullptr, 'c'},
+                            {"pretend", required_argument, nullptr, 'w'},
+                            {"rows", required_argument, nullptr, 'f'},
+                            {"device", required_argument, nullptr, 'd'},
+                            {"json", required_argument, nullptr, 'j'},
+                            {"fill", no_argument, nullptr, 'v'},
+                            {nullptr, 0, nullptr, 0}};
     int letter;
     while ((letter = getopt_long(argc, argv, "", table, nullptr)) != -1) {
         if (letter == '?') return false;

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1 }; /* of the file, and of the numbers in it: another contract is another format */
+enum { FORMAT = 2 }; /* of the file, and of the numbers in it: another contract is another format */
 
 /* ---- Failures ------------------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "kernels/grid.h"
 
 #include <stdint.h>
 
@@ -31,6 +32,13 @@ typedef struct lloyd_kernels_config {
     int timed;            /* 1: lloyd_kernels.seconds are wanted, also where they cost time */
 } lloyd_kernels_config;
 
+/* Whether columns surely have one digit. */
+static inline int lloyd_sums_one_digit(const lloyd_kernels_config *config)
+{
+    return (config->type == LLOYD_U8 || config->type == LLOYD_I8) && !config->weights &&
+           !config->cosine;
+}
+
 /* What the time of an iteration goes to. */
 typedef enum lloyd_work {
     LLOYD_WORK_ROWS,   /* waiting for the rows of a slot */
@@ -41,24 +49,37 @@ typedef enum lloyd_work {
     LLOYD_WORKS
 } lloyd_work;
 
-/* The grid of the fixed-point sums, the same on all ranks. Arrays of D, borrowed until the kernels
- * are destroyed. */
-typedef struct lloyd_grid {
-    float *shift;           /* s[j] */
-    int *exponent;          /* e[j] of |y| */
-    int *weighted_exponent; /* e[j] of |w y|; the same as exponent without weights */
-    int weight_exponent;    /* e of |w| */
-    int bits;               /* b */
-} lloyd_grid;
-
-/* Column minima and maxima (arrays of D) and the first row that cannot be clustered. */
+/* Of the rows that were measured: column minima and maxima, the lowest bit of any element
+ * (lloyd_lowest(); of bytes 0 is said), arrays of D, and the first row that cannot be clustered. */
 typedef enum lloyd_defect { LLOYD_SOUND, LLOYD_NOT_FINITE, LLOYD_ZERO_ROW } lloyd_defect;
 
 typedef struct lloyd_range {
     float *min, *max;
+    int *low;
     int64_t bad_row; /* local, -1: none */
     lloyd_defect defect;
 } lloyd_range;
+
+/* Of the products w x, arrays of D: the largest |w x|, the largest (w x) x, the lowest bit of any w x. */
+typedef struct lloyd_product_range {
+    double *greatest, *square;
+    int *low;
+} lloyd_product_range;
+
+/* Of numbers that are not negative: the exponent of the largest and the lowest bit of any; there is
+ * none yet if top < low. */
+typedef struct lloyd_span {
+    int top, low;
+} lloyd_span;
+
+enum { LLOYD_NO_TOP = -(1 << 20) };
+
+/* What an iteration has found, of all ranks. */
+typedef struct lloyd_found {
+    double inertia; /* C of the contract, from the sums; may be far off where most has cancelled */
+    double largest; /* |c| of any element of a centroid */
+    int64_t moved, verified, empty;
+} lloyd_found;
 
 /* A row far from its centroid, a candidate for an empty cluster. */
 typedef struct lloyd_far_row {
@@ -111,13 +132,14 @@ struct lloyd_kernels {
     /* Widens range to the rows of the slot, and notes the first defect unless one is there already.
      */
     lloyd_status (*measure)(lloyd_kernels *self, int slot, lloyd_range *range);
-    /* After set_grid() was given the shift: products[0 .. D) = max(products, |w y|) over the slot.
-     * Weighted only. */
-    lloyd_status (*measure_weighted)(lloyd_kernels *self, int slot, double *products);
+    /* Widens range to the products of the slot. Weighted only. */
+    lloyd_status (*measure_weighted)(lloyd_kernels *self, int slot, lloyd_product_range *range);
+    /* The grid of the sums, borrowed until the kernels are destroyed. Makes room for the sums; before,
+     * there are only the two counters. */
     lloyd_status (*set_grid)(lloyd_kernels *self, const lloyd_grid *grid);
-    /* Adds q * q (with weights: q of w y, times q of y) of the slot's rows into limbs[0 .. 3D):
-     * column j owns three sums of 32-bit limbs, lowest first. */
-    lloyd_status (*squares)(lloyd_kernels *self, int slot, int64_t *limbs);
+    /* Adds the slot's squares (section 5 of the contract) into words[0 .. LLOYD_SQUARE_DIGITS D): column
+     * j owns words of b bits, highest first, whose total alone counts. */
+    lloyd_status (*squares)(lloyd_kernels *self, int slot, int64_t *words);
 
     /* --- centroids --- */
 
@@ -138,13 +160,11 @@ struct lloyd_kernels {
     lloyd_status (*assign)(lloyd_kernels *self, int slot);
     /* Adds the slot's rows to the sums and counts of their clusters. */
     lloyd_status (*accumulate)(lloyd_kernels *self, int slot);
-    /* int64: K*D sums, K masses (counts, or fixed-point weights), labels changed, rows verified; to
-     * be summed over ranks in place. */
+    /* The sums of digits, the masses and the two counters (kernels/grid.h), int64; to be summed over
+     * ranks in place. */
     lloyd_buffer (*sums)(lloyd_kernels *self);
-    /* After that sum: *value = the inertia, squares + sum n d^2 - 2 d S (section 5 of the contract;
-     * `squares` is Q); the two counters; and how many clusters have no mass. */
-    lloyd_status (*inertia)(lloyd_kernels *self, double squares, double *value, int64_t *moved,
-                            int64_t *verified, int64_t *empty);
+    /* After that sum. `squares` is Q of the contract. */
+    lloyd_status (*inertia)(lloyd_kernels *self, lloyd_dd squares, lloyd_found *found);
     /* Centroids from sums; a cluster without mass, or whose mean has no float32 or (cosine) no
      * direction, keeps its own. */
     lloyd_status (*update)(lloyd_kernels *self);
@@ -158,10 +178,9 @@ struct lloyd_kernels {
      */
     lloyd_status (*farthest)(lloyd_kernels *self, int slot, int64_t want, lloyd_far_row *list,
                              int64_t *count);
-    /* Moves one row's fixed-point vector q[0 .. D) and mass from cluster `from` to the empty
-     * cluster `to`. */
-    lloyd_status (*relocate)(lloyd_kernels *self, int32_t from, int32_t to, const int64_t *q,
-                             int64_t mass);
+    /* Moves one row from cluster `from` to the empty cluster `to`: its digits and mass, as one row of
+     * lloyd_row_words() of an array of sums. */
+    lloyd_status (*relocate)(lloyd_kernels *self, int32_t from, int32_t to, const int64_t *words);
 
     /* --- results --- */
 
@@ -172,12 +191,12 @@ struct lloyd_kernels {
     lloyd_status (*count_labels)(lloyd_kernels *self, int64_t *counts);
     /* out[0 .. rows of the slot) = dist() of every row to the centroid of its label. */
     lloyd_status (*distances)(lloyd_kernels *self, int slot, double *out);
-    /* *greatest = max(*greatest, w dist() of every row of the slot to the centroid of its label). */
-    lloyd_status (*greatest_distance)(lloyd_kernels *self, int slot, double *greatest);
-    /* total[0] += high, total[1] += low words of w dist() of every row of the slot to the centroid
-     * of its label, in fixed point (lloyd_fixed_distance). */
-    lloyd_status (*total_distance)(lloyd_kernels *self, int slot, int exponent, int bits,
-                                   int64_t total[2]);
+    /* Widens span to w dist() of every row of the slot to the centroid of its label. */
+    lloyd_status (*distance_span)(lloyd_kernels *self, int slot, lloyd_span *span);
+    /* total[t] += digit t of w dist() of every row of the slot to the centroid of its label, for `count`
+     * digits of `bits` bits below 2^top. */
+    lloyd_status (*total_distance)(lloyd_kernels *self, int slot, int top, int bits, int count,
+                                   int64_t *total);
     /* Rows of the slot as float32 as the kernels see them (unit length for cosine): out[count * D].
      */
     lloyd_status (*rows)(lloyd_kernels *self, int slot, const int64_t *rows, int64_t count,

@@ -66,10 +66,23 @@ LLOYD_HD int lloyd_exponent(double value)
     return e;
 }
 
-/* The middle of a column. */
-LLOYD_HD float lloyd_shift(float min, float max)
+/* The largest e such that value is a multiple of 2^e, for finite value other than 0. */
+LLOYD_HD int lloyd_lowest(double value)
 {
-    return lloyd_addf(min * 0.5f, max * 0.5f);
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    int exponent = (int)(bits >> 52 & 0x7ff);
+    uint64_t significand = bits & (((uint64_t)1 << 52) - 1);
+    if (exponent > 0)
+        significand |= (uint64_t)1 << 52;
+    else
+        exponent = 1;
+#if defined(__CUDA_ARCH__)
+    int zeros = __ffsll((long long)significand) - 1;
+#else
+    int zeros = __builtin_ctzll(significand);
+#endif
+    return exponent - 1075 + zeros;
 }
 
 /* Nearest integer, ties to even, of |value| <= 2^30. Adding 1.5 * 2^52 moves the point to the last
@@ -83,24 +96,6 @@ LLOYD_HD int32_t lloyd_rint(double value)
     return (int32_t)(uint32_t)bits;
 }
 
-/* The centred element y = x - s. */
-LLOYD_HD float lloyd_centred(float x, float shift)
-{
-    return lloyd_addf(x, -shift);
-}
-
-/* The fixed-point element q = rint(y * scale), scale = 2^(b - e). */
-LLOYD_HD int32_t lloyd_fixed(float y, double scale)
-{
-    return lloyd_rint(lloyd_mul((double)y, scale));
-}
-
-/* The same with a weight: rint(w * y * scale). The product of two float32 is exact in double. */
-LLOYD_HD int32_t lloyd_fixed_weighted(float y, float weight, double scale)
-{
-    return lloyd_rint(lloyd_mul(lloyd_mul((double)weight, (double)y), scale));
-}
-
 /* Bits of fixed-point numbers of which the sum over n rows stays inside 63 bits; at most `most`. */
 LLOYD_HD int lloyd_bits(int64_t n, int most)
 {
@@ -109,28 +104,20 @@ LLOYD_HD int lloyd_bits(int64_t n, int most)
     return 62 - log2n < most ? 62 - log2n : most;
 }
 
-/* What elements of rows are given, and what masses are given (a double holds no more). */
+/* Bits of a digit of elements, and of masses (a double holds no more). */
 enum { LLOYD_ELEMENT_BITS = 30, LLOYD_MASS_BITS = 53 };
 
-/* A centroid element from the exact sum of a column over a cluster; unit = 2^(e[j] - b), or 2^(e[j]
- * - ew) with weights. */
-LLOYD_HD float lloyd_mean(int64_t sum, int64_t count, double unit, float shift)
+/* What a row of this weight counts for among the candidates of seeding: rint(w 2^(b - M_w));
+ * scale = 2^(b - M_w). */
+LLOYD_HD int32_t lloyd_weight_digit(float weight, double scale)
 {
-    return (float)lloyd_add(lloyd_mul((double)sum / (double)count, unit), (double)shift);
+    return lloyd_rint(lloyd_mul((double)weight, scale));
 }
 
-/* One term of the inertia, n d^2 - 2 d S, as d (n d - 2 S): mass and sum are already scaled to
- * units of the data. */
-LLOYD_HD double lloyd_inertia_term(float centroid, float shift, double mass, double sum)
+/* Whether a row of this weight has a mass; scale = 2^(b T_w - M_w). */
+LLOYD_HD int lloyd_weight_counts(float weight, double scale)
 {
-    double d = lloyd_add((double)centroid, -(double)shift);
-    return lloyd_mul(d, lloyd_add(lloyd_mul(mass, d), -lloyd_mul(2.0, sum)));
-}
-
-/* The sum of a column's squares, from its three limbs of 32 bits, which may not have been carried. */
-static inline __int128 lloyd_limbs(const int64_t limbs[3])
-{
-    return ((__int128)limbs[2] << 64) + ((__int128)limbs[1] << 32) + limbs[0];
+    return rint(lloyd_mul((double)weight, scale)) != 0;
 }
 
 /* Adds up partial sums in the dist() order: p[l] += p[l + count/2], halving down to p[0]. count is
@@ -148,17 +135,6 @@ LLOYD_HD double lloyd_tree(double *p, int count)
 LLOYD_HD float lloyd_normalised(float x, double length)
 {
     return (float)((double)x / length);
-}
-
-/* A distance in fixed point, floor(distance * 2^(2b - exponent)) split into high and low words of b
- * bits: the sum of either over all rows stays inside 63 bits. 0 <= distance < 2^exponent. */
-LLOYD_HD void lloyd_fixed_distance(double distance, int exponent, int bits, int64_t *high,
-                                   int64_t *low)
-{
-    double scaled = lloyd_mul(distance, lloyd_exp2(bits - exponent));
-    double whole = floor(scaled);
-    *high = (int64_t)whole;
-    *low = (int64_t)floor(lloyd_mul(lloyd_add(scaled, -whole), lloyd_exp2(bits)));
 }
 
 /* A D^2-sampling mass, floor(mass * 2^(bits - exponent)), 0 <= mass < 2^exponent. */

@@ -6,7 +6,6 @@
 #include "fit.h"
 
 #include "checkpoint.h"
-#include "kernels/numerics.h"
 
 /* One pass over this rank's rows. */
 static lloyd_status pass(lloyd_problem *p, int accumulate, lloyd_parts *parts)
@@ -41,7 +40,8 @@ static lloyd_status assign_and_sum(lloyd_problem *p)
     verified = p->kernels->seconds[LLOYD_WORK_VERIFY] - verified;
     parts->seconds[LLOYD_PART_VERIFY] += verified;
     parts->seconds[LLOYD_PART_ASSIGN] -= verified;
-    LLOYD_TRY(p->comm->sum(p->comm, p->kernels->sums(p->kernels), p->k * (p->d + 1) + 2));
+    int64_t words = lloyd_layout_of_sums(&p->grid, p->d, p->k).words;
+    LLOYD_TRY(p->comm->sum(p->comm, p->kernels->sums(p->kernels), words));
     lloyd_parts_end(parts, LLOYD_PART_SUM);
     return LLOYD_OK;
 }
@@ -64,15 +64,15 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
         double start = lloyd_seconds();
         lloyd_progress_step step = {.restart = restart, .iteration = history->iterations + 1};
 
+        lloyd_found found;
         LLOYD_TRY(assign_and_sum(p));
-        lloyd_status status = kernels->inertia(kernels, p->squares, &step.inertia, &step.moved,
-                                               &step.verified, &step.empty);
-        lloyd_parts_end(&p->parts, LLOYD_PART_UPDATE);
-        LLOYD_TRY(p->comm->agree(p->comm, status));
-        lloyd_parts_end(&p->parts, LLOYD_PART_IDLE);
+        LLOYD_TRY(lloyd_problem_found(p, &found));
+        step.inertia = found.inertia, step.moved = found.moved;
+        step.verified = found.verified, step.empty = found.empty;
         LLOYD_TRY(lloyd_checkpoint_iteration(checkpoint, p, history, progress, &step));
 
         history->converged = step.moved == 0 || hardly_fell(rule, history, step.inertia);
+        lloyd_status status = LLOYD_OK;
         if (!history->converged) {
             if (step.empty > 0 && rule->relocate) LLOYD_TRY(lloyd_problem_relocate(p, step.empty));
             lloyd_parts_begin(&p->parts);

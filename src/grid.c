@@ -1,9 +1,8 @@
-/* The pass before the first iteration, and the exact total after the last: everything of the
- * contract's sections 3 and 5 that is done once per run. */
+/* The passes before the first iteration: rows that cannot be clustered, in how many digits every column
+ * is summed, and the sum of squares (sections 3 and 5 of the contract). */
 #include "problem.h"
 
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "kernels/numerics.h"
 
@@ -57,93 +56,221 @@ lloyd_status lloyd_problem_report_defect(lloyd_problem *p, const lloyd_range *ra
     return p->comm->agree(p->comm, first == mine ? explain_defect(p, range) : LLOYD_OK);
 }
 
-/* p->min and p->max over all ranks. */
-static lloyd_status share_range(lloyd_problem *p, double *values)
+/* Column minima, maxima and lowest bits over all ranks. */
+static lloyd_status share_range(lloyd_problem *p, lloyd_range *range, double *values)
 {
-    for (int64_t j = 0; j < p->d; j++) {
-        values[j] = -(double)p->min[j];
-        values[p->d + j] = (double)p->max[j];
+    int64_t d = p->d;
+    for (int64_t j = 0; j < d; j++) {
+        values[j] = -(double)range->min[j];
+        values[d + j] = (double)range->max[j];
+        values[2 * d + j] = -(double)range->low[j];
     }
-    LLOYD_TRY(p->comm->max(p->comm, values, 2 * p->d));
-    for (int64_t j = 0; j < p->d; j++) {
-        /* + 0: of the two zeros, the one that does not depend on who had which */
-        p->min[j] = (float)-values[j] + 0.0F;
-        p->max[j] = (float)values[p->d + j] + 0.0F;
+    LLOYD_TRY(p->comm->max(p->comm, values, 3 * d));
+    for (int64_t j = 0; j < d; j++) {
+        range->min[j] = (float)-values[j];
+        range->max[j] = (float)values[d + j];
+        range->low[j] = (int)-values[2 * d + j];
     }
     return LLOYD_OK;
 }
 
-static int largest_exponent(double a, double b)
-{
-    int ea = lloyd_exponent(a), eb = lloyd_exponent(b);
-    if (a == 0) return eb;
-    return b == 0 || ea > eb ? ea : eb;
-}
-
-static void choose_grid(lloyd_problem *p)
-{
-    p->grid.bits = lloyd_bits(p->n, LLOYD_ELEMENT_BITS);
-    for (int64_t j = 0; j < p->d; j++) {
-        float shift = lloyd_shift(p->min[j], p->max[j]);
-        p->grid.shift[j] = shift;
-        p->grid.exponent[j] = largest_exponent((double)lloyd_centred(p->min[j], shift),
-                                               (double)lloyd_centred(p->max[j], shift));
-        p->grid.weighted_exponent[j] = p->grid.exponent[j];
-    }
-}
-
-static lloyd_status measure_products(lloyd_problem *p, double *products)
+static lloyd_status measure_products(lloyd_problem *p, lloyd_product_range *range)
 {
     for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
         int slot;
         LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->measure_weighted(p->kernels, slot, products));
+        LLOYD_TRY(p->kernels->measure_weighted(p->kernels, slot, range));
     }
     return LLOYD_OK;
 }
 
-static lloyd_status choose_weighted_grid(lloyd_problem *p, double *products)
+/* M, L and Z of every column: of x, or of w x. */
+static lloyd_status span_columns(lloyd_problem *p, const lloyd_range *range, double *values)
 {
-    for (int64_t j = 0; j < p->d; j++) products[j] = 0;
-    LLOYD_TRY(p->comm->agree(p->comm, measure_products(p, products)));
-    LLOYD_TRY(p->comm->max(p->comm, products, p->d));
-    for (int64_t j = 0; j < p->d; j++) p->grid.weighted_exponent[j] = lloyd_exponent(products[j]);
-    p->grid.weight_exponent = lloyd_exponent(p->max_weight);
+    int64_t d = p->d;
+    for (int64_t j = 0; j < d; j++) {
+        double greatest = fmax(fabs((double)range->min[j]), fabs((double)range->max[j]));
+        p->grid.top[j] = lloyd_exponent(greatest);
+        p->grid.square_top[j] = 2 * p->grid.top[j];
+        p->low[j] = range->low[j];
+    }
+    if (!p->shard->weights) return LLOYD_OK;
+    lloyd_product_range products = {values, values + d, p->low};
+    for (int64_t j = 0; j < d; j++) {
+        values[j] = values[d + j] = 0;
+        p->low[j] = LLOYD_NO_BITS;
+    }
+    LLOYD_TRY(p->comm->agree(p->comm, measure_products(p, &products)));
+    for (int64_t j = 0; j < d; j++) values[2 * d + j] = -(double)p->low[j];
+    LLOYD_TRY(p->comm->max(p->comm, values, 3 * d));
+    for (int64_t j = 0; j < d; j++) {
+        p->grid.top[j] = lloyd_exponent(values[j]);
+        p->grid.square_top[j] = lloyd_exponent(values[d + j]);
+        p->low[j] = (int)-values[2 * d + j];
+    }
     return LLOYD_OK;
+}
+
+/* --- digits --- */
+
+enum { SAMPLE = 4096, SMALLEST = 4, BATCH_BYTES = 1 << 20 };
+
+/* B and more of a column. */
+static int span_of(int top, int low)
+{
+    return low == LLOYD_NO_BITS ? 0 : top - low;
+}
+
+/* Keeps the SMALLEST values other than 0, in increasing order. */
+static void offer(double *smallest, double value)
+{
+    if (value == 0 || value >= smallest[SMALLEST - 1]) return;
+    int i = SMALLEST - 1;
+    for (; i > 0 && smallest[i - 1] > value; i--) smallest[i] = smallest[i - 1];
+    smallest[i] = value;
+}
+
+/* The weights of `count` rows, on all ranks; 1 where there are none. */
+static lloyd_status gather_weights(lloyd_problem *p, const int64_t *rows, int64_t count,
+                                   double *weights)
+{
+    const lloyd_shard *shard = p->shard;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t row = rows[i] - shard->first;
+        int own = row >= 0 && row < shard->count;
+        weights[i] = !shard->weights ? 1 : own ? (double)shard->weights[row] : 0;
+    }
+    return shard->weights ? p->comm->max(p->comm, weights, count) : LLOYD_OK;
+}
+
+/* Room for a batch of the sample. */
+typedef struct sample {
+    int64_t *rows;
+    double *weights;
+    float *values;
+    double *smallest; /* [(d + 1) * SMALLEST]; the last are of the weights */
+} sample;
+
+static lloyd_status read_sample(lloyd_problem *p, int64_t batch, sample *s)
+{
+    int64_t count = p->n < SAMPLE ? p->n : SAMPLE;
+    for (int64_t i = 0; i < (p->d + 1) * SMALLEST; i++) s->smallest[i] = INFINITY;
+    for (int64_t at = 0; at < count; at += batch) {
+        int64_t here = count - at < batch ? count - at : batch;
+        for (int64_t i = 0; i < here; i++) s->rows[i] = lloyd_permuted(p->n, 0, at + i);
+        LLOYD_TRY(gather_weights(p, s->rows, here, s->weights));
+        LLOYD_TRY(lloyd_problem_gather(p, s->rows, here, s->values));
+        for (int64_t i = 0; i < here; i++) {
+            for (int64_t j = 0; j < p->d; j++) {
+                double value = fabs(lloyd_mul(s->weights[i], (double)s->values[i * p->d + j]));
+                offer(s->smallest + j * SMALLEST, value);
+            }
+            offer(s->smallest + p->d * SMALLEST, s->weights[i]);
+        }
+    }
+    return LLOYD_OK;
+}
+
+/* ordinary[0 .. d] = m of every column and of the weights. Collective. */
+static lloyd_status sample_columns(lloyd_problem *p, int *ordinary)
+{
+    int64_t batch = BATCH_BYTES / (4 * p->d);
+    batch = batch < 1 ? 1 : batch < SAMPLE ? batch : SAMPLE;
+    const char *what = "a sample of the rows";
+    sample s = {0};
+    lloyd_status status = lloyd_alloc(&s.rows, batch, sizeof *s.rows, what);
+    if (status == LLOYD_OK) status = lloyd_alloc(&s.weights, batch, sizeof *s.weights, what);
+    if (status == LLOYD_OK) status = lloyd_alloc(&s.values, batch * p->d, sizeof *s.values, what);
+    if (status == LLOYD_OK)
+        status = lloyd_alloc(&s.smallest, (p->d + 1) * SMALLEST, sizeof *s.smallest, what);
+    status = p->comm->agree(p->comm, status);
+    if (status == LLOYD_OK) status = read_sample(p, batch, &s);
+    for (int64_t j = 0; status == LLOYD_OK && j <= p->d; j++) {
+        const double *smallest = s.smallest + j * SMALLEST;
+        double value = isinf(smallest[SMALLEST - 1]) ? smallest[0] : smallest[SMALLEST - 1];
+        int low = j < p->d ? p->low[j] : p->weight_low; /* + 24: nothing is to be lost */
+        ordinary[j] = isinf(value) ? low + 24 : lloyd_exponent(value);
+    }
+    lloyd_free(s.rows);
+    lloyd_free(s.weights);
+    lloyd_free(s.values);
+    lloyd_free(s.smallest);
+    return status;
+}
+
+static int needs_sample(const lloyd_problem *p)
+{
+    int most = span_of(p->grid.weight_top, p->weight_low);
+    for (int64_t j = 0; j < p->d; j++) {
+        int span = span_of(p->grid.top[j], p->low[j]);
+        most = span > most ? span : most;
+    }
+    return most > 2 * p->grid.bits;
+}
+
+static void choose_digits(lloyd_problem *p, const int *ordinary)
+{
+    lloyd_grid *grid = &p->grid;
+    double cut;
+    p->cut_columns = 0;
+    for (int64_t j = 0; j < p->d; j++) {
+        grid->digits[j] = lloyd_grid_digits(grid->bits, grid->top[j], p->low[j], ordinary[j], &cut);
+        p->cut_columns = lloyd_add(p->cut_columns, cut);
+    }
+    lloyd_grid_number(grid, p->d);
+    grid->weight_digits = 1;
+    p->cut_weights = 0;
+    if (p->shard->weights) {
+        grid->weight_digits = lloyd_grid_digits(grid->bits, grid->weight_top, p->weight_low,
+                                                ordinary[p->d], &p->cut_weights);
+    }
+    grid->cut = p->cut_columns > 0 || p->cut_weights > 0;
+}
+
+/* The grid from M and L. Collective. */
+static lloyd_status choose_grid(lloyd_problem *p)
+{
+    int *ordinary = NULL;
+    LLOYD_TRY(lloyd_comm_alloc(p->comm, &ordinary, p->d + 1, sizeof *ordinary, "digits"));
+    lloyd_status status = needs_sample(p) ? sample_columns(p, ordinary) : LLOYD_OK;
+    if (status == LLOYD_OK) choose_digits(p, ordinary);
+    lloyd_free(ordinary);
+    if (status != LLOYD_OK) return status;
+    return p->comm->agree(p->comm, p->kernels->set_grid(p->kernels, &p->grid));
 }
 
 /* --- weights --- */
 
-/* *lightest = the reciprocal of the lightest weight that is not zero. */
-static lloyd_status check_weights(lloyd_problem *p, double *lightest)
+static lloyd_status check_weights(lloyd_problem *p)
 {
     const lloyd_shard *shard = p->shard;
     p->max_weight = shard->weights ? 0 : 1;
+    p->weight_low = LLOYD_NO_BITS;
     for (int64_t i = 0; shard->weights && i < shard->count; i++) {
-        if (!(shard->weights[i] >= 0) || isinf(shard->weights[i])) {
+        double weight = (double)shard->weights[i];
+        if (!(weight >= 0) || isinf(weight)) {
             char where[1024];
             name_row(p, i, where, sizeof where);
             return lloyd_fail(LLOYD_BAD_INPUT,
                               "%s has the weight %g; weights must be finite and not negative",
-                              where, (double)shard->weights[i]);
+                              where, weight);
         }
-        p->max_weight = fmax(p->max_weight, (double)shard->weights[i]);
-        if (shard->weights[i] > 0) *lightest = fmax(*lightest, 1 / (double)shard->weights[i]);
+        p->max_weight = fmax(p->max_weight, weight);
+        if (weight > 0 && lloyd_lowest(weight) < p->weight_low)
+            p->weight_low = lloyd_lowest(weight);
     }
     return LLOYD_OK;
 }
 
 static lloyd_status share_weights(lloyd_problem *p)
 {
-    double lightest = 0;
-    LLOYD_TRY(p->comm->agree(p->comm, check_weights(p, &lightest)));
-    LLOYD_TRY(p->comm->max(p->comm, &p->max_weight, 1));
-    LLOYD_TRY(p->comm->max(p->comm, &lightest, 1));
-    if (p->max_weight * lightest > 0x1p20) {
-        lloyd_note("the weights span a factor of %.3g; clusters of light rows only are imprecise "
-                   "beyond a million",
-                   p->max_weight * lightest);
-    }
+    LLOYD_TRY(p->comm->agree(p->comm, check_weights(p)));
+    double values[] = {p->max_weight, -(double)p->weight_low};
+    LLOYD_TRY(p->comm->max(p->comm, values, 2));
+    p->max_weight = values[0];
+    p->weight_low = (int)-values[1];
+    /* without weights a mass of 1 is the number 1 */
+    p->grid.weight_top = p->shard->weights ? lloyd_exponent(p->max_weight) : p->grid.bits;
     lloyd_status status = LLOYD_OK;
     if (p->max_weight == 0 && p->comm->rank == 0) {
         status = lloyd_fail(LLOYD_BAD_INPUT, "all weights are zero; at least one row must count");
@@ -153,116 +280,91 @@ static lloyd_status share_weights(lloyd_problem *p)
 
 /* --- Q --- */
 
-static lloyd_status square_rows(lloyd_problem *p, int64_t *limbs)
+static lloyd_status square_rows(lloyd_problem *p, int64_t *words)
 {
     for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
         int slot;
         LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->squares(p->kernels, slot, limbs));
+        LLOYD_TRY(p->kernels->squares(p->kernels, slot, words));
     }
     return LLOYD_OK;
 }
 
-static lloyd_status sum_squares(lloyd_problem *p, int64_t *limbs)
+static lloyd_status sum_squares(lloyd_problem *p, int64_t *words)
 {
-    for (int64_t j = 0; j < 3 * p->d; j++) limbs[j] = 0;
-    LLOYD_TRY(p->comm->agree(p->comm, square_rows(p, limbs)));
-    LLOYD_TRY(lloyd_comm_sum_host(p->comm, limbs, 3 * p->d));
-    p->squares = 0;
+    enum { COUNT = LLOYD_SQUARE_DIGITS };
+    const lloyd_grid *grid = &p->grid;
+    for (int64_t i = 0; i < COUNT * p->d; i++) words[i] = 0;
+    LLOYD_TRY(p->comm->agree(p->comm, square_rows(p, words)));
+    LLOYD_TRY(lloyd_comm_sum_host(p->comm, words, COUNT * p->d));
+    lloyd_dd lanes[LLOYD_LANES] = {{0, 0}};
     for (int64_t j = 0; j < p->d; j++) {
-        __int128 sum = lloyd_limbs(&limbs[3 * j]);
-        int exponent = p->grid.weighted_exponent[j] + p->grid.exponent[j] - 2 * p->grid.bits;
-        p->squares = lloyd_add(p->squares, lloyd_mul((double)sum, lloyd_exp2(exponent)));
-        p->statistics = lloyd_hash(p->statistics, &p->min[j], sizeof p->min[j]);
-        p->statistics = lloyd_hash(p->statistics, &p->max[j], sizeof p->max[j]);
-        p->statistics = lloyd_hash(p->statistics, &sum, sizeof sum);
+        int64_t *own = words + COUNT * j;
+        lloyd_carry(own, COUNT, grid->bits);
+        lloyd_total total = {own, COUNT, grid->bits, grid->square_top[j]};
+        lanes[j % LLOYD_LANES] = lloyd_dd_add(lanes[j % LLOYD_LANES], lloyd_dd_total(total));
+        p->statistics = lloyd_hash(p->statistics, &grid->top[j], sizeof grid->top[j]);
+        p->statistics = lloyd_hash(p->statistics, &p->low[j], sizeof p->low[j]);
+        p->statistics = lloyd_hash(p->statistics, own, COUNT * sizeof *own);
     }
+    p->squares = lloyd_dd_tree(lanes, LLOYD_LANES);
     p->statistics = lloyd_hash(p->statistics, &p->max_weight, sizeof p->max_weight);
     return LLOYD_OK;
 }
 
 /* --- all of it --- */
 
-static lloyd_status alloc_problem(lloyd_problem *p, double **scratch)
+static lloyd_status alloc_problem(lloyd_problem *p, lloyd_range *range, double **scratch)
 {
-    LLOYD_TRY(lloyd_alloc(&p->min, p->d, sizeof *p->min, "column minima"));
-    LLOYD_TRY(lloyd_alloc(&p->max, p->d, sizeof *p->max, "column maxima"));
-    LLOYD_TRY(lloyd_alloc(&p->grid.shift, p->d, sizeof(float), "fixed-point grid"));
-    LLOYD_TRY(lloyd_alloc(&p->grid.exponent, p->d, sizeof(int), "fixed-point grid"));
-    LLOYD_TRY(lloyd_alloc(&p->grid.weighted_exponent, p->d, sizeof(int), "fixed-point grid"));
-    return lloyd_alloc(scratch, 3 * p->d, sizeof(double), "column sums");
+    const char *extremes = "column extremes";
+    LLOYD_TRY(lloyd_alloc(&range->min, p->d, sizeof(float), extremes));
+    LLOYD_TRY(lloyd_alloc(&range->max, p->d, sizeof(float), extremes));
+    LLOYD_TRY(lloyd_alloc(&range->low, p->d, sizeof(int), extremes));
+    LLOYD_TRY(lloyd_alloc(&p->low, p->d, sizeof(int), extremes));
+    LLOYD_TRY(lloyd_grid_alloc(&p->grid, p->d));
+    return lloyd_alloc(scratch, LLOYD_SQUARE_DIGITS * p->d, sizeof(double), "column sums");
 }
 
-static lloyd_status measure(lloyd_problem *p, double *scratch)
+static lloyd_status choose_bits(lloyd_problem *p)
 {
-    lloyd_range range = {.min = p->min, .max = p->max, .bad_row = -1};
+    p->grid.bits = lloyd_bits(p->n, LLOYD_ELEMENT_BITS);
+    if (p->grid.bits >= LLOYD_LEAST_BITS) return LLOYD_OK;
+    return lloyd_fail(LLOYD_BAD_INPUT, "the dataset has %lld rows; at most 2^40 can be summed",
+                      (long long)p->n);
+}
+
+static lloyd_status measure(lloyd_problem *p, lloyd_range *range, double *scratch)
+{
     for (int64_t j = 0; j < p->d; j++) {
-        p->min[j] = INFINITY;
-        p->max[j] = -INFINITY;
+        range->min[j] = INFINITY;
+        range->max[j] = -INFINITY;
+        range->low[j] = LLOYD_NO_BITS;
     }
+    LLOYD_TRY(p->comm->agree(p->comm, choose_bits(p)));
     LLOYD_TRY(share_weights(p));
-    LLOYD_TRY(p->comm->agree(p->comm, measure_rows(p, &range)));
-    LLOYD_TRY(lloyd_problem_report_defect(p, &range));
-    LLOYD_TRY(share_range(p, scratch));
-    choose_grid(p);
-    LLOYD_TRY(p->comm->agree(p->comm, p->kernels->set_grid(p->kernels, &p->grid)));
-    if (p->shard->weights) {
-        LLOYD_TRY(choose_weighted_grid(p, scratch));
-        LLOYD_TRY(p->comm->agree(p->comm, p->kernels->set_grid(p->kernels, &p->grid)));
-    }
+    LLOYD_TRY(p->comm->agree(p->comm, measure_rows(p, range)));
+    LLOYD_TRY(lloyd_problem_report_defect(p, range));
+    LLOYD_TRY(share_range(p, range, scratch));
+    LLOYD_TRY(span_columns(p, range, scratch));
+    LLOYD_TRY(choose_grid(p));
     return sum_squares(p, (int64_t *)scratch);
 }
 
 lloyd_status lloyd_problem_measure(lloyd_problem *p)
 {
     double *scratch = NULL;
-    lloyd_status status = p->comm->agree(p->comm, alloc_problem(p, &scratch));
-    if (status == LLOYD_OK) status = measure(p, scratch);
+    lloyd_range range = {.bad_row = -1};
+    lloyd_status status = p->comm->agree(p->comm, alloc_problem(p, &range, &scratch));
+    if (status == LLOYD_OK) status = measure(p, &range, scratch);
+    lloyd_free(range.min);
+    lloyd_free(range.max);
+    lloyd_free(range.low);
     lloyd_free(scratch);
     return status;
 }
 
 void lloyd_problem_clear(lloyd_problem *p)
 {
-    lloyd_free(p->min);
-    lloyd_free(p->max);
-    lloyd_free(p->grid.shift);
-    lloyd_free(p->grid.exponent);
-    lloyd_free(p->grid.weighted_exponent);
-}
-
-/* --- the final inertia --- */
-
-static lloyd_status greatest_distance(lloyd_problem *p, double *greatest)
-{
-    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->greatest_distance(p->kernels, slot, greatest));
-    }
-    return LLOYD_OK;
-}
-
-static lloyd_status total_distance(lloyd_problem *p, int exponent, int64_t total[2])
-{
-    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->total_distance(p->kernels, slot, exponent, p->grid.bits, total));
-    }
-    return LLOYD_OK;
-}
-
-lloyd_status lloyd_problem_inertia(lloyd_problem *p, double *value)
-{
-    int64_t total[2] = {0, 0};
-    double greatest = 0;
-    LLOYD_TRY(p->comm->agree(p->comm, greatest_distance(p, &greatest)));
-    LLOYD_TRY(p->comm->max(p->comm, &greatest, 1));
-    int exponent = lloyd_exponent(greatest);
-    LLOYD_TRY(p->comm->agree(p->comm, total_distance(p, exponent, total)));
-    LLOYD_TRY(lloyd_comm_sum_host(p->comm, total, 2));
-    __int128 sum = ((__int128)total[0] << p->grid.bits) + total[1];
-    *value = lloyd_mul((double)sum, lloyd_exp2(exponent - 2 * p->grid.bits));
-    return LLOYD_OK;
+    lloyd_free(p->low);
+    lloyd_grid_free(&p->grid);
 }

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define LLOYD_VERSION "0.1.0"
+#define LLOYD_VERSION "0.2.0"
 
 /* The ranks that work together. */
 typedef struct lloyd_comm lloyd_comm;

@@ -115,7 +115,7 @@ static void count_rest(const planner *p, lloyd_plan *plan)
     plan->results = (p->comm->rank == 0 ? centroids + plan->k * 8 : 0) + labels * 4 +
                     (options->n_init > 1 ? centroids : 0);
     plan->seeding = need.host;
-    plan->working = plan->d * 48 +
+    plan->working = plan->d * 96 +
                     (options->max_iters < HISTORY ? options->max_iters : HISTORY) * 48 +
                     reading_bytes(p);
     if (p->backend->cuda) {

@@ -31,6 +31,8 @@ typedef struct prediction {
     int32_t *label;
     double *distance;
     float *rounded;
+    float *min, *max; /* [d] of the rows so far */
+    int *low;
     int64_t first, count; /* global rows whose results are here and not written yet */
 } prediction;
 
@@ -58,8 +60,9 @@ static lloyd_status prepare(prediction *t)
     LLOYD_TRY(lloyd_backend_kernels(&t->backend, &t->plan.kernels, &p->kernels));
     LLOYD_TRY(lloyd_shard_attach(p->shard, p->kernels));
     LLOYD_TRY(p->kernels->set_centroids(p->kernels, t->plan.k, t->model.centroids));
-    LLOYD_TRY(lloyd_alloc(&p->min, d, sizeof *p->min, "column minima"));
-    LLOYD_TRY(lloyd_alloc(&p->max, d, sizeof *p->max, "column maxima"));
+    LLOYD_TRY(lloyd_alloc(&t->min, d, sizeof *t->min, "column extremes"));
+    LLOYD_TRY(lloyd_alloc(&t->max, d, sizeof *t->max, "column extremes"));
+    LLOYD_TRY(lloyd_alloc(&t->low, d, sizeof *t->low, "column extremes"));
     LLOYD_TRY(lloyd_alloc(&t->label, chunk, sizeof *t->label, "labels to write"));
     if (!t->options->distances) return LLOYD_OK;
     LLOYD_TRY(lloyd_alloc(&t->distance, chunk, sizeof *t->distance, "distances"));
@@ -130,7 +133,7 @@ static lloyd_status create(prediction *t)
 
 static lloyd_status write_all(prediction *t)
 {
-    lloyd_range range = {.min = t->problem.min, .max = t->problem.max, .bad_row = -1};
+    lloyd_range range = {.min = t->min, .max = t->max, .low = t->low, .bad_row = -1};
     LLOYD_TRY(t->comm->agree(t->comm, create(t)));
     LLOYD_TRY(t->comm->agree(t->comm, label_rows(t, &range)));
     LLOYD_TRY(lloyd_problem_report_defect(&t->problem, &range));
@@ -174,6 +177,9 @@ lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *option
     lloyd_shard_close(t.problem.shard);
     if (t.problem.kernels) t.problem.kernels->destroy(t.problem.kernels);
     lloyd_problem_clear(&t.problem);
+    lloyd_free(t.min);
+    lloyd_free(t.max);
+    lloyd_free(t.low);
     lloyd_free(t.label);
     lloyd_free(t.distance);
     lloyd_free(t.rounded);

@@ -1,4 +1,4 @@
-/* What all parts of a fit share: the ranks, the rows, the kernels, and the fixed-point grid that
+/* What all parts of a fit share: the ranks, the rows, the kernels, and the grid of the sums that
  * follows from the rows. */
 #ifndef LLOYD_PROBLEM_H
 #define LLOYD_PROBLEM_H
@@ -19,15 +19,17 @@ typedef struct lloyd_problem {
         parts; /* of all iterations, by this rank's clock; where the kernels are synchronous */
 
     /* grid.c */
-    float *min, *max; /* [d] of all rows */
+    int *low; /* [d] L of every column, of x or of w x */
     double max_weight;
+    int weight_low;
     lloyd_grid grid;
-    double squares;      /* Q of the contract */
-    uint64_t statistics; /* hash of the columns' minima, maxima and sums of squares */
+    double cut_columns, cut_weights; /* sum of delta of all columns, and that of the weights */
+    lloyd_dd squares;                /* Q of the contract */
+    uint64_t statistics;             /* hash of the columns' spans and sums of squares */
 } lloyd_problem;
 
-/* One pass over all rows: names the first row that cannot be clustered (LLOYD_BAD_INPUT), finds
- * column minima and maxima, the grid and Q, and gives the grid to the kernels. Collective. Arrays
+/* Two passes over all rows (with weights three): names the first row that cannot be clustered
+ * (LLOYD_BAD_INPUT), finds the grid and Q, and gives the grid to the kernels. Collective. Arrays
  * are freed by lloyd_problem_clear(). Contract, section 3. */
 lloyd_status lloyd_problem_measure(lloyd_problem *problem);
 void lloyd_problem_clear(lloyd_problem *problem);
@@ -36,9 +38,16 @@ void lloyd_problem_clear(lloyd_problem *problem);
  * dataset names it. Collective. */
 lloyd_status lloyd_problem_report_defect(lloyd_problem *problem, const lloyd_range *range);
 
-/* *value = the exact sum of w dist() over all rows, for the current labels and centroids.
- * Collective. Contract, section 5. */
+/* *value = the exact sum of w dist() over all rows, for the current labels and centroids, rounded
+ * once. Two passes. Collective. Contract, section 5. */
 lloyd_status lloyd_problem_inertia(lloyd_problem *problem, double *value);
+
+/* What follows from the sums of an iteration: its inertia (for which the rows are looked at once more
+ * where most of it has cancelled) and the counters. Collective. Contract, section 5. */
+lloyd_status lloyd_problem_found(lloyd_problem *problem, lloyd_found *found);
+
+/* Row number `index` of the keyed permutation of [0, n). Contract, section 8. */
+int64_t lloyd_permuted(int64_t n, uint64_t seed, int64_t index);
 
 /* out[count * d] = the rows with these global numbers, on all ranks. Collective. */
 lloyd_status lloyd_problem_gather(lloyd_problem *problem, const int64_t *rows, int64_t count,

@@ -8,7 +8,6 @@
 #include "problem.h"
 
 #include "base/memory.h"
-#include "kernels/numerics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,8 @@ typedef struct relocation {
     int64_t list_count;
     int64_t *chosen;   /* [3*m] of all ranks: distance bits, row, label */
     int32_t *clusters; /* [m] the empty ones */
-    int64_t *moves;    /* [batch*(d+1)] fixed-point rows and masses */
+    int64_t words;     /* of a row in digits */
+    int64_t *moves;    /* [batch*words] rows in digits */
     float *row;        /* [d] */
 } relocation;
 
@@ -85,41 +85,52 @@ static int compare_chosen(const void *a, const void *b)
     return (x[1] > y[1]) - (x[1] < y[1]);
 }
 
-/* moves = the fixed-point vectors and masses of entries [begin, begin + count), from the ranks that
- * own the rows. */
+/* One row in digits, as kernels->relocate() takes it. */
+static void digits_of_row(const lloyd_problem *p, const lloyd_sum_layout *layout, const float *row,
+                          float weight, int64_t *words)
+{
+    const lloyd_grid *grid = &p->grid;
+    int64_t *second = words + p->d, *wide = second + layout->seconds;
+    int64_t *mass = words + lloyd_row_words(layout) - layout->weight_digits;
+    for (int64_t j = 0; j < p->d; j++) {
+        int64_t digit[LLOYD_MOST_DIGITS] = {0};
+        int count = grid->digits[j];
+        lloyd_digits_of(lloyd_mul((double)weight, (double)row[j]), grid->top[j], grid->bits, count,
+                        digit);
+        words[j] = digit[0];
+        if (count > 1) second[grid->second[j]] = digit[1];
+        for (int t = 2; t < count; t++)
+            wide[(t - 2) * layout->wide + grid->wide_number[j]] = digit[t];
+    }
+    lloyd_digits_of((double)weight, grid->weight_top, grid->bits, grid->weight_digits, mass);
+}
+
+/* moves = entries [begin, begin + count) in digits, from the ranks that own the rows. */
 static lloyd_status fill_moves(lloyd_problem *p, relocation *r, int64_t begin, int64_t count)
 {
     const lloyd_shard *shard = p->shard;
-    int64_t words = p->d + 1;
-    memset(r->moves, 0, (size_t)(count * words) * sizeof *r->moves);
+    lloyd_sum_layout layout = lloyd_layout_of_sums(&p->grid, p->d, p->k);
+    memset(r->moves, 0, (size_t)(count * r->words) * sizeof *r->moves);
     for (int64_t i = 0; i < count; i++) {
-        int64_t row = r->chosen[3 * (begin + i) + 1] - shard->first, *move = r->moves + i * words;
+        int64_t row = r->chosen[3 * (begin + i) + 1] - shard->first;
         if (row < 0 || row >= shard->count) continue;
         LLOYD_TRY(lloyd_shard_row(p->shard, row, r->row));
-        for (int64_t j = 0; j < p->d; j++) {
-            float y = lloyd_centred(r->row[j], p->grid.shift[j]);
-            double scale = lloyd_exp2(p->grid.bits - p->grid.weighted_exponent[j]);
-            move[j] = shard->weights ? lloyd_fixed_weighted(y, shard->weights[row], scale)
-                                     : lloyd_fixed(y, scale);
-        }
-        double scale = lloyd_exp2(p->grid.bits - p->grid.weight_exponent);
-        move[p->d] = shard->weights ? lloyd_fixed(shard->weights[row], scale) : 1;
+        digits_of_row(p, &layout, r->row, shard->weights ? shard->weights[row] : 1,
+                      r->moves + i * r->words);
     }
     return LLOYD_OK;
 }
 
 static lloyd_status move_rows(lloyd_problem *p, relocation *r, int64_t count, int64_t batch)
 {
-    int64_t words = p->d + 1;
     for (int64_t begin = 0; begin < count; begin += batch) {
         int64_t here = count - begin < batch ? count - begin : batch;
         LLOYD_TRY(p->comm->agree(p->comm, fill_moves(p, r, begin, here)));
-        LLOYD_TRY(lloyd_comm_sum_host(p->comm, r->moves, here * words));
+        LLOYD_TRY(lloyd_comm_sum_host(p->comm, r->moves, here * r->words));
         lloyd_status status = LLOYD_OK;
         for (int64_t i = 0; i < here && status == LLOYD_OK; i++) {
-            const int64_t *move = r->moves + i * words;
             int32_t from = (int32_t)r->chosen[3 * (begin + i) + 2], to = r->clusters[begin + i];
-            status = p->kernels->relocate(p->kernels, from, to, move, move[p->d]);
+            status = p->kernels->relocate(p->kernels, from, to, r->moves + i * r->words);
         }
         LLOYD_TRY(p->comm->agree(p->comm, status));
     }
@@ -155,14 +166,15 @@ static lloyd_status alloc_relocation(const lloyd_problem *p, int64_t empty, int6
     LLOYD_TRY(lloyd_alloc(&r->chosen, 3 * empty, sizeof *r->chosen, "rows for empty clusters"));
     LLOYD_TRY(lloyd_alloc(&r->clusters, empty, sizeof *r->clusters, "empty clusters"));
     LLOYD_TRY(
-        lloyd_alloc(&r->moves, batch * (p->d + 1), sizeof *r->moves, "rows for empty clusters"));
+        lloyd_alloc(&r->moves, batch * r->words, sizeof *r->moves, "rows for empty clusters"));
     return lloyd_alloc(&r->row, p->d, sizeof *r->row, "a row for an empty cluster");
 }
 
 lloyd_status lloyd_problem_relocate(lloyd_problem *p, int64_t empty)
 {
-    relocation r = {0};
-    int64_t batch = BATCH_BYTES / (8 * (p->d + 1));
+    lloyd_sum_layout layout = lloyd_layout_of_sums(&p->grid, p->d, p->k);
+    relocation r = {.words = lloyd_row_words(&layout)};
+    int64_t batch = BATCH_BYTES / (8 * r.words);
     if (batch < 1) batch = 1;
     if (batch > empty) batch = empty;
     lloyd_status status = p->comm->agree(p->comm, alloc_relocation(p, empty, batch, &r));

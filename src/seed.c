@@ -18,7 +18,7 @@
 
 /* Position `index` of the permutation of [0, n): a Feistel network of eight rounds of Philox on the
  * next power of four, walked until it lands below n. */
-static int64_t permuted(int64_t n, uint64_t seed, int64_t index)
+int64_t lloyd_permuted(int64_t n, uint64_t seed, int64_t index)
 {
     int half = 1;
     while (half < 31 && ((int64_t)1 << (2 * half)) < n) half++;
@@ -40,7 +40,7 @@ lloyd_status lloyd_seed_random(lloyd_problem *p, uint64_t seed, float *centroids
 {
     int64_t *rows = NULL;
     LLOYD_TRY(lloyd_comm_alloc(p->comm, &rows, p->k, sizeof *rows, "seed rows"));
-    for (int64_t i = 0; i < p->k; i++) rows[i] = permuted(p->n, seed, i);
+    for (int64_t i = 0; i < p->k; i++) rows[i] = lloyd_permuted(p->n, seed, i);
     lloyd_status status = lloyd_problem_gather(p, rows, p->k, centroids);
     lloyd_free(rows);
     return status;
@@ -120,7 +120,7 @@ static lloyd_status fill_up(const lloyd_problem *p, uint64_t seed, int64_t *rows
     memcpy(taken, rows, (size_t)count * sizeof *taken);
     qsort(taken, (size_t)taken_count, sizeof *taken, compare_rows_by_number);
     for (int64_t i = 0; count < p->k; i++) {
-        int64_t row = permuted(p->n, seed, i);
+        int64_t row = lloyd_permuted(p->n, seed, i);
         if (!bsearch(&row, taken, (size_t)taken_count, sizeof *taken, compare_rows_by_number))
             rows[count++] = row;
     }

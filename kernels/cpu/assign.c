@@ -388,7 +388,7 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_
 lloyd_status lloyd_cpu_assign(lloyd_kernels *kernels, int slot)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
-    int64_t *counters = cpu->sums + kernels->config.k * (kernels->config.dim + 1);
+    int64_t *counters = cpu->sums + cpu->layout.counters_at;
     lloyd_cpu_nearest(cpu, slot, &counters[0], &counters[1]);
     return LLOYD_OK;
 }

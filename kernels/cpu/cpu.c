@@ -85,6 +85,7 @@ static void destroy(lloyd_kernels *kernels)
         lloyd_free(scratch->partial);
         lloyd_free(scratch->row);
         lloyd_free(scratch->sum);
+        lloyd_free(scratch->wide);
         lloyd_free(scratch->limbs);
         lloyd_free(scratch->pool_points);
         lloyd_free(scratch->pool_rows);
@@ -97,8 +98,7 @@ static void destroy(lloyd_kernels *kernels)
     lloyd_free(cpu->half_norm);
     lloyd_free(cpu->bias);
     lloyd_free(cpu->centre);
-    lloyd_free(cpu->to_fixed);
-    lloyd_free(cpu->from_fixed);
+    lloyd_free(cpu->digit_scale);
     lloyd_free(cpu->sums);
     lloyd_free(cpu->order);
     lloyd_free(cpu->histogram);
@@ -137,7 +137,7 @@ static const lloyd_kernels table = {
     .labels = labels,
     .count_labels = count_labels,
     .distances = lloyd_cpu_distances,
-    .greatest_distance = lloyd_cpu_greatest_distance,
+    .distance_span = lloyd_cpu_distance_span,
     .total_distance = lloyd_cpu_total_distance,
     .rows = lloyd_cpu_rows,
     .seed_begin = lloyd_cpu_seed_begin,
@@ -159,8 +159,8 @@ static lloyd_status alloc_scratch(const lloyd_kernels_config *config, cpu_scratc
     LLOYD_TRY(lloyd_alloc(&scratch->scores, tile, sizeof(float), what));
     if (dim > LLOYD_CPU_SLAB) LLOYD_TRY(lloyd_alloc(&scratch->partial, tile, sizeof(float), what));
     LLOYD_TRY(lloyd_alloc(&scratch->row, dim, sizeof(float), what));
-    LLOYD_TRY(lloyd_alloc(&scratch->sum, dim, sizeof(int64_t), what));
-    LLOYD_TRY(lloyd_alloc(&scratch->limbs, 2 * dim, sizeof(uint64_t), what));
+    LLOYD_TRY(lloyd_alloc(&scratch->sum, 2 * dim, sizeof(int64_t), what));
+    LLOYD_TRY(lloyd_alloc(&scratch->limbs, LLOYD_SQUARE_DIGITS * dim, sizeof(uint64_t), what));
     LLOYD_TRY(lloyd_alloc(&scratch->pool_points, block, sizeof(float), what));
     return lloyd_alloc(&scratch->pool_rows, block, sizeof(float), what);
 }
@@ -170,10 +170,9 @@ static lloyd_status alloc_state(const lloyd_kernels_config *config, cpu_kernels 
     LLOYD_TRY(lloyd_alloc(&cpu->slots, config->slots, sizeof(cpu_slot), "chunk table"));
     LLOYD_TRY(lloyd_alloc(&cpu->labels, config->n_local, sizeof(int32_t), "labels"));
     LLOYD_TRY(lloyd_alloc(&cpu->centre, config->dim, sizeof(float), "filter origin"));
-    LLOYD_TRY(lloyd_alloc(&cpu->to_fixed, config->dim, sizeof(double), "fixed-point grid"));
-    LLOYD_TRY(lloyd_alloc(&cpu->from_fixed, config->dim, sizeof(double), "fixed-point grid"));
-    LLOYD_TRY(lloyd_alloc(&cpu->sums, config->k * (config->dim + 1) + 2, sizeof(int64_t),
-                          "sums per cluster"));
+    LLOYD_TRY(lloyd_alloc(&cpu->digit_scale, config->dim, sizeof(double), "scales of the columns"));
+    cpu->layout = lloyd_layout_of_sums(NULL, config->dim, config->k);
+    LLOYD_TRY(lloyd_alloc(&cpu->sums, cpu->layout.words, sizeof(int64_t), "counters"));
     LLOYD_TRY(
         lloyd_alloc(&cpu->order, config->chunk_rows, sizeof(uint32_t), "rows sorted by label"));
     LLOYD_TRY(lloyd_alloc(&cpu->histogram, config->threads * config->k, sizeof(int64_t),
@@ -207,8 +206,10 @@ int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set)
     int64_t block = LLOYD_CPU_ROWS * dim * 4,
             tile = (int64_t)LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS * 4;
     int64_t thread =
-        3 * block + (dim > LLOYD_CPU_SLAB ? 2 : 1) * tile + dim * 28 + (int64_t)sizeof(cpu_scratch);
+        3 * block + (dim > LLOYD_CPU_SLAB ? 2 : 1) * tile + dim * 68 + (int64_t)sizeof(cpu_scratch);
     int64_t per_centroid = 2 * dim * 4 + 12;
     return config->n_local * 4 + config->chunk_rows * 4 + (set > k ? set : k) * per_centroid +
-           (k * (dim + 1) + 2) * 8 + threads * k * 8 + dim * 20 + threads * thread;
+           lloyd_planned_sum_words(dim, k, lloyd_sums_one_digit(config), config->weights != NULL) *
+               8 +
+           threads * k * 8 + dim * 12 + threads * thread;
 }

@@ -1,7 +1,7 @@
 /* The CPU kernels' own state. Files: cpu.c (create, load, the table), rows.c (stored rows to
  * float32, minima and maxima), dist.c (the contract's distance), assign.c (filter, certificate,
- * verify), sums.c (fixed-point sums, inertia, centroids), seed.c (distances to the centroids chosen
- * so far), farthest.c (candidates for empty clusters).
+ * verify), sums.c (sums per cluster), means.c (inertia, centroids), seed.c (distances to the centroids
+ * chosen so far), distances.c (distances to own centroids, rows for empty clusters).
  *
  * Loops over elements are leaf functions compiled several times (LLOYD_CLONES) and picked at run
  * time; they contain no OpenMP region, because an outlined region would not be cloned. Rounding is
@@ -52,12 +52,14 @@ typedef struct cpu_kernels {
     double point_slack, centroid_slack, underflow_slack; /* P, W, tau of docs/numerics.md */
 
     /* sums */
-    const lloyd_grid *grid;
-    double *to_fixed;   /* [D] 2^(b - e) */
-    double *from_fixed; /* [D] 2^(e - b), e of |w y| */
-    int64_t *sums;      /* K*D sums, K masses, moved, verified */
-    uint32_t *order;    /* [chunk_rows] rows of a slot sorted by label */
-    int64_t *histogram; /* [threads*K] */
+    const lloyd_grid *grid; /* NULL until set_grid() */
+    lloyd_sum_layout layout;
+    double *digit_scale; /* [D] 2^(b - M); 0 for wide columns */
+    double mass_scale;   /* 2^(b - M_w) */
+    double least_mass;   /* 2^(b T_w - M_w) */
+    int64_t *sums;       /* as `layout` says */
+    uint32_t *order;     /* [chunk_rows] rows of a slot sorted by label */
+    int64_t *histogram;  /* [threads*K] */
 
     /* seeding */
     double *nearest_distance; /* [n_local] */
@@ -72,8 +74,9 @@ struct cpu_scratch {
     float *scores;   /* [CENTROIDS*ROWS] */
     float *partial;  /* [CENTROIDS*ROWS] where D takes more than one slab */
     float *row;      /* [D] one row as float32 */
-    int64_t *sum;    /* [D] */
-    uint64_t *limbs; /* [2*D] */
+    int64_t *sum;    /* [2*D] first and second digits of a run of rows */
+    int64_t *wide;   /* [wide * most_digits] all digits of the wide columns */
+    uint64_t *limbs; /* [6*D] */
 
     /* rows without a certificate, collected until there is a block of them */
     float *pool_points; /* [ROWS*D] operands */
@@ -91,7 +94,8 @@ static inline cpu_kernels *lloyd_cpu(lloyd_kernels *kernels)
 /* rows.c */
 const float *lloyd_cpu_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer);
 lloyd_status lloyd_cpu_measure(lloyd_kernels *kernels, int slot, lloyd_range *range);
-lloyd_status lloyd_cpu_measure_weighted(lloyd_kernels *kernels, int slot, double *products);
+lloyd_status lloyd_cpu_measure_weighted(lloyd_kernels *kernels, int slot,
+                                        lloyd_product_range *range);
 lloyd_status lloyd_cpu_rows(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,
                             float *out);
 
@@ -107,22 +111,22 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot, int64_t *moved, int64_t *veri
 
 /* sums.c */
 lloyd_status lloyd_cpu_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid);
-lloyd_status lloyd_cpu_squares(lloyd_kernels *kernels, int slot, int64_t *limbs);
+lloyd_status lloyd_cpu_squares(lloyd_kernels *kernels, int slot, int64_t *words);
 lloyd_status lloyd_cpu_begin(lloyd_kernels *kernels);
 lloyd_status lloyd_cpu_accumulate(lloyd_kernels *kernels, int slot);
-lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double squares, double *value,
-                               int64_t *moved, int64_t *verified, int64_t *empty);
+lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to,
+                                const int64_t *words);
+
+/* means.c */
+lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_found *found);
 lloyd_status lloyd_cpu_update(lloyd_kernels *kernels);
 lloyd_status lloyd_cpu_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters);
-lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to, const int64_t *q,
-                                int64_t mass);
-int64_t lloyd_cpu_mass(const cpu_kernels *cpu, int64_t row);
 
 /* distances.c */
 lloyd_status lloyd_cpu_distances(lloyd_kernels *kernels, int slot, double *out);
-lloyd_status lloyd_cpu_greatest_distance(lloyd_kernels *kernels, int slot, double *greatest);
-lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot, int exponent, int bits,
-                                      int64_t total[2]);
+lloyd_status lloyd_cpu_distance_span(lloyd_kernels *kernels, int slot, lloyd_span *span);
+lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot, int top, int bits,
+                                      int count, int64_t *total);
 lloyd_status lloyd_cpu_farthest(lloyd_kernels *kernels, int slot, int64_t want, lloyd_far_row *list,
                                 int64_t *count);
 

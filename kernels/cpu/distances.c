@@ -37,32 +37,42 @@ static double weighted_distance(const cpu_kernels *cpu, const cpu_slot *slot, in
     return weights ? lloyd_mul((double)weights[slot->first + i], distance) : distance;
 }
 
-lloyd_status lloyd_cpu_greatest_distance(lloyd_kernels *kernels, int slot_number, double *greatest)
+lloyd_status lloyd_cpu_distance_span(lloyd_kernels *kernels, int slot_number, lloyd_span *span)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
-    double found = *greatest;
-#pragma omp parallel for num_threads(kernels->config.threads) reduction(max : found)
-    for (int64_t i = 0; i < slot->count; i++) found = fmax(found, weighted_distance(cpu, slot, i));
-    *greatest = found;
+    int top = span->top, low = span->low;
+#pragma omp parallel for num_threads(kernels->config.threads) reduction(max                        \
+                                                                        : top) reduction(min       \
+                                                                                         : low)
+    for (int64_t i = 0; i < slot->count; i++) {
+        double distance = weighted_distance(cpu, slot, i);
+        if (distance == 0) continue;
+        int highest = lloyd_exponent(distance), lowest = lloyd_lowest(distance);
+        top = highest > top ? highest : top;
+        low = lowest < low ? lowest : low;
+    }
+    *span = (lloyd_span){top, low};
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot_number, int exponent,
-                                      int bits, int64_t total[2])
+lloyd_status lloyd_cpu_total_distance(lloyd_kernels *kernels, int slot_number, int top, int bits,
+                                      int count, int64_t *total)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
-    int64_t high_total = 0, low_total = 0;
-#pragma omp parallel for num_threads(kernels->config.threads) reduction(+ : high_total, low_total)
-    for (int64_t i = 0; i < slot->count; i++) {
-        int64_t high, low;
-        lloyd_fixed_distance(weighted_distance(cpu, slot, i), exponent, bits, &high, &low);
-        high_total += high;
-        low_total += low;
+#pragma omp parallel num_threads(kernels->config.threads)
+    {
+        int64_t own[LLOYD_MOST_TOTAL] = {0};
+#pragma omp for
+        for (int64_t i = 0; i < slot->count; i++) {
+            double distance = weighted_distance(cpu, slot, i);
+            for (int t = 0; t < count; t++)
+                own[t] += lloyd_digit(distance, top - bits * (t + 1), bits, t == 0);
+        }
+#pragma omp critical(lloyd_cpu_total)
+        for (int t = 0; t < count; t++) total[t] += own[t];
     }
-    total[0] += high_total;
-    total[1] += low_total;
     return LLOYD_OK;
 }
 
@@ -118,6 +128,7 @@ lloyd_status lloyd_cpu_farthest(lloyd_kernels *kernels, int slot_number, int64_t
     enum { BLOCK = 4096 };
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
+    const float *weights = kernels->config.weights;
     double distance[BLOCK];
     if (want == 0) return LLOYD_OK;
     for (int64_t i = 0; i < *count; i++)
@@ -127,7 +138,7 @@ lloyd_status lloyd_cpu_farthest(lloyd_kernels *kernels, int slot_number, int64_t
         own_distances(cpu, slot, begin, rows, distance);
         for (int64_t i = 0; i < rows; i++) {
             int64_t row = slot->first + begin + i;
-            if (lloyd_cpu_mass(cpu, row) == 0) continue;
+            if (weights && !lloyd_weight_counts(weights[row], cpu->least_mass)) continue;
             offer(list, want, count, (lloyd_far_row){distance[i], row, cpu->labels[row]});
         }
     }

@@ -73,14 +73,24 @@ const float *lloyd_cpu_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t
     return buffer;
 }
 
-/* Widens min and max; 0 if an element is not finite. */
-LLOYD_CLONES static int widen(const float *row, int64_t n, float *min, float *max)
+/* Widens min, max and the lowest bit; 0 if an element is not finite. */
+LLOYD_CLONES static int widen(const float *row, int64_t n, float *min, float *max, int32_t *low)
 {
     uint32_t greatest = 0;
     for (int64_t j = 0; j < n; j++) {
         uint32_t bits;
         memcpy(&bits, &row[j], sizeof bits);
         bits &= 0x7fffffff;
+        /* The lowest bit set of the significand as a float32, an exact power of two, has its position
+         * in its exponent. */
+        uint32_t normal = bits >= 0x00800000, significand = (bits & 0x007fffff) | normal << 23;
+        float lowest = (float)(int32_t)(significand & -significand);
+        uint32_t exponent;
+        memcpy(&exponent, &lowest, sizeof exponent);
+        int32_t at =
+            (int32_t)(exponent >> 23) - 127 + (int32_t)(bits >> 23) - 149 - (int32_t)normal;
+        at = bits == 0 ? LLOYD_NO_BITS : at;
+        low[j] = at < low[j] ? at : low[j];
         greatest = bits > greatest ? bits : greatest;
         min[j] = row[j] < min[j] ? row[j] : min[j];
         max[j] = row[j] > max[j] ? row[j] : max[j];
@@ -89,17 +99,18 @@ LLOYD_CLONES static int widen(const float *row, int64_t n, float *min, float *ma
 }
 
 static lloyd_defect check_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i,
-                              float *buffer, float *min, float *max)
+                              float *buffer, float *min, float *max, int32_t *low)
 {
     int64_t dim = cpu->base.config.dim;
     const float *row = stored_row(cpu, slot, i, buffer);
-    if (!cpu->base.config.cosine) return widen(row, dim, min, max) ? LLOYD_SOUND : LLOYD_NOT_FINITE;
+    if (!cpu->base.config.cosine)
+        return widen(row, dim, min, max, low) ? LLOYD_SOUND : LLOYD_NOT_FINITE;
     double square = lloyd_cpu_square(row, dim);
     if (square == 0) return LLOYD_ZERO_ROW;
     if (!isfinite(square))
         return LLOYD_NOT_FINITE; /* float32 squares cannot overflow a double sum */
     normalise(row, dim, sqrt(square), buffer);
-    (void)widen(buffer, dim, min, max);
+    (void)widen(buffer, dim, min, max, low);
     return LLOYD_SOUND;
 }
 
@@ -109,16 +120,20 @@ lloyd_status lloyd_cpu_measure(lloyd_kernels *kernels, int slot_number, lloyd_ra
     const cpu_slot *slot = &cpu->slots[slot_number];
     int64_t dim = kernels->config.dim, bad_row = INT64_MAX;
     lloyd_defect defect = LLOYD_SOUND;
+    lloyd_type type = kernels->config.type;
+    int whole = (type == LLOYD_U8 || type == LLOYD_I8) && !kernels->config.cosine;
 #pragma omp parallel num_threads(kernels->config.threads)
     {
         cpu_scratch *scratch = &cpu->scratch[omp_get_thread_num()];
         float *min = scratch->points, *max = scratch->points + dim;
+        int32_t *low = (int32_t *)scratch->sum; /* room of 2 D words that is free now */
+        for (int64_t j = 0; j < dim; j++) low[j] = LLOYD_NO_BITS;
         memcpy(min, range->min, (size_t)dim * sizeof *min);
         memcpy(max, range->max, (size_t)dim * sizeof *max);
 #pragma omp barrier
 #pragma omp for
         for (int64_t i = 0; i < slot->count; i++) {
-            lloyd_defect found = check_row(cpu, slot, i, scratch->row, min, max);
+            lloyd_defect found = check_row(cpu, slot, i, scratch->row, min, max, low);
             if (found == LLOYD_SOUND) continue;
 #pragma omp critical(lloyd_cpu_defect)
             if (slot->first + i < bad_row) {
@@ -130,6 +145,8 @@ lloyd_status lloyd_cpu_measure(lloyd_kernels *kernels, int slot_number, lloyd_ra
         for (int64_t j = 0; j < dim; j++) {
             range->min[j] = min[j] < range->min[j] ? min[j] : range->min[j];
             range->max[j] = max[j] > range->max[j] ? max[j] : range->max[j];
+            if (whole) low[j] = 0;
+            range->low[j] = low[j] < range->low[j] ? low[j] : range->low[j];
         }
     }
     if (range->bad_row < 0 && bad_row != INT64_MAX) {
@@ -139,16 +156,22 @@ lloyd_status lloyd_cpu_measure(lloyd_kernels *kernels, int slot_number, lloyd_ra
     return LLOYD_OK;
 }
 
-LLOYD_CLONES static void widen_product(const float *row, const float *shift, double weight,
-                                       int64_t n, double *max)
+/* Widens the range of w x, and of its product with x. */
+static void widen_products(const float *row, double weight, int64_t n, double *greatest,
+                           double *square, int *low)
 {
     for (int64_t j = 0; j < n; j++) {
-        double product = fabs(weight * (double)lloyd_centred(row[j], shift[j]));
-        max[j] = product > max[j] ? product : max[j];
+        double product = lloyd_mul(weight, (double)row[j]);
+        if (product == 0) continue;
+        int at = lloyd_lowest(product);
+        greatest[j] = fmax(greatest[j], fabs(product));
+        square[j] = fmax(square[j], lloyd_mul(product, (double)row[j]));
+        low[j] = at < low[j] ? at : low[j];
     }
 }
 
-lloyd_status lloyd_cpu_measure_weighted(lloyd_kernels *kernels, int slot_number, double *products)
+lloyd_status lloyd_cpu_measure_weighted(lloyd_kernels *kernels, int slot_number,
+                                        lloyd_product_range *range)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
@@ -156,16 +179,22 @@ lloyd_status lloyd_cpu_measure_weighted(lloyd_kernels *kernels, int slot_number,
 #pragma omp parallel num_threads(kernels->config.threads)
     {
         cpu_scratch *scratch = &cpu->scratch[omp_get_thread_num()];
-        double *max = (double *)scratch->sum; /* D words of eight bytes that are free now */
-        memset(max, 0, (size_t)dim * sizeof *max);
+        double *greatest = (double *)scratch->limbs, *square = greatest + dim; /* free now */
+        int *low = (int *)(square + dim);
+        memset(greatest, 0, 2 * (size_t)dim * sizeof *greatest);
+        for (int64_t j = 0; j < dim; j++) low[j] = LLOYD_NO_BITS;
 #pragma omp for
         for (int64_t i = 0; i < slot->count; i++) {
             const float *row = lloyd_cpu_row(cpu, slot, i, scratch->row);
-            widen_product(row, cpu->grid->shift, (double)kernels->config.weights[slot->first + i],
-                          dim, max);
+            widen_products(row, (double)kernels->config.weights[slot->first + i], dim, greatest,
+                           square, low);
         }
 #pragma omp critical(lloyd_cpu_range)
-        for (int64_t j = 0; j < dim; j++) products[j] = max[j] > products[j] ? max[j] : products[j];
+        for (int64_t j = 0; j < dim; j++) {
+            range->greatest[j] = fmax(range->greatest[j], greatest[j]);
+            range->square[j] = fmax(range->square[j], square[j]);
+            range->low[j] = low[j] < range->low[j] ? low[j] : range->low[j];
+        }
     }
     return LLOYD_OK;
 }

@@ -114,8 +114,10 @@ lloyd_status lloyd_cpu_seed_sample(lloyd_kernels *kernels, int exponent, int bit
 lloyd_status lloyd_cpu_seed_masses(lloyd_kernels *kernels, int64_t *masses)
 {
     const cpu_kernels *cpu = lloyd_cpu(kernels);
+    const float *weights = kernels->config.weights;
     for (int64_t row = 0; row < kernels->config.n_local; row++)
-        masses[cpu->nearest[row]] += lloyd_cpu_mass(cpu, row);
+        masses[cpu->nearest[row]] +=
+            weights ? lloyd_weight_digit(weights[row], cpu->mass_scale) : 1;
     return LLOYD_OK;
 }
 

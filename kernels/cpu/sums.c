@@ -1,12 +1,16 @@
-/* Sums per cluster in fixed point, and what follows from them: inertia and centroids (sections 3 to
- * 5 of the contract).
+/* Exact sums per cluster, in digits (section 3 of the contract).
  *
  * Sort-inverse update: the rows of a slot are sorted by label (a counting sort), then every thread
  * walks through pieces of the sorted order and sums each run of equal labels apart, in registers
  * and cache; only a run that may continue in a neighbouring piece is added atomically. No sums per
  * thread, so memory does not grow with threads x K x D. Integers make any order the same.
+ *
+ * First and second digits are summed by loops over all columns. The few columns with more digits have a
+ * scale of 0 there, and are summed apart, digit by digit.
  */
 #include "kernels/cpu/cpu.h"
+
+#include "base/memory.h"
 
 #include <omp.h>
 
@@ -15,82 +19,140 @@ enum {
     AHEAD = 16    /* rows between asking for one and using it */
 };
 
-/* Terms of the sum over clusters are interleaved over this many partial sums. */
-enum { CLUSTER_LANES = 1024 };
+/* --- the grid --- */
 
-lloyd_status lloyd_cpu_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid)
+static lloyd_status alloc_sums(cpu_kernels *cpu)
 {
-    cpu_kernels *cpu = lloyd_cpu(kernels);
-    cpu->grid = grid;
-    for (int64_t j = 0; j < kernels->config.dim; j++) {
-        cpu->to_fixed[j] = lloyd_exp2(grid->bits - grid->weighted_exponent[j]);
-        cpu->from_fixed[j] = lloyd_exp2(grid->weighted_exponent[j] - grid->bits);
+    lloyd_free(cpu->sums);
+    cpu->sums = NULL;
+    LLOYD_TRY(lloyd_alloc(&cpu->sums, cpu->layout.words, sizeof(int64_t), "sums per cluster"));
+    int64_t wide = cpu->grid->wide * cpu->grid->most_digits;
+    for (int t = 0; t < cpu->base.config.threads; t++) {
+        lloyd_free(cpu->scratch[t].wide);
+        cpu->scratch[t].wide = NULL;
+        LLOYD_TRY(lloyd_alloc(&cpu->scratch[t].wide, wide, sizeof(int64_t), "sums of a thread"));
     }
     return LLOYD_OK;
 }
 
-/* What a row adds to its cluster's count: 1, or its weight in fixed point. */
-int64_t lloyd_cpu_mass(const cpu_kernels *cpu, int64_t row)
+lloyd_status lloyd_cpu_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid)
 {
-    const float *weights = cpu->base.config.weights;
-    if (!weights) return 1;
-    return lloyd_fixed(weights[row], lloyd_exp2(cpu->grid->bits - cpu->grid->weight_exponent));
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    int64_t dim = kernels->config.dim;
+    cpu->grid = grid;
+    cpu->layout = lloyd_layout_of_sums(grid, dim, kernels->config.k);
+    cpu->mass_scale = lloyd_exp2(grid->bits - grid->weight_top);
+    cpu->least_mass = lloyd_exp2(grid->bits * grid->weight_digits - grid->weight_top);
+    for (int64_t j = 0; j < dim; j++) {
+        int wide = grid->wide_number[j] >= 0;
+        cpu->digit_scale[j] = wide ? 0 : lloyd_exp2(grid->bits - grid->top[j]);
+    }
+    return alloc_sums(cpu);
 }
 
 /* --- squares --- */
 
-LLOYD_CLONES static void add_squares(const float *row, const float *shift, const double *scale,
-                                     int64_t dim, uint64_t *low, uint64_t *high)
+/* Sums of 64-bit products: low and high words apart. */
+static void add_product(int64_t product, uint64_t *low, uint64_t *high)
+{
+    *low += (uint64_t)product & 0xffffffff;
+    *high += (uint64_t)product >> 32;
+}
+
+LLOYD_CLONES static void add_squares(const float *row, const double *scale, int64_t dim,
+                                     uint64_t *limbs)
+{
+    uint64_t *low = limbs, *high = limbs + dim;
+    for (int64_t j = 0; j < dim; j++) {
+        int64_t q = lloyd_rint(lloyd_mul((double)row[j], scale[j]));
+        add_product(q * q, &low[j], &high[j]);
+    }
+}
+
+/* (high 2^b + low)^2, in three sums. */
+LLOYD_CLONES static void add_pair_squares(const float *row, const double *scale, double base,
+                                          int64_t dim, uint64_t *limbs)
 {
     for (int64_t j = 0; j < dim; j++) {
-        int64_t q = lloyd_fixed(lloyd_centred(row[j], shift[j]), scale[j]);
-        uint64_t square = (uint64_t)(q * q);
-        low[j] += square & 0xffffffff;
-        high[j] += square >> 32;
+        lloyd_pair q = lloyd_pair_of((double)row[j], scale[j], base);
+        int64_t first = q.high, second = q.low;
+        add_product(first * first, &limbs[j], &limbs[dim + j]);
+        add_product(first * second, &limbs[2 * dim + j], &limbs[3 * dim + j]);
+        add_product(second * second, &limbs[4 * dim + j], &limbs[5 * dim + j]);
     }
 }
 
-/* With weights the square is w y * y: the weighted element times the plain one, each on its own
- * grid. */
-static void add_weighted_squares(const cpu_kernels *cpu, const float *row, float weight,
-                                 uint64_t *low, uint64_t *high)
+static void add_any_squares(const cpu_kernels *cpu, const float *row, double weight, int64_t *words)
 {
     for (int64_t j = 0; j < cpu->base.config.dim; j++) {
-        float y = lloyd_centred(row[j], cpu->grid->shift[j]);
-        int64_t weighted = lloyd_fixed_weighted(y, weight, cpu->to_fixed[j]);
-        int64_t plain = lloyd_fixed(y, lloyd_exp2(cpu->grid->bits - cpu->grid->exponent[j]));
-        uint64_t square = (uint64_t)(weighted * plain);
-        low[j] += square & 0xffffffff;
-        high[j] += square >> 32;
+        lloyd_add_square(lloyd_mul(weight, (double)row[j]), row[j], cpu->grid->square_top[j],
+                         cpu->grid->bits, words + LLOYD_SQUARE_DIGITS * j);
     }
 }
 
-lloyd_status lloyd_cpu_squares(lloyd_kernels *kernels, int slot_number, int64_t *limbs)
+/* Adds factor * (high 2^32 + low) at word `at` of the words of a column. */
+static void take_product(uint64_t low, uint64_t high, int factor, int bits, int at, int64_t *words)
+{
+    __int128 sum = (((__int128)high << 32) + low) * factor;
+    words[at] += (int64_t)(sum & (((int64_t)1 << bits) - 1));
+    words[at - 1] += (int64_t)(sum >> bits);
+}
+
+/* By what the squares of this grid are summed. */
+typedef enum square_kind { ONE_DIGIT, TWO_DIGITS, ANY } square_kind;
+
+static square_kind kind_of_squares(const cpu_kernels *cpu)
+{
+    const lloyd_grid *grid = cpu->grid;
+    if (cpu->base.config.weights || grid->wide > 0 || grid->cut) return ANY;
+    return grid->most_digits == 1 ? ONE_DIGIT : TWO_DIGITS;
+}
+
+static void take_squares(const cpu_kernels *cpu, square_kind kind, const uint64_t *limbs,
+                         int64_t *words)
+{
+    int64_t dim = cpu->base.config.dim;
+    int bits = cpu->grid->bits;
+    for (int64_t j = 0; j < dim; j++) {
+        int64_t *to = words + LLOYD_SQUARE_DIGITS * j;
+        if (kind == ANY) {
+            const int64_t *from = (const int64_t *)limbs + LLOYD_SQUARE_DIGITS * j;
+            for (int t = 0; t < LLOYD_SQUARE_DIGITS; t++) to[t] += from[t];
+            continue;
+        }
+        take_product(limbs[j], limbs[dim + j], 1, bits, 1, to);
+        if (kind == ONE_DIGIT) continue;
+        take_product(limbs[2 * dim + j], limbs[3 * dim + j], 2, bits, 2, to);
+        take_product(limbs[4 * dim + j], limbs[5 * dim + j], 1, bits, 3, to);
+    }
+}
+
+lloyd_status lloyd_cpu_squares(lloyd_kernels *kernels, int slot_number, int64_t *words)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
     const float *weights = kernels->config.weights;
     int64_t dim = kernels->config.dim;
+    square_kind kind = kind_of_squares(cpu);
+    double base = lloyd_exp2(cpu->grid->bits);
 #pragma omp parallel num_threads(kernels->config.threads)
     {
         cpu_scratch *scratch = &cpu->scratch[omp_get_thread_num()];
-        uint64_t *low = scratch->limbs, *high = scratch->limbs + dim;
-        memset(low, 0, 2 * (size_t)dim * sizeof *low);
+        uint64_t *limbs = scratch->limbs;
+        memset(limbs, 0, LLOYD_SQUARE_DIGITS * (size_t)dim * sizeof *limbs);
 #pragma omp for
         for (int64_t i = 0; i < slot->count; i++) {
             const float *row = lloyd_cpu_row(cpu, slot, i, scratch->row);
-            if (weights)
-                add_weighted_squares(cpu, row, weights[slot->first + i], low, high);
+            if (kind == ONE_DIGIT)
+                add_squares(row, cpu->digit_scale, dim, limbs);
+            else if (kind == TWO_DIGITS)
+                add_pair_squares(row, cpu->digit_scale, base, dim, limbs);
             else
-                add_squares(row, cpu->grid->shift, cpu->to_fixed, dim, low, high);
+                add_any_squares(cpu, row, weights ? (double)weights[slot->first + i] : 1,
+                                (int64_t *)limbs);
         }
 #pragma omp critical(lloyd_cpu_squares)
-        for (int64_t j = 0; j < dim; j++) {
-            uint64_t middle = high[j] + (low[j] >> 32);
-            limbs[3 * j] += (int64_t)(low[j] & 0xffffffff);
-            limbs[3 * j + 1] += (int64_t)(middle & 0xffffffff);
-            limbs[3 * j + 2] += (int64_t)(middle >> 32);
-        }
+        take_squares(cpu, kind, limbs, words);
     }
     return LLOYD_OK;
 }
@@ -99,8 +161,8 @@ lloyd_status lloyd_cpu_squares(lloyd_kernels *kernels, int slot_number, int64_t 
 
 lloyd_status lloyd_cpu_begin(lloyd_kernels *kernels)
 {
-    int64_t words = kernels->config.k * (kernels->config.dim + 1) + 2;
-    memset(lloyd_cpu(kernels)->sums, 0, (size_t)words * sizeof(int64_t));
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    memset(cpu->sums, 0, (size_t)cpu->layout.words * sizeof(int64_t));
     return LLOYD_OK;
 }
 
@@ -130,18 +192,40 @@ static void sort_by_label(cpu_kernels *cpu, const cpu_slot *slot)
     }
 }
 
-LLOYD_CLONES static void add_row(const float *row, const float *shift, const double *scale,
-                                 int64_t dim, int64_t *sum)
+LLOYD_CLONES static void add_row(const float *row, const double *scale, int64_t dim, int64_t *sum)
 {
-    for (int64_t j = 0; j < dim; j++)
-        sum[j] += lloyd_fixed(lloyd_centred(row[j], shift[j]), scale[j]);
+    for (int64_t j = 0; j < dim; j++) sum[j] += lloyd_rint(lloyd_mul((double)row[j], scale[j]));
 }
 
-LLOYD_CLONES static void add_weighted_row(const float *row, float weight, const float *shift,
-                                          const double *scale, int64_t dim, int64_t *sum)
+LLOYD_CLONES static void add_pairs(const float *row, const double *scale, double base, int64_t dim,
+                                   int64_t *first, int64_t *second)
 {
     for (int64_t j = 0; j < dim; j++) {
-        sum[j] += lloyd_fixed_weighted(lloyd_centred(row[j], shift[j]), weight, scale[j]);
+        lloyd_pair q = lloyd_pair_of((double)row[j], scale[j], base);
+        first[j] += q.high;
+        second[j] += q.low;
+    }
+}
+
+LLOYD_CLONES static void add_weighted_pairs(const float *row, double weight, const double *scale,
+                                            double base, int64_t dim, int64_t *first,
+                                            int64_t *second)
+{
+    for (int64_t j = 0; j < dim; j++) {
+        lloyd_pair q = lloyd_pair_of(lloyd_mul(weight, (double)row[j]), scale[j], base);
+        first[j] += q.high;
+        second[j] += q.low;
+    }
+}
+
+/* All digits of the wide columns: [most_digits][wide]. */
+static void add_wide(const lloyd_grid *grid, const float *row, double weight, int64_t *sum)
+{
+    for (int64_t i = 0; i < grid->wide; i++) {
+        int64_t j = grid->wide_column[i], digit[LLOYD_MOST_DIGITS];
+        lloyd_digits_of(lloyd_mul(weight, (double)row[j]), grid->top[j], grid->bits,
+                        grid->digits[j], digit);
+        for (int t = 0; t < grid->digits[j]; t++) sum[t * grid->wide + i] += digit[t];
     }
 }
 
@@ -155,38 +239,90 @@ static void prefetch_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i
     for (int64_t at = 0; at < bytes && at < MOST; at += LINE) __builtin_prefetch(row + at);
 }
 
+/* Adds to a word of the sums. `shared`: another thread may be adding to it. */
+static inline void add_word(int64_t *to, int64_t value, int shared)
+{
+    if (!shared) {
+        *to += value;
+        return;
+    }
+#pragma omp atomic
+    *to += value;
+}
+
+static void add_words(int64_t *to, const int64_t *from, int64_t count, int shared)
+{
+    if (shared) {
+        for (int64_t j = 0; j < count; j++) add_word(&to[j], from[j], 1);
+    } else {
+        for (int64_t j = 0; j < count; j++) to[j] += from[j];
+    }
+}
+
+/* The sums of a run of rows, from a thread's own, to those of cluster k. */
+static void take_run(cpu_kernels *cpu, const cpu_scratch *scratch, int32_t k, const int64_t *mass,
+                     int first_there, int second_there, int shared)
+{
+    const lloyd_grid *grid = cpu->grid;
+    const lloyd_sum_layout *l = &cpu->layout;
+    int64_t *first = cpu->sums + k * l->dim, *second = cpu->sums + l->seconds_at + k * l->seconds;
+    if (!first_there) add_words(first, scratch->sum, l->dim, shared);
+    for (int64_t j = 0; l->seconds > 0 && !second_there && j < l->dim; j++) {
+        if (grid->second[j] >= 0)
+            add_word(&second[grid->second[j]], scratch->sum[l->dim + j], shared);
+    }
+    for (int64_t i = 0; i < grid->wide; i++) {
+        int64_t j = grid->wide_column[i];
+        for (int t = 0; t < grid->digits[j]; t++) {
+            int64_t *to = t == 0 ? &first[j]
+                          : t == 1
+                              ? &second[grid->second[j]]
+                              : cpu->sums + l->wide_at + ((t - 2) * l->clusters + k) * l->wide + i;
+            add_word(to, scratch->wide[t * grid->wide + i], shared);
+        }
+    }
+    for (int t = 0; t < l->weight_digits; t++)
+        add_word(cpu->sums + l->masses_at + t * l->clusters + k, mass[t], shared);
+}
+
 /* Adds positions [begin, end) of the order, all of cluster k. `shared`: another thread may be
  * adding to that cluster. */
 static void add_run(cpu_kernels *cpu, const cpu_slot *slot, cpu_scratch *scratch, int32_t k,
                     int64_t begin, int64_t end, int shared)
 {
+    const lloyd_grid *grid = cpu->grid;
+    const lloyd_sum_layout *l = &cpu->layout;
     const float *weights = cpu->base.config.weights;
-    int64_t dim = cpu->base.config.dim, mass = 0;
-    int64_t *sum = shared ? scratch->sum : cpu->sums + k * dim;
-    if (shared) memset(sum, 0, (size_t)dim * sizeof *sum);
+    int64_t dim = l->dim, mass[LLOYD_MOST_DIGITS] = {0};
+    double base = lloyd_exp2(grid->bits);
+    /* where nobody else adds, straight into the sums */
+    int one_digit = !weights && grid->most_digits == 1, second_there = !shared && l->seconds == dim;
+    int64_t *first = shared ? scratch->sum : cpu->sums + k * dim;
+    int64_t *second = second_there ? cpu->sums + l->seconds_at + k * dim : scratch->sum + dim;
+    if (shared || (!one_digit && !second_there))
+        memset(scratch->sum, 0, 2 * (size_t)dim * sizeof *first);
+    if (grid->wide > 0)
+        memset(scratch->wide, 0, (size_t)(grid->wide * grid->most_digits) * sizeof(int64_t));
     for (int64_t at = begin; at < end; at++) {
         int64_t i = cpu->order[at];
         if (at + AHEAD < slot->count) prefetch_row(cpu, slot, cpu->order[at + AHEAD]);
         const float *row = lloyd_cpu_row(cpu, slot, i, scratch->row);
-        if (weights)
-            add_weighted_row(row, weights[slot->first + i], cpu->grid->shift, cpu->to_fixed, dim,
-                             sum);
+        double weight = weights ? (double)weights[slot->first + i] : 1;
+        if (one_digit)
+            add_row(row, cpu->digit_scale, dim, first);
+        else if (!weights)
+            add_pairs(row, cpu->digit_scale, base, dim, first, second);
         else
-            add_row(row, cpu->grid->shift, cpu->to_fixed, dim, sum);
-        mass += lloyd_cpu_mass(cpu, slot->first + i);
+            add_weighted_pairs(row, weight, cpu->digit_scale, base, dim, first, second);
+        if (grid->wide > 0) add_wide(grid, row, weight, scratch->wide);
+        if (weights) {
+            int64_t digit[LLOYD_MOST_DIGITS];
+            lloyd_digits_of(weight, grid->weight_top, grid->bits, grid->weight_digits, digit);
+            for (int t = 0; t < grid->weight_digits; t++) mass[t] += digit[t];
+        }
     }
-    int64_t *total_mass = cpu->sums + cpu->base.config.k * dim + k;
-    if (!shared) {
-        *total_mass += mass;
-        return;
-    }
-    int64_t *total = cpu->sums + k * dim;
-    for (int64_t j = 0; j < dim; j++) {
-#pragma omp atomic
-        total[j] += sum[j];
-    }
-#pragma omp atomic
-    *total_mass += mass;
+    if (!weights) mass[0] = end - begin;
+    take_run(cpu, scratch, k, mass, !shared, second_there, shared);
 }
 
 lloyd_status lloyd_cpu_accumulate(lloyd_kernels *kernels, int slot_number)
@@ -208,104 +344,29 @@ lloyd_status lloyd_cpu_accumulate(lloyd_kernels *kernels, int slot_number)
     return LLOYD_OK;
 }
 
-/* --- what follows from the sums --- */
+/* Moves the words of one part of the sums, and returns where the next part of the row is. */
+static const int64_t *move_part(int64_t *part, int64_t width, int32_t from, int32_t to,
+                                const int64_t *words)
+{
+    for (int64_t j = 0; j < width; j++) {
+        part[from * width + j] -= words[j];
+        part[to * width + j] = words[j]; /* what rows without mass have left there goes */
+    }
+    return words + width;
+}
 
-lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, double squares, double *value,
-                               int64_t *moved, int64_t *verified, int64_t *empty)
+lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to,
+                                const int64_t *words)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
-    int64_t dim = kernels->config.dim, k_count = kernels->config.k, empty_count = 0;
-    const int64_t *masses = cpu->sums + k_count * dim;
-    double unit =
-        kernels->config.weights ? lloyd_exp2(cpu->grid->weight_exponent - cpu->grid->bits) : 1;
-    double lanes[CLUSTER_LANES] = {0};
-#pragma omp parallel for num_threads(kernels->config.threads) reduction(+ : empty_count)
-    for (int64_t lane = 0; lane < CLUSTER_LANES; lane++) {
-        for (int64_t k = lane; k < k_count; k += CLUSTER_LANES) {
-            double p[LLOYD_LANES] = {0}, mass = lloyd_mul((double)masses[k], unit);
-            for (int64_t j = 0; j < dim; j++) {
-                double sum = lloyd_mul((double)cpu->sums[k * dim + j], cpu->from_fixed[j]);
-                double term =
-                    lloyd_inertia_term(cpu->centroids[k * dim + j], cpu->grid->shift[j], mass, sum);
-                p[j % LLOYD_LANES] = lloyd_add(p[j % LLOYD_LANES], term);
-            }
-            lanes[lane] = lloyd_add(lanes[lane], lloyd_tree(p, LLOYD_LANES));
-            empty_count += masses[k] == 0;
-        }
+    const lloyd_sum_layout *l = &cpu->layout;
+    words = move_part(cpu->sums, l->dim, from, to, words);
+    words = move_part(cpu->sums + l->seconds_at, l->seconds, from, to, words);
+    for (int t = 2; l->wide > 0 && t < l->most_digits; t++) {
+        words = move_part(cpu->sums + l->wide_at + (t - 2) * l->clusters * l->wide, l->wide, from,
+                          to, words);
     }
-    *value = lloyd_add(squares, lloyd_tree(lanes, CLUSTER_LANES));
-    *moved = masses[k_count];
-    *verified = masses[k_count + 1];
-    *empty = empty_count;
-    return LLOYD_OK;
-}
-
-/* Rows of hardly any weight can sum to a mean that is out of float32's range. */
-static int all_finite(const float *mean, int64_t dim)
-{
-    for (int64_t j = 0; j < dim; j++) {
-        if (!isfinite(mean[j])) return 0;
-    }
-    return 1;
-}
-
-/* Unit length, in place; 0 where there is no direction to keep. */
-static int normalise_centroid(float *centroid, int64_t dim)
-{
-    double square = lloyd_cpu_square(centroid, dim);
-    if (square == 0) return 0;
-    for (int64_t j = 0; j < dim; j++) centroid[j] = lloyd_normalised(centroid[j], sqrt(square));
-    return 1;
-}
-
-lloyd_status lloyd_cpu_update(lloyd_kernels *kernels)
-{
-    cpu_kernels *cpu = lloyd_cpu(kernels);
-    int64_t dim = kernels->config.dim, k_count = kernels->config.k;
-    const int64_t *masses = cpu->sums + k_count * dim;
-    const lloyd_grid *grid = cpu->grid;
-#pragma omp parallel num_threads(kernels->config.threads)
-    {
-        float *mean = cpu->scratch[omp_get_thread_num()].row;
-#pragma omp for
-        for (int64_t k = 0; k < k_count; k++) {
-            if (masses[k] == 0) continue;
-            for (int64_t j = 0; j < dim; j++) {
-                /* sum * 2^(e - b) over mass * 2^(ew - b) */
-                double unit = kernels->config.weights
-                                  ? lloyd_exp2(grid->weighted_exponent[j] - grid->weight_exponent)
-                                  : cpu->from_fixed[j];
-                mean[j] = lloyd_mean(cpu->sums[k * dim + j], masses[k], unit, grid->shift[j]);
-            }
-            if (kernels->config.cosine && !normalise_centroid(mean, dim)) continue;
-            if (!all_finite(mean, dim)) continue;
-            memcpy(cpu->centroids + k * dim, mean, (size_t)dim * sizeof *mean);
-        }
-    }
-    return lloyd_cpu_prepare(cpu);
-}
-
-lloyd_status lloyd_cpu_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters)
-{
-    const int64_t *masses = lloyd_cpu(kernels)->sums + kernels->config.k * kernels->config.dim;
-    int64_t found = 0;
-    for (int64_t k = 0; k < kernels->config.k && found < count; k++) {
-        if (masses[k] == 0) clusters[found++] = (int32_t)k;
-    }
-    return LLOYD_OK;
-}
-
-lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to, const int64_t *q,
-                                int64_t mass)
-{
-    cpu_kernels *cpu = lloyd_cpu(kernels);
-    int64_t dim = kernels->config.dim;
-    int64_t *masses = cpu->sums + kernels->config.k * dim;
-    for (int64_t j = 0; j < dim; j++) {
-        cpu->sums[from * dim + j] -= q[j];
-        cpu->sums[to * dim + j] = q[j]; /* what rows of mass 0 have left there goes */
-    }
-    masses[from] -= mass;
-    masses[to] = mass;
+    for (int t = 0; t < l->weight_digits; t++)
+        words = move_part(cpu->sums + l->masses_at + t * l->clusters, 1, from, to, words);
     return LLOYD_OK;
 }

@@ -360,8 +360,7 @@ __global__ void prepare(image_shape s, const float *centroids, const float *orig
                         flash_units *units_at, double nearest, cuda_inertia inertia, bool exact)
 {
     cuda_await();
-    if (inertia.terms)
-        nearest = (inertia.squares + inertia.terms[0]) / (inertia.terms[1] * inertia.mass_unit);
+    if (inertia.terms) nearest = inertia.terms[0] / inertia.terms[1];
     flash_units units = {units_at->sigma, units_at->square, false, false, 0, 0};
     choose_bound(&units, nearest, exact);
     if (blockIdx.x == 0 && threadIdx.x == 0) { /* nobody reads these here */
@@ -1064,13 +1063,12 @@ lloyd_status lloyd_cuda_assign(lloyd_kernels *kernels, int slot)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ROWS));
-    return label_slot(cuda, slot, cuda->sums + kernels->config.k * (kernels->config.dim + 1), true,
-                      nullptr);
+    return label_slot(cuda, slot, cuda->sums + cuda->layout.counters_at, true, nullptr);
 }
 
 lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2])
 {
-    int64_t *counters = cuda->sums + cuda->base.config.k * (cuda->base.config.dim + 1);
+    int64_t *counters = cuda->sums + cuda->layout.counters_at;
     stopwatch watch = {};
     for (cudaEvent_t &event : watch.mark)
         CUDA_TRY(cudaEventCreate(&event), "timing the assignment");

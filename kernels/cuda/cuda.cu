@@ -326,19 +326,34 @@ static lloyd_status labels(lloyd_kernels *kernels, int64_t first, int64_t count,
 
 /* --- life and death --- */
 
-static int64_t sum_words(const lloyd_kernels_config *config)
-{
-    return config->k * (config->dim + 1) + 2;
-}
-
+/* The tables of the grid, D entries each. */
 static void free_grid(cuda_kernels *cuda)
 {
     int64_t dim = cuda->base.config.dim;
-    lloyd_cuda_free(cuda, cuda->shift, dim, sizeof(float));
-    lloyd_cuda_free(cuda, cuda->to_fixed, dim, sizeof(double));
-    lloyd_cuda_free(cuda, cuda->from_fixed, dim, sizeof(double));
-    lloyd_cuda_free(cuda, cuda->to_plain, dim, sizeof(double));
-    lloyd_cuda_free(cuda, cuda->unit, dim, sizeof(double));
+    lloyd_cuda_free(cuda, cuda->digit_scale, dim, sizeof(double));
+    lloyd_cuda_free(cuda, cuda->top, dim, sizeof(int));
+    lloyd_cuda_free(cuda, cuda->digits, dim, sizeof(int));
+    lloyd_cuda_free(cuda, cuda->square_top, dim, sizeof(int));
+    lloyd_cuda_free(cuda, cuda->second, dim, sizeof(int32_t));
+    lloyd_cuda_free(cuda, cuda->wide_number, dim, sizeof(int32_t));
+    lloyd_cuda_free(cuda, cuda->wide_column, dim, sizeof(int32_t));
+}
+
+enum { GRID_BYTES = 8 + 6 * 4 }; /* of a column */
+
+lloyd_status lloyd_cuda_alloc_sums(cuda_kernels *cuda, const lloyd_grid *grid)
+{
+    const char *what = "sums per cluster";
+    const lloyd_kernels_config *config = &cuda->base.config;
+    lloyd_cuda_free(cuda, cuda->sums, cuda->layout.words, sizeof *cuda->sums);
+    cuda->sums = nullptr;
+    cuda->grid = grid;
+    cuda->layout = lloyd_layout_of_sums(grid, config->dim, config->k);
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->sums, cuda->layout.words, sizeof *cuda->sums, what));
+    return lloyd_cuda_check(cudaMemsetAsync(cuda->sums, 0,
+                                            (size_t)cuda->layout.words * sizeof *cuda->sums,
+                                            cuda->stream),
+                            "clearing sums");
 }
 
 static void destroy(lloyd_kernels *kernels)
@@ -363,7 +378,7 @@ static void destroy(lloyd_kernels *kernels)
     lloyd_cuda_free(cuda, cuda->weights, config->n_local, sizeof(float));
     lloyd_cuda_free(cuda, cuda->lengths, config->n_local, sizeof(double));
     lloyd_cuda_free(cuda, cuda->centroids, cuda->set_capacity * config->dim, sizeof(float));
-    lloyd_cuda_free(cuda, cuda->sums, sum_words(config), sizeof(int64_t));
+    lloyd_cuda_free(cuda, cuda->sums, cuda->layout.words, sizeof(int64_t));
     lloyd_cuda_free(cuda, cuda->results, CUDA_PINNED, 1);
     lloyd_cuda_free(cuda, cuda->scratch, lloyd_cuda_scratch_bytes(config->dim), 1);
     free_grid(cuda);
@@ -408,7 +423,7 @@ static const lloyd_kernels table = {
     .labels = labels,
     .count_labels = lloyd_cuda_count_labels,
     .distances = lloyd_cuda_distances,
-    .greatest_distance = lloyd_cuda_greatest_distance,
+    .distance_span = lloyd_cuda_distance_span,
     .total_distance = lloyd_cuda_total_distance,
     .rows = lloyd_cuda_rows,
     .seed_begin = lloyd_cuda_seed_begin,
@@ -473,12 +488,14 @@ static lloyd_status open_device(cuda_kernels *cuda)
 static lloyd_status alloc_grid(cuda_kernels *cuda)
 {
     int64_t dim = cuda->base.config.dim;
-    const char *what = "the fixed-point grid";
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->shift, dim, sizeof(float), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->to_fixed, dim, sizeof(double), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->from_fixed, dim, sizeof(double), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->to_plain, dim, sizeof(double), what));
-    return lloyd_cuda_alloc(cuda, &cuda->unit, dim, sizeof(double), what);
+    const char *what = "digits of the columns";
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->digit_scale, dim, sizeof(double), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->top, dim, sizeof(int), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->digits, dim, sizeof(int), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->square_top, dim, sizeof(int), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->second, dim, sizeof(int32_t), what));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->wide_number, dim, sizeof(int32_t), what));
+    return lloyd_cuda_alloc(cuda, &cuda->wide_column, dim, sizeof(int32_t), what);
 }
 
 /* The arrays that are as long as the rank has rows. */
@@ -502,11 +519,7 @@ static lloyd_status alloc_rows(cuda_kernels *cuda)
 static lloyd_status alloc_state(cuda_kernels *cuda)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->sums, sum_words(config), sizeof(int64_t),
-                               "sums per cluster"));
-    CUDA_TRY(cudaMemsetAsync(cuda->sums, 0, (size_t)sum_words(config) * sizeof(int64_t),
-                             cuda->stream),
-             "clearing sums");
+    LLOYD_TRY(lloyd_cuda_alloc_sums(cuda, nullptr));
     LLOYD_TRY(alloc_grid(cuda));
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->results, CUDA_PINNED, 1, "results"));
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->scratch, lloyd_cuda_scratch_bytes(config->dim), 1,
@@ -550,10 +563,11 @@ extern "C" int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, 
 {
     int64_t n = config->n_local, dim = config->dim;
     int64_t per_row = 4 + (config->weights ? 4 : 0) + (config->cosine ? 8 : 0);
-    int64_t grid = dim * (int64_t)(sizeof(float) + 4 * sizeof(double));
+    int64_t sums = lloyd_planned_sum_words(dim, config->k, lloyd_sums_one_digit(config),
+                                           config->weights != nullptr);
     int64_t seeding = lloyd_cuda_seed_scratch_bytes(config),
             distances = lloyd_cuda_distances_bytes(config);
-    return n * per_row + sum_words(config) * (int64_t)sizeof(int64_t) + grid +
+    return n * per_row + sums * (int64_t)sizeof(int64_t) + dim * GRID_BYTES +
            lloyd_cuda_scratch_bytes(dim) + CUDA_PINNED + lloyd_cuda_filter_bytes(config, set) +
            lloyd_cuda_sorter_bytes(config) + lloyd_cuda_means_bytes(config, set) +
            (seeding > distances ? seeding : distances);

@@ -1,7 +1,7 @@
 /* The CUDA kernels' own state. Files: cuda.cu (create, load, the table), rows.cu (lengths, minima
  * and maxima, squares), assign.cu (which kernel labels a slot, and what it needs to know about rows
  * and centroids), flash_assign_*.cu (the fused kernels), sort.cu (rows by label), update.cu (their
- * sums), update_shared.cu (those of few clusters), means.cu (inertia, centroids), distances.cu,
+ * sums), update_shared.cu (those of few clusters), update_wide.cu (of columns of many digits), means.cu (inertia, centroids), distances.cu,
  * seed.cu and clock.cu.
  *
  * Everything runs on one stream per rank, but for the copies of load_start(), which have their own.
@@ -11,11 +11,11 @@
 #ifndef LLOYD_KERNELS_CUDA_CUDA_H
 #define LLOYD_KERNELS_CUDA_CUDA_H
 
+#include "kernels/exact.h"
 extern "C" {
 #include "base/memory.h"
 #include "kernels/kernels.h"
 }
-#include "kernels/numerics.h"
 
 #include <cuda_runtime.h>
 
@@ -63,14 +63,13 @@ struct cuda_kernels {
     cuda_filter *filter;
 
     /* sums */
-    const lloyd_grid *grid; /* of the caller, on the host */
-    float *shift;           /* [D] */
-    double *to_fixed;       /* [D] 2^(b - e'), e' of |w y| (of |y| without weights) */
-    double *from_fixed;     /* [D] 2^(e' - b) */
-    double *to_plain;       /* [D] 2^(b - e), e of |y| */
-    double *unit;   /* [D] what lloyd_mean() multiplies with: 2^(e - b), with weights 2^(e' - ew) */
-    double to_mass; /* 2^(b - ew) */
-    int64_t *sums;  /* K*D sums, K masses, moved, verified */
+    const lloyd_grid *grid;         /* of the caller, on the host; NULL until set_grid() */
+    lloyd_sum_layout layout;        /* of `sums` */
+    double *digit_scale;            /* [D] 2^(b - M); 0 for wide columns */
+    int *top, *digits, *square_top; /* [D] as in the grid, on the device, and so */
+    int32_t *second, *wide_number, *wide_column; /* [D] are these */
+    double mass_scale, least_mass;               /* 2^(b - M_w), 2^(b T_w - M_w) */
+    int64_t *sums;
     bool sums_zero; /* no rows were added since begin() */
     cuda_sorter *sorter;
     cuda_means *means;
@@ -117,11 +116,12 @@ void lloyd_cuda_free(cuda_kernels *cuda, void *memory, int64_t count, size_t siz
 /* Copies `bytes` (<= CUDA_PINNED) of device memory to the host and waits. */
 lloyd_status lloyd_cuda_fetch(cuda_kernels *cuda, void *host, const void *device, size_t bytes);
 
-/* Bytes of cuda->scratch: three words a column, and space for some rows. */
+/* Bytes of cuda->scratch: the words of the squares, and space for some rows. */
 static inline int64_t lloyd_cuda_scratch_bytes(int64_t dim)
 {
     const int64_t least = 1 << 20;
-    return 24 * dim > least ? 24 * dim : least;
+    const int64_t words = 8 * LLOYD_SQUARE_DIGITS * dim;
+    return words > least ? words : least;
 }
 
 /* clock.cu; nothing happens unless config.timed */
@@ -139,9 +139,10 @@ void lloyd_cuda_clock_free(cuda_kernels *cuda);
 /* rows.cu */
 lloyd_status lloyd_cuda_lengths(cuda_kernels *cuda, int slot, int64_t at, int64_t count);
 lloyd_status lloyd_cuda_measure(lloyd_kernels *kernels, int slot, lloyd_range *range);
-lloyd_status lloyd_cuda_measure_weighted(lloyd_kernels *kernels, int slot, double *products);
+lloyd_status lloyd_cuda_measure_weighted(lloyd_kernels *kernels, int slot,
+                                         lloyd_product_range *range);
 lloyd_status lloyd_cuda_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid);
-lloyd_status lloyd_cuda_squares(lloyd_kernels *kernels, int slot, int64_t *limbs);
+lloyd_status lloyd_cuda_squares(lloyd_kernels *kernels, int slot, int64_t *words);
 lloyd_status lloyd_cuda_rows(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,
                              float *out);
 
@@ -152,11 +153,9 @@ lloyd_status lloyd_cuda_assign(lloyd_kernels *kernels, int slot);
 /* Labels the rows of a slot with the nearest member of the set; counters[0] += labels changed,
  * counters[1] += rows verified (device memory). */
 lloyd_status lloyd_cuda_nearest(cuda_kernels *cuda, int slot, int64_t *counters);
-/* On the device: terms[0] = the inertia without `squares`, terms[1] = the mass of all rows in
- * mass_unit. */
+/* On the device: terms[0] = the inertia, terms[1] = the mass of all rows. */
 struct cuda_inertia {
     const double *terms;
-    double squares, mass_unit;
 };
 /* Prepares the next assignment to `centroids` in GPU memory, which are, or will be by then, the
  * current ones, and have changed. inertia: what the last iteration's came to, where the host does not
@@ -199,6 +198,9 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda);
 /* Bytes that assign.cu allocates for sets of at most `set` centroids, these included. */
 int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set);
 
+/* cuda.cu: room for the sums of a grid, or for the counters alone (NULL), set to zero. */
+lloyd_status lloyd_cuda_alloc_sums(cuda_kernels *cuda, const lloyd_grid *grid);
+
 /* cuda.cu: the current device, for a plan made before there are kernels; an H200 where it does not
  * tell. */
 cuda_gpu lloyd_cuda_planned_gpu(void);
@@ -221,18 +223,18 @@ int64_t lloyd_cuda_sorter_bytes(const lloyd_kernels_config *config);
 
 /* update.cu */
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot);
-/* update_shared.cu: whether clusters are so few, and rows so many, that rows are summed in shared
- * memory, of which a block can have `shared_bytes`, unsorted. */
-bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config, int shared_bytes);
+/* update_shared.cu: whether no sorting is planned for, as rows are summed in shared memory, of which a
+ * block can have `shared_bytes`, in whichever way the data will ask for. (It takes sorting all the same
+ * where columns have more than two digits.) */
+bool lloyd_cuda_plans_to_share(const lloyd_kernels_config *config, int shared_bytes);
 
 /* means.cu */
 lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels);
-lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, double squares, double *value,
-                                int64_t *moved, int64_t *verified, int64_t *empty);
+lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_found *found);
 lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels);
 lloyd_status lloyd_cuda_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters);
-lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t to, const int64_t *q,
-                                 int64_t mass);
+lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t to,
+                                 const int64_t *words);
 /* To be called by all but means.cu that change sums, grid or centroids: what inertia() computed
  * ahead of update_means() is void. */
 void lloyd_cuda_means_stale(cuda_kernels *cuda);
@@ -243,9 +245,9 @@ int64_t lloyd_cuda_means_bytes(const lloyd_kernels_config *config, int64_t set);
 /* distances.cu */
 lloyd_status lloyd_cuda_count_labels(lloyd_kernels *kernels, int64_t *counts);
 lloyd_status lloyd_cuda_distances(lloyd_kernels *kernels, int slot, double *out);
-lloyd_status lloyd_cuda_greatest_distance(lloyd_kernels *kernels, int slot, double *greatest);
-lloyd_status lloyd_cuda_total_distance(lloyd_kernels *kernels, int slot, int exponent, int bits,
-                                       int64_t total[2]);
+lloyd_status lloyd_cuda_distance_span(lloyd_kernels *kernels, int slot, lloyd_span *span);
+lloyd_status lloyd_cuda_total_distance(lloyd_kernels *kernels, int slot, int top, int bits,
+                                       int count, int64_t *total);
 lloyd_status lloyd_cuda_farthest(lloyd_kernels *kernels, int slot, int64_t want,
                                  lloyd_far_row *list, int64_t *count);
 /* counts[id] += 1, or with weights the fixed-point mass, for every local row whose ids[row] is below

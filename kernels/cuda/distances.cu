@@ -39,46 +39,59 @@ __device__ double weighted(const float *weights, int64_t i, double distance)
     return weights ? lloyd_mul((double)weights[i], distance) : distance;
 }
 
-struct greatest {
+/* The exponent of the largest number, and the lowest bit of any, of those that are not 0. */
+struct span {
     const float *weights;
-    unsigned long long *bits; /* of the greatest */
-    double found = 0;
+    int *ends; /* top, -low */
+    int top = LLOYD_NO_TOP, low = LLOYD_NO_BITS;
 
     __device__ void row(int64_t i, double distance)
     {
         double value = weighted(weights, i, distance);
-        if (value > found) found = value;
+        if (value == 0) return;
+        /* exponents of doubles that are not subnormal: a product of float32 and a square is none */
+        top = max(top, (int)((__double_as_longlong(value) >> 52) & 0x7ff) - 1022);
+        low = min(low, lloyd_lowest(value));
     }
     __device__ void finish()
     {
-        cuda_warp_max(cuda_ordered_bits(found), bits);
+        const int most = __reduce_max_sync(0xffffffffu, top);
+        const int least = __reduce_min_sync(0xffffffffu, low);
+        if (threadIdx.x % 32 == 0) {
+            atomicMax(&ends[0], most);
+            atomicMax(&ends[1], -least);
+        }
     }
 };
 
+/* Digits [first, first + COUNT) of all numbers. */
+constexpr int TOTAL_DIGITS = 4;
+
 struct total {
     const float *weights;
-    int exponent, bits;
-    unsigned long long *sums; /* high, low */
-    int64_t high = 0, low = 0;
+    int top, bits, first;
+    unsigned long long *sums;
+    int64_t own[TOTAL_DIGITS] = {};
 
     __device__ void row(int64_t i, double distance)
     {
-        int64_t h, l;
-        lloyd_fixed_distance(weighted(weights, i, distance), exponent, bits, &h, &l);
-        high += h;
-        low += l;
+        double value = weighted(weights, i, distance);
+#pragma unroll
+        for (int t = 0; t < TOTAL_DIGITS; t++)
+            own[t] += lloyd_digit(value, top - bits * (first + t + 1), bits, first + t == 0);
     }
     __device__ void finish()
     {
-        cuda_warp_add((unsigned long long)high, &sums[0]);
-        cuda_warp_add((unsigned long long)low, &sums[1]);
+#pragma unroll
+        for (int t = 0; t < TOTAL_DIGITS; t++)
+            cuda_warp_add((unsigned long long)own[t], &sums[first + t]);
     }
 };
 
 /* Keys to sort by: 1 + the distance's bits; 0 for a row without mass, which is not to be taken. */
 struct key {
     const float *weights;
-    double to_mass;
+    double least_mass;
     unsigned long long *keys;
     int32_t *rows;
     unsigned long long *most;
@@ -86,7 +99,7 @@ struct key {
 
     __device__ void row(int64_t i, double distance)
     {
-        bool massless = weights && lloyd_fixed(weights[i], to_mass) == 0;
+        bool massless = weights && !lloyd_weight_counts(weights[i], least_mass);
         unsigned long long value = massless ? 0 : 1 + cuda_ordered_bits(distance);
         keys[i] = value;
         rows[i] = (int32_t)i;
@@ -104,7 +117,7 @@ struct key {
 struct binning {
     const int32_t *ids;   /* [rows] */
     const float *weights; /* [rows], NULL: every row counts 1 */
-    double to_mass;
+    double mass_scale;
     int64_t rows, first, bins;
     unsigned long long *counts;
 
@@ -115,7 +128,7 @@ struct binning {
     }
     __device__ uint32_t mass(int64_t row) const
     {
-        return weights ? (uint32_t)lloyd_fixed(weights[row], to_mass) : 1;
+        return weights ? (uint32_t)lloyd_weight_digit(weights[row], mass_scale) : 1;
     }
 };
 
@@ -215,35 +228,38 @@ static lloyd_status zeros(cuda_kernels *cuda, int count, unsigned long long **nu
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_cuda_greatest_distance(lloyd_kernels *kernels, int slot, double *most)
+lloyd_status lloyd_cuda_distance_span(lloyd_kernels *kernels, int slot, lloyd_span *span_so_far)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
     if (rows.count == 0) return LLOYD_OK;
-    unsigned long long *bits;
-    LLOYD_TRY(zeros(cuda, 1, &bits));
+    int *ends = (int *)cuda->results, found[2];
+    CUDA_TRY(cudaMemsetAsync(ends, 0x80, sizeof found, cuda->stream), "clearing a span"); /* < 0 */
     LLOYD_TRY(cuda_each_own_distance(cuda, rows, cuda->labels + cuda->slots[slot].first,
-                                     greatest{rows.weights, bits}));
-    double found;
-    LLOYD_TRY(lloyd_cuda_fetch(cuda, &found, bits, sizeof found));
-    if (found > *most) *most = found;
+                                     span{rows.weights, ends}));
+    LLOYD_TRY(lloyd_cuda_fetch(cuda, found, ends, sizeof found));
+    if (found[0] > span_so_far->top) span_so_far->top = found[0];
+    if (-found[1] < span_so_far->low) span_so_far->low = -found[1];
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_cuda_total_distance(lloyd_kernels *kernels, int slot, int exponent, int bits,
-                                       int64_t sums[2])
+lloyd_status lloyd_cuda_total_distance(lloyd_kernels *kernels, int slot, int top, int bits,
+                                       int count, int64_t *sums)
 {
+    constexpr int ROOM = LLOYD_MOST_TOTAL + TOTAL_DIGITS;
+    static_assert(ROOM * sizeof(int64_t) <= CUDA_PINNED, "totals have room among the results");
     cuda_kernels *cuda = lloyd_cuda(kernels);
     cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
     if (rows.count == 0) return LLOYD_OK;
     unsigned long long *device_sums;
-    LLOYD_TRY(zeros(cuda, 2, &device_sums));
-    LLOYD_TRY(cuda_each_own_distance(cuda, rows, cuda->labels + cuda->slots[slot].first,
-                                     total{rows.weights, exponent, bits, device_sums}));
-    int64_t found[2];
-    LLOYD_TRY(lloyd_cuda_fetch(cuda, found, device_sums, sizeof found));
-    sums[0] += found[0];
-    sums[1] += found[1];
+    int64_t found[LLOYD_MOST_TOTAL];
+    LLOYD_TRY(zeros(cuda, ROOM, &device_sums));
+    for (int first = 0; first < count; first += TOTAL_DIGITS) {
+        LLOYD_TRY(cuda_each_own_distance(cuda, rows, cuda->labels + cuda->slots[slot].first,
+                                         total{rows.weights, top, bits, first, device_sums}));
+    }
+    LLOYD_TRY(lloyd_cuda_fetch(cuda, found, device_sums, (size_t)count * sizeof *found));
+    for (int t = 0; t < count; t++) sums[t] += found[t];
     return LLOYD_OK;
 }
 
@@ -280,7 +296,7 @@ lloyd_status lloyd_cuda_histogram(cuda_kernels *cuda, const int32_t *ids, const 
     lloyd_status status = lloyd_alloc(&host, window, sizeof *host, "a histogram");
     for (int64_t first = 0; first < bins && status == LLOYD_OK; first += window) {
         int64_t here = bins - first < window ? bins - first : window;
-        binning b = {ids, weights, cuda->to_mass, rows, first, here, scratch};
+        binning b = {ids, weights, cuda->mass_scale, rows, first, here, scratch};
         status = count_window(cuda, b, host, counts + first);
     }
     lloyd_free(host);
@@ -426,7 +442,7 @@ static lloyd_status offer_block(cuda_kernels *cuda, int slot, far_block *f, int6
     unsigned long long *most, most_here;
     LLOYD_TRY(zeros(cuda, 1, &most));
     LLOYD_TRY(cuda_each_own_distance(cuda, rows, cuda->labels + first,
-                                     key{rows.weights, cuda->to_mass, f->keys, f->order, most}));
+                                     key{rows.weights, cuda->least_mass, f->keys, f->order, most}));
     LLOYD_TRY(lloyd_cuda_fetch(cuda, &most_here, most, sizeof most_here));
     if (most_here == 0) return LLOYD_OK;
     lloyd_far_row best = {key_distance(most_here), first, 0};

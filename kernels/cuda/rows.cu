@@ -1,5 +1,6 @@
-/* Passes over the rows that come before the first iteration: lengths for the cosine metric, minima
- * and maxima, the first row that cannot be clustered, squares; and rows on their way to the host.
+/* Passes over the rows that come before the first iteration: lengths for the cosine metric, minima,
+ * maxima and lowest bits, the first row that cannot be clustered, squares; and rows on their way to the
+ * host.
  *
  * A column pass reads a slot as what it is in memory, one array of count * D elements, in vectors of
  * a fixed width. The columns that a vector holds repeat after `period` vectors, so a thread that
@@ -153,25 +154,37 @@ float from_key(uint32_t key)
 
 struct extremes_parameters {
     unsigned *min, *max; /* [D] keys */
+    int *low;            /* [D] lowest bits */
     int64_t *bad_row;
 };
 
-/* Minimum and maximum; fminf() and fmaxf() pass NaN over. */
+/* lloyd_lowest() of a float32, LLOYD_NO_BITS of 0. */
+__device__ inline int lowest_bit(float x)
+{
+    unsigned bits = __float_as_uint(x) & 0x7fffffffu, exponent = bits >> 23;
+    unsigned significand = (bits & 0x007fffffu) | (exponent > 0 ? 0x00800000u : 0);
+    int lowest = __ffs((int)significand) - 1 + (int)max(exponent, 1u) - 150;
+    return bits == 0 ? (int)LLOYD_NO_BITS : lowest;
+}
+
+/* Minimum, maximum and lowest bit; fminf() and fmaxf() pass NaN over. */
 struct extremes {
     using parameters = extremes_parameters;
     static constexpr bool WEIGHTED = false, CHECKED = true;
     struct part {
         float min, max;
+        int low;
     } range;
 
     __device__ void begin(const parameters &, int64_t)
     {
-        range = {INFINITY, -INFINITY};
+        range = {INFINITY, -INFINITY, LLOYD_NO_BITS};
     }
     __device__ void add(float x, float)
     {
         range.min = fminf(range.min, x);
         range.max = fmaxf(range.max, x);
+        range.low = min(range.low, lowest_bit(x));
     }
     __device__ void flush()
     {
@@ -184,91 +197,173 @@ struct extremes {
     {
         range.min = fminf(range.min, other.min);
         range.max = fmaxf(range.max, other.max);
+        range.low = min(range.low, other.low);
     }
     __device__ void emit(const parameters &to, int64_t j) const
     {
         atomicMin(&to.min[j], to_key(range.min));
         atomicMax(&to.max[j], to_key(range.max));
+        atomicMin(&to.low[j], range.low);
     }
 };
 
 struct weighted_parameters {
-    const float *shift;      /* [D] */
-    unsigned long long *max; /* [D] doubles that are not negative order as their bits do */
+    unsigned long long *max, *square; /* [D] doubles that are not negative order as their bits do */
+    int *low;                         /* [D] */
 };
 
-/* The largest |w y|. */
+/* The largest |w x| and (w x) x, and the lowest bit of any w x. */
 struct weighted_extremes {
     using parameters = weighted_parameters;
     static constexpr bool WEIGHTED = true, CHECKED = false;
-    using part = double;
-    float shift;
-    double max;
+    struct part {
+        double max, square;
+        int low;
+    } range;
 
-    __device__ void begin(const parameters &from, int64_t j)
+    __device__ void begin(const parameters &, int64_t)
     {
-        shift = from.shift[j];
-        max = 0;
+        range = {0, 0, LLOYD_NO_BITS};
     }
     __device__ void add(float x, float weight)
     {
-        take(fabs(lloyd_mul((double)weight, (double)lloyd_centred(x, shift))));
+        double product = lloyd_mul((double)weight, (double)x);
+        if (product == 0) return;
+        take({fabs(product), lloyd_mul(product, (double)x), lloyd_lowest(product)});
     }
     __device__ void flush()
     {
     }
     __device__ part give() const
     {
-        return max;
+        return range;
     }
-    __device__ void take(part other)
+    __device__ void take(const part &other)
     {
-        max = other > max ? other : max;
+        range.max = fmax(range.max, other.max);
+        range.square = fmax(range.square, other.square);
+        range.low = min(range.low, other.low);
     }
     __device__ void emit(const parameters &to, int64_t j) const
     {
-        atomicMax(&to.max[j], (unsigned long long)__double_as_longlong(max));
+        atomicMax(&to.max[j], (unsigned long long)__double_as_longlong(range.max));
+        atomicMax(&to.square[j], (unsigned long long)__double_as_longlong(range.square));
+        atomicMin(&to.low[j], range.low);
     }
 };
 
 struct squares_parameters {
-    const float *shift;          /* [D] */
-    const double *scale, *plain; /* [D] */
-    unsigned long long *limbs;   /* [3*D] */
+    const double *scale;       /* [D] 2^(b - M) */
+    const int *top;            /* [D] Z */
+    int bits;                  /* b */
+    unsigned long long *words; /* [LLOYD_SQUARE_DIGITS D] */
 };
 
-/* The sum of q * q, or with weights of (q of w y) * (q of y): never negative, and at most 2^60, so a
- * word holds the sum of eight before it is split. */
-template <bool WEIGHTS> struct squares {
-    using parameters = squares_parameters;
-    static constexpr bool WEIGHTED = WEIGHTS, CHECKED = false;
-    struct part {
-        uint64_t low, high;
-    } sum;
-    uint64_t recent;
-    float shift;
-    double scale, plain;
+/* A sum of products below 2^60: a word holds eight of them before it is split. */
+struct product_sum {
+    uint64_t recent, low, high;
 
-    __device__ void begin(const parameters &from, int64_t j)
+    __device__ void add(int64_t product)
     {
-        sum = {0, 0};
-        recent = 0;
-        shift = from.shift[j];
-        scale = from.scale[j];
-        plain = from.plain[j];
-    }
-    __device__ void add(float x, float weight)
-    {
-        float y = lloyd_centred(x, shift);
-        int64_t q = WEIGHTS ? lloyd_fixed_weighted(y, weight, scale) : lloyd_fixed(y, scale);
-        int64_t other = WEIGHTS ? lloyd_fixed(y, plain) : q;
-        recent += (uint64_t)(q * other);
+        recent += (uint64_t)product;
     }
     __device__ void flush()
     {
-        sum.low += recent & 0xffffffffu;
-        sum.high += recent >> 32;
+        low += recent & 0xffffffffu;
+        high += recent >> 32;
         recent = 0;
+    }
+    __device__ void take(const product_sum &other)
+    {
+        low += other.low;
+        high += other.high;
+    }
+    /* As a multiple of word `at` of a column, of `bits` bits: what is beyond goes to the word before. */
+    __device__ void emit(unsigned long long *words, int at, int factor, int bits) const
+    {
+        uint64_t l = low * factor, h = high * factor, mask = ((uint64_t)1 << bits) - 1;
+        atomicAdd(&words[at], (unsigned long long)(l & mask));
+        atomicAdd(&words[at - 1], (unsigned long long)((l >> bits) + (h << (32 - bits))));
+    }
+};
+
+/* Squares of elements of DIGITS digits, 1 or 2, of which none is cut: (first 2^b + second)^2, where no
+ * product is negative. */
+template <int DIGITS> struct digit_squares {
+    using parameters = squares_parameters;
+    static constexpr bool WEIGHTED = false, CHECKED = false;
+    static constexpr int SUMS = DIGITS == 1 ? 1 : 3;
+    struct part {
+        product_sum sum[SUMS];
+    } all;
+    double scale, base;
+
+    __device__ void begin(const parameters &from, int64_t j)
+    {
+#pragma unroll
+        for (int i = 0; i < SUMS; i++) all.sum[i] = {0, 0, 0};
+        scale = from.scale[j];
+        base = lloyd_exp2(from.bits);
+    }
+    __device__ void add(float x, float)
+    {
+        if constexpr (DIGITS == 1) {
+            int64_t q = lloyd_rint(lloyd_mul((double)x, scale));
+            all.sum[0].add(q * q);
+        } else {
+            lloyd_pair q = lloyd_pair_of((double)x, scale, base);
+            all.sum[0].add((int64_t)q.high * q.high);
+            all.sum[1].add((int64_t)q.high * q.low);
+            all.sum[2].add((int64_t)q.low * q.low);
+        }
+    }
+    __device__ void flush()
+    {
+#pragma unroll
+        for (int i = 0; i < SUMS; i++) all.sum[i].flush();
+    }
+    __device__ part give() const
+    {
+        return all;
+    }
+    __device__ void take(const part &other)
+    {
+#pragma unroll
+        for (int i = 0; i < SUMS; i++) all.sum[i].take(other.sum[i]);
+    }
+    __device__ void emit(const parameters &to, int64_t j) const
+    {
+        unsigned long long *words = to.words + LLOYD_SQUARE_DIGITS * j;
+        all.sum[0].emit(words, 1, 1, to.bits);
+        if constexpr (DIGITS == 2) {
+            all.sum[1].emit(words, 2, 2, to.bits);
+            all.sum[2].emit(words, 3, 1, to.bits);
+        }
+    }
+};
+
+/* Squares of anything, digit by digit. */
+template <bool WEIGHTS> struct any_squares {
+    using parameters = squares_parameters;
+    static constexpr bool WEIGHTED = WEIGHTS, CHECKED = false;
+    struct part {
+        int64_t words[LLOYD_SQUARE_DIGITS];
+    } sum;
+    int top, bits;
+
+    __device__ void begin(const parameters &from, int64_t j)
+    {
+#pragma unroll
+        for (int t = 0; t < LLOYD_SQUARE_DIGITS; t++) sum.words[t] = 0;
+        top = from.top[j];
+        bits = from.bits;
+    }
+    __device__ void add(float x, float weight)
+    {
+        lloyd_add_square(lloyd_mul((double)weight, (double)x), x, top, bits, sum.words);
+    }
+    __device__ void flush()
+    {
     }
     __device__ part give() const
     {
@@ -276,15 +371,14 @@ template <bool WEIGHTS> struct squares {
     }
     __device__ void take(const part &other)
     {
-        sum.low += other.low;
-        sum.high += other.high;
+#pragma unroll
+        for (int t = 0; t < LLOYD_SQUARE_DIGITS; t++) sum.words[t] += other.words[t];
     }
     __device__ void emit(const parameters &to, int64_t j) const
     {
-        uint64_t middle = sum.high + (sum.low >> 32);
-        atomicAdd(&to.limbs[3 * j], (unsigned long long)(sum.low & 0xffffffffu));
-        atomicAdd(&to.limbs[3 * j + 1], (unsigned long long)(middle & 0xffffffffu));
-        atomicAdd(&to.limbs[3 * j + 2], (unsigned long long)(middle >> 32));
+#pragma unroll
+        for (int t = 0; t < LLOYD_SQUARE_DIGITS; t++)
+            atomicAdd(&to.words[LLOYD_SQUARE_DIGITS * j + t], (unsigned long long)sum.words[t]);
     }
 };
 
@@ -690,12 +784,20 @@ lloyd_status copy(const cuda_kernels *cuda, void *to, const void *from, int64_t 
 }
 
 /* What a measuring pass leaves, as it lies in cuda->scratch: the first bad row, then D minima and D
- * maxima as keys. */
+ * maxima as keys, and D lowest bits. */
 extremes_parameters measured(const cuda_kernels *cuda)
 {
     auto *bad_row = reinterpret_cast<int64_t *>(cuda->scratch);
     auto *min = reinterpret_cast<unsigned *>(bad_row + 1);
-    return {min, min + cuda->base.config.dim, bad_row};
+    int64_t dim = cuda->base.config.dim;
+    return {min, min + dim, reinterpret_cast<int *>(min + 2 * dim), bad_row};
+}
+
+/* Lowest bits begin above all that there are. */
+lloyd_status forget_low(const cuda_kernels *cuda, int *low)
+{
+    static_assert(0x7f7f7f7f >= LLOYD_NO_BITS, "a word of such bytes is no lowest bit");
+    return set_bytes(cuda, low, 0x7f, cuda->base.config.dim * (int64_t)sizeof *low);
 }
 
 lloyd_status measure_slot(const cuda_kernels *cuda, int slot, void *out)
@@ -705,8 +807,9 @@ lloyd_status measure_slot(const cuda_kernels *cuda, int slot, void *out)
     LLOYD_TRY(set_bytes(cuda, parameters.bad_row, 0x7f, sizeof(int64_t)));
     LLOYD_TRY(set_bytes(cuda, parameters.min, 0xff, dim * (int64_t)sizeof(unsigned)));
     LLOYD_TRY(set_bytes(cuda, parameters.max, 0, dim * (int64_t)sizeof(unsigned)));
+    LLOYD_TRY(forget_low(cuda, parameters.low));
     LLOYD_TRY(run_columns<extremes>(cuda, slot, parameters));
-    return copy(cuda, out, cuda->scratch, 8 + 8 * dim);
+    return copy(cuda, out, cuda->scratch, 8 + 12 * dim);
 }
 
 /* Notes the slot's first bad row, if there is one and it is the first of all. */
@@ -727,10 +830,15 @@ lloyd_status take_measured(const cuda_kernels *cuda, int slot, const int64_t *wo
 {
     int64_t dim = cuda->base.config.dim;
     const auto *min = reinterpret_cast<const uint32_t *>(words + 1), *max = min + dim;
+    const auto *low = reinterpret_cast<const int32_t *>(max + dim);
+    lloyd_type type = cuda->base.config.type;
+    bool whole = (type == LLOYD_U8 || type == LLOYD_I8) && !cuda->lengths;
     for (int64_t j = 0; j < dim; j++) {
-        float low = from_key(min[j]), high = from_key(max[j]);
-        range->min[j] = low < range->min[j] ? low : range->min[j];
-        range->max[j] = high > range->max[j] ? high : range->max[j];
+        float least = from_key(min[j]), most = from_key(max[j]);
+        int32_t lowest = whole ? 0 : low[j];
+        range->min[j] = least < range->min[j] ? least : range->min[j];
+        range->max[j] = most > range->max[j] ? most : range->max[j];
+        range->low[j] = lowest < range->low[j] ? lowest : range->low[j];
     }
     return note_defect(cuda, slot, words[0], range);
 }
@@ -773,31 +881,18 @@ lloyd_status gather_batch(const cuda_kernels *cuda, int slot, const int64_t *lis
 
 /* --- the grid --- */
 
-/* The powers of two of the grid, as cuda.h describes them. */
-void fill_grid(const cuda_kernels *cuda, const lloyd_grid *grid, double *to_fixed,
-               double *from_fixed, double *to_plain, double *unit)
+lloyd_status send_grid(const cuda_kernels *cuda, const lloyd_grid *grid, double *scale)
 {
-    for (int64_t j = 0; j < cuda->base.config.dim; j++) {
-        to_fixed[j] = lloyd_exp2(grid->bits - grid->weighted_exponent[j]);
-        from_fixed[j] = lloyd_exp2(grid->weighted_exponent[j] - grid->bits);
-        to_plain[j] = lloyd_exp2(grid->bits - grid->exponent[j]);
-        unit[j] = cuda->base.config.weights
-                      ? lloyd_exp2(grid->weighted_exponent[j] - grid->weight_exponent)
-                      : from_fixed[j];
-    }
-}
-
-lloyd_status send_grid(const cuda_kernels *cuda, const lloyd_grid *grid, double *scratch)
-{
-    int64_t dim = cuda->base.config.dim, bytes = dim * (int64_t)sizeof(double);
-    double *to_fixed = scratch, *from_fixed = scratch + dim, *to_plain = scratch + 2 * dim,
-           *unit = scratch + 3 * dim;
-    fill_grid(cuda, grid, to_fixed, from_fixed, to_plain, unit);
-    LLOYD_TRY(copy(cuda, cuda->shift, grid->shift, dim * (int64_t)sizeof(float)));
-    LLOYD_TRY(copy(cuda, cuda->to_fixed, to_fixed, bytes));
-    LLOYD_TRY(copy(cuda, cuda->from_fixed, from_fixed, bytes));
-    LLOYD_TRY(copy(cuda, cuda->to_plain, to_plain, bytes));
-    return copy(cuda, cuda->unit, unit, bytes);
+    int64_t dim = cuda->base.config.dim, bytes = dim * (int64_t)sizeof(int);
+    for (int64_t j = 0; j < dim; j++)
+        scale[j] = grid->wide_number[j] >= 0 ? 0 : lloyd_exp2(grid->bits - grid->top[j]);
+    LLOYD_TRY(copy(cuda, cuda->digit_scale, scale, dim * (int64_t)sizeof *scale));
+    LLOYD_TRY(copy(cuda, cuda->top, grid->top, bytes));
+    LLOYD_TRY(copy(cuda, cuda->digits, grid->digits, bytes));
+    LLOYD_TRY(copy(cuda, cuda->square_top, grid->square_top, bytes));
+    LLOYD_TRY(copy(cuda, cuda->second, grid->second, bytes));
+    LLOYD_TRY(copy(cuda, cuda->wide_number, grid->wide_number, bytes));
+    return copy(cuda, cuda->wide_column, grid->wide_column, bytes);
 }
 
 } // namespace
@@ -822,26 +917,34 @@ lloyd_status lloyd_cuda_measure(lloyd_kernels *kernels, int slot, lloyd_range *r
     cuda_kernels *cuda = lloyd_cuda(kernels);
     if (cuda->slots[slot].count == 0) return LLOYD_OK;
     int64_t *words;
-    LLOYD_TRY(lloyd_alloc(&words, kernels->config.dim + 1, sizeof *words, "column extremes"));
+    LLOYD_TRY(lloyd_alloc(&words, 1 + 2 * kernels->config.dim, sizeof *words, "column extremes"));
     lloyd_status status = measure_slot(cuda, slot, words);
     if (status == LLOYD_OK) status = take_measured(cuda, slot, words, range);
     lloyd_free(words);
     return status;
 }
 
-lloyd_status lloyd_cuda_measure_weighted(lloyd_kernels *kernels, int slot, double *products)
+lloyd_status lloyd_cuda_measure_weighted(lloyd_kernels *kernels, int slot,
+                                         lloyd_product_range *range)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
-    int64_t dim = kernels->config.dim, bytes = dim * (int64_t)sizeof(double);
+    int64_t dim = kernels->config.dim, bytes = 2 * dim * (int64_t)sizeof(double);
     if (cuda->slots[slot].count == 0) return LLOYD_OK;
     double *found;
-    LLOYD_TRY(lloyd_alloc(&found, dim, sizeof *found, "column extremes"));
+    LLOYD_TRY(lloyd_alloc(&found, 3 * dim, sizeof *found, "column extremes"));
     auto *max = reinterpret_cast<unsigned long long *>(cuda->scratch);
+    auto *low = reinterpret_cast<int *>(max + 2 * dim);
     lloyd_status status = set_bytes(cuda, max, 0, bytes);
-    if (status == LLOYD_OK) status = run_columns<weighted_extremes>(cuda, slot, {cuda->shift, max});
-    if (status == LLOYD_OK) status = copy(cuda, found, max, bytes);
-    for (int64_t j = 0; status == LLOYD_OK && j < dim; j++)
-        products[j] = found[j] > products[j] ? found[j] : products[j];
+    if (status == LLOYD_OK) status = forget_low(cuda, low);
+    if (status == LLOYD_OK)
+        status = run_columns<weighted_extremes>(cuda, slot, {max, max + dim, low});
+    if (status == LLOYD_OK) status = copy(cuda, found, max, bytes + dim * (int64_t)sizeof *low);
+    const auto *lowest = reinterpret_cast<const int *>(found + 2 * dim);
+    for (int64_t j = 0; status == LLOYD_OK && j < dim; j++) {
+        range->greatest[j] = found[j] > range->greatest[j] ? found[j] : range->greatest[j];
+        range->square[j] = found[dim + j] > range->square[j] ? found[dim + j] : range->square[j];
+        range->low[j] = lowest[j] < range->low[j] ? lowest[j] : range->low[j];
+    }
     lloyd_free(found);
     return status;
 }
@@ -850,31 +953,40 @@ lloyd_status lloyd_cuda_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     double *scratch;
-    LLOYD_TRY(lloyd_alloc(&scratch, 4 * kernels->config.dim, sizeof *scratch, "fixed-point grid"));
-    cuda->grid = grid;
+    LLOYD_TRY(lloyd_alloc(&scratch, kernels->config.dim, sizeof *scratch, "scales of the columns"));
     lloyd_cuda_means_stale(cuda);
-    cuda->to_mass = lloyd_exp2(grid->bits - grid->weight_exponent);
-    lloyd_status status = send_grid(cuda, grid, scratch);
+    lloyd_status status = lloyd_cuda_alloc_sums(cuda, grid);
+    cuda->mass_scale = lloyd_exp2(grid->bits - grid->weight_top);
+    cuda->least_mass = lloyd_exp2(grid->bits * grid->weight_digits - grid->weight_top);
+    if (status == LLOYD_OK) status = send_grid(cuda, grid, scratch);
     lloyd_free(scratch);
     return status;
 }
 
-lloyd_status lloyd_cuda_squares(lloyd_kernels *kernels, int slot, int64_t *limbs)
+lloyd_status lloyd_cuda_squares(lloyd_kernels *kernels, int slot, int64_t *words)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
-    int64_t words = 3 * kernels->config.dim, bytes = words * (int64_t)sizeof(int64_t);
+    const lloyd_grid *grid = cuda->grid;
+    int64_t count = LLOYD_SQUARE_DIGITS * kernels->config.dim,
+            bytes = count * (int64_t)sizeof(int64_t);
     if (cuda->slots[slot].count == 0) return LLOYD_OK;
     int64_t *found;
-    LLOYD_TRY(lloyd_alloc(&found, words, sizeof *found, "column sums"));
+    LLOYD_TRY(lloyd_alloc(&found, count, sizeof *found, "column sums"));
     auto *sums = reinterpret_cast<unsigned long long *>(cuda->scratch);
-    squares_parameters parameters = {cuda->shift, cuda->to_fixed, cuda->to_plain, sums};
+    squares_parameters parameters = {cuda->digit_scale, cuda->square_top, grid->bits, sums};
     lloyd_status status = set_bytes(cuda, sums, 0, bytes);
     if (status == LLOYD_OK) {
-        status = cuda->weights ? run_columns<squares<true>>(cuda, slot, parameters)
-                               : run_columns<squares<false>>(cuda, slot, parameters);
+        if (cuda->weights)
+            status = run_columns<any_squares<true>>(cuda, slot, parameters);
+        else if (grid->wide > 0 || grid->cut)
+            status = run_columns<any_squares<false>>(cuda, slot, parameters);
+        else if (grid->most_digits == 2)
+            status = run_columns<digit_squares<2>>(cuda, slot, parameters);
+        else
+            status = run_columns<digit_squares<1>>(cuda, slot, parameters);
     }
     if (status == LLOYD_OK) status = copy(cuda, found, sums, bytes);
-    for (int64_t i = 0; status == LLOYD_OK && i < words; i++) limbs[i] += found[i];
+    for (int64_t i = 0; status == LLOYD_OK && i < count; i++) words[i] += found[i];
     lloyd_free(found);
     return status;
 }

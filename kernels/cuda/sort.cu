@@ -357,7 +357,7 @@ void lloyd_cuda_sorter_free(cuda_kernels *cuda)
  * time), and up to 512 bytes per 1024 rows of counters. */
 int64_t lloyd_cuda_sorter_bytes(const lloyd_kernels_config *config)
 {
-    if (lloyd_cuda_shares_sums(config, lloyd_cuda_planned_gpu().shared_bytes)) return 0;
+    if (lloyd_cuda_plans_to_share(config, lloyd_cuda_planned_gpu().shared_bytes)) return 0;
     int64_t rows = lloyd_cuda_sorted_rows(config), word = sizeof(uint32_t);
     if (is_counted(config->k, rows)) return (2 * rows + 2 * config->k + 1) * word;
     return 5 * rows * word + rows / 2 + (1 << 20);

@@ -1,4 +1,4 @@
-/* Fixed-point sums per cluster: the sort-inverse update (section 3 of the contract).
+/* Exact sums per cluster: the sort-inverse update (section 3 of the contract).
  *
  * The row numbers of a slot are sorted by label (sort.cu), which turns the scatter of rows into
  * clusters into a segmented sum: equal labels lie together, in runs.
@@ -48,15 +48,16 @@ struct reduction : cuda_summands {
 template <lloyd_type T, int WIDTH, arithmetic A> struct shape {
     static constexpr int SIZE = sizeof(typename cuda_element<T>::type);
     static constexpr int V = WIDTH / SIZE;
-    /* Bytes of a row: 16 columns by their definition are more than the registers hold. */
+    /* Bytes of a row: more columns, with two digits each, than the registers hold otherwise. */
     static constexpr int WIDE = A == arithmetic::DEFINITION && SIZE == 1 ? 8 : 16;
     static constexpr int BYTES = WIDTH >= 4 ? WIDE : 4 * WIDTH;
     static constexpr int M = BYTES / WIDTH;
     static constexpr int COLUMNS = V * M;
     static constexpr int WORDS = BYTES / 4;
-    /* Accumulators: pairs of 16-bit sums, or one 64-bit sum per column. */
+    /* Accumulators: pairs of 16-bit sums, or one 64-bit sum per column and digit. */
     using accumulator = std::conditional_t<A == arithmetic::INTEGER, uint32_t, int64_t>;
-    static constexpr int ACCUMULATORS = A == arithmetic::INTEGER ? 2 * WORDS : COLUMNS;
+    static constexpr int DIGITS = cuda_has_two_digits(A) ? 2 : 1;
+    static constexpr int ACCUMULATORS = A == arithmetic::INTEGER ? 2 * WORDS : DIGITS * COLUMNS;
     /* A warp's accumulators on their way to memory, one element of padding per 128 bytes. */
     static constexpr unsigned PER_LINE = 128 / sizeof(accumulator);
     static constexpr int STAGED = 32 * COLUMNS + 32 * COLUMNS / PER_LINE;
@@ -154,15 +155,15 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
     accumulator *stage; /* the warp's */
     int staged;         /* where the team's part of it begins */
 
-    const char *at[S::M]; /* this lane's vectors in row 0 */
-    accumulator sum[S::ACCUMULATORS];
-    float scale[S::COLUMNS], offset[S::COLUMNS]; /* FLOAT: 2^p and -s 2^p; else offset = s */
-    double exact_scale[S::COLUMNS];              /* DEFINITION: 2^p */
+    const char *at[S::M];             /* this lane's vectors in row 0 */
+    accumulator sum[S::ACCUMULATORS]; /* of columns' first digits, then of the second ones */
+    float scale[S::COLUMNS];          /* FLOAT, PAIR: 2^(b - M) */
+    double exact_scale[S::COLUMNS];   /* DEFINITION: the same */
 
     /* the run so far */
     uint32_t label;
     int count;
-    int64_t mass;
+    int64_t mass[2];
     bool opened; /* it began inside this piece */
 
     __device__ team_lane(const reduction &job, shared_space<S> &space, int lane_, int team,
@@ -191,14 +192,10 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
 #pragma unroll
             for (int i = 0; i < S::COLUMNS; i++) {
                 int64_t column = (int64_t)vector(i / S::V) * S::V + i % S::V;
-                float s = r.shift[column];
-                if constexpr (A == arithmetic::FLOAT) {
-                    scale[i] = cuda_float_scale(r.to_fixed[column]);
-                    offset[i] = cuda_float_offset(s, r.to_fixed[column]);
-                } else {
-                    exact_scale[i] = r.to_fixed[column];
-                    offset[i] = s;
-                }
+                if constexpr (A == arithmetic::DEFINITION)
+                    exact_scale[i] = r.scale[column];
+                else
+                    scale[i] = (float)r.scale[column];
             }
         }
     }
@@ -208,7 +205,7 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
 #pragma unroll
         for (int i = 0; i < S::ACCUMULATORS; i++) sum[i] = 0;
         count = 0;
-        mass = 0;
+        mass[0] = mass[1] = 0;
     }
 
     /* Where word w of row `row` (0 .. RING-1) of this thread's ring is: WIDTH bytes of a vector lie
@@ -301,7 +298,12 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
         int side = row * THREADS + (int)threadIdx.x;
         float weight = r.weights ? shared.weights[side] : 1;
         double length = r.lengths ? shared.lengths[side] : 1, inverse = 1 / length;
-        if (r.weights) mass += lloyd_fixed(weight, r.to_mass);
+        const double base = lloyd_exp2(r.bits);
+        if (r.weights) {
+            const lloyd_pair q = lloyd_pair_of((double)weight, r.mass_scale, base);
+            mass[0] += q.high;
+            mass[1] += q.low;
+        }
 #pragma unroll
         for (int w = 0; w < S::WORDS; w++) {
             float x[4 / S::SIZE];
@@ -309,8 +311,10 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
 #pragma unroll
             for (int i = 0; i < 4 / S::SIZE; i++) {
                 int c = w * (4 / S::SIZE) + i;
-                sum[c] += cuda_defined(x[i], r.lengths, length, inverse, offset[c], r.weights,
-                                       weight, exact_scale[c]);
+                const lloyd_pair q =
+                    cuda_defined(x[i], r.lengths, length, inverse, weight, exact_scale[c], base);
+                sum[c] += q.high;
+                sum[S::COLUMNS + c] += q.low;
             }
         }
     }
@@ -323,7 +327,8 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
         if constexpr (A == arithmetic::INTEGER) {
 #pragma unroll
             for (int w = 0; w < S::WORDS; w++) add_bytes(words[w], sum + 2 * w);
-        } else if constexpr (A == arithmetic::FLOAT) {
+        } else if constexpr (A != arithmetic::DEFINITION) {
+            [[maybe_unused]] const float base = (float)(1 << r.bits);
 #pragma unroll
             for (int w = 0; w < S::WORDS; w++) {
                 float x[4 / S::SIZE];
@@ -331,7 +336,13 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
 #pragma unroll
                 for (int i = 0; i < 4 / S::SIZE; i++) {
                     int c = w * (4 / S::SIZE) + i;
-                    sum[c] += __float2int_rn(__fmaf_rn(x[i], scale[c], offset[c]));
+                    if constexpr (A == arithmetic::FLOAT) {
+                        sum[c] += __float2int_rn(__fmul_rn(x[i], scale[c]));
+                    } else {
+                        const lloyd_pair q = cuda_pair(x[i], scale[c], base);
+                        sum[c] += q.high;
+                        sum[S::COLUMNS + c] += q.low;
+                    }
                 }
             }
         } else {
@@ -339,20 +350,20 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
         }
     }
 
-    /* The sum of column c of this lane as it is staged. */
-    __device__ accumulator column_sum(int c) const
+    /* The sum of a digit of column c of this lane as it is staged. */
+    __device__ accumulator column_sum(int digit, int c) const
     {
         if constexpr (A == arithmetic::INTEGER)
             return (sum[c / 4 * 2 + c % 2] >> (c % 4 / 2 * 16)) & 0xffff;
         else
-            return sum[c];
+            return sum[digit * S::COLUMNS + c];
     }
 
     /* The sum of q from what was staged. */
     __device__ int64_t fixed_sum(accumulator staged_sum, int64_t column) const
     {
         if constexpr (A == arithmetic::INTEGER) {
-            return cuda_sum_of_bytes<T>(staged_sum, count, r.shift[column], r.to_fixed[column]);
+            return cuda_sum_of_bytes<T>(staged_sum, count, r.scale[column]);
         } else {
             return staged_sum;
         }
@@ -364,7 +375,7 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
     }
 
     /* From the stage to the sums: lane l takes columns l, l + lanes, ... of the tile. */
-    template <bool ONLY> __device__ void write_run() const
+    template <bool ONLY> __device__ void write_first() const
     {
         int first = tile * r.lanes * S::COLUMNS;
         int columns = min(r.lanes * S::COLUMNS, r.dim - first);
@@ -374,25 +385,54 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
             if (column < columns)
                 add_sum<ONLY>(to, fixed_sum(stage[padded(staged + column)], first + column));
         }
-        if (tile == 0 && lane == 0) add_sum<ONLY>(r.masses + label, r.weights ? mass : count);
+        if (tile > 0 || lane > 0) return;
+        add_sum<ONLY>(r.masses + label, r.weights ? mass[0] : count);
+        if (r.second_mass) add_sum<ONLY>(r.masses + r.clusters + label, mass[1]);
     }
 
-    /* Ends the run: its sums go to memory. They change hands first, so that neighbouring lanes
-     * write neighbouring columns. */
-    __device__ void flush(bool whole)
+    /* The same of second digits, of the columns that have one. */
+    template <bool ONLY> __device__ void write_second() const
+    {
+        int first = tile * r.lanes * S::COLUMNS;
+        int columns = min(r.lanes * S::COLUMNS, r.dim - first);
+        int64_t *to = r.second_sums + (int64_t)label * r.seconds;
+#pragma unroll 4
+        for (int i = 0, column = lane; i < S::COLUMNS; i++, column += r.lanes) {
+            const int at = column < columns ? __ldg(&r.second[first + column]) : -1;
+            if (at >= 0) add_sum<ONLY>(to + at, stage[padded(staged + column)]);
+        }
+    }
+
+    /* The sums of a digit change hands, so that neighbouring lanes write neighbouring columns. */
+    __device__ void put_on_stage(int digit)
     {
 #pragma unroll
         for (int m = 0; m < S::M; m++) { /* V divides PER_LINE: no padding inside a vector */
             accumulator *own = stage + padded(staged + (m * r.lanes + lane) * S::V);
 #pragma unroll
-            for (int i = 0; i < S::V; i++) own[i] = column_sum(m * S::V + i);
+            for (int i = 0; i < S::V; i++) own[i] = column_sum(digit, m * S::V + i);
         }
         __syncwarp(members);
-        if (whole && r.untouched)
-            write_run<true>();
+    }
+
+    /* Ends the run: its sums go to memory. */
+    __device__ void flush(bool whole)
+    {
+        const bool only = whole && r.untouched;
+        put_on_stage(0);
+        if (only)
+            write_first<true>();
         else
-            write_run<false>();
+            write_first<false>();
         __syncwarp(members);
+        if (S::DIGITS == 2 && r.seconds > 0) {
+            put_on_stage(1);
+            if (only)
+                write_second<true>();
+            else
+                write_second<false>();
+            __syncwarp(members);
+        }
         clear();
     }
 
@@ -533,23 +573,12 @@ lloyd_status launch_width(const cuda_kernels *cuda, reduction r)
 
 /* --- which arithmetic --- */
 
-bool grid_allows_float(const lloyd_grid *grid, int64_t dim)
+/* Whether the scales of all columns are float32 numbers. */
+bool scales_are_floats(const lloyd_grid *grid, int64_t dim)
 {
     for (int64_t j = 0; j < dim; j++) {
-        int p = grid->bits - grid->exponent[j];
-        if (p < -126 || p > 127) return false;
-        double offset = (double)grid->shift[j] * lloyd_exp2(p);
-        if (fabs(offset) > 0x1p126 || (double)(float)offset != offset) return false;
-    }
-    return true;
-}
-
-bool grid_allows_integer(const lloyd_grid *grid, int64_t dim)
-{
-    for (int64_t j = 0; j < dim; j++) {
-        int p = grid->bits - grid->exponent[j];
-        float twice = 2 * grid->shift[j];
-        if (p < 1 || p > 40 || fabsf(twice) > 512 || twice != rintf(twice)) return false;
+        int p = grid->bits - grid->top[j];
+        if (grid->wide_number[j] < 0 && (p < -126 || p > 127)) return false;
     }
     return true;
 }
@@ -566,9 +595,10 @@ lloyd_status add_block(cuda_kernels *cuda, int slot, int64_t at, int64_t count)
     r.rows = (int)count;
     r.untouched = cuda->sums_zero;
     cuda->sums_zero = false;
-    return cuda_for_arithmetic(cuda, [&](auto type, auto arithmetic) {
+    LLOYD_TRY(cuda_for_arithmetic(cuda, [&](auto type, auto arithmetic) {
         return launch_width<type, arithmetic>(cuda, r);
-    });
+    }));
+    return lloyd_cuda_add_wide(cuda, slot, at, count, sorted);
 }
 
 } // namespace
@@ -579,26 +609,31 @@ cuda_arithmetic lloyd_cuda_arithmetic(const cuda_kernels *cuda)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
     if (cuda->weights || config->cosine) return arithmetic::DEFINITION;
-    if (config->type == LLOYD_U8 || config->type == LLOYD_I8)
-        return grid_allows_integer(cuda->grid, config->dim) ? arithmetic::INTEGER
-                                                            : arithmetic::DEFINITION;
-    return grid_allows_float(cuda->grid, config->dim) ? arithmetic::FLOAT : arithmetic::DEFINITION;
+    if (config->type == LLOYD_U8 || config->type == LLOYD_I8) return arithmetic::INTEGER;
+    if (!scales_are_floats(cuda->grid, config->dim)) return arithmetic::DEFINITION;
+    return cuda->grid->most_digits == 1 ? arithmetic::FLOAT : arithmetic::PAIR;
 }
 
 void lloyd_cuda_summands(const cuda_kernels *cuda, int slot, int64_t at, cuda_summands *s)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
+    const lloyd_sum_layout *l = &cuda->layout;
     const cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
     s->row_bytes = (uint32_t)(config->dim * (int64_t)lloyd_type_size(config->type));
     s->data = rows.data + at * (int64_t)s->row_bytes;
     s->lengths = rows.lengths ? rows.lengths + at : nullptr;
     s->weights = rows.weights ? rows.weights + at : nullptr;
     s->dim = (int)config->dim;
-    s->shift = cuda->shift;
-    s->to_fixed = cuda->to_fixed;
-    s->to_mass = cuda->to_mass;
+    s->bits = l->bits;
+    s->seconds = (int)l->seconds;
+    s->clusters = (int)config->k;
+    s->scale = cuda->digit_scale;
+    s->second = cuda->second;
+    s->mass_scale = l->weight_digits > 2 ? 0 : cuda->mass_scale; /* else they are summed apart */
+    s->second_mass = l->weight_digits == 2;
     s->sums = cuda->sums;
-    s->masses = cuda->sums + config->k * config->dim;
+    s->second_sums = cuda->sums + l->seconds_at;
+    s->masses = cuda->sums + l->masses_at;
 }
 
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot)
@@ -607,8 +642,10 @@ lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot)
     int64_t count = cuda->slots[slot].count;
     if (count == 0) return LLOYD_OK;
     lloyd_cuda_means_stale(cuda);
-    if (lloyd_cuda_shares_sums(&kernels->config, lloyd_cuda_shared_bytes(cuda)) &&
-        !lloyd_cuda_pretends(cuda, CUDA_SORTED)) {
+    bool wide = cuda->layout.wide > 0 || cuda->layout.weight_digits > 2;
+    if (!wide && !lloyd_cuda_pretends(cuda, CUDA_SORTED) &&
+        lloyd_cuda_shares_sums(&kernels->config, lloyd_cuda_arithmetic(cuda),
+                               lloyd_cuda_shared_bytes(cuda))) {
         LLOYD_TRY(lloyd_cuda_add_shared(cuda, slot));
         return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
     }

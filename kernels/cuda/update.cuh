@@ -1,46 +1,52 @@
 /* What both ways of summing rows share: sorted (update.cu) and in shared memory (update_shared.cu).
  *
- * There are three ways to the same integer q, docs/numerics.md section 3:
+ * There are four ways to the same digits, docs/numerics.md section 3. Columns with more than two digits
+ * have a scale of 0 in all of them; they are summed apart (update_wide.cu).
  *
- * DEFINITION  the functions of numerics.h, in double, for weights, cosine and odd grids.
+ * DEFINITION  lloyd_pair_of(), in double, for weights, cosine and columns far from 1.
  *
- * FLOAT       q = rint(y 2^p), y = fl(x - s), p = b - e. Computed is z = fl(x 2^p - s 2^p) with one
- *             fma in float32. The host checks that 2^p and s 2^p are float32 numbers, so z is the
- *             exact 2^p (x - s), rounded once. If |x - s| and |z| are not below 2^-126, rounding to
- *             24 bits commutes with a power of two: z = 2^p y. If |x - s| is below, the difference
- *             of two float32 is a multiple of 2^-149 with at most 23 bits: y is exact, and so is z
- *             unless it is below 2^-126 itself. If z is below 2^-126, so is 2^p y up to a rounding,
- *             and both round to the integer 0. The conversion to int32 rounds to nearest, ties to
- *             even, as the contract does.
+ * FLOAT       one digit: q = x 2^(b - M) is an integer. The host checks that 2^(b - M) is a float32
+ *             number, so the float32 product is exact.
  *
- * INTEGER     uint8 and int8. With integer 2s and p >= 1 (the host checks both; the grid of such
- *             data always is so, as |y| <= 127.5 gives e <= 7), y = x - s is an exact multiple of
- *             1/2 and q = (2x - 2s) 2^(p-1) is an integer that rint() leaves alone. Hence
- *             sum q = (2 sum x - n 2s) 2^(p-1): the bytes themselves are summed.
+ * PAIR        two digits, of float types. The host checks the same. y = fl(x 2^(b - M)) is exact unless
+ *             it is below 2^-126; then both digits are 0, as they are of the exact number. high = y rounded
+ *             towards zero and y - high are float32 numbers, and so is the latter times 2^b, of which the
+ *             conversion to the nearest integer, ties to even, is the second digit.
+ *
+ * INTEGER     uint8 and int8: q = x 2^p, where p = b - M is not negative, as M <= 8 and b >= 22. Hence
+ *             sum q = (sum x) 2^p: the bytes themselves are summed.
  */
 #ifndef LLOYD_KERNELS_CUDA_UPDATE_CUH
 #define LLOYD_KERNELS_CUDA_UPDATE_CUH
 
 #include "kernels/cuda/device.cuh"
 
-enum class cuda_arithmetic { INTEGER, FLOAT, DEFINITION };
+enum class cuda_arithmetic { INTEGER, FLOAT, PAIR, DEFINITION };
 
 /* For the grid, the rows and the weights as they are. */
 cuda_arithmetic lloyd_cuda_arithmetic(const cuda_kernels *cuda);
 
+constexpr bool cuda_has_two_digits(cuda_arithmetic a)
+{
+    return a == cuda_arithmetic::PAIR || a == cuda_arithmetic::DEFINITION;
+}
+
 /* Rows to be summed, and how: what both kernels take. Row i is data[i row_bytes, + row_bytes), of
- * `dim` elements; lengths[i] (null: not cosine) and weights[i] (null: all 1) are its own. Adds to
- * sums[cluster][dim] and masses[cluster]. All device memory, of the instance. */
+ * `dim` elements; lengths[i] (null: not cosine) and weights[i] (null: all 1) are its own. Adds first
+ * digits to sums[cluster][dim]; second ones of column j to second_sums[cluster][seconds] at second[j],
+ * unless that is -1; masses to masses[cluster], and their second digits `clusters` words further if
+ * second_mass. All device memory, of the instance. */
 struct cuda_summands {
     const char *data;
     const double *lengths;
     const float *weights;
     uint32_t row_bytes;
-    int dim;
-    const float *shift;     /* [dim] */
-    const double *to_fixed; /* [dim] */
-    double to_mass;
-    int64_t *sums, *masses;
+    int dim, bits, seconds, clusters;
+    const double *scale;   /* [dim] 2^(b - M) */
+    const int32_t *second; /* [dim] */
+    double mass_scale;     /* 2^(b - M_w) */
+    bool second_mass;
+    int64_t *sums, *second_sums, *masses;
 };
 
 /* Sets *s for the rows of a slot from its row `at` on. */
@@ -52,30 +58,47 @@ template <class Launch> lloyd_status cuda_for_arithmetic(const cuda_kernels *cud
     const cuda_arithmetic chosen = lloyd_cuda_arithmetic(cuda);
     lloyd_status status = LLOYD_OK;
     cuda_for_type(cuda->base.config.type, [&](auto type) {
-        constexpr cuda_arithmetic FAST = type == LLOYD_U8 || type == LLOYD_I8
-                                             ? cuda_arithmetic::INTEGER
-                                             : cuda_arithmetic::FLOAT;
-        if (chosen == FAST)
-            status = launch(type, std::integral_constant<cuda_arithmetic, FAST>());
-        else
-            status = launch(type,
-                            std::integral_constant<cuda_arithmetic, cuda_arithmetic::DEFINITION>());
+        constexpr bool BYTES = type == LLOYD_U8 || type == LLOYD_I8;
+        constexpr cuda_arithmetic ONE = BYTES ? cuda_arithmetic::INTEGER : cuda_arithmetic::FLOAT;
+        constexpr cuda_arithmetic ALL = cuda_arithmetic::DEFINITION;
+        if (chosen == ONE) {
+            status = launch(type, std::integral_constant<cuda_arithmetic, ONE>());
+            return;
+        }
+        if constexpr (!BYTES) {
+            if (chosen == cuda_arithmetic::PAIR) {
+                status =
+                    launch(type, std::integral_constant<cuda_arithmetic, cuda_arithmetic::PAIR>());
+                return;
+            }
+        }
+        status = launch(type, std::integral_constant<cuda_arithmetic, ALL>());
     });
     return status;
 }
+
+/* update_wide.cu: adds all digits of the columns that have more than two, and of masses that have. Rows
+ * [at, at + count) of the slot, sorted. */
+lloyd_status lloyd_cuda_add_wide(cuda_kernels *cuda, int slot, int64_t at, int64_t count,
+                                 const cuda_sorted &sorted);
+
+/* update_shared.cu: whether clusters are so few, and rows so many, that rows are summed in shared
+ * memory, of which a block can have `shared_bytes`, unsorted. */
+bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config, cuda_arithmetic arithmetic,
+                            int shared_bytes);
 
 /* update_shared.cu: adds the rows of a slot, at least one, to the sums. Only where
  * lloyd_cuda_shares_sums(). */
 lloyd_status lloyd_cuda_add_shared(cuda_kernels *cuda, int slot);
 
-/* The offset and the scale of a column, for cuda_arithmetic::FLOAT: q = rint(x scale + offset). */
-__device__ inline float cuda_float_scale(double to_fixed)
+/* The digits of an element by cuda_arithmetic::PAIR. */
+__device__ inline lloyd_pair cuda_pair(float x, float scale, float base)
 {
-    return (float)to_fixed;
-}
-__device__ inline float cuda_float_offset(float shift, double to_fixed)
-{
-    return -__fmul_rn(shift, (float)to_fixed);
+    const float y = __fmul_rn(x, scale);
+    lloyd_pair pair;
+    pair.high = __float2int_rz(y);
+    pair.low = __float2int_rn(__fmul_rn(__fsub_rn(y, __int2float_rn(pair.high)), base));
+    return pair;
 }
 
 /* An element as it is summed by cuda_arithmetic::INTEGER: int8 + 128. */
@@ -84,14 +107,13 @@ template <lloyd_type T> __device__ inline uint32_t cuda_summed_bytes(uint32_t by
     return T == LLOYD_I8 ? bytes ^ 0x80808080u : bytes;
 }
 
-/* The sum of q over `count` rows whose bytes, so summed, come to `sum`. */
+/* The sum of q over `count` rows whose bytes, so summed, come to `sum`; scale = 2^p. */
 template <lloyd_type T>
-__device__ inline int64_t cuda_sum_of_bytes(uint32_t sum, int count, float shift, double to_fixed)
+__device__ inline int64_t cuda_sum_of_bytes(uint32_t sum, int count, double scale)
 {
-    int bias = T == LLOYD_I8 ? 256 : 0;
-    int exponent = (__double2hiint(to_fixed) >> 20) - 1023;
-    int twice = 2 * (int)sum - count * (bias + (int)(2 * shift));
-    return (int64_t)twice * ((int64_t)1 << (exponent - 1));
+    const int bias = T == LLOYD_I8 ? 128 : 0;
+    const int exponent = (__double2hiint(scale) >> 20) - 1023;
+    return (int64_t)((int)sum - count * bias) * ((int64_t)1 << exponent);
 }
 
 /* lloyd_normalised(x, length) from inverse = 1/length, to the bit, mostly without a division. The
@@ -108,13 +130,13 @@ __device__ inline float cuda_normalised(float x, double length, double inverse)
     return (float)product;
 }
 
-/* q of an element by its definition. `weighted`: else the weight is 1; `cosine`: else length and
- * inverse are not looked at. */
-__device__ inline int32_t cuda_defined(float x, bool cosine, double length, double inverse,
-                                       float shift, bool weighted, float weight, double to_fixed)
+/* The digits of an element by their definition. `cosine`: else length and inverse are not looked at;
+ * weight: 1 without weights. */
+__device__ inline lloyd_pair cuda_defined(float x, bool cosine, double length, double inverse,
+                                          float weight, double scale, double base)
 {
-    float y = lloyd_centred(cosine ? cuda_normalised(x, length, inverse) : x, shift);
-    return weighted ? lloyd_fixed_weighted(y, weight, to_fixed) : lloyd_fixed(y, to_fixed);
+    const float value = cosine ? cuda_normalised(x, length, inverse) : x;
+    return lloyd_pair_of(lloyd_mul((double)weight, (double)value), scale, base);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* Fixed-point sums per cluster where clusters are few: in shared memory, without sorting.
+/* Exact sums per cluster where clusters are few: in shared memory, without sorting.
  *
  * A block streams through its part of the rows, in the order in which they lie, and adds every element
  * to the sum of its cluster in shared memory, atomically; at the end, and after every MOST_ROWS rows,
@@ -7,10 +7,13 @@
  * same time. So rows are read once, in order, at the speed of memory; what it takes is that clusters are
  * few, or the sums do not fit, and adding them up costs more than sorting.
  *
- * Shared memory adds 32 bits at a time, and a q has up to 31. It is split, q = 2^16 h + l with
- * 0 <= l < 2^16 and |h| <= 2^14: sums of MOST_ROWS of either fit in 32 bits. Bytes are summed whole.
+ * Shared memory adds 32 bits at a time. A digit has up to 31, and is split, q = 2^16 h + l with
+ * 0 <= l < 2^16 and |h| <= 2^14: sums of MOST_ROWS of either fit in 32 bits. Each part has a plane of
+ * sums. Bytes are summed whole, in one plane. float32 numbers of two digits (PAIR) have 24 bits, which
+ * lie within the first 45 below the column's top but for one in a million: so their second digit has one
+ * plane, of its first REST_BITS bits, and what is left goes straight to the sums of all.
  *
- * What binds is the number of instructions, some ten per element. A lane loads a word of a row, and
+ * What limits it is the number of instructions, some ten per element. A lane loads a word of a row, and
  * lanes next to each other words next to each other. Sums of the first elements of a row's words come
  * first, then those of the second: lanes then add to neighbouring banks. If a warp has several rows at
  * a time, each begins with another element of its words, so that they do not meet in the same banks
@@ -31,7 +34,8 @@ enum {
     SMALL = 80 << 10,    /* on a GPU whose blocks cannot have so many */
     IDLE_CELLS = 32 * 4, /* at the end of a plane: of lanes without a word */
     MOST_CLUSTERS = 2048,
-    MASSES = 2 * 4 * MOST_CLUSTERS, /* bytes, at most */
+    MASSES = 4 * 4 * MOST_CLUSTERS, /* bytes, at most */
+    REST_BITS = 15,                 /* |second digit's first bits| < 2^15 */
     LEAST_TILE_BYTES = 32,          /* of a row: a sector */
     MOST_ROW_BYTES = 4 * 128,       /* longer rows are gathered as fast */
     LEAST_ROWS = 64,                /* per cluster, or adding to the sums of all is all there is */
@@ -44,28 +48,43 @@ enum {
 struct tally : cuda_summands {
     const int32_t *labels;
     int64_t rows;
-    int clusters, words, lanes, tiles, parts;
+    int words, lanes, tiles, parts;
 };
 
-/* Planes of sums: one of l and one of h, or one of whole bytes. */
 constexpr int planes(cuda_arithmetic a)
 {
-    return a == cuda_arithmetic::INTEGER ? 1 : 2;
+    switch (a) {
+    case cuda_arithmetic::INTEGER: return 1;
+    case cuda_arithmetic::FLOAT: return 2;
+    case cuda_arithmetic::PAIR: return 3;
+    case cuda_arithmetic::DEFINITION: break;
+    }
+    return 4;
 }
 
-/* Sums of a plane, where a block has `space` bytes of sums. */
+/* Of masses: in two parts each, the number of rows or two digits of weights. */
+constexpr int mass_planes(cuda_arithmetic a)
+{
+    return a == cuda_arithmetic::DEFINITION ? 4 : 2;
+}
+
+/* Bytes of a plane, whole rows of banks, and sums in it, where a block has `space` bytes of sums. */
+constexpr int plane_bytes(int space, int planes)
+{
+    return space / planes / 128 * 128;
+}
 constexpr int most_cells(int space, int planes)
 {
-    return space / planes / 4 - IDLE_CELLS;
+    return plane_bytes(space, planes) / 4 - IDLE_CELLS;
 }
 
 /* SPACE: LARGE or SMALL. NARROW: a warp has more than two rows at a time; labels are then loaded
  * beside the words, and not handed from lane to lane. */
 template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> struct tally_shape {
     static constexpr int SIZE = sizeof(typename cuda_element<T>::type);
-    static constexpr int V = WIDTH / SIZE;                           /* elements of a load */
-    static constexpr int PLANES = planes(A), PLANE = SPACE / PLANES; /* bytes of each */
-    static constexpr int MOST_CELLS = most_cells(SPACE, PLANES);
+    static constexpr int V = WIDTH / SIZE; /* elements of a load */
+    static constexpr int PLANES = planes(A), PLANE = plane_bytes(SPACE, PLANES);
+    static constexpr int MOST_CELLS = most_cells(SPACE, PLANES), MASS_PLANES = mass_planes(A);
     /* loads on their way, of every lane; 16 of two rows are the 32 labels of a warp */
     static constexpr int AHEAD = A == cuda_arithmetic::DEFINITION ? 4 : NARROW ? 8 : 16;
 };
@@ -116,8 +135,8 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> st
     static constexpr bool DEFINED = A == cuda_arithmetic::DEFINITION;
 
     const tally &t;
-    uint32_t *low;  /* [clusters][columns] of the tile; those of h are PLANE bytes further */
-    uint32_t *mass; /* [2][clusters], low and high */
+    uint32_t *low;  /* [clusters][columns] of the tile; the next plane is PLANE bytes further */
+    uint32_t *mass; /* [MASS_PLANES][clusters], of digits low and high */
     int tile, columns;
     int row, word;     /* this lane's among the rows of a warp, and in the row's tile */
     int together;      /* rows of a warp at a time */
@@ -126,7 +145,8 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> st
     uint32_t selector; /* puts the element that it takes first to the front of a word */
     uint32_t stride;   /* bytes from a cluster's sums to the next one's; 0: there is no such word */
     uint32_t cell[V];  /* shared addresses of cluster 0's sums of its elements, as they are taken */
-    float scale[V], offset[V];
+    int column[V];     /* whose they are */
+    float scale[V];
     double exact_scale[V];
 
     __device__ tally_lane(const tally &job, uint32_t *shared) : t(job)
@@ -154,13 +174,9 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> st
             cell[i] = (uint32_t)__cvta_generic_to_shared(
                 low + (takes ? e * t.lanes + word : S::MOST_CELLS + i * 32 + lane));
             if constexpr (A != cuda_arithmetic::INTEGER) {
-                const int column = takes ? at * V + e : 0;
-                exact_scale[i] = t.to_fixed[column];
-                offset[i] = t.shift[column];
-                if (!DEFINED) {
-                    offset[i] = cuda_float_offset(offset[i], exact_scale[i]);
-                    scale[i] = cuda_float_scale(exact_scale[i]);
-                }
+                column[i] = takes ? at * V + e : 0;
+                exact_scale[i] = t.scale[column[i]];
+                scale[i] = (float)exact_scale[i];
             }
         }
     }
@@ -173,7 +189,7 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> st
             for (int i = (int)threadIdx.x; i < cells; i += THREADS)
                 low[plane * (PLANE / 4) + i] = 0;
         }
-        for (int i = (int)threadIdx.x; i < 2 * t.clusters; i += THREADS) mass[i] = 0;
+        for (int i = (int)threadIdx.x; i < S::MASS_PLANES * t.clusters; i += THREADS) mass[i] = 0;
     }
 
     /* Counts a row, which is of cluster k. */
@@ -184,9 +200,29 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> st
             add_to_cell<0>(at, 1);
             return;
         }
-        const int32_t q = lloyd_fixed(t.weights[i], t.to_mass);
-        add_to_cell<0>(at, (uint32_t)q & 0xffff);
-        add_to_cell<0>(at + 4 * t.clusters, (uint32_t)(q >> 16));
+        const lloyd_pair q = lloyd_pair_of((double)t.weights[i], t.mass_scale, lloyd_exp2(t.bits));
+        add_to_cell<0>(at, (uint32_t)q.high & 0xffff);
+        add_to_cell<0>(at + 4 * t.clusters, (uint32_t)(q.high >> 16));
+        add_to_cell<0>(at + 8 * t.clusters, (uint32_t)q.low & 0xffff);
+        add_to_cell<0>(at + 12 * t.clusters, (uint32_t)(q.low >> 16));
+    }
+
+    /* Adds an element of two digits in float32. */
+    __device__ void add_pair(uint32_t at, float x, int v, int k) const
+    {
+        const float y = __fmul_rn(x, scale[v]);
+        const int high = __float2int_rz(y);
+        const float more = __fmul_rn(__fsub_rn(y, __int2float_rn(high)), (float)(1 << REST_BITS));
+        const int rest = __float2int_rz(more);
+        const float left = __fsub_rn(more, __int2float_rn(rest));
+        add_to_cell<0>(at, (uint32_t)high & 0xffff);
+        add_to_cell<PLANE>(at, (uint32_t)(high >> 16));
+        add_to_cell<2 * PLANE>(at, (uint32_t)rest);
+        if (left != 0 && stride > 0) {
+            const int last = __float2int_rn(__fmul_rn(left, (float)(1 << (t.bits - REST_BITS))));
+            const int64_t to = (int64_t)k * t.seconds + t.second[column[v]];
+            add_to_sum(&t.second_sums[to], last);
+        }
     }
 
     /* Adds this lane's word of row i, which is of cluster k. */
@@ -207,14 +243,20 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> st
                 add_to_cell<0>(at, bits >> (8 * v) & 0xff);
             } else {
                 const float x = element<T>(bits, v);
-                int32_t q;
-                if constexpr (DEFINED)
-                    q = cuda_defined(x, t.lengths, length, inverse, offset[v], t.weights, weight,
-                                     exact_scale[v]);
-                else
-                    q = __float2int_rn(__fmaf_rn(x, scale[v], offset[v]));
-                add_to_cell<0>(at, (uint32_t)q & 0xffff);
-                add_to_cell<PLANE>(at, (uint32_t)(q >> 16));
+                if constexpr (A == cuda_arithmetic::PAIR) {
+                    add_pair(at, x, v, k);
+                } else if constexpr (DEFINED) {
+                    const lloyd_pair q = cuda_defined(x, t.lengths, length, inverse, weight,
+                                                      exact_scale[v], lloyd_exp2(t.bits));
+                    add_to_cell<0>(at, (uint32_t)q.high & 0xffff);
+                    add_to_cell<PLANE>(at, (uint32_t)(q.high >> 16));
+                    add_to_cell<2 * PLANE>(at, (uint32_t)q.low & 0xffff);
+                    add_to_cell<3 * PLANE>(at, (uint32_t)(q.low >> 16));
+                } else {
+                    const int32_t q = __float2int_rn(__fmul_rn(x, scale[v]));
+                    add_to_cell<0>(at, (uint32_t)q & 0xffff);
+                    add_to_cell<PLANE>(at, (uint32_t)(q >> 16));
+                }
             }
         }
     }
@@ -265,16 +307,27 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> st
             const int k = i / columns, in_tile = i % columns, column = tile * columns + in_tile;
             const int at = k * columns + in_tile % V * t.lanes + in_tile / V;
             if (column >= t.dim) continue;
-            int64_t sum;
+            int64_t sum, second = 0;
             if constexpr (A == cuda_arithmetic::INTEGER)
-                sum = cuda_sum_of_bytes<T>(low[at], (int)mass[k], t.shift[column],
-                                           t.to_fixed[column]);
+                sum = cuda_sum_of_bytes<T>(low[at], (int)mass[k], t.scale[column]);
             else
                 sum = joined(low[at], low[at + PLANE / 4]);
+            if constexpr (A == cuda_arithmetic::PAIR)
+                second = (int64_t)(int32_t)low[at + 2 * PLANE / 4] *
+                         ((int64_t)1 << (t.bits - REST_BITS));
+            if constexpr (DEFINED)
+                second = joined(low[at + 2 * PLANE / 4], low[at + 3 * PLANE / 4]);
             add_to_sum(&t.sums[(int64_t)k * t.dim + column], sum);
+            /* a column without a second digit has none that is not 0 */
+            if (second != 0)
+                add_to_sum(&t.second_sums[(int64_t)k * t.seconds + t.second[column]], second);
         }
-        for (int k = (int)threadIdx.x; tile == 0 && k < t.clusters; k += THREADS)
+        for (int k = (int)threadIdx.x; tile == 0 && k < t.clusters; k += THREADS) {
             add_to_sum(&t.masses[k], joined(mass[k], mass[k + t.clusters]));
+            if (DEFINED && t.second_mass)
+                add_to_sum(&t.masses[t.clusters + k],
+                           joined(mass[k + 2 * t.clusters], mass[k + 3 * t.clusters]));
+        }
     }
 };
 
@@ -339,7 +392,7 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW>
 lloyd_status launch(const cuda_kernels *cuda, const tally &t)
 {
     const char *what = "summing the rows of every cluster";
-    const int bytes = SPACE + 2 * t.clusters * (int)sizeof(uint32_t);
+    const int bytes = SPACE + mass_planes(A) * t.clusters * (int)sizeof(uint32_t);
     auto kernel = tally_rows<T, WIDTH, A, SPACE, NARROW>;
     CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
              what);
@@ -377,20 +430,26 @@ int space(int shared_bytes)
 
 /* The narrowest tile must fit, and three or four of what fits make a row: a row is not to be read,
  * and its label found, many times (measured: four lose against the sort where rows are short and
- * many). Bytes take one plane: every grid of at most 2^53 rows of them allows
- * cuda_arithmetic::INTEGER. */
-bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config, int shared_bytes)
+ * many). */
+bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config, cuda_arithmetic arithmetic,
+                            int shared_bytes)
 {
     const int64_t size = (int64_t)lloyd_type_size(config->type), k = config->k;
-    const cuda_arithmetic arithmetic = size == 1 && !config->weights && !config->cosine
-                                           ? cuda_arithmetic::INTEGER
-                                           : cuda_arithmetic::FLOAT;
+    const int64_t bytes = space(shared_bytes) + mass_planes(arithmetic) * 4 * k;
     const int64_t fits = most_cells(space(shared_bytes), planes(arithmetic)) / k; /* columns */
     const int64_t rows = lloyd_cuda_sorted_rows(config);
     const int tiles = size == 4 || rows <= FEW_ROWS ? 4 : 3;
-    return k <= MOST_CLUSTERS && config->dim * size <= MOST_ROW_BYTES &&
+    return k <= MOST_CLUSTERS && bytes <= shared_bytes && config->dim * size <= MOST_ROW_BYTES &&
            tiles * fits >= config->dim && fits >= std::min(config->dim, LEAST_TILE_BYTES / size) &&
            rows >= LEAST_ROWS * k;
+}
+
+bool lloyd_cuda_plans_to_share(const lloyd_kernels_config *config, int shared_bytes)
+{
+    const cuda_arithmetic most = lloyd_sums_one_digit(config)        ? cuda_arithmetic::INTEGER
+                                 : config->weights || config->cosine ? cuda_arithmetic::DEFINITION
+                                                                     : cuda_arithmetic::PAIR;
+    return lloyd_cuda_shares_sums(config, most, shared_bytes);
 }
 
 lloyd_status lloyd_cuda_add_shared(cuda_kernels *cuda, int slot)
@@ -399,7 +458,6 @@ lloyd_status lloyd_cuda_add_shared(cuda_kernels *cuda, int slot)
     lloyd_cuda_summands(cuda, slot, 0, &t);
     t.labels = cuda->labels + cuda->slots[slot].first;
     t.rows = cuda->slots[slot].count;
-    t.clusters = (int)cuda->base.config.k;
     cuda->sums_zero = false;
     return cuda_for_arithmetic(cuda, [&](auto type, auto arithmetic) {
         return space(lloyd_cuda_shared_bytes(cuda)) == LARGE

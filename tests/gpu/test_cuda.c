@@ -113,6 +113,7 @@ typedef enum data_kind {
     SUBNORMAL,
     SHARED, /* few tight clusters, most of them with several centroids */
     FAR,    /* centroids farther out than any row, some of them behind a row */
+    SPREAD, /* some elements of any size: columns of many digits */
     ZEROS,
     KINDS,        /* what follows has a test of its own */
     CONE = KINDS, /* unit rows that differ by little more than their own roundings */
@@ -120,12 +121,10 @@ typedef enum data_kind {
     LOSSY         /* so are those of sums */
 } data_kind;
 
-static const char *const kind_names[LOSSY + 1] = {"gauss",          "lattice",   "duplicates",
-                                                  "sift",           "tiny",      "huge",
-                                                  "offset",         "outlier",   "bisector",
-                                                  "columns",        "subnormal", "shared clusters",
-                                                  "far centroids",  "zeros",     "narrow cone",
-                                                  "aligned errors", "lossy sums"};
+static const char *const kind_names[LOSSY + 1] =
+    {"gauss",         "lattice", "duplicates", "sift",        "tiny",           "huge",
+     "offset",        "outlier", "bisector",   "columns",     "subnormal",      "shared clusters",
+     "far centroids", "spread",  "zeros",      "narrow cone", "aligned errors", "lossy sums"};
 
 typedef enum weighting { UNWEIGHTED, WEIGHTED, WIDE, WEIGHTINGS } weighting;
 
@@ -166,7 +165,7 @@ typedef struct problem {
     int64_t chunk_rows, chunks;
     int64_t loaded[SIDES]; /* resident chunks */
     lloyd_grid grid;
-    double squares; /* Q */
+    lloyd_dd squares; /* Q */
     int reversed;
     int differences;
     int iteration; /* for messages, 0: none */
@@ -230,6 +229,13 @@ static float subnormal_value(lloyd_type type)
     return (float)below(3);
 }
 
+static float spread_value(lloyd_type type)
+{
+    if (!is_float(type)) return (float)below(200);
+    if (type == LLOYD_F16) return ldexpf(bell(), (int)below(26) - 13);
+    return ldexpf(bell(), below(16) ? 0 : (int)below(180) - 90);
+}
+
 static float ordinary_value(lloyd_type type)
 {
     if (type == LLOYD_U8) return 128 + 30 * bell();
@@ -248,6 +254,7 @@ static float value_of(const test_case *c, int64_t j)
     case OFFSET: return offset_value(c->type);
     case COLUMNS: return column_value(c->type, j);
     case SUBNORMAL: return subnormal_value(c->type);
+    case SPREAD: return spread_value(c->type);
     case ZEROS: return 0;
     case BISECTOR: /* even, so that the middle of two is an element of every type */
         if (c->type != LLOYD_F32) return (float)(2 * below(60));
@@ -798,108 +805,128 @@ static lloyd_status measure_chunk(lloyd_kernels *kernels, int slot, int64_t firs
 }
 
 static lloyd_status measure_weighted_chunk(lloyd_kernels *kernels, int slot, int64_t first,
-                                           void *products)
+                                           void *range)
 {
     (void)first;
-    return kernels->measure_weighted(kernels, slot, products);
+    return kernels->measure_weighted(kernels, slot, range);
 }
 
-static lloyd_status square_chunk(lloyd_kernels *kernels, int slot, int64_t first, void *limbs)
+static lloyd_status square_chunk(lloyd_kernels *kernels, int slot, int64_t first, void *words)
 {
     (void)first;
-    return kernels->squares(kernels, slot, limbs);
+    return kernels->squares(kernels, slot, words);
 }
 
-static int largest_exponent(double a, double b)
+/* An exponent of smallest ordinary values: now and then one for which a wide column needs many digits. */
+static int any_ordinary(const lloyd_grid *grid, int top)
 {
-    int ea = lloyd_exponent(a), eb = lloyd_exponent(b);
-    if (a == 0) return eb;
-    return b == 0 || ea > eb ? ea : eb;
+    return below(3) ? top : top - 2 * grid->bits - (int)below(100);
 }
 
-/* The grid of these minima and maxima, as for a dataset that may be larger than these rows. */
-static void choose_grid(problem *p, const float *min, const float *max)
+/* The digits of columns that begin at grid.top and end at low[], as for a dataset that may be larger
+ * than these rows. */
+static void choose_digits(problem *p, const int *low)
 {
-    p->grid.bits = lloyd_bits(p->c.n << (p->c.d % 3 == 0 ? 22 : 0), LLOYD_ELEMENT_BITS);
-    p->grid.weight_exponent = 0;
+    lloyd_grid *grid = &p->grid;
+    double cut;
+    grid->cut = 0;
     for (int64_t j = 0; j < p->c.d; j++) {
-        float shift = lloyd_shift(min[j], max[j]);
-        p->grid.shift[j] = shift;
-        p->grid.exponent[j] = largest_exponent((double)lloyd_centred(min[j], shift),
-                                               (double)lloyd_centred(max[j], shift));
-        p->grid.weighted_exponent[j] = p->grid.exponent[j];
+        int top = grid->top[j];
+        grid->digits[j] = lloyd_grid_digits(grid->bits, top, low[j], any_ordinary(grid, top), &cut);
+        if (cut > 0) grid->cut = 1;
     }
+    lloyd_grid_number(grid, p->c.d);
+    grid->weight_top = grid->bits, grid->weight_digits = 1;
+    if (!p->weights) return;
+    double greatest = 0;
+    int lowest = LLOYD_NO_BITS;
+    for (int64_t i = 0; i < p->c.n; i++) {
+        double weight = (double)p->weights[i];
+        greatest = fmax(greatest, weight);
+        if (weight > 0 && lloyd_lowest(weight) < lowest) lowest = lloyd_lowest(weight);
+    }
+    int top = lloyd_exponent(greatest);
+    grid->weight_top = top;
+    grid->weight_digits = lloyd_grid_digits(grid->bits, top, lowest, any_ordinary(grid, top), &cut);
+    if (cut > 0) grid->cut = 1;
 }
 
-static int set_grids(problem *p)
-{
-    for (int s = 0; s < SIDES; s++)
-        TRY(p, s, "set_grid", p->side[s]->set_grid(p->side[s], &p->grid));
-    return 1;
-}
-
-static int compare_range(problem *p, float *values)
+static int compare_range(problem *p, float *values, int *low)
 {
     int64_t d = p->c.d;
     for (int s = 0; s < SIDES; s++) {
         lloyd_range range = {.min = values + s * 2 * d,
                              .max = values + s * 2 * d + d,
+                             .low = low + s * d,
                              .bad_row = -1};
-        for (int64_t j = 0; j < d; j++) range.min[j] = INFINITY, range.max[j] = -INFINITY;
+        for (int64_t j = 0; j < d; j++) {
+            range.min[j] = INFINITY, range.max[j] = -INFINITY;
+            range.low[j] = LLOYD_NO_BITS;
+        }
         if (!pass(p, s, "measure", measure_chunk, &range)) return 0;
         /* Which of the two zeros came first is nobody's business. */
         for (int64_t j = 0; j < d; j++) range.min[j] += 0.0F, range.max[j] += 0.0F;
         int64_t bad[SIDES] = {-1, range.bad_row};
         same_count(p, "measure: bad row", bad);
     }
-    same(p, "measure: min, max", F32, values, values + 2 * d, 2 * d, d);
-    choose_grid(p, values, values + d);
-    return set_grids(p);
+    same(p, "measure: lowest bits", I32, low, low + d, d, 1);
+    return same(p, "measure: min, max", F32, values, values + 2 * d, 2 * d, d);
 }
 
-static int compare_products(problem *p, double *values)
+static int compare_products(problem *p, double *values, int *low)
 {
     int64_t d = p->c.d;
-    double greatest = 0;
     for (int s = 0; s < SIDES; s++) {
-        if (!pass(p, s, "measure_weighted", measure_weighted_chunk, values + s * d)) return 0;
+        lloyd_product_range range = {values + s * 2 * d, values + s * 2 * d + d, low + s * d};
+        for (int64_t j = 0; j < d; j++) low[s * d + j] = LLOYD_NO_BITS;
+        if (!pass(p, s, "measure_weighted", measure_weighted_chunk, &range)) return 0;
     }
-    same(p, "measure_weighted", F64, values, values + d, d, 1);
-    for (int64_t j = 0; j < d; j++) p->grid.weighted_exponent[j] = lloyd_exponent(values[j]);
-    for (int64_t i = 0; i < p->c.n; i++) greatest = fmax(greatest, (double)p->weights[i]);
-    p->grid.weight_exponent = lloyd_exponent(greatest);
-    return set_grids(p);
+    same(p, "measure_weighted: lowest bits", I32, low, low + d, d, 1);
+    return same(p, "measure_weighted", F64, values, values + 2 * d, 2 * d, d);
 }
 
-/* The limbs of a column may be carried or not; their sum counts: here as words of 60 bits. */
-static int compare_squares(problem *p, int64_t *limbs, int64_t *words)
+/* The words of a column may be carried or not; their sum counts. */
+static int compare_squares(problem *p, int64_t *words)
 {
+    enum { COUNT = LLOYD_SQUARE_DIGITS };
     int64_t d = p->c.d;
     for (int s = 0; s < SIDES; s++) {
-        const int64_t *own = limbs + s * 3 * d;
-        if (!pass(p, s, "squares", square_chunk, limbs + s * 3 * d)) return 0;
+        int64_t *own = words + s * COUNT * d;
+        if (!pass(p, s, "squares", square_chunk, own)) return 0;
         for (int64_t j = 0; j < d; j++) {
-            __int128 sum = lloyd_limbs(&own[3 * j]);
-            int exponent = p->grid.weighted_exponent[j] + p->grid.exponent[j] - 2 * p->grid.bits;
-            if (s == CPU) p->squares += (double)sum * lloyd_exp2(exponent);
-            words[(s * d + j) * 2] = (int64_t)(sum >> 60);
-            words[(s * d + j) * 2 + 1] = (int64_t)(sum & (((int64_t)1 << 60) - 1));
+            lloyd_carry(own + COUNT * j, COUNT, p->grid.bits);
+            lloyd_total total = {own + COUNT * j, COUNT, p->grid.bits, p->grid.square_top[j]};
+            if (s == CPU) p->squares = lloyd_dd_add(p->squares, lloyd_dd_total(total));
         }
     }
-    return same(p, "squares: [column][high, low]", I64, words, words + 2 * d, 2 * d, 2);
+    return same(p, "squares: [column][word]", I64, words, words + COUNT * d, COUNT * d, COUNT);
 }
 
 static int compare_measures(problem *p)
 {
     int64_t d = p->c.d;
     float *ranges = new_array(4 * d, sizeof *ranges);
-    double *products = new_array(2 * d, sizeof *products);
-    int64_t *limbs = new_array(6 * d, sizeof *limbs), *words = new_array(4 * d, sizeof *words);
-    int good = compare_range(p, ranges) && (!p->weights || compare_products(p, products)) &&
-               compare_squares(p, limbs, words);
+    double *products = new_array(4 * d, sizeof *products);
+    int *low = new_array(2 * d, sizeof *low);
+    int64_t *words = new_array(2 * LLOYD_SQUARE_DIGITS * d, sizeof *words);
+    int good = compare_range(p, ranges, low);
+    p->grid.bits = lloyd_bits(p->c.n << (d % 3 == 0 ? 22 : 0), LLOYD_ELEMENT_BITS);
+    for (int64_t j = 0; j < d; j++) {
+        p->grid.top[j] = lloyd_exponent(fmax(fabs((double)ranges[j]), fabs((double)ranges[d + j])));
+        p->grid.square_top[j] = 2 * p->grid.top[j];
+    }
+    if (p->weights) good = good && compare_products(p, products, low);
+    for (int64_t j = 0; j < d && p->weights; j++) {
+        p->grid.top[j] = lloyd_exponent(products[j]);
+        p->grid.square_top[j] = lloyd_exponent(products[d + j]);
+    }
+    choose_digits(p, low);
+    for (int s = 0; s < SIDES && good; s++)
+        good = !failed(p, s, p->side[s]->set_grid(p->side[s], &p->grid), "set_grid");
+    good = good && compare_squares(p, words);
     lloyd_free(ranges);
     lloyd_free(products);
-    lloyd_free(limbs);
+    lloyd_free(low);
     lloyd_free(words);
     return good;
 }
@@ -1016,42 +1043,47 @@ static lloyd_status distances_of_chunk(lloyd_kernels *kernels, int slot, int64_t
     return kernels->distances(kernels, slot, (double *)out + first);
 }
 
-static lloyd_status greatest_of_chunk(lloyd_kernels *kernels, int slot, int64_t first,
-                                      void *greatest)
+static lloyd_status span_of_chunk(lloyd_kernels *kernels, int slot, int64_t first, void *span)
 {
     (void)first;
-    return kernels->greatest_distance(kernels, slot, greatest);
+    return kernels->distance_span(kernels, slot, span);
 }
 
 typedef struct exact_total {
-    int exponent, bits;
-    int64_t words[2];
+    int top, bits, count;
+    int64_t words[LLOYD_MOST_TOTAL];
 } exact_total;
 
 static lloyd_status total_of_chunk(lloyd_kernels *kernels, int slot, int64_t first, void *result)
 {
     exact_total *total = result;
     (void)first;
-    return kernels->total_distance(kernels, slot, total->exponent, total->bits, total->words);
+    return kernels->total_distance(kernels, slot, total->top, total->bits, total->count,
+                                   total->words);
 }
 
 static int compare_distances(problem *p)
 {
     int64_t n = p->c.n;
-    double *out = new_array(SIDES * n, sizeof *out), greatest[SIDES] = {0, 0};
+    double *out = new_array(SIDES * n, sizeof *out);
+    lloyd_span span[SIDES];
     exact_total total[SIDES];
     int good = 1;
-    for (int s = 0; s < SIDES && good; s++)
-        good = pass(p, s, "distances", distances_of_chunk, out + s * n) &&
-               pass(p, s, "greatest_distance", greatest_of_chunk, &greatest[s]);
-    good = good && same(p, "distances", F64, out, out + n, n, 1) &&
-           same(p, "greatest_distance", F64, &greatest[CPU], &greatest[CUDA], 1, 1);
-    lloyd_free(out);
     for (int s = 0; s < SIDES && good; s++) {
-        total[s] = (exact_total){lloyd_exponent(greatest[CPU]), p->grid.bits, {7, 11}};
+        span[s] = (lloyd_span){LLOYD_NO_TOP, LLOYD_NO_BITS};
+        good = pass(p, s, "distances", distances_of_chunk, out + s * n) &&
+               pass(p, s, "distance_span", span_of_chunk, &span[s]);
+    }
+    good = good && same(p, "distances", F64, out, out + n, n, 1) &&
+           same(p, "distance_span", I32, &span[CPU], &span[CUDA], 2, 1);
+    lloyd_free(out);
+    if (!good || span[CPU].top < span[CPU].low) return good;
+    int bits = p->grid.bits, count = (span[CPU].top - span[CPU].low + bits - 1) / bits;
+    for (int s = 0; s < SIDES && good; s++) {
+        total[s] = (exact_total){span[CPU].top, bits, count, {7, 11}};
         good = pass(p, s, "total_distance", total_of_chunk, &total[s]);
     }
-    return good && same(p, "total_distance", I64, total[CPU].words, total[CUDA].words, 2, 1);
+    return good && same(p, "total_distance", I64, total[CPU].words, total[CUDA].words, count, 1);
 }
 
 typedef struct far_list {
@@ -1142,49 +1174,60 @@ static lloyd_status fetch_sums(lloyd_kernels *kernels, int64_t *out, int64_t wor
 
 static int compare_sums(problem *p, const char *what)
 {
-    int64_t k = p->c.k, d = p->c.d, words = k * (d + 1) + 2;
-    int64_t *sums = new_array(SIDES * words, sizeof *sums);
-    const int64_t *other = sums + words;
+    int64_t k = p->c.k, d = p->c.d;
+    lloyd_sum_layout l = lloyd_layout_of_sums(&p->grid, d, k);
+    int64_t *sums = new_array(SIDES * l.words, sizeof *sums);
+    const int64_t *other = sums + l.words;
     int good = 1;
     for (int s = 0; s < SIDES && good; s++) {
-        good = !failed(p, s, fetch_sums(p->side[s], sums + s * words, words), "sums");
-        if (good) p->verified[s] = sums[s * words + words - 1];
+        good = !failed(p, s, fetch_sums(p->side[s], sums + s * l.words, l.words), "sums");
+        if (good) p->verified[s] = sums[(s + 1) * l.words - 1];
     }
     good = good && same(p, what, I64, sums, other, k * d, d) &&
-           same(p, "masses", I64, sums + k * d, other + k * d, k, 1) &&
-           same(p, "labels changed", I64, sums + k * (d + 1), other + k * (d + 1), 1, 1);
+           same(p, "second digits", I64, sums + l.seconds_at, other + l.seconds_at, k * l.seconds,
+                l.seconds) &&
+           same(p, "more digits", I64, sums + l.wide_at, other + l.wide_at, l.masses_at - l.wide_at,
+                l.wide) &&
+           same(p, "masses", I64, sums + l.masses_at, other + l.masses_at,
+                l.counters_at - l.masses_at, k) &&
+           same(p, "labels changed", I64, sums + l.counters_at, other + l.counters_at, 1, 1);
     lloyd_free(sums);
     return good;
 }
 
 static int compare_inertia(problem *p, int64_t *empty)
 {
-    double value[SIDES];
-    int64_t moved[SIDES], verified[SIDES], empties[SIDES];
+    lloyd_found found[SIDES];
     for (int s = 0; s < SIDES; s++)
-        TRY(p, s, "inertia",
-            p->side[s]->inertia(p->side[s], p->squares, &value[s], &moved[s], &verified[s],
-                                &empties[s]));
+        TRY(p, s, "inertia", p->side[s]->inertia(p->side[s], p->squares, &found[s]));
+    int64_t moved[SIDES] = {found[CPU].moved, found[CUDA].moved};
+    int64_t empties[SIDES] = {found[CPU].empty, found[CUDA].empty};
     *empty = empties[CPU];
-    return same(p, "inertia", F64, &value[CPU], &value[CUDA], 1, 1) &&
+    return same(p, "inertia", F64, &found[CPU].inertia, &found[CUDA].inertia, 1, 1) &&
+           same(p, "inertia: largest", F64, &found[CPU].largest, &found[CUDA].largest, 1, 1) &&
            same_count(p, "inertia: moved", moved) && same_count(p, "inertia: empty", empties);
 }
 
-/* move[0 .. d] = the fixed-point vector and the mass of a row. */
-static int fixed_row(problem *p, int64_t row, float *x, int64_t *move)
+/* words = a row in digits, as relocate() takes it. */
+static int digits_of_row(problem *p, int64_t row, float *x, int64_t *words)
 {
-    int64_t d = p->c.d;
+    const lloyd_grid *grid = &p->grid;
+    lloyd_sum_layout l = lloyd_layout_of_sums(grid, p->c.d, p->c.k);
+    int64_t digit[LLOYD_MOST_DIGITS], count = lloyd_row_words(&l);
+    double weight = p->weights ? (double)p->weights[row] : 1;
     int slot;
     if (!load(p, CPU, row / p->chunk_rows, &slot)) return 0;
     TRY(p, CPU, "rows", p->side[CPU]->rows(p->side[CPU], slot, &row, 1, x));
-    for (int64_t j = 0; j < d; j++) {
-        float y = lloyd_centred(x[j], p->grid.shift[j]);
-        double scale = lloyd_exp2(p->grid.bits - p->grid.weighted_exponent[j]);
-        move[j] =
-            p->weights ? lloyd_fixed_weighted(y, p->weights[row], scale) : lloyd_fixed(y, scale);
+    memset(words, 0, (size_t)count * sizeof *words);
+    for (int64_t j = 0; j < p->c.d; j++) {
+        lloyd_digits_of(weight * (double)x[j], grid->top[j], grid->bits, grid->digits[j], digit);
+        words[j] = digit[0];
+        if (grid->digits[j] > 1) words[l.dim + grid->second[j]] = digit[1];
+        for (int t = 2; t < grid->digits[j]; t++)
+            words[l.dim + l.seconds + (t - 2) * l.wide + grid->wide_number[j]] = digit[t];
     }
-    double scale = lloyd_exp2(p->grid.bits - p->grid.weight_exponent);
-    move[d] = p->weights ? lloyd_fixed(p->weights[row], scale) : 1;
+    lloyd_digits_of(weight, grid->weight_top, grid->bits, grid->weight_digits,
+                    words + count - grid->weight_digits);
     return 1;
 }
 
@@ -1192,11 +1235,10 @@ static int move_rows(problem *p, const far_list *list, const int32_t *clusters, 
                      int64_t *move)
 {
     for (int64_t i = 0; i < list->count; i++) {
-        if (!fixed_row(p, list->rows[i].row, x, move)) return 0;
+        if (!digits_of_row(p, list->rows[i].row, x, move)) return 0;
         for (int s = 0; s < SIDES; s++)
             TRY(p, s, "relocate",
-                p->side[s]->relocate(p->side[s], list->rows[i].label, clusters[i], move,
-                                     move[p->c.d]));
+                p->side[s]->relocate(p->side[s], list->rows[i].label, clusters[i], move));
     }
     return compare_sums(p, "sums after relocate");
 }
@@ -1207,7 +1249,8 @@ static int compare_relocation(problem *p, int64_t empty)
     int64_t want = empty < MOST ? empty : MOST;
     int32_t *clusters = new_array(SIDES * empty, sizeof *clusters);
     float *x = new_array(p->c.d, sizeof *x);
-    int64_t *move = new_array(p->c.d + 1, sizeof *move);
+    lloyd_sum_layout l = lloyd_layout_of_sums(&p->grid, p->c.d, p->c.k);
+    int64_t *move = new_array(lloyd_row_words(&l), sizeof *move);
     far_list list[SIDES];
     int good = find_farthest(p, want, list);
     for (int s = 0; s < SIDES && good; s++) {
@@ -1445,9 +1488,7 @@ static void free_problem(problem *p)
     lloyd_free(p->rows);
     lloyd_free(p->weights);
     lloyd_free(p->centroids);
-    lloyd_free(p->grid.shift);
-    lloyd_free(p->grid.exponent);
-    lloyd_free(p->grid.weighted_exponent);
+    lloyd_grid_free(&p->grid);
 }
 
 static problem new_problem(const test_case *c)
@@ -1455,9 +1496,7 @@ static problem new_problem(const test_case *c)
     problem p = {.c = *c};
     draw(&p);
     choose_chunks(&p);
-    p.grid.shift = new_array(c->d, sizeof *p.grid.shift);
-    p.grid.exponent = new_array(c->d, sizeof *p.grid.exponent);
-    p.grid.weighted_exponent = new_array(c->d, sizeof *p.grid.weighted_exponent);
+    assert_int_equal(lloyd_grid_alloc(&p.grid, c->d), LLOYD_OK);
     return p;
 }
 
@@ -1703,7 +1742,13 @@ static void test_large(void **unused)
         {GAUSS, LLOYD_I8, 66011, 70, 600, 0, WEIGHTED, WHOLE},
         {GAUSS, LLOYD_F16, 70001, 64, 1000, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F32, 70001, 61, 1000, 1, UNWEIGHTED, WHOLE},
-        {SHARED, LLOYD_F32, 140011, 36, 2048, 0, UNWEIGHTED, WHOLE},
+        {SHARED, LLOYD_F32, 140011, 29, 1600, 0, UNWEIGHTED, WHOLE},
+        {SHARED, LLOYD_F16, 140011, 36, 2048, 0, UNWEIGHTED, WHOLE},
+        /* update_wide.cu */
+        {SPREAD, LLOYD_F32, 60011, 40, 200, 0, UNWEIGHTED, WHOLE},
+        {SPREAD, LLOYD_BF16, 30011, 33, 97, 1, WIDE, STREAMED},
+        {SPREAD, LLOYD_F16, 100003, 64, 300, 0, UNWEIGHTED, RESIDENT},
+        {SPREAD, LLOYD_F16, 30011, 7, 3000, 0, WIDE, WHOLE},
         {GAUSS, LLOYD_F16, 18000011, 2, 1, 0, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_F16, 150011, 96, 1000, 0, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_U8, 60011, 128, 3000, 0, UNWEIGHTED, STREAMED},
@@ -1744,9 +1789,14 @@ static void run_without_rows(const test_case *c)
     p.c.n = 0;
     choose_chunks(&p);
     if (new_kernels(&p)) {
-        for (int64_t j = 0; j < c->d; j++) p.grid.shift[j] = (float)j;
-        p.grid.bits = 30;
-        (void)(set_grids(&p) && compare_seeding(&p) && compare_iterations(&p));
+        p.grid.bits = p.grid.weight_top = 30, p.grid.weight_digits = 1;
+        for (int64_t j = 0; j < c->d; j++)
+            p.grid.top[j] = (int)j, p.grid.digits[j] = 1 + (int)(j % 4);
+        lloyd_grid_number(&p.grid, c->d);
+        int good = 1;
+        for (int s = 0; s < SIDES; s++)
+            good = good && !failed(&p, s, p.side[s]->set_grid(p.side[s], &p.grid), "set_grid");
+        (void)(good && compare_seeding(&p) && compare_iterations(&p));
     }
     end_case(&p, start);
     free_problem(&p);
@@ -1846,14 +1896,13 @@ static void test_lossy(void **unused)
 /* Rows without a certificate in an iteration of the GPU's. */
 static int count_verified(problem *p, int64_t *verified)
 {
-    double value;
-    int64_t moved, empty;
+    lloyd_found found;
     TRY(p, CUDA, "begin", p->side[CUDA]->begin(p->side[CUDA]));
     if (!pass(p, CUDA, "assign", assign_chunk, NULL) ||
         !pass(p, CUDA, "accumulate", accumulate_chunk, NULL))
         return 0;
-    TRY(p, CUDA, "inertia",
-        p->side[CUDA]->inertia(p->side[CUDA], p->squares, &value, &moved, verified, &empty));
+    TRY(p, CUDA, "inertia", p->side[CUDA]->inertia(p->side[CUDA], p->squares, &found));
+    *verified = found.verified;
     return 1;
 }
 
@@ -1949,9 +1998,11 @@ static void run_defects(const test_case *c, const float *values, int count)
     good = new_kernels(&p);
     for (int s = 0; s < SIDES; s++) {
         float *ends = new_array(2 * c->d, sizeof *ends);
-        range[s] = (lloyd_range){.min = ends, .max = ends + c->d, .bad_row = -1};
+        int *low = new_array(c->d, sizeof *low);
+        range[s] = (lloyd_range){.min = ends, .max = ends + c->d, .low = low, .bad_row = -1};
         good = good && pass(&p, s, "measure", measure_chunk, &range[s]);
         lloyd_free(ends);
+        lloyd_free(low);
     }
     if (good) {
         int64_t rows[SIDES] = {range[CPU].bad_row, range[CUDA].bad_row};

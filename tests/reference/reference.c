@@ -1,9 +1,9 @@
 /* The reference: the numerical contract (docs/numerics.md) by brute force, written from that page alone.
  *
  * It shares no line with the library, and does everything the slow and obvious way: every distance in double precision,
- * every row against every centroid, all data in memory, one process. Whatever it computes, `lloyd` must equal to the bit.
- * The one exception is the inertia, whose order of summation the contract leaves open: it is computed here in extended
- * precision from the same exact integers, and compared with a tolerance by whoever reads both.
+ * every row against every centroid, every sum an exact one of 1,280 bits, all data in memory, one process. Whatever it
+ * computes, `lloyd` must equal to the bit. The one exception is the history of the inertia, of which the contract says only
+ * how near it is to the exact sum: here it is that sum, rounded once.
  *
  *     reference labels DATA.h5[:DATASET] MODEL.h5 [--labels LABELS.h5] [--cosine]
  *         labels (and counts, or distances) in the file against the nearest centroids of the model
@@ -15,6 +15,7 @@
  * DATASET is /train unless given. Exit status: 0 equal or done, 1 different, 2 wrong usage or unreadable file.
  * Must be compiled without contraction of a*b+c (-ffp-contract=off, or ISO C mode).
  */
+#include <Random123/philox.h>
 #include <hdf5.h>
 #include <math.h>
 #include <stdint.h>
@@ -27,8 +28,6 @@
 #else
 #define FAST
 #endif
-
-__extension__ typedef __int128 wide;
 
 typedef struct matrix {
     int64_t rows, columns;
@@ -180,14 +179,178 @@ static void normalise(float *row, int64_t d, const char *what, int64_t index)
     for (int64_t j = 0; j < d; j++) row[j] = (float)((double)row[j] / length);
 }
 
-/* ---- section 3: fixed point ----------------------------------------------------------------------------------- */
+/* ---- exact numbers -------------------------------------------------------------------------------------------- */
+
+/* A multiple of 2^UNIT in two's complement, the lowest word first. The products and sums of all that a float32 can hold lie
+ * well inside: squares of differences times weights are multiples of 2^-447 below 2^386, and nobody has 2^200 of them. */
+enum { WORDS = 20, UNIT = -640 };
+
+typedef struct exact {
+    uint64_t word[WORDS];
+} exact;
+
+static int is_negative(const exact *a)
+{
+    return a->word[WORDS - 1] >> 63 != 0;
+}
+
+static int is_zero(const exact *a)
+{
+    for (int i = 0; i < WORDS; i++) {
+        if (a->word[i] != 0) return 0;
+    }
+    return 1;
+}
+
+/* to += value 2^(64 from), or -= */
+static void add_word(exact *to, uint64_t value, int from, int subtract)
+{
+    for (int i = from; i < WORDS && value != 0; i++) {
+        uint64_t old = to->word[i];
+        to->word[i] = subtract ? old - value : old + value;
+        value = subtract ? old < value : to->word[i] < old; /* the borrow or carry */
+    }
+}
+
+/* to += sign value, sign = 1 or -1 */
+static void add_double(exact *to, double value, int sign)
+{
+    int exponent = 0;
+    int64_t mantissa = (int64_t)ldexp(frexp(value, &exponent), 53);
+    int shift = exponent - 53 - UNIT; /* value = mantissa 2^(shift + UNIT) */
+    if (mantissa == 0) return;
+    while (shift < 0 && mantissa % 2 == 0) {
+        mantissa /= 2;
+        shift++;
+    }
+    if (shift < 0 || shift > 64 * (WORDS - 2)) die("out of range", "an exact sum");
+    int subtract = (mantissa < 0) != (sign < 0), inside = shift % 64;
+    uint64_t size = (uint64_t)(mantissa < 0 ? -mantissa : mantissa);
+    add_word(to, size << inside, shift / 64, subtract);
+    if (inside > 0) add_word(to, size >> (64 - inside), shift / 64 + 1, subtract);
+}
+
+static void subtract(exact *to, const exact *a)
+{
+    for (int i = 0; i < WORDS; i++) add_word(to, a->word[i], i, 1);
+}
+
+static exact size_of(const exact *a)
+{
+    exact size = {{0}};
+    if (!is_negative(a)) return *a;
+    subtract(&size, a);
+    return size;
+}
+
+/* a 2^by, for a >= 0 and by >= 0 */
+static exact shifted(const exact *a, int by)
+{
+    exact to = {{0}};
+    for (int i = WORDS - 1; i >= 0; i--) {
+        int from = i - by / 64;
+        if (from >= 0) to.word[i] = a->word[from] << (by % 64);
+        if (from >= 1 && by % 64 > 0) to.word[i] |= a->word[from - 1] >> (64 - by % 64);
+    }
+    return to;
+}
+
+/* The smallest integer e with a < 2^(e + UNIT), for a >= 0. */
+static int bits_of(const exact *a)
+{
+    for (int i = WORDS - 1; i >= 0; i--) {
+        int bits = 64;
+        while (bits > 0 && a->word[i] >> (bits - 1) == 0) bits--;
+        if (bits > 0) return 64 * i + bits;
+    }
+    return 0;
+}
+
+static int is_less(const exact *a, const exact *b)
+{
+    exact difference = *a;
+    subtract(&difference, b);
+    return is_negative(&difference);
+}
+
+/* a / b for a, b > 0, rounded once to `digits` bits and to a multiple of 2^lowest, ties to even. Long division. */
+static double rounded_quotient(exact a, exact b, int digits, int lowest)
+{
+    int top = bits_of(&a) - bits_of(&b); /* 2^(top - 1) < a / b < 2^(top + 1) */
+    exact scaled = top > 0 ? shifted(&b, top) : b, part = top < 0 ? shifted(&a, -top) : a;
+    if (is_less(&part, &scaled)) top--; /* 2^top <= a / b */
+    int last = top - digits + 1 > lowest ? top - digits + 1 : lowest;
+    if (last > 0)
+        b = shifted(&b, last);
+    else
+        a = shifted(&a, -last);
+    uint64_t quotient = 0;
+    for (int bit = digits; bit >= 0; bit--) {
+        exact multiple = shifted(&b, bit);
+        if (is_less(&a, &multiple)) continue;
+        subtract(&a, &multiple);
+        quotient += (uint64_t)1 << bit;
+    }
+    exact twice = shifted(&a, 1);
+    int above = is_less(&b, &twice), below = is_less(&twice, &b);
+    if (above || (!below && quotient % 2 == 1)) quotient++;
+    return ldexp((double)quotient, last);
+}
+
+static double rounded_to_double(const exact *a)
+{
+    exact one = {{0}}, size = size_of(a);
+    add_double(&one, 1, 1);
+    if (is_zero(a)) return 0;
+    double value = rounded_quotient(size, one, 53, UNIT);
+    return is_negative(a) ? -value : value;
+}
+
+/* RN32(a / b), b > 0: zero is +0, and infinity what float32 does not reach. */
+static float float32_quotient(const exact *a, const exact *b)
+{
+    exact size = size_of(a);
+    if (is_zero(a)) return 0;
+    if (bits_of(&size) - bits_of(b) > 200) return INFINITY;
+    float value = (float)rounded_quotient(size, *b, 24, -149);
+    return is_negative(a) && value != 0 ? -value : value;
+}
+
+/* ---- section 8: the permutation ------------------------------------------------------------------------------- */
+
+/* u(what, index, round) of the key 0 */
+static uint64_t draw(uint32_t what, uint64_t index, uint32_t round)
+{
+    philox4x32_ctr_t counter = {{what, (uint32_t)index, (uint32_t)(index >> 32), round}};
+    philox4x32_key_t key = {{0, 0}};
+    philox4x32_ctr_t random = philox4x32_R(10, counter, key);
+    return (uint64_t)random.v[0] + ((uint64_t)random.v[1] << 32);
+}
+
+/* Row number pi(i) of n with the key 0: a Feistel network on 2h bits, walked until it is below n. */
+static int64_t permuted(int64_t i, int64_t n)
+{
+    int h = 1;
+    while (((int64_t)1 << 2 * h) < n) h++;
+    uint64_t mask = ((uint64_t)1 << h) - 1, at = (uint64_t)i;
+    do {
+        uint64_t left = at >> h, right = at & mask;
+        for (uint32_t round = 0; round < 8; round++) {
+            uint64_t next = left ^ (draw(1, right, round) & mask);
+            left = right;
+            right = next;
+        }
+        at = left << h | right;
+    } while (at >= (uint64_t)n);
+    return (int64_t)at;
+}
+
+/* ---- section 3: digits ---------------------------------------------------------------------------------------- */
 
 typedef struct grid {
-    int b;
-    float *shift;  /* [d] s[j] */
-    int *exponent; /* [d] e[j] */
-    int weight_exponent;
     const float *weight; /* [n], NULL: every row counts 1 */
+    int *last;           /* [d] X[i][j] 2^last is what an element becomes: M - bT */
+    int weight_last;
 } grid;
 
 /* The smallest integer e with |value| < 2^e; 0 for 0. */
@@ -198,63 +361,124 @@ static int exponent_of(double value)
     return e;
 }
 
-static grid make_grid(const matrix *x, const float *weight)
+/* The largest integer e such that value, not 0, is a multiple of 2^e. */
+static int lowest_bit_of(double value)
 {
-    int64_t n = x->rows, d = x->columns;
-    grid g = {0, allocate(d, sizeof(float)), allocate(d, sizeof(int)), 0, weight};
+    int e = 0;
+    int64_t mantissa = (int64_t)ldexp(frexp(value, &e), 53);
+    e -= 53;
+    while (mantissa % 2 == 0) {
+        mantissa /= 2;
+        e++;
+    }
+    return e;
+}
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* m of the numbers of a column; `lowest` is L. */
+static int ordinary_exponent(const double *value, const int64_t *sample, int64_t count, int lowest)
+{
+    double *size = allocate(count, sizeof *size);
+    int64_t found = 0;
+    for (int64_t s = 0; s < count; s++) {
+        double v = fabs(value[sample[s]]);
+        if (v != 0) size[found++] = v;
+    }
+    qsort(size, (size_t)found, sizeof *size, compare_doubles);
+    int m = found == 0 ? lowest + 24 : exponent_of(size[found < 4 ? 0 : 3]);
+    free(size);
+    return m;
+}
+
+/* M - bT of a column of the numbers `value`, [n]. */
+static int last_of_column(const double *value, int64_t n, const int64_t *sample, int64_t count)
+{
     int log2n = 0; /* ceil(log2 n) */
     while (((int64_t)1 << log2n) < n) log2n++;
-    g.b = 62 - log2n < 30 ? 62 - log2n : 30;
-    for (int64_t j = 0; j < d; j++) {
-        float low = x->value[j], high = x->value[j];
-        for (int64_t i = 1; i < n; i++) {
-            float v = x->value[i * d + j];
-            if (v < low) low = v;
-            if (v > high) high = v;
-        }
-        g.shift[j] = low / 2 + high / 2;
-        double largest =
-            0; /* over all rows; the page takes it from min and max, which is the same */
-        for (int64_t i = 0; i < n; i++) {
-            float y = x->value[i * d + j] - g.shift[j];
-            double v = fabs(weight ? (double)weight[i] * (double)y : (double)y);
-            if (v > largest) largest = v;
-        }
-        g.exponent[j] = exponent_of(largest);
+    int b = smaller(30, 62 - log2n), any = 0, M = 0, L = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (value[i] == 0) continue;
+        M = any ? larger(M, exponent_of(value[i])) : exponent_of(value[i]);
+        L = any ? smaller(L, lowest_bit_of(value[i])) : lowest_bit_of(value[i]);
+        any = 1;
     }
-    float heaviest = 0;
-    for (int64_t i = 0; weight && i < n; i++)
-        heaviest = weight[i] > heaviest ? weight[i] : heaviest;
-    g.weight_exponent = exponent_of((double)heaviest);
+    int B = M - L;
+    if (B > 2 * b) {
+        int m = ordinary_exponent(value, sample, count, L);
+        B = smaller(M - L, larger(2 * b, M - m + 24));
+    }
+    int T = larger(1, (B + b - 1) / b);
+    return M - b * T;
+}
+
+/* x[i][j] or w[i] x[i][j], exactly */
+static double number_at(const grid *g, const matrix *x, int64_t i, int64_t j)
+{
+    double value = (double)x->value[i * x->columns + j];
+    return g->weight ? (double)g->weight[i] * value : value;
+}
+
+static grid make_grid(const matrix *x, const float *weight)
+{
+    int64_t n = x->rows, d = x->columns, count = n < 4096 ? n : 4096;
+    grid g = {weight, allocate(d, sizeof(int)), 0};
+    int64_t *sample = allocate(count, sizeof *sample);
+    double *value = allocate(n, sizeof *value);
+    for (int64_t s = 0; s < count; s++) sample[s] = permuted(s, n);
+    for (int64_t j = 0; j < d; j++) {
+        for (int64_t i = 0; i < n; i++) value[i] = number_at(&g, x, i, j);
+        g.last[j] = last_of_column(value, n, sample, count);
+    }
+    if (weight) {
+        for (int64_t i = 0; i < n; i++) value[i] = (double)weight[i];
+        g.weight_last = last_of_column(value, n, sample, count);
+    }
+    free(value);
+    free(sample);
     return g;
 }
 
-/* q[i][j] */
-static int64_t fixed(const grid *g, const matrix *x, int64_t i, int64_t j)
+/* X 2^last: `value` cut to the digits of its column. A double still, since it has no more bits than before. */
+static double digits_of(double value, int last)
 {
-    float y = x->value[i * x->columns + j] - g->shift[j];
-    double v = g->weight ? (double)g->weight[i] * (double)y : (double)y;
-    return llrint(ldexp(v, g->b - g->exponent[j])); /* ties to even, the default rounding mode */
+    return ldexp(rint(ldexp(value, -last)), last); /* ties to even, the default rounding mode */
 }
 
-/* What row i adds to n[k]. */
-static int64_t fixed_weight(const grid *g, int64_t i)
+/* W 2^last of row i, 1 without weights */
+static double weight_of(const grid *g, int64_t i)
 {
-    return g->weight ? llrint(ldexp((double)g->weight[i], g->b - g->weight_exponent)) : 1;
+    return g->weight ? digits_of((double)g->weight[i], g->weight_last) : 1;
 }
 
 /* ---- sections 3, 4 and 9: update -------------------------------------------------------------------------------- */
 
+/* Of every cluster, as real numbers. */
 typedef struct sums {
-    int64_t *s; /* [k*d] */
-    int64_t *n; /* [k], in fixed point where there are weights */
+    exact *s; /* [k*d] */
+    exact *n; /* [k] */
 } sums;
 
 /* Adds `sign` times row i to cluster k. */
 static void add_row(sums *to, const grid *g, const matrix *x, int64_t i, int64_t k, int sign)
 {
-    for (int64_t j = 0; j < x->columns; j++) to->s[k * x->columns + j] += sign * fixed(g, x, i, j);
-    to->n[k] += sign * fixed_weight(g, i);
+    for (int64_t j = 0; j < x->columns; j++)
+        add_double(&to->s[k * x->columns + j], digits_of(number_at(g, x, i, j), g->last[j]), sign);
+    add_double(&to->n[k], weight_of(g, i), sign);
 }
 
 static void accumulate(sums *to, const grid *g, const matrix *x, const int32_t *label, int64_t k)
@@ -270,77 +494,53 @@ static void relocate(sums *of, const grid *g, const matrix *x, const int32_t *la
                      const double *own, int64_t k)
 {
     char *taken = allocate(x->rows, 1), *empty = allocate(k, 1);
-    for (int64_t c = 0; c < k; c++) empty[c] = of->n[c] == 0;
+    for (int64_t c = 0; c < k; c++) empty[c] = (char)is_zero(&of->n[c]);
     for (int64_t c = 0; c < k; c++) {
         if (!empty[c]) continue;
         int64_t farthest = -1;
         for (int64_t i = 0; i < x->rows; i++) {
-            if (taken[i] || fixed_weight(g, i) == 0) continue;
+            if (taken[i] || weight_of(g, i) == 0) continue;
             if (farthest < 0 || own[i] > own[farthest]) farthest = i;
         }
         if (farthest < 0) break;
         taken[farthest] = 1;
         add_row(of, g, x, farthest, label[farthest], -1);
-        for (int64_t j = 0; j < x->columns; j++) of->s[c * x->columns + j] = 0;
+        memset(of->s + c * x->columns, 0, (size_t)x->columns * sizeof *of->s);
         add_row(of, g, x, farthest, c, 1);
     }
     free(taken);
     free(empty);
 }
 
-/* Section 4; an empty cluster keeps its centroid. */
-static void move_centroids(matrix *c, const sums *of, const grid *g, int cosine)
+/* Section 4. An empty cluster keeps its centroid, and so does one whose mean is out of range or, with cosine, zero. */
+static void move_centroids(matrix *c, const sums *of, int cosine)
 {
     int64_t d = c->columns;
+    float *mean = allocate(d, sizeof *mean);
     for (int64_t k = 0; k < c->rows; k++) {
-        if (of->n[k] == 0) continue;
+        if (is_zero(&of->n[k])) continue;
+        int usable = 1, zero = 1;
         for (int64_t j = 0; j < d; j++) {
-            int scale = (g->exponent[j] - g->b) - (g->weight ? g->weight_exponent - g->b : 0);
-            double mean = (double)of->s[k * d + j] / (double)of->n[k];
-            c->value[k * d + j] = (float)(ldexp(mean, scale) + (double)g->shift[j]);
+            mean[j] = float32_quotient(&of->s[k * d + j], &of->n[k]);
+            usable = usable && isfinite(mean[j]);
+            zero = zero && mean[j] == 0;
         }
-        if (cosine) normalise(c->value + k * d, d, "centroid", k);
+        if (!usable || (cosine && zero)) continue;
+        if (cosine) normalise(mean, d, "centroid", k);
+        memcpy(c->value + k * d, mean, (size_t)d * sizeof *mean);
     }
+    free(mean);
 }
 
 /* ---- section 5: inertia --------------------------------------------------------------------------------------- */
 
-/* Without weights from the integers, as the page says, but in extended precision. With weights the page does not say what
- * Q is, so it is the weighted sum of distances itself. *scale = the sum of the squares of all rows and their centroids, both
- * from the middle of the columns: rounding errors are relative to that. */
-static long double inertia_of(const matrix *x, const matrix *c, const sums *of, const grid *g,
-                              const int32_t *label, const double *own, long double *scale)
+/* The sum of w dist, each product rounded to double, exact and rounded once. */
+static double inertia_of(const grid *g, const double *own, int64_t n)
 {
-    int64_t d = x->columns;
-    long double total = 0;
-    *scale = 0;
-    if (g->weight) {
-        for (int64_t i = 0; i < x->rows; i++) {
-            long double w = (long double)g->weight[i];
-            const float *row = x->value + i * d, *centroid = c->value + label[i] * d;
-            total += w * (long double)own[i];
-            *scale += w * (long double)(dist(row, g->shift, d) + dist(centroid, g->shift, d));
-        }
-        return total;
-    }
-    for (int64_t j = 0; j < d; j++) {
-        wide squares = 0;
-        for (int64_t i = 0; i < x->rows; i++) {
-            int64_t q = fixed(g, x, i, j);
-            squares += (wide)(q * q);
-        }
-        total += ldexpl((long double)squares, 2 * (g->exponent[j] - g->b));
-    }
-    *scale = total;
-    for (int64_t k = 0; k < c->rows; k++) {
-        for (int64_t j = 0; j < d; j++) {
-            long double offset = (long double)((double)c->value[k * d + j] - (double)g->shift[j]);
-            long double sum = ldexpl((long double)of->s[k * d + j], g->exponent[j] - g->b);
-            total += offset * (offset * (long double)of->n[k] - 2 * sum);
-            *scale += offset * offset * (long double)of->n[k];
-        }
-    }
-    return total;
+    exact total = {{0}};
+    for (int64_t i = 0; i < n; i++)
+        add_double(&total, g->weight ? (double)g->weight[i] * own[i] : own[i], 1);
+    return rounded_to_double(&total);
 }
 
 /* ---- the two commands ----------------------------------------------------------------------------------------- */
@@ -419,7 +619,7 @@ typedef struct outcome {
     double *own;     /* [n] */
     int64_t *moved;  /* [passes] */
     double *inertia; /* [passes] */
-    double *scale;   /* [passes] */
+    double final;    /* inertia of the labels of the returned centroids */
 } outcome;
 
 /* Section 7: at most `iters` passes of assign, stop or update; then the labels of the returned centroids. */
@@ -435,32 +635,25 @@ static void iterate(const options *o, const matrix *x, const grid *g, matrix *c,
         for (int64_t i = 0; i < n; i++) out->moved[t] += out->label[i] != before[i];
         memcpy(before, out->label, (size_t)n * sizeof *before);
         accumulate(&of, g, x, out->label, c->rows);
-        long double scale;
-        out->inertia[t] = (double)inertia_of(x, c, &of, g, out->label, out->own, &scale);
-        out->scale[t] = (double)scale;
+        out->inertia[t] = inertia_of(g, out->own, n);
         int slow = t > 0 && o->tol > 0 &&
                    out->inertia[t - 1] - out->inertia[t] < o->tol * out->inertia[t - 1];
         out->converged = out->moved[t] == 0 || slow;
         if (out->converged) break;
         if (strcmp(o->empty, "relocate") == 0) relocate(&of, g, x, out->label, out->own, c->rows);
-        move_centroids(c, &of, g, o->cosine);
+        move_centroids(c, &of, o->cosine);
     }
     if (!out->converged) assign(x, c, out->label, out->own);
+    out->final = inertia_of(g, out->own, n);
     free(before);
     free(of.n);
     free(of.s);
 }
 
-static void write_outcome(const options *o, const matrix *x, const matrix *c, const float *weight,
-                          const outcome *out)
+static void write_outcome(const options *o, const matrix *x, const matrix *c, const outcome *out)
 {
     int64_t *count = allocate(c->rows, sizeof *count);
-    long double total = 0;
-    for (int64_t i = 0; i < x->rows; i++) {
-        count[out->label[i]]++;
-        total += (weight ? (long double)weight[i] : 1.0L) * (long double)out->own[i];
-    }
-    double inertia = (double)total;
+    for (int64_t i = 0; i < x->rows; i++) count[out->label[i]]++;
     hid_t f = H5Fcreate(o->output, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     if (f < 0) die("cannot create", o->output);
     hid_t history = H5Gcreate2(f, "/history", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
@@ -469,8 +662,7 @@ static void write_outcome(const options *o, const matrix *x, const matrix *c, co
     write_dataset(f, "/labels", H5T_NATIVE_INT32, 1, x->rows, 1, out->label);
     write_dataset(history, "moved", H5T_NATIVE_INT64, 1, out->passes, 1, out->moved);
     write_dataset(history, "inertia", H5T_NATIVE_DOUBLE, 1, out->passes, 1, out->inertia);
-    write_dataset(history, "scale", H5T_NATIVE_DOUBLE, 1, out->passes, 1, out->scale);
-    write_attribute(f, "inertia", H5T_NATIVE_DOUBLE, &inertia);
+    write_attribute(f, "inertia", H5T_NATIVE_DOUBLE, &out->final);
     write_attribute(f, "iterations", H5T_NATIVE_INT64, &out->passes);
     write_attribute(f, "converged", H5T_NATIVE_INT, &out->converged);
     H5Gclose(history);
@@ -501,16 +693,13 @@ static int fit(const options *o)
     out.own = allocate(x.rows, sizeof *out.own);
     out.moved = allocate(o->iters, sizeof *out.moved);
     out.inertia = allocate(o->iters, sizeof *out.inertia);
-    out.scale = allocate(o->iters, sizeof *out.scale);
     iterate(o, &x, &g, &c, &out);
-    write_outcome(o, &x, &c, weight, &out);
-    free(out.scale);
+    write_outcome(o, &x, &c, &out);
     free(out.inertia);
     free(out.moved);
     free(out.own);
     free(out.label);
-    free(g.exponent);
-    free(g.shift);
+    free(g.last);
     free(weight);
     free(c.value);
     free(x.value);

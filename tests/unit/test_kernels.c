@@ -136,8 +136,7 @@ static double check_labels(const problem *p, const char *what)
         }
         assert_int_equal(labels[i], expected);
     }
-    const int64_t *counters =
-        (const int64_t *)kernels->sums(kernels).data + (int64_t)p->k * (p->d + 1);
+    const int64_t *counters = kernels->sums(kernels).data; /* nothing is summed */
     double share = (double)counters[1] / p->n;
     mix(labels, (size_t)p->n * sizeof *labels);
     lloyd_free(labels);
@@ -262,57 +261,101 @@ static void test_share(void **unused)
 
 /* --- sums --- */
 
-/* Fixed-point sums, counts, inertia and centroids of a random labelling against their definitions,
- * for the checksum as well. */
-static void test_sums(void **unused)
+/* A grid of the given number of digits for every column, from the measured range. */
+static void make_grid(const lloyd_range *range, int d, int digits, lloyd_grid *grid)
 {
-    (void)unused;
+    *grid = (lloyd_grid){.bits = 30, .weight_top = 30, .weight_digits = 1};
+    assert_int_equal(lloyd_grid_alloc(grid, d), LLOYD_OK);
+    for (int j = 0; j < d; j++) {
+        float greatest = fmaxf(fabsf(range->min[j]), fabsf(range->max[j]));
+        grid->top[j] = 1 + (int)floor(log2((double)greatest));
+        grid->square_top[j] = 2 * grid->top[j];
+        grid->digits[j] = digits;
+    }
+    lloyd_grid_number(grid, d);
+}
+
+/* The total of an element's digits over a cluster: of column j of cluster k, in units of the last. */
+static __int128 joined(const lloyd_grid *grid, const int64_t *sums, const problem *p, int k, int j)
+{
+    lloyd_sum_layout layout = lloyd_layout_of_sums(grid, p->d, p->k);
+    int64_t words[LLOYD_MOST_DIGITS];
+    int count = lloyd_column_words(&layout, sums, k, j, grid->digits[j], grid->second,
+                                   grid->wide_number, words);
+    __int128 total = 0;
+    for (int t = 0; t < count; t++) total = total * ((__int128)1 << grid->bits) + words[t];
+    return total;
+}
+
+/* Sums, counts, counters and centroids of a random labelling against their definitions, for the
+ * checksum as well. */
+static void check_sums(int digits)
+{
     problem p = new_problem(3001, 37, 11);
     fill(&p, 0);
-    float min[37], max[37], shift[37];
-    int exponent[37];
-    lloyd_range range = {.min = min, .max = max, .bad_row = -1};
-    for (int j = 0; j < p.d; j++) min[j] = INFINITY, max[j] = -INFINITY;
+    float min[37], max[37];
+    int low[37];
+    lloyd_range range = {.min = min, .max = max, .low = low, .bad_row = -1};
+    for (int j = 0; j < p.d; j++) min[j] = INFINITY, max[j] = -INFINITY, low[j] = LLOYD_NO_BITS;
     lloyd_kernels *kernels = new_kernels(&p);
     assert_int_equal(kernels->measure(kernels, 0, &range), LLOYD_OK);
     assert_int_equal(range.bad_row, -1);
     for (int j = 0; j < p.d; j++) {
-        shift[j] = min[j] / 2 + max[j] / 2;
-        double reach = fmax(fabs((double)(min[j] - shift[j])), fabs((double)(max[j] - shift[j])));
-        exponent[j] = 1 + (int)floor(log2(reach));
+        int lowest = LLOYD_NO_BITS;
+        for (int i = 0; i < p.n; i++) {
+            double x = (double)p.x[i * p.d + j];
+            int e = 0;
+            while (ldexp(x, -e) != rint(ldexp(x, -e))) e--;
+            while (x != 0 && ldexp(x, -e - 1) == rint(ldexp(x, -e - 1))) e++;
+            if (x != 0 && e < lowest) lowest = e;
+        }
+        assert_int_equal(low[j], lowest);
     }
-    lloyd_grid grid = {shift, exponent, exponent, 0, 30};
+    lloyd_grid grid;
+    make_grid(&range, p.d, digits, &grid);
     assert_int_equal(kernels->set_grid(kernels, &grid), LLOYD_OK);
     assert_int_equal(kernels->begin(kernels), LLOYD_OK);
     assert_int_equal(kernels->assign(kernels, 0), LLOYD_OK);
     assert_int_equal(kernels->accumulate(kernels, 0), LLOYD_OK);
-    int64_t sums[11 * 38] = {0};
+    __int128 sums[11 * 37] = {0};
+    int64_t counts[11] = {0};
     for (int i = 0; i < p.n; i++) {
         int32_t label = defined_label(p.x + (int64_t)i * p.d, p.c, p.k, p.d);
         for (int j = 0; j < p.d; j++) {
-            float y = p.x[(int64_t)i * p.d + j] - shift[j];
-            sums[label * p.d + j] += llrint(ldexp((double)y, 30 - exponent[j]));
+            double x = (double)p.x[(int64_t)i * p.d + j];
+            sums[label * p.d + j] += (__int128)rint(ldexp(x, 30 * digits - grid.top[j]));
         }
-        sums[p.k * p.d + label]++;
+        counts[label]++;
     }
-    assert_memory_equal(kernels->sums(kernels).data, sums, sizeof sums);
-    double value;
-    int64_t moved, verified, empty;
-    assert_int_equal(kernels->inertia(kernels, 0, &value, &moved, &verified, &empty), LLOYD_OK);
-    assert_int_equal(moved, p.n);
+    const int64_t *found = kernels->sums(kernels).data;
+    lloyd_sum_layout layout = lloyd_layout_of_sums(&grid, p.d, p.k);
+    for (int k = 0; k < p.k; k++) {
+        assert_int_equal(found[layout.masses_at + k], counts[k]);
+        for (int j = 0; j < p.d; j++)
+            assert_true(joined(&grid, found, &p, k, j) == sums[k * p.d + j]);
+    }
+    lloyd_found numbers;
+    assert_int_equal(kernels->inertia(kernels, (lloyd_dd){0, 0}, &numbers), LLOYD_OK);
+    assert_int_equal(numbers.moved, p.n);
     assert_int_equal(kernels->update(kernels), LLOYD_OK);
     assert_int_equal(kernels->get_centroids(kernels, p.c), LLOYD_OK);
     for (int k = 0; k < p.k; k++) {
-        for (int j = 0; j < p.d && sums[p.k * p.d + k] > 0; j++) {
-            double mean = (double)sums[k * p.d + j] / (double)sums[p.k * p.d + k];
-            double scaled = ldexp(mean, exponent[j] - 30);
-            assert_true(p.c[k * p.d + j] == (float)(scaled + (double)shift[j]));
+        for (int j = 0; j < p.d && counts[k] > 0; j++) {
+            long double mean = (long double)sums[k * p.d + j] / (long double)counts[k];
+            assert_true(p.c[k * p.d + j] == (float)ldexpl(mean, grid.top[j] - 30 * digits));
         }
     }
-    mix(&value, sizeof value);
+    mix(&numbers.inertia, sizeof numbers.inertia);
     mix(p.c, (size_t)(p.k * p.d) * sizeof *p.c);
+    lloyd_grid_free(&grid);
     kernels->destroy(kernels);
     free_problem(&p);
+}
+
+static void test_sums(void **unused)
+{
+    (void)unused;
+    for (int digits = 1; digits <= 4; digits++) check_sums(digits);
 }
 
 int main(void)
