@@ -129,8 +129,9 @@ typedef struct lloyd_local_result {
  * they are spread.
  *
  * `first`: [k x dim] centroids to begin with, of rank 0 (ignored on others); NULL there: those that
- * options->init says. They are finite, and may lie in out->centroids. For "cosine" they are scaled
- * to length 1, which may change the last bit of those that have it.
+ * options->init says. They are finite, and may lie in out->centroids, and options->n_init is 1
+ * (LLOYD_USAGE: all runs would be the same). For "cosine" they are scaled to length 1, which may
+ * change the last bit of those that have it.
  *
  * Of the options, those about files stay as lloyd_fit_defaults() sets them (else LLOYD_USAGE):
  * inputs, output, weights, checkpoint, checkpoint_every, resume, dry_run, no_labels, chunk_rows.
