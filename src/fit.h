@@ -36,7 +36,8 @@ lloyd_status lloyd_iterate(lloyd_problem *problem, const lloyd_rule *rule, int64
                            lloyd_progress *progress, lloyd_checkpoint *checkpoint,
                            lloyd_history *history);
 
-/* Labels of all rows for the centroids that the kernels hold. Collective. */
-lloyd_status lloyd_assign(lloyd_problem *problem);
+/* The final assignment, a phase of its own: labels of all rows for the centroids that the kernels
+ * hold. Done when it returns. Collective. */
+lloyd_status lloyd_assign(lloyd_problem *problem, lloyd_progress *progress);
 
 #endif

@@ -220,7 +220,7 @@ static lloyd_status run_starts(lloyd_job *j)
     if (j->options->n_init == 1) return LLOYD_OK;
     lloyd_status status = p->kernels->set_centroids(p->kernels, p->k, j->best.centroids);
     LLOYD_TRY(j->comm->agree(j->comm, status));
-    return lloyd_assign(p);
+    return lloyd_assign(p, j->progress);
 }
 
 lloyd_status lloyd_job_cluster(lloyd_job *j)
