@@ -16,6 +16,7 @@ typedef struct lloyd_rule {
  * free with lloyd_history_free(). */
 typedef struct lloyd_history {
     int64_t iterations, capacity;
+    int64_t resumed; /* the first so many are from a checkpoint */
     int converged;
     double *inertia, *seconds;
     int64_t *moved;

@@ -198,12 +198,16 @@ static lloyd_status print_sizes(const lloyd_model *m)
 {
     if (!m->counts) return LLOYD_OK;
     lloyd_fit_result r = {0};
-    char a[32], b[32], c[32], d[32];
+    char a[32], b[32], c[32], d[32], text[96];
     LLOYD_TRY(lloyd_summary_describe(NULL, NULL, 0, m->counts, m->k, &r));
     printf("  %-12s smallest %s, median %s, largest %s rows; %s empty\n", "clusters",
            lloyd_text_count(r.smallest, a, sizeof a), lloyd_text_count(r.median, b, sizeof b),
            lloyd_text_count(r.largest, c, sizeof c),
            r.empty_clusters ? lloyd_text_count(r.empty_clusters, d, sizeof d) : "none");
+    int64_t distinct = lloyd_summary_model_distinct(m, r.empty_clusters);
+    if (distinct > 0)
+        printf("  %-12s %s\n", "",
+               lloyd_summary_shortage(distinct, r.empty_clusters, text, sizeof text));
     return LLOYD_OK;
 }
 
