@@ -155,7 +155,8 @@ typedef struct lloyd_predict_options {
     int distances;       /* 1: also /distances, squared */
     const char *backend; /* as for fit */
     int64_t chunk_rows;
-    double timeout; /* as for fit */
+    double timeout;      /* as for fit */
+    const char *command; /* recorded with the labels, or NULL */
 } lloyd_predict_options;
 
 LLOYD_API void lloyd_predict_defaults(lloyd_predict_options *options);

@@ -128,8 +128,43 @@ def one_style(t):
             "the summary's sizes have their ranges", fit.out)
 
 
+def labels_say_what_made_them(t):
+    """The file that predict writes says what made it, as models do."""
+    source, model = t.data("digits.h5"), t.fit(t.data("digits.h5"), "by.h5", "-k", 10, "--max-iters", 2, "--metric", "cosine")
+    with h5py.File(source, "r") as file:
+        rows = file["train"][()]
+    parts = [data.write(t.path(f"part {i}.h5"), rows[i::2]) for i in range(2)]
+    version = t.lloyd("--version").out.split()[1]
+    for more, ranks in (((), 1), (("--distances",), 2)):
+        labels = t.path("made.h5")
+        command = ["predict", "--model", model, "--input", t.path("part *.h5"), "--output", labels, *more]
+        result = t.lloyd(*command, ranks=ranks)
+        if not t.check(result.status == 0, f"predict, {ranks} ranks", result.describe()):
+            continue
+        with h5py.File(labels, "r") as file:
+            found = dict(file.attrs)
+            shapes = {name: file[name].shape for name in file}
+        expected = {"version": version, "command": " ".join(f"'{word}'" if " " in word or "*" in word else word
+                                                            for word in [t.lloyd_path, *command]),
+                    "model": model, "inputs": "\n".join(parts), "metric": "cosine", "backend": "cpu", "ranks": ranks,
+                    "n": len(rows), "d": 64, "k": 10}
+        t.check(found == expected, f"labels, {ranks} ranks: their attributes", f"      {found}\n      {expected}")
+        t.check(set(shapes.values()) == {(len(rows),)} and len(shapes) == 1 + len(more), f"labels, {ranks} ranks: their datasets",
+                f"      {shapes}")
+        info = t.lloyd("info", labels)
+        t.check(all(text in info.out for text in [f"{model} (10 centroids, cosine)", *parts, expected["command"],
+                                                  f"made by      lloyd {version}, {ranks} rank"]),
+                f"labels, {ranks} ranks: info says so", info.describe())
+    with h5py.File(t.path("bare.h5"), "w") as file:  # labels from elsewhere
+        file["labels"] = np.zeros(5, np.int32)
+    info = t.lloyd("info", t.path("bare.h5"))
+    t.check(info.status == 0 and "of 5 rows" in info.out and "made by" not in info.out, "info of labels that do not say what made them",
+            info.describe())
+
+
 def main():
     t = Test("shown")
+    labels_say_what_made_them(t)
     same_start(t)
     short_output(t)
     resumed(t)
