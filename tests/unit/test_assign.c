@@ -67,7 +67,8 @@ static void the_clock_waits(void **state)
     char path[] = "/tmp/lloyd-test-assign-XXXXXX";
     (void)state;
     int file = mkstemp(path);
-    assert_true(file >= 0 && close(file) == 0);
+    assert_true(file >= 0);
+    assert_int_equal(close(file), 0);
     outcome = LLOYD_OK;
     assert_true(open_problem(&p, &kernels, &shard));
     assert_int_equal(lloyd_progress_open("none", path, 0, &progress), LLOYD_OK);
