@@ -283,8 +283,9 @@ static void describe(const lloyd_progress *p, const lloyd_progress_step *i, int 
     lloyd_text_scaled(i->seconds > 0 ? (double)p->run.n / i->seconds : 0, "rows/s", rate,
                       sizeof rate);
     clock_time(time_left(p, i), left, sizeof left);
-    snprintf(text, bytes, "inertia %.*e %*s  moved %s%5.1f %%  %s  ETA %s", narrow ? 4 : 6,
-             i->inertia, narrow ? 8 : 9, change, moved, percent, rate, left);
+    const char *gap = narrow ? "" : " ";
+    snprintf(text, bytes, "inertia %.*e %*s%s moved %s%5.1f %%%s %s%s ETA %s", narrow ? 4 : 6,
+             i->inertia, narrow ? 8 : 9, change, gap, moved, percent, gap, rate, gap, left);
 }
 
 /* "run 2/3 " where there is more than one, and "  7/25". */

@@ -124,6 +124,11 @@ def one_style(t):
     for name, text in (("progress", fit.err), ("summary", fit.out), ("plan", plan.out)):
         t.check("20,000 rows x 128 columns of uint8" in text, f"{name}: what the rows are, in the same words", text)
     t.check(re.search(r"moved +[\d,]+ +100\.0 %  [\d.]+ [kMG]?rows/s", fit.err), "progress: percent and rows/s", fit.err)
+    os.environ["COLUMNS"] = "80"
+    bar = t.lloyd("fit", "--input", source, "-k", 64, "--max-iters", 25, "--output", model, "--progress", "bar")
+    drawn = [line for line in re.split(r"[\r\n]", bar.err) if "inertia" in line]
+    t.check(drawn and all(re.match(r" ?\d+/25 \[[#.]{5,}\] ", line) and len(line) == 79 for line in drawn), "progress: a bar in 80 columns",
+            bar.describe())
     t.check("clusters by cluster size / mean size:\n" in fit.out and " < 1/8  1/8-1/4  1/4-1/2    1/2-1 " in fit.out,
             "the summary's sizes have their ranges", fit.out)
 
