@@ -87,9 +87,10 @@ int64_t lloyd_summary_model_distinct(const lloyd_model *m, int64_t empty)
 const char *lloyd_summary_shortage(int64_t distinct, int64_t empty, char *text, size_t bytes)
 {
     char rows[32], clusters[32];
-    snprintf(text, bytes, "only %s distinct row%s, %s cluster%s empty",
+    snprintf(text, bytes, "only %s distinct row%s, %s cluster%s %s empty",
              lloyd_text_count(distinct, rows, sizeof rows), distinct == 1 ? "" : "s",
-             lloyd_text_count(empty, clusters, sizeof clusters), empty == 1 ? " is" : "s are");
+             lloyd_text_count(empty, clusters, sizeof clusters), empty == 1 ? "" : "s",
+             empty == 1 ? "is" : "are");
     return text;
 }
 
