@@ -63,22 +63,28 @@ static lloyd_status write_inputs(const char *path, hid_t root, const lloyd_model
     return status;
 }
 
-static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_model *m)
+/* What models and labels have in common. */
+static lloyd_status write_origin(const char *path, hid_t root, const lloyd_model *m)
 {
     LLOYD_TRY(lloyd_part_text(path, root, "version", m->version ? m->version : ""));
     LLOYD_TRY(lloyd_part_text(path, root, "command", m->command ? m->command : ""));
-    LLOYD_TRY(lloyd_part_text(path, root, "options", m->options ? m->options : ""));
     LLOYD_TRY(lloyd_part_text(path, root, "backend", m->backend ? m->backend : ""));
     LLOYD_TRY(lloyd_part_text(path, root, "metric", m->cosine ? "cosine" : "l2"));
     LLOYD_TRY(write_inputs(path, root, m));
-    LLOYD_TRY(lloyd_part_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
     LLOYD_TRY(lloyd_part_number(path, root, "n", H5T_NATIVE_INT64, &m->n));
     LLOYD_TRY(lloyd_part_number(path, root, "d", H5T_NATIVE_INT64, &m->d));
     LLOYD_TRY(lloyd_part_number(path, root, "k", H5T_NATIVE_INT64, &m->k));
+    return lloyd_part_number(path, root, "ranks", H5T_NATIVE_INT, &m->ranks);
+}
+
+static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_model *m)
+{
+    LLOYD_TRY(write_origin(path, root, m));
+    LLOYD_TRY(lloyd_part_text(path, root, "options", m->options ? m->options : ""));
+    LLOYD_TRY(lloyd_part_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
     LLOYD_TRY(lloyd_part_number(path, root, "iterations", H5T_NATIVE_INT64, &m->iterations));
     LLOYD_TRY(lloyd_part_number(path, root, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
-    LLOYD_TRY(lloyd_part_number(path, root, "converged", H5T_NATIVE_INT, &m->converged));
-    return lloyd_part_number(path, root, "ranks", H5T_NATIVE_INT, &m->ranks);
+    return lloyd_part_number(path, root, "converged", H5T_NATIVE_INT, &m->converged);
 }
 
 static lloyd_status write_datasets(const char *path, hid_t file, const lloyd_model *m)
@@ -113,6 +119,24 @@ lloyd_status lloyd_model_write(const char *path, const lloyd_model *model, int l
     LLOYD_TRY(lloyd_part_open(path, 1, &file));
     LLOYD_TRY(lloyd_part_close(path, file, write_content(path, file, model)));
     return labels ? lloyd_array_create(path, 0, "/labels", LLOYD_ARRAY_I32, model->n, 0) : LLOYD_OK;
+}
+
+static lloyd_status describe_labels(const char *path, hid_t file, const lloyd_model *about,
+                                    const char *model)
+{
+    hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
+    if (root < 0) return lloyd_part_failed(path, "attributes");
+    lloyd_status status = write_origin(path, root, about);
+    if (status == LLOYD_OK) status = lloyd_part_text(path, root, "model", model);
+    H5Gclose(root);
+    return status;
+}
+
+lloyd_status lloyd_labels_describe(const char *path, const lloyd_model *about, const char *model)
+{
+    hid_t file;
+    LLOYD_TRY(lloyd_part_open(path, 0, &file));
+    return lloyd_part_close(path, file, describe_labels(path, file, about, model));
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -419,6 +443,31 @@ lloyd_status lloyd_model_read(const char *path, lloyd_model *model)
 lloyd_status lloyd_model_read_about(const char *path, lloyd_model *model)
 {
     return read_model(path, 0, model);
+}
+
+static lloyd_status read_origin(const char *path, hid_t file, lloyd_model *about, char **model)
+{
+    LLOYD_TRY(read_attributes(path, file, about));
+    LLOYD_TRY(lloyd_h5_number(path, file, "d", H5T_NATIVE_INT64, &about->d));
+    LLOYD_TRY(lloyd_h5_number(path, file, "k", H5T_NATIVE_INT64, &about->k));
+    LLOYD_TRY(lloyd_h5_text(path, file, "model", model));
+    return read_inputs(path, file, about);
+}
+
+lloyd_status lloyd_labels_read_about(const char *path, lloyd_model *about, char **model)
+{
+    *about = (lloyd_model){0};
+    *model = NULL;
+    LLOYD_H5_SCOPE;
+    hid_t file;
+    LLOYD_TRY(lloyd_h5_open_file(path, &file));
+    lloyd_status status = read_origin(path, file, about, model);
+    H5Fclose(file);
+    if (status == LLOYD_OK) return LLOYD_OK;
+    lloyd_model_free(about);
+    free(*model);
+    *model = NULL;
+    return status;
 }
 
 void lloyd_model_free(lloyd_model *model)

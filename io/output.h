@@ -82,6 +82,15 @@ lloyd_status lloyd_model_read(const char *path, lloyd_model *model);
 lloyd_status lloyd_model_read_about(const char *path, lloyd_model *model);
 void lloyd_model_free(lloyd_model *model);
 
+/* Says in "PATH.part", a file of labels, what made it, as a model does: of `about`, n, d, k, version,
+ * command, backend, cosine, ranks and inputs; and the file of the model. By one rank, while no other
+ * has the file open. */
+lloyd_status lloyd_labels_describe(const char *path, const lloyd_model *about, const char *model);
+
+/* The same of a file of labels, and *model (free with free()): "" and 0 where it does not say. Free
+ * `about` with lloyd_model_free(). */
+lloyd_status lloyd_labels_read_about(const char *path, lloyd_model *about, char **model);
+
 /* One dataset of an output file while its rows are written. */
 typedef struct lloyd_array lloyd_array;
 

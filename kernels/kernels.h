@@ -160,6 +160,8 @@ struct lloyd_kernels {
     lloyd_status (*assign)(lloyd_kernels *self, int slot);
     /* Adds the slot's rows to the sums and counts of their clusters. */
     lloyd_status (*accumulate)(lloyd_kernels *self, int slot);
+    /* Waits until all that was asked is done; for whoever times it where not `synchronous`. */
+    lloyd_status (*finish)(lloyd_kernels *self);
     /* The sums of digits, the masses and the two counters (kernels/grid.h), int64; to be summed over
      * ranks in place. */
     lloyd_buffer (*sums)(lloyd_kernels *self);

@@ -428,18 +428,17 @@ void lloyd_chart_histogram(FILE *out, const lloyd_chart *c)
     close_svg(out, c, 0);
 }
 
-void lloyd_chart_rows(FILE *out, const lloyd_chart *c, const char *const *names, const char *unit)
+void lloyd_chart_rows(FILE *out, const lloyd_chart *c, const char *const *names)
 {
     const int names_end = 118, bars_end = 310;
     double most = 0;
     for (int64_t i = 0; i < c->count; i++) most = fmax(most, c->y[i]);
     open_svg(out, c, 8 + ROW * (int)c->count);
     for (int64_t i = 0; i < c->count; i++) {
-        char value[64], text[96];
+        char text[48];
         double y = 8 + (double)(ROW * i), length = 0;
         if (most > 0 && c->y[i] > 0) length = c->y[i] / most * (bars_end - names_end);
-        snprintf(text, sizeof text, "%s %s", lloyd_text_real(c->y[i], 3, value, sizeof value),
-                 unit);
+        lloyd_html_time(c->y[i], text, sizeof text);
         label(out, names_end - 8, y + 14, "y", names[i]);
         fprintf(out, "<rect class=\"bar\" x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"18\"><title>",
                 names_end, y, fmax(length, 0.5));

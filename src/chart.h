@@ -30,9 +30,8 @@ void lloyd_chart_line(FILE *out, const lloyd_chart *chart);
  * chart->y are heights. */
 void lloyd_chart_histogram(FILE *out, const lloyd_chart *chart);
 
-/* A bar for each name, with its value and unit; values that are not positive have none. Only id,
+/* A bar for each name, with its value in seconds; values that are not positive have none. Only id,
  * title, describe, y and count of `chart` are used. */
-void lloyd_chart_rows(FILE *out, const lloyd_chart *chart, const char *const *names,
-                      const char *unit);
+void lloyd_chart_rows(FILE *out, const lloyd_chart *chart, const char *const *names);
 
 #endif

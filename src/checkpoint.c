@@ -202,6 +202,7 @@ static void take(lloyd_checkpoint *c, lloyd_saved *saved, lloyd_outcome *best)
     run = &saved->best;
     best->history = (lloyd_history){.iterations = run->iterations,
                                     .capacity = run->iterations,
+                                    .resumed = run->iterations,
                                     .converged = saved->best_converged,
                                     .inertia = run->inertia,
                                     .seconds = run->seconds,
@@ -415,6 +416,7 @@ lloyd_status lloyd_checkpoint_restore(lloyd_checkpoint *c, lloyd_problem *p, llo
     lloyd_status status = p->kernels->set_centroids(p->kernels, c->k, c->centroids);
     if (status == LLOYD_OK) status = lloyd_history_extend(history, &c->history);
     LLOYD_TRY(c->comm->agree(c->comm, status));
+    history->resumed = history->iterations;
     c->holds = 0;
     c->repeats = c->last.iteration > 0;
     if (c->comm->rank == 0) {

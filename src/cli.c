@@ -98,6 +98,7 @@ static const option fit_options[] =
       .most = INT32_MAX, /* labels are stored as int32 */
       .help = "Number of clusters, at most the number of rows."},
      {.name = "--output",
+      .letter = "-o",
       .argument = "MODEL.h5",
       .kind = TEXT,
       .required = 1,
@@ -122,7 +123,9 @@ static const option fit_options[] =
       .offset = AT(fit.n_init),
       .least = 1,
       .most = INT64_MAX,
-      .help = "Run R times with different seeds and keep the run of lowest inertia."},
+      .help =
+          "Run R times with different seeds and keep the run of lowest inertia; not with --init "
+          "MODEL.h5, whose runs would all be the same."},
      {.name = "--max-iters",
       .argument = "T",
       .kind = WHOLE,
@@ -247,6 +250,7 @@ static const option predict_options[] =
       .required = 1,
       .help = input_help},
      {.name = "--output",
+      .letter = "-o",
       .argument = "LABELS.h5",
       .kind = TEXT,
       .required = 1,
@@ -288,6 +292,7 @@ static const option report_options[] =
 
 static const option wrap_options[] =
     {{.name = "--output",
+      .letter = "-o",
       .argument = "X.h5",
       .kind = TEXT,
       .required = 1,
@@ -330,6 +335,7 @@ static const option synth_options[] = {{.name = "--rows",
                                         .offset = AT(synth.seed),
                                         .help = "Seed, a whole number of 64 bits."},
                                        {.name = "--output",
+                                        .letter = "-o",
                                         .argument = "X.h5",
                                         .kind = TEXT,
                                         .required = 1,
@@ -814,7 +820,7 @@ static const command *command_named(const char *word)
     return NULL;
 }
 
-/* `lloyd`, `lloyd --help`, `lloyd help [COMMAND]`, `lloyd --version`, `lloyd COMMAND ...`. */
+/* `lloyd`, `lloyd help [COMMAND]`, `lloyd --help [COMMAND]`, `lloyd --version`, `lloyd COMMAND ...`. */
 static lloyd_status read_line(reader *r)
 {
     if (r->argc < 2)
@@ -829,14 +835,14 @@ static lloyd_status read_line(reader *r)
     int takes = 0; /* arguments after the word */
     if (strcmp(word, "--version") == 0) {
         r->cli->command = LLOYD_CLI_VERSION;
-    } else if (strcmp(word, "help") == 0) {
+    } else if (strcmp(word, "help") == 0 || is_help(word)) {
         takes = 1;
         if (r->argc > 2 && !is_help(r->argv[2])) {
             const command *topic = command_named(r->argv[2]);
             if (topic == NULL) return unknown_command(r->argv[2]);
             r->cli->topic = topic->id;
         }
-    } else if (!is_help(word)) {
+    } else {
         return unknown_command(word);
     }
     if (r->argc > 2 + takes)
@@ -861,7 +867,7 @@ lloyd_status lloyd_cli_parse(int argc, char *const argv[], lloyd_cli *cli)
     }
     cli->fit.inputs = cli->predict.inputs = cli->inputs;
     cli->fit.input_count = cli->predict.input_count = cli->input_count;
-    cli->fit.command = cli->line;
+    cli->fit.command = cli->predict.command = cli->line;
     cli->report.model = cli->file;
     return LLOYD_OK;
 }
@@ -1010,7 +1016,7 @@ void lloyd_cli_help(FILE *out, lloyd_cli_command topic)
     for (int i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-9s%s\n", commands[i].name, commands[i].brief);
     fprintf(out, "  %-9s%s\n", "help", "show this, or the options of a command: lloyd help fit");
-    fprintf(out, "\nOptions:\n  --help     show this; after a command, its options\n"
+    fprintf(out, "\nOptions:\n  --help     show this; before or after a command, its options\n"
                  "  --version  show the version\n\nFirst steps:\n"
                  "  lloyd synth --rows 100000 --dim 64 --clusters 50 --output x.h5\n"
                  "  mpirun -n 2 lloyd fit --input x.h5 -k 50 --output model.h5\n"

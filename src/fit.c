@@ -24,10 +24,16 @@ static lloyd_status pass(lloyd_problem *p, int accumulate, lloyd_parts *parts)
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_assign(lloyd_problem *p)
+/* Kernels that only enqueue have not assigned anything yet when the pass returns. */
+lloyd_status lloyd_assign(lloyd_problem *p, lloyd_progress *progress)
 {
     lloyd_parts unused = {.since = 0};
-    return p->comm->agree(p->comm, pass(p, 0, &unused));
+    double start = lloyd_seconds();
+    lloyd_status status = pass(p, 0, &unused);
+    if (status == LLOYD_OK) status = p->kernels->finish(p->kernels);
+    LLOYD_TRY(p->comm->agree(p->comm, status));
+    lloyd_progress_phase(progress, "final assignment", lloyd_seconds() - start);
+    return LLOYD_OK;
 }
 
 static lloyd_status assign_and_sum(lloyd_problem *p)
@@ -86,9 +92,5 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
         lloyd_progress_iteration(progress, &step);
     }
     if (history->converged) return LLOYD_OK;
-    /* The labels must belong to the centroids that are returned. */
-    double start = lloyd_seconds();
-    LLOYD_TRY(lloyd_assign(p));
-    lloyd_progress_phase(progress, "final assignment", lloyd_seconds() - start);
-    return LLOYD_OK;
+    return lloyd_assign(p, progress); /* labels that belong to the centroids that are returned */
 }

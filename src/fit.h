@@ -16,6 +16,7 @@ typedef struct lloyd_rule {
  * free with lloyd_history_free(). */
 typedef struct lloyd_history {
     int64_t iterations, capacity;
+    int64_t resumed; /* the first so many are from a checkpoint */
     int converged;
     double *inertia, *seconds;
     int64_t *moved;
@@ -36,7 +37,8 @@ lloyd_status lloyd_iterate(lloyd_problem *problem, const lloyd_rule *rule, int64
                            lloyd_progress *progress, lloyd_checkpoint *checkpoint,
                            lloyd_history *history);
 
-/* Labels of all rows for the centroids that the kernels hold. Collective. */
-lloyd_status lloyd_assign(lloyd_problem *problem);
+/* The final assignment, a phase of its own: labels of all rows for the centroids that the kernels
+ * hold. Done when it returns. Collective. */
+lloyd_status lloyd_assign(lloyd_problem *problem, lloyd_progress *progress);
 
 #endif

@@ -116,11 +116,24 @@ static lloyd_status share_first(lloyd_job *j, const float *first)
     return j->comm->broadcast(j->comm, given->centroids, (int64_t)bytes, 0);
 }
 
+/* Every start begins with these. */
+static lloyd_status check_starts(const lloyd_fit_options *o)
+{
+    if (o->n_init == 1) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "n_init %lld with centroids to begin with would do the same fit %lld times; "
+                      "set n_init to 1",
+                      (long long)o->n_init, (long long)o->n_init);
+}
+
 static lloyd_status find_first(lloyd_job *j, const float *first)
 {
     int is_given = first != NULL;
     LLOYD_TRY(j->comm->broadcast(j->comm, &is_given, sizeof is_given, 0));
-    if (is_given) return share_first(j, first);
+    if (is_given) {
+        LLOYD_TRY(j->comm->agree(j->comm, check_starts(j->options)));
+        return share_first(j, first);
+    }
     if (!lloyd_options_init_is_model(j->options)) return LLOYD_OK;
     return j->comm->agree(j->comm, lloyd_job_read_given(j));
 }

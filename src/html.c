@@ -51,6 +51,21 @@ void lloyd_html_whole(FILE *out, int64_t value)
             lloyd_text_count(value, text, sizeof text));
 }
 
+const char *lloyd_html_time(double seconds, char *text, size_t bytes)
+{
+    char plain[40];
+    lloyd_text_seconds(seconds, plain, sizeof plain);
+    snprintf(text, bytes, "%.*s\u00a0s", (int)strcspn(plain, " "), plain);
+    return text;
+}
+
+void lloyd_html_seconds(FILE *out, double value)
+{
+    char text[48];
+    fprintf(out, "<data value=\"%.17g\">%s</data>", value,
+            lloyd_html_time(value, text, sizeof text));
+}
+
 void lloyd_html_real(FILE *out, double value, int digits)
 {
     char text[64];

@@ -12,6 +12,10 @@ void lloyd_html_part(FILE *out, const char *text, size_t length); /* ends at a '
 
 /* A number for a person, in an element that has it with all its digits for a program. */
 void lloyd_html_whole(FILE *out, int64_t value);
+void lloyd_html_seconds(FILE *out, double value);          /* 0.0125 s */
 void lloyd_html_real(FILE *out, double value, int digits); /* not finite: a dash */
+
+/* lloyd_text_seconds() that no line ends in. */
+const char *lloyd_html_time(double seconds, char *text, size_t bytes);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SEGMENT = 1024, BLOCKS = 64, FILES_SHOWN = 20 };
@@ -198,12 +199,16 @@ static lloyd_status print_sizes(const lloyd_model *m)
 {
     if (!m->counts) return LLOYD_OK;
     lloyd_fit_result r = {0};
-    char a[32], b[32], c[32], d[32];
+    char a[32], b[32], c[32], d[32], text[96];
     LLOYD_TRY(lloyd_summary_describe(NULL, NULL, 0, m->counts, m->k, &r));
     printf("  %-12s smallest %s, median %s, largest %s rows; %s empty\n", "clusters",
            lloyd_text_count(r.smallest, a, sizeof a), lloyd_text_count(r.median, b, sizeof b),
            lloyd_text_count(r.largest, c, sizeof c),
            r.empty_clusters ? lloyd_text_count(r.empty_clusters, d, sizeof d) : "none");
+    int64_t distinct = lloyd_summary_model_distinct(m, r.empty_clusters);
+    if (distinct > 0)
+        printf("  %-12s %s\n", "",
+               lloyd_summary_shortage(distinct, r.empty_clusters, text, sizeof text));
     return LLOYD_OK;
 }
 
@@ -227,6 +232,20 @@ static void print_history(const lloyd_model *m)
     }
 }
 
+static void print_inputs(const lloyd_model *m)
+{
+    for (int i = 0; i < m->input_count && i < FILES_SHOWN; i++)
+        printf("  %-12s %s\n", i ? "" : "inputs", m->inputs[i]);
+    if (m->input_count > FILES_SHOWN)
+        printf("  %-12s and %d more files\n", "", m->input_count - FILES_SHOWN);
+}
+
+static void print_maker(const lloyd_model *m)
+{
+    printf("  %-12s lloyd %s, %d rank%s, %s\n", "made by", m->version, m->ranks,
+           m->ranks == 1 ? "" : "s", m->backend);
+}
+
 static lloyd_status print_model(const char *path, const lloyd_model *m)
 {
     char a[32], b[32];
@@ -234,14 +253,10 @@ static lloyd_status print_model(const char *path, const lloyd_model *m)
            lloyd_text_count(m->d, b, sizeof b));
     printf("  %-12s %s\n", "file", path);
     if (m->n > 0) printf("  %-12s %s rows\n", "made from", lloyd_text_count(m->n, a, sizeof a));
-    for (int i = 0; i < m->input_count && i < FILES_SHOWN; i++)
-        printf("  %-12s %s\n", i ? "" : "inputs", m->inputs[i]);
-    if (m->input_count > FILES_SHOWN)
-        printf("  %-12s and %d more files\n", "", m->input_count - FILES_SHOWN);
+    print_inputs(m);
     if (*m->command) printf("  %-12s %s\n", "command", m->command);
     if (*m->version) {
-        printf("  %-12s lloyd %s, %d rank%s, %s\n", "made by", m->version, m->ranks,
-               m->ranks == 1 ? "" : "s", m->backend);
+        print_maker(m);
         printf("  %-12s %s, seed %llu\n", "metric", m->cosine ? "cosine" : "l2",
                (unsigned long long)m->seed);
         printf("  %-12s %.10g after %lld iteration%s%s\n", "inertia", m->final_inertia,
@@ -356,12 +371,31 @@ static lloyd_status print_label_counts(const char *path, int64_t total, int32_t 
     return status;
 }
 
+/* Labels from elsewhere, or of an older version, do not say what made them. */
+static lloyd_status print_origin(const char *path)
+{
+    lloyd_model about;
+    char *model, a[32];
+    LLOYD_TRY(lloyd_labels_read_about(path, &about, &model));
+    if (*model) {
+        printf("  %-12s %s (%s centroids, %s)\n", "model", model,
+               lloyd_text_count(about.k, a, sizeof a), about.cosine ? "cosine" : "l2");
+    }
+    print_inputs(&about);
+    if (*about.command) printf("  %-12s %s\n", "command", about.command);
+    if (*about.version) print_maker(&about);
+    free(model);
+    lloyd_model_free(&about);
+    return LLOYD_OK;
+}
+
 static lloyd_status print_labels(const char *path, int64_t total, int32_t *buffer, int64_t most)
 {
     int32_t least = INT32_MAX, greatest = INT32_MIN;
     char a[32];
     LLOYD_TRY(scan_labels(path, total, buffer, most, NULL, &least, &greatest));
     printf("Labels: of %s rows\n  %-12s %s\n", lloyd_text_count(total, a, sizeof a), "file", path);
+    LLOYD_TRY(print_origin(path));
     if (total == 0) return LLOYD_OK;
     if (least >= 0) return print_label_counts(path, total, buffer, most, greatest);
     printf("  %-12s from %d to %d; labels below 0 were not written by lloyd\n", "labels", least,

@@ -220,7 +220,7 @@ static lloyd_status run_starts(lloyd_job *j)
     if (j->options->n_init == 1) return LLOYD_OK;
     lloyd_status status = p->kernels->set_centroids(p->kernels, p->k, j->best.centroids);
     LLOYD_TRY(j->comm->agree(j->comm, status));
-    return lloyd_assign(p);
+    return lloyd_assign(p, j->progress);
 }
 
 lloyd_status lloyd_job_cluster(lloyd_job *j)
@@ -286,10 +286,15 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
         .files = j->source.rows ? lloyd_rows_files(j->source.rows) : 0,
         .type = lloyd_type_name(j->source.type),
         .seconds = lloyd_seconds() - j->start,
+        .resumed = lloyd_checkpoint_resumes(j->checkpoint),
+        .resumed_iterations = history->resumed,
     };
     LLOYD_TRY(
         j->comm->agree(j->comm, lloyd_summary_describe(history->inertia, history->seconds,
                                                        history->iterations, counts, p->k, result)));
+    if (!j->source.weighted && !j->plan.kernels.cosine)
+        result->distinct_rows =
+            lloyd_summary_distinct(result->inertia, p->k, result->empty_clusters);
     lloyd_progress_rank *ranks = NULL;
     LLOYD_TRY(lloyd_comm_alloc(j->comm, &ranks, j->comm->size, sizeof *ranks,
                                "what all ranks tell in the end"));

@@ -80,13 +80,17 @@ typedef struct lloyd_fit_result {
     int64_t size_bins[LLOYD_SIZE_BINS]; /* clusters of size < 1/8, < 1/4, < 1/2, < 1, < 2, < 4, < 8,
                                          * >= 8 times n/k; not the empty ones */
     double first_inertia, inertia, seconds;
-    double iteration_seconds;         /* mean */
+    double iteration_seconds;         /* mean of the iterations that this call did */
     double curve[LLOYD_CURVE_POINTS]; /* inertia of curve_points iterations, evenly from the first
                                          to the last */
     int curve_points;
     int converged;
-    int files;        /* input files; 0: rows in memory */
-    const char *type; /* of the elements, "uint8"; a constant */
+    int files;                  /* input files; 0: rows in memory */
+    const char *type;           /* of the elements, "uint8"; a constant */
+    int resumed;                /* 1: went on from a checkpoint; `seconds` are those of this call */
+    int64_t resumed_iterations; /* of `iterations`, those done before this call */
+    double resumed_seconds;     /* in these iterations */
+    int64_t distinct_rows;      /* where the result shows that they are fewer than k; else 0 */
 } lloyd_fit_result;
 
 LLOYD_API void lloyd_fit_defaults(lloyd_fit_options *options);
@@ -129,8 +133,9 @@ typedef struct lloyd_local_result {
  * they are spread.
  *
  * `first`: [k x dim] centroids to begin with, of rank 0 (ignored on others); NULL there: those that
- * options->init says. They are finite, and may lie in out->centroids. For "cosine" they are scaled
- * to length 1, which may change the last bit of those that have it.
+ * options->init says. They are finite, and may lie in out->centroids, and options->n_init is 1
+ * (LLOYD_USAGE: all runs would be the same). For "cosine" they are scaled to length 1, which may
+ * change the last bit of those that have it.
  *
  * Of the options, those about files stay as lloyd_fit_defaults() sets them (else LLOYD_USAGE):
  * inputs, output, weights, checkpoint, checkpoint_every, resume, dry_run, no_labels, chunk_rows.
@@ -150,7 +155,8 @@ typedef struct lloyd_predict_options {
     int distances;       /* 1: also /distances, squared */
     const char *backend; /* as for fit */
     int64_t chunk_rows;
-    double timeout; /* as for fit */
+    double timeout;      /* as for fit */
+    const char *command; /* recorded with the labels, or NULL */
 } lloyd_predict_options;
 
 LLOYD_API void lloyd_predict_defaults(lloyd_predict_options *options);

@@ -115,6 +115,12 @@ static lloyd_status check_method(const lloyd_fit_options *o)
         return lloyd_fail(LLOYD_USAGE, "-k %lld: labels are 32-bit integers, at most %d",
                           (long long)o->k, INT32_MAX);
     LLOYD_TRY(check_count("--n-init", o->n_init, 1));
+    if (o->n_init > 1 && lloyd_options_init_is_model(o)) {
+        return lloyd_fail(LLOYD_USAGE,
+                          "--n-init %lld with --init %s would do the same fit %lld times, since "
+                          "every run begins with the same centroids; leave --n-init out",
+                          (long long)o->n_init, o->init, (long long)o->n_init);
+    }
     LLOYD_TRY(check_count("--max-iters", o->max_iters, 0));
     LLOYD_TRY(check_count("--chunk-rows", o->chunk_rows, 0));
     LLOYD_TRY(check_count("--max-host-memory", o->max_host_memory, 0));

@@ -282,26 +282,28 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, 
 
 static void print_bytes(const char *what, int64_t bytes)
 {
-    if (bytes > 0) printf("    %-22s %12.1f MB\n", what, (double)bytes / 1e6);
+    char size[32];
+    if (bytes > 0) printf("    %-22s %12s\n", what, lloyd_text_bytes(bytes, size, sizeof size));
 }
 
 static void print_header(const lloyd_comm *comm, const lloyd_backend *backend,
                          const lloyd_rows *rows, const lloyd_fit_options *options,
                          const lloyd_plan *plan)
 {
-    char a[32], b[32], size[32];
+    char a[32], b[32], size[32], work[32];
     int files = lloyd_rows_files(rows);
     double flop = 2.0 * (double)plan->n * (double)plan->k * (double)plan->d;
     printf("plan (nothing is read or written)\n");
-    printf("  dataset          %s x %s %s in %d file%s, %s\n",
+    printf("  dataset          %s rows x %s columns of %s in %d file%s, %s\n",
            lloyd_text_count(plan->n, a, sizeof a), lloyd_text_count(plan->d, b, sizeof b),
            lloyd_type_name(plan->kernels.type), files, files == 1 ? "" : "s",
            lloyd_text_bytes(plan->n * row_bytes(plan), size, sizeof size));
     printf("  clusters         %s by %s, %s\n", lloyd_text_count(plan->k, a, sizeof a),
            options->init, options->metric);
-    printf("  work             %.3g TFLOP per iteration, at most %s iterations, %lld start%s\n",
-           flop / 1e12, lloyd_text_count(options->max_iters, a, sizeof a),
-           (long long)options->n_init, options->n_init == 1 ? "" : "s");
+    printf("  work             %s per iteration, at most %s iterations, %lld start%s\n",
+           lloyd_text_scaled(flop, "FLOP", work, sizeof work),
+           lloyd_text_count(options->max_iters, a, sizeof a), (long long)options->n_init,
+           options->n_init == 1 ? "" : "s");
     printf("  ranks            %d, %d thread%s each\n", comm->size, plan->kernels.threads,
            plan->kernels.threads == 1 ? "" : "s");
     if (backend->cuda)
@@ -377,21 +379,23 @@ static void print_ranks(const int64_t *all, int size, int cuda)
     printf("  memory per rank\n");
     for (int r = 0; r < size; r++) {
         const int64_t *rank = all + (int64_t)r * FIELDS;
-        char a[32], b[32], on_gpu[48] = "";
+        char a[32], b[32], c[32], d[32], e[32], on_gpu[48] = "";
         host += rank[TOTAL];
         gpu += rank[GPU_TOTAL];
         if (r >= SHOWN) continue;
         if (cuda)
-            snprintf(on_gpu, sizeof on_gpu, " %10.1f MB on its GPU", (double)rank[GPU_TOTAL] / 1e6);
-        printf("    rank %-5d %15s rows from %-15s %10.1f MB of rows%s %10.1f MB in all (%lld "
-               "bytes)\n",
-               r, lloyd_text_count(rank[COUNT], a, sizeof a),
-               lloyd_text_count(rank[FIRST], b, sizeof b), (double)rank[ROWS] / 1e6, on_gpu,
-               (double)rank[TOTAL] / 1e6, (long long)rank[TOTAL]);
+            snprintf(on_gpu, sizeof on_gpu, ", %s on its GPU",
+                     lloyd_text_bytes(rank[GPU_TOTAL], c, sizeof c));
+        printf("    rank %-5d %15s rows from %-15s %s of rows%s, %s in all (%lld bytes)\n", r,
+               lloyd_text_count(rank[COUNT], a, sizeof a),
+               lloyd_text_count(rank[FIRST], b, sizeof b),
+               lloyd_text_bytes(rank[ROWS], d, sizeof d), on_gpu,
+               lloyd_text_bytes(rank[TOTAL], e, sizeof e), (long long)rank[TOTAL]);
     }
     if (size > SHOWN) printf("    and %d ranks more like these\n", size - SHOWN);
-    printf("  all ranks together     %12.1f MB", (double)host / 1e6);
-    if (cuda) printf(", %.1f MB of GPU memory", (double)gpu / 1e6);
+    char text[32];
+    printf("    %-22s %12s", "all ranks together", lloyd_text_bytes(host, text, sizeof text));
+    if (cuda) printf(", %s of GPU memory", lloyd_text_bytes(gpu, text, sizeof text));
     printf("\n");
 }
 

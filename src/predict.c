@@ -122,13 +122,37 @@ static lloyd_status label_rows(prediction *t, lloyd_range *range)
     return status != LLOYD_OK ? status : distances;
 }
 
+/* The labels say what made them. */
+static lloyd_status describe(prediction *t)
+{
+    const lloyd_predict_options *o = t->options;
+    int files = lloyd_rows_files(t->rows);
+    lloyd_model about = {
+        .n = t->plan.n,
+        .d = t->plan.d,
+        .k = t->plan.k,
+        .ranks = t->comm->size,
+        .cosine = t->model.cosine,
+        .version = (char *)LLOYD_VERSION,
+        .command = (char *)(o->command ? o->command : ""),
+        .backend = (char *)t->problem.kernels->name,
+        .input_count = files,
+    };
+    LLOYD_TRY(lloyd_alloc(&about.inputs, files, sizeof *about.inputs, "the list of input files"));
+    for (int i = 0; i < files; i++) about.inputs[i] = (char *)lloyd_rows_file(t->rows, i);
+    lloyd_status status = lloyd_labels_describe(o->output, &about, o->model);
+    lloyd_free(about.inputs);
+    return status;
+}
+
 static lloyd_status create(prediction *t)
 {
     const lloyd_predict_options *o = t->options;
     if (t->comm->rank != 0) return LLOYD_OK;
     LLOYD_TRY(lloyd_array_create(o->output, 1, "/labels", LLOYD_ARRAY_I32, t->plan.n, 0));
-    if (!o->distances) return LLOYD_OK;
-    return lloyd_array_create(o->output, 0, "/distances", LLOYD_ARRAY_F32, t->plan.n, 0);
+    if (o->distances)
+        LLOYD_TRY(lloyd_array_create(o->output, 0, "/distances", LLOYD_ARRAY_F32, t->plan.n, 0));
+    return describe(t);
 }
 
 static lloyd_status write_all(prediction *t)

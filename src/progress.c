@@ -242,19 +242,6 @@ static void say(lloyd_progress *p, const char *format, ...)
     fprintf(stderr, "%s\n", line);
 }
 
-/* 12345678 as "12.3 M", for vectors per second. */
-static const char *short_number(double value, char *text, size_t bytes)
-{
-    static const char *const unit[] = {"", "k", "M", "G", "T"};
-    int i = 0;
-    while (value >= 999.5 && i < 4) {
-        value /= 1000;
-        i++;
-    }
-    snprintf(text, bytes, "%.*f %s", i == 0 || value >= 99.95 ? 0 : 1, value, unit[i]);
-    return text;
-}
-
 /* "1:02:03", "2:03" */
 static const char *clock_time(double seconds, char *text, size_t bytes)
 {
@@ -280,22 +267,25 @@ static double time_left(const lloyd_progress *p, const lloyd_progress_step *i)
 static void describe(const lloyd_progress *p, const lloyd_progress_step *i, int narrow, char *text,
                      size_t bytes)
 {
-    char change[24] = "", moved[64] = "", rate[24], left[32];
-    if (isfinite(p->previous) && p->previous > 0) {
-        double percent = 100 * (i->inertia - p->previous) / p->previous;
+    char change[24] = "", moved[64] = "", count[32], all[32], rate[32], left[32];
+    double fall = lloyd_text_change(p->previous, i->inertia);
+    if (isfinite(fall) && p->run.k < p->run.n) {
         int digits = narrow ? 2 : 3;
-        int is_shown = percent == 0 || fabs(percent) >= 0.5 * pow(10, -digits);
-        snprintf(change, sizeof change, is_shown ? "%+.*f%%" : "%+.*e%%", is_shown ? digits : 0,
-                 percent); /* no "-0.000%" */
+        int is_shown = fall == 0 || fabs(fall) >= 0.5 * pow(10, -digits);
+        snprintf(change, sizeof change, is_shown ? "%+.*f %%" : "%+.*e %%", is_shown ? digits : 0,
+                 fall); /* no "-0.000 %" */
     }
     if (!narrow)
-        snprintf(moved, sizeof moved, "%*lld ", snprintf(NULL, 0, "%lld", (long long)p->run.n),
-                 (long long)i->moved);
+        snprintf(moved, sizeof moved, "%*s ",
+                 (int)strlen(lloyd_text_count(p->run.n, all, sizeof all)),
+                 lloyd_text_count(i->moved, count, sizeof count));
     double percent = p->run.n > 0 ? 100 * (double)i->moved / (double)p->run.n : 0;
-    short_number(i->seconds > 0 ? (double)p->run.n / i->seconds : 0, rate, sizeof rate);
+    lloyd_text_scaled(i->seconds > 0 ? (double)p->run.n / i->seconds : 0, "rows/s", rate,
+                      sizeof rate);
     clock_time(time_left(p, i), left, sizeof left);
-    snprintf(text, bytes, "inertia %.*e %*s  moved %s%5.1f%%  %svec/s  ETA %s", narrow ? 4 : 6,
-             i->inertia, narrow ? 7 : 8, change, moved, percent, rate, left);
+    const char *gap = narrow ? "" : " ";
+    snprintf(text, bytes, "inertia %.*e %*s%s moved %s%5.1f %%%s %s%s ETA %s", narrow ? 4 : 6,
+             i->inertia, narrow ? 8 : 9, change, gap, moved, percent, gap, rate, gap, left);
 }
 
 /* "run 2/3 " where there is more than one, and "  7/25". */
@@ -360,11 +350,14 @@ lloyd_status lloyd_progress_open(const char *mode, const char *log, int append,
 void lloyd_progress_begin(lloyd_progress *p, const lloyd_progress_run *run)
 {
     if (p == NULL) return;
+    char rows[32], columns[32], clusters[32];
     char memory[24], more[40] = "", gpu[320] = "", on_gpu[24], gpu_memory[48] = "";
     p->run = *run;
     if (run->files > 1) snprintf(more, sizeof more, " and %d more", run->files - 1);
-    say(p, "%lld x %lld %s from %s%s into %lld clusters", (long long)run->n, (long long)run->d,
-        run->type, run->first_file, more, (long long)run->k);
+    say(p, "%s rows x %s columns of %s from %s%s into %s clusters",
+        lloyd_text_count(run->n, rows, sizeof rows),
+        lloyd_text_count(run->d, columns, sizeof columns), run->type, run->first_file, more,
+        lloyd_text_count(run->k, clusters, sizeof clusters));
     if (run->gpu != NULL) {
         snprintf(gpu, sizeof gpu, " (%s%s%s)", run->gpu, run->ranks > 1 ? ", sums by " : "",
                  run->ranks > 1 ? run->comm : "");
@@ -382,8 +375,9 @@ void lloyd_progress_begin(lloyd_progress *p, const lloyd_progress_run *run)
 
 void lloyd_progress_phase(lloyd_progress *p, const char *phase, double seconds)
 {
+    char text[32];
     if (p == NULL) return;
-    say(p, "%s: %.3g s", phase, seconds);
+    say(p, "%s: %s", phase, lloyd_text_seconds(seconds, text, sizeof text));
     if (p->log == NULL) return;
     log_open(p, "phase");
     log_text(p, "phase", phase);
@@ -437,11 +431,12 @@ void lloyd_progress_end(lloyd_progress *p, const lloyd_fit_result *result,
                         const lloyd_progress_rank *of_ranks, int ranks, int timed)
 {
     if (p == NULL) return;
-    char text[24];
+    char text[24], time[32];
     int64_t most = 0;
     for (int i = 0; i < ranks; i++)
         if (of_ranks[i].memory_peak > most) most = of_ranks[i].memory_peak;
-    say(p, "done in %.3g s, peak memory %s in one rank", result->seconds,
+    say(p, "done in %s, peak memory %s in one rank",
+        lloyd_text_seconds(result->seconds, time, sizeof time),
         lloyd_text_bytes(most, text, sizeof text));
     if (p->log != NULL) log_end(p, result, of_ranks, ranks, timed);
 }

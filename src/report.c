@@ -12,6 +12,7 @@
 #include "json.h"
 #include "page.h"
 #include "runlog.h"
+#include "summary.h"
 #include "text.h"
 
 #include <locale.h>
@@ -212,14 +213,21 @@ static void inertia_tile(const report *r)
     const lloyd_model *m = &r->model;
     char text[64] = "";
     double first = m->inertia != NULL && m->iterations > 0 ? m->inertia[0] : 0;
+    double change = lloyd_text_change(first, m->final_inertia);
     if (!*m->version) return;
     open_tile(r, "Final inertia");
     lloyd_html_real(r->out, m->final_inertia, 6);
-    if (first > 0) {
-        double change = 100 * (m->final_inertia - first) / first;
-        say(text, sizeof text, "%s%.1f %% against the first", change < 0 ? "−" : "+", fabs(change));
-    }
+    if (isfinite(change) && m->k < m->n)
+        say(text, sizeof text, "%s%.1f %% against the first", change < 0 ? "−" : "+", fabs(change));
     close_tile(r, text);
+}
+
+/* A log that was begun when the fit was resumed lacks iterations of the model. */
+static int is_logged_whole(const report *r)
+{
+    int64_t found = 0;
+    for (int64_t t = 0; t < r->model.iterations; t++) found += isfinite(r->log.verified[t]) != 0;
+    return found == r->model.iterations;
 }
 
 static void write_tiles(const report *r)
@@ -242,10 +250,10 @@ static void write_tiles(const report *r)
     }
     if (m->seconds != NULL && m->iterations > 0) {
         open_tile(r, "Time per iteration");
-        lloyd_html_real(r->out, total_seconds(m) / (double)m->iterations, 3);
-        fputs(" s", r->out);
-        close_tile(r, r->logged ? say(text, sizeof text, "%s s in all",
-                                      lloyd_text_real(r->log.total, 3, time, sizeof time))
+        lloyd_html_seconds(r->out, total_seconds(m) / (double)m->iterations);
+        close_tile(r, r->logged ? say(text, sizeof text, "%s %s",
+                                      lloyd_html_time(r->log.total, time, sizeof time),
+                                      is_logged_whole(r) ? "in all" : "since it was resumed")
                                 : "");
     }
     double share = verified_share(r);
@@ -605,8 +613,13 @@ static void write_largest(const report *r, const sizes *s)
 
 static void write_empty(const report *r, const sizes *s)
 {
-    char count[32];
+    char count[32], text[96];
+    int64_t distinct = lloyd_summary_model_distinct(&r->model, s->empty);
     if (s->empty == 0) return;
+    if (distinct > 0) {
+        lloyd_summary_shortage(distinct, s->empty, text, sizeof text);
+        fprintf(r->out, "<p id=\"distinct\" class=\"note\">O%s.</p>\n", text + 1);
+    }
     fputs("<p id=\"empty\">Empty clusters: ", r->out);
     for (int64_t i = 0; i < s->empty && i < EMPTY_NAMED; i++) {
         if (i > 0) fputs(", ", r->out);
@@ -687,21 +700,21 @@ static void draw_seconds(const report *r)
 {
     const lloyd_model *m = &r->model;
     char text[256], total[64];
-    lloyd_chart_line(r->out, &(lloyd_chart){.id = "seconds",
-                                            .title = "Time per iteration.",
-                                            .describe = say(text, sizeof text,
-                                                            "All iterations together took %s s.",
-                                                            lloyd_text_real(total_seconds(m), 4,
-                                                                            total, sizeof total)),
-                                            .x_title = "iteration",
-                                            .y_title = "seconds",
-                                            .point = "iteration",
-                                            .y = m->seconds,
-                                            .first = 1,
-                                            .count = m->iterations,
-                                            .x_log = 200,
-                                            .y_log = 100,
-                                            .y_zero = 1});
+    lloyd_chart_line(r->out,
+                     &(lloyd_chart){.id = "seconds",
+                                    .title = "Time per iteration.",
+                                    .describe =
+                                        say(text, sizeof text, "All iterations together took %s.",
+                                            lloyd_html_time(total_seconds(m), total, sizeof total)),
+                                    .x_title = "iteration",
+                                    .y_title = "seconds",
+                                    .point = "iteration",
+                                    .y = m->seconds,
+                                    .first = 1,
+                                    .count = m->iterations,
+                                    .x_log = 200,
+                                    .y_log = 100,
+                                    .y_zero = 1});
 }
 
 /* The phases that took time, and what is left of the whole: *count of them. */
@@ -734,13 +747,16 @@ static void draw_phases(const report *r)
                      &(lloyd_chart){.id = "phases",
                                     .title = "Time per phase.",
                                     .describe =
-                                        say(text, sizeof text, "The whole fit took %s s%s.%s",
-                                            lloyd_text_real(r->log.total, 4, total, sizeof total),
+                                        say(text, sizeof text, "%s took %s%s.%s",
+                                            is_logged_whole(r)
+                                                ? "The whole fit"
+                                                : "What the log has, from where it was resumed on,",
+                                            lloyd_html_time(r->log.total, total, sizeof total),
                                             r->log.begins > 1 ? ", resumed ones together" : "",
                                             starts),
                                     .y = seconds,
                                     .count = count},
-                     names, "s");
+                     names);
 }
 
 static void write_phases(const report *r)
@@ -814,7 +830,7 @@ static void write_speed(const report *r)
         lloyd_html_real(r->out, rows[i].value, 4);
         fputs("</td></tr>\n", r->out);
     }
-    if (speed > 0 && speed < 9e18) size_row(r, "rows per second", llround(speed));
+    if (speed > 0 && speed < 9e18) size_row(r, "rows/s", llround(speed));
     fputs("</table>\n", r->out);
 }
 
@@ -832,7 +848,7 @@ static void draw_parts(const report *r)
                                                     : "Mean of the ranks.",
                                     .y = r->log.part_mean,
                                     .count = LLOYD_PARTS},
-                     part_names, "s");
+                     part_names);
 }
 
 static void write_parts(const report *r)

@@ -63,10 +63,35 @@ lloyd_status lloyd_summary_describe(const double *inertia, const double *seconds
     /* Evenly over the iterations, the first and the last among them. */
     for (int i = 0; i < points; i++)
         result->curve[i] = inertia[points > 1 ? (int64_t)i * (iterations - 1) / (points - 1) : 0];
-    double total = 0;
-    for (int64_t i = 0; i < iterations; i++) total += seconds[i];
-    result->iteration_seconds = iterations > 0 ? total / (double)iterations : 0;
+    int64_t before = result->resumed_iterations;
+    double own = 0;
+    result->resumed_seconds = 0;
+    for (int64_t i = 0; i < iterations; i++)
+        *(i < before ? &result->resumed_seconds : &own) += seconds[i];
+    result->iteration_seconds = iterations > before ? own / (double)(iterations - before) : 0;
     return describe_sizes(counts, k, result);
+}
+
+int64_t lloyd_summary_distinct(double inertia, int64_t k, int64_t empty)
+{
+    return inertia == 0 && empty > 0 ? k - empty : 0;
+}
+
+/* A quote within a text of the options would have a backslash before it. */
+int64_t lloyd_summary_model_distinct(const lloyd_model *m, int64_t empty)
+{
+    int known = *m->version && !m->cosine && strstr(m->options, "\"weights\":null") != NULL;
+    return known ? lloyd_summary_distinct(m->final_inertia, m->k, empty) : 0;
+}
+
+const char *lloyd_summary_shortage(int64_t distinct, int64_t empty, char *text, size_t bytes)
+{
+    char rows[32], clusters[32];
+    snprintf(text, bytes, "only %s distinct row%s, %s cluster%s %s empty",
+             lloyd_text_count(distinct, rows, sizeof rows), distinct == 1 ? "" : "s",
+             lloyd_text_count(empty, clusters, sizeof clusters), empty == 1 ? "" : "s",
+             empty == 1 ? "is" : "are");
+    return text;
 }
 
 /* ---- Printing -------------------------------------------------------------------------- */
@@ -106,8 +131,9 @@ static void print_inertia(FILE *out, const lloyd_fit_result *result, int fancy)
         return;
     }
     double first = result->first_inertia;
+    double change = lloyd_text_change(first, result->inertia);
     fprintf(out, "%.6g, at first %.6g", result->inertia, first);
-    if (first > 0) fprintf(out, " (%+.1f%%)", 100 * (result->inertia - first) / first);
+    if (isfinite(change) && result->k < result->n) fprintf(out, " (%+.1f %%)", change);
     fprintf(out, "\n              ");
     print_values(out, result->curve, result->curve_points);
     if (!fancy) return;
@@ -129,9 +155,9 @@ static void print_iterations(FILE *out, const lloyd_fit_options *options,
 
 static void print_sizes(FILE *out, const lloyd_fit_result *result, int fancy)
 {
-    static const char *const label[LLOYD_SIZE_BINS] = {"<1/8", "1/8", "1/4", "1/2",
-                                                       "1",    "2",   "4",   ">=8"};
-    char a[32], b[32], c[32];
+    static const char *const range[LLOYD_SIZE_BINS] = {"< 1/8", "1/8-1/4", "1/4-1/2", "1/2-1",
+                                                       "1-2",   "2-4",     "4-8",     ">= 8"};
+    char a[96], b[32], c[32];
     fprintf(out, "  sizes       smallest %s, median %s, largest %s rows; ",
             lloyd_text_count(result->smallest, a, sizeof a),
             lloyd_text_count(result->median, b, sizeof b),
@@ -140,18 +166,43 @@ static void print_sizes(FILE *out, const lloyd_fit_result *result, int fancy)
         fprintf(out, "%s empty\n", lloyd_text_count(result->empty_clusters, a, sizeof a));
     else
         fprintf(out, "none empty\n");
+    if (result->distinct_rows > 0)
+        fprintf(out, "              %s\n",
+                lloyd_summary_shortage(result->distinct_rows, result->empty_clusters, a, sizeof a));
     if (result->k < 2) return;
-    fprintf(out, "              x mean  ");
-    for (int i = 0; i < LLOYD_SIZE_BINS; i++) fprintf(out, "%7s", label[i]);
-    fprintf(out, "\n              clusters");
+    fprintf(out, "              clusters by cluster size / mean size:\n      ");
+    for (int i = 0; i < LLOYD_SIZE_BINS; i++) fprintf(out, "%9s", range[i]);
+    fprintf(out, "\n      ");
     for (int i = 0; i < LLOYD_SIZE_BINS; i++)
-        fprintf(out, "%7lld", (long long)result->size_bins[i]);
+        fprintf(out, "%9s", lloyd_text_count(result->size_bins[i], a, sizeof a));
     fputc('\n', out);
     if (!fancy) return;
     double heights[LLOYD_SIZE_BINS];
     for (int i = 0; i < LLOYD_SIZE_BINS; i++) heights[i] = (double)result->size_bins[i];
-    fprintf(out, "%22s", "");
-    print_blocks(out, "      ", heights, LLOYD_SIZE_BINS);
+    fprintf(out, "      ");
+    print_blocks(out, "        ", heights, LLOYD_SIZE_BINS);
+}
+
+/* The total is that of this call. What was done before a resumed fit is in the history too, perhaps by
+ * other machines. */
+static void print_time(FILE *out, const lloyd_fit_result *result)
+{
+    char each[32], all[32];
+    int64_t before = result->resumed_iterations, own = result->iterations - before;
+    fprintf(out, "  time        %s %s", lloyd_text_seconds(result->seconds, all, sizeof all),
+            result->resumed ? "since it was resumed" : "in all");
+    if (own > 0)
+        fprintf(out, ", %s per iteration",
+                lloyd_text_seconds(result->iteration_seconds, each, sizeof each));
+    if (before > 0 && own == 1) fprintf(out, " (iteration %lld)", (long long)result->iterations);
+    if (before > 0 && own > 1)
+        fprintf(out, " (iterations %lld to %lld)", (long long)before + 1,
+                (long long)result->iterations);
+    fputc('\n', out);
+    if (before > 0)
+        fprintf(out, "              before that %s in iterations 1 to %lld, %s per iteration\n",
+                lloyd_text_seconds(result->resumed_seconds, all, sizeof all), (long long)before,
+                lloyd_text_seconds(result->resumed_seconds / (double)before, each, sizeof each));
 }
 
 static void print_input(FILE *out, const char *const *inputs, int count, int files, int ranks)
@@ -182,20 +233,19 @@ void lloyd_summary_print(FILE *out, const lloyd_fit_options *options,
     print_inertia(out, result, fancy);
     print_iterations(out, options, result);
     print_sizes(out, result, fancy);
-    fprintf(out, "  time        %.3g s per iteration, %.3g s in all\n", result->iteration_seconds,
-            result->seconds);
+    print_time(out, result);
     fprintf(out, "  model       %s\n", options->output);
 }
 
 void lloyd_summary_print_prediction(FILE *out, const lloyd_predict_options *options,
                                     const lloyd_predict_result *result, int ranks)
 {
-    char n[32], k[32];
+    char n[32], k[32], time[32];
     fprintf(out, "Labelled %s rows x %lld columns of %s by %s centroids\n",
             lloyd_text_count(result->n, n, sizeof n), (long long)result->d, result->type,
             lloyd_text_count(result->k, k, sizeof k));
     print_input(out, options->inputs, options->input_count, result->files, ranks);
     fprintf(out, "  model       %s\n", options->model);
-    fprintf(out, "  time        %.3g s\n", result->seconds);
+    fprintf(out, "  time        %s\n", lloyd_text_seconds(result->seconds, time, sizeof time));
     fprintf(out, "  labels      %s\n", options->output);
 }

@@ -7,16 +7,29 @@
 #ifndef LLOYD_SUMMARY_H
 #define LLOYD_SUMMARY_H
 
+#include "io/output.h"
 #include "lloyd.h"
 
 #include <stdio.h>
 
 /* Fills in what follows from the history and the counts: iterations, first_inertia, curve,
- * curve_points, iteration_seconds, smallest, median, largest, empty_clusters, size_bins. inertia
- * and seconds [iterations], counts [k], k >= 1. */
+ * curve_points, iteration_seconds, resumed_seconds, smallest, median, largest, empty_clusters,
+ * size_bins. inertia and seconds [iterations], of which the first result->resumed_iterations were
+ * not done by this call; counts [k], k >= 1. */
 lloyd_status lloyd_summary_describe(const double *inertia, const double *seconds,
                                     int64_t iterations, const int64_t *counts, int64_t k,
                                     lloyd_fit_result *result);
+
+/* How many distinct rows there are, where a result shows that they are fewer than k; else 0. An inertia
+ * of exactly 0 says that every row equals its centroid, and equal rows have one label: each cluster
+ * that is not empty is a distinct row. This holds for l2, where every row has a weight above 0. */
+int64_t lloyd_summary_distinct(double inertia, int64_t k, int64_t empty);
+
+/* The same of a model in a file. */
+int64_t lloyd_summary_model_distinct(const lloyd_model *model, int64_t empty);
+
+/* "only 10 distinct rows, 90 clusters are empty" */
+const char *lloyd_summary_shortage(int64_t distinct, int64_t empty, char *text, size_t bytes);
 
 /* Prints the summary. `ranks`: how many took part. fancy: 1 where the reader's terminal shows block
  * characters of Unicode. */

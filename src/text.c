@@ -50,6 +50,39 @@ const char *lloyd_text_bytes(int64_t value, char *text, size_t bytes)
     return text;
 }
 
+/* Three digits, and never an exponent. */
+const char *lloyd_text_seconds(double value, char *text, size_t bytes)
+{
+    if (value >= 999.5 && value < 9e18)
+        lloyd_text_count(llround(value), text, bytes);
+    else if (value > 0 && value < 1e-4)
+        snprintf(text, bytes, "%.*f", 2 - (int)floor(log10(fmax(value, 1e-12))), value);
+    else
+        snprintf(text, bytes, "%.3g", value);
+    size_t used = strlen(text);
+    snprintf(text + used, bytes - used, " s");
+    return text;
+}
+
+const char *lloyd_text_scaled(double value, const char *unit, char *text, size_t bytes)
+{
+    static const char *const prefix[] = {"", "k", "M", "G", "T", "P", "E"};
+    int i = 0;
+    while (value >= 999.5 && i < 6) {
+        value /= 1000;
+        i++;
+    }
+    snprintf(text, bytes, i > 0 && value < 99.95 ? "%.1f %s%s" : "%.0f %s%s", value, prefix[i],
+             unit);
+    return text;
+}
+
+double lloyd_text_change(double before, double now)
+{
+    double percent = 100 * (now - before) / before;
+    return before > 0 && isfinite(percent) && percent < 0.1 ? percent : NAN;
+}
+
 const char *lloyd_text_power(int exponent, char *text, size_t bytes)
 {
     static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};

@@ -30,6 +30,12 @@ static lloyd_status nothing_to_wait_for(lloyd_kernels *kernels, int slot)
     return LLOYD_OK;
 }
 
+static lloyd_status finish(lloyd_kernels *kernels)
+{
+    (void)kernels;
+    return LLOYD_OK;
+}
+
 static lloyd_status host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
                                void **memory)
 {
@@ -128,6 +134,7 @@ static const lloyd_kernels table = {
     .begin = lloyd_cpu_begin,
     .assign = lloyd_cpu_assign,
     .accumulate = lloyd_cpu_accumulate,
+    .finish = finish,
     .sums = sums,
     .inertia = lloyd_cpu_inertia,
     .update = lloyd_cpu_update,

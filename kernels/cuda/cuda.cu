@@ -324,6 +324,12 @@ static lloyd_status labels(lloyd_kernels *kernels, int64_t first, int64_t count,
     return copy_out(cuda, out, cuda->labels + first, count * (int64_t)sizeof *out);
 }
 
+static lloyd_status finish(lloyd_kernels *kernels)
+{
+    return lloyd_cuda_check(cudaStreamSynchronize(lloyd_cuda(kernels)->stream),
+                            "waiting for the GPU");
+}
+
 /* --- life and death --- */
 
 /* The tables of the grid, D entries each. */
@@ -414,6 +420,7 @@ static const lloyd_kernels table = {
     .begin = lloyd_cuda_begin,
     .assign = lloyd_cuda_assign,
     .accumulate = lloyd_cuda_accumulate,
+    .finish = finish,
     .sums = sums,
     .inertia = lloyd_cuda_inertia,
     .update = lloyd_cuda_update_means,

@@ -1,8 +1,10 @@
 # Decides whether this build has CUDA kernels: LLOYD_HAVE_CUDA is ON and CUDA is an enabled language, or LLOYD_CUDA_SUMMARY says
-# why not. LLOYD_CUDA=AUTO takes what is there, ON insists, OFF does not look.
+# why not. LLOYD_CUDA=AUTO takes what is there, ON insists, OFF does not look. LLOYD_CUDA_NOTE is for who did not ask for the minutes
+# that it takes, else empty.
 
 set(LLOYD_HAVE_CUDA OFF)
 set(LLOYD_CUDA_SUMMARY "left out as asked")
+set(LLOYD_CUDA_NOTE "")
 
 # The toolkit's usual place is on few people's PATH.
 macro(lloyd_find_nvcc)
@@ -35,6 +37,10 @@ elseif(NOT LLOYD_CUDA STREQUAL OFF)
       set(LLOYD_HAVE_CUDA ON)
       list(JOIN CMAKE_CUDA_ARCHITECTURES " " LLOYD_CUDA_SUMMARY)
       set(LLOYD_CUDA_SUMMARY "${CMAKE_CUDA_COMPILER_VERSION}, architectures ${LLOYD_CUDA_SUMMARY}")
+      if(LLOYD_CUDA STREQUAL AUTO)
+        string(APPEND LLOYD_CUDA_SUMMARY ", because ${CMAKE_CUDA_COMPILER} was found")
+        set(LLOYD_CUDA_NOTE "compiling this takes about 5 minutes for one architecture; -DLLOYD_CUDA=OFF leaves it out")
+      endif()
     endif()
   else()
     set(LLOYD_CUDA_SUMMARY "left out: no CUDA compiler found")

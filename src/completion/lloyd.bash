@@ -6,15 +6,15 @@
 _lloyd_options() {
     case $1 in
         fit)
-            echo "--input -k --output --init --seed --n-init --max-iters --tol --metric --weights --empty --backend --comm" \
+            echo "--input -k -o --output --init --seed --n-init --max-iters --tol --metric --weights --empty --backend --comm" \
                 "--chunk-rows --max-host-memory --max-device-memory --no-labels --checkpoint --checkpoint-every --resume" \
                 "--log --progress --timeout --dry-run --help"
             ;;
-        predict) echo "--model --input --output --distances --backend --timeout --help" ;;
+        predict) echo "--model --input -o --output --distances --backend --timeout --help" ;;
         info) echo "--help" ;;
         report) echo "-o --output --log --help" ;;
-        wrap) echo "--output --help" ;;
-        synth) echo "--rows --dim --clusters --type --seed --output --help" ;;
+        wrap) echo "-o --output --help" ;;
+        synth) echo "--rows --dim --clusters --type --seed -o --output --help" ;;
     esac
 }
 
@@ -44,7 +44,7 @@ _lloyd() {
     fi
     if ((COMP_CWORD == 1)); then
         words="fit predict info report wrap synth help --help --version"
-    elif [[ $command == help ]]; then
+    elif [[ $command == help || $command == --help ]]; then
         words="fit predict info report wrap synth"
     else
         [[ $before == -* ]] && words=$(_lloyd_values "$before")

@@ -101,7 +101,13 @@ def complete(*words):
 positional = [c for c, line in synopsis.items() if re.match(rf"lloyd {c} [A-Z]", line)]
 files = {"model.h5": None, "rows.h5": None}
 check_equal("completion: what comes first", complete(""), dict.fromkeys([*commands, "--help", "--version"]))
-check_equal("completion: lloyd help", complete("help", ""), dict.fromkeys(program))
+for word in ("help", "--help"):
+    check_equal(f"completion: lloyd {word}", complete(word, ""), dict.fromkeys(program))
+    for c in program:
+        shown = t.lloyd(word, c)
+        t.check(shown.status == 0 and shown.out == help_of(c), f"lloyd {word} {c} shows what lloyd {c} --help does", shown.describe())
+for c, options in program.items():
+    t.check(("-o" in options) == ("--output" in options), f"lloyd {c} has -o where it has --output")
 for c, options in program.items():
     check_equal(f"completion: the options of {c}", complete(c, "-"), dict.fromkeys([*options, "--help"]))
     for option, (argument, _) in options.items():
@@ -127,7 +133,8 @@ check_equal("completion: the file of info", complete("info", "m"), {"model.h5": 
 with open(os.path.join(root, "README.md"), encoding="utf-8") as file:
     readme = file.read()
 table = readme.split("## Options of `lloyd fit`")[1].split("\n\n")[1]
-named = re.findall(r"^\| `(-\S+?)(?: [^`]*)?` \|", table, re.M)
+cells = re.findall(r"^\| (`-.*?) \|", table, re.M)  # `--output MODEL.h5`, `-o`
+named = [name for cell in cells for name in re.findall(r"`(-\S+?)(?: [^`]*)?`", cell)]
 check_equal("README: the options of fit", dict.fromkeys(named), dict.fromkeys(program["fit"]))
 for c in program:
     t.check(re.search(rf"`(lloyd )?{c}`", readme), f"README names {c}")

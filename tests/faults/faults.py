@@ -75,7 +75,7 @@ COMMANDS = [
             "model.h5", also=["log.jsonl"]),
     Command("fit, streamed", "fit --input IN/a.h5 --input IN/b.h5 -k 9 --init kmeans-parallel --weights weights "
             "--chunk-rows 40 --max-iters 2 --output model.h5 --progress none", "model.h5"),
-    Command("fit, from a model", "fit --input IN/a.h5 -k 12 --init IN/given.h5 --metric cosine --n-init 2 --max-iters 2 "
+    Command("fit, from a model", "fit --input IN/a.h5 -k 12 --init IN/given.h5 --metric cosine --max-iters 2 "
             "--output model.h5 --progress none", "model.h5"),
     Command("fit, empty clusters", "fit --input IN/same.h5 -k 9 --init kmeans++ --max-iters 2 --output model.h5 "
             "--progress none", "model.h5"),

@@ -418,6 +418,10 @@ def parts_of_iterations(t, ranks):
         good = len(told) == ranks and all(0.2 * took < seconds < 1.02 * took for seconds in told)
         good = good and min(min(values) for values in parts.values()) >= 0 and min(parts["assign"] + parts["update"]) > 0
         t.check(good, f"{text}: the parts of {took:.4f} s", f"      {parts}")
+        # It does what each iteration's assignment does, and a clock that did not wait for the GPU would not see it.
+        final = [event["seconds"] for event in events if event.get("phase") == "final assignment"]
+        t.check(len(final) == 1 and final[0] > 0.3 * parts["assign"][0] / 20, f"{text}: the final assignment took {final} s",
+                f"      {parts}")
 
 
 def main():

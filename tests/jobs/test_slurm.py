@@ -1,8 +1,8 @@
 """The job scripts on a real Slurm of two nodes, which this test starts and ends (jobs/local-slurm.sh).
 
 A fit that Slurm tells of the end of its time, under srun, and the fit of the pipeline, told so by hand, under mpirun: both must
-write a checkpoint, come back by themselves and end with the model of an undisturbed fit, bit for bit. Without Slurm the test is
-skipped (status 77).
+write a checkpoint, come back by themselves and end with the model of an undisturbed fit, bit for bit. One that is told so before it
+has anything to keep must give up after two restarts. Without Slurm the test is skipped (status 77).
 """
 import contextlib
 import csv
@@ -139,6 +139,8 @@ def check_resumed(t, job, name, model, undisturbed):
     resumed = re.findall(r"going on from \S+, after iteration (\d+)", job.output())
     t.check(stopped and stopped == resumed and 3 <= int(stopped[0]) < ITERATIONS,
             f"{name}: stopped after an iteration ({stopped}), and went on after the same one ({resumed})", job.describe())
+    told = re.findall(r"^stopped with a checkpoint, after iteration (\d+) of run 1$", job.output(), re.M)
+    t.check(told == stopped, f"{name}: the script says after which iteration ({told})", job.describe())
     t.check_same(f"{name}: the model of an undisturbed fit, bit for bit", undisturbed, if_there(model))
 
 
@@ -210,6 +212,21 @@ def check_cancelled(t, slurm):
             "scancel: a checkpoint, and the job stays cancelled", job.describe())
 
 
+def check_stalled(t, slurm):
+    """A job that is told of its end before it has chosen the first centroids, whenever it comes back: it gives up after two restarts."""
+    job = slurm.submit("fit.sbatch", INPUT=t.data("sift-20k.h5"), OUTPUT="stalled.h5", **{**FIT, "K": 8192, "INIT": "kmeans++"})
+    for run in range(3):
+        t.check(wait_for(lambda: job.output().count("read: ") > run), f"no progress: run {run + 1} chooses centroids", job.describe())
+        job.signal()
+    t.check(job.ended() and job.state() == "FAILED" and job.show("ExitCode") == "75:0" and job.show("Restarts") == "2",
+            "no progress: the job ends after two restarts", job.describe())
+    text = job.output()
+    t.check(text.count("stopped without a checkpoint") == 3 and text.count("the job queues itself again") == 2
+            and "stopped with a checkpoint" not in text and "2 restarts in a row made no progress" in text,
+            "no progress: it says so, and what to do", job.describe())
+    t.check(not [name for name in os.listdir(t.directory) if name.startswith("stalled.h5.ck")], "no progress: nothing is left of it")
+
+
 def check_jobs(t, slurm):
     status = slurm.status()
     t.check(status.returncode == 0 and "idle" in status.stdout, "local-slurm.sh status: the nodes are up", status.stdout + status.stderr)
@@ -225,6 +242,7 @@ def check_jobs(t, slurm):
     check_resumed(t, limited, "time limit, srun", t.path("limited.h5"), undisturbed)
     check_scaling(t, slurm)
     check_cancelled(t, slurm)
+    check_stalled(t, slurm)
 
 
 def main():

@@ -381,6 +381,9 @@ static void test_refused(void **unused)
     options.output = NULL;
     first[D + 1] = INFINITY;
     check_refused(&options, &rows, first, LLOYD_BAD_INPUT, "centroid 1 ");
+    options.n_init = 3;
+    check_refused(&options, &rows, first, LLOYD_USAGE, "the same fit 3 times");
+    options.n_init = 1;
     if (last) values[2 * D + 3] = NAN;
     char says[64];
     snprintf(says, sizeof says, "row 2 of rank %d (row %d of", comm->size - 1,

@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "progress.h"
 #include "summary.h"
+#include "text.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -200,6 +201,9 @@ static void help_and_version(void **state)
                 {"help", LLOYD_CLI_HELP, LLOYD_CLI_HELP},
                 {"help --help", LLOYD_CLI_HELP, LLOYD_CLI_HELP},
                 {"help fit", LLOYD_CLI_HELP, LLOYD_CLI_FIT},
+                {"--help fit", LLOYD_CLI_HELP, LLOYD_CLI_FIT},
+                {"-h predict", LLOYD_CLI_HELP, LLOYD_CLI_PREDICT},
+                {"--help --help", LLOYD_CLI_HELP, LLOYD_CLI_HELP},
                 {"fit --help", LLOYD_CLI_HELP, LLOYD_CLI_FIT},
                 {"predict --nonsense -h", LLOYD_CLI_HELP, LLOYD_CLI_PREDICT},
                 {"info --help", LLOYD_CLI_HELP, LLOYD_CLI_INFO},
@@ -306,7 +310,9 @@ static void errors_say_what_to_do(void **state)
         {"report m.h5", "lloyd report needs --output REPORT.html", ""},
         {"report -o p.html", "needs MODEL.h5", ""},
         {"report m.h5 -o a --output b", "--output is given twice", ""},
-        {FIT "-o m.h5", "lloyd fit has no option -o", ""},
+        {FIT "-o m.h5", "--output is given twice", ""},
+        {"--help ftt", "command ftt", "did you mean fit?"},
+        {"-h fit extra", "'extra'", "out of place"},
         {"wrap x.npy", "needs --output X.h5", ""},
         {"wrap --output x.h5", "needs RAW", ""},
         {"synth --rows 1", "needs --dim D, --clusters C, --output X.h5", ""},
@@ -680,8 +686,8 @@ static void log_failures_are_reported(void **state)
     assert_int_equal(lloyd_progress_close(NULL), LLOYD_OK);
 }
 
-/* What three iterations of these inertias write to standard error. */
-static void plain_lines(const double inertia[3], char *text, size_t bytes)
+/* What three iterations of these inertias, of n rows, write to standard error. */
+static void plain_lines(int64_t n, const double inertia[3], char *text, size_t bytes)
 {
     char path[512];
     lloyd_progress *p = NULL;
@@ -691,7 +697,7 @@ static void plain_lines(const double inertia[3], char *text, size_t bytes)
     int before = dup(STDERR_FILENO);
     assert_true(before >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
     lloyd_status opened = lloyd_progress_open("plain", NULL, 0, &p);
-    lloyd_progress_begin(p, &(lloyd_progress_run){.n = 10, .max_iters = 3, .n_init = 1});
+    lloyd_progress_begin(p, &(lloyd_progress_run){.n = n, .k = 5, .max_iters = 3, .n_init = 1});
     for (int i = 0; i < 3; i++)
         lloyd_progress_iteration(p, &(lloyd_progress_step){.iteration = i + 1,
                                                            .inertia = inertia[i],
@@ -710,15 +716,162 @@ static void any_decrease_is_shown(void **state)
 {
     char text[2048];
     (void)state;
-    plain_lines((const double[]){1000, 999, 999 * (1 - 4e-8)}, text, sizeof text);
-    assert_non_null(strstr(text, " -0.100%  moved"));
-    assert_non_null(strstr(text, "  -4e-06%  moved"));
-    plain_lines((const double[]){1000, 1000, 999.99}, text, sizeof text);
-    assert_non_null(strstr(text, " +0.000%  moved"));
-    assert_non_null(strstr(text, " -0.001%  moved"));
+    plain_lines(10, (const double[]){1000, 999, 999 * (1 - 4e-8)}, text, sizeof text);
+    assert_non_null(strstr(text, " -0.100 %  moved"));
+    assert_non_null(strstr(text, "  -4e-06 %  moved"));
+    plain_lines(10, (const double[]){1000, 1000, 999.99}, text, sizeof text);
+    assert_non_null(strstr(text, " +0.000 %  moved"));
+    assert_non_null(strstr(text, " -0.001 %  moved"));
+}
+
+/* Exact k-means does not raise the inertia: what does is rounding, where next to nothing is left. */
+static void rounding_is_not_shown(void **state)
+{
+    char text[2048];
+    (void)state;
+    plain_lines(10, (const double[]){1e-12, 2e-12, 1.0000001e-12}, text, sizeof text);
+    assert_null(strstr(text, "+1"));
+    assert_non_null(strstr(text, " -50.000 %  moved"));
+    plain_lines(5, (const double[]){1e-12, 2e-12, 1e-12}, text, sizeof text); /* K = N */
+    assert_null(strstr(text, "00 %  moved"));
+}
+
+/* ---- Numbers for a person -------------------------------------------------------------- */
+
+static void numbers_have_one_style(void **state)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } seconds[] = {{0, "0 s"},
+                   {1.5, "1.5 s"},
+                   {0.25, "0.25 s"},
+                   {0.01234, "0.0123 s"},
+                   {99.95, "100 s"},
+                   {999.4, "999 s"},
+                   {999.6, "1,000 s"},
+                   {123456.7, "123,457 s"},
+                   {4.123e-5, "0.0000412 s"},
+                   {1e-4, "0.0001 s"}},
+      scaled[] = {{0, "0 rows/s"},         {999.4, "999 rows/s"},  {999.6, "1.0 krows/s"},
+                  {12345, "12.3 krows/s"}, {99951, "100 krows/s"}, {1.5e9, "1.5 Grows/s"},
+                  {1e21, "1000 Erows/s"}};
+    char text[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++)
+        assert_string_equal(lloyd_text_seconds(seconds[i].value, text, sizeof text),
+                            seconds[i].text);
+    for (size_t i = 0; i < sizeof scaled / sizeof *scaled; i++)
+        assert_string_equal(lloyd_text_scaled(scaled[i].value, "rows/s", text, sizeof text),
+                            scaled[i].text);
+    assert_true(lloyd_text_change(200, 100) == -50 && lloyd_text_change(200, 200) == 0);
+    assert_true(lloyd_text_change(1e9, 1e9 + 1) > 0); /* centroids are rounded to float32 */
+    assert_true(isnan(lloyd_text_change(1e-13, 2.03e-13)) && isnan(lloyd_text_change(0, 0)));
+    assert_true(isnan(lloyd_text_change(NAN, 1)) && isnan(lloyd_text_change(1, NAN)));
 }
 
 /* ---- Summary --------------------------------------------------------------------------- */
+
+static char *printed_summary(const lloyd_fit_result *result, int fancy)
+{
+    const char *const inputs[] = {"part-*.h5"};
+    lloyd_fit_options options;
+    char *text = NULL;
+    size_t bytes = 0;
+    lloyd_fit_defaults(&options);
+    options.inputs = inputs;
+    options.input_count = 1;
+    options.output = "model.h5";
+    FILE *out = open_memstream(&text, &bytes);
+    assert_non_null(out);
+    lloyd_summary_print(out, &options, result, 3, fancy);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+static void check_summary(const lloyd_fit_result *result, const char *has, const char *lacks)
+{
+    char *text = printed_summary(result, 0);
+    if (has && !strstr(text, has)) fail_msg("no '%s' in %s", has, text);
+    if (lacks && strstr(text, lacks)) fail_msg("'%s' in %s", lacks, text);
+    free(text);
+}
+
+/* What this call did, and what was done before it. */
+static void summary_of_a_resumed_fit(void **state)
+{
+    const double inertia[] = {9, 8, 7, 6, 5}, seconds[] = {100, 300, 2, 3, 4};
+    const int64_t counts[] = {5, 5};
+    lloyd_fit_result result =
+        {.n = 10, .d = 1, .k = 2, .inertia = 5, .seconds = 12, .type = "int8"};
+    (void)state;
+    assert_int_equal(lloyd_summary_describe(inertia, seconds, 5, counts, 2, &result), LLOYD_OK);
+    check_summary(&result, "  time        12 s in all, 81.8 s per iteration\n", "resumed");
+    result.resumed = 1;
+    result.resumed_iterations = 2;
+    assert_int_equal(lloyd_summary_describe(inertia, seconds, 5, counts, 2, &result), LLOYD_OK);
+    assert_true(result.iteration_seconds == 3 && result.resumed_seconds == 400);
+    check_summary(&result,
+                  "  time        12 s since it was resumed, 3 s per iteration (iterations 3 to 5)\n"
+                  "              before that 400 s in iterations 1 to 2, 200 s per iteration\n",
+                  "in all");
+    result.resumed_iterations = 4;
+    assert_int_equal(lloyd_summary_describe(inertia, seconds, 5, counts, 2, &result), LLOYD_OK);
+    check_summary(&result, " 4 s per iteration (iteration 5)\n", NULL);
+    result.resumed_iterations = 5; /* the run that was kept had ended before */
+    assert_int_equal(lloyd_summary_describe(inertia, seconds, 5, counts, 2, &result), LLOYD_OK);
+    check_summary(&result,
+                  "  time        12 s since it was resumed\n"
+                  "              before that 409 s in iterations 1 to 5, 81.8 s per iteration\n",
+                  NULL);
+}
+
+static void summary_claims_what_is_known(void **state)
+{
+    const double inertia[] = {1e-13, 1e-13}, seconds[] = {1, 1};
+    int64_t counts[100] = {50, 50, 50, 50, 50, 50, 50, 50, 50, 50};
+    lloyd_fit_result result = {.n = 500, .d = 1, .k = 100, .inertia = 2.03e-13, .type = "int8"};
+    (void)state;
+    assert_int_equal(lloyd_summary_describe(inertia, seconds, 2, counts, 100, &result), LLOYD_OK);
+    check_summary(&result, "inertia     2.03e-13, at first 1e-13\n", "only");
+    assert_int_equal(lloyd_summary_distinct(0, 100, result.empty_clusters), 10);
+    assert_int_equal(lloyd_summary_distinct(1e-300, 100, result.empty_clusters), 0);
+    assert_int_equal(lloyd_summary_distinct(0, 100, 0), 0);
+    result.inertia = 0;
+    result.distinct_rows = 10;
+    check_summary(&result, "(-100.0 %)", NULL);
+    check_summary(&result, "\n              only 10 distinct rows, 90 clusters are empty\n", NULL);
+    result.distinct_rows = 99, result.empty_clusters = 1;
+    check_summary(&result, "only 99 distinct rows, 1 cluster is empty\n", NULL);
+    result.inertia = 0.5e-13, result.n = 100; /* K = N */
+    check_summary(&result, "inertia     5e-14, at first 1e-13\n", NULL);
+
+    lloyd_model model = {.k = 100, .version = "0.1.0", .options = "{\"weights\":null}"};
+    assert_int_equal(lloyd_summary_model_distinct(&model, 90), 10);
+    model.options = "{\"log\":\"\\\"weights\\\":null\",\"weights\":\"w\"}";
+    assert_int_equal(lloyd_summary_model_distinct(&model, 90), 0);
+    model.options = "{\"weights\":null}", model.cosine = 1;
+    assert_int_equal(lloyd_summary_model_distinct(&model, 90), 0);
+    model.cosine = 0, model.version = "";
+    assert_int_equal(lloyd_summary_model_distinct(&model, 90), 0);
+}
+
+static void summary_sizes_have_ranges(void **state)
+{
+    const int64_t counts[] = {0, 1, 9, 10, 10, 30, 20, 0}; /* mean 10 */
+    lloyd_fit_result result = {.n = 80, .d = 1, .k = 8, .type = "int8"};
+    (void)state;
+    assert_int_equal(lloyd_summary_describe(NULL, NULL, 0, counts, 8, &result), LLOYD_OK);
+    check_summary(
+        &result,
+        "              clusters by cluster size / mean size:\n"
+        "          < 1/8  1/8-1/4  1/4-1/2    1/2-1      1-2      2-4      4-8     >= 8\n"
+        "              1        0        0        1        2        2        0        0\n",
+        NULL);
+    char *text = printed_summary(&result, 1);
+    assert_non_null(strstr(text, "\n              ▅                          ▅        █        █"));
+    free(text);
+}
 
 static void summary_figures(void **state)
 {
@@ -743,19 +896,8 @@ static void summary_figures(void **state)
     const int64_t bins[LLOYD_SIZE_BINS] = {1, 0, 0, 1, 2, 2, 0, 0};
     assert_memory_equal(result.size_bins, bins, sizeof bins);
 
-    const char *const inputs[] = {"part-*.h5"};
-    lloyd_fit_options options;
-    lloyd_fit_defaults(&options);
-    options.inputs = inputs;
-    options.input_count = 1;
-    options.output = "model.h5";
     for (int fancy = 0; fancy < 2; fancy++) {
-        char *text = NULL;
-        size_t bytes = 0;
-        FILE *out = open_memstream(&text, &bytes);
-        assert_non_null(out);
-        lloyd_summary_print(out, &options, &result, 3, fancy);
-        assert_int_equal(fclose(out), 0);
+        char *text = printed_summary(&result, fancy);
         assert_non_null(
             strstr(text, "Clustered 1,234,567 rows x 3 columns of int8 into 8 clusters"));
         assert_non_null(strstr(text, "part-*.h5 (2 files)"));
@@ -809,6 +951,11 @@ int main(void)
                                        cmocka_unit_test(a_log_cannot_replace_data),
                                        cmocka_unit_test(log_failures_are_reported),
                                        cmocka_unit_test(any_decrease_is_shown),
+                                       cmocka_unit_test(rounding_is_not_shown),
+                                       cmocka_unit_test(numbers_have_one_style),
+                                       cmocka_unit_test(summary_of_a_resumed_fit),
+                                       cmocka_unit_test(summary_claims_what_is_known),
+                                       cmocka_unit_test(summary_sizes_have_ranges),
                                        cmocka_unit_test(summary_figures),
                                        cmocka_unit_test(prediction_summary)};
     return cmocka_run_group_tests(tests, NULL, NULL);

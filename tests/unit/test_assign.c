@@ -1,0 +1,102 @@
+/* The final assignment (src/fit.c) is done, and not only asked for, when it is over: a clock that is
+ * read then has seen it. The kernels here are as slow as a GPU that has a queue: they only enqueue,
+ * and are done when they are waited for. */
+#include "comm/comm.h"
+#include "fit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { WORK_US = 50000 };
+
+static int asked, done;
+static lloyd_status outcome;
+
+static lloyd_status begin(lloyd_kernels *kernels)
+{
+    (void)kernels;
+    asked = 1;
+    return LLOYD_OK;
+}
+
+static lloyd_status finish(lloyd_kernels *kernels)
+{
+    (void)kernels;
+    if (asked) usleep(WORK_US);
+    done = asked;
+    return outcome == LLOYD_OK ? LLOYD_OK : lloyd_fail(outcome, "the GPU has failed");
+}
+
+static int open_problem(lloyd_problem *p, lloyd_kernels *kernels, lloyd_shard *shard)
+{
+    *kernels = (lloyd_kernels){.begin = begin, .finish = finish};
+    *shard = (lloyd_shard){.chunks = 0};
+    *p = (lloyd_problem){.shard = shard, .kernels = kernels};
+    asked = done = 0;
+    return lloyd_comm_self(&p->comm) == LLOYD_OK;
+}
+
+/* The seconds of the phase, from its line in a log. */
+static double logged_seconds(const char *path)
+{
+    char line[512];
+    double seconds = -1;
+    FILE *log = fopen(path, "r");
+    assert_non_null(log);
+    while (fgets(line, sizeof line, log)) {
+        const char *at = strstr(line, "\"phase\":\"final assignment\",\"seconds\":");
+        if (at) assert_int_equal(sscanf(strrchr(at, ':'), ":%lf", &seconds), 1);
+    }
+    assert_int_equal(fclose(log), 0);
+    return seconds;
+}
+
+static void the_clock_waits(void **state)
+{
+    lloyd_problem p;
+    lloyd_kernels kernels;
+    lloyd_shard shard;
+    lloyd_progress *progress = NULL;
+    char path[] = "/tmp/lloyd-test-assign-XXXXXX";
+    (void)state;
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(close(file), 0);
+    outcome = LLOYD_OK;
+    assert_true(open_problem(&p, &kernels, &shard));
+    assert_int_equal(lloyd_progress_open("none", path, 0, &progress), LLOYD_OK);
+    assert_int_equal(lloyd_assign(&p, progress), LLOYD_OK);
+    assert_true(done);
+    assert_int_equal(lloyd_progress_close(progress), LLOYD_OK);
+    assert_true(logged_seconds(path) >= 1e-6 * WORK_US);
+    assert_int_equal(unlink(path), 0);
+    lloyd_comm_close(p.comm);
+}
+
+/* What went wrong after it was asked for. */
+static void a_late_failure_is_reported(void **state)
+{
+    lloyd_problem p;
+    lloyd_kernels kernels;
+    lloyd_shard shard;
+    (void)state;
+    outcome = LLOYD_FAILED;
+    assert_true(open_problem(&p, &kernels, &shard));
+    assert_int_equal(lloyd_assign(&p, NULL), LLOYD_FAILED);
+    assert_string_equal(lloyd_message(), "the GPU has failed");
+    lloyd_comm_close(p.comm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_clock_waits),
+                                       cmocka_unit_test(a_late_failure_is_reported)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
