@@ -400,6 +400,7 @@ static void help_has_every_option(void **state)
                                       "--max-host-memory",
                                       "--max-device-memory",
                                       "--no-labels",
+                                      "--force",
                                       "--checkpoint",
                                       "--checkpoint-every",
                                       "--resume",
