@@ -440,8 +440,8 @@ lloyd_status lloyd_saved_check_writable(const char *path)
 {
     lloyd_output output;
     LLOYD_TRY(lloyd_output_open(path, 1, &output));
-    lloyd_output_tidy(&output);
-    lloyd_status status = reserve(&output, SEAL);
+    lloyd_status status = lloyd_output_tidy(&output);
+    if (status == LLOYD_OK) status = reserve(&output, SEAL);
     lloyd_output_discard(&output);
     lloyd_output_close(&output);
     return status;

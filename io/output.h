@@ -46,8 +46,8 @@ lloyd_status lloyd_output_take(const char *path, const char *target, const char 
 void lloyd_output_close(lloyd_output *output); /* frees the names; no file is touched */
 
 /* Looks for part files of this output that other jobs have left: removes those whose process has
- * certainly ended, and mentions old ones. */
-void lloyd_output_tidy(const lloyd_output *output);
+ * certainly ended, and mentions old ones. LLOYD_FAILED without memory. */
+lloyd_status lloyd_output_tidy(const lloyd_output *output);
 
 /* Makes the part file, an HDF5 file that says what it is (`kind`, of io/origin.h), and nothing else
  * yet; then `bytes` are taken of the file system for what will be in it. */

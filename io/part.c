@@ -100,6 +100,11 @@ typedef struct maker {
     uint32_t place;
 } maker;
 
+static lloyd_status no_memory(const char *path)
+{
+    return lloyd_fail(LLOYD_FAILED, "cannot look for what is left of %s: out of memory", path);
+}
+
 /* What is before the last '-' of text[0 .. *length) stays, what is after it is a number. */
 static int take_number(const char *text, size_t *length, int base, unsigned long *value)
 {
@@ -158,22 +163,30 @@ static void look_at(const char *path, const maker *m)
     }
 }
 
-void lloyd_output_tidy(const lloyd_output *output)
+/* One entry of the folder of this output. */
+static lloyd_status look_at_entry(const lloyd_output *output, const char *entry)
+{
+    maker m;
+    char *path;
+    const char *name = lloyd_path_name(output->target);
+    if (!read_name(entry, name, &m)) return LLOYD_OK;
+    if (asprintf(&path, "%.*s%s", (int)(name - output->target), output->target, entry) < 0)
+        return no_memory(output->path);
+    if (strcmp(path, output->part) != 0) look_at(path, &m);
+    free(path);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_output_tidy(const lloyd_output *output)
 {
     char *folder = lloyd_path_folder(output->target);
-    DIR *entries = folder ? opendir(folder) : NULL;
-    const char *name = lloyd_path_name(output->target);
-    struct dirent *entry;
-    while (entries && (entry = readdir(entries)) != NULL) {
-        maker m;
-        char *path;
-        if (!read_name(entry->d_name, name, &m)) continue;
-        if (asprintf(&path, "%.*s%s", (int)(name - output->target), output->target, entry->d_name) <
-            0)
-            continue;
-        if (strcmp(path, output->part) != 0) look_at(path, &m);
-        free(path);
-    }
-    if (entries) closedir(entries);
+    if (!folder) return no_memory(output->path);
+    DIR *entries = opendir(folder);
     free(folder);
+    struct dirent *entry;
+    lloyd_status status = LLOYD_OK;
+    while (entries && status == LLOYD_OK && (entry = readdir(entries)) != NULL)
+        status = look_at_entry(output, entry->d_name);
+    if (entries) closedir(entries);
+    return status;
 }

@@ -57,28 +57,41 @@ lloyd_status lloyd_path_follow(const char *path, char **target)
                       strerror(ELOOP));
 }
 
-lloyd_status lloyd_location_of(const char *path, lloyd_location *place)
+/* *there: whether something is at `path`, which *info then describes. */
+static lloyd_status look_at(const char *path, struct stat *info, int *there)
+{
+    *there = stat(path, info) == 0;
+    if (*there || errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ENAMETOOLONG)
+        return LLOYD_OK; /* whoever reads or writes it says what is wrong */
+    return lloyd_fail(LLOYD_FAILED, "cannot look at %s: %s", path, strerror(errno));
+}
+
+static lloyd_status locate(lloyd_location *location)
 {
     struct stat info;
-    *place = (lloyd_location){.target = NULL};
-    LLOYD_TRY(lloyd_path_follow(path, &place->target));
-    char *folder = lloyd_path_folder(place->target);
-    if (!folder) {
-        lloyd_location_free(place);
-        return no_memory(path);
+    LLOYD_TRY(look_at(location->target, &info, &location->there));
+    if (location->there) {
+        location->device = info.st_dev;
+        location->file = info.st_ino;
     }
-    if (stat(place->target, &info) == 0) {
-        place->there = 1;
-        place->device = info.st_dev;
-        place->file = info.st_ino;
-    }
-    if (stat(folder, &info) == 0) {
-        place->folder_there = 1;
-        place->folder_device = info.st_dev;
-        place->folder = info.st_ino;
-    }
+    char *folder = lloyd_path_folder(location->target);
+    if (!folder) return no_memory(location->target);
+    lloyd_status status = look_at(folder, &info, &location->folder_there);
     free(folder);
-    return LLOYD_OK;
+    if (status == LLOYD_OK && location->folder_there) {
+        location->folder_device = info.st_dev;
+        location->folder = info.st_ino;
+    }
+    return status;
+}
+
+lloyd_status lloyd_location_of(const char *path, lloyd_location *location)
+{
+    *location = (lloyd_location){.target = NULL};
+    LLOYD_TRY(lloyd_path_follow(path, &location->target));
+    lloyd_status status = locate(location);
+    if (status != LLOYD_OK) lloyd_location_free(location);
+    return status;
 }
 
 void lloyd_location_free(lloyd_location *place)

@@ -82,7 +82,7 @@ static lloyd_status open_output(lloyd_job *j)
         LLOYD_TRY(lloyd_output_open(j->options->output, j->options->force, &j->output));
     LLOYD_TRY(check_space(j));
     if (j->comm->rank != 0) return LLOYD_OK;
-    lloyd_output_tidy(&j->output);
+    LLOYD_TRY(lloyd_output_tidy(&j->output));
     return lloyd_progress_open(j->options->progress, j->options->log,
                                lloyd_checkpoint_resumes(j->checkpoint), &j->progress);
 }

@@ -79,8 +79,7 @@ static lloyd_status open_output(prediction *t)
     LLOYD_TRY(lloyd_output_open(o->output, o->force, &t->output));
     const lloyd_need need = {t->output.target, output_bytes(t)};
     LLOYD_TRY(lloyd_space_check(&need, 1));
-    lloyd_output_tidy(&t->output);
-    return LLOYD_OK;
+    return lloyd_output_tidy(&t->output);
 }
 
 static lloyd_status prepare(prediction *t)

@@ -185,11 +185,14 @@ static lloyd_status open_log(lloyd_progress *p, const char *path, int append)
     }
     p->log_path = strdup(path);
     if (p->log_path == NULL) return lloyd_fail(LLOYD_FAILED, "no memory for the log file's name");
-    /* A new file, so that a job that still writes the old one does not write into it. A folder that
-     * takes no new files may have one that can be written. */
-    int other = there && !S_ISREG(file.st_mode);
-    if (!append && !other) p->log = lloyd_output_stream(path);
-    if (p->log == NULL) p->log = fopen(path, append ? "ae" : "we");
+    /* A new file, so that a job that still writes the old one does not write into it. */
+    int in_place = append || (there && !S_ISREG(file.st_mode));
+    if (!in_place) {
+        p->log = lloyd_output_stream(path);
+        in_place = p->log == NULL && (errno == EACCES || errno == EPERM || errno == EROFS);
+    }
+    /* A folder that takes no new files may have one that can be written. */
+    if (in_place) p->log = fopen(path, append ? "ae" : "we");
     if (p->log == NULL)
         return lloyd_fail(LLOYD_FAILED, "cannot create the log file %s: %s", path, strerror(errno));
     return LLOYD_OK;

@@ -1062,8 +1062,8 @@ static lloyd_status make_report(report *r)
     LLOYD_TRY(open_log(r));
     LLOYD_TRY(check_paths(r));
     LLOYD_TRY(lloyd_output_open(o->output, o->force, &output));
-    lloyd_output_tidy(&output);
-    lloyd_status status = compose_and_write(r, &output);
+    lloyd_status status = lloyd_output_tidy(&output);
+    if (status == LLOYD_OK) status = compose_and_write(r, &output);
     lloyd_output_close(&output);
     return status;
 }

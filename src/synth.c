@@ -182,8 +182,7 @@ static lloyd_status open_output(const lloyd_synth_options *options, lloyd_output
     LLOYD_TRY(lloyd_output_open(options->output, options->force, output));
     const lloyd_need need = {output->target, all_bytes(options)};
     LLOYD_TRY(lloyd_space_check(&need, 1));
-    lloyd_output_tidy(output);
-    return LLOYD_OK;
+    return lloyd_output_tidy(output);
 }
 
 /* The empty dataset, with a note of how it is made. */

@@ -37,8 +37,8 @@ static lloyd_status open_and_wrap(const char *raw, const char *path, int force)
     lloyd_output output;
     LLOYD_TRY(check_paths(raw, path));
     LLOYD_TRY(lloyd_output_open(path, force, &output));
-    lloyd_output_tidy(&output);
-    lloyd_status status = wrap(raw, &output);
+    lloyd_status status = lloyd_output_tidy(&output);
+    if (status == LLOYD_OK) status = wrap(raw, &output);
     lloyd_output_close(&output);
     return status;
 }

@@ -131,7 +131,7 @@ static void leftovers(void **state)
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) put_text(kept[i], "");
     assert_int_equal(lloyd_output_open("m.h5", 0, &output), LLOYD_OK);
     put_text(output.part, "");
-    lloyd_output_tidy(&output);
+    assert_int_equal(lloyd_output_tidy(&output), LLOYD_OK);
     assert_false(is_there(dead)); /* its process has ended */
     assert_true(is_there(other)); /* of another output */
     assert_true(is_there(output.part));
@@ -142,7 +142,7 @@ static void leftovers(void **state)
     assert_int_equal(lloyd_output_open("m.h5", 0, &output), LLOYD_OK);
     char *own = lloyd_part_name("m.h5");
     put_text(own, "");
-    lloyd_output_tidy(&output);
+    assert_int_equal(lloyd_output_tidy(&output), LLOYD_OK);
     assert_true(is_there(own));
     free(own);
     lloyd_output_close(&output);
