@@ -59,14 +59,14 @@ static lloyd_status look_inside(const char *path, int *own)
     *own = yes(&l, H5Aexists(l.file, LLOYD_ORIGIN)) || is_early_model(&l) || is_early_synth(&l);
     if (l.failed) lloyd_h5_reason(text, sizeof text);
     H5Fclose(l.file);
-    return l.failed && !*own ? unreadable(path, text) : LLOYD_OK;
+    return l.failed ? unreadable(path, text) : LLOYD_OK;
 }
 
 /* The first bytes of the file: a page is told by these. */
 static lloyd_status look_at_text(const char *path, int *own)
 {
     char text[512];
-    struct stat info;
+    struct stat info = {0};
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     ssize_t count = descriptor < 0 ? -1 : pread(descriptor, text, sizeof text, 0);
     int failed = count < 0 || fstat(descriptor, &info) != 0 ? errno : 0;

@@ -185,6 +185,8 @@ lloyd_status lloyd_output_tidy(const lloyd_output *output)
     free(folder);
     struct dirent *entry;
     lloyd_status status = LLOYD_OK;
+    /* safe with a stream of one's own */
+    /* cppcheck-suppress readdirCalled */
     while (entries && status == LLOYD_OK && (entry = readdir(entries)) != NULL)
         status = look_at_entry(output, entry->d_name);
     if (entries) closedir(entries);

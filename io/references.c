@@ -141,19 +141,26 @@ static lloyd_status walk_external(hid_t creation, const char *path, const finder
     return LLOYD_OK;
 }
 
-/* A source: a dataset of another file, or (".") of this one. */
+/* A source: the dataset `name` of another file, or (".") of this one. */
+static lloyd_status walk_named(const char *path, const char *source, const char *name, finder *f)
+{
+    f->dataset = name;
+    return strcmp(source, ".") == 0 ? walk(path, name, f->visitor, f->depth + 1)
+                                    : find_all(f, path, source);
+}
+
 static lloyd_status walk_source(hid_t creation, size_t i, const char *path, finder *f)
 {
     ssize_t a = H5Pget_virtual_filename(creation, i, NULL, 0);
     ssize_t b = H5Pget_virtual_dsetname(creation, i, NULL, 0);
     if (a < 0 || b < 0) return LLOYD_OK;
     char *source = malloc((size_t)a + 1), *name = malloc((size_t)b + 1);
-    lloyd_status status = source && name ? LLOYD_OK : no_memory(path);
-    if (status == LLOYD_OK && H5Pget_virtual_filename(creation, i, source, (size_t)a + 1) >= 0 &&
-        H5Pget_virtual_dsetname(creation, i, name, (size_t)b + 1) >= 0) {
-        f->dataset = name;
-        status = strcmp(source, ".") == 0 ? walk(path, name, f->visitor, f->depth + 1)
-                                          : find_all(f, path, source);
+    lloyd_status status = LLOYD_OK;
+    if (!source || !name) {
+        status = no_memory(path);
+    } else if (H5Pget_virtual_filename(creation, i, source, (size_t)a + 1) >= 0 &&
+               H5Pget_virtual_dsetname(creation, i, name, (size_t)b + 1) >= 0) {
+        status = walk_named(path, source, name, f);
     }
     free(source);
     free(name);
@@ -179,6 +186,15 @@ static void name_home(hid_t dataset, char *name, size_t bytes)
     if (home >= 0) H5Fclose(home);
 }
 
+/* An input has been read before; a source may be missing, which is said when it is read. */
+static lloyd_status not_opened(const char *path, int depth)
+{
+    char text[256];
+    if (depth > 0) return LLOYD_OK;
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot look at what %s refers to: %s; check its disk", path,
+                      lloyd_h5_reason(text, sizeof text));
+}
+
 static lloyd_status walk_dataset(hid_t dataset, const char *path, lloyd_visitor visitor, int depth)
 {
     char home[PATH_MAX];
@@ -189,9 +205,7 @@ static lloyd_status walk_dataset(hid_t dataset, const char *path, lloyd_visitor 
         LLOYD_TRY(visitor.visit(visitor.data, path));
     }
     hid_t creation = H5Dget_create_plist(dataset);
-    if (creation < 0)
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot look at what %s refers to; check its disk",
-                          path);
+    if (creation < 0) return not_opened(path, depth);
     lloyd_status status = walk_creation(creation, path, &f);
     H5Pclose(creation);
     return status;
@@ -202,10 +216,11 @@ static lloyd_status walk(const char *path, const char *dataset, lloyd_visitor vi
     if (depth > NESTED) return LLOYD_OK;
     hid_t access_list = lloyd_h5_file_access();
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, access_list);
+    lloyd_status status = file < 0 ? not_opened(path, depth) : LLOYD_OK;
     H5Pclose(access_list);
-    if (file < 0) return LLOYD_OK;
+    if (file < 0) return status;
     hid_t id = H5Dopen2(file, dataset, H5P_DEFAULT);
-    lloyd_status status = id < 0 ? LLOYD_OK : walk_dataset(id, path, visitor, depth);
+    status = id < 0 ? not_opened(path, depth) : walk_dataset(id, path, visitor, depth);
     if (id >= 0) H5Dclose(id);
     H5Fclose(file);
     return status;

@@ -61,13 +61,23 @@ static lloyd_status no_room(const char *path, int64_t bytes, int64_t room)
                       path, amount(bytes, need, sizeof need), amount(room, have, sizeof have));
 }
 
+/* *folder = where the file will be: a link is made by nobody, the file that it leads to is. */
+static lloyd_status find_folder(const char *path, char **folder)
+{
+    char *target;
+    LLOYD_TRY(lloyd_path_follow(path, &target));
+    *folder = lloyd_path_folder(target);
+    free(target);
+    return *folder ? LLOYD_OK : lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", path);
+}
+
 static lloyd_status check_room(const lloyd_need *need, int64_t *device, int64_t others)
 {
     int64_t room = -1;
     struct stat info;
+    char *folder;
     *device = -1;
-    char *folder = lloyd_path_folder(need->path);
-    if (!folder) return lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", need->path);
+    LLOYD_TRY(find_folder(need->path, &folder));
     if (stat(folder, &info) == 0) {
         *device = (int64_t)info.st_dev;
         look_for_room(folder, &room);
@@ -105,7 +115,7 @@ static int reserve(const char *part, int64_t bytes)
         if (failed != EINTR) break;
         failed = 0;
     }
-    close(descriptor);
+    if (close(descriptor) != 0 && failed == 0) failed = errno;
     return failed;
 }
 

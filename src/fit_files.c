@@ -71,7 +71,7 @@ static lloyd_status check_space(const lloyd_job *j)
     const lloyd_model model = {.n = j->plan.n, .d = j->plan.d, .k = j->plan.k};
     int64_t bytes = lloyd_model_bytes(&model, !o->no_labels);
     if (j->comm->rank != 0) return lloyd_space_check_limit(o->output, bytes);
-    const lloyd_need needs[] = {{j->output.target, bytes},
+    const lloyd_need needs[] = {{o->output, bytes},
                                 {o->checkpoint, lloyd_checkpoint_file_bytes(o, j->plan.d)}};
     return lloyd_space_check(needs, 2);
 }

@@ -36,7 +36,8 @@ LLOYD_API void lloyd_comm_close(lloyd_comm *comm);
 /* Asks the fit (or prediction) that this process runs, or runs next, to end soon with
  * LLOYD_STOPPED, on all ranks; with a checkpoint it can be resumed. One that is writing its results
  * already finishes. `signal`: why, for the message, and not 0. For signal handlers, which the
- * library leaves to the program. */
+ * library leaves to the program (SIGXFSZ too: where it is ignored, a file that may not grow is an
+ * error). */
 LLOYD_API void lloyd_stop(int signal);
 
 /* The options of `lloyd fit`; lloyd_fit_defaults() fills in the defaults. Strings are borrowed. */

@@ -77,7 +77,7 @@ static lloyd_status open_output(prediction *t)
     if (t->comm->rank != 0) return lloyd_space_check_limit(o->output, output_bytes(t));
     LLOYD_TRY(check_paths(t));
     LLOYD_TRY(lloyd_output_open(o->output, o->force, &t->output));
-    const lloyd_need need = {t->output.target, output_bytes(t)};
+    const lloyd_need need = {o->output, output_bytes(t)};
     LLOYD_TRY(lloyd_space_check(&need, 1));
     return lloyd_output_tidy(&t->output);
 }

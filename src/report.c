@@ -1057,7 +1057,6 @@ static lloyd_status make_report(report *r)
     lloyd_output output;
     if (o->model == NULL || o->output == NULL)
         return lloyd_fail(LLOYD_USAGE, "a report needs a model and the name of its output");
-    LLOYD_TRY(check_paths(r));
     LLOYD_TRY(lloyd_model_read_about(o->model, &r->model));
     LLOYD_TRY(open_log(r));
     LLOYD_TRY(check_paths(r));

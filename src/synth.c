@@ -180,7 +180,7 @@ static lloyd_status open_output(const lloyd_synth_options *options, lloyd_output
 {
     LLOYD_TRY(check_options(options));
     LLOYD_TRY(lloyd_output_open(options->output, options->force, output));
-    const lloyd_need need = {output->target, all_bytes(options)};
+    const lloyd_need need = {options->output, all_bytes(options)};
     LLOYD_TRY(lloyd_space_check(&need, 1));
     return lloyd_output_tidy(output);
 }
