@@ -70,7 +70,7 @@ class Pair:
     def holds(self, i):
         try:
             return not differences(self.right[i], self.output, self.names)
-        except OSError:
+        except (OSError, KeyError, RuntimeError):
             return False
 
 
@@ -85,6 +85,15 @@ def pairs(t, inputs, model):
     Pair(t, "synth", "s.h5", *synth, ("/train",)).run(max(count // 3, 2))
 
 
+def events_of(log):
+    """The names of a log's events; none if it is not whole."""
+    try:
+        with open(log, encoding="utf-8") as file:
+            return [json.loads(line)["event"] for line in file]
+    except (OSError, ValueError):
+        return []
+
+
 def checkpoints_and_logs(t, inputs):
     """Two fits with one checkpoint and one log: each is a whole one."""
     checkpoint, log = t.path("shared.ck"), t.path("shared.jsonl")
@@ -94,13 +103,13 @@ def checkpoints_and_logs(t, inputs):
                 for seed in (1, 2)]
         ends = [end(job) for job in jobs]
         shown = t.lloyd("info", checkpoint)
-        with open(log, encoding="utf-8") as file:
-            events = [json.loads(line)["event"] for line in file]
+        events = events_of(log)
         t.check([status for status, _ in ends] == [0, 0] and shown.status == 0 and not part_files(checkpoint),
                 "two fits with one checkpoint: it is a whole one", f"{ends}\n{shown.describe()}")
-        t.check(events.count("begin") == 1 and events.count("iteration") > 1 and events[-1] == "end",
+        t.check(events.count("begin") == 1 and events.count("iteration") > 1 and events[-1:] == ["end"],
                 "two fits with one log: it is that of one", f"      {events}")
-        os.remove(checkpoint)
+        if os.path.exists(checkpoint):
+            os.remove(checkpoint)
 
 
 # ---- What is replaced ----------------------------------------------------------------------------------------------------
