@@ -37,11 +37,12 @@ static hid_t array_type(lloyd_array_type type)
     return H5I_INVALID_HID;
 }
 
-lloyd_status lloyd_array_create(const char *path, int fresh, const char *name,
-                                lloyd_array_type type, int64_t rows, int64_t columns)
+lloyd_status lloyd_array_create(const lloyd_output *output, const char *name, lloyd_array_type type,
+                                int64_t rows, int64_t columns)
 {
     hid_t file;
-    LLOYD_TRY(lloyd_part_open(path, fresh, &file));
+    const char *path = output->path;
+    LLOYD_TRY(lloyd_part_open(output, &file));
     hsize_t extent[2] = {(hsize_t)rows, (hsize_t)columns};
     hid_t creation = lloyd_part_creation(), element = array_type(type),
           space = H5Screate_simple(columns > 0 ? 2 : 1, extent, NULL);
@@ -88,13 +89,13 @@ static lloyd_status locate(lloyd_array *array)
     return status;
 }
 
-static lloyd_status open_array(lloyd_array *array, const char *path, const char *name)
+static lloyd_status open_array(lloyd_array *array, const lloyd_output *output, const char *name)
 {
-    array->path = lloyd_h5_join("", path);
+    array->path = lloyd_h5_join("", output->path);
     array->name = lloyd_h5_join("", name);
-    array->part = lloyd_part_name(path);
+    array->part = lloyd_h5_join("", output->part);
     if (!array->path || !array->name || !array->part)
-        return lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", path);
+        return lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", output->path);
     if (locate(array) != LLOYD_OK)
         return LLOYD_FAILED; /* a part file is never the user's bad input */
     array->descriptor = open(array->part, O_WRONLY | O_CLOEXEC);
@@ -112,13 +113,13 @@ static void free_array(lloyd_array *array)
     lloyd_free(array);
 }
 
-lloyd_status lloyd_array_open(const char *path, const char *name, lloyd_array **array)
+lloyd_status lloyd_array_open(const lloyd_output *output, const char *name, lloyd_array **array)
 {
     LLOYD_H5_SCOPE;
     *array = NULL;
     lloyd_array *opened;
     LLOYD_TRY(lloyd_alloc(&opened, 1, sizeof *opened, "an output array"));
-    lloyd_status status = open_array(opened, path, name);
+    lloyd_status status = open_array(opened, output, name);
     if (status == LLOYD_OK) {
         *array = opened;
     } else {

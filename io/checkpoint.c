@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "io/h5.h"
+#include "io/origin.h"
 #include "io/output.h"
 #include "io/part.h"
 
@@ -74,14 +75,11 @@ static lloyd_status seal(int descriptor, int *failed)
     return LLOYD_OK;
 }
 
-/* Seals "PATH.part". */
-static lloyd_status seal_part(const char *path)
+/* Seals the part file. */
+static lloyd_status seal_part(const lloyd_output *output)
 {
     lloyd_status status = LLOYD_OK;
-    int failed = 0;
-    char *part = lloyd_part_name(path);
-    if (!part) return LLOYD_FAILED;
-    int descriptor = open(part, O_RDWR | O_CLOEXEC);
+    int failed = 0, descriptor = open(output->part, O_RDWR | O_CLOEXEC);
     if (descriptor < 0) {
         failed = errno;
     } else {
@@ -89,9 +87,9 @@ static lloyd_status seal_part(const char *path)
         /* A network file system may say only now that something was not written. */
         if (close(descriptor) != 0 && failed == 0) failed = errno;
     }
-    free(part);
     if (status != LLOYD_OK || failed == 0) return status;
-    return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there", path, strerror(failed));
+    return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there", output->path,
+                      strerror(failed));
 }
 
 /* *sealed = whether the file of this descriptor begins with a seal, which is then in text[SEAL]. A
@@ -185,6 +183,7 @@ static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_s
 {
     const int format = FORMAT;
     LLOYD_TRY(lloyd_part_number(path, root, "checkpoint", H5T_NATIVE_INT, &format));
+    LLOYD_TRY(lloyd_part_text(path, root, LLOYD_ORIGIN, LLOYD_ORIGIN_CHECKPOINT));
     LLOYD_TRY(lloyd_part_text(path, root, "version", s->version));
     LLOYD_TRY(lloyd_part_text(path, root, "command", s->command));
     LLOYD_TRY(lloyd_part_text(path, root, "options", s->options));
@@ -213,15 +212,13 @@ static lloyd_status write_content(const char *path, hid_t file, const lloyd_save
                               : status;
 }
 
-/* Makes "PATH.part" with that many bytes, so that a full disk is found out here: HDF5 keeps memory
+/* Makes the part file with that many bytes, so that a full disk is found out here: HDF5 keeps memory
  * and descriptors of a file whose last bytes it could not write. A file system that cannot tell is
  * left to it. */
-static lloyd_status reserve(const char *path, int64_t bytes)
+static lloyd_status reserve(const lloyd_output *output, int64_t bytes)
 {
     int failed = 0;
-    char *part = lloyd_part_name(path);
-    if (!part) return LLOYD_FAILED;
-    int descriptor = open(part, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    int descriptor = open(output->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor < 0) {
         failed = errno;
     } else {
@@ -231,10 +228,9 @@ static lloyd_status reserve(const char *path, int64_t bytes)
         if (failed == EINVAL || failed == EOPNOTSUPP) failed = 0;
         if (close(descriptor) != 0 && failed == 0) failed = errno;
     }
-    free(part);
     if (failed == 0) return LLOYD_OK;
     return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there, or choose another place",
-                      path, strerror(failed));
+                      output->path, strerror(failed));
 }
 
 /* What a checkpoint takes at most on disk. */
@@ -246,37 +242,39 @@ static int64_t bytes_of(const lloyd_saved *s)
     return AROUND + centroids + 24 * (s->run.iterations + s->best.iterations) + 2 * (int64_t)texts;
 }
 
-/* "PATH.part", with room for the seal; as lloyd_part_open(). */
-static lloyd_status create_part(const char *path, hid_t *file)
+/* The part file, which reserve() has made, as an HDF5 file with room for the seal; as
+ * lloyd_part_create(). */
+static lloyd_status create_part(const lloyd_output *output, hid_t *file)
 {
-    char *part = lloyd_part_name(path);
-    if (!part) return LLOYD_FAILED;
     int entered = lloyd_h5_enter();
     hid_t access_list = lloyd_h5_file_access(), creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_userblock(creation, SEAL);
-    *file = H5Fcreate(part, H5F_ACC_TRUNC, creation, access_list);
-    lloyd_status status = *file < 0 ? lloyd_part_failed(path, "a new file") : LLOYD_OK;
+    *file = H5Fcreate(output->part, H5F_ACC_TRUNC, creation, access_list);
+    lloyd_status status = *file < 0 ? lloyd_part_failed(output->path, "a new file") : LLOYD_OK;
     H5Pclose(creation);
     H5Pclose(access_list);
-    free(part);
     if (status != LLOYD_OK) lloyd_h5_leave(&entered);
     return status;
 }
 
-static lloyd_status write_part(const char *path, const lloyd_saved *saved)
+static lloyd_status write_part(const lloyd_output *output, const lloyd_saved *saved)
 {
     hid_t file;
-    LLOYD_TRY(reserve(path, bytes_of(saved)));
-    LLOYD_TRY(create_part(path, &file));
+    const char *path = output->path;
+    LLOYD_TRY(reserve(output, bytes_of(saved)));
+    LLOYD_TRY(create_part(output, &file));
     LLOYD_TRY(lloyd_part_close(path, file, write_content(path, file, saved)));
-    return seal_part(path);
+    return seal_part(output);
 }
 
 lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved)
 {
-    lloyd_status status = write_part(path, saved);
-    if (status == LLOYD_OK) status = lloyd_output_commit(path);
-    if (status != LLOYD_OK) lloyd_output_discard(path);
+    lloyd_output output;
+    LLOYD_TRY(lloyd_output_open(path, 1, &output));
+    lloyd_status status = write_part(&output, saved);
+    if (status == LLOYD_OK) status = lloyd_output_commit(&output);
+    if (status != LLOYD_OK) lloyd_output_discard(&output);
+    lloyd_output_close(&output);
     return status;
 }
 
@@ -440,8 +438,12 @@ int lloyd_saved_exists(const char *path)
 
 lloyd_status lloyd_saved_check_writable(const char *path)
 {
-    lloyd_status status = reserve(path, SEAL);
-    lloyd_output_discard(path);
+    lloyd_output output;
+    LLOYD_TRY(lloyd_output_open(path, 1, &output));
+    lloyd_status status = lloyd_output_tidy(&output);
+    if (status == LLOYD_OK) status = reserve(&output, SEAL);
+    lloyd_output_discard(&output);
+    lloyd_output_close(&output);
     return status;
 }
 

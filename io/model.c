@@ -3,6 +3,7 @@
  * a model. */
 #include "base/memory.h"
 #include "io/h5.h"
+#include "io/origin.h"
 #include "io/output.h"
 #include "io/part.h"
 #include "io/storage.h"
@@ -113,12 +114,20 @@ static lloyd_status write_content(const char *path, hid_t file, const lloyd_mode
     return status == LLOYD_OK ? write_datasets(path, file, model) : status;
 }
 
-lloyd_status lloyd_model_write(const char *path, const lloyd_model *model, int labels)
+int64_t lloyd_model_bytes(const lloyd_model *m, int labels)
+{
+    int64_t bytes = m->k * m->d * (int64_t)sizeof(float) + m->k * (int64_t)sizeof(int64_t);
+    return bytes + 24 * m->iterations + (labels ? m->n * (int64_t)sizeof(int32_t) : 0);
+}
+
+lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model, int labels)
 {
     hid_t file;
-    LLOYD_TRY(lloyd_part_open(path, 1, &file));
+    const char *path = output->path;
+    LLOYD_TRY(lloyd_output_create(output, LLOYD_ORIGIN_MODEL, lloyd_model_bytes(model, labels)));
+    LLOYD_TRY(lloyd_part_open(output, &file));
     LLOYD_TRY(lloyd_part_close(path, file, write_content(path, file, model)));
-    return labels ? lloyd_array_create(path, 0, "/labels", LLOYD_ARRAY_I32, model->n, 0) : LLOYD_OK;
+    return labels ? lloyd_array_create(output, "/labels", LLOYD_ARRAY_I32, model->n, 0) : LLOYD_OK;
 }
 
 static lloyd_status describe_labels(const char *path, hid_t file, const lloyd_model *about,
@@ -132,10 +141,12 @@ static lloyd_status describe_labels(const char *path, hid_t file, const lloyd_mo
     return status;
 }
 
-lloyd_status lloyd_labels_describe(const char *path, const lloyd_model *about, const char *model)
+lloyd_status lloyd_labels_describe(const lloyd_output *output, const lloyd_model *about,
+                                   const char *model)
 {
     hid_t file;
-    LLOYD_TRY(lloyd_part_open(path, 0, &file));
+    const char *path = output->path;
+    LLOYD_TRY(lloyd_part_open(output, &file));
     return lloyd_part_close(path, file, describe_labels(path, file, about, model));
 }
 

@@ -2,7 +2,10 @@
 #include "io/output.h"
 
 #include "io/h5.h"
+#include "io/origin.h"
 #include "io/part.h"
+#include "io/path.h"
+#include "io/space.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,27 +15,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-char *lloyd_part_name(const char *path)
+static lloyd_status no_memory(const char *path)
 {
-    char *part = lloyd_h5_join(path, ".part");
-    if (!part) lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", path);
-    return part;
+    return lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", path);
 }
 
-/* The directory of a path; free with free(). NULL without memory, with the failure stored. */
-static char *directory_name(const char *path)
+static lloyd_status check_directory(const char *path, const char *target)
 {
-    const char *slash = strrchr(path, '/');
-    char *directory =
-        !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
-    if (!directory) lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", path);
-    return directory;
-}
-
-static lloyd_status check_directory(const char *path)
-{
-    char *directory = directory_name(path);
-    if (!directory) return LLOYD_FAILED;
+    char *directory = lloyd_path_folder(target);
+    if (!directory) return no_memory(path);
     struct stat info;
     lloyd_status status = LLOYD_OK;
     if (stat(directory, &info) != 0) {
@@ -50,104 +41,84 @@ static lloyd_status check_directory(const char *path)
     return status;
 }
 
-static lloyd_status check_apart(const char *name, const char *file)
+/* A file that is there is replaced only if it is one of lloyd's. */
+static lloyd_status check_origin(const char *path, const char *target)
 {
-    struct stat output, input;
-    errno = 0;
-    if (stat(name, &output) != 0 || stat(file, &input) != 0) {
-        if (errno == ENOENT) return LLOYD_OK; /* one of them is not there */
-        return lloyd_fail(LLOYD_FAILED, "cannot tell the output %s from the input %s: %s", name,
-                          file, strerror(errno));
-    }
-    if (input.st_dev != output.st_dev || input.st_ino != output.st_ino) return LLOYD_OK;
-    return lloyd_fail(LLOYD_USAGE, "the output %s would replace the input %s; choose another name",
-                      name, file);
+    int own;
+    LLOYD_TRY(lloyd_origin(target, &own));
+    if (own) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "%s is there, and lloyd has not written it; choose another name, or give "
+                      "--force to replace it",
+                      path);
 }
 
-/* An existing file at `name` must be one that may be replaced, and no input. */
-static lloyd_status check_existing(const char *path, const char *name, const lloyd_rows *inputs)
+/* What is there already must be something that may be replaced. */
+static lloyd_status check_existing(const char *path, const char *target, int force)
 {
     struct stat info;
-    if (stat(name, &info) != 0) {
+    if (stat(target, &info) != 0) {
         if (errno == ENOENT) return LLOYD_OK;
         return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; choose another name", path,
                           strerror(errno));
     }
     if (S_ISDIR(info.st_mode)) {
-        return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s is a directory; add a file name", path,
-                          name);
-    }
-    if (!S_ISREG(info.st_mode)) {
-        return lloyd_fail(LLOYD_FAILED,
-                          "cannot write %s: %s is not a regular file; choose another name", path,
-                          name);
-    }
-    for (int i = 0; inputs && i < lloyd_rows_files(inputs); i++) {
-        LLOYD_TRY(check_apart(name, lloyd_rows_file(inputs, i)));
-    }
-    return LLOYD_OK;
-}
-
-lloyd_status lloyd_output_check(const char *path, const lloyd_rows *inputs)
-{
-    size_t length = strlen(path);
-    if (length == 0)
-        return lloyd_fail(LLOYD_USAGE,
-                          "the name of the output file is empty; name one with --output");
-    LLOYD_TRY(check_directory(path));
-    if (path[length - 1] == '/') {
         return lloyd_fail(LLOYD_FAILED, "cannot write %s: it is a directory; add a file name",
                           path);
     }
-    LLOYD_TRY(check_existing(path, path, inputs));
-    char *part = lloyd_part_name(path);
-    if (!part) return LLOYD_FAILED;
-    lloyd_status status = check_existing(path, part, inputs);
-    free(part);
-    return status;
-}
-
-lloyd_status lloyd_output_check_apart(const char *path, const char *input)
-{
-    LLOYD_TRY(check_apart(path, input));
-    char *part = lloyd_part_name(path);
-    if (!part) return LLOYD_FAILED;
-    lloyd_status status = check_apart(part, input);
-    free(part);
-    return status;
-}
-
-/* Whether two paths, of files that may not exist yet, are one file. */
-static int same_file(const char *a, const char *b)
-{
-    struct stat one, other;
-    if (stat(a, &one) == 0 && stat(b, &other) == 0)
-        return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-    const char *slash_a = strrchr(a, '/'), *slash_b = strrchr(b, '/');
-    if (strcmp(slash_a ? slash_a + 1 : a, slash_b ? slash_b + 1 : b) != 0) return 0;
-    char *folder_a = directory_name(a), *folder_b = directory_name(b);
-    int same = folder_a && folder_b && stat(folder_a, &one) == 0 && stat(folder_b, &other) == 0 &&
-               one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-    free(folder_a);
-    free(folder_b);
-    return same;
-}
-
-lloyd_status lloyd_output_check_distinct(const char *option, const char *path,
-                                         const char *other_option, const char *other)
-{
-    char *part = lloyd_part_name(path), *other_part = lloyd_part_name(other);
-    lloyd_status status = part && other_part ? LLOYD_OK : LLOYD_FAILED;
-    if (status == LLOYD_OK &&
-        (same_file(path, other) || same_file(part, other) || same_file(path, other_part))) {
-        status = lloyd_fail(LLOYD_USAGE,
-                            "%s %s and %s %s are one file, or one is the other's unfinished file; "
-                            "give each a name of its own",
-                            option, path, other_option, other);
+    if (!S_ISREG(info.st_mode)) {
+        return lloyd_fail(LLOYD_FAILED,
+                          "cannot write %s: it is not a regular file; choose another name", path);
     }
-    free(part);
-    free(other_part);
+    return force ? LLOYD_OK : check_origin(path, target);
+}
+
+static lloyd_status check_target(const char *path, const char *target, int force)
+{
+    LLOYD_TRY(check_directory(path, target));
+    size_t length = strlen(target);
+    if (length == 0 || target[length - 1] == '/') {
+        return lloyd_fail(LLOYD_FAILED, "cannot write %s: it is a directory; add a file name",
+                          path);
+    }
+    return check_existing(path, target, force);
+}
+
+static lloyd_status name_output(const char *path, int force, lloyd_output *output)
+{
+    if (*path == '\0')
+        return lloyd_fail(LLOYD_USAGE,
+                          "the name of the output file is empty; name one with --output");
+    LLOYD_TRY(lloyd_path_follow(path, &output->target));
+    LLOYD_TRY(check_target(path, output->target, force));
+    output->path = strdup(path);
+    output->part = lloyd_part_name(output->target);
+    return output->path && output->part ? LLOYD_OK : no_memory(path);
+}
+
+lloyd_status lloyd_output_open(const char *path, int force, lloyd_output *output)
+{
+    *output = (lloyd_output){.path = NULL};
+    lloyd_status status = name_output(path, force, output);
+    if (status != LLOYD_OK) lloyd_output_close(output);
     return status;
+}
+
+lloyd_status lloyd_output_take(const char *path, const char *target, const char *part,
+                               lloyd_output *output)
+{
+    *output = (lloyd_output){strdup(path), strdup(target), strdup(part)};
+    if (output->path && output->target && output->part) return LLOYD_OK;
+    lloyd_output_close(output);
+    return no_memory(path);
+}
+
+void lloyd_output_close(lloyd_output *output)
+{
+    free(output->path);
+    free(output->target);
+    free(output->part);
+    *output = (lloyd_output){.path = NULL};
 }
 
 /* fsync of a file or directory. Some file systems have none for directories: then there is
@@ -164,16 +135,16 @@ static int sync_path(const char *path, int flags)
     return result;
 }
 
-lloyd_status lloyd_output_commit(const char *path)
+lloyd_status lloyd_output_commit(const lloyd_output *output)
 {
-    char *part = lloyd_part_name(path), *directory = directory_name(path);
+    const char *path = output->path, *part = output->part;
+    char *directory = lloyd_path_folder(output->target);
+    if (!directory) return no_memory(path);
     lloyd_status status = LLOYD_OK;
-    if (!part || !directory) {
-        status = LLOYD_FAILED;
-    } else if (sync_path(part, 0) != 0) {
+    if (sync_path(part, 0) != 0) {
         status = lloyd_fail(LLOYD_FAILED, "cannot complete %s: writing %s to disk: %s", path, part,
                             strerror(errno));
-    } else if (rename(part, path) != 0) {
+    } else if (rename(part, output->target) != 0) {
         status = lloyd_fail(LLOYD_FAILED, "cannot complete %s: renaming %s: %s", path, part,
                             strerror(errno));
     } else if (sync_path(directory, O_DIRECTORY) != 0) {
@@ -181,16 +152,13 @@ lloyd_status lloyd_output_commit(const char *path)
             lloyd_fail(LLOYD_FAILED, "%s is complete, but writing its directory to disk failed: %s",
                        path, strerror(errno));
     }
-    free(part);
     free(directory);
     return status;
 }
 
-void lloyd_output_discard(const char *path)
+void lloyd_output_discard(const lloyd_output *output)
 {
-    char *part = lloyd_h5_join(path, ".part");
-    if (part) unlink(part);
-    free(part);
+    if (output->part) unlink(output->part);
 }
 
 lloyd_status lloyd_part_failed(const char *path, const char *what)
@@ -202,23 +170,43 @@ lloyd_status lloyd_part_failed(const char *path, const char *what)
                       path, text);
 }
 
-lloyd_status lloyd_part_open(const char *path, int fresh, hid_t *file)
+/* After lloyd_h5_enter(): the lock is kept for lloyd_part_close(). */
+static lloyd_status opened(const lloyd_output *output, hid_t file, int *entered)
 {
-    *file = H5I_INVALID_HID;
-    char *part = lloyd_part_name(path);
-    if (!part) return LLOYD_FAILED;
+    if (file >= 0) return LLOYD_OK;
+    lloyd_status status = lloyd_part_failed(output->path, "a new file");
+    lloyd_h5_leave(entered);
+    return status;
+}
+
+lloyd_status lloyd_part_create(const lloyd_output *output, const char *kind, hid_t *file)
+{
     int entered = lloyd_h5_enter();
     hid_t access_list = lloyd_h5_file_access();
-    if (!fresh && access(part, F_OK) == 0) {
-        *file = H5Fopen(part, H5F_ACC_RDWR, access_list);
-    } else {
-        *file = H5Fcreate(part, H5F_ACC_TRUNC, H5P_DEFAULT, access_list);
-    }
-    lloyd_status status = *file < 0 ? lloyd_part_failed(path, "a new file") : LLOYD_OK;
+    *file = H5Fcreate(output->part, H5F_ACC_EXCL, H5P_DEFAULT, access_list);
+    lloyd_status status = opened(output, *file, &entered);
     H5Pclose(access_list);
-    free(part);
-    if (status != LLOYD_OK) lloyd_h5_leave(&entered);
+    if (status != LLOYD_OK) return status;
+    status = lloyd_part_text(output->path, *file, LLOYD_ORIGIN, kind);
+    return status == LLOYD_OK ? LLOYD_OK : lloyd_part_close(output->path, *file, status);
+}
+
+lloyd_status lloyd_part_open(const lloyd_output *output, hid_t *file)
+{
+    int entered = lloyd_h5_enter();
+    hid_t access_list = lloyd_h5_file_access();
+    *file = H5Fopen(output->part, H5F_ACC_RDWR, access_list);
+    lloyd_status status = opened(output, *file, &entered);
+    H5Pclose(access_list);
     return status;
+}
+
+lloyd_status lloyd_output_create(const lloyd_output *output, const char *kind, int64_t bytes)
+{
+    hid_t file;
+    LLOYD_TRY(lloyd_part_create(output, kind, &file));
+    LLOYD_TRY(lloyd_part_close(output->path, file, LLOYD_OK));
+    return lloyd_space_reserve(output->part, bytes, output->path);
 }
 
 lloyd_status lloyd_part_close(const char *path, hid_t file, lloyd_status status)
@@ -255,31 +243,47 @@ lloyd_status lloyd_part_text(const char *path, hid_t object, const char *name, c
     return status;
 }
 
-lloyd_status lloyd_output_attribute(const char *path, const char *object, const char *name,
-                                    const char *text)
+lloyd_status lloyd_output_attribute(const lloyd_output *output, const char *object,
+                                    const char *name, const char *text)
 {
     hid_t file;
-    LLOYD_TRY(lloyd_part_open(path, 0, &file));
+    LLOYD_TRY(lloyd_part_open(output, &file));
     hid_t id = H5Oopen(file, object, H5P_DEFAULT);
-    lloyd_status status =
-        id < 0 ? lloyd_part_failed(path, name) : lloyd_part_text(path, id, name, text);
+    lloyd_status status = id < 0 ? lloyd_part_failed(output->path, name)
+                                 : lloyd_part_text(output->path, id, name, text);
     if (id >= 0) H5Oclose(id);
-    return lloyd_part_close(path, file, status);
+    return lloyd_part_close(output->path, file, status);
 }
 
-lloyd_status lloyd_output_text(const char *path, const char *text, size_t bytes)
+lloyd_status lloyd_output_text(const lloyd_output *output, const char *text, size_t bytes)
 {
-    char *part = lloyd_part_name(path);
-    if (!part) return LLOYD_FAILED;
-    FILE *file = fopen(part, "we");
+    FILE *file = fopen(output->part, "wxe");
     int failed = !file || fwrite(text, 1, bytes, file) != bytes, error = errno;
     if (file && fclose(file) != 0 && !failed) {
         failed = 1;
         error = errno;
     }
-    free(part);
     return failed ? lloyd_fail(LLOYD_FAILED,
                                "cannot write %s: %s; check the space and the permissions there",
-                               path, strerror(error))
+                               output->path, strerror(error))
                   : LLOYD_OK;
+}
+
+FILE *lloyd_output_stream(const char *path)
+{
+    char *target, *part = NULL;
+    FILE *file = NULL;
+    if (lloyd_path_follow(path, &target) != LLOYD_OK) return NULL;
+    part = lloyd_part_name(target);
+    if (part) file = fopen(part, "wxe");
+    if (file && rename(part, target) != 0) {
+        int failed = errno;
+        fclose(file);
+        unlink(part);
+        file = NULL;
+        errno = failed;
+    }
+    free(part);
+    free(target);
+    return file;
 }

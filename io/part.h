@@ -1,19 +1,27 @@
-/* The part file that an output is until it is complete. Private to io/. */
+/* The part file that an output is until it is complete: its name, and HDF5 in it. Private to io/. */
 #ifndef LLOYD_IO_PART_H
 #define LLOYD_IO_PART_H
 
 #include "base/status.h"
 #include "base/types.h"
+#include "io/output.h"
 
 #include <hdf5.h>
 #include <stdint.h>
 
-/* "PATH.part"; free with free(). NULL without memory, with the failure stored. */
-char *lloyd_part_name(const char *path);
+/* A new name for the part file of `target`: TARGET.HOST-PID-PLACE-RANDOM.part, PLACE being a hash of
+ * what a process number belongs to. Free with free(); NULL without memory. */
+char *lloyd_part_name(const char *target);
 
-/* Makes "PATH.part", or opens it for writing if it is there and `fresh` is 0. Takes the lock of
- * HDF5, which lloyd_part_close() gives back. */
-lloyd_status lloyd_part_open(const char *path, int fresh, hid_t *file);
+/* Whether `name` (without a folder) is kept for part files of a file of the name `of`. */
+int lloyd_part_is_of(const char *name, const char *of);
+
+/* Makes the part file, which must not be there, with an attribute that says what it is (formats.md).
+ * Takes the lock of HDF5, which lloyd_part_close() gives back. */
+lloyd_status lloyd_part_create(const lloyd_output *output, const char *kind, hid_t *file);
+
+/* Opens it for writing; as above. */
+lloyd_status lloyd_part_open(const lloyd_output *output, hid_t *file);
 
 /* Closes it; a failure to write is found here at the latest. `status` is that of the writing so
  * far: it is returned if it is a failure. */

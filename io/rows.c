@@ -372,6 +372,16 @@ const char *lloyd_rows_file(const lloyd_rows *rows, int index)
     return rows->files[index].path;
 }
 
+const char *lloyd_rows_dataset(const lloyd_rows *rows, int index)
+{
+    return rows->files[index].data.name;
+}
+
+const char *lloyd_rows_weights_dataset(const lloyd_rows *rows, int index)
+{
+    return rows->files[index].weights.name;
+}
+
 static lloyd_status describe(lloyd_rows *rows, row_file *file, lloyd_rows_about *about)
 {
     LLOYD_H5_SCOPE;

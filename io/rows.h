@@ -53,6 +53,10 @@ void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t by
 int lloyd_rows_files(const lloyd_rows *rows);
 const char *lloyd_rows_file(const lloyd_rows *rows, int index);
 
+/* The dataset of a file that holds its rows, and the one that holds their weights (NULL: none). */
+const char *lloyd_rows_dataset(const lloyd_rows *rows, int index);
+const char *lloyd_rows_weights_dataset(const lloyd_rows *rows, int index);
+
 /* How one file stores its rows, for a person. */
 typedef struct lloyd_rows_about {
     const char *path, *dataset; /* owned by the lloyd_rows */

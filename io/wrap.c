@@ -1,8 +1,10 @@
 /* An HDF5 file around a raw one: HDF5's external storage says where the elements are, nothing is
  * copied, and every program that reads HDF5 can read the vectors. */
 #include "io/h5.h"
+#include "io/origin.h"
 #include "io/output.h"
 #include "io/part.h"
+#include "io/path.h"
 #include "io/raw.h"
 
 #include <errno.h>
@@ -74,14 +76,12 @@ static lloyd_status look_at(const char *path, lloyd_raw *raw)
         (long long)(raw->offset + raw->bytes));
 }
 
-/* The name under which the HDF5 file refers to the raw one: relative where the raw file lies
- * beside or below it, so that both can be moved together, otherwise absolute. Free with free();
+/* The name under which the HDF5 file `target` refers to the raw one: relative where the raw file
+ * lies beside or below it, so that both can be moved together, otherwise absolute. Free with free();
  * NULL with the failure stored. */
-static char *external_name(const char *raw, const char *path)
+static char *external_name(const char *raw, const char *target)
 {
-    const char *slash = strrchr(path, '/');
-    char *directory =
-        !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    char *directory = lloyd_path_folder(target);
     char *real = realpath(raw, NULL), *base = directory ? realpath(directory, NULL) : NULL,
          *name = NULL;
     if (real && base) {
@@ -89,17 +89,19 @@ static char *external_name(const char *raw, const char *path)
         int below = strncmp(real, base, length) == 0 && real[length] == '/';
         name = strdup(below ? real + length + 1 : real);
     }
-    if (!name) lloyd_fail(LLOYD_FAILED, "cannot wrap %s into %s: %s", raw, path, strerror(errno));
+    if (!name) lloyd_fail(LLOYD_FAILED, "cannot wrap %s into %s: %s", raw, target, strerror(errno));
     free(directory);
     free(real);
     free(base);
     return name;
 }
 
-static lloyd_status create_external(const char *path, const char *name, const lloyd_raw *raw)
+static lloyd_status create_external(const lloyd_output *output, const char *name,
+                                    const lloyd_raw *raw)
 {
     hid_t file;
-    LLOYD_TRY(lloyd_part_open(path, 1, &file));
+    const char *path = output->path;
+    LLOYD_TRY(lloyd_part_create(output, LLOYD_ORIGIN_WRAPPED, &file));
     hsize_t extent[2] = {(hsize_t)raw->rows, (hsize_t)raw->columns};
     hid_t creation = lloyd_part_creation(), space = H5Screate_simple(2, extent, NULL);
     hid_t type = raw->wide ? H5Tcopy(H5T_NATIVE_DOUBLE) : lloyd_h5_native(raw->type);
@@ -117,21 +119,14 @@ static lloyd_status create_external(const char *path, const char *name, const ll
     return lloyd_part_close(path, file, status);
 }
 
-lloyd_status lloyd_wrap(const char *raw, const char *path, int64_t *rows, int64_t *columns,
-                        const char **type)
+lloyd_status lloyd_wrap(const char *raw, const lloyd_output *output, int64_t *rows,
+                        int64_t *columns, const char **type)
 {
     lloyd_raw shape = {0};
-    struct stat from, to;
     LLOYD_TRY(look_at(raw, &shape));
-    if (stat(raw, &from) == 0 && stat(path, &to) == 0 && from.st_dev == to.st_dev &&
-        from.st_ino == to.st_ino) {
-        return lloyd_fail(LLOYD_USAGE,
-                          "the output %s would replace the file it wraps; choose another name",
-                          path);
-    }
-    char *name = external_name(raw, path);
+    char *name = external_name(raw, output->target);
     if (!name) return LLOYD_FAILED;
-    lloyd_status status = create_external(path, name, &shape);
+    lloyd_status status = create_external(output, name, &shape);
     free(name);
     *rows = shape.rows;
     *columns = shape.columns;

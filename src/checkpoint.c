@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/checkpoint.h"
-#include "io/output.h"
 #include "options.h"
 #include "stop.h"
 
@@ -220,17 +219,10 @@ static lloyd_status read_file(lloyd_checkpoint *c, lloyd_saved *saved)
     return compare_shape(c, saved);
 }
 
-/* Rank 0: the places of all files, and what is in this one. */
+/* Rank 0: whether a file can be made there, and what is in the one that is there. */
 static lloyd_status open_file(lloyd_checkpoint *c, lloyd_saved *saved)
 {
     const lloyd_fit_options *o = c->options;
-    LLOYD_TRY(lloyd_output_check(o->checkpoint, c->rows));
-    LLOYD_TRY(lloyd_output_check_distinct("--checkpoint", o->checkpoint, "--output", o->output));
-    if (o->log)
-        LLOYD_TRY(lloyd_output_check_distinct("--checkpoint", o->checkpoint, "--log", o->log));
-    if (lloyd_options_init_is_model(o)) {
-        LLOYD_TRY(lloyd_output_check_apart(o->checkpoint, o->init));
-    }
     LLOYD_TRY(lloyd_saved_check_writable(o->checkpoint));
     int there = lloyd_saved_exists(o->checkpoint);
     if (there && o->resume) return read_file(c, saved);
@@ -533,6 +525,11 @@ void lloyd_checkpoint_last(lloyd_checkpoint *c, lloyd_progress *progress)
     if (c && c->comm->rank == 0 && c->unsaved) try_to_save(c, progress);
 }
 
+int lloyd_checkpoint_has_all(const lloyd_checkpoint *c)
+{
+    return c && c->comm->rank == 0 && c->centroids && !c->unsaved;
+}
+
 /* After a failure: its status and message stay what they are. */
 static void leave(lloyd_checkpoint *c, lloyd_progress *progress, lloyd_status status)
 {
@@ -557,6 +554,12 @@ lloyd_status lloyd_checkpoint_close(lloyd_checkpoint *c, lloyd_progress *progres
         leave(c, progress, status);
     free_checkpoint(c);
     return status;
+}
+
+int64_t lloyd_checkpoint_file_bytes(const lloyd_fit_options *options, int64_t dim)
+{
+    int64_t starts = options->n_init > 1 ? 2 : 1; /* this one and the best */
+    return options->checkpoint ? starts * options->k * dim * (int64_t)sizeof(float) : 0;
 }
 
 int64_t lloyd_checkpoint_bytes(const lloyd_fit_options *options, int rank, int64_t dim)

@@ -60,15 +60,22 @@ lloyd_status lloyd_checkpoint_iteration(lloyd_checkpoint *checkpoint, lloyd_prob
                                         const lloyd_history *history, lloyd_progress *progress,
                                         lloyd_progress_step *step);
 
-/* After the results are written: what is kept and not yet in the file is written, so that a higher
- * max_iters can go on from it. Where that fails, it is told and the fit goes on. */
+/* Before the results are written: what is kept and not yet in the file is written, so that they are
+ * not lost where they find no room, and that a higher max_iters can go on from it. Where that fails,
+ * it is told and the fit goes on. */
 void lloyd_checkpoint_last(lloyd_checkpoint *checkpoint, lloyd_progress *progress);
+
+/* 1 on rank 0 if the file holds all that is kept. */
+int lloyd_checkpoint_has_all(const lloyd_checkpoint *checkpoint);
 
 /* Ends the fit with `status`: after a failure, what is kept and not yet in the file is written; a stop
  * is explained. Returns the status, or LLOYD_FAILED where it was a stop whose
  * checkpoint could not be written. Collective only after LLOYD_STOPPED. Frees. */
 lloyd_status lloyd_checkpoint_close(lloyd_checkpoint *checkpoint, lloyd_progress *progress,
                                     lloyd_status status);
+
+/* Bytes of the file, at least. */
+int64_t lloyd_checkpoint_file_bytes(const lloyd_fit_options *options, int64_t dim);
 
 /* Bytes that all this takes on a rank, `best` left out. */
 int64_t lloyd_checkpoint_bytes(const lloyd_fit_options *options, int rank, int64_t dim);

@@ -37,6 +37,7 @@ typedef struct lloyd_cli {
     lloyd_report_options report;
     const char *file;   /* info: FILE; wrap: RAW; report: MODEL.h5 */
     const char *output; /* wrap */
+    int force;          /* wrap */
 } lloyd_cli;
 
 /* Parses argv. LLOYD_USAGE with a message where it is wrong; nothing is to be freed then. */

@@ -7,10 +7,14 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "comm/comm.h"
+#include "io/guard.h"
 #include "io/output.h"
+#include "io/space.h"
 #include "job.h"
 #include "options.h"
+#include "outputs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* --- open and check --- */
@@ -38,13 +42,47 @@ static lloyd_status open_checkpoint(lloyd_job *j)
                                  &j->checkpoint);
 }
 
+static lloyd_status gather_paths(const lloyd_job *j, const char *output, lloyd_guard *guard)
+{
+    const lloyd_fit_options *o = j->options;
+    LLOYD_TRY(lloyd_guard_read_rows(guard, j->source.rows));
+    if (lloyd_options_init_is_model(o)) LLOYD_TRY(lloyd_guard_read_model(guard, o->init));
+    LLOYD_TRY(lloyd_guard_write(guard, "--output", output));
+    LLOYD_TRY(lloyd_guard_write(guard, "--checkpoint", o->checkpoint));
+    return lloyd_guard_write(guard, "--log", o->log);
+}
+
+/* Rank 0: whether `output` and all other files that are written are apart from each other, and from
+ * all that is read. */
+static lloyd_status check_paths(const lloyd_job *j, const char *output)
+{
+    lloyd_guard guard = {.items = NULL};
+    if (j->comm->rank != 0) return LLOYD_OK;
+    lloyd_status status = gather_paths(j, output, &guard);
+    if (status == LLOYD_OK) status = lloyd_guard_check(&guard);
+    lloyd_guard_free(&guard);
+    return status;
+}
+
+/* Room for what is written in the end, as far as its size is known. */
+static lloyd_status check_space(const lloyd_job *j)
+{
+    const lloyd_fit_options *o = j->options;
+    const lloyd_model model = {.n = j->plan.n, .d = j->plan.d, .k = j->plan.k};
+    int64_t bytes = lloyd_model_bytes(&model, !o->no_labels);
+    if (j->comm->rank != 0) return lloyd_space_check_limit(o->output, bytes);
+    const lloyd_need needs[] = {{o->output, bytes},
+                                {o->checkpoint, lloyd_checkpoint_file_bytes(o, j->plan.d)}};
+    return lloyd_space_check(needs, 2);
+}
+
 static lloyd_status open_output(lloyd_job *j)
 {
+    if (j->comm->rank == 0)
+        LLOYD_TRY(lloyd_output_open(j->options->output, j->options->force, &j->output));
+    LLOYD_TRY(check_space(j));
     if (j->comm->rank != 0) return LLOYD_OK;
-    LLOYD_TRY(lloyd_output_check(j->options->output, j->source.rows));
-    if (lloyd_options_init_is_model(j->options)) {
-        LLOYD_TRY(lloyd_output_check_apart(j->options->output, j->options->init));
-    }
+    LLOYD_TRY(lloyd_output_tidy(&j->output));
     return lloyd_progress_open(j->options->progress, j->options->log,
                                lloyd_checkpoint_resumes(j->checkpoint), &j->progress);
 }
@@ -59,10 +97,8 @@ static lloyd_status write_model(lloyd_job *j, lloyd_model *model)
     LLOYD_TRY(lloyd_alloc(&model->centroids, p->k * p->d, sizeof *model->centroids, "centroids"));
     LLOYD_TRY(p->kernels->get_centroids(p->kernels, model->centroids));
     LLOYD_TRY(lloyd_options_json(j->options, &options));
-    model->options = options;
-    lloyd_status status = lloyd_model_write(j->options->output, model, !j->options->no_labels);
-    free(options);
-    return status;
+    model->options = options; /* freed with the model */
+    return lloyd_model_write(&j->output, model, !j->options->no_labels);
 }
 
 static lloyd_status write_labels(lloyd_job *j)
@@ -74,7 +110,7 @@ static lloyd_status write_labels(lloyd_job *j)
     int64_t count = p->shard->count, at_once = count < ROWS ? count : ROWS;
     if (j->options->no_labels) return LLOYD_OK;
     lloyd_status status = lloyd_alloc(&labels, at_once, sizeof *labels, "labels to write");
-    if (status == LLOYD_OK) status = lloyd_array_open(j->options->output, "/labels", &array);
+    if (status == LLOYD_OK) status = lloyd_array_open(&j->output, "/labels", &array);
     for (int64_t at = 0; at < count && status == LLOYD_OK; at += at_once) {
         int64_t here = count - at < at_once ? count - at : at_once;
         status = p->kernels->labels(p->kernels, at, here, labels);
@@ -86,22 +122,69 @@ static lloyd_status write_labels(lloyd_job *j)
     return status != LLOYD_OK ? status : closed;
 }
 
+static lloyd_status write_without_labels(const lloyd_job *j, const char *path,
+                                         const lloyd_model *model)
+{
+    lloyd_output output;
+    LLOYD_TRY(check_paths(j, path));
+    LLOYD_TRY(lloyd_output_open(path, 0, &output));
+    lloyd_status status = lloyd_model_write(&output, model, 0);
+    if (status == LLOYD_OK) status = lloyd_output_commit(&output);
+    if (status != LLOYD_OK) lloyd_output_discard(&output);
+    lloyd_output_close(&output);
+    return status;
+}
+
+/* Rank 0, when the results could not be written: the model without its labels, which are most of it,
+ * may find room, and gives them again. It has a name of its own, since a model that is there already
+ * stays as it is after a failure. 1 if it is written. */
+static int rescue_model(lloyd_job *j, const lloyd_model *model)
+{
+    char *path = NULL;
+    if (j->options->no_labels || !model->centroids || !model->options || j->comm->broken) return 0;
+    if (asprintf(&path, "%s.no-labels", j->options->output) < 0) return 0;
+    int written = write_without_labels(j, path, model) == LLOYD_OK;
+    if (written)
+        lloyd_progress_warn(j->progress,
+                            "the model without its labels is in %s; lloyd predict --model finds "
+                            "them again, where there is room",
+                            path);
+    free(path);
+    return written;
+}
+
+/* The failure's message stays what it is. */
+static void rescue(lloyd_job *j, const lloyd_model *model, lloyd_status status)
+{
+    char message[LLOYD_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s", lloyd_message());
+    if (!rescue_model(j, model) && lloyd_checkpoint_has_all(j->checkpoint))
+        lloyd_progress_warn(
+            j->progress,
+            "nothing is lost: when the output can be written, the same command with "
+            "--resume makes the model from %s",
+            j->options->checkpoint);
+    (void)lloyd_fail(status, "%s", message);
+}
+
 static lloyd_status write_all(lloyd_job *j, lloyd_model *model)
 {
     lloyd_status status = j->comm->agree(j->comm, write_model(j, model));
     if (status == LLOYD_OK) status = j->comm->agree(j->comm, write_labels(j));
     if (status == LLOYD_OK) {
-        status =
-            j->comm->agree(j->comm,
-                           j->comm->rank == 0 ? lloyd_output_commit(j->options->output) : LLOYD_OK);
+        status = j->comm->agree(j->comm,
+                                j->comm->rank == 0 ? lloyd_output_commit(&j->output) : LLOYD_OK);
     }
-    if (status != LLOYD_OK && j->comm->rank == 0) lloyd_output_discard(j->options->output);
+    if (status == LLOYD_OK || j->comm->rank != 0) return status;
+    lloyd_output_discard(&j->output);
+    rescue(j, model, status);
     return status;
 }
 
 static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_result *result)
 {
     LLOYD_TRY(lloyd_job_count(j, counts));
+    lloyd_checkpoint_last(j->checkpoint, j->progress);
     double start = lloyd_seconds();
     char **inputs = NULL;
     int files = lloyd_rows_files(j->source.rows);
@@ -130,9 +213,9 @@ static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_resu
     lloyd_status status = write_all(j, &model);
     lloyd_free(inputs);
     lloyd_free(model.centroids);
+    free(model.options);
     LLOYD_TRY(status);
     lloyd_progress_phase(j->progress, "write", lloyd_seconds() - start);
-    lloyd_checkpoint_last(j->checkpoint, j->progress);
     return lloyd_job_tell(j, counts, result);
 }
 
@@ -147,8 +230,10 @@ static lloyd_status run(lloyd_job *j, lloyd_fit_result *result)
     if (j->options->dry_run)
         return lloyd_plan_print(j->comm, &j->backend, j->source.rows, j->options, &j->plan);
 
+    LLOYD_TRY(j->comm->agree(j->comm, check_paths(j, j->options->output)));
     LLOYD_TRY(open_checkpoint(j));
     LLOYD_TRY(j->comm->agree(j->comm, open_output(j)));
+    LLOYD_TRY(lloyd_outputs_share(j->comm, j->options->output, &j->output));
     LLOYD_TRY(lloyd_job_cluster(j));
 
     int64_t *counts = NULL;
@@ -164,5 +249,6 @@ lloyd_status lloyd_fit(lloyd_comm *comm, const lloyd_fit_options *options, lloyd
     lloyd_fit_result unused;
     lloyd_status status = lloyd_job_end(&job, run(&job, result ? result : &unused));
     lloyd_rows_close(job.source.rows);
+    lloyd_output_close(&job.output);
     return status;
 }

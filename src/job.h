@@ -25,6 +25,7 @@ typedef struct lloyd_job {
     lloyd_problem problem;
     lloyd_progress *progress;     /* or NULL */
     lloyd_checkpoint *checkpoint; /* or NULL */
+    lloyd_output output;          /* of a fit of files */
     lloyd_model given;            /* the first centroids, if they are not to be seeded */
     lloyd_outcome best;
     double start;

@@ -36,7 +36,8 @@ LLOYD_API void lloyd_comm_close(lloyd_comm *comm);
 /* Asks the fit (or prediction) that this process runs, or runs next, to end soon with
  * LLOYD_STOPPED, on all ranks; with a checkpoint it can be resumed. One that is writing its results
  * already finishes. `signal`: why, for the message, and not 0. For signal handlers, which the
- * library leaves to the program. */
+ * library leaves to the program (SIGXFSZ too: where it is ignored, a file that may not grow is an
+ * error). */
 LLOYD_API void lloyd_stop(int signal);
 
 /* The options of `lloyd fit`; lloyd_fit_defaults() fills in the defaults. Strings are borrowed. */
@@ -60,6 +61,7 @@ typedef struct lloyd_fit_options {
     int64_t max_host_memory;      /* bytes that a rank may take on the host; 0: what there is */
     int64_t max_device_memory;    /* the same, of its GPU */
     int no_labels;                /* 1: no /labels in the model */
+    int force;                    /* 1: `output` may replace a file that lloyd has not written */
     const char *checkpoint;       /* file, or NULL: none is written */
     const char *checkpoint_every; /* "5" (iterations), "90s", "10m" or "1h"; NULL: "10m" */
     int resume;                   /* 1: goes on from the checkpoint if it is there */
@@ -138,7 +140,7 @@ typedef struct lloyd_local_result {
  * change the last bit of those that have it.
  *
  * Of the options, those about files stay as lloyd_fit_defaults() sets them (else LLOYD_USAGE):
- * inputs, output, weights, checkpoint, checkpoint_every, resume, dry_run, no_labels, chunk_rows.
+ * inputs, output, weights, checkpoint, checkpoint_every, resume, dry_run, no_labels, force, chunk_rows.
  * With GPUs, the rows of a rank must fit the memory of its GPU. `progress` is "auto" by default,
  * lines on standard error of rank 0; "none" is silent but for warnings. `out` and `result` may be
  * NULL. After a failure the arrays of `out` hold nothing of use. Collective. */
@@ -153,6 +155,7 @@ typedef struct lloyd_predict_options {
     int input_count;
     const char *output;  /* labels file */
     int distances;       /* 1: also /distances, squared */
+    int force;           /* as for fit */
     const char *backend; /* as for fit */
     int64_t chunk_rows;
     double timeout;      /* as for fit */
@@ -182,6 +185,7 @@ typedef struct lloyd_report_options {
     const char *model;
     const char *log;    /* the fit's log; NULL: the one the model names, if it is there and fits */
     const char *output; /* the HTML file */
+    int force;          /* as for fit */
 } lloyd_report_options;
 
 /* Writes a page about a model: how it converged, how large its clusters are, where the time went,
@@ -196,13 +200,15 @@ typedef struct lloyd_synth_options {
     const char *type; /* "float32", "float16", "bfloat16", "uint8" or "int8" */
     uint64_t seed;
     const char *output;
+    int force; /* as for fit */
 } lloyd_synth_options;
 
 LLOYD_API lloyd_status lloyd_synth(lloyd_comm *comm, const lloyd_synth_options *options);
 
 /* Makes an HDF5 file whose dataset /train points into a .fbin, .u8bin, .i8bin or .npy file, without
- * a copy. */
-LLOYD_API lloyd_status lloyd_wrap_file(lloyd_comm *comm, const char *raw, const char *output);
+ * a copy. force: as for fit. */
+LLOYD_API lloyd_status lloyd_wrap_file(lloyd_comm *comm, const char *raw, const char *output,
+                                       int force);
 
 #ifdef __cplusplus
 }

@@ -156,7 +156,7 @@ static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
     case LLOYD_CLI_PREDICT: return predict(comm, cli);
     case LLOYD_CLI_INFO: return lloyd_info(comm, cli->file);
     case LLOYD_CLI_REPORT: return lloyd_report(comm, &cli->report);
-    case LLOYD_CLI_WRAP: return lloyd_wrap_file(comm, cli->file, cli->output);
+    case LLOYD_CLI_WRAP: return lloyd_wrap_file(comm, cli->file, cli->output, cli->force);
     case LLOYD_CLI_SYNTH: return lloyd_synth(comm, &cli->synth);
     case LLOYD_CLI_HELP:
     case LLOYD_CLI_VERSION: break;
@@ -209,6 +209,7 @@ static lloyd_status run_on_ranks(launch launched, lloyd_status parsed, const llo
 int main(int argc, char **argv)
 {
     lloyd_cli cli;
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write, which says so */
     launch launched = find_launch();
     lloyd_status status = lloyd_cli_parse(argc, argv, &cli);
     if (status != LLOYD_OK) return (int)run_on_ranks(launched, status, &cli);

@@ -146,11 +146,13 @@ lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
 lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *o)
 {
     if (o->inputs || o->input_count || o->output || o->weights || o->checkpoint ||
-        o->checkpoint_every || o->resume || o->dry_run || o->no_labels || o->chunk_rows) {
-        return lloyd_fail(LLOYD_USAGE,
-                          "a fit of rows in memory has no files: leave inputs, output, weights, "
-                          "checkpoint, checkpoint_every, resume, dry_run, no_labels and chunk_rows "
-                          "as lloyd_fit_defaults() sets them");
+        o->checkpoint_every || o->resume || o->dry_run || o->no_labels || o->force ||
+        o->chunk_rows) {
+        return lloyd_fail(
+            LLOYD_USAGE,
+            "a fit of rows in memory has no files: leave inputs, output, weights, "
+            "checkpoint, checkpoint_every, resume, dry_run, no_labels, force and chunk_rows "
+            "as lloyd_fit_defaults() sets them");
     }
     return check_method(o);
 }
@@ -200,9 +202,10 @@ lloyd_status lloyd_options_json(const lloyd_fit_options *o, char **json)
     put(out, "log", o->log);
     fprintf(out,
             ",\"resume\":%s,\"chunk-rows\":%lld,\"max-host-memory\":%lld,"
-            "\"max-device-memory\":%lld,\"no-labels\":%s}",
+            "\"max-device-memory\":%lld,\"no-labels\":%s,\"force\":%s}",
             o->resume ? "true" : "false", (long long)o->chunk_rows, (long long)o->max_host_memory,
-            (long long)o->max_device_memory, o->no_labels ? "true" : "false");
+            (long long)o->max_device_memory, o->no_labels ? "true" : "false",
+            o->force ? "true" : "false");
     if (fclose(out) == 0) return LLOYD_OK;
     free(*json);
     *json = NULL;

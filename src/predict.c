@@ -8,8 +8,12 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/comm.h"
+#include "io/guard.h"
+#include "io/origin.h"
 #include "io/output.h"
+#include "io/space.h"
 #include "options.h"
+#include "outputs.h"
 #include "plan.h"
 #include "problem.h"
 #include "stop.h"
@@ -25,6 +29,7 @@ typedef struct prediction {
     lloyd_backend backend;
     lloyd_plan plan;
     lloyd_problem problem;
+    lloyd_output output;
     lloyd_array *labels, *distances;
 
     /* one chunk */
@@ -47,8 +52,36 @@ static lloyd_status open_all(prediction *t)
             "%s holds centroids of %lld columns, but the dataset has %lld; use the model of such data",
             o->model, (long long)t->model.d, (long long)lloyd_rows_dim(t->rows));
     }
-    LLOYD_TRY(lloyd_output_check(o->output, t->rows));
-    return lloyd_output_check_apart(o->output, o->model);
+    return LLOYD_OK;
+}
+
+static int64_t output_bytes(const prediction *t)
+{
+    int64_t each = (int64_t)(sizeof(int32_t) + (t->options->distances ? sizeof(float) : 0));
+    return lloyd_rows_count(t->rows) * each;
+}
+
+/* Rank 0: that the output replaces nothing that is read. */
+static lloyd_status check_paths(const prediction *t)
+{
+    lloyd_guard guard = {.items = NULL};
+    lloyd_status status = lloyd_guard_read_rows(&guard, t->rows);
+    if (status == LLOYD_OK) status = lloyd_guard_read_model(&guard, t->options->model);
+    if (status == LLOYD_OK) status = lloyd_guard_write(&guard, "--output", t->options->output);
+    if (status == LLOYD_OK) status = lloyd_guard_check(&guard);
+    lloyd_guard_free(&guard);
+    return status;
+}
+
+static lloyd_status open_output(prediction *t)
+{
+    const lloyd_predict_options *o = t->options;
+    if (t->comm->rank != 0) return lloyd_space_check_limit(o->output, output_bytes(t));
+    LLOYD_TRY(check_paths(t));
+    LLOYD_TRY(lloyd_output_open(o->output, o->force, &t->output));
+    const lloyd_need need = {o->output, output_bytes(t)};
+    LLOYD_TRY(lloyd_space_check(&need, 1));
+    return lloyd_output_tidy(&t->output);
 }
 
 static lloyd_status prepare(prediction *t)
@@ -110,8 +143,8 @@ static lloyd_status label_chunk(prediction *t, int64_t chunk, lloyd_range *range
 static lloyd_status label_rows(prediction *t, lloyd_range *range)
 {
     const lloyd_predict_options *o = t->options;
-    LLOYD_TRY(lloyd_array_open(o->output, "/labels", &t->labels));
-    if (o->distances) LLOYD_TRY(lloyd_array_open(o->output, "/distances", &t->distances));
+    LLOYD_TRY(lloyd_array_open(&t->output, "/labels", &t->labels));
+    if (o->distances) LLOYD_TRY(lloyd_array_open(&t->output, "/distances", &t->distances));
     for (int64_t chunk = 0; chunk < t->problem.shard->chunks && range->bad_row < 0; chunk++) {
         LLOYD_TRY(label_chunk(t, chunk, range));
     }
@@ -140,7 +173,7 @@ static lloyd_status describe(prediction *t)
     };
     LLOYD_TRY(lloyd_alloc(&about.inputs, files, sizeof *about.inputs, "the list of input files"));
     for (int i = 0; i < files; i++) about.inputs[i] = (char *)lloyd_rows_file(t->rows, i);
-    lloyd_status status = lloyd_labels_describe(o->output, &about, o->model);
+    lloyd_status status = lloyd_labels_describe(&t->output, &about, o->model);
     lloyd_free(about.inputs);
     return status;
 }
@@ -149,9 +182,10 @@ static lloyd_status create(prediction *t)
 {
     const lloyd_predict_options *o = t->options;
     if (t->comm->rank != 0) return LLOYD_OK;
-    LLOYD_TRY(lloyd_array_create(o->output, 1, "/labels", LLOYD_ARRAY_I32, t->plan.n, 0));
+    LLOYD_TRY(lloyd_output_create(&t->output, LLOYD_ORIGIN_LABELS, output_bytes(t)));
+    LLOYD_TRY(lloyd_array_create(&t->output, "/labels", LLOYD_ARRAY_I32, t->plan.n, 0));
     if (o->distances)
-        LLOYD_TRY(lloyd_array_create(o->output, 0, "/distances", LLOYD_ARRAY_F32, t->plan.n, 0));
+        LLOYD_TRY(lloyd_array_create(&t->output, "/distances", LLOYD_ARRAY_F32, t->plan.n, 0));
     return describe(t);
 }
 
@@ -161,8 +195,7 @@ static lloyd_status write_all(prediction *t)
     LLOYD_TRY(t->comm->agree(t->comm, create(t)));
     LLOYD_TRY(t->comm->agree(t->comm, label_rows(t, &range)));
     LLOYD_TRY(lloyd_problem_report_defect(&t->problem, &range));
-    return t->comm->agree(t->comm,
-                          t->comm->rank == 0 ? lloyd_output_commit(t->options->output) : LLOYD_OK);
+    return t->comm->agree(t->comm, t->comm->rank == 0 ? lloyd_output_commit(&t->output) : LLOYD_OK);
 }
 
 static lloyd_status run(prediction *t)
@@ -170,13 +203,15 @@ static lloyd_status run(prediction *t)
     LLOYD_TRY(t->comm->agree(t->comm, lloyd_options_check_predict(t->options)));
     t->comm->timeout = t->options->timeout;
     LLOYD_TRY(t->comm->agree(t->comm, open_all(t)));
+    LLOYD_TRY(t->comm->agree(t->comm, open_output(t)));
+    LLOYD_TRY(lloyd_outputs_share(t->comm, t->options->output, &t->output));
     LLOYD_TRY(lloyd_backend_choose(t->comm, t->options->backend, NULL, &t->backend));
     lloyd_status planned = lloyd_plan_predict(t->comm, &t->backend, t->rows, t->model.k,
                                               t->model.cosine, t->options->chunk_rows, &t->plan);
     LLOYD_TRY(t->comm->agree(t->comm, planned));
     LLOYD_TRY(t->comm->agree(t->comm, prepare(t)));
     lloyd_status status = write_all(t);
-    if (status != LLOYD_OK && t->comm->rank == 0) lloyd_output_discard(t->options->output);
+    if (status != LLOYD_OK && t->comm->rank == 0) lloyd_output_discard(&t->output);
     return status;
 }
 
@@ -209,6 +244,7 @@ lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *option
     lloyd_free(t.rounded);
     lloyd_model_free(&t.model);
     lloyd_rows_close(t.rows);
+    lloyd_output_close(&t.output);
     lloyd_stop_clear();
     return status;
 }

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "io/output.h"
 #include "text.h"
 
 #include <errno.h>
@@ -184,7 +185,14 @@ static lloyd_status open_log(lloyd_progress *p, const char *path, int append)
     }
     p->log_path = strdup(path);
     if (p->log_path == NULL) return lloyd_fail(LLOYD_FAILED, "no memory for the log file's name");
-    p->log = fopen(path, append ? "ae" : "we");
+    /* A new file, so that a job that still writes the old one does not write into it. */
+    int in_place = append || (there && !S_ISREG(file.st_mode));
+    if (!in_place) {
+        p->log = lloyd_output_stream(path);
+        in_place = p->log == NULL && (errno == EACCES || errno == EPERM || errno == EROFS);
+    }
+    /* A folder that takes no new files may have one that can be written. */
+    if (in_place) p->log = fopen(path, append ? "ae" : "we");
     if (p->log == NULL)
         return lloyd_fail(LLOYD_FAILED, "cannot create the log file %s: %s", path, strerror(errno));
     return LLOYD_OK;

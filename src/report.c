@@ -8,6 +8,8 @@
 #include "chart.h"
 #include "comm/comm.h"
 #include "html.h"
+#include "io/guard.h"
+#include "io/origin.h"
 #include "io/output.h"
 #include "json.h"
 #include "page.h"
@@ -177,7 +179,8 @@ static const char *file_name(const char *path)
 static void write_head(const report *r)
 {
     const lloyd_model *m = &r->model;
-    fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
+    fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n" LLOYD_ORIGIN_PAGE
+          "\n"
           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>",
           r->out);
     lloyd_html_text(r->out, file_name(r->options->model));
@@ -1027,9 +1030,9 @@ static lloyd_status compose(report *r, char **page, size_t *bytes)
     return status;
 }
 
-static lloyd_status write_output(const report *r, const char *page, size_t bytes)
+static lloyd_status write_output(const report *r, const lloyd_output *output, const char *page,
+                                 size_t bytes)
 {
-    const char *output = r->options->output;
     char text[32];
     lloyd_status status = lloyd_output_text(output, page, bytes);
     if (status == LLOYD_OK) status = lloyd_output_commit(output);
@@ -1037,26 +1040,46 @@ static lloyd_status write_output(const report *r, const char *page, size_t bytes
         lloyd_output_discard(output);
         return status;
     }
-    printf("%s: a page of %s about %s; open it in a browser\n", output,
+    printf("%s: a page of %s about %s; open it in a browser\n", output->path,
            lloyd_text_bytes((int64_t)bytes, text, sizeof text), r->options->model);
     return LLOYD_OK;
+}
+
+/* That the page replaces nothing that is read. */
+static lloyd_status check_paths(const report *r)
+{
+    lloyd_guard guard = {.items = NULL};
+    lloyd_status status = lloyd_guard_read_model(&guard, r->options->model);
+    if (status == LLOYD_OK) status = lloyd_guard_read(&guard, "the log", r->log_path);
+    if (status == LLOYD_OK) status = lloyd_guard_write(&guard, "--output", r->options->output);
+    if (status == LLOYD_OK) status = lloyd_guard_check(&guard);
+    lloyd_guard_free(&guard);
+    return status;
+}
+
+static lloyd_status compose_and_write(report *r, const lloyd_output *output)
+{
+    char *page = NULL;
+    size_t bytes = 0;
+    lloyd_status status = compose(r, &page, &bytes);
+    if (status == LLOYD_OK) status = write_output(r, output, page, bytes);
+    free(page);
+    return status;
 }
 
 static lloyd_status make_report(report *r)
 {
     const lloyd_report_options *o = r->options;
-    char *page = NULL;
-    size_t bytes = 0;
+    lloyd_output output;
     if (o->model == NULL || o->output == NULL)
         return lloyd_fail(LLOYD_USAGE, "a report needs a model and the name of its output");
-    LLOYD_TRY(lloyd_output_check(o->output, NULL));
-    LLOYD_TRY(lloyd_output_check_apart(o->output, o->model));
     LLOYD_TRY(lloyd_model_read_about(o->model, &r->model));
     LLOYD_TRY(open_log(r));
-    if (r->log_path != NULL) LLOYD_TRY(lloyd_output_check_apart(o->output, r->log_path));
-    lloyd_status status = compose(r, &page, &bytes);
-    if (status == LLOYD_OK) status = write_output(r, page, bytes);
-    free(page);
+    LLOYD_TRY(check_paths(r));
+    LLOYD_TRY(lloyd_output_open(o->output, o->force, &output));
+    lloyd_status status = lloyd_output_tidy(&output);
+    if (status == LLOYD_OK) status = compose_and_write(r, &output);
+    lloyd_output_close(&output);
     return status;
 }
 

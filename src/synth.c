@@ -13,7 +13,10 @@
 #include "base/memory.h"
 #include "base/philox.h"
 #include "comm/comm.h"
+#include "io/origin.h"
 #include "io/output.h"
+#include "io/space.h"
+#include "outputs.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -141,10 +144,10 @@ static lloyd_status write_rows(const lloyd_comm *comm, const lloyd_synth_options
 }
 
 static lloyd_status fill(const lloyd_comm *comm, const lloyd_synth_options *options,
-                         const recipe *r)
+                         const lloyd_output *output, const recipe *r)
 {
     lloyd_array *array;
-    LLOYD_TRY(lloyd_array_open(options->output, "/train", &array));
+    LLOYD_TRY(lloyd_array_open(output, "/train", &array));
     lloyd_status status = write_rows(comm, options, r, array), closed = lloyd_array_close(array);
     return status == LLOYD_OK ? closed : status;
 }
@@ -164,35 +167,62 @@ static lloyd_status check_options(const lloyd_synth_options *options)
     if (__builtin_mul_overflow(options->rows, options->dim * 4, &bytes)) {
         return lloyd_fail(LLOYD_USAGE, "--rows times --dim is more than a file can hold");
     }
-    return lloyd_output_check(options->output, NULL);
+    return LLOYD_OK;
+}
+
+static int64_t all_bytes(const lloyd_synth_options *options)
+{
+    return options->rows * options->dim *
+           (int64_t)lloyd_type_size(find_recipe(options->type)->type);
+}
+
+static lloyd_status open_output(const lloyd_synth_options *options, lloyd_output *output)
+{
+    LLOYD_TRY(check_options(options));
+    LLOYD_TRY(lloyd_output_open(options->output, options->force, output));
+    const lloyd_need need = {options->output, all_bytes(options)};
+    LLOYD_TRY(lloyd_space_check(&need, 1));
+    return lloyd_output_tidy(output);
 }
 
 /* The empty dataset, with a note of how it is made. */
-static lloyd_status create(const lloyd_synth_options *options, const recipe *r)
+static lloyd_status create(const lloyd_synth_options *options, const lloyd_output *output,
+                           const recipe *r)
 {
     char text[512];
     snprintf(text, sizeof text,
              "Gaussian mixture made by lloyd synth --rows %" PRId64 " --dim %" PRId64
              " --clusters %" PRId64 " --type %s --seed %" PRIu64 " (version " LLOYD_VERSION ")",
              options->rows, options->dim, options->clusters, r->name, options->seed);
-    LLOYD_TRY(
-        lloyd_array_create(options->output, 1, "/train", r->array, options->rows, options->dim));
-    return lloyd_output_attribute(options->output, "/train", "description", text);
+    LLOYD_TRY(lloyd_output_create(output, LLOYD_ORIGIN_SYNTH, all_bytes(options)));
+    LLOYD_TRY(lloyd_array_create(output, "/train", r->array, options->rows, options->dim));
+    return lloyd_output_attribute(output, "/train", "description", text);
+}
+
+static lloyd_status make(lloyd_comm *comm, const lloyd_synth_options *options,
+                         const lloyd_output *output)
+{
+    int lead = comm->rank == 0;
+    const recipe *r = find_recipe(options->type);
+    lloyd_status status = comm->agree(comm, lead ? create(options, output, r) : LLOYD_OK);
+    if (status == LLOYD_OK) status = comm->agree(comm, fill(comm, options, output, r));
+    if (status == LLOYD_OK)
+        status = comm->agree(comm, lead ? lloyd_output_commit(output) : LLOYD_OK);
+    if (lead && status != LLOYD_OK) lloyd_output_discard(output);
+    return status;
 }
 
 lloyd_status lloyd_synth(lloyd_comm *comm, const lloyd_synth_options *options)
 {
     int lead = comm->rank == 0;
-    LLOYD_TRY(comm->agree(comm, lead ? check_options(options) : LLOYD_OK));
-    const recipe *r = find_recipe(options->type);
-    lloyd_status status = comm->agree(comm, lead ? create(options, r) : LLOYD_OK);
-    if (status == LLOYD_OK) status = comm->agree(comm, fill(comm, options, r));
-    if (status == LLOYD_OK)
-        status = comm->agree(comm, lead ? lloyd_output_commit(options->output) : LLOYD_OK);
-    if (lead && status != LLOYD_OK) lloyd_output_discard(options->output);
+    lloyd_output output = {.path = NULL};
+    lloyd_status status = comm->agree(comm, lead ? open_output(options, &output) : LLOYD_OK);
+    if (status == LLOYD_OK) status = lloyd_outputs_share(comm, options->output, &output);
+    if (status == LLOYD_OK) status = make(comm, options, &output);
+    lloyd_output_close(&output);
     if (lead && status == LLOYD_OK) {
         printf("%s: /train, %" PRId64 " x %" PRId64 " %s, %" PRId64 " clusters\n", options->output,
-               options->rows, options->dim, r->name, options->clusters);
+               options->rows, options->dim, options->type, options->clusters);
     }
     return status;
 }

@@ -7,14 +7,14 @@ _lloyd_options() {
     case $1 in
         fit)
             echo "--input -k -o --output --init --seed --n-init --max-iters --tol --metric --weights --empty --backend --comm" \
-                "--chunk-rows --max-host-memory --max-device-memory --no-labels --checkpoint --checkpoint-every --resume" \
-                "--log --progress --timeout --dry-run --help"
+                "--chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint --checkpoint-every" \
+                "--resume --log --progress --timeout --dry-run --help"
             ;;
-        predict) echo "--model --input -o --output --distances --backend --timeout --help" ;;
+        predict) echo "--model --input -o --output --distances --force --backend --timeout --help" ;;
         info) echo "--help" ;;
-        report) echo "-o --output --log --help" ;;
-        wrap) echo "-o --output --help" ;;
-        synth) echo "--rows --dim --clusters --type --seed -o --output --help" ;;
+        report) echo "-o --output --log --force --help" ;;
+        wrap) echo "-o --output --force --help" ;;
+        synth) echo "--rows --dim --clusters --type --seed -o --output --force --help" ;;
     esac
 }
 
@@ -29,7 +29,7 @@ _lloyd_values() {
         --progress) echo "auto bar plain none" ;;
         --type) echo "float32 float16 bfloat16 uint8 int8" ;;
         --input | -o | --output | --model | --checkpoint | --log) echo "FILES" ;;
-        --no-labels | --resume | --dry-run | --distances | --help) ;;
+        --no-labels | --force | --resume | --dry-run | --distances | --help) ;;
         *) echo "NOTHING" ;;
     esac
 }
@@ -48,8 +48,10 @@ _lloyd() {
         words="fit predict info report wrap synth"
     else
         [[ $before == -* ]] && words=$(_lloyd_values "$before")
-        [[ -n $words ]] || words=$(_lloyd_options "$command")
-        [[ $command == info || $command == report || $command == wrap ]] && [[ $before != -* ]] && words+=" FILES"
+        if [[ -z $words ]]; then
+            words=$(_lloyd_options "$command")
+            [[ $command == info || $command == report || $command == wrap ]] && words+=" FILES"
+        fi
     fi
     words=" $words "
     mapfile -t COMPREPLY < <(

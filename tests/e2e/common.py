@@ -4,6 +4,7 @@ A test is a plain script: it makes a Test, calls check() any number of times and
 scratch directory if all went well and otherwise leaves it in place and names it.
 """
 import argparse
+import glob
 import itertools
 import os
 import shlex
@@ -193,6 +194,11 @@ def read(path, name):
 def attribute(path, name):
     with h5py.File(path, "r") as file:
         return file.attrs[name]
+
+
+def part_files(path):
+    """What there is of an output that is not complete."""
+    return glob.glob(glob.escape(path) + "*.part")
 
 
 def digest(path):

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 import data
-from common import EXACT, LAUNCHER, Result, Test, attribute, differences, digest, read
+from common import EXACT, LAUNCHER, Result, Test, attribute, differences, digest, part_files, read
 
 GRACE = 30  # seconds in which everything must end
 STOPPED = 75
@@ -165,7 +165,7 @@ class Job:
         return self.t.lloyd("fit", *self.arguments(*more, max_iters=max_iters), ranks=ranks, **how)
 
     def clear(self):
-        for path in (self.checkpoint, self.model, self.checkpoint + ".part", self.model + ".part"):
+        for path in (self.checkpoint, self.model, *part_files(self.checkpoint), *part_files(self.model)):
             if os.path.exists(path):
                 os.remove(path)
 
@@ -304,7 +304,7 @@ def stopped_by_signals(t, slow):
         if phase != "writing" and result.status == STOPPED:
             done = ('"phase":"seed"' in fit.lines(), os.path.exists(job.checkpoint))
             t.check(done[0] == done[1], f"{what}: a checkpoint from the first centroids on {done}", result.describe())
-        unfinished = [path for path in (job.model + ".part", job.checkpoint + ".part") if os.path.exists(path)]
+        unfinished = part_files(job.model) + part_files(job.checkpoint)
         t.check(not unfinished, f"{what}: no unfinished file")
         job.finish(what, *chunks[:2 * (ranks % 2)], ranks=4 - ranks)
     # The launcher forwards these and ends with a status of its own.
@@ -496,21 +496,19 @@ def no_room(t, slow):
     job = Job(t, "full", slow, [], iterations=30)
     chunks = ("--chunk-rows", 400)
     job.stop_after(2)
-    kept = digest(job.checkpoint)
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
-
-    # By a limit on the size of files; its log is longer in the end, so it stops early.
+    # By a limit on the size of files that comes when the fit runs: before, it would be refused. Its log is longer in the end, so
+    # it stops early.
     os.remove(job.model)
-    fit = Fit(t, job.arguments("--resume", "--checkpoint-every", 1, *chunks), 1, hold='"iteration":6,', preexec_fn=limit,
-              restore_signals=False)
+    fit = Fit(t, job.arguments("--resume", "--checkpoint-every", 1, *chunks), 1, hold='"iteration":4,')
+    kept = digest(job.checkpoint)
+    resource.prlimit(fit.process.pid, resource.RLIMIT_FSIZE, (8000, 8000))
+    fit.go_on(hold='"iteration":6,')
     fit.send(signal.SIGTERM, 0)
     result = fit.end()
     t.check(result.status == 1 and "no checkpoint was written" in result.err and "stopped by SIGTERM" in result.messages[-1] and
             job.checkpoint in result.messages[-1], "no room: the run goes on, and a stop says what is missing",
             result.describe())
-    t.check(digest(job.checkpoint) == kept and not os.path.exists(job.checkpoint + ".part"), "no room: the old one is intact")
+    t.check(digest(job.checkpoint) == kept and not part_files(job.checkpoint), "no room: the old one is intact")
     job.finish("no room", ranks=2)
 
     folder = small_disk(t)

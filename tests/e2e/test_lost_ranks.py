@@ -10,10 +10,9 @@ import time
 import h5py
 
 import data
-from common import EXACT, LAUNCHER, Result, Test, digest
+from common import EXACT, LAUNCHER, Result, Test, digest, part_files
 
 RANKS = 3
-EARLIER = b"an earlier model"
 WRITES = 8
 WRITING = "writing"
 END_LIMIT = 30  # seconds from the loss of a rank to the end of the job
@@ -26,8 +25,9 @@ class Job:
     def __init__(self, t, name, *arguments):
         self.t = t
         self.output, self.log = t.path(f"{name}.h5"), t.path(f"{name}.jsonl")
-        with open(self.output, "wb") as file:
-            file.write(EARLIER)
+        with h5py.File(self.output, "w") as file:
+            file.attrs["lloyd"] = "model"  # an earlier one, which may be replaced
+        self.before = digest(self.output)
         self.command = t.mpirun + ["-n", str(RANKS), t.lloyd_path, "fit", "--output", self.output, "--log", self.log,
                                    "--progress", "none", *map(str, arguments)]
         self.err = open(t.path(f"{name}.err"), "w+", encoding="utf-8")
@@ -52,7 +52,7 @@ class Job:
         return found
 
     def earlier(self):
-        return digest(self.output) == EARLIER
+        return digest(self.output) == self.before
 
     def complete(self):
         """A whole model: a rank may be lost when it has been written, but before the job has ended."""
@@ -64,7 +64,7 @@ class Job:
 
     def reached(self, event):
         if event == WRITING:
-            return os.path.exists(self.output + ".part")
+            return bool(part_files(self.output))
         if not os.path.exists(self.log):
             return event == ""
         with open(self.log, encoding="utf-8") as file:

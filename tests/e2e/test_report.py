@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 import data
-from common import Test, attribute, digest, read
+from common import Test, attribute, digest, part_files, read
 
 SHOWN = 25  # iterations in the table
 
@@ -125,7 +125,7 @@ def report(t, what, model, *arguments, **more):
     """The page of a model, which must be written."""
     output = t.path("report.html")
     result = t.lloyd("report", model, "-o", output, *arguments, timeout=120, **more)
-    good = result.status == 0 and os.path.exists(output) and not os.path.exists(output + ".part")
+    good = result.status == 0 and os.path.exists(output) and not part_files(output)
     if not t.check(good, f"{what}: a page is written", result.describe()):
         return None
     return check_page(t, what, output)

@@ -30,6 +30,7 @@ CALL(READ, EIO, herr_t, -1, H5Dread, (hid_t dataset, hid_t type, hid_t memory, h
 CALL(READ, EIO, herr_t, -1, H5Dread_chunk, (hid_t dataset, hid_t transfer, const hsize_t *offset, uint32_t *filters, void *out), (dataset, transfer, offset, filters, out))
 CALL(READ, EIO, ssize_t, -1, pread, (int file, void *out, size_t bytes, off_t at), (file, out, bytes, at))
 CALL(READ, EIO, ssize_t, -1, read, (int file, void *out, size_t bytes), (file, out, bytes))
+CALL(READ, EIO, int, -1, statvfs, (const char *path, struct statvfs *out), (path, out))
 CALL(READ, EIO, int, -1, stat, (const char *path, struct stat *out), (path, out))
 
 CALL(WRITE, ENOSPC, hid_t, -1, H5Fcreate, (const char *name, unsigned flags, hid_t creation, hid_t access), (name, flags, creation, access))
@@ -42,6 +43,7 @@ CALL(WRITE, ENOSPC, herr_t, -1, H5Fflush, (hid_t object, H5F_scope_t scope), (ob
 CALL(WRITE, ENOSPC, ssize_t, -1, pwrite, (int file, const void *data, size_t bytes, off_t at), (file, data, bytes, at))
 CALL(WRITE, ENOSPC, ssize_t, -1, write, (int file, const void *data, size_t bytes), (file, data, bytes))
 CALL(WRITE, EIO, int, -1, fsync, (int file), (file))
+CALL(WRITE, ENOSPC, int, -1, fallocate, (int file, int mode, off_t at, off_t bytes), (file, mode, at, bytes))
 CALL(WRITE, ENOSPC, int, -1, ftruncate, (int file, off_t bytes), (file, bytes))
 
 CALL(RENAME, EIO, int, -1, rename, (const char *from, const char *to), (from, to))

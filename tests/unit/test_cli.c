@@ -389,30 +389,14 @@ static char *help_text(lloyd_cli_command topic)
 
 static void help_has_every_option(void **state)
 {
-    static const char *const fit[] = {"--input",
-                                      "-k",
-                                      "--output",
-                                      "--init",
-                                      "--seed",
-                                      "--n-init",
-                                      "--max-iters",
-                                      "--tol",
-                                      "--metric",
-                                      "--weights",
-                                      "--empty",
-                                      "--backend",
-                                      "--comm",
-                                      "--chunk-rows",
-                                      "--max-host-memory",
-                                      "--max-device-memory",
-                                      "--no-labels",
-                                      "--checkpoint",
-                                      "--checkpoint-every",
-                                      "--resume",
-                                      "--log",
-                                      "--progress",
-                                      "--timeout",
-                                      "--dry-run"};
+    static const char *const fit[] =
+        {"--input",     "-k",           "--output",          "--init",
+         "--seed",      "--n-init",     "--max-iters",       "--tol",
+         "--metric",    "--weights",    "--empty",           "--backend",
+         "--comm",      "--chunk-rows", "--max-host-memory", "--max-device-memory",
+         "--no-labels", "--force",      "--checkpoint",      "--checkpoint-every",
+         "--resume",    "--log",        "--progress",        "--timeout",
+         "--dry-run"};
     (void)state;
     for (int topic = LLOYD_CLI_FIT; topic <= LLOYD_CLI_SYNTH; topic++) {
         char *text = help_text((lloyd_cli_command)topic);

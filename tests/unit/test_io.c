@@ -786,57 +786,89 @@ static void rows_virtual_whole(void **state)
 
 /* ---- Output ------------------------------------------------------------------------------ */
 
+/* Outputs by name, so that those who write and those who complete one mean the same part file. */
+static lloyd_output outputs[8];
+
+static lloyd_output *out(const char *path)
+{
+    int i = 0;
+    while (i < 7 && outputs[i].path && strcmp(outputs[i].path, path) != 0) i++;
+    if (outputs[i].path && strcmp(outputs[i].path, path) != 0) lloyd_output_close(&outputs[i]);
+    if (!outputs[i].path && lloyd_output_open(path, 1, &outputs[i]) != LLOYD_OK)
+        fail_msg("%s", lloyd_message());
+    return &outputs[i];
+}
+
+/* One without a part file. */
+static lloyd_output *fresh(const char *path)
+{
+    lloyd_output_discard(out(path));
+    return out(path);
+}
+
+static int close_outputs(void **state)
+{
+    for (int i = 0; i < 8; i++) lloyd_output_close(&outputs[i]);
+    return leave(state);
+}
+
+/* Whether a name of an output is accepted, with or without force. */
+static lloyd_status named(const char *path, int force)
+{
+    lloyd_output output;
+    lloyd_status status = lloyd_output_open(path, force, &output);
+    if (status == LLOYD_OK) lloyd_output_close(&output);
+    return status;
+}
+
 static void output_check(void **state)
 {
     (void)state;
     put_f32("in.h5", "x", 5, 2, 0);
     mkdir("dir", 0755);
     mkfifo("pipe", 0644);
-    lloyd_rows *rows = open_one("in.h5");
-    assert_int_equal(lloyd_output_check("out.h5", rows), LLOYD_OK);
-    assert_int_equal(lloyd_output_check("dir/out.h5", NULL), LLOYD_OK);
-    assert_int_equal(lloyd_output_check("in.h5", NULL), LLOYD_OK);
+    assert_int_equal(named("out.h5", 0), LLOYD_OK);
+    assert_int_equal(named("dir/out.h5", 0), LLOYD_OK);
+    assert_int_equal(named("in.h5", 1), LLOYD_OK);
     assert_int_not_equal(access("out.h5", F_OK), 0);
-    check_failed(lloyd_output_check("./in.h5", rows), LLOYD_USAGE, "in.h5", "replace the input",
-                 NULL);
-    assert_int_equal(link("in.h5", "hard.h5"), 0);
-    assert_int_equal(symlink("in.h5", "soft.h5"), 0);
-    check_failed(lloyd_output_check("hard.h5", rows), LLOYD_USAGE, "hard.h5", "in.h5", NULL);
-    check_failed(lloyd_output_check("soft.h5", rows), LLOYD_USAGE, "soft.h5", NULL, NULL);
-    assert_int_equal(link("in.h5", "x.part"), 0);
-    check_failed(lloyd_output_check("x", rows), LLOYD_USAGE, "x.part", NULL, NULL);
-    check_failed(lloyd_output_check("", rows), LLOYD_USAGE, "empty", NULL, NULL);
-    check_failed(lloyd_output_check("none/out.h5", rows), LLOYD_FAILED, "none", "make it first",
-                 NULL);
-    check_failed(lloyd_output_check("in.h5/out.h5", rows), LLOYD_FAILED, "in.h5", NULL, NULL);
-    check_failed(lloyd_output_check("dir", rows), LLOYD_FAILED, "is a directory", NULL, NULL);
-    check_failed(lloyd_output_check("dir/", rows), LLOYD_FAILED, "is a directory", NULL, NULL);
-    check_failed(lloyd_output_check("pipe", rows), LLOYD_FAILED, "not a regular file", NULL, NULL);
-    check_failed(lloyd_output_check("/proc/none/x.h5", rows), LLOYD_FAILED, "/proc", NULL, NULL);
+    check_failed(named("in.h5", 0), LLOYD_USAGE, "in.h5", "--force", NULL);
+    check_failed(named("", 0), LLOYD_USAGE, "empty", NULL, NULL);
+    check_failed(named("none/out.h5", 0), LLOYD_FAILED, "none", "make it first", NULL);
+    check_failed(named("in.h5/out.h5", 0), LLOYD_FAILED, "in.h5", NULL, NULL);
+    check_failed(named("dir", 1), LLOYD_FAILED, "is a directory", NULL, NULL);
+    check_failed(named("dir/", 0), LLOYD_FAILED, "is a directory", NULL, NULL);
+    check_failed(named("pipe", 1), LLOYD_FAILED, "not a regular file", NULL, NULL);
+    check_failed(named("/proc/none/x.h5", 0), LLOYD_FAILED, "/proc", NULL, NULL);
     if (geteuid() != 0) {
         chmod("dir", 0555);
-        check_failed(lloyd_output_check("dir/out.h5", rows), LLOYD_FAILED, "Permission denied",
-                     NULL, NULL);
+        check_failed(named("dir/out.h5", 0), LLOYD_FAILED, "Permission denied", NULL, NULL);
     }
-    lloyd_rows_close(rows);
-    check_failed(lloyd_output_commit("never.h5"), LLOYD_FAILED, "never.h5.part", NULL, NULL);
-    lloyd_output_discard("never.h5");
+    check_failed(lloyd_output_commit(out("never.h5")), LLOYD_FAILED, "never.h5", ".part", NULL);
+    lloyd_output_discard(out("never.h5"));
 }
 
 /* Creates and fills an array as several processes would, with rows in blocks of `piece`. */
-static void put_array(const char *path, int fresh, const char *name, lloyd_array_type type,
+static void put_array(const lloyd_output *output, const char *name, lloyd_array_type type,
                       const void *data, int64_t n, int64_t d, int64_t row_bytes, int64_t piece)
 {
     lloyd_array *array;
-    assert_int_equal(lloyd_array_create(path, fresh, name, type, n, d), LLOYD_OK);
+    assert_int_equal(lloyd_array_create(output, name, type, n, d), LLOYD_OK);
     for (int64_t first = n - n % piece; first >= 0; first -= piece) { /* any order */
         int64_t count = n - first < piece ? n - first : piece;
-        assert_int_equal(lloyd_array_open(path, name, &array), LLOYD_OK);
+        assert_int_equal(lloyd_array_open(output, name, &array), LLOYD_OK);
         assert_int_equal(lloyd_array_write(array, first, count,
                                            (const char *)data + first * row_bytes),
                          LLOYD_OK);
         assert_int_equal(lloyd_array_close(array), LLOYD_OK);
     }
+}
+
+/* A new part file. */
+static lloyd_output *begun(const char *path)
+{
+    lloyd_output *output = fresh(path);
+    assert_int_equal(lloyd_output_create(output, "labels", 0), LLOYD_OK);
+    return output;
 }
 
 static void output_array(void **state)
@@ -856,11 +888,12 @@ static void output_array(void **state)
             const void *from = size == 4 ? (void *)&f : size == 2 ? (void *)&half : (void *)&byte;
             memcpy(data + i * (int64_t)size, from, size);
         }
-        put_array("a.h5", 1, "/train", (lloyd_array_type)t, data, N, D, D * (int64_t)size, 33);
-        assert_int_equal(lloyd_output_attribute("a.h5", "/train", "note", "a remark"), LLOYD_OK);
+        lloyd_output *a = begun("a.h5");
+        put_array(a, "/train", (lloyd_array_type)t, data, N, D, D * (int64_t)size, 33);
+        assert_int_equal(lloyd_output_attribute(a, "/train", "note", "a remark"), LLOYD_OK);
         assert_int_not_equal(access("a.h5", F_OK), 0);
-        assert_int_equal(lloyd_output_commit("a.h5"), LLOYD_OK);
-        assert_int_not_equal(access("a.h5.part", F_OK), 0);
+        assert_int_equal(lloyd_output_commit(a), LLOYD_OK);
+        assert_int_not_equal(access(a->part, F_OK), 0);
         check_rows(open_one("a.h5"), type, N, D, 11);
         remove("a.h5");
     }
@@ -873,23 +906,23 @@ static void output_same_bytes(void **state)
     float distances[1000];
     for (int i = 0; i < 1000; i++) labels[i] = i * 7, distances[i] = (float)i;
     size_t a, b;
-    put_array("one.h5", 1, "/labels", LLOYD_ARRAY_I32, labels, 1000, 0, 4, 1000);
-    put_array("one.h5", 0, "/distances", LLOYD_ARRAY_F32, distances, 1000, 0, 4, 1000);
+    put_array(begun("one.h5"), "/labels", LLOYD_ARRAY_I32, labels, 1000, 0, 4, 1000);
+    put_array(out("one.h5"), "/distances", LLOYD_ARRAY_F32, distances, 1000, 0, 4, 1000);
     sleep(1);
-    put_array("two.h5", 0, "/labels", LLOYD_ARRAY_I32, labels, 1000, 0, 4, 7);
-    put_array("two.h5", 0, "/distances", LLOYD_ARRAY_F32, distances, 1000, 0, 4, 999);
-    char *one = get_bytes("one.h5.part", &a), *two = get_bytes("two.h5.part", &b);
+    put_array(begun("two.h5"), "/labels", LLOYD_ARRAY_I32, labels, 1000, 0, 4, 7);
+    put_array(out("two.h5"), "/distances", LLOYD_ARRAY_F32, distances, 1000, 0, 4, 999);
+    char *one = get_bytes(out("one.h5")->part, &a), *two = get_bytes(out("two.h5")->part, &b);
     assert_int_equal(a, b);
     assert_memory_equal(one, two, a);
     free(one), free(two);
     int32_t read[3];
     int64_t total;
-    assert_int_equal(lloyd_output_commit("one.h5"), LLOYD_OK);
+    assert_int_equal(lloyd_output_commit(out("one.h5")), LLOYD_OK);
     assert_int_equal(lloyd_inspect_labels("one.h5", 997, 3, &total, read), LLOYD_OK);
     assert_int_equal(total, 1000);
     assert_int_equal(read[2], 999 * 7);
-    lloyd_output_discard("two.h5");
-    assert_int_not_equal(access("two.h5.part", F_OK), 0);
+    lloyd_output_discard(out("two.h5"));
+    assert_int_not_equal(access(out("two.h5")->part, F_OK), 0);
 }
 
 static void output_array_edges(void **state)
@@ -898,26 +931,29 @@ static void output_array_edges(void **state)
     lloyd_array *array;
     char row[4] = {0};
     for (int d = 0; d < 2; d++) { /* no rows */
-        assert_int_equal(lloyd_array_create("z.h5", 1, "x", LLOYD_ARRAY_I32, 0, d), LLOYD_OK);
-        assert_int_equal(lloyd_array_open("z.h5", "x", &array), LLOYD_OK);
+        lloyd_output *z = begun("z.h5");
+        assert_int_equal(lloyd_array_create(z, "x", LLOYD_ARRAY_I32, 0, d), LLOYD_OK);
+        assert_int_equal(lloyd_array_open(z, "x", &array), LLOYD_OK);
         assert_int_equal(lloyd_array_write(array, 0, 0, row), LLOYD_OK);
         check_failed(lloyd_array_write(array, 0, 1, row), LLOYD_FAILED, "mistake", NULL, NULL);
         assert_int_equal(lloyd_array_close(array), LLOYD_OK);
     }
     assert_int_equal(lloyd_array_close(NULL), LLOYD_OK);
-    check_failed(lloyd_array_open("none.h5", "x", &array), LLOYD_FAILED, "none.h5.part", NULL,
+    check_failed(lloyd_array_open(out("none.h5"), "x", &array), LLOYD_FAILED, "none.h5", ".part",
                  NULL);
-    check_failed(lloyd_array_open("z.h5", "y", &array), LLOYD_FAILED, "z.h5", NULL, NULL);
+    check_failed(lloyd_array_open(out("z.h5"), "y", &array), LLOYD_FAILED, "z.h5", NULL, NULL);
     assert_null(array);
-    check_failed(lloyd_array_create("no/z.h5", 1, "x", LLOYD_ARRAY_I32, 5, 0), LLOYD_FAILED,
-                 "no/z.h5", NULL, NULL);
-    check_failed(lloyd_array_create("z.h5", 0, "x", LLOYD_ARRAY_I32, 5, 0), LLOYD_FAILED, "z.h5",
+    check_failed(lloyd_array_create(out("none.h5"), "x", LLOYD_ARRAY_I32, 5, 0), LLOYD_FAILED,
+                 "none.h5", NULL, NULL);
+    check_failed(lloyd_array_create(out("z.h5"), "x", LLOYD_ARRAY_I32, 5, 0), LLOYD_FAILED, "z.h5",
                  NULL, NULL);
+    check_failed(lloyd_output_create(out("z.h5"), "labels", 0), LLOYD_FAILED, "z.h5", NULL, NULL);
     /* A write that fails: the file may not grow beyond a limit. */
     struct rlimit before, limit;
     getrlimit(RLIMIT_FSIZE, &before);
-    assert_int_equal(lloyd_array_create("full.h5", 1, "x", LLOYD_ARRAY_U8, 100000, 1), LLOYD_OK);
-    assert_int_equal(lloyd_array_open("full.h5", "x", &array), LLOYD_OK);
+    lloyd_output *full = begun("full.h5");
+    assert_int_equal(lloyd_array_create(full, "x", LLOYD_ARRAY_U8, 100000, 1), LLOYD_OK);
+    assert_int_equal(lloyd_array_open(full, "x", &array), LLOYD_OK);
     signal(SIGXFSZ, SIG_IGN);
     limit = before;
     limit.rlim_cur = 50000;
@@ -938,11 +974,12 @@ static void output_large(void **state)
     int64_t n = 50000000, d = 100;
     char row[100], read[100];
     for (int j = 0; j < 100; j++) row[j] = (char)(j + 1);
-    assert_int_equal(lloyd_array_create("big.h5", 1, "/train", LLOYD_ARRAY_I8, n, d), LLOYD_OK);
-    assert_int_equal(lloyd_array_open("big.h5", "/train", &array), LLOYD_OK);
+    lloyd_output *big = begun("big.h5");
+    assert_int_equal(lloyd_array_create(big, "/train", LLOYD_ARRAY_I8, n, d), LLOYD_OK);
+    assert_int_equal(lloyd_array_open(big, "/train", &array), LLOYD_OK);
     assert_int_equal(lloyd_array_write(array, n - 2, 1, row), LLOYD_OK);
     assert_int_equal(lloyd_array_close(array), LLOYD_OK);
-    lloyd_rows *rows = open_one("big.h5.part");
+    lloyd_rows *rows = open_one(big->part);
     assert_int_equal(lloyd_rows_count(rows), n);
     assert_int_equal(lloyd_rows_read(rows, n - 2, 1, read), LLOYD_OK);
     assert_memory_equal(row, read, 100);
@@ -991,11 +1028,11 @@ static void model_round_trip(void **state)
     for (int round = 0; round < 2; round++) {
         lloyd_array *array;
         if (round) sleep(1); /* no times in the file */
-        assert_int_equal(lloyd_model_write("m.h5", &model, 1), LLOYD_OK);
-        assert_int_equal(lloyd_array_open("m.h5", "/labels", &array), LLOYD_OK);
+        assert_int_equal(lloyd_model_write(fresh("m.h5"), &model, 1), LLOYD_OK);
+        assert_int_equal(lloyd_array_open(out("m.h5"), "/labels", &array), LLOYD_OK);
         assert_int_equal(lloyd_array_write(array, 0, 7, labels), LLOYD_OK);
         assert_int_equal(lloyd_array_close(array), LLOYD_OK);
-        assert_int_equal(lloyd_output_commit("m.h5"), LLOYD_OK);
+        assert_int_equal(lloyd_output_commit(out("m.h5")), LLOYD_OK);
         bytes[round] = get_bytes("m.h5", &size[round]);
     }
     assert_int_equal(size[0], size[1]);
@@ -1027,15 +1064,18 @@ static void model_round_trip(void **state)
     model.iterations = 0;
     model.input_count = 0;
     model.version = NULL;
-    assert_int_equal(lloyd_model_write("n.h5", &model, 0), LLOYD_OK);
-    assert_int_equal(lloyd_output_commit("n.h5"), LLOYD_OK);
+    assert_int_equal(lloyd_model_write(fresh("n.h5"), &model, 0), LLOYD_OK);
+    assert_int_equal(lloyd_output_commit(out("n.h5")), LLOYD_OK);
     check_failed(lloyd_inspect_labels("n.h5", 0, 0, &total, NULL), LLOYD_BAD_INPUT,
                  "no dataset /labels", NULL, NULL);
     assert_int_equal(lloyd_model_read("n.h5", &read), LLOYD_OK);
     assert_true(read.iterations == 0 && read.input_count == 0 && read.k == 3);
     assert_string_equal(read.version, "");
     lloyd_model_free(&read);
-    check_failed(lloyd_model_write("no/m.h5", &model, 1), LLOYD_FAILED, "no/m.h5", NULL, NULL);
+    mkdir("no", 0755);
+    const lloyd_output *no = out("no/m.h5");
+    rmdir("no");
+    check_failed(lloyd_model_write(no, &model, 1), LLOYD_FAILED, "no/m.h5", NULL, NULL);
     for (int i = 0; i < INPUTS; i++) free(inputs[i]);
     free(inputs);
 }
@@ -1121,8 +1161,10 @@ static void check_wrap(const char *raw, const char *path, lloyd_type type, const
 {
     int64_t rows, columns;
     const char *name;
-    if (lloyd_wrap(raw, path, &rows, &columns, &name) != LLOYD_OK) fail_msg("%s", lloyd_message());
-    assert_int_equal(lloyd_output_commit(path), LLOYD_OK);
+    const lloyd_output *output = fresh(path);
+    if (lloyd_wrap(raw, output, &rows, &columns, &name) != LLOYD_OK)
+        fail_msg("%s", lloyd_message());
+    assert_int_equal(lloyd_output_commit(output), LLOYD_OK);
     assert_true(rows == n && columns == d);
     assert_string_equal(name, type_name);
     check_rows(open_one(path), type, n, d, 5);
@@ -1132,8 +1174,9 @@ static void bad_wrap(const char *raw, const char *a, const char *b)
 {
     int64_t rows, columns;
     const char *name;
-    check_failed(lloyd_wrap(raw, "bad.h5", &rows, &columns, &name), LLOYD_BAD_INPUT, raw, a, b);
-    assert_int_not_equal(access("bad.h5.part", F_OK), 0);
+    const lloyd_output *output = out("bad.h5");
+    check_failed(lloyd_wrap(raw, output, &rows, &columns, &name), LLOYD_BAD_INPUT, raw, a, b);
+    assert_int_not_equal(access(output->part, F_OK), 0);
 }
 
 static void wrap_bin(void **state)
@@ -1175,13 +1218,6 @@ static void wrap_bin(void **state)
     bad_wrap("gone.fbin", "No such file", NULL);
     mkdir("dir.fbin", 0755);
     bad_wrap("dir.fbin", "not a regular file", NULL);
-    int64_t rows, columns;
-    const char *name;
-    put_raw("self.fbin", header, 8, LLOYD_F32, 0, 0, 12, 3);
-    check_failed(lloyd_wrap("self.fbin", "self.fbin", &rows, &columns, &name), LLOYD_USAGE,
-                 "replace the file", NULL, NULL);
-    check_failed(lloyd_wrap("self.fbin", "no/x.h5", &rows, &columns, &name), LLOYD_FAILED,
-                 "no/x.h5", NULL, NULL);
 }
 
 static void wrap_npy(void **state)
@@ -1283,8 +1319,8 @@ static void wrap_large(void **state)
     close(descriptor);
     int64_t rows, columns;
     const char *name;
-    assert_int_equal(lloyd_wrap("big.u8bin", "big.h5", &rows, &columns, &name), LLOYD_OK);
-    assert_int_equal(lloyd_output_commit("big.h5"), LLOYD_OK);
+    assert_int_equal(lloyd_wrap("big.u8bin", fresh("big.h5"), &rows, &columns, &name), LLOYD_OK);
+    assert_int_equal(lloyd_output_commit(out("big.h5")), LLOYD_OK);
     lloyd_rows *wrapped = open_one("big.h5");
     uint8_t row[100];
     assert_int_equal(lloyd_rows_read(wrapped, n - 1, 1, row), LLOYD_OK);
@@ -1436,27 +1472,27 @@ static void info(void **state)
                          .version = "0.1.0",
                          .ranks = 2,
                          .backend = "cpu"};
-    assert_int_equal(lloyd_model_write("m.h5", &model, 0), LLOYD_OK);
-    assert_int_equal(lloyd_output_commit("m.h5"), LLOYD_OK);
+    assert_int_equal(lloyd_model_write(fresh("m.h5"), &model, 0), LLOYD_OK);
+    assert_int_equal(lloyd_output_commit(out("m.h5")), LLOYD_OK);
     check_info("m.h5", "Model: 2 centroids x 2 columns", "largest 700 rows; 1 empty", "...");
     check_info("m.h5:centroids", "Vectors: 2 rows x 2 columns", "1 to 4, mean 2.5", NULL);
     int32_t labels[5] = {3, 1, 3, 3, 0};
-    put_array("l.h5", 1, "/labels", LLOYD_ARRAY_I32, labels, 5, 0, 4, 5);
-    assert_int_equal(lloyd_output_commit("l.h5"), LLOYD_OK);
+    put_array(begun("l.h5"), "/labels", LLOYD_ARRAY_I32, labels, 5, 0, 4, 5);
+    assert_int_equal(lloyd_output_commit(out("l.h5")), LLOYD_OK);
     check_info("l.h5", "Labels: of 5 rows", "3 distinct, from 0 to 3", "cluster 3, 3 rows");
     put_raw("r.fbin", "\2\0\0\0\2\0\0\0", 8, LLOYD_F32, 0, 0, 2, 2);
-    assert_int_equal(lloyd_wrap_file(comm, "r.fbin", "r.h5"), LLOYD_OK);
+    assert_int_equal(lloyd_wrap_file(comm, "r.fbin", "r.h5", 0), LLOYD_OK);
     check_info("r.h5", "external, in r.fbin", NULL, NULL);
     const char *sources[] = {"y.h5"};
     put_virtual("v.h5", 1, sources, 3, 2, 0, 3);
     check_info("v.h5", "virtual, 1 source", NULL, NULL);
     free(info_text("gone.h5", LLOYD_BAD_INPUT));
-    check_failed(lloyd_wrap_file(comm, "gone.fbin", "w.h5"), LLOYD_BAD_INPUT, "gone.fbin", NULL,
+    check_failed(lloyd_wrap_file(comm, "gone.fbin", "w.h5", 0), LLOYD_BAD_INPUT, "gone.fbin", NULL,
                  NULL);
     comm->destroy(comm);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, enter, leave)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, enter, close_outputs)
 
 int main(void)
 {

@@ -348,7 +348,7 @@ static void in_pieces(void **state)
     assert_int_equal(fclose(file), 0);
     lloyd_comm *comm;
     assert_int_equal(lloyd_comm_open_self(&comm), LLOYD_OK);
-    assert_int_equal(lloyd_wrap_file(comm, raw, path), LLOYD_OK);
+    assert_int_equal(lloyd_wrap_file(comm, raw, path, 0), LLOYD_OK);
     const char *input = path;
     assert_int_equal(lloyd_rows_open(&input, 1, &f.rows), LLOYD_OK);
 

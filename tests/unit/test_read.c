@@ -686,9 +686,13 @@ static void ahead_same(void **state)
                 if (i % 7 == 0) {
                     assert_int_equal(lloyd_rows_read(rows, i, 1, row), LLOYD_OK);
                     assert_memory_equal(row, expected + i * row_bytes, (size_t)row_bytes);
-                    assert_int_equal(lloyd_array_create("o.h5", 1, "/l", LLOYD_ARRAY_U8, 9, 9),
+                    lloyd_output output;
+                    assert_int_equal(lloyd_output_open("o.h5", 0, &output), LLOYD_OK);
+                    assert_int_equal(lloyd_output_create(&output, "labels", 81), LLOYD_OK);
+                    assert_int_equal(lloyd_array_create(&output, "/l", LLOYD_ARRAY_U8, 9, 9),
                                      LLOYD_OK);
-                    lloyd_output_discard("o.h5");
+                    lloyd_output_discard(&output);
+                    lloyd_output_close(&output);
                 }
             }
         int buffer;
