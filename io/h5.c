@@ -4,18 +4,51 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static pthread_mutex_t lock;
-static pthread_once_t lock_made = PTHREAD_ONCE_INIT;
+/* Whether locks are to be looked at: what HDF5_USE_FILE_LOCKING says to HDF5, with BEST_EFFORT as the
+ * default. */
+enum { LOCKS_IGNORED, LOCKS_TRIED, LOCKS_REQUIRED };
 
-static void make_lock(void)
+static pthread_mutex_t lock;
+static pthread_once_t begun = PTHREAD_ONCE_INIT;
+
+static int asked_for_locks(void)
 {
+    const char *asked = getenv("HDF5_USE_FILE_LOCKING");
+    if (!asked) return LOCKS_TRIED;
+    if (strcmp(asked, "FALSE") == 0 || strcmp(asked, "0") == 0) return LOCKS_IGNORED;
+    return strcmp(asked, "TRUE") == 0 || strcmp(asked, "1") == 0 ? LOCKS_REQUIRED : LOCKS_TRIED;
+}
+
+/* HDF5 reads this variable once, when it begins, and it decides over all files, those too that HDF5
+ * opens by itself. Locks are asked for here, and not kept. Without effect if a host program uses HDF5
+ * already. */
+static void begin_without_locks(void)
+{
+    static const char name[] = "HDF5_USE_FILE_LOCKING";
+    const char *value = getenv(name);
+    char *before = value ? strdup(value) : NULL;
+    if (value && !before) return;
+    setenv(name, "FALSE", 1);
+    (void)H5open();
+    if (before)
+        setenv(name, before, 1);
+    else
+        unsetenv(name);
+    free(before);
+}
+
+static void begin(void)
+{
+    begin_without_locks();
     pthread_mutexattr_t kind;
     pthread_mutexattr_init(&kind);
     pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
@@ -25,7 +58,7 @@ static void make_lock(void)
 
 int lloyd_h5_enter(void)
 {
-    pthread_once(&lock_made, make_lock);
+    pthread_once(&begun, begin);
     pthread_mutex_lock(&lock);
     /* Every file is closed by name. What HDF5 would still write when the process ends is what could
      * not be written, on a full disk, and it crashes over it. Without effect if a host program uses
@@ -61,14 +94,92 @@ const char *lloyd_h5_reason(char *text, size_t bytes)
     return text;
 }
 
-hid_t lloyd_h5_file_access(void)
+static hid_t plain_access(void)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_LATEST);
+    return access;
+}
+
+hid_t lloyd_h5_file_access(void)
+{
+    hid_t access = plain_access();
 #if (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 12, 0)) || H5_VERSION_GE(1, 12, 1)
     H5Pset_file_locking(access, 0, 1);
 #endif
     return access;
+}
+
+/* ---- Files in use ---------------------------------------------------------------------------- */
+
+/* Tries to share the file of a descriptor, as a reader; 0, or the error. The lock is given back at
+ * once: it is only asked for. */
+static int try_lock(int descriptor)
+{
+    int result;
+    do {
+        result = flock(descriptor, LOCK_SH | LOCK_NB);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) return errno;
+    flock(descriptor, LOCK_UN);
+    return 0;
+}
+
+/* 0: the file can be read as far as locks tell; else the error. */
+static int probe(const char *path)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0) return 0; /* whoever opens it says why that fails */
+    int error = try_lock(descriptor);
+    close(descriptor);
+    return error;
+}
+
+lloyd_status lloyd_h5_check_unused(const char *path)
+{
+    int asked = asked_for_locks(), error = asked == LOCKS_IGNORED ? 0 : probe(path);
+    if (error == 0) return LLOYD_OK;
+    if (error == EWOULDBLOCK) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot read %s: it is in use, another program has it open for writing, and what that "
+            "has written may not be in the file yet; wait until it has closed the file",
+            path);
+    }
+    if (asked != LOCKS_REQUIRED) return LLOYD_OK; /* a file system without locks */
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "cannot read %s: HDF5_USE_FILE_LOCKING asks for file locks, which its file "
+                      "system does not give (%s); set it to BEST_EFFORT or FALSE",
+                      path, strerror(error));
+}
+
+/* Whether the superblock (version 3, of the newer file formats) is marked as open for writing. It
+ * lies at byte 0, 512, 1024, 2048, ... */
+static int is_marked_open(int descriptor)
+{
+    static const unsigned char signature[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    enum { VERSION = 8, FLAGS = 11, BYTES, WRITING = 1 | 4 }; /* 4: for readers at the same time */
+    unsigned char head[BYTES];
+    for (off_t at = 0; pread(descriptor, head, BYTES, at) == BYTES; at = at ? 2 * at : 512) {
+        if (memcmp(head, signature, sizeof signature) == 0)
+            return head[VERSION] >= 3 && (head[FLAGS] & WRITING) != 0;
+    }
+    return 0;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+const char *lloyd_h5_absolute(const char *path, char *text, size_t bytes)
+{
+    char *folder = *path == '/' ? NULL : getcwd(NULL, 0);
+    snprintf(text, bytes, "%s%s%s", folder ? folder : "", folder ? "/" : "", path);
+    free(folder);
+    return text;
+}
+
+hid_t lloyd_h5_read_access(const char *path)
+{
+    return probe(path) == 0 ? plain_access() : lloyd_h5_file_access();
 }
 
 /* Why HDF5 did not open the regular file `path`; `text` is what HDF5 said. */
@@ -79,7 +190,16 @@ static lloyd_status explain_open(const char *path, const char *text)
         return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check its permissions", path,
                           strerror(errno));
     }
+    int marked = is_marked_open(descriptor);
     close(descriptor);
+    if (marked) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot open %s: it is in use or was not closed: a program has it open for writing, or "
+            "was ended before it closed the file; wait for it, or, if it is gone, make the file "
+            "again, or see with 'h5clear -s %s' what is left",
+            path, path);
+    }
     if (H5Fis_hdf5(path) > 0) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
@@ -98,8 +218,10 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
     *file = H5I_INVALID_HID;
     struct stat info;
     if (stat(path, &info) != 0) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path", path,
-                          strerror(errno));
+        int error = errno;
+        char whole[PATH_MAX];
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path",
+                          lloyd_h5_absolute(path, whole, sizeof whole), strerror(error));
     }
     if (S_ISDIR(info.st_mode)) {
         return lloyd_fail(
@@ -112,7 +234,8 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
                           "cannot open %s: it is not a regular file; HDF5 needs a file on disk",
                           path);
     }
-    hid_t access = lloyd_h5_file_access();
+    LLOYD_TRY(lloyd_h5_check_unused(path));
+    hid_t access = lloyd_h5_read_access(path);
     *file = H5Fopen(path, H5F_ACC_RDONLY, access);
     char text[256];
     if (*file < 0) lloyd_h5_reason(text, sizeof text);
@@ -120,9 +243,9 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
     return *file < 0 ? explain_open(path, text) : LLOYD_OK;
 }
 
-int lloyd_h5_descriptor(hid_t dataset)
+int lloyd_h5_descriptor(hid_t object)
 {
-    hid_t file = H5Iget_file_id(dataset);
+    hid_t file = H5Iget_file_id(object);
     hid_t access = file < 0 ? H5I_INVALID_HID : H5Fget_access_plist(file);
     void *handle = NULL;
     int plain = access >= 0 && H5Pget_driver(access) == H5FD_SEC2 &&
@@ -265,7 +388,7 @@ char *lloyd_h5_join(const char *prefix, const char *text)
     return asprintf(&joined, "%s%s", prefix, text) < 0 ? NULL : joined;
 }
 
-static int is_matrix(hid_t parent, const char *name, int *unreadable)
+static int has_rank(hid_t parent, const char *name, int wanted, int *unreadable)
 {
     hid_t dataset = H5Dopen2(parent, name, H5P_DEFAULT);
     if (dataset < 0) {
@@ -277,13 +400,14 @@ static int is_matrix(hid_t parent, const char *name, int *unreadable)
     if (rank < 0) *unreadable = 1;
     if (space >= 0) H5Sclose(space);
     H5Dclose(dataset);
-    return rank == 2;
+    return rank == wanted;
 }
 
 static herr_t visit(hid_t parent, const char *name, H5O_type_t type, void *data)
 {
     lloyd_h5_list *list = data;
-    if (type != H5O_TYPE_DATASET || !is_matrix(parent, name, &list->unreadable)) return 0;
+    if (type != H5O_TYPE_DATASET || !has_rank(parent, name, list->rank, &list->unreadable))
+        return 0;
     if (list->count == LLOYD_H5_LISTED) {
         list->count++;
         return 1; /* enough */
@@ -303,9 +427,9 @@ static herr_t visit_object(hid_t parent, const char *name, const H5O_info_t *inf
     return visit(parent, name, info->type, data);
 }
 
-void lloyd_h5_list_matrices(hid_t file, lloyd_h5_list *list)
+void lloyd_h5_list_datasets(hid_t file, int rank, lloyd_h5_list *list)
 {
-    memset(list, 0, sizeof *list);
+    *list = (lloyd_h5_list){.rank = rank};
 #if H5_VERSION_GE(1, 12, 0)
     herr_t walked = H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, visit_object, list, H5O_INFO_BASIC);
 #else
@@ -320,16 +444,17 @@ void lloyd_h5_list_free(lloyd_h5_list *list)
     memset(list, 0, sizeof *list);
 }
 
-const char *lloyd_h5_list_text(hid_t file, char *text, size_t bytes)
+const char *lloyd_h5_list_text(hid_t file, int rank, char *text, size_t bytes)
 {
+    const char *kind = rank == 1 ? "one-dimensional" : "two-dimensional";
     lloyd_h5_list list;
-    lloyd_h5_list_matrices(file, &list);
-    if (list.count == 0) {
-        snprintf(text, bytes,
-                 list.unreadable ? "this version of HDF5 cannot read all objects of the file"
-                                 : "there is no two-dimensional dataset in the file");
+    lloyd_h5_list_datasets(file, rank, &list);
+    if (list.count == 0 && list.unreadable) {
+        snprintf(text, bytes, "this version of HDF5 cannot read all objects of the file");
+    } else if (list.count == 0) {
+        snprintf(text, bytes, "there is no %s dataset in the file", kind);
     } else {
-        snprintf(text, bytes, "the two-dimensional datasets there: ");
+        snprintf(text, bytes, "the %s datasets there: ", kind);
     }
     for (int i = 0; i < LLOYD_H5_LISTED && list.names[i]; i++) {
         size_t used = strlen(text);

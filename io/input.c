@@ -4,9 +4,12 @@
 
 #include "io/h5.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static lloyd_status no_memory(void)
@@ -39,16 +42,87 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* glob() takes what it may not look at for what is not there, in a folder that cannot be listed as in
+ * one that cannot be entered. So it looks through these functions, which remember the first place that
+ * is there and cannot be seen. One glob() at a time: whoever opens inputs holds the lock of HDF5. */
+static struct {
+    char *path;
+    int error;
+} unseen;
+
+static void remember(const char *path)
+{
+    if (errno == ENOENT || errno == ENOTDIR || unseen.error) return;
+    unseen.error = errno;
+    unseen.path = strdup(path);
+}
+
+static void *open_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    if (!folder) remember(path);
+    return folder;
+}
+
+static struct dirent *read_folder(void *folder)
+{
+    return readdir(folder);
+}
+
+static void close_folder(void *folder)
+{
+    closedir(folder);
+}
+
+static int look_at(const char *path, struct stat *info)
+{
+    int result = lstat(path, info);
+    if (result != 0) remember(path);
+    return result;
+}
+
+static int look_behind(const char *path, struct stat *info)
+{
+    int result = stat(path, info);
+    if (result != 0) remember(path);
+    return result;
+}
+
+/* glob(), and whether anything was kept from it. */
+static lloyd_status expand(const char *pattern, glob_t *found, int *result)
+{
+    *found = (glob_t){.gl_opendir = open_folder,
+                      .gl_readdir = read_folder,
+                      .gl_closedir = close_folder,
+                      .gl_lstat = look_at,
+                      .gl_stat = look_behind};
+    unseen.error = 0;
+    unseen.path = NULL;
+    *result = glob(pattern, GLOB_NOSORT | GLOB_BRACE | GLOB_ALTDIRFUNC, NULL, found);
+    lloyd_status status = LLOYD_OK;
+    if (*result == GLOB_NOSPACE || (unseen.error && !unseen.path)) {
+        status = no_memory();
+    } else if (unseen.error) {
+        status =
+            lloyd_fail(LLOYD_BAD_INPUT,
+                       "cannot tell all files that match %s: %s: %s; make it readable, or give "
+                       "a pattern that leaves it out",
+                       pattern, unseen.path, strerror(unseen.error));
+    }
+    free(unseen.path);
+    return status;
+}
+
 /* Appends the matches of a pattern, in an order that no locale changes; *matches = their number. */
 static lloyd_status append_matches(lloyd_input_list *list, const char *pattern, const char *dataset,
                                    size_t *matches)
 {
     *matches = 0;
     if (!strpbrk(pattern, "*?[{")) return LLOYD_OK;
-    glob_t found = {0};
-    int result = glob(pattern, GLOB_NOSORT | GLOB_BRACE, NULL, &found);
-    lloyd_status status = result == GLOB_NOSPACE ? no_memory() : LLOYD_OK;
-    if (result == 0) {
+    glob_t found;
+    int result;
+    lloyd_status status = expand(pattern, &found, &result);
+    if (status == LLOYD_OK && result == 0) {
         *matches = found.gl_pathc;
         qsort(found.gl_pathv, found.gl_pathc, sizeof found.gl_pathv[0], by_bytes);
         for (size_t i = 0; i < found.gl_pathc && status == LLOYD_OK; i++)
@@ -108,11 +182,38 @@ void lloyd_input_free(lloyd_input_list *list)
     memset(list, 0, sizeof *list);
 }
 
+/* What lloyd calls a file that it has written itself and that holds no rows; NULL for any other. By
+ * the attributes that the program gives them: a file with nothing but /centroids, from elsewhere, is
+ * rows like any other. */
+static const char *own_kind(hid_t file)
+{
+    static const char *const of_model[] = {"version", "command", "options", "inputs", "metric"};
+    if (H5Aexists(file, "checkpoint") > 0) return "a checkpoint of lloyd fit";
+    int found = 0, all = sizeof of_model / sizeof *of_model;
+    for (int i = 0; i < all; i++) found += H5Aexists(file, of_model[i]) > 0;
+    if (found == all && H5Lexists(file, "/centroids", H5P_DEFAULT) > 0)
+        return "a model of lloyd fit";
+    int labels = H5Lexists(file, "/labels", H5P_DEFAULT) > 0;
+    lloyd_h5_list list;
+    lloyd_h5_list_datasets(file, 2, &list);
+    int rows = list.count > 0 || list.unreadable;
+    lloyd_h5_list_free(&list);
+    return labels && !rows ? "labels, as lloyd predict writes them" : NULL;
+}
+
 lloyd_status lloyd_input_default(hid_t file, const char *path, char **name)
 {
-    lloyd_h5_list list;
-    lloyd_h5_list_matrices(file, &list);
+    const char *kind = own_kind(file);
     *name = NULL;
+    if (kind) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s holds no rows to read: it is %s; give a pattern that leaves it out, or "
+            "FILE:DATASET if one of its datasets is meant",
+            path, kind);
+    }
+    lloyd_h5_list list;
+    lloyd_h5_list_datasets(file, 2, &list);
     if (list.count == 1 && !list.unreadable) {
         *name = list.names[0];
         list.names[0] = NULL;
@@ -127,5 +228,5 @@ lloyd_status lloyd_input_default(hid_t file, const char *path, char **name)
     return lloyd_fail(
         LLOYD_BAD_INPUT,
         "cannot tell which dataset of %s is meant: it has no /train, and %s; name one as FILE:DATASET",
-        path, lloyd_h5_list_text(file, text, sizeof text));
+        path, lloyd_h5_list_text(file, 2, text, sizeof text));
 }

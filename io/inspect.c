@@ -38,7 +38,7 @@ static lloyd_status file_kind(const char *path, lloyd_kind *kind)
         *kind = LLOYD_KIND_MODEL;
     } else if (is_labels(file)) {
         lloyd_h5_list list;
-        lloyd_h5_list_matrices(file, &list);
+        lloyd_h5_list_datasets(file, 2, &list);
         *kind = list.count == 0 ? LLOYD_KIND_LABELS : LLOYD_KIND_ROWS;
         lloyd_h5_list_free(&list);
     }

@@ -358,7 +358,7 @@ static lloyd_status find_centroids(const char *path, hid_t file, lloyd_storage *
             "%s cannot be used as a model: it has no dataset /centroids; a model is what 'lloyd fit' writes",
             path);
     }
-    return lloyd_storage_open(file, path, "/centroids", storage, dataset);
+    return lloyd_storage_open(file, path, "/centroids", NULL, storage, dataset);
 }
 
 static lloyd_status read_centroids(const char *path, hid_t file, lloyd_model *m)

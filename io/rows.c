@@ -16,7 +16,9 @@
 #include "io/plain.h"
 #include "io/scratch.h"
 #include "io/storage.h"
+#include "io/watch.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,7 @@ typedef struct row_file {
     int64_t first, rows; /* global number of the first row, number of rows */
     int wide;            /* stored as float64 */
     row_set data, weights;
+    lloyd_watch watch; /* of this file and those that it refers to */
     hid_t id;
     int64_t used; /* when it was used last */
 } row_file;
@@ -138,7 +141,20 @@ static lloyd_status use_file(lloyd_rows *rows, row_file *file)
     file->used = ++rows->clock;
     if (file->id >= 0) return LLOYD_OK;
     make_room(rows, file_memory(rows, file));
-    return lloyd_h5_open_file(file->path, &file->id);
+    LLOYD_TRY(lloyd_h5_open_file(file->path, &file->id));
+    lloyd_status status = lloyd_watch_file(&file->watch, file->path, lloyd_h5_descriptor(file->id));
+    if (status != LLOYD_OK) close_file(file);
+    return status;
+}
+
+/* The file that an external link has led to, if it is another one. */
+static lloyd_status check_link(row_file *file, const row_set *set)
+{
+    char path[PATH_MAX] = "";
+    if (H5Fget_name(set->id, path, sizeof path) < 0 || strcmp(path, file->path) == 0)
+        return LLOYD_OK;
+    LLOYD_TRY(lloyd_h5_check_unused(path));
+    return lloyd_watch_file(&file->watch, path, lloyd_h5_descriptor(set->id));
 }
 
 /* Bytes of the file that an open dataset lies in, -1 if unknown. */
@@ -189,7 +205,8 @@ static lloyd_status use_set(lloyd_rows *rows, row_file *file, row_set *set)
     if (set->id >= 0) return LLOYD_OK;
     LLOYD_TRY(lloyd_storage_reopen(file->id, file->path, set->name, &set->storage, &set->id));
     set->bytes = set_bytes(set);
-    lloyd_status status = open_way(rows, file, set);
+    lloyd_status status = check_link(file, set);
+    if (status == LLOYD_OK) status = open_way(rows, file, set);
     if (status != LLOYD_OK) close_set(set);
     return status;
 }
@@ -198,8 +215,8 @@ static lloyd_status use_set(lloyd_rows *rows, row_file *file, row_set *set)
 static lloyd_status open_set(row_file *file, row_set *set)
 {
     lloyd_status status =
-        lloyd_storage_open(file->id, file->path, set->name, &set->storage, &set->id);
-    if (status == LLOYD_OK) return status;
+        lloyd_storage_open(file->id, file->path, set->name, &file->watch, &set->storage, &set->id);
+    if (status == LLOYD_OK) return check_link(file, set);
     hid_t object = H5Oopen(file->id, set->name, H5P_DEFAULT);
     H5I_type_t kind = object >= 0 ? H5Iget_type(object) : H5I_BADID;
     if (object >= 0) H5Oclose(object);
@@ -207,9 +224,10 @@ static lloyd_status open_set(row_file *file, row_set *set)
     if (kind == H5I_DATASET || unreadable)
         return status; /* with the message that says what is wrong with it */
     char text[1024];
+    int rank = set == &file->weights ? 1 : 2;
     return lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s:%s: there is no dataset of that name%s; %s",
                       file->path, set->name, kind == H5I_BADID ? "" : " (but a group or a type)",
-                      lloyd_h5_list_text(file->id, text, sizeof text));
+                      lloyd_h5_list_text(file->id, rank, text, sizeof text));
 }
 
 /* Shape and type of a file's rows against those of the files before it. */
@@ -226,7 +244,7 @@ static lloyd_status accept_file(lloyd_rows *rows, row_file *file)
         return lloyd_fail(LLOYD_BAD_INPUT,
                           "%s has %d dimension%s, but vectors need two (rows x columns); %s", where,
                           rank, rank == 1 ? "" : "s",
-                          lloyd_h5_list_text(file->id, text, sizeof text));
+                          lloyd_h5_list_text(file->id, 2, text, sizeof text));
     }
     LLOYD_TRY(lloyd_h5_type(file->data.id, where, &type, &file->wide));
     if (extent[1] == 0)
@@ -272,6 +290,8 @@ static lloyd_status look_at(lloyd_rows *rows, row_file *file)
     if (!file->data.name) LLOYD_TRY(lloyd_input_default(file->id, file->path, &file->data.name));
     LLOYD_TRY(open_set(file, &file->data));
     LLOYD_TRY(accept_file(rows, file));
+    LLOYD_TRY(lloyd_storage_check_written(&file->data.storage, file->data.id, file->path,
+                                          file->data.name));
     choose_way(rows, file, &file->data);
     close_file(file); /* reopened with the right chunk cache */
     return LLOYD_OK;
@@ -336,6 +356,7 @@ void lloyd_rows_close(lloyd_rows *rows)
         free(file->path);
         free(file->data.name);
         free(file->weights.name);
+        lloyd_watch_free(&file->watch);
     }
     lloyd_free(rows->files);
     lloyd_free(rows->wide);
@@ -587,6 +608,15 @@ lloyd_status lloyd_rows_read(lloyd_rows *rows, int64_t first, int64_t count, voi
     return read_range(rows, first, count, 0, out);
 }
 
+lloyd_status lloyd_rows_check(const lloyd_rows *rows, int64_t first, int64_t count)
+{
+    LLOYD_TRY(check_range(rows, first, count));
+    for (int i = count > 0 ? find_file(rows, first) : rows->file_count;
+         i < rows->file_count && rows->files[i].first < first + count; i++)
+        LLOYD_TRY(lloyd_watch_check(&rows->files[i].watch));
+    return LLOYD_OK;
+}
+
 /* A file's weights: one number per row. */
 static lloyd_status accept_weights(const row_file *file)
 {
@@ -627,6 +657,8 @@ lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset)
         LLOYD_TRY(use_file(rows, file));
         LLOYD_TRY(open_set(file, &file->weights));
         LLOYD_TRY(accept_weights(file));
+        LLOYD_TRY(lloyd_storage_check_written(&file->weights.storage, file->weights.id, file->path,
+                                              file->weights.name));
         close_file(file);
     }
     rows->weighted = 1;

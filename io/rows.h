@@ -38,6 +38,11 @@ int64_t lloyd_rows_memory(const lloyd_rows *rows);
  * row-major. */
 lloyd_status lloyd_rows_read(lloyd_rows *rows, int64_t first, int64_t count, void *out);
 
+/* LLOYD_BAD_INPUT, with its name, if a file that holds some of the rows [first, first+count), or that
+ * one of them refers to, is not as it was when it was first opened: for the end of every pass. Opening
+ * a file again compares it too. */
+lloyd_status lloyd_rows_check(const lloyd_rows *rows, int64_t first, int64_t count);
+
 /* Names the one-dimensional dataset that holds one weight per row in every input file (float16,
  * float32, float64 or integers, read as float32). Checks its length in every file. */
 lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset);
