@@ -324,37 +324,90 @@ static void name_type(hid_t type, char *text, size_t bytes)
     }
 }
 
-lloyd_status lloyd_h5_type(hid_t dataset, const char *where, lloyd_type *type, int *wide)
+const char *lloyd_h5_conversion(const char *path, const char *name, const char *modules,
+                                const char *value, char *text, size_t bytes)
+{
+    static const char special[] = "'\"\\$`!";
+    int plain = !strpbrk(path, special) && !strpbrk(name, special);
+    snprintf(
+        text, bytes,
+        "python3 -c \"import %s; x = h5py.File('%s')['%s']; h5py.File('new.h5', 'x')['train'] = "
+        "%s\"",
+        modules, plain ? path : "FILE", plain ? name : "DATASET", value);
+    return text;
+}
+
+/* Why a type of a class is not read, and what to do. */
+static lloyd_status refuse_type(hid_t type, const char *path, const char *name)
+{
+    char kind[64], how[LLOYD_MESSAGE_BYTES / 2];
+    H5T_class_t class = H5Tget_class(type);
+    size_t size = H5Tget_size(type);
+    name_type(type, kind, sizeof kind);
+    if (class == H5T_OPAQUE && size == 2) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s:%s has elements of 2 bytes without a type (opaque), which h5py writes for bfloat16; if "
+            "they are that, convert them to float32 with %s",
+            path, name,
+            lloyd_h5_conversion(path, name, "h5py",
+                                "(x[:].view('uint16').astype('uint32') << 16).view('float32')", how,
+                                sizeof how));
+    }
+    if (class == H5T_OPAQUE && size == 1) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s:%s has elements of 1 byte without a type (opaque), which h5py writes for float8 and "
+            "int4; convert them to float32 with the type that they were written with, for example with "
+            "%s",
+            path, name,
+            lloyd_h5_conversion(path, name, "h5py, ml_dtypes",
+                                "x[:].view(ml_dtypes.float8_e4m3fn).astype('float32')", how,
+                                sizeof how));
+    }
+    if (class == H5T_ENUM) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "%s:%s has elements of type %s; convert them to numbers with %s", path,
+                          name, kind,
+                          lloyd_h5_conversion(path, name, "h5py", "x[:].astype('uint8')", how,
+                                              sizeof how));
+    }
+    if (class == H5T_INTEGER || class == H5T_FLOAT) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s:%s has elements of type %s, which is not read; convert them to float32 (or uint8) "
+            "with %s",
+            path, name, kind,
+            lloyd_h5_conversion(path, name, "h5py", "x.astype('float32')[:]", how, sizeof how));
+    }
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "%s:%s has elements of type %s, which are not vectors of numbers; name a dataset of float32, float16, bfloat16, "
+        "float64, uint8 or int8 with FILE:DATASET",
+        path, name, kind);
+}
+
+lloyd_status lloyd_h5_type(hid_t dataset, const char *path, const char *name, lloyd_type *type,
+                           int *wide)
 {
     hid_t stored = H5Dget_type(dataset);
     if (stored < 0)
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the type of %s; the file may be damaged",
-                          where);
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the type of %s:%s; the file may be damaged",
+                          path, name);
     H5T_class_t class = H5Tget_class(stored);
     const float_layout *layout = class == H5T_FLOAT ? find_float(stored) : NULL;
-    int byte = class == H5T_INTEGER && H5Tget_size(stored) == 1 && H5Tget_precision(stored) == 8;
-    char name[64];
-    name_type(stored, name, sizeof name);
+    int byte = class == H5T_INTEGER && H5Tget_size(stored) == 1; /* or less: n bits of it */
+    lloyd_status status = LLOYD_OK;
     *wide = layout && layout->size == 8;
     if (layout) {
         *type = layout->type;
     } else if (byte) {
         *type = H5Tget_sign(stored) == H5T_SGN_NONE ? LLOYD_U8 : LLOYD_I8;
+    } else {
+        status = refuse_type(stored, path, name);
     }
     H5Tclose(stored);
-    if (layout || byte) return LLOYD_OK;
-    if (class == H5T_INTEGER || class == H5T_FLOAT) {
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "%s has elements of type %s, which is not read; convert them to float32 or uint8, for example with h5py: "
-            "out['train'] = file['data'][:].astype('float32')",
-            where, name);
-    }
-    return lloyd_fail(
-        LLOYD_BAD_INPUT,
-        "%s has elements of type %s, which are not vectors of numbers; name a dataset of float32, float16, bfloat16, "
-        "float64, uint8 or int8 with FILE:DATASET",
-        where, name);
+    return status;
 }
 
 int lloyd_h5_is_native(hid_t dataset)
@@ -362,7 +415,9 @@ int lloyd_h5_is_native(hid_t dataset)
     hid_t stored = H5Dget_type(dataset);
     if (stored < 0) return 0;
     size_t size = H5Tget_size(stored);
-    int native = size == 1 || (size < 8 && H5Tget_order(stored) == H5Tget_order(H5T_NATIVE_FLOAT));
+    int byte = size == 1 && H5Tget_precision(stored) == 8;
+    int native =
+        byte || (size > 1 && size < 8 && H5Tget_order(stored) == H5Tget_order(H5T_NATIVE_FLOAT));
     H5Tclose(stored);
     return native;
 }

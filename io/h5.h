@@ -54,9 +54,14 @@ int lloyd_h5_descriptor(hid_t object);
 lloyd_status lloyd_h5_shape(hid_t dataset, const char *where, int limit, int *rank,
                             hsize_t *extent);
 
-/* The element type of a dataset of rows, and whether it is stored as float64. `where` names the
- * dataset in messages. */
-lloyd_status lloyd_h5_type(hid_t dataset, const char *where, lloyd_type *type, int *wide);
+/* The element type of a dataset of rows, and whether it is stored as float64. */
+lloyd_status lloyd_h5_type(hid_t dataset, const char *path, const char *name, lloyd_type *type,
+                           int *wide);
+
+/* A command that writes what lloyd cannot read to new.h5, into text, which is returned: in Python, with
+ * `modules`, and `value` made from the h5py dataset x. */
+const char *lloyd_h5_conversion(const char *path, const char *name, const char *modules,
+                                const char *value, char *text, size_t bytes);
 
 /* Whether elements of a type that lloyd_h5_type() accepts are stored as they are in memory. */
 int lloyd_h5_is_native(hid_t dataset);

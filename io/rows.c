@@ -206,6 +206,7 @@ static lloyd_status use_set(lloyd_rows *rows, row_file *file, row_set *set)
     LLOYD_TRY(lloyd_storage_reopen(file->id, file->path, set->name, &set->storage, &set->id));
     set->bytes = set_bytes(set);
     lloyd_status status = check_link(file, set);
+    if (status == LLOYD_OK) status = lloyd_watch_check(&file->watch);
     if (status == LLOYD_OK) status = open_way(rows, file, set);
     if (status != LLOYD_OK) close_set(set);
     return status;
@@ -246,7 +247,7 @@ static lloyd_status accept_file(lloyd_rows *rows, row_file *file)
                           rank, rank == 1 ? "" : "s",
                           lloyd_h5_list_text(file->id, 2, text, sizeof text));
     }
-    LLOYD_TRY(lloyd_h5_type(file->data.id, where, &type, &file->wide));
+    LLOYD_TRY(lloyd_h5_type(file->data.id, file->path, file->data.name, &type, &file->wide));
     if (extent[1] == 0)
         return lloyd_fail(LLOYD_BAD_INPUT,
                           "%s has rows of zero columns; there is nothing to cluster", where);

@@ -107,6 +107,21 @@ static int64_t dataset_bytes(hid_t dataset)
     return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
 }
 
+/* Repacking needs the filter as well: h5repack leaves out what it cannot read. */
+static lloyd_status refuse_filter(H5Z_filter_t filter, const char *text, const char *path,
+                                  const char *name)
+{
+    enum { LZF = 32000 }; /* it comes with h5py */
+    char how[LLOYD_MESSAGE_BYTES / 2];
+    lloyd_h5_conversion(path, name, filter == LZF ? "h5py" : "hdf5plugin, h5py", "x[:]", how,
+                        sizeof how);
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot read dataset %s of %s: it is compressed with HDF5 filter %d%s%s%s, which is not installed; set "
+        "HDF5_PLUGIN_PATH to the directory of its plugin, or write it once more without, with %s",
+        name, path, (int)filter, *text ? " (" : "", text, *text ? ")" : "", how);
+}
+
 static lloyd_status check_filters(hid_t creation, const char *path, const char *name)
 {
     int count = H5Pget_nfilters(creation);
@@ -121,11 +136,7 @@ static lloyd_status check_filters(hid_t creation, const char *path, const char *
             !(config & H5Z_FILTER_CONFIG_DECODE_ENABLED))
             available = 0;
         if (available) continue;
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "cannot read dataset %s of %s: it is compressed with HDF5 filter %d%s%s%s, which is not installed; install "
-            "its plugin and set HDF5_PLUGIN_PATH to the plugin's directory, or repack the file with 'h5repack -f GZIP=4'",
-            name, path, (int)filter, *text ? " (" : "", text, *text ? ")" : "");
+        return refuse_filter(filter, text, path, name);
     }
     return LLOYD_OK;
 }
