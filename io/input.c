@@ -143,9 +143,24 @@ static lloyd_status append_existing(lloyd_input_list *list, const char *name, co
     return append_matches(list, name, dataset, matches);
 }
 
-lloyd_status lloyd_input_expand(const char *input, lloyd_input_list *list)
+/* Appends the files of a name or a pattern, which must match. */
+static lloyd_status append_files(lloyd_input_list *list, const char *path, const char *dataset)
 {
     size_t matches;
+    LLOYD_TRY(append_existing(list, path, dataset, &matches));
+    if (matches > 0) return LLOYD_OK;
+    if (strpbrk(path, "*?[{")) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "no file matches the pattern %s; check the directory and the pattern",
+                          path);
+    }
+    return append(list, path, dataset); /* opening it will say that it is not there */
+}
+
+lloyd_status lloyd_input_expand(const char *input, const char *dataset, lloyd_input_list *list)
+{
+    size_t matches;
+    if (dataset) return append_files(list, input, dataset);
     LLOYD_TRY(append_existing(list, input, NULL, &matches));
     if (matches > 0) return LLOYD_OK;
     const char *colon = strrchr(input, ':');
@@ -154,20 +169,10 @@ lloyd_status lloyd_input_expand(const char *input, lloyd_input_list *list)
             LLOYD_BAD_INPUT,
             "cannot open %s: no dataset is named after the ':'; write FILE or FILE:DATASET", input);
     }
-    char *path = colon && colon > input ? strndup(input, (size_t)(colon - input)) : strdup(input);
-    const char *dataset = colon && colon > input ? colon + 1 : NULL;
+    if (!colon || colon == input) return append_files(list, input, NULL);
+    char *path = strndup(input, (size_t)(colon - input));
     if (!path) return no_memory();
-    lloyd_status status = append_existing(list, path, dataset, &matches);
-    if (status == LLOYD_OK && matches == 0) {
-        if (strpbrk(path, "*?[{")) {
-            status =
-                lloyd_fail(LLOYD_BAD_INPUT,
-                           "no file matches the pattern %s; check the directory and the pattern",
-                           path);
-        } else {
-            status = append(list, path, dataset); /* opening it will say that it is not there */
-        }
-    }
+    lloyd_status status = append_files(list, path, colon + 1);
     free(path);
     return status;
 }

@@ -51,7 +51,7 @@ lloyd_status lloyd_inspect_kind(const char *input, lloyd_kind *kind)
     LLOYD_H5_SCOPE;
     *kind = LLOYD_KIND_ROWS;
     lloyd_input_list list = {0};
-    lloyd_status status = lloyd_input_expand(input, &list);
+    lloyd_status status = lloyd_input_expand(input, NULL, &list);
     int one_file = status == LLOYD_OK && list.count == 1 && strcmp(list.items[0].path, input) == 0;
     if (one_file) status = file_kind(input, kind);
     lloyd_input_free(&list);

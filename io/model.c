@@ -73,6 +73,7 @@ static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_m
     LLOYD_TRY(write_inputs(path, root, m));
     LLOYD_TRY(lloyd_part_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
     LLOYD_TRY(lloyd_part_number(path, root, "n", H5T_NATIVE_INT64, &m->n));
+    LLOYD_TRY(lloyd_part_number(path, root, "skipped", H5T_NATIVE_INT64, &m->skipped));
     LLOYD_TRY(lloyd_part_number(path, root, "d", H5T_NATIVE_INT64, &m->d));
     LLOYD_TRY(lloyd_part_number(path, root, "k", H5T_NATIVE_INT64, &m->k));
     LLOYD_TRY(lloyd_part_number(path, root, "iterations", H5T_NATIVE_INT64, &m->iterations));
@@ -112,7 +113,9 @@ lloyd_status lloyd_model_write(const char *path, const lloyd_model *model, int l
     hid_t file;
     LLOYD_TRY(lloyd_part_open(path, 1, &file));
     LLOYD_TRY(lloyd_part_close(path, file, write_content(path, file, model)));
-    return labels ? lloyd_array_create(path, 0, "/labels", LLOYD_ARRAY_I32, model->n, 0) : LLOYD_OK;
+    return labels ? lloyd_array_create(path, 0, "/labels", LLOYD_ARRAY_I32,
+                                       model->n + model->skipped, 0)
+                  : LLOYD_OK;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -210,6 +213,7 @@ static lloyd_status read_attributes(const char *path, hid_t file, lloyd_model *m
 {
     char *metric;
     LLOYD_TRY(lloyd_h5_number(path, file, "n", H5T_NATIVE_INT64, &m->n));
+    LLOYD_TRY(lloyd_h5_number(path, file, "skipped", H5T_NATIVE_INT64, &m->skipped));
     LLOYD_TRY(lloyd_h5_number(path, file, "seed", H5T_NATIVE_UINT64, &m->seed));
     LLOYD_TRY(lloyd_h5_number(path, file, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
     LLOYD_TRY(lloyd_h5_number(path, file, "converged", H5T_NATIVE_INT, &m->converged));

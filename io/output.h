@@ -49,6 +49,7 @@ lloyd_status lloyd_output_text(const char *path, const char *text, size_t bytes)
  * frees what lloyd_model_read() allocated. */
 typedef struct lloyd_model {
     int64_t n, d, k;
+    int64_t skipped;      /* bad rows, which are not among the n, but among the labels */
     float *centroids;     /* [k*d] */
     int64_t *counts;      /* [k] rows per cluster */
     int64_t iterations;   /* T */
@@ -68,7 +69,8 @@ typedef struct lloyd_model {
     int input_count;
 } lloyd_model;
 
-/* Writes the model to "PATH.part" through HDF5. With labels != 0 it also creates /labels int32 [n],
+/* Writes the model to "PATH.part" through HDF5. With labels != 0 it also creates /labels int32 [n +
+ * skipped],
  * contiguous, allocated and not yet written (fill it with lloyd_array_*). Datasets and attributes:
  * docs/formats.md. */
 lloyd_status lloyd_model_write(const char *path, const lloyd_model *model, int labels);

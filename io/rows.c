@@ -10,6 +10,7 @@
 #include "io/rows.h"
 
 #include "base/memory.h"
+#include "io/gaps.h"
 #include "io/h5.h"
 #include "io/input.h"
 #include "io/packed.h"
@@ -55,7 +56,8 @@ typedef struct row_file {
 struct lloyd_rows {
     row_file *files;
     int file_count;
-    int64_t count, dim;
+    int64_t count, dim; /* rows of all files */
+    lloyd_gaps gaps;    /* rows that are left out */
     lloyd_type type;
     int rounded, weighted;
     int unbuffered; /* LLOYD_DIRECT_IO=1: past the page cache */
@@ -320,6 +322,12 @@ static lloyd_status open_all(lloyd_input_list *list, lloyd_rows *rows)
 
 lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **rows)
 {
+    return lloyd_rows_open_dataset(inputs, count, NULL, rows);
+}
+
+lloyd_status lloyd_rows_open_dataset(const char *const *inputs, int count, const char *dataset,
+                                     lloyd_rows **rows)
+{
     LLOYD_H5_SCOPE;
     *rows = NULL;
     if (count < 1)
@@ -332,7 +340,7 @@ lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **
     lloyd_input_list list = {0};
     lloyd_status status = lloyd_scratch_open(&opened->scratch);
     for (int i = 0; i < count && status == LLOYD_OK; i++)
-        status = lloyd_input_expand(inputs[i], &list);
+        status = lloyd_input_expand(inputs[i], dataset, &list);
     if (status == LLOYD_OK) status = open_all(&list, opened);
     lloyd_input_free(&list);
     if (status == LLOYD_OK) {
@@ -359,6 +367,7 @@ void lloyd_rows_close(lloyd_rows *rows)
         free(file->weights.name);
         lloyd_watch_free(&file->watch);
     }
+    lloyd_gaps_free(&rows->gaps);
     lloyd_free(rows->files);
     lloyd_free(rows->wide);
     lloyd_free(rows);
@@ -366,7 +375,27 @@ void lloyd_rows_close(lloyd_rows *rows)
 
 int64_t lloyd_rows_count(const lloyd_rows *rows)
 {
-    return rows->count;
+    return rows->count - rows->gaps.rows;
+}
+
+lloyd_status lloyd_rows_skip(lloyd_rows *rows, const int64_t *pairs, int64_t count)
+{
+    return lloyd_gaps_make(pairs, count, &rows->gaps);
+}
+
+int64_t lloyd_rows_skipped(const lloyd_rows *rows)
+{
+    return rows->gaps.rows;
+}
+
+int64_t lloyd_rows_original(const lloyd_rows *rows, int64_t row)
+{
+    return lloyd_gaps_original(&rows->gaps, row);
+}
+
+int64_t lloyd_rows_run(const lloyd_rows *rows, int64_t row, int64_t count)
+{
+    return lloyd_gaps_run(&rows->gaps, row, count);
 }
 
 int64_t lloyd_rows_dim(const lloyd_rows *rows)
@@ -435,7 +464,8 @@ int64_t lloyd_rows_memory(const lloyd_rows *rows)
                                              : 0;
         if (bytes > thread) thread = bytes;
     }
-    return memory_limit(rows) + CONVERSION_BYTES + rounding + rows->scratch.threads * thread;
+    return memory_limit(rows) + CONVERSION_BYTES + rounding + rows->scratch.threads * thread +
+           rows->gaps.count * (int64_t)sizeof(lloyd_gap);
 }
 
 /* The file that holds a global row. */
@@ -455,6 +485,7 @@ static int find_file(const lloyd_rows *rows, int64_t row)
 
 void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t bytes)
 {
+    row = lloyd_gaps_original(&rows->gaps, row);
     const row_file *file = &rows->files[find_file(rows, row)];
     snprintf(text, bytes, "%s:%s row %lld", file->path, file->data.name,
              (long long)(row - file->first));
@@ -531,12 +562,12 @@ static lloyd_status read_stored(const lloyd_rows *rows, const row_file *file, in
 
 static lloyd_status check_range(const lloyd_rows *rows, int64_t first, int64_t count)
 {
-    if (first >= 0 && count >= 0 && first <= rows->count && count <= rows->count - first)
-        return LLOYD_OK;
+    int64_t n = lloyd_rows_count(rows);
+    if (first >= 0 && count >= 0 && first <= n && count <= n - first) return LLOYD_OK;
     return lloyd_fail(
         LLOYD_FAILED,
         "cannot read rows [%lld, %lld + %lld) of %lld: a mistake in the program, please report it",
-        (long long)first, (long long)first, (long long)count, (long long)rows->count);
+        (long long)first, (long long)first, (long long)count, (long long)n);
 }
 
 /* Opens what is needed for rows [first, first+count) of a file. */
@@ -576,12 +607,11 @@ static lloyd_status read_file(lloyd_rows *rows, row_file *file, row_set *set, in
     return status;
 }
 
-/* Reads the rows (or, with `weights`, the weights) of a range file by file. */
+/* Reads the rows (or, with `weights`, the weights) of a range of the dataset file by file. */
 static lloyd_status read_files(lloyd_rows *rows, int64_t first, int64_t count, int weights,
                                char *out)
 {
     int64_t bytes = weights ? (int64_t)sizeof(float) : row_bytes(rows);
-    LLOYD_TRY(check_range(rows, first, count));
     for (int i = count > 0 ? find_file(rows, first) : 0; count > 0; i++) {
         row_file *file = &rows->files[i];
         int64_t from = first - file->first, here = file->rows - from;
@@ -595,11 +625,27 @@ static lloyd_status read_files(lloyd_rows *rows, int64_t first, int64_t count, i
     return LLOYD_OK;
 }
 
+/* Between two rows that are left out, those that stay follow each other. */
+static lloyd_status read_runs(lloyd_rows *rows, int64_t first, int64_t count, int weights,
+                              char *out)
+{
+    int64_t bytes = weights ? (int64_t)sizeof(float) : row_bytes(rows);
+    LLOYD_TRY(check_range(rows, first, count));
+    while (count > 0) {
+        int64_t here = lloyd_gaps_run(&rows->gaps, first, count);
+        LLOYD_TRY(read_files(rows, lloyd_gaps_original(&rows->gaps, first), here, weights, out));
+        out += here * bytes;
+        first += here;
+        count -= here;
+    }
+    return LLOYD_OK;
+}
+
 static lloyd_status read_range(lloyd_rows *rows, int64_t first, int64_t count, int weights,
                                char *out)
 {
     pthread_mutex_lock(&rows->lock);
-    lloyd_status status = read_files(rows, first, count, weights, out);
+    lloyd_status status = read_runs(rows, first, count, weights, out);
     pthread_mutex_unlock(&rows->lock);
     return status;
 }
@@ -612,8 +658,10 @@ lloyd_status lloyd_rows_read(lloyd_rows *rows, int64_t first, int64_t count, voi
 lloyd_status lloyd_rows_check(const lloyd_rows *rows, int64_t first, int64_t count)
 {
     LLOYD_TRY(check_range(rows, first, count));
-    for (int i = count > 0 ? find_file(rows, first) : rows->file_count;
-         i < rows->file_count && rows->files[i].first < first + count; i++)
+    if (count == 0) return LLOYD_OK;
+    int64_t last = lloyd_gaps_original(&rows->gaps, first + count - 1);
+    for (int i = find_file(rows, lloyd_gaps_original(&rows->gaps, first));
+         i < rows->file_count && rows->files[i].first <= last; i++)
         LLOYD_TRY(lloyd_watch_check(&rows->files[i].watch));
     return LLOYD_OK;
 }

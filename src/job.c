@@ -106,6 +106,7 @@ static void begin_progress(lloyd_job *j)
         .n_init = o->n_init,
         .max_iters = o->max_iters,
         .files = j->source.rows ? lloyd_rows_files(j->source.rows) : 0,
+        .skipped = j->source.rows ? lloyd_rows_skipped(j->source.rows) : 0,
         .first_file = j->source.rows ? lloyd_rows_file(j->source.rows, 0) : "memory",
         .memory = j->plan.total,
         .gpu_memory = j->plan.gpu_total,
@@ -284,6 +285,7 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
         .inertia = j->best.inertia,
         .converged = j->best.history.converged,
         .files = j->source.rows ? lloyd_rows_files(j->source.rows) : 0,
+        .skipped = j->source.rows ? lloyd_rows_skipped(j->source.rows) : 0,
         .type = lloyd_type_name(j->source.type),
         .seconds = lloyd_seconds() - j->start,
     };

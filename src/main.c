@@ -154,7 +154,9 @@ static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
     switch (cli->command) {
     case LLOYD_CLI_FIT: return fit(comm, cli);
     case LLOYD_CLI_PREDICT: return predict(comm, cli);
-    case LLOYD_CLI_INFO: return lloyd_info(comm, cli->file);
+    case LLOYD_CLI_INFO:
+        return cli->dataset ? lloyd_info_dataset(comm, cli->file, cli->dataset)
+                            : lloyd_info(comm, cli->file);
     case LLOYD_CLI_REPORT: return lloyd_report(comm, &cli->report);
     case LLOYD_CLI_WRAP: return lloyd_wrap_file(comm, cli->file, cli->output);
     case LLOYD_CLI_SYNTH: return lloyd_synth(comm, &cli->synth);

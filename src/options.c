@@ -92,8 +92,9 @@ lloyd_status lloyd_options_deciding(const lloyd_fit_options *o, uint64_t init, c
     fprintf(out, "--seed %llu\n--n-init %lld\n--tol ", (unsigned long long)o->seed,
             (long long)o->n_init);
     lloyd_json_number(out, o->tol);
-    fprintf(out, "\n--metric %s\n%s%s\n--empty %s\n", o->metric,
-            o->weights ? "--weights " : "no --weights", o->weights ? o->weights : "", o->empty);
+    fprintf(out, "\n--metric %s\n%s%s\n--empty %s\n%s--skip-bad-rows\n", o->metric,
+            o->weights ? "--weights " : "no --weights", o->weights ? o->weights : "", o->empty,
+            o->skip_bad_rows ? "" : "no ");
     if (fclose(out) == 0) return LLOYD_OK;
     free(*lines);
     *lines = NULL;
@@ -139,12 +140,14 @@ lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
 
 lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *o)
 {
-    if (o->inputs || o->input_count || o->output || o->weights || o->checkpoint ||
-        o->checkpoint_every || o->resume || o->dry_run || o->no_labels || o->chunk_rows) {
-        return lloyd_fail(LLOYD_USAGE,
-                          "a fit of rows in memory has no files: leave inputs, output, weights, "
-                          "checkpoint, checkpoint_every, resume, dry_run, no_labels and chunk_rows "
-                          "as lloyd_fit_defaults() sets them");
+    if (o->inputs || o->input_count || o->dataset || o->skip_bad_rows || o->output || o->weights ||
+        o->checkpoint || o->checkpoint_every || o->resume || o->dry_run || o->no_labels ||
+        o->chunk_rows) {
+        return lloyd_fail(
+            LLOYD_USAGE,
+            "a fit of rows in memory has no files: leave inputs, dataset, skip_bad_rows, "
+            "output, weights, checkpoint, checkpoint_every, resume, dry_run, no_labels and "
+            "chunk_rows as lloyd_fit_defaults() sets them");
     }
     return check_method(o);
 }
@@ -178,7 +181,10 @@ lloyd_status lloyd_options_json(const lloyd_fit_options *o, char **json)
         if (i > 0) fputc(',', out);
         lloyd_json_text(out, o->inputs[i]);
     }
-    fprintf(out, "],\"k\":%lld", (long long)o->k);
+    fputc(']', out);
+    put(out, "dataset", o->dataset);
+    fprintf(out, ",\"skip-bad-rows\":%s,\"k\":%lld", o->skip_bad_rows ? "true" : "false",
+            (long long)o->k);
     put(out, "output", o->output);
     put(out, "init", o->init);
     fprintf(out, ",\"seed\":%llu,\"n-init\":%lld,\"max-iters\":%lld,\"tol\":",

@@ -5,6 +5,7 @@
 #include "lloyd.h"
 
 #include "backend.h"
+#include "bad_rows.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/comm.h"
@@ -38,7 +39,7 @@ static lloyd_status open_all(prediction *t)
 {
     const lloyd_predict_options *o = t->options;
     LLOYD_TRY(lloyd_model_read(o->model, &t->model));
-    LLOYD_TRY(lloyd_rows_open(o->inputs, o->input_count, &t->rows));
+    LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &t->rows));
     if (t->model.d != lloyd_rows_dim(t->rows)) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
@@ -71,10 +72,15 @@ static lloyd_status prepare(prediction *t)
 /* What fetch() has left. */
 static lloyd_status write_fetched(prediction *t)
 {
+    const int32_t skipped = LLOYD_SKIPPED;
+    const float unknown = NAN;
     int64_t count = t->count;
     t->count = 0;
-    LLOYD_TRY(lloyd_array_write(t->labels, t->first, count, t->label));
-    return t->distances ? lloyd_array_write(t->distances, t->first, count, t->rounded) : LLOYD_OK;
+    LLOYD_TRY(lloyd_bad_rows_write(t->rows, t->labels, t->first, count, t->label, sizeof *t->label,
+                                   &skipped));
+    if (!t->distances) return LLOYD_OK;
+    return lloyd_bad_rows_write(t->rows, t->distances, t->first, count, t->rounded,
+                                sizeof *t->rounded, &unknown);
 }
 
 static lloyd_status fetch(prediction *t, int64_t chunk, int slot)
@@ -122,10 +128,11 @@ static lloyd_status label_rows(prediction *t, lloyd_range *range)
 static lloyd_status create(prediction *t)
 {
     const lloyd_predict_options *o = t->options;
+    int64_t n = t->plan.n + lloyd_rows_skipped(t->rows);
     if (t->comm->rank != 0) return LLOYD_OK;
-    LLOYD_TRY(lloyd_array_create(o->output, 1, "/labels", LLOYD_ARRAY_I32, t->plan.n, 0));
+    LLOYD_TRY(lloyd_array_create(o->output, 1, "/labels", LLOYD_ARRAY_I32, n, 0));
     if (!o->distances) return LLOYD_OK;
-    return lloyd_array_create(o->output, 0, "/distances", LLOYD_ARRAY_F32, t->plan.n, 0);
+    return lloyd_array_create(o->output, 0, "/distances", LLOYD_ARRAY_F32, n, 0);
 }
 
 static lloyd_status write_all(prediction *t)
@@ -143,6 +150,8 @@ static lloyd_status run(prediction *t)
     LLOYD_TRY(t->comm->agree(t->comm, lloyd_options_check_predict(t->options)));
     t->comm->timeout = t->options->timeout;
     LLOYD_TRY(t->comm->agree(t->comm, open_all(t)));
+    if (t->options->skip_bad_rows)
+        LLOYD_TRY(lloyd_bad_rows_skip(t->comm, t->rows, t->model.cosine));
     LLOYD_TRY(lloyd_backend_choose(t->comm, t->options->backend, NULL, &t->backend));
     lloyd_status planned = lloyd_plan_predict(t->comm, &t->backend, t->rows, t->model.k,
                                               t->model.cosine, t->options->chunk_rows, &t->plan);
@@ -164,6 +173,7 @@ lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *option
             .n = t.plan.n,
             .d = t.plan.d,
             .k = t.plan.k,
+            .skipped = lloyd_rows_skipped(t.rows),
             .seconds = lloyd_seconds() - start,
             .files = lloyd_rows_files(t.rows),
             .type = lloyd_type_name(t.plan.kernels.type),
