@@ -13,42 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Whether locks are to be looked at: what HDF5_USE_FILE_LOCKING says to HDF5, with BEST_EFFORT as the
- * default. */
-enum { LOCKS_IGNORED, LOCKS_TRIED, LOCKS_REQUIRED };
-
 static pthread_mutex_t lock;
-static pthread_once_t begun = PTHREAD_ONCE_INIT;
+static pthread_once_t lock_made = PTHREAD_ONCE_INIT;
 
-static int asked_for_locks(void)
+static void make_lock(void)
 {
-    const char *asked = getenv("HDF5_USE_FILE_LOCKING");
-    if (!asked) return LOCKS_TRIED;
-    if (strcmp(asked, "FALSE") == 0 || strcmp(asked, "0") == 0) return LOCKS_IGNORED;
-    return strcmp(asked, "TRUE") == 0 || strcmp(asked, "1") == 0 ? LOCKS_REQUIRED : LOCKS_TRIED;
-}
-
-/* HDF5 reads this variable once, when it begins, and it decides over all files, those too that HDF5
- * opens by itself. Locks are asked for here, and not kept. Without effect if a host program uses HDF5
- * already. */
-static void begin_without_locks(void)
-{
-    static const char name[] = "HDF5_USE_FILE_LOCKING";
-    const char *value = getenv(name);
-    char *before = value ? strdup(value) : NULL;
-    if (value && !before) return;
-    setenv(name, "FALSE", 1);
-    (void)H5open();
-    if (before)
-        setenv(name, before, 1);
-    else
-        unsetenv(name);
-    free(before);
-}
-
-static void begin(void)
-{
-    begin_without_locks();
     pthread_mutexattr_t kind;
     pthread_mutexattr_init(&kind);
     pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
@@ -58,7 +27,7 @@ static void begin(void)
 
 int lloyd_h5_enter(void)
 {
-    pthread_once(&begun, begin);
+    pthread_once(&lock_made, make_lock);
     pthread_mutex_lock(&lock);
     /* Every file is closed by name. What HDF5 would still write when the process ends is what could
      * not be written, on a full disk, and it crashes over it. Without effect if a host program uses
@@ -111,6 +80,18 @@ hid_t lloyd_h5_file_access(void)
 }
 
 /* ---- Files in use ---------------------------------------------------------------------------- */
+
+/* Whether locks are to be looked at: what HDF5_USE_FILE_LOCKING says to HDF5, with BEST_EFFORT as the
+ * default. */
+enum { LOCKS_IGNORED, LOCKS_TRIED, LOCKS_REQUIRED };
+
+static int asked_for_locks(void)
+{
+    const char *asked = getenv("HDF5_USE_FILE_LOCKING");
+    if (!asked) return LOCKS_TRIED;
+    if (strcmp(asked, "FALSE") == 0 || strcmp(asked, "0") == 0) return LOCKS_IGNORED;
+    return strcmp(asked, "TRUE") == 0 || strcmp(asked, "1") == 0 ? LOCKS_REQUIRED : LOCKS_TRIED;
+}
 
 /* Tries to share the file of a descriptor, as a reader; 0, or the error. The lock is given back at
  * once: it is only asked for. */
@@ -177,9 +158,11 @@ const char *lloyd_h5_absolute(const char *path, char *text, size_t bytes)
     return text;
 }
 
-hid_t lloyd_h5_read_access(const char *path)
+/* A file system without locks must not keep HDF5 from reading. */
+static hid_t read_access(const char *path)
 {
-    return probe(path) == 0 ? plain_access() : lloyd_h5_file_access();
+    int lockless = asked_for_locks() == LOCKS_TRIED && probe(path) != 0;
+    return lockless ? lloyd_h5_file_access() : plain_access();
 }
 
 /* Why HDF5 did not open the regular file `path`; `text` is what HDF5 said. */
@@ -235,12 +218,30 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
                           path);
     }
     LLOYD_TRY(lloyd_h5_check_unused(path));
-    hid_t access = lloyd_h5_read_access(path);
+    hid_t access = read_access(path);
     *file = H5Fopen(path, H5F_ACC_RDONLY, access);
     char text[256];
     if (*file < 0) lloyd_h5_reason(text, sizeof text);
     H5Pclose(access);
     return *file < 0 ? explain_open(path, text) : LLOYD_OK;
+}
+
+lloyd_status lloyd_h5_open_source(const char *path, hid_t *file)
+{
+    *file = H5I_INVALID_HID;
+    LLOYD_TRY(lloyd_h5_check_unused(path));
+    hid_t access = plain_access();
+    *file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    if (*file >= 0) return LLOYD_OK;
+    lloyd_status status = lloyd_h5_open_file(path, file);
+    if (status != LLOYD_OK) return status; /* which says what is wrong */
+    H5Fclose(*file);
+    *file = H5I_INVALID_HID;
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "HDF5 does not open %s, whose file system has no locks; set "
+                      "HDF5_USE_FILE_LOCKING=FALSE",
+                      path);
 }
 
 int lloyd_h5_descriptor(hid_t object)
@@ -366,17 +367,17 @@ static lloyd_status refuse_type(hid_t type, const char *path, const char *name)
                                 sizeof how));
     }
     if (class == H5T_ENUM) {
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "%s:%s has elements of type %s; convert them to numbers with %s", path,
-                          name, kind,
-                          lloyd_h5_conversion(path, name, "h5py", "x[:].astype('uint8')", how,
-                                              sizeof how));
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s:%s has elements of type %s; name a dataset of numbers with FILE:DATASET, or convert them with %s",
+            path, name, kind,
+            lloyd_h5_conversion(path, name, "h5py", "x[:].astype('uint8')", how, sizeof how));
     }
     if (class == H5T_INTEGER || class == H5T_FLOAT) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
-            "%s:%s has elements of type %s, which is not read; convert them to float32 (or uint8) "
-            "with %s",
+            "%s:%s has elements of type %s, which is not read; convert them to float32 or uint8, for "
+            "example with %s",
             path, name, kind,
             lloyd_h5_conversion(path, name, "h5py", "x.astype('float32')[:]", how, sizeof how));
     }

@@ -28,11 +28,6 @@ const char *lloyd_h5_reason(char *text, size_t bytes);
  * outputs have names of their own) and the oldest file format. Close with H5Pclose(). */
 hid_t lloyd_h5_file_access(void);
 
-/* The same for a file that is read: locks are left to what lloyd_h5_enter() has told HDF5. HDF5 opens
- * the sources of virtual datasets by itself, with its own idea of locks, and reads fill values from one
- * that is open already with another. */
-hid_t lloyd_h5_read_access(const char *path);
-
 /* LLOYD_BAD_INPUT where another program holds a lock on the file because it writes to it: it may have
  * made a dataset whose rows are still in its memory, and they would be read as zeros. File systems
  * without locks are tolerated; HDF5_USE_FILE_LOCKING is obeyed as HDF5 does. */
@@ -40,6 +35,11 @@ lloyd_status lloyd_h5_check_unused(const char *path);
 
 /* Opens `path` for reading, unless it is in use. LLOYD_BAD_INPUT with the reason. */
 lloyd_status lloyd_h5_open_file(const char *path, hid_t *file);
+
+/* The same for the source of a virtual dataset. HDF5 opens it once more by itself, with the locks that
+ * it would ask for without being told, and reads zeros where that fails, or where the file is open with
+ * others; so this does the same. */
+lloyd_status lloyd_h5_open_source(const char *path, hid_t *file);
 
 /* The path from the root, for messages, into text, which is returned. */
 const char *lloyd_h5_absolute(const char *path, char *text, size_t bytes);

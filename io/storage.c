@@ -75,6 +75,39 @@ static hid_t dataset_access(const lloyd_storage *storage)
     return access;
 }
 
+/* Why a dataset that an external link leads to could not be opened: the other file is missing, or in
+ * use. */
+static lloyd_status explain_link(hid_t file, const char *path, const char *name)
+{
+    const char *other = NULL, *inside = NULL;
+    unsigned flags;
+#if H5_VERSION_GE(1, 12, 0)
+    H5L_info2_t info;
+    int external =
+        H5Lget_info2(file, name, &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_EXTERNAL;
+#else
+    H5L_info_t info;
+    int external =
+        H5Lget_info(file, name, &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_EXTERNAL;
+#endif
+    char *value = external ? malloc(info.u.val_size) : NULL;
+    lloyd_status status = LLOYD_OK;
+    if (value && H5Lget_val(file, name, value, info.u.val_size, H5P_DEFAULT) >= 0 &&
+        H5Lunpack_elink_val(value, info.u.val_size, &flags, &other, &inside) >= 0) {
+        char *whole = prefixed(path, "${ORIGIN}", other);
+        status =
+            whole ? lloyd_h5_check_unused(file_bytes(whole) >= 0 ? whole : other) : no_memory(path);
+        free(whole);
+        if (status == LLOYD_OK)
+            status = lloyd_fail(LLOYD_BAD_INPUT,
+                                "cannot open dataset %s of %s: it is a link to %s of %s, which is "
+                                "missing or damaged; put it back",
+                                name, path, inside, other);
+    }
+    free(value);
+    return status;
+}
+
 lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name,
                                   const lloyd_storage *storage, hid_t *dataset)
 {
@@ -84,6 +117,7 @@ lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name
     if (*dataset < 0) lloyd_h5_reason(text, sizeof text);
     H5Pclose(access);
     if (*dataset >= 0) return LLOYD_OK;
+    LLOYD_TRY(explain_link(file, path, name));
     const char *newer =
         strstr(text, "version")
             ? "; it was written by a newer HDF5 in its latest format, h5repack makes an older one"
@@ -377,53 +411,47 @@ void lloyd_storage_free(lloyd_storage *storage)
 
 /* ---- Virtual datasets ----------------------------------------------------------------------- */
 
-/* A source file if `candidate` (freed here) is one, else an invalid id. One that is in use is
- * found too; check_file() refuses it. */
-static hid_t try_source(char *candidate)
+/* `candidate` if it is a file, else NULL, and it is freed. */
+static char *if_file(char *candidate)
 {
-    hid_t file = H5I_INVALID_HID;
-    if (file_bytes(candidate) >= 0) {
-        hid_t access = lloyd_h5_read_access(candidate);
-        file = H5Fopen(candidate, H5F_ACC_RDONLY, access);
-        H5Pclose(access);
-    }
+    if (file_bytes(candidate) >= 0) return candidate;
     free(candidate);
-    return file;
+    return NULL;
 }
 
 /* Tries the directories of HDF5_VDS_PREFIX, a list separated by ':'. */
-static hid_t try_environment(const char *path, const char *name)
+static char *find_by_environment(const char *path, const char *name)
 {
     const char *given = getenv("HDF5_VDS_PREFIX");
-    hid_t file = H5I_INVALID_HID;
-    while (file < 0 && given && *given) {
+    char *found = NULL;
+    while (!found && given && *given) {
         size_t length = strcspn(given, ":");
         char *prefix = strndup(given, length);
-        if (prefix && length > 0) file = try_source(prefixed(path, prefix, name));
+        if (prefix && length > 0) found = if_file(prefixed(path, prefix, name));
         free(prefix);
         given += length + (given[length] == ':');
     }
-    return file;
+    return found;
 }
 
-/* Opens the file that HDF5 will find under the name of a source, in the same order: as it is if
+/* The file that HDF5 will find under the name of a source, looked for in the same order: as it is if
  * absolute, HDF5_VDS_PREFIX, beside the virtual dataset's file, the current directory, beside
- * the file that a symbolic link points to. */
-static hid_t open_source(const char *path, const char *name)
+ * the file that a symbolic link points to. NULL if there is none; free with free(). */
+static char *find_source(const char *path, const char *name)
 {
     if (*name == '/') {
-        hid_t file = try_source(strdup(name));
-        if (file >= 0) return file;
+        char *found = if_file(strdup(name));
+        if (found) return found;
         name = strrchr(name, '/') + 1;
     }
-    hid_t file = try_environment(path, name);
-    if (file < 0) file = try_source(prefixed(path, "${ORIGIN}", name));
-    if (file < 0) file = try_source(strdup(name));
-    if (file >= 0) return file;
+    char *found = find_by_environment(path, name);
+    if (!found) found = if_file(prefixed(path, "${ORIGIN}", name));
+    if (!found) found = if_file(strdup(name));
+    if (found) return found;
     char *real = realpath(path, NULL);
-    if (real) file = try_source(prefixed(real, "${ORIGIN}", name));
+    if (real) found = if_file(prefixed(real, "${ORIGIN}", name));
     free(real);
-    return file;
+    return found;
 }
 
 int lloyd_storage_is_series(const char *name)
@@ -541,15 +569,16 @@ int lloyd_storage_source_names(hid_t creation, size_t i, char **source, char **n
            H5Pget_virtual_dsetname(creation, i, *name, (size_t)b + 1) >= 0;
 }
 
-/* Checks a source in another file, which is open. */
-static lloyd_status check_file(hid_t creation, size_t i, hid_t file, const char *inside,
+/* Checks a source in another file. */
+static lloyd_status check_file(hid_t creation, size_t i, const char *path, const char *inside,
                                const lloyd_storage *of, hsize_t *extent)
 {
-    char opened[PATH_MAX] = "";
-    H5Fget_name(file, opened, sizeof opened);
-    LLOYD_TRY(lloyd_h5_check_unused(opened));
-    LLOYD_TRY(lloyd_watch_file(of->watch, opened, lloyd_h5_descriptor(file)));
-    return check_dataset(creation, i, file, opened, inside, of, extent);
+    hid_t file;
+    LLOYD_TRY(lloyd_h5_open_source(path, &file));
+    lloyd_status status = lloyd_watch_file(of->watch, path, lloyd_h5_descriptor(file));
+    if (status == LLOYD_OK) status = check_dataset(creation, i, file, path, inside, of, extent);
+    H5Fclose(file);
+    return status;
 }
 
 lloyd_status lloyd_storage_check_source(hid_t creation, size_t i, hid_t virtual_file,
@@ -557,24 +586,22 @@ lloyd_status lloyd_storage_check_source(hid_t creation, size_t i, hid_t virtual_
                                         const char *inside, lloyd_storage *storage, hsize_t *extent)
 {
     hsize_t unused[H5S_MAX_RANK];
-    lloyd_status status = LLOYD_OK;
+    int same = strcmp(source, ".") == 0;
     if (!extent) extent = unused;
-    if (strcmp(source, ".") == 0) {
-        status = check_dataset(creation, i, virtual_file, path, inside, storage, extent);
-    } else {
-        hid_t file = open_source(path, source);
-        if (file < 0) {
-            return lloyd_fail(
-                LLOYD_BAD_INPUT,
-                "cannot read virtual dataset %s of %s: its source file %s is missing or not HDF5; put it back",
-                name, path, source);
-        }
-        status = check_file(creation, i, file, inside, storage, extent);
-        H5Fclose(file);
+    char *found = same ? NULL : find_source(path, source);
+    if (!same && !found) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot read virtual dataset %s of %s: its source file %s is missing; put it back",
+            name, path, source);
     }
+    lloyd_status status =
+        same ? check_dataset(creation, i, virtual_file, path, inside, storage, extent)
+             : check_file(creation, i, found, inside, storage, extent);
+    free(found);
     if (status == LLOYD_OK) return LLOYD_OK;
-    return lloyd_fail(status, "cannot read virtual dataset %s of %s: %s", name, path,
-                      lloyd_message());
+    return lloyd_fail(status, "cannot read virtual dataset %s of %s%s%s: %s", name, path,
+                      same ? "" : " from its source file ", same ? "" : source, lloyd_message());
 }
 
 /* Checks the source of mapping i, unless it is a series, which was checked at the beginning. */

@@ -6,12 +6,12 @@
 _lloyd_options() {
     case $1 in
         fit)
-            echo "--input -k --output --init --seed --n-init --max-iters --tol --metric --weights --empty --backend --comm" \
+            echo "--input --dataset -k --output --init --seed --n-init --max-iters --tol --metric --weights --skip-bad-rows --empty --backend --comm" \
                 "--chunk-rows --max-host-memory --max-device-memory --no-labels --checkpoint --checkpoint-every --resume" \
                 "--log --progress --timeout --dry-run --help"
             ;;
-        predict) echo "--model --input --output --distances --backend --timeout --help" ;;
-        info) echo "--help" ;;
+        predict) echo "--model --input --dataset --output --distances --skip-bad-rows --backend --timeout --help" ;;
+        info) echo "--dataset --help" ;;
         report) echo "-o --output --log --help" ;;
         wrap) echo "--output --help" ;;
         synth) echo "--rows --dim --clusters --type --seed --output --help" ;;
@@ -29,7 +29,7 @@ _lloyd_values() {
         --progress) echo "auto bar plain none" ;;
         --type) echo "float32 float16 bfloat16 uint8 int8" ;;
         --input | -o | --output | --model | --checkpoint | --log) echo "FILES" ;;
-        --no-labels | --resume | --dry-run | --distances | --help) ;;
+        --no-labels | --skip-bad-rows | --resume | --dry-run | --distances | --help) ;;
         *) echo "NOTHING" ;;
     esac
 }
