@@ -161,7 +161,8 @@ const char *lloyd_h5_absolute(const char *path, char *text, size_t bytes)
 /* A file system without locks must not keep HDF5 from reading. */
 static hid_t read_access(const char *path)
 {
-    int lockless = asked_for_locks() == LOCKS_TRIED && probe(path) != 0;
+    int asked = asked_for_locks();
+    int lockless = asked == LOCKS_IGNORED || (asked == LOCKS_TRIED && probe(path) != 0);
     return lockless ? lloyd_h5_file_access() : plain_access();
 }
 
@@ -182,6 +183,13 @@ static lloyd_status explain_open(const char *path, const char *text)
             "was ended before it closed the file; wait for it, or, if it is gone, make the file "
             "again, or see with 'h5clear -s %s' what is left",
             path, path);
+    }
+    int error = asked_for_locks() == LOCKS_IGNORED ? 0 : probe(path);
+    if (error) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot open %s: its file system does not give the locks that HDF5 asks "
+                          "for (%s); set HDF5_USE_FILE_LOCKING=FALSE",
+                          path, strerror(error));
     }
     if (H5Fis_hdf5(path) > 0) {
         return lloyd_fail(
