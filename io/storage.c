@@ -340,7 +340,7 @@ lloyd_status lloyd_storage_check_written(const lloyd_storage *storage, hid_t dat
         return LLOYD_OK;
     if (storage->layout == H5D_CONTIGUOUS)
         return H5Dget_offset(dataset) == HADDR_UNDEF ? never_written(path, name) : LLOYD_OK;
-    if (storage->layout != H5D_CHUNKED) return LLOYD_OK;
+    if (storage->layout != H5D_CHUNKED || storage->chunk_rows < 1) return LLOYD_OK;
     int64_t last = (int64_t)(extent[0] - 1) / storage->chunk_rows * storage->chunk_rows;
     if (has_chunk(dataset, last)) return LLOYD_OK;
     if (!has_chunk(dataset, 0) &&

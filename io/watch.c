@@ -50,9 +50,10 @@ static lloyd_status add(lloyd_watch *watch, const char *path, const struct stat 
         watch->files = files;
         watch->room = room;
     }
-    char *copy = strdup(path);
-    if (!copy) return lloyd_fail(LLOYD_FAILED, "cannot open %s: out of memory", path);
-    watch->files[watch->count++] = (struct lloyd_watched){copy, *info};
+    struct lloyd_watched *file = &watch->files[watch->count];
+    *file = (struct lloyd_watched){strdup(path), *info};
+    if (!file->path) return lloyd_fail(LLOYD_FAILED, "cannot open %s: out of memory", path);
+    watch->count++;
     return LLOYD_OK;
 }
 

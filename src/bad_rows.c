@@ -57,7 +57,7 @@ static lloyd_status add_row(findings *f, int64_t row)
         last[1]++;
         return LLOYD_OK;
     }
-    if (f->count == f->room) {
+    if (!f->pairs || f->count == f->room) {
         int64_t room = f->room ? 2 * f->room : 64;
         int64_t *pairs = realloc(f->pairs, (size_t)room * 2 * sizeof *pairs);
         if (!pairs) return lloyd_fail(LLOYD_FAILED, "out of memory for the list of bad rows");
