@@ -188,29 +188,47 @@ void lloyd_input_free(lloyd_input_list *list)
     memset(list, 0, sizeof *list);
 }
 
-/* What lloyd calls a file that it has written itself and that holds no rows; NULL for any other. By
- * the attributes that the program gives them: a file with nothing but /centroids, from elsewhere, is
- * rows like any other. */
-static const char *own_kind(hid_t file)
+/* Whether there is nothing two-dimensional in a file, and all of it could be looked at. */
+static int has_no_rows(hid_t file)
 {
-    static const char *const of_model[] = {"version", "command", "options", "inputs", "metric"};
-    if (H5Aexists(file, "checkpoint") > 0) return "a checkpoint of lloyd fit";
-    int found = 0, all = sizeof of_model / sizeof *of_model;
-    for (int i = 0; i < all; i++) found += H5Aexists(file, of_model[i]) > 0;
-    if (found == all && H5Lexists(file, "/centroids", H5P_DEFAULT) > 0)
-        return "a model of lloyd fit";
-    int labels = H5Lexists(file, "/labels", H5P_DEFAULT) > 0;
     lloyd_h5_list list;
     lloyd_h5_list_datasets(file, 2, &list);
-    int rows = list.count > 0 || list.unreadable;
+    int none = list.count == 0 && !list.unreadable;
     lloyd_h5_list_free(&list);
-    return labels && !rows ? "labels, as lloyd predict writes them" : NULL;
+    return none;
+}
+
+/* *kind = what lloyd calls a file that it has written itself and that holds no rows; NULL for any other.
+ * By the attributes that the program gives them: a file with nothing but /centroids, from elsewhere, is
+ * rows like any other. */
+static lloyd_status own_kind(hid_t file, const char *path, const char **kind)
+{
+    static const char *const of_model[] = {"version", "command", "options", "inputs", "metric"};
+    htri_t checkpoint = H5Aexists(file, "checkpoint"), model = 1;
+    for (size_t i = 0; i < sizeof of_model / sizeof *of_model && model > 0; i++)
+        model = H5Aexists(file, of_model[i]);
+    if (model > 0) model = H5Lexists(file, "/centroids", H5P_DEFAULT);
+    htri_t labels = H5Lexists(file, "/labels", H5P_DEFAULT);
+    *kind = NULL;
+    if (checkpoint < 0 || model < 0 || labels < 0) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read what %s holds; the file may be damaged",
+                          path);
+    }
+    if (checkpoint > 0) {
+        *kind = "a checkpoint of lloyd fit";
+    } else if (model > 0) {
+        *kind = "a model of lloyd fit";
+    } else if (labels > 0 && has_no_rows(file)) {
+        *kind = "labels, as lloyd predict writes them";
+    }
+    return LLOYD_OK;
 }
 
 lloyd_status lloyd_input_default(hid_t file, const char *path, char **name)
 {
-    const char *kind = own_kind(file);
+    const char *kind;
     *name = NULL;
+    LLOYD_TRY(own_kind(file, path, &kind));
     if (kind) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
