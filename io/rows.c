@@ -438,6 +438,16 @@ void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t by
              (long long)(row - file->first));
 }
 
+void lloyd_rows_fact(const lloyd_rows *rows, int index, char *text, size_t bytes)
+{
+    const row_file *file = &rows->files[index];
+    struct stat info;
+    long long size = stat(file->path, &info) == 0 ? (long long)info.st_size : -1;
+    snprintf(text, bytes, "%s:%s, %lld rows x %lld columns of %s, %lld bytes", file->path,
+             file->data.name, (long long)file->rows, (long long)rows->dim,
+             file->wide ? "float64" : lloyd_type_name(rows->type), size);
+}
+
 /* One call of H5Dread: elements [first, first+count) along the first dimension of a dataset, of
  * `columns` elements each (0: a one-dimensional dataset). */
 static lloyd_status read_piece(const row_file *file, const row_set *set, hid_t type, int64_t first,

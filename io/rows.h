@@ -53,6 +53,10 @@ void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t by
 int lloyd_rows_files(const lloyd_rows *rows);
 const char *lloyd_rows_file(const lloyd_rows *rows, int index);
 
+/* Writes "FILE:/DATASET, R rows x D columns of TYPE, B bytes" of one file, as this process sees it, into
+ * text. */
+void lloyd_rows_fact(const lloyd_rows *rows, int index, char *text, size_t bytes);
+
 /* How one file stores its rows, for a person. */
 typedef struct lloyd_rows_about {
     const char *path, *dataset; /* owned by the lloyd_rows */

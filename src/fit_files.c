@@ -15,16 +15,44 @@
 
 /* --- open and check --- */
 
-static lloyd_status open_input(lloyd_job *j)
+static lloyd_status open_input(lloyd_job *j, lloyd_facts *facts)
 {
     const lloyd_fit_options *o = j->options;
     lloyd_rows *rows = NULL;
     LLOYD_TRY(lloyd_rows_open(o->inputs, o->input_count, &rows));
     j->source.rows = rows;
-    LLOYD_TRY(lloyd_source_files(j->comm, rows, o->weights != NULL, &j->source));
+    lloyd_source_facts(rows, facts);
+    return lloyd_source_files(j->comm, rows, o->weights != NULL, &j->source);
+}
+
+static lloyd_status open_more(lloyd_job *j, lloyd_facts *facts)
+{
+    const lloyd_fit_options *o = j->options;
     LLOYD_TRY(lloyd_job_check(j));
-    if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(rows, o->weights));
-    return lloyd_options_init_is_model(o) ? lloyd_job_read_given(j) : LLOYD_OK;
+    if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(j->source.rows, o->weights));
+    if (!lloyd_options_init_is_model(o)) return LLOYD_OK;
+    LLOYD_TRY(lloyd_job_read_given(j));
+    lloyd_model_facts(o->init, &j->given, facts);
+    return LLOYD_OK;
+}
+
+/* What is opened is the same on all ranks. */
+static lloyd_status open_and_compare(lloyd_job *j)
+{
+    lloyd_facts facts = {0};
+    lloyd_status status = open_input(j, &facts);
+    LLOYD_TRY(lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_inputs));
+    status = open_more(j, &facts);
+    return lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_inputs);
+}
+
+static lloyd_status compare_options(lloyd_job *j)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "fit");
+    lloyd_status status = lloyd_options_check_fit(j->options);
+    if (status == LLOYD_OK) status = lloyd_options_facts_fit(j->options, &facts);
+    return lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_options);
 }
 
 static lloyd_status open_checkpoint(lloyd_job *j)
@@ -140,9 +168,9 @@ static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_resu
 
 static lloyd_status run(lloyd_job *j, lloyd_fit_result *result)
 {
-    LLOYD_TRY(j->comm->agree(j->comm, lloyd_options_check_fit(j->options)));
+    LLOYD_TRY(compare_options(j));
     j->comm->timeout = j->options->timeout;
-    LLOYD_TRY(j->comm->agree(j->comm, open_input(j)));
+    LLOYD_TRY(open_and_compare(j));
     LLOYD_TRY(lloyd_job_plan(j));
     if (j->options->dry_run)
         return lloyd_plan_print(j->comm, &j->backend, j->source.rows, j->options, &j->plan);

@@ -6,6 +6,7 @@
 #include "base/half.h"
 #include "base/memory.h"
 #include "comm/comm.h"
+#include "facts.h"
 #include "io/checkpoint.h"
 #include "io/inspect.h"
 #include "io/output.h"
@@ -396,5 +397,9 @@ static lloyd_status info(const char *file)
 
 lloyd_status lloyd_info(lloyd_comm *comm, const char *file)
 {
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "info");
+    lloyd_facts_option(&facts, "the file", file);
+    LLOYD_TRY(lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options));
     return comm->agree(comm, comm->rank == 0 ? info(file) : LLOYD_OK);
 }

@@ -3,6 +3,8 @@
  * Functions that can fail return lloyd_status (base/status.h); lloyd_message() then holds one
  * sentence for a person. Those that take a communicator and options or a file are collective: all
  * ranks call them with the same options, all get the same status, and one of them has the message.
+ * Ranks whose options differ (but for memory limits, chunk_rows, timeout and progress) get
+ * LLOYD_USAGE, ranks that see different files LLOYD_BAD_INPUT.
  */
 #ifndef LLOYD_H
 #define LLOYD_H

@@ -2,13 +2,14 @@
  * status.
  *
  * MPI is started only where a launcher (mpirun, mpiexec, srun) has started this process: by itself,
- * `lloyd` runs on machines where MPI cannot. Under a launcher every rank starts MPI even for a
- * wrong command line, because finalising it waits for rank 0 to have said what is wrong; a rank
- * that simply exited would make the launcher kill rank 0 before it could.
+ * `lloyd` runs on machines where MPI cannot. Under a launcher every rank starts MPI, also for a wrong
+ * command line or for --help, and compares its command with that of the others: they may have
+ * another one, and would wait for ever for a rank that simply exited.
  */
 #include "backend.h"
 #include "base/log.h"
 #include "cli.h"
+#include "facts.h"
 #include "lloyd.h"
 #include "summary.h"
 
@@ -149,6 +150,31 @@ static lloyd_status predict(lloyd_comm *comm, const lloyd_cli *cli)
     return LLOYD_OK;
 }
 
+/* What needs no ranks. */
+static void show(const lloyd_cli *cli)
+{
+    if (cli->command == LLOYD_CLI_HELP)
+        lloyd_cli_help(stdout, cli->topic);
+    else
+        printf("lloyd " LLOYD_VERSION " (%s)\n", lloyd_backend_parts());
+}
+
+/* The first thing that ranks do in a command is to compare it. Where there is none to run, here. */
+static lloyd_status compare_commands(lloyd_comm *comm, lloyd_status parsed, const char *command)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, command);
+    return lloyd_facts_compare(comm, parsed, &facts, &lloyd_differing_options);
+}
+
+static lloyd_status show_once(lloyd_comm *comm, const lloyd_cli *cli)
+{
+    LLOYD_TRY(
+        compare_commands(comm, LLOYD_OK, cli->command == LLOYD_CLI_HELP ? "help" : "--version"));
+    if (lloyd_comm_rank(comm) == 0) show(cli);
+    return LLOYD_OK;
+}
+
 static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
 {
     switch (cli->command) {
@@ -159,18 +185,9 @@ static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
     case LLOYD_CLI_WRAP: return lloyd_wrap_file(comm, cli->file, cli->output);
     case LLOYD_CLI_SYNTH: return lloyd_synth(comm, &cli->synth);
     case LLOYD_CLI_HELP:
-    case LLOYD_CLI_VERSION: break;
+    case LLOYD_CLI_VERSION: return show_once(comm, cli);
     }
     return LLOYD_OK;
-}
-
-/* What needs no ranks. */
-static void show(const lloyd_cli *cli)
-{
-    if (cli->command == LLOYD_CLI_HELP)
-        lloyd_cli_help(stdout, cli->topic);
-    else
-        printf("lloyd " LLOYD_VERSION " (%s)\n", lloyd_backend_parts());
 }
 
 /* A summary that did not reach its reader (a full disk behind a redirection) is a failure. */
@@ -182,26 +199,37 @@ static lloyd_status flush_output(void)
                       errno != 0 ? strerror(errno) : "write error");
 }
 
+/* Where there are no ranks: what can be said without them. */
+static lloyd_status run_alone(launch launched, lloyd_status parsed, const char *message,
+                              lloyd_status status, const lloyd_cli *cli)
+{
+    if (parsed != LLOYD_OK) {
+        status = lloyd_fail(parsed, "%s", launched.rank == 0 ? message : "");
+    } else if (cli->command == LLOYD_CLI_HELP || cli->command == LLOYD_CLI_VERSION) {
+        if (launched.rank == 0) show(cli);
+        status = flush_output();
+    }
+    if (status != LLOYD_OK) lloyd_complain();
+    return status;
+}
+
+/* `parsed`, with its message stored: LLOYD_OK, or why there is no command to run. */
 static lloyd_status run_on_ranks(launch launched, lloyd_status parsed, const lloyd_cli *cli)
 {
     lloyd_comm *comm = NULL;
-    /* Wrong usage is wrong on all ranks, a lack of memory is this one's. */
-    int alone = parsed == LLOYD_FAILED;
-    if (alone || (parsed != LLOYD_OK && launched.rank == 0)) lloyd_complain();
-    if (parsed != LLOYD_OK && !launched.found) return parsed;
+    char message[LLOYD_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s", lloyd_message());
     lloyd_status status = open_ranks(launched, &comm);
-    if (status != LLOYD_OK) {
-        if (parsed == LLOYD_OK) lloyd_complain();
-        return parsed != LLOYD_OK ? parsed : status;
-    }
-    if (alone) lloyd_comm_abort(comm, parsed);
+    if (status != LLOYD_OK) return run_alone(launched, parsed, message, status, cli);
     lloyd_log_quiet(lloyd_comm_rank(comm) != 0);
-    status = parsed;
-    if (parsed == LLOYD_OK) {
+    if (parsed != LLOYD_OK) {
+        (void)lloyd_fail(parsed, "%s", message);
+        status = compare_commands(comm, parsed, "");
+    } else {
         status = run(comm, cli);
         if (status == LLOYD_OK) status = flush_output();
-        if (status != LLOYD_OK) lloyd_complain();
     }
+    if (status != LLOYD_OK) lloyd_complain();
     lloyd_comm_close(comm);
     return status;
 }
@@ -212,17 +240,8 @@ int main(int argc, char **argv)
     launch launched = find_launch();
     lloyd_status status = lloyd_cli_parse(argc, argv, &cli);
     if (status != LLOYD_OK) return (int)run_on_ranks(launched, status, &cli);
-
-    if (cli.command == LLOYD_CLI_HELP || cli.command == LLOYD_CLI_VERSION) {
-        if (launched.rank == 0) {
-            show(&cli);
-            status = flush_output();
-            if (status != LLOYD_OK) lloyd_complain();
-        }
-    } else {
-        if (cli.command == LLOYD_CLI_FIT && cli.fit.checkpoint && !cli.fit.dry_run) watch_signals();
-        status = run_on_ranks(launched, LLOYD_OK, &cli);
-    }
+    if (cli.command == LLOYD_CLI_FIT && cli.fit.checkpoint && !cli.fit.dry_run) watch_signals();
+    status = run_on_ranks(launched, LLOYD_OK, &cli);
     lloyd_cli_free(&cli);
     return (int)status;
 }

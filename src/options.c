@@ -85,7 +85,9 @@ lloyd_status lloyd_options_deciding(const lloyd_fit_options *o, uint64_t init, c
     FILE *out = open_memstream(lines, &bytes);
     if (!out) return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
     fprintf(out, "-k %lld\n", (long long)o->k);
-    if (lloyd_options_init_is_model(o))
+    if (lloyd_options_init_is_model(o) && init == 0)
+        fprintf(out, "--init MODEL\n");
+    else if (lloyd_options_init_is_model(o))
         fprintf(out, "--init MODEL (with the centroids %016llx)\n", (unsigned long long)init);
     else
         fprintf(out, "--init %s\n", o->init);
@@ -98,6 +100,49 @@ lloyd_status lloyd_options_deciding(const lloyd_fit_options *o, uint64_t init, c
     free(*lines);
     *lines = NULL;
     return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
+}
+
+/* --- what all ranks must have alike --- */
+
+static void add_flag(lloyd_facts *facts, const char *option, int given)
+{
+    lloyd_facts_add(facts, "%s%s", given ? "" : "no ", option);
+}
+
+/* Each line of `lines` is a fact. */
+static void add_lines(lloyd_facts *facts, const char *lines)
+{
+    while (*lines != '\0') {
+        int length = (int)strcspn(lines, "\n");
+        lloyd_facts_add(facts, "%.*s", length, lines);
+        lines += length + (lines[length] == '\n');
+    }
+}
+
+lloyd_status lloyd_options_facts_fit(const lloyd_fit_options *o, lloyd_facts *facts)
+{
+    char *deciding = NULL;
+    LLOYD_TRY(lloyd_options_deciding(o, 0, &deciding));
+    add_lines(facts, deciding);
+    free(deciding);
+    lloyd_facts_add(facts, "--max-iters %lld", (long long)o->max_iters);
+    lloyd_facts_option(facts, "--output", o->output);
+    lloyd_facts_option(facts, "--backend", o->backend);
+    lloyd_facts_option(facts, "--comm", o->comm);
+    lloyd_facts_option(facts, "--checkpoint", o->checkpoint);
+    lloyd_facts_option(facts, "--checkpoint-every", o->checkpoint_every);
+    lloyd_facts_option(facts, "--log", o->log);
+    add_flag(facts, "--resume", o->resume);
+    add_flag(facts, "--no-labels", o->no_labels);
+    add_flag(facts, "--dry-run", o->dry_run);
+    return LLOYD_OK;
+}
+
+void lloyd_options_facts_predict(const lloyd_predict_options *o, lloyd_facts *facts)
+{
+    lloyd_facts_option(facts, "--output", o->output);
+    lloyd_facts_option(facts, "--backend", o->backend);
+    add_flag(facts, "--distances", o->distances);
 }
 
 /* --- all of them --- */

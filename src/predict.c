@@ -12,6 +12,7 @@
 #include "options.h"
 #include "plan.h"
 #include "problem.h"
+#include "source.h"
 #include "stop.h"
 
 #include <math.h>
@@ -34,11 +35,28 @@ typedef struct prediction {
     int64_t first, count; /* global rows whose results are here and not written yet */
 } prediction;
 
-static lloyd_status open_all(prediction *t)
+static lloyd_status compare_options(prediction *t)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "predict");
+    lloyd_status status = lloyd_options_check_predict(t->options);
+    if (status == LLOYD_OK) lloyd_options_facts_predict(t->options, &facts);
+    return lloyd_facts_compare(t->comm, status, &facts, &lloyd_differing_options);
+}
+
+static lloyd_status open_inputs(prediction *t, lloyd_facts *facts)
 {
     const lloyd_predict_options *o = t->options;
     LLOYD_TRY(lloyd_model_read(o->model, &t->model));
+    lloyd_model_facts(o->model, &t->model, facts);
     LLOYD_TRY(lloyd_rows_open(o->inputs, o->input_count, &t->rows));
+    lloyd_source_facts(t->rows, facts);
+    return LLOYD_OK;
+}
+
+static lloyd_status check_all(const prediction *t)
+{
+    const lloyd_predict_options *o = t->options;
     if (t->model.d != lloyd_rows_dim(t->rows)) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
@@ -47,6 +65,15 @@ static lloyd_status open_all(prediction *t)
     }
     LLOYD_TRY(lloyd_output_check(o->output, t->rows));
     return lloyd_output_check_apart(o->output, o->model);
+}
+
+/* What is opened is the same on all ranks. */
+static lloyd_status open_all(prediction *t)
+{
+    lloyd_facts facts = {0};
+    lloyd_status status = open_inputs(t, &facts);
+    LLOYD_TRY(lloyd_facts_compare(t->comm, status, &facts, &lloyd_differing_inputs));
+    return t->comm->agree(t->comm, check_all(t));
 }
 
 static lloyd_status prepare(prediction *t)
@@ -140,9 +167,9 @@ static lloyd_status write_all(prediction *t)
 
 static lloyd_status run(prediction *t)
 {
-    LLOYD_TRY(t->comm->agree(t->comm, lloyd_options_check_predict(t->options)));
+    LLOYD_TRY(compare_options(t));
     t->comm->timeout = t->options->timeout;
-    LLOYD_TRY(t->comm->agree(t->comm, open_all(t)));
+    LLOYD_TRY(open_all(t));
     LLOYD_TRY(lloyd_backend_choose(t->comm, t->options->backend, NULL, &t->backend));
     lloyd_status planned = lloyd_plan_predict(t->comm, &t->backend, t->rows, t->model.k,
                                               t->model.cosine, t->options->chunk_rows, &t->plan);

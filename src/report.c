@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "chart.h"
 #include "comm/comm.h"
+#include "facts.h"
 #include "html.h"
 #include "io/output.h"
 #include "json.h"
@@ -1062,5 +1063,11 @@ static lloyd_status report_model(const lloyd_report_options *options)
 
 lloyd_status lloyd_report(lloyd_comm *comm, const lloyd_report_options *options)
 {
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "report");
+    lloyd_facts_option(&facts, "the model", options->model);
+    lloyd_facts_option(&facts, "--log", options->log);
+    lloyd_facts_option(&facts, "--output", options->output);
+    LLOYD_TRY(lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options));
     return comm->agree(comm, comm->rank == 0 ? report_model(options) : LLOYD_OK);
 }

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/philox.h"
 #include "comm/comm.h"
+#include "facts.h"
 #include "io/output.h"
 
 #include <inttypes.h>
@@ -180,9 +181,23 @@ static lloyd_status create(const lloyd_synth_options *options, const recipe *r)
     return lloyd_output_attribute(options->output, "/train", "description", text);
 }
 
+static lloyd_status compare_options(lloyd_comm *comm, const lloyd_synth_options *options)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "synth");
+    lloyd_facts_add(&facts, "--rows %" PRId64, options->rows);
+    lloyd_facts_add(&facts, "--dim %" PRId64, options->dim);
+    lloyd_facts_add(&facts, "--clusters %" PRId64, options->clusters);
+    lloyd_facts_option(&facts, "--type", options->type);
+    lloyd_facts_add(&facts, "--seed %" PRIu64, options->seed);
+    lloyd_facts_option(&facts, "--output", options->output);
+    return lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options);
+}
+
 lloyd_status lloyd_synth(lloyd_comm *comm, const lloyd_synth_options *options)
 {
     int lead = comm->rank == 0;
+    LLOYD_TRY(compare_options(comm, options));
     LLOYD_TRY(comm->agree(comm, lead ? check_options(options) : LLOYD_OK));
     const recipe *r = find_recipe(options->type);
     lloyd_status status = comm->agree(comm, lead ? create(options, r) : LLOYD_OK);

@@ -2,6 +2,7 @@
 #include "lloyd.h"
 
 #include "comm/comm.h"
+#include "facts.h"
 #include "io/output.h"
 
 #include <stdio.h>
@@ -25,5 +26,10 @@ static lloyd_status wrap(const char *raw, const char *output)
 
 lloyd_status lloyd_wrap_file(lloyd_comm *comm, const char *raw, const char *output)
 {
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "wrap");
+    lloyd_facts_option(&facts, "the file", raw);
+    lloyd_facts_option(&facts, "--output", output);
+    LLOYD_TRY(lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options));
     return comm->agree(comm, comm->rank == 0 ? wrap(raw, output) : LLOYD_OK);
 }
