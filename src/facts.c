@@ -140,24 +140,37 @@ static int find_difference(const char **mine, const char **other, line *a, line 
     return 0;
 }
 
-/* "--seed 8, but rank 0 has --seed 7" */
-static void describe(const char *mine, const char *other, int reference, char *text, size_t bytes)
+enum { SHOWN = 300 };
+
+/* A line as a message has it. */
+static const char *show(line l, char *text, size_t bytes)
 {
-    enum { SHOWN = 300 };
+    if (l.length == 0)
+        snprintf(text, bytes, "nothing more");
+    else
+        snprintf(text, bytes, "%.*s%s", l.length < SHOWN ? l.length : SHOWN, l.text,
+                 l.length < SHOWN ? "" : "...");
+    return text;
+}
+
+/* This rank has the facts `mine`, which differ from those of the reference. */
+static lloyd_status describe(const lloyd_comm *comm, int reference, const char *among,
+                             const char *mine, const char *other,
+                             const lloyd_difference *difference)
+{
     line a, b;
-    char has[SHOWN + 16], lacks[SHOWN + 16];
-    size_t at = 0;
-    for (int shown = 0; shown < 2 && find_difference(&mine, &other, &a, &b); shown++) {
-        snprintf(has, sizeof has, a.length > 0 ? "%.*s%s" : "nothing more",
-                 a.length < SHOWN ? a.length : SHOWN, a.text, a.length < SHOWN ? "" : "...");
-        snprintf(lacks, sizeof lacks, b.length > 0 ? "%.*s%s" : "nothing more",
-                 b.length < SHOWN ? b.length : SHOWN, b.text, b.length < SHOWN ? "" : "...");
-        int written = shown == 0
-                          ? snprintf(text, bytes, "%s, but rank %d has %s", has, reference, lacks)
-                          : snprintf(text + at, bytes - at, " (and %s instead of %s)", has, lacks);
-        if (written > 0) at += (size_t)written;
-        if (at >= bytes) return;
+    char has[SHOWN + 16], lacks[SHOWN + 16], more[2 * SHOWN + 64] = "";
+    if (!find_difference(&mine, &other, &a, &b))
+        return lloyd_fail(LLOYD_FAILED, "the ranks compare wrongly: a mistake in the program");
+    show(a, has, sizeof has);
+    show(b, lacks, sizeof lacks);
+    if (find_difference(&mine, &other, &a, &b)) {
+        char next[SHOWN + 16], instead[SHOWN + 16];
+        snprintf(more, sizeof more, " (and %s instead of %s)", show(a, next, sizeof next),
+                 show(b, instead, sizeof instead));
     }
+    return lloyd_fail(difference->status, "%srank %d of %d has %s, but rank %d has %s%s; %s", among,
+                      comm->rank, comm->size, has, reference, lacks, more, difference->advice);
 }
 
 static lloyd_status tell_difference(const lloyd_comm *comm, const int64_t *all, int reference,
@@ -165,17 +178,13 @@ static lloyd_status tell_difference(const lloyd_comm *comm, const int64_t *all, 
                                     const lloyd_difference *difference)
 {
     int64_t usual = told(all, reference, HASH);
-    char ranks[192], text[1400];
+    char ranks[192], among[256] = "";
     int first = 0;
     while (told(all, first, HASH) == usual) first++;
     if (comm->rank != first) return lloyd_fail(difference->status, "%s", "");
-    int count = list_ranks(all, comm->size, HASH, usual, ranks, sizeof ranks);
-    describe(mine, other, reference, text, sizeof text);
-    if (count == 1)
-        return lloyd_fail(difference->status, "%s of %d has %s; %s", ranks, comm->size, text,
-                          difference->advice);
-    return lloyd_fail(difference->status, "%s of %d differ from rank %d: rank %d has %s; %s", ranks,
-                      comm->size, reference, first, text, difference->advice);
+    if (list_ranks(all, comm->size, HASH, usual, ranks, sizeof ranks) > 1)
+        snprintf(among, sizeof among, "%s differ from rank %d: ", ranks, reference);
+    return describe(comm, reference, among, mine, other, difference);
 }
 
 /* All ranks get the facts of the reference, to compare theirs with. */

@@ -152,7 +152,7 @@ def check_three(t):
     parts = [(t.lloyd_path, fit("--seed", 7), "a"), (t.lloyd_path, fit(), "a"), (t.lloyd_path, fit(), "a")]
     check_refused(t, "rank 0 is the other one", parts, USAGE, ("rank 0 of 3 has --seed 7", "rank 1 has --seed 0"))
     parts = [(t.lloyd_path, fit("--seed", seed), "a") for seed in (5, 6, 7)]
-    check_refused(t, "all differ", parts, USAGE, ("ranks 1, 2 of 3 differ from rank 0", "rank 1 has --seed 6"))
+    check_refused(t, "all differ", parts, USAGE, ("ranks 1, 2 differ from rank 0: rank 1 of 3 has --seed 6",))
 
 
 def check_may_differ(t):
