@@ -164,19 +164,22 @@ static int sync_path(const char *path, int flags)
     return result;
 }
 
-lloyd_status lloyd_output_commit(const char *path)
+/* What has to be synced before and after the renaming. */
+enum { SYNC_FILE = 1, SYNC_DIRECTORY = 2 };
+
+static lloyd_status commit(const char *path, int sync)
 {
     char *part = lloyd_part_name(path), *directory = directory_name(path);
     lloyd_status status = LLOYD_OK;
     if (!part || !directory) {
         status = LLOYD_FAILED;
-    } else if (sync_path(part, 0) != 0) {
+    } else if ((sync & SYNC_FILE) && sync_path(part, 0) != 0) {
         status = lloyd_fail(LLOYD_FAILED, "cannot complete %s: writing %s to disk: %s", path, part,
                             strerror(errno));
     } else if (rename(part, path) != 0) {
         status = lloyd_fail(LLOYD_FAILED, "cannot complete %s: renaming %s: %s", path, part,
                             strerror(errno));
-    } else if (sync_path(directory, O_DIRECTORY) != 0) {
+    } else if ((sync & SYNC_DIRECTORY) && sync_path(directory, O_DIRECTORY) != 0) {
         status =
             lloyd_fail(LLOYD_FAILED, "%s is complete, but writing its directory to disk failed: %s",
                        path, strerror(errno));
@@ -184,6 +187,16 @@ lloyd_status lloyd_output_commit(const char *path)
     free(part);
     free(directory);
     return status;
+}
+
+lloyd_status lloyd_output_commit(const char *path)
+{
+    return commit(path, SYNC_FILE | SYNC_DIRECTORY);
+}
+
+lloyd_status lloyd_output_rename(const char *path, int hurry)
+{
+    return commit(path, hurry ? 0 : SYNC_DIRECTORY);
 }
 
 void lloyd_output_discard(const char *path)

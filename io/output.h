@@ -39,6 +39,9 @@ lloyd_status lloyd_output_check_distinct(const char *option, const char *path,
 /* fsync "PATH.part", rename it to PATH, fsync the directory. */
 lloyd_status lloyd_output_commit(const char *path);
 
+/* The same for a "PATH.part" that is synced already. hurry: 1: the directory is not synced either. */
+lloyd_status lloyd_output_rename(const char *path, int hurry);
+
 /* Removes "PATH.part" if it is there. */
 void lloyd_output_discard(const char *path);
 

@@ -197,9 +197,9 @@ static const option fit_options[] =
       .kind = TEXT,
       .offset = AT(fit.checkpoint),
       .help =
-          "Keep in FILE what --resume needs: now and then, at the end, and when SIGTERM, SIGINT "
-          "or SIGUSR1 stops the fit (exit status 75). Without --resume, an older checkpoint is "
-          "replaced."},
+          "Keep in FILE what --resume needs: now and then, at the end, and when SIGTERM, SIGINT, "
+          "SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU stops the fit (exit status 75). Without --resume, "
+          "an older checkpoint is replaced."},
      {.name = "--checkpoint-every",
       .argument = "T",
       .kind = TEXT,

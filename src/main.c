@@ -49,11 +49,14 @@ static launch find_launch(void)
 
 /* ---- Signals --------------------------------------------------------------------------- */
 
-static const int stop_signals[] = {SIGTERM, SIGINT, SIGUSR1};
+/* Those of a person, of schedulers before the time is up (Slurm, LSF and PBS send one of the USRs), of
+ * a terminal that is closed, and of the limit on CPU time. */
+static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
 
 /* The first signal asks the fit to stop; a second one of its kind ends the program as if nobody
  * handled it. Launchers often deliver one signal twice, to the group of processes and by forwarding
- * it, so what follows within a fifth of a second is the first one still. */
+ * it, so what follows within a fifth of a second is the first one still. SIGXCPU comes again for every
+ * second that is used, until the hard limit kills. */
 static void on_signal(int signal)
 {
     static volatile sig_atomic_t asked;
@@ -67,12 +70,19 @@ static void on_signal(int signal)
         first[signal] = now;
         if (!asked) lloyd_stop(signal);
         asked = 1;
-    } else if (since > 0.2) {
+    } else if (since > 0.2 && signal != SIGXCPU) {
         struct sigaction action = {.sa_handler = SIG_DFL};
         sigaction(signal, &action, NULL);
         raise(signal); /* delivered when this handler returns */
     }
     errno = saved;
+}
+
+/* Whether the program was started with this signal ignored, as nohup does with SIGHUP. */
+static int is_ignored(int signal)
+{
+    struct sigaction action;
+    return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 /* From now on these signals are wishes that a fit with a checkpoint grants. */
@@ -83,7 +93,8 @@ static void watch_signals(void)
     for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++)
         sigaddset(&action.sa_mask, stop_signals[i]);
     for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++)
-        sigaction(stop_signals[i], &action, NULL);
+        if (stop_signals[i] != SIGHUP || !is_ignored(SIGHUP))
+            sigaction(stop_signals[i], &action, NULL);
 }
 
 /* ---- Commands -------------------------------------------------------------------------- */
