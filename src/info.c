@@ -388,6 +388,8 @@ static lloyd_status info_labels(const char *path)
 static lloyd_status info(const char *file)
 {
     lloyd_kind kind;
+    if (!file || *file == '\0')
+        return lloyd_fail(LLOYD_USAGE, "info needs the name of a file to look at");
     LLOYD_TRY(lloyd_inspect_kind(file, &kind));
     if (kind == LLOYD_KIND_MODEL) return info_model(file);
     if (kind == LLOYD_KIND_CHECKPOINT) return info_checkpoint(file);

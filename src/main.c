@@ -8,12 +8,14 @@
  */
 #include "backend.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "cli.h"
 #include "facts.h"
 #include "lloyd.h"
 #include "summary.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,9 +247,18 @@ static lloyd_status run_on_ranks(launch launched, lloyd_status parsed, const llo
     return status;
 }
 
+/* The allocator of C sets address space aside for every thread: too much where it is limited. */
+static void save_space(void)
+{
+#ifdef M_ARENA_MAX
+    if (lloyd_memory_space(NULL) != INT64_MAX) (void)mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     lloyd_cli cli;
+    save_space();
     launch launched = find_launch();
     lloyd_status status = lloyd_cli_parse(argc, argv, &cli);
     if (status != LLOYD_OK) return (int)run_on_ranks(launched, status, &cli);

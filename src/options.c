@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int is_one_of(const char *value, const char *const *choices)
 {
@@ -24,6 +25,25 @@ static lloyd_status check_choice(const char *option, const char *value, const ch
                       value ? value : "");
 }
 
+/* A name of something: NULL where there need not be one. */
+static lloyd_status check_name(const char *option, const char *value)
+{
+    if (!value || *value != '\0') return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE, "%s is empty; give a name, or leave it away", option);
+}
+
+static lloyd_status check_inputs(const char *const *inputs, int count, const char *what)
+{
+    if (count < 1 || !inputs)
+        return lloyd_fail(LLOYD_USAGE, "--input is missing: name the dataset to %s", what);
+    for (int i = 0; i < count; i++) {
+        if (inputs[i] && *inputs[i] != '\0') continue;
+        return lloyd_fail(LLOYD_USAGE, "--input number %d of %d is empty; name a file", i + 1,
+                          count);
+    }
+    return LLOYD_OK;
+}
+
 static lloyd_status check_count(const char *option, int64_t value, int64_t least)
 {
     if (value >= least) return LLOYD_OK;
@@ -35,6 +55,20 @@ static lloyd_status check_timeout(double seconds)
 {
     if (seconds > 0 && !isinf(seconds)) return LLOYD_OK;
     return lloyd_fail(LLOYD_USAGE, "--timeout %g: must be finite and more than 0 seconds", seconds);
+}
+
+/* Threads without number would only be a lack of memory, or of threads, later on. */
+lloyd_status lloyd_options_check_threads(void)
+{
+    const char *wanted = getenv("OMP_NUM_THREADS");
+    long processors = sysconf(_SC_NPROCESSORS_ONLN),
+         threads = wanted ? strtol(wanted, NULL, 10) : 0;
+    long most = processors > 8 ? 8 * processors : 64;
+    if (threads <= most) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "OMP_NUM_THREADS is %ld, but this machine has %ld processor%s; set it to the "
+                      "number of cores of a rank, and to %ld at most",
+                      threads, processors, processors == 1 ? "" : "s", most);
 }
 
 int lloyd_options_init_is_model(const lloyd_fit_options *o)
@@ -152,7 +186,8 @@ static lloyd_status check_method(const lloyd_fit_options *o)
 {
     static const char *const metrics[] = {"l2", "cosine", NULL}, *const rules[] = {"relocate",
                                                                                    "keep", NULL};
-    if (!o->init)
+    static const char *const displays[] = {"auto", "bar", "plain", "none", NULL};
+    if (!o->init || *o->init == '\0')
         return lloyd_fail(LLOYD_USAGE,
                           "--init is missing: random, kmeans++, kmeans-parallel or a model file");
     LLOYD_TRY(check_count("-k", o->k, 1));
@@ -169,15 +204,20 @@ static lloyd_status check_method(const lloyd_fit_options *o)
     LLOYD_TRY(check_timeout(o->timeout));
     LLOYD_TRY(check_choice("--metric", o->metric, metrics));
     LLOYD_TRY(check_choice("--empty", o->empty, rules));
+    LLOYD_TRY(check_choice("--progress", o->progress, displays));
+    LLOYD_TRY(check_name("--log", o->log));
+    LLOYD_TRY(lloyd_options_check_threads());
     return lloyd_backend_check(o->backend, o->comm ? o->comm : "");
 }
 
 lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
 {
-    if (o->input_count < 1)
-        return lloyd_fail(LLOYD_USAGE, "--input is missing: name the dataset to cluster");
+    LLOYD_TRY(check_inputs(o->inputs, o->input_count, "cluster"));
     if (!o->output)
         return lloyd_fail(LLOYD_USAGE, "--output is missing: name the model file to write");
+    LLOYD_TRY(check_name("--output", o->output));
+    LLOYD_TRY(check_name("--weights", o->weights));
+    LLOYD_TRY(check_name("--checkpoint", o->checkpoint));
     LLOYD_TRY(check_method(o));
     return check_checkpoint(o);
 }
@@ -198,10 +238,12 @@ lloyd_status lloyd_options_check_predict(const lloyd_predict_options *o)
 {
     if (!o->model)
         return lloyd_fail(LLOYD_USAGE, "--model is missing: name the model file to label with");
-    if (o->input_count < 1)
-        return lloyd_fail(LLOYD_USAGE, "--input is missing: name the dataset to label");
+    LLOYD_TRY(check_inputs(o->inputs, o->input_count, "label"));
     if (!o->output)
         return lloyd_fail(LLOYD_USAGE, "--output is missing: name the labels file to write");
+    LLOYD_TRY(check_name("--model", o->model));
+    LLOYD_TRY(check_name("--output", o->output));
+    LLOYD_TRY(lloyd_options_check_threads());
     LLOYD_TRY(check_count("--chunk-rows", o->chunk_rows, 0));
     LLOYD_TRY(check_timeout(o->timeout));
     return lloyd_backend_check(o->backend, NULL);

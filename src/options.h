@@ -11,6 +11,9 @@ lloyd_status lloyd_options_check_fit(const lloyd_fit_options *options);
 lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *options);
 lloyd_status lloyd_options_check_predict(const lloyd_predict_options *options);
 
+/* LLOYD_USAGE where OMP_NUM_THREADS is many times the processors of this machine. */
+lloyd_status lloyd_options_check_threads(void);
+
 /* Adds all options that must be the same on all ranks: those that decide the result, and those that
  * decide which collective calls are made or which files are written. Only memory limits, chunks,
  * the time limit and the display may differ. Input files and models are facts of their own. */

@@ -15,6 +15,7 @@
 #include "comm/comm.h"
 #include "facts.h"
 #include "io/output.h"
+#include "options.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -153,6 +154,8 @@ static lloyd_status fill(const lloyd_comm *comm, const lloyd_synth_options *opti
 static lloyd_status check_options(const lloyd_synth_options *options)
 {
     int64_t bytes;
+    if (!options->output) return lloyd_fail(LLOYD_USAGE, "--output is missing: name the file");
+    LLOYD_TRY(lloyd_options_check_threads());
     if (options->rows < 1) return lloyd_fail(LLOYD_USAGE, "--rows must be at least 1");
     if (options->dim < 1 || options->dim > UINT32_MAX)
         return lloyd_fail(LLOYD_USAGE, "--dim must be at least 1 and below 2^32");

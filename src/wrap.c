@@ -11,6 +11,8 @@ static lloyd_status wrap(const char *raw, const char *output)
 {
     int64_t rows = 0, columns = 0;
     const char *type = "";
+    if (!raw || !output)
+        return lloyd_fail(LLOYD_USAGE, "wrap needs a raw file and the name of its output");
     LLOYD_TRY(lloyd_output_check(output, NULL));
     LLOYD_TRY(lloyd_output_check_apart(output, raw));
     lloyd_status status = lloyd_wrap(raw, output, &rows, &columns, &type);
