@@ -334,20 +334,19 @@ static void *run_sync(void *context)
     return NULL;
 }
 
-/* Waits until it is done, or for PATIENCE steps once there is a hurry: whoever is killed then leaves
- * his bytes to the system, which writes them. Returns the error. */
+/* Waits until it is done, or there is a hurry: the system writes what a killed process has left, but
+ * nobody renames its file. Returns the error. */
 static int wait_for_sync(syncing *s, const atomic_int *hurry)
 {
-    enum { STEP = 20000000, PATIENCE = 15 }; /* nanoseconds; 0.3 s */
+    enum { STEP = 20000000 }; /* nanoseconds */
     pthread_mutex_lock(&s->lock);
-    for (int hurried = 0; !s->done && hurried < PATIENCE;) {
+    while (!s->done && atomic_load(hurry) == 0) {
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += STEP;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
         (void)pthread_cond_timedwait(&s->changed, &s->lock, &until);
-        hurried += atomic_load(hurry) != 0;
     }
     int done = s->done, error = s->error;
     s->left = !done;
@@ -356,7 +355,7 @@ static int wait_for_sync(syncing *s, const atomic_int *hurry)
     return error;
 }
 
-/* Syncs the file, and returns the error; 0 also where the disk is too slow for a hurry. */
+/* Syncs the file, and returns the error; in a hurry only begins to. */
 static int sync_soon(int descriptor, const atomic_int *hurry)
 {
     syncing *s = NULL;
@@ -420,6 +419,11 @@ lloyd_status lloyd_saved_store(const char *path, const lloyd_saved_image *image,
     if (status == LLOYD_OK) status = lloyd_output_rename(path, atomic_load(hurry) != 0);
     if (status != LLOYD_OK) lloyd_output_discard(path);
     return status;
+}
+
+lloyd_status lloyd_saved_sync(const char *path)
+{
+    return lloyd_output_sync(path);
 }
 
 lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved)

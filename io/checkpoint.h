@@ -63,10 +63,13 @@ lloyd_status lloyd_saved_adopt(const char *path, lloyd_saved_image *image);
 void lloyd_saved_discard(lloyd_saved_image *image);
 
 /* Writes the image: under another name, synced and renamed, so that `path` is at any time either the
- * old or the new one, whole. By one thread at a time. Once *hurry is not 0, a disk that is slow to sync
- * is waited for a moment only. After a failure (LLOYD_FAILED) `path` is as it was. */
+ * old or the new one, whole. By one thread at a time. Once *hurry is not 0, the renaming does not wait
+ * for the sync. After a failure (LLOYD_FAILED) `path` is as it was. */
 lloyd_status lloyd_saved_store(const char *path, const lloyd_saved_image *image,
                                const atomic_int *hurry);
+
+/* Syncs the file, which may have been stored in a hurry. */
+lloyd_status lloyd_saved_sync(const char *path);
 
 /* All at once: draft, adopt and store. */
 lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved);

@@ -189,6 +189,17 @@ static lloyd_status commit(const char *path, int sync)
     return status;
 }
 
+lloyd_status lloyd_output_sync(const char *path)
+{
+    char *directory = directory_name(path);
+    if (!directory) return LLOYD_FAILED;
+    int failed = sync_path(path, 0) != 0 || sync_path(directory, O_DIRECTORY) != 0;
+    int error = errno;
+    free(directory);
+    if (!failed) return LLOYD_OK;
+    return lloyd_fail(LLOYD_FAILED, "writing %s to disk: %s", path, strerror(error));
+}
+
 lloyd_status lloyd_output_commit(const char *path)
 {
     return commit(path, SYNC_FILE | SYNC_DIRECTORY);

@@ -42,6 +42,9 @@ lloyd_status lloyd_output_commit(const char *path);
 /* The same for a "PATH.part" that is synced already. hurry: 1: the directory is not synced either. */
 lloyd_status lloyd_output_rename(const char *path, int hurry);
 
+/* fsync PATH and its directory. */
+lloyd_status lloyd_output_sync(const char *path);
+
 /* Removes "PATH.part" if it is there. */
 void lloyd_output_discard(const char *path);
 

@@ -646,7 +646,9 @@ static lloyd_status agree_on_signal(lloyd_comm *comm, int *signal)
 static lloyd_status explain_stop(lloyd_checkpoint *c, lloyd_progress *progress, const char *signal)
 {
     if (c->comm->rank != 0) return lloyd_fail(LLOYD_STOPPED, "%s", "");
-    if (is_unsaved(c) && save(c, progress) != LLOYD_OK)
+    lloyd_status status = is_unsaved(c) ? save(c, progress) : LLOYD_OK;
+    if (status == LLOYD_OK && *c->place != '\0') status = lloyd_saved_sync(file_of(c));
+    if (status != LLOYD_OK)
         return lloyd_fail(LLOYD_FAILED, "stopped by %s, but without a new checkpoint: %s", signal,
                           lloyd_message());
     if (*c->place != '\0')
