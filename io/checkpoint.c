@@ -396,7 +396,8 @@ static int write_image(int descriptor, const lloyd_saved_image *image, const ato
     int error = allocate(descriptor, image->count);
     if (error == 0) error = write_bytes(descriptor, text, SEAL, 0);
     if (error == 0) error = write_bytes(descriptor, image->bytes + SEAL, image->count - SEAL, SEAL);
-    return error != 0 ? error : sync_soon(descriptor, hurry);
+    /* in a hurry not even begun: a sync holds up the renaming */
+    return error != 0 || atomic_load(hurry) != 0 ? error : sync_soon(descriptor, hurry);
 }
 
 static lloyd_status write_part(const char *path, const lloyd_saved_image *image,
