@@ -7,13 +7,16 @@
 #include "io/origin.h"
 #include "io/output.h"
 #include "io/part.h"
+#include "io/threads.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FORMAT = 2 }; /* of the file, and of the numbers in it: another contract is another format */
@@ -43,6 +46,13 @@ static lloyd_status unreadable(const char *path, const char *why)
 enum { SEAL = 512, BLOCK = 1 << 20 };
 static const char seal_begin[] = "lloyd checkpoint, ";
 
+static void print_seal(long long bytes, uint64_t hash, char *text)
+{
+    memset(text, 0, SEAL);
+    snprintf(text, SEAL, "%s%lld bytes of HDF5 follow, hash %016llx\n", seal_begin, bytes,
+             (unsigned long long)hash);
+}
+
 /* The line for the bytes after the seal, in text[SEAL]; *failed = 0, or the error of a read. */
 static lloyd_status make_seal(int descriptor, char *text, int *failed)
 {
@@ -58,38 +68,17 @@ static lloyd_status make_seal(int descriptor, char *text, int *failed)
     }
     *failed = count < 0 ? errno : 0;
     lloyd_free(block);
-    memset(text, 0, SEAL);
-    snprintf(text, SEAL, "%s%lld bytes of HDF5 follow, hash %016llx\n", seal_begin, total,
-             (unsigned long long)hash);
+    print_seal(total, hash, text);
     return LLOYD_OK;
 }
 
-/* Seals the file of this descriptor; *failed = 0, or what went wrong. */
-static lloyd_status seal(int descriptor, int *failed)
+/* The same of bytes in memory, of which the first SEAL are the seal's. */
+static void make_seal_of(const char *bytes, int64_t count, char *text)
 {
-    char text[SEAL];
-    LLOYD_TRY(make_seal(descriptor, text, failed));
-    if (*failed) return LLOYD_OK;
-    ssize_t count = pwrite(descriptor, text, SEAL, 0);
-    if (count != SEAL) *failed = count < 0 ? errno : EIO;
-    return LLOYD_OK;
-}
-
-/* Seals the part file. */
-static lloyd_status seal_part(const lloyd_output *output)
-{
-    lloyd_status status = LLOYD_OK;
-    int failed = 0, descriptor = open(output->part, O_RDWR | O_CLOEXEC);
-    if (descriptor < 0) {
-        failed = errno;
-    } else {
-        status = seal(descriptor, &failed);
-        /* A network file system may say only now that something was not written. */
-        if (close(descriptor) != 0 && failed == 0) failed = errno;
-    }
-    if (status != LLOYD_OK || failed == 0) return status;
-    return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there", output->path,
-                      strerror(failed));
+    uint64_t hash = 0;
+    for (int64_t at = SEAL; at < count; at += BLOCK)
+        hash = lloyd_hash(hash, bytes + at, (size_t)(count - at < BLOCK ? count - at : BLOCK));
+    print_seal((long long)count - SEAL, hash, text);
 }
 
 /* *sealed = whether the file of this descriptor begins with a seal, which is then in text[SEAL]. A
@@ -212,69 +201,240 @@ static lloyd_status write_content(const char *path, hid_t file, const lloyd_save
                               : status;
 }
 
-/* Makes the part file with that many bytes, so that a full disk is found out here: HDF5 keeps memory
- * and descriptors of a file whose last bytes it could not write. A file system that cannot tell is
- * left to it. */
+static lloyd_status no_room(const char *path, int error)
+{
+    return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there, or choose another place",
+                      path, strerror(error));
+}
+
+/* Returns the error; a file system that cannot reserve room has none. */
+static int allocate(int descriptor, int64_t bytes)
+{
+    int error;
+    do {
+        error = posix_fallocate(descriptor, 0, (off_t)bytes);
+    } while (error == EINTR);
+    return error == EINVAL || error == EOPNOTSUPP ? 0 : error;
+}
+
+/* Makes the part file with that many bytes. */
 static lloyd_status reserve(const lloyd_output *output, int64_t bytes)
 {
-    int failed = 0;
     int descriptor = open(output->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor < 0) {
-        failed = errno;
-    } else {
-        do {
-            failed = posix_fallocate(descriptor, 0, (off_t)bytes);
-        } while (failed == EINTR);
-        if (failed == EINVAL || failed == EOPNOTSUPP) failed = 0;
-        if (close(descriptor) != 0 && failed == 0) failed = errno;
-    }
-    if (failed == 0) return LLOYD_OK;
-    return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there, or choose another place",
-                      output->path, strerror(failed));
+    int error = descriptor < 0 ? errno : allocate(descriptor, bytes);
+    if (descriptor >= 0 && close(descriptor) != 0 && error == 0) error = errno;
+    return error == 0 ? LLOYD_OK : no_room(output->path, error);
 }
 
-/* What a checkpoint takes at most on disk. */
-static int64_t bytes_of(const lloyd_saved *s)
-{
-    enum { AROUND = 64 << 10 }; /* HDF5's own */
-    int64_t centroids = s->k * s->d * (int64_t)sizeof(float) * (s->best.centroids ? 2 : 1);
-    size_t texts = strlen(s->inputs) + strlen(s->command) + strlen(s->options);
-    return AROUND + centroids + 24 * (s->run.iterations + s->best.iterations) + 2 * (int64_t)texts;
-}
+/* ---- In memory ------------------------------------------------------------------------------- */
 
-/* The part file, which reserve() has made, as an HDF5 file with room for the seal; as
- * lloyd_part_create(). */
-static lloyd_status create_part(const lloyd_output *output, hid_t *file)
+/* A file in memory, with room for the seal. Takes the lock of HDF5 and keeps it, unless it fails. */
+static lloyd_status create_draft(const char *path, hid_t *file)
 {
+    enum { STEP = 1 << 16 }; /* in which its memory grows */
     int entered = lloyd_h5_enter();
     hid_t access_list = lloyd_h5_file_access(), creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_userblock(creation, SEAL);
-    *file = H5Fcreate(output->part, H5F_ACC_TRUNC, creation, access_list);
-    lloyd_status status = *file < 0 ? lloyd_part_failed(output->path, "a new file") : LLOYD_OK;
+    *file = H5Pset_fapl_core(access_list, STEP, 0) < 0
+                ? H5I_INVALID_HID
+                : H5Fcreate(path, H5F_ACC_TRUNC, creation, access_list);
+    lloyd_status status = *file < 0 ? lloyd_part_failed(path, "a new file") : LLOYD_OK;
     H5Pclose(creation);
     H5Pclose(access_list);
     if (status != LLOYD_OK) lloyd_h5_leave(&entered);
     return status;
 }
 
-static lloyd_status write_part(const lloyd_output *output, const lloyd_saved *saved)
+lloyd_status lloyd_saved_draft(const char *path, const lloyd_saved *saved, lloyd_saved_image *image)
 {
     hid_t file;
-    const char *path = output->path;
-    LLOYD_TRY(reserve(output, bytes_of(saved)));
-    LLOYD_TRY(create_part(output, &file));
-    LLOYD_TRY(lloyd_part_close(path, file, write_content(path, file, saved)));
-    return seal_part(output);
+    LLOYD_TRY(create_draft(path, &file));
+    lloyd_status status = write_content(path, file, saved);
+    if (status == LLOYD_OK && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
+        status = lloyd_part_failed(path, "the last bytes");
+    image->draft = file;
+    return status == LLOYD_OK ? LLOYD_OK : lloyd_part_close(path, file, status);
+}
+
+static lloyd_status make_image_room(lloyd_saved_image *image, int64_t bytes)
+{
+    if (bytes <= image->room) return LLOYD_OK;
+    lloyd_saved_discard(image);
+    LLOYD_TRY(lloyd_alloc(&image->bytes, bytes + bytes / 64, 1, "the checkpoint in memory"));
+    image->room = bytes + bytes / 64; /* the history grows */
+    return LLOYD_OK;
+}
+
+/* HDF5 gives a file's bytes without those that are left to the user. */
+static lloyd_status copy_draft(const char *path, lloyd_saved_image *image)
+{
+    static const char signature[] = {'\211', 'H', 'D', 'F'};
+    hid_t file = (hid_t)image->draft;
+    ssize_t bytes = H5Fget_file_image(file, NULL, 0);
+    image->count = 0;
+    if (bytes <= 0) return lloyd_part_failed(path, "the checkpoint in memory");
+    LLOYD_TRY(make_image_room(image, SEAL + (int64_t)bytes));
+    if (H5Fget_file_image(file, image->bytes + SEAL, (size_t)bytes) != bytes ||
+        memcmp(image->bytes + SEAL, signature, sizeof signature) != 0)
+        return lloyd_part_failed(path, "the checkpoint in memory");
+    image->count = SEAL + (int64_t)bytes;
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_saved_adopt(const char *path, lloyd_saved_image *image)
+{
+    hid_t file = (hid_t)image->draft;
+    return lloyd_part_close(path, file, copy_draft(path, image));
+}
+
+void lloyd_saved_discard(lloyd_saved_image *image)
+{
+    lloyd_free(image->bytes);
+    image->bytes = NULL;
+    image->count = image->room = 0;
+}
+
+/* ---- To disk --------------------------------------------------------------------------------- */
+
+/* fsync() in a thread of its own, so that it need not be waited for. */
+typedef struct syncing {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int descriptor; /* a duplicate */
+    int error;      /* of fsync(), 0 without */
+    int done, left; /* left: nobody waits */
+} syncing;
+
+static void free_syncing(syncing *s)
+{
+    close(s->descriptor);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->lock);
+    lloyd_free(s);
+}
+
+static int sync_error(int descriptor)
+{
+    if (fsync(descriptor) == 0 || errno == EINVAL || errno == ENOTSUP) return 0;
+    return errno;
+}
+
+static void *run_sync(void *context)
+{
+    syncing *s = context;
+    int error = sync_error(s->descriptor);
+    pthread_mutex_lock(&s->lock);
+    s->error = error;
+    s->done = 1;
+    int left = s->left;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    if (left) free_syncing(s);
+    return NULL;
+}
+
+/* Waits until it is done, or there is a hurry: the system writes what a killed process has left, but
+ * nobody renames its file. Returns the error. */
+static int wait_for_sync(syncing *s, const atomic_int *hurry)
+{
+    enum { STEP = 20000000 }; /* nanoseconds */
+    pthread_mutex_lock(&s->lock);
+    while (!s->done && atomic_load(hurry) == 0) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += STEP;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        (void)pthread_cond_timedwait(&s->changed, &s->lock, &until);
+    }
+    int done = s->done, error = s->error;
+    s->left = !done;
+    pthread_mutex_unlock(&s->lock);
+    if (done) free_syncing(s);
+    return error;
+}
+
+/* Syncs the file, and returns the error; in a hurry only begins to. */
+static int sync_soon(int descriptor, const atomic_int *hurry)
+{
+    syncing *s = NULL;
+    pthread_t thread;
+    int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (duplicate < 0 || lloyd_alloc(&s, 1, sizeof *s, "a sync") != LLOYD_OK) {
+        if (duplicate >= 0) close(duplicate);
+        return sync_error(descriptor);
+    }
+    *s = (syncing){.descriptor = duplicate};
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+    if (lloyd_thread_start(&thread, run_sync, s) != 0) {
+        free_syncing(s);
+        return sync_error(descriptor);
+    }
+    pthread_detach(thread);
+    return wait_for_sync(s, hurry);
+}
+
+/* Returns the error. */
+static int write_bytes(int descriptor, const char *bytes, int64_t count, off_t at)
+{
+    enum { PIECE = 1 << 26 };
+    while (count > 0) {
+        ssize_t written = pwrite(descriptor, bytes, (size_t)(count < PIECE ? count : PIECE), at);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return written < 0 ? errno : EIO;
+        bytes += written, count -= written, at += written;
+    }
+    return 0;
+}
+
+static int write_image(int descriptor, const lloyd_saved_image *image, const atomic_int *hurry)
+{
+    char text[SEAL];
+    make_seal_of(image->bytes, image->count, text);
+    int error = allocate(descriptor, image->count);
+    if (error == 0) error = write_bytes(descriptor, text, SEAL, 0);
+    if (error == 0) error = write_bytes(descriptor, image->bytes + SEAL, image->count - SEAL, SEAL);
+    /* in a hurry not even begun: a sync holds up the renaming */
+    return error != 0 || atomic_load(hurry) != 0 ? error : sync_soon(descriptor, hurry);
+}
+
+static lloyd_status write_part(const lloyd_output *output, const lloyd_saved_image *image,
+                               const atomic_int *hurry)
+{
+    int descriptor = open(output->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int error = descriptor < 0 ? errno : write_image(descriptor, image, hurry);
+    /* A network file system may say only now that something was not written. */
+    if (descriptor >= 0 && close(descriptor) != 0 && error == 0) error = errno;
+    return error == 0 ? LLOYD_OK : no_room(output->path, error);
+}
+
+/* No call of HDF5: the thread that watches for signals stores while another may be inside. */
+lloyd_status lloyd_saved_store(const char *path, const lloyd_saved_image *image,
+                               const atomic_int *hurry)
+{
+    lloyd_output output;
+    LLOYD_TRY(lloyd_output_open(path, 1, &output));
+    lloyd_status status = write_part(&output, image, hurry);
+    if (status == LLOYD_OK) status = lloyd_output_rename(&output, atomic_load(hurry) != 0);
+    if (status != LLOYD_OK) lloyd_output_discard(&output);
+    lloyd_output_close(&output);
+    return status;
+}
+
+lloyd_status lloyd_saved_sync(const char *path)
+{
+    return lloyd_output_sync(path);
 }
 
 lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved)
 {
-    lloyd_output output;
-    LLOYD_TRY(lloyd_output_open(path, 1, &output));
-    lloyd_status status = write_part(&output, saved);
-    if (status == LLOYD_OK) status = lloyd_output_commit(&output);
-    if (status != LLOYD_OK) lloyd_output_discard(&output);
-    lloyd_output_close(&output);
+    static const atomic_int no_hurry;
+    lloyd_saved_image image = {0};
+    lloyd_status status = lloyd_saved_draft(path, saved, &image);
+    if (status == LLOYD_OK) status = lloyd_saved_adopt(path, &image);
+    if (status == LLOYD_OK) status = lloyd_saved_store(path, &image, &no_hurry);
+    lloyd_saved_discard(&image);
     return status;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 /* One start of the algorithm, up to some iteration. */
@@ -42,9 +43,35 @@ typedef struct lloyd_saved {
     int best_converged;
 } lloyd_saved;
 
-/* Writes the checkpoint: under another name, synced and renamed, so that `path` is at any time
- * either the old or the new one, whole. By one process. After a failure (LLOYD_FAILED) `path` is as
- * it was. */
+/* The bytes of a checkpoint file, made beforehand: they can be written at any moment and by any
+ * thread, without HDF5, which another thread may be using. Begins as zeros. */
+typedef struct lloyd_saved_image {
+    char *bytes;
+    int64_t count; /* 0: there is none */
+    int64_t room;
+    int64_t draft; /* HDF5's file in memory, between draft and adopt */
+} lloyd_saved_image;
+
+/* Makes a checkpoint in memory, beside what is in the image; `path` is for messages. Takes the lock of
+ * HDF5, which lloyd_saved_adopt() gives back. */
+lloyd_status lloyd_saved_draft(const char *path, const lloyd_saved *saved,
+                               lloyd_saved_image *image);
+
+/* The draft becomes what is in the image, which takes no longer than a copy in memory. After a failure
+ * there is nothing in it. */
+lloyd_status lloyd_saved_adopt(const char *path, lloyd_saved_image *image);
+void lloyd_saved_discard(lloyd_saved_image *image);
+
+/* Writes the image: under another name, synced and renamed, so that `path` is at any time either the
+ * old or the new one, whole. By one thread at a time. Once *hurry is not 0, the renaming does not wait
+ * for the sync. After a failure (LLOYD_FAILED) `path` is as it was. */
+lloyd_status lloyd_saved_store(const char *path, const lloyd_saved_image *image,
+                               const atomic_int *hurry);
+
+/* Syncs the file, which may have been stored in a hurry. */
+lloyd_status lloyd_saved_sync(const char *path);
+
+/* All at once: draft, adopt and store. */
 lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved);
 
 /* Reads a checkpoint that must be whole. LLOYD_BAD_INPUT where it is not. */

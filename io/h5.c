@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,14 +63,106 @@ const char *lloyd_h5_reason(char *text, size_t bytes)
     return text;
 }
 
-hid_t lloyd_h5_file_access(void)
+static hid_t plain_access(void)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_LATEST);
+    return access;
+}
+
+hid_t lloyd_h5_file_access(void)
+{
+    hid_t access = plain_access();
 #if (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 12, 0)) || H5_VERSION_GE(1, 12, 1)
     H5Pset_file_locking(access, 0, 1);
 #endif
     return access;
+}
+
+/* ---- Files in use ---------------------------------------------------------------------------- */
+
+/* Whether locks are to be looked at: what HDF5_USE_FILE_LOCKING says to HDF5, with BEST_EFFORT as the
+ * default. */
+enum { LOCKS_IGNORED, LOCKS_TRIED, LOCKS_REQUIRED };
+
+static int asked_for_locks(void)
+{
+    const char *asked = getenv("HDF5_USE_FILE_LOCKING");
+    if (!asked) return LOCKS_TRIED;
+    if (strcmp(asked, "FALSE") == 0 || strcmp(asked, "0") == 0) return LOCKS_IGNORED;
+    return strcmp(asked, "TRUE") == 0 || strcmp(asked, "1") == 0 ? LOCKS_REQUIRED : LOCKS_TRIED;
+}
+
+/* Tries to share the file of a descriptor, as a reader; 0, or the error. The lock is given back at
+ * once: it is only asked for. */
+static int try_lock(int descriptor)
+{
+    int result;
+    do {
+        result = flock(descriptor, LOCK_SH | LOCK_NB);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) return errno;
+    flock(descriptor, LOCK_UN);
+    return 0;
+}
+
+/* 0: the file can be read as far as locks tell; else the error. */
+static int probe(const char *path)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0) return 0; /* whoever opens it says why that fails */
+    int error = try_lock(descriptor);
+    close(descriptor);
+    return error;
+}
+
+lloyd_status lloyd_h5_check_unused(const char *path)
+{
+    int asked = asked_for_locks(), error = asked == LOCKS_IGNORED ? 0 : probe(path);
+    if (error == 0) return LLOYD_OK;
+    if (error == EWOULDBLOCK) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot read %s: it is in use, another program has it open for writing, and what that "
+            "has written may not be in the file yet; wait until it has closed the file",
+            path);
+    }
+    if (asked != LOCKS_REQUIRED) return LLOYD_OK; /* a file system without locks */
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "cannot read %s: HDF5_USE_FILE_LOCKING asks for file locks, which its file "
+                      "system does not give (%s); set it to BEST_EFFORT or FALSE",
+                      path, strerror(error));
+}
+
+/* Whether the superblock (version 3, of the newer file formats) is marked as open for writing. It
+ * lies at byte 0, 512, 1024, 2048, ... */
+static int is_marked_open(int descriptor)
+{
+    static const unsigned char signature[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    enum { VERSION = 8, FLAGS = 11, BYTES, WRITING = 1 | 4 }; /* 4: for readers at the same time */
+    unsigned char head[BYTES];
+    for (off_t at = 0; pread(descriptor, head, BYTES, at) == BYTES; at = at ? 2 * at : 512) {
+        if (memcmp(head, signature, sizeof signature) == 0)
+            return head[VERSION] >= 3 && (head[FLAGS] & WRITING) != 0;
+    }
+    return 0;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+const char *lloyd_h5_absolute(const char *path, char *text, size_t bytes)
+{
+    char *folder = *path == '/' ? NULL : getcwd(NULL, 0);
+    snprintf(text, bytes, "%s%s%s", folder ? folder : "", folder ? "/" : "", path);
+    free(folder);
+    return text;
+}
+
+hid_t lloyd_h5_read_access(const char *path)
+{
+    int asked = asked_for_locks();
+    int lockless = asked == LOCKS_IGNORED || (asked == LOCKS_TRIED && probe(path) != 0);
+    return lockless ? lloyd_h5_file_access() : plain_access();
 }
 
 /* Why HDF5 did not open the regular file `path`; `text` is what HDF5 said. */
@@ -79,7 +173,23 @@ static lloyd_status explain_open(const char *path, const char *text)
         return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check its permissions", path,
                           strerror(errno));
     }
+    int marked = is_marked_open(descriptor);
     close(descriptor);
+    if (marked) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot open %s: it is in use or was not closed: a program has it open for writing, or "
+            "was ended before it closed the file; wait for it, or, if it is gone, make the file "
+            "again, or see with 'h5clear -s %s' what is left",
+            path, path);
+    }
+    int error = asked_for_locks() == LOCKS_IGNORED ? 0 : probe(path);
+    if (error) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "cannot open %s: its file system does not give the locks that HDF5 asks "
+                          "for (%s); set HDF5_USE_FILE_LOCKING=FALSE",
+                          path, strerror(error));
+    }
     if (H5Fis_hdf5(path) > 0) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
@@ -98,8 +208,10 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
     *file = H5I_INVALID_HID;
     struct stat info;
     if (stat(path, &info) != 0) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path", path,
-                          strerror(errno));
+        int error = errno;
+        char whole[PATH_MAX];
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path",
+                          lloyd_h5_absolute(path, whole, sizeof whole), strerror(error));
     }
     if (S_ISDIR(info.st_mode)) {
         return lloyd_fail(
@@ -112,7 +224,8 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
                           "cannot open %s: it is not a regular file; HDF5 needs a file on disk",
                           path);
     }
-    hid_t access = lloyd_h5_file_access();
+    LLOYD_TRY(lloyd_h5_check_unused(path));
+    hid_t access = lloyd_h5_read_access(path);
     *file = H5Fopen(path, H5F_ACC_RDONLY, access);
     char text[256];
     if (*file < 0) lloyd_h5_reason(text, sizeof text);
@@ -120,9 +233,27 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
     return *file < 0 ? explain_open(path, text) : LLOYD_OK;
 }
 
-int lloyd_h5_descriptor(hid_t dataset)
+lloyd_status lloyd_h5_open_source(const char *path, hid_t *file)
 {
-    hid_t file = H5Iget_file_id(dataset);
+    *file = H5I_INVALID_HID;
+    LLOYD_TRY(lloyd_h5_check_unused(path));
+    hid_t access = plain_access();
+    *file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    if (*file >= 0) return LLOYD_OK;
+    lloyd_status status = lloyd_h5_open_file(path, file);
+    if (status != LLOYD_OK) return status; /* which says what is wrong */
+    H5Fclose(*file);
+    *file = H5I_INVALID_HID;
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "HDF5 does not open %s, whose file system has no locks; set "
+                      "HDF5_USE_FILE_LOCKING=FALSE",
+                      path);
+}
+
+int lloyd_h5_descriptor(hid_t object)
+{
+    hid_t file = H5Iget_file_id(object);
     hid_t access = file < 0 ? H5I_INVALID_HID : H5Fget_access_plist(file);
     void *handle = NULL;
     int plain = access >= 0 && H5Pget_driver(access) == H5FD_SEC2 &&
@@ -201,37 +332,90 @@ static void name_type(hid_t type, char *text, size_t bytes)
     }
 }
 
-lloyd_status lloyd_h5_type(hid_t dataset, const char *where, lloyd_type *type, int *wide)
+const char *lloyd_h5_conversion(const char *path, const char *name, const char *modules,
+                                const char *value, char *text, size_t bytes)
+{
+    static const char special[] = "'\"\\$`!";
+    int plain = !strpbrk(path, special) && !strpbrk(name, special);
+    snprintf(
+        text, bytes,
+        "python3 -c \"import %s; x = h5py.File('%s')['%s']; h5py.File('new.h5', 'x')['train'] = "
+        "%s\"",
+        modules, plain ? path : "FILE", plain ? name : "DATASET", value);
+    return text;
+}
+
+/* Why a type of a class is not read, and what to do. */
+static lloyd_status refuse_type(hid_t type, const char *path, const char *name)
+{
+    char kind[64], how[LLOYD_MESSAGE_BYTES / 2];
+    H5T_class_t class = H5Tget_class(type);
+    size_t size = H5Tget_size(type);
+    name_type(type, kind, sizeof kind);
+    if (class == H5T_OPAQUE && size == 2) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s:%s has elements of 2 bytes without a type (opaque), which h5py writes for bfloat16; if "
+            "they are that, convert them to float32 with %s",
+            path, name,
+            lloyd_h5_conversion(path, name, "h5py",
+                                "(x[:].view('uint16').astype('uint32') << 16).view('float32')", how,
+                                sizeof how));
+    }
+    if (class == H5T_OPAQUE && size == 1) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s:%s has elements of 1 byte without a type (opaque), which h5py writes for float8 and "
+            "int4; convert them to float32 with the type that they were written with, for example with "
+            "%s",
+            path, name,
+            lloyd_h5_conversion(path, name, "h5py, ml_dtypes",
+                                "x[:].view(ml_dtypes.float8_e4m3fn).astype('float32')", how,
+                                sizeof how));
+    }
+    if (class == H5T_ENUM) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s:%s has elements of type %s; name a dataset of numbers with FILE:DATASET, or convert them with %s",
+            path, name, kind,
+            lloyd_h5_conversion(path, name, "h5py", "x[:].astype('uint8')", how, sizeof how));
+    }
+    if (class == H5T_INTEGER || class == H5T_FLOAT) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s:%s has elements of type %s, which is not read; convert them to float32 or uint8, for "
+            "example with %s",
+            path, name, kind,
+            lloyd_h5_conversion(path, name, "h5py", "x.astype('float32')[:]", how, sizeof how));
+    }
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "%s:%s has elements of type %s, which are not vectors of numbers; name a dataset of float32, float16, bfloat16, "
+        "float64, uint8 or int8 with FILE:DATASET",
+        path, name, kind);
+}
+
+lloyd_status lloyd_h5_type(hid_t dataset, const char *path, const char *name, lloyd_type *type,
+                           int *wide)
 {
     hid_t stored = H5Dget_type(dataset);
     if (stored < 0)
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the type of %s; the file may be damaged",
-                          where);
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the type of %s:%s; the file may be damaged",
+                          path, name);
     H5T_class_t class = H5Tget_class(stored);
     const float_layout *layout = class == H5T_FLOAT ? find_float(stored) : NULL;
-    int byte = class == H5T_INTEGER && H5Tget_size(stored) == 1 && H5Tget_precision(stored) == 8;
-    char name[64];
-    name_type(stored, name, sizeof name);
+    int byte = class == H5T_INTEGER && H5Tget_size(stored) == 1; /* or less: n bits of it */
+    lloyd_status status = LLOYD_OK;
     *wide = layout && layout->size == 8;
     if (layout) {
         *type = layout->type;
     } else if (byte) {
         *type = H5Tget_sign(stored) == H5T_SGN_NONE ? LLOYD_U8 : LLOYD_I8;
+    } else {
+        status = refuse_type(stored, path, name);
     }
     H5Tclose(stored);
-    if (layout || byte) return LLOYD_OK;
-    if (class == H5T_INTEGER || class == H5T_FLOAT) {
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "%s has elements of type %s, which is not read; convert them to float32 or uint8, for example with h5py: "
-            "out['train'] = file['data'][:].astype('float32')",
-            where, name);
-    }
-    return lloyd_fail(
-        LLOYD_BAD_INPUT,
-        "%s has elements of type %s, which are not vectors of numbers; name a dataset of float32, float16, bfloat16, "
-        "float64, uint8 or int8 with FILE:DATASET",
-        where, name);
+    return status;
 }
 
 int lloyd_h5_is_native(hid_t dataset)
@@ -239,7 +423,9 @@ int lloyd_h5_is_native(hid_t dataset)
     hid_t stored = H5Dget_type(dataset);
     if (stored < 0) return 0;
     size_t size = H5Tget_size(stored);
-    int native = size == 1 || (size < 8 && H5Tget_order(stored) == H5Tget_order(H5T_NATIVE_FLOAT));
+    int byte = size == 1 && H5Tget_precision(stored) == 8;
+    int native =
+        byte || (size > 1 && size < 8 && H5Tget_order(stored) == H5Tget_order(H5T_NATIVE_FLOAT));
     H5Tclose(stored);
     return native;
 }
@@ -265,7 +451,7 @@ char *lloyd_h5_join(const char *prefix, const char *text)
     return asprintf(&joined, "%s%s", prefix, text) < 0 ? NULL : joined;
 }
 
-static int is_matrix(hid_t parent, const char *name, int *unreadable)
+static int has_rank(hid_t parent, const char *name, int wanted, int *unreadable)
 {
     hid_t dataset = H5Dopen2(parent, name, H5P_DEFAULT);
     if (dataset < 0) {
@@ -277,13 +463,14 @@ static int is_matrix(hid_t parent, const char *name, int *unreadable)
     if (rank < 0) *unreadable = 1;
     if (space >= 0) H5Sclose(space);
     H5Dclose(dataset);
-    return rank == 2;
+    return rank == wanted;
 }
 
 static herr_t visit(hid_t parent, const char *name, H5O_type_t type, void *data)
 {
     lloyd_h5_list *list = data;
-    if (type != H5O_TYPE_DATASET || !is_matrix(parent, name, &list->unreadable)) return 0;
+    if (type != H5O_TYPE_DATASET || !has_rank(parent, name, list->rank, &list->unreadable))
+        return 0;
     if (list->count == LLOYD_H5_LISTED) {
         list->count++;
         return 1; /* enough */
@@ -303,9 +490,9 @@ static herr_t visit_object(hid_t parent, const char *name, const H5O_info_t *inf
     return visit(parent, name, info->type, data);
 }
 
-void lloyd_h5_list_matrices(hid_t file, lloyd_h5_list *list)
+void lloyd_h5_list_datasets(hid_t file, int rank, lloyd_h5_list *list)
 {
-    memset(list, 0, sizeof *list);
+    *list = (lloyd_h5_list){.rank = rank};
 #if H5_VERSION_GE(1, 12, 0)
     herr_t walked = H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, visit_object, list, H5O_INFO_BASIC);
 #else
@@ -320,16 +507,17 @@ void lloyd_h5_list_free(lloyd_h5_list *list)
     memset(list, 0, sizeof *list);
 }
 
-const char *lloyd_h5_list_text(hid_t file, char *text, size_t bytes)
+const char *lloyd_h5_list_text(hid_t file, int rank, char *text, size_t bytes)
 {
+    const char *kind = rank == 1 ? "one-dimensional" : "two-dimensional";
     lloyd_h5_list list;
-    lloyd_h5_list_matrices(file, &list);
-    if (list.count == 0) {
-        snprintf(text, bytes,
-                 list.unreadable ? "this version of HDF5 cannot read all objects of the file"
-                                 : "there is no two-dimensional dataset in the file");
+    lloyd_h5_list_datasets(file, rank, &list);
+    if (list.count == 0 && list.unreadable) {
+        snprintf(text, bytes, "this version of HDF5 cannot read all objects of the file");
+    } else if (list.count == 0) {
+        snprintf(text, bytes, "there is no %s dataset in the file", kind);
     } else {
-        snprintf(text, bytes, "the two-dimensional datasets there: ");
+        snprintf(text, bytes, "the %s datasets there: ", kind);
     }
     for (int i = 0; i < LLOYD_H5_LISTED && list.names[i]; i++) {
         size_t used = strlen(text);

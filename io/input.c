@@ -4,9 +4,12 @@
 
 #include "io/h5.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static lloyd_status no_memory(void)
@@ -39,16 +42,88 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* glob() takes what it may not look at for what is not there, in a folder that cannot be listed as in
+ * one that cannot be entered. So it looks through these functions, which remember the first place that
+ * is there and cannot be seen. One glob() at a time: whoever opens inputs holds the lock of HDF5. */
+static struct {
+    char *path;
+    int error;
+} unseen;
+
+static void remember(const char *path)
+{
+    if (errno == ENOENT || errno == ENOTDIR || unseen.error) return;
+    unseen.error = errno;
+    unseen.path = strdup(path);
+}
+
+static void *open_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    if (!folder) remember(path);
+    return folder;
+}
+
+static struct dirent *read_folder(void *folder)
+{
+    /* cppcheck-suppress readdirCalled; the folder is this thread's own */
+    return readdir(folder);
+}
+
+static void close_folder(void *folder)
+{
+    closedir(folder);
+}
+
+static int look_at(const char *path, struct stat *info)
+{
+    int result = lstat(path, info);
+    if (result != 0) remember(path);
+    return result;
+}
+
+static int look_behind(const char *path, struct stat *info)
+{
+    int result = stat(path, info);
+    if (result != 0) remember(path);
+    return result;
+}
+
+/* glob(), and whether anything was kept from it. */
+static lloyd_status expand(const char *pattern, glob_t *found, int *result)
+{
+    *found = (glob_t){.gl_opendir = open_folder,
+                      .gl_readdir = read_folder,
+                      .gl_closedir = close_folder,
+                      .gl_lstat = look_at,
+                      .gl_stat = look_behind};
+    unseen.error = 0;
+    unseen.path = NULL;
+    *result = glob(pattern, GLOB_NOSORT | GLOB_BRACE | GLOB_ALTDIRFUNC, NULL, found);
+    lloyd_status status = LLOYD_OK;
+    if (*result == GLOB_NOSPACE || (unseen.error && !unseen.path)) {
+        status = no_memory();
+    } else if (unseen.error) {
+        status =
+            lloyd_fail(LLOYD_BAD_INPUT,
+                       "cannot tell all files that match %s: %s: %s; make it readable, or give "
+                       "a pattern that leaves it out",
+                       pattern, unseen.path, strerror(unseen.error));
+    }
+    free(unseen.path);
+    return status;
+}
+
 /* Appends the matches of a pattern, in an order that no locale changes; *matches = their number. */
 static lloyd_status append_matches(lloyd_input_list *list, const char *pattern, const char *dataset,
                                    size_t *matches)
 {
     *matches = 0;
     if (!strpbrk(pattern, "*?[{")) return LLOYD_OK;
-    glob_t found = {0};
-    int result = glob(pattern, GLOB_NOSORT | GLOB_BRACE, NULL, &found);
-    lloyd_status status = result == GLOB_NOSPACE ? no_memory() : LLOYD_OK;
-    if (result == 0) {
+    glob_t found;
+    int result;
+    lloyd_status status = expand(pattern, &found, &result);
+    if (status == LLOYD_OK && result == 0) {
         *matches = found.gl_pathc;
         qsort(found.gl_pathv, found.gl_pathc, sizeof found.gl_pathv[0], by_bytes);
         for (size_t i = 0; i < found.gl_pathc && status == LLOYD_OK; i++)
@@ -69,9 +144,24 @@ static lloyd_status append_existing(lloyd_input_list *list, const char *name, co
     return append_matches(list, name, dataset, matches);
 }
 
-lloyd_status lloyd_input_expand(const char *input, lloyd_input_list *list)
+/* Appends the files of a name or a pattern, which must match. */
+static lloyd_status append_files(lloyd_input_list *list, const char *path, const char *dataset)
 {
     size_t matches;
+    LLOYD_TRY(append_existing(list, path, dataset, &matches));
+    if (matches > 0) return LLOYD_OK;
+    if (strpbrk(path, "*?[{")) {
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "no file matches the pattern %s; check the directory and the pattern",
+                          path);
+    }
+    return append(list, path, dataset); /* opening it will say that it is not there */
+}
+
+lloyd_status lloyd_input_expand(const char *input, const char *dataset, lloyd_input_list *list)
+{
+    size_t matches;
+    if (dataset) return append_files(list, input, dataset);
     LLOYD_TRY(append_existing(list, input, NULL, &matches));
     if (matches > 0) return LLOYD_OK;
     const char *colon = strrchr(input, ':');
@@ -80,20 +170,10 @@ lloyd_status lloyd_input_expand(const char *input, lloyd_input_list *list)
             LLOYD_BAD_INPUT,
             "cannot open %s: no dataset is named after the ':'; write FILE or FILE:DATASET", input);
     }
-    char *path = colon && colon > input ? strndup(input, (size_t)(colon - input)) : strdup(input);
-    const char *dataset = colon && colon > input ? colon + 1 : NULL;
+    if (!colon || colon == input) return append_files(list, input, NULL);
+    char *path = strndup(input, (size_t)(colon - input));
     if (!path) return no_memory();
-    lloyd_status status = append_existing(list, path, dataset, &matches);
-    if (status == LLOYD_OK && matches == 0) {
-        if (strpbrk(path, "*?[{")) {
-            status =
-                lloyd_fail(LLOYD_BAD_INPUT,
-                           "no file matches the pattern %s; check the directory and the pattern",
-                           path);
-        } else {
-            status = append(list, path, dataset); /* opening it will say that it is not there */
-        }
-    }
+    lloyd_status status = append_files(list, path, colon + 1);
     free(path);
     return status;
 }
@@ -108,11 +188,56 @@ void lloyd_input_free(lloyd_input_list *list)
     memset(list, 0, sizeof *list);
 }
 
-lloyd_status lloyd_input_default(hid_t file, const char *path, char **name)
+/* Whether there is nothing two-dimensional in a file, and all of it could be looked at. */
+static int has_no_rows(hid_t file)
 {
     lloyd_h5_list list;
-    lloyd_h5_list_matrices(file, &list);
+    lloyd_h5_list_datasets(file, 2, &list);
+    int none = list.count == 0 && !list.unreadable;
+    lloyd_h5_list_free(&list);
+    return none;
+}
+
+/* *kind = what lloyd calls a file that it has written itself and that holds no rows; NULL for any other.
+ * By the attributes that the program gives them: a file with nothing but /centroids, from elsewhere, is
+ * rows like any other. */
+static lloyd_status own_kind(hid_t file, const char *path, const char **kind)
+{
+    static const char *const of_model[] = {"version", "command", "options", "inputs", "metric"};
+    htri_t checkpoint = H5Aexists(file, "checkpoint"), model = 1;
+    for (size_t i = 0; i < sizeof of_model / sizeof *of_model && model > 0; i++)
+        model = H5Aexists(file, of_model[i]);
+    if (model > 0) model = H5Lexists(file, "/centroids", H5P_DEFAULT);
+    htri_t labels = H5Lexists(file, "/labels", H5P_DEFAULT);
+    *kind = NULL;
+    if (checkpoint < 0 || model < 0 || labels < 0) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read what %s holds; the file may be damaged",
+                          path);
+    }
+    if (checkpoint > 0) {
+        *kind = "a checkpoint of lloyd fit";
+    } else if (model > 0) {
+        *kind = "a model of lloyd fit";
+    } else if (labels > 0 && has_no_rows(file)) {
+        *kind = "labels, as lloyd predict writes them";
+    }
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_input_default(hid_t file, const char *path, char **name)
+{
+    const char *kind;
     *name = NULL;
+    LLOYD_TRY(own_kind(file, path, &kind));
+    if (kind) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s holds no rows to read: it is %s; give a pattern that leaves it out, or "
+            "FILE:DATASET if one of its datasets is meant",
+            path, kind);
+    }
+    lloyd_h5_list list;
+    lloyd_h5_list_datasets(file, 2, &list);
     if (list.count == 1 && !list.unreadable) {
         *name = list.names[0];
         list.names[0] = NULL;
@@ -127,5 +252,5 @@ lloyd_status lloyd_input_default(hid_t file, const char *path, char **name)
     return lloyd_fail(
         LLOYD_BAD_INPUT,
         "cannot tell which dataset of %s is meant: it has no /train, and %s; name one as FILE:DATASET",
-        path, lloyd_h5_list_text(file, text, sizeof text));
+        path, lloyd_h5_list_text(file, 2, text, sizeof text));
 }

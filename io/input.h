@@ -17,8 +17,9 @@ typedef struct lloyd_input_list {
     int count, capacity;
 } lloyd_input_list;
 
-/* Appends the files that `input` stands for. On failure the list keeps what it has. */
-lloyd_status lloyd_input_expand(const char *input, lloyd_input_list *list);
+/* Appends the files that `input` stands for. With `dataset` (else NULL) it names files only, of which
+ * this is the dataset, and may have ':' in it. On failure the list keeps what it has. */
+lloyd_status lloyd_input_expand(const char *input, const char *dataset, lloyd_input_list *list);
 void lloyd_input_free(lloyd_input_list *list);
 
 /* name = the dataset of an open file that is meant where none is named: the only two-dimensional

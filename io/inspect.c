@@ -38,7 +38,7 @@ static lloyd_status file_kind(const char *path, lloyd_kind *kind)
         *kind = LLOYD_KIND_MODEL;
     } else if (is_labels(file)) {
         lloyd_h5_list list;
-        lloyd_h5_list_matrices(file, &list);
+        lloyd_h5_list_datasets(file, 2, &list);
         *kind = list.count == 0 ? LLOYD_KIND_LABELS : LLOYD_KIND_ROWS;
         lloyd_h5_list_free(&list);
     }
@@ -51,7 +51,7 @@ lloyd_status lloyd_inspect_kind(const char *input, lloyd_kind *kind)
     LLOYD_H5_SCOPE;
     *kind = LLOYD_KIND_ROWS;
     lloyd_input_list list = {0};
-    lloyd_status status = lloyd_input_expand(input, &list);
+    lloyd_status status = lloyd_input_expand(input, NULL, &list);
     int one_file = status == LLOYD_OK && list.count == 1 && strcmp(list.items[0].path, input) == 0;
     if (one_file) status = file_kind(input, kind);
     lloyd_input_free(&list);

@@ -73,6 +73,7 @@ static lloyd_status write_origin(const char *path, hid_t root, const lloyd_model
     LLOYD_TRY(lloyd_part_text(path, root, "metric", m->cosine ? "cosine" : "l2"));
     LLOYD_TRY(write_inputs(path, root, m));
     LLOYD_TRY(lloyd_part_number(path, root, "n", H5T_NATIVE_INT64, &m->n));
+    LLOYD_TRY(lloyd_part_number(path, root, "skipped", H5T_NATIVE_INT64, &m->skipped));
     LLOYD_TRY(lloyd_part_number(path, root, "d", H5T_NATIVE_INT64, &m->d));
     LLOYD_TRY(lloyd_part_number(path, root, "k", H5T_NATIVE_INT64, &m->k));
     return lloyd_part_number(path, root, "ranks", H5T_NATIVE_INT, &m->ranks);
@@ -117,7 +118,8 @@ static lloyd_status write_content(const char *path, hid_t file, const lloyd_mode
 int64_t lloyd_model_bytes(const lloyd_model *m, int labels)
 {
     int64_t bytes = m->k * m->d * (int64_t)sizeof(float) + m->k * (int64_t)sizeof(int64_t);
-    return bytes + 24 * m->iterations + (labels ? m->n * (int64_t)sizeof(int32_t) : 0);
+    return bytes + 24 * m->iterations +
+           (labels ? (m->n + m->skipped) * (int64_t)sizeof(int32_t) : 0);
 }
 
 lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model, int labels)
@@ -127,7 +129,9 @@ lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *mo
     LLOYD_TRY(lloyd_output_create(output, LLOYD_ORIGIN_MODEL, lloyd_model_bytes(model, labels)));
     LLOYD_TRY(lloyd_part_open(output, &file));
     LLOYD_TRY(lloyd_part_close(path, file, write_content(path, file, model)));
-    return labels ? lloyd_array_create(output, "/labels", LLOYD_ARRAY_I32, model->n, 0) : LLOYD_OK;
+    return labels ? lloyd_array_create(output, "/labels", LLOYD_ARRAY_I32,
+                                       model->n + model->skipped, 0)
+                  : LLOYD_OK;
 }
 
 static lloyd_status describe_labels(const char *path, hid_t file, const lloyd_model *about,
@@ -245,6 +249,7 @@ static lloyd_status read_attributes(const char *path, hid_t file, lloyd_model *m
 {
     char *metric;
     LLOYD_TRY(lloyd_h5_number(path, file, "n", H5T_NATIVE_INT64, &m->n));
+    LLOYD_TRY(lloyd_h5_number(path, file, "skipped", H5T_NATIVE_INT64, &m->skipped));
     LLOYD_TRY(lloyd_h5_number(path, file, "seed", H5T_NATIVE_UINT64, &m->seed));
     LLOYD_TRY(lloyd_h5_number(path, file, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
     LLOYD_TRY(lloyd_h5_number(path, file, "converged", H5T_NATIVE_INT, &m->converged));
@@ -393,7 +398,7 @@ static lloyd_status find_centroids(const char *path, hid_t file, lloyd_storage *
             "%s cannot be used as a model: it has no dataset /centroids; a model is what 'lloyd fit' writes",
             path);
     }
-    return lloyd_storage_open(file, path, "/centroids", storage, dataset);
+    return lloyd_storage_open(file, path, "/centroids", NULL, storage, dataset);
 }
 
 static lloyd_status read_centroids(const char *path, hid_t file, lloyd_model *m)

@@ -51,7 +51,7 @@ static int is_early_synth(looked_at *l)
 static lloyd_status look_inside(const char *path, int *own)
 {
     char text[256];
-    hid_t access_list = lloyd_h5_file_access();
+    hid_t access_list = lloyd_h5_read_access(path);
     looked_at l = {.file = H5Fopen(path, H5F_ACC_RDONLY, access_list)};
     if (l.file < 0) lloyd_h5_reason(text, sizeof text);
     H5Pclose(access_list);

@@ -135,25 +135,51 @@ static int sync_path(const char *path, int flags)
     return result;
 }
 
-lloyd_status lloyd_output_commit(const lloyd_output *output)
+/* What has to be synced before and after the renaming. */
+enum { SYNC_FILE = 1, SYNC_DIRECTORY = 2 };
+
+static lloyd_status commit(const lloyd_output *output, int sync)
 {
     const char *path = output->path, *part = output->part;
     char *directory = lloyd_path_folder(output->target);
     if (!directory) return no_memory(path);
     lloyd_status status = LLOYD_OK;
-    if (sync_path(part, 0) != 0) {
+    if ((sync & SYNC_FILE) && sync_path(part, 0) != 0) {
         status = lloyd_fail(LLOYD_FAILED, "cannot complete %s: writing %s to disk: %s", path, part,
                             strerror(errno));
     } else if (rename(part, output->target) != 0) {
         status = lloyd_fail(LLOYD_FAILED, "cannot complete %s: renaming %s: %s", path, part,
                             strerror(errno));
-    } else if (sync_path(directory, O_DIRECTORY) != 0) {
+    } else if ((sync & SYNC_DIRECTORY) && sync_path(directory, O_DIRECTORY) != 0) {
         status =
             lloyd_fail(LLOYD_FAILED, "%s is complete, but writing its directory to disk failed: %s",
                        path, strerror(errno));
     }
     free(directory);
     return status;
+}
+
+lloyd_status lloyd_output_sync(const char *path)
+{
+    char *target = NULL, *directory = NULL;
+    LLOYD_TRY(lloyd_path_follow(path, &target));
+    directory = lloyd_path_folder(target);
+    int failed = !directory || sync_path(target, 0) != 0 || sync_path(directory, O_DIRECTORY) != 0;
+    int error = errno;
+    free(directory);
+    free(target);
+    if (!failed) return LLOYD_OK;
+    return lloyd_fail(LLOYD_FAILED, "writing %s to disk: %s", path, strerror(error));
+}
+
+lloyd_status lloyd_output_commit(const lloyd_output *output)
+{
+    return commit(output, SYNC_FILE | SYNC_DIRECTORY);
+}
+
+lloyd_status lloyd_output_rename(const lloyd_output *output, int hurry)
+{
+    return commit(output, hurry ? 0 : SYNC_DIRECTORY);
 }
 
 void lloyd_output_discard(const lloyd_output *output)

@@ -56,6 +56,12 @@ lloyd_status lloyd_output_create(const lloyd_output *output, const char *kind, i
 /* fsync the part file, rename it to the target, fsync the directory. */
 lloyd_status lloyd_output_commit(const lloyd_output *output);
 
+/* The same for a part file that is synced already. hurry: 1: the directory is not synced either. */
+lloyd_status lloyd_output_rename(const lloyd_output *output, int hurry);
+
+/* fsync of the file at `path` and of its directory. */
+lloyd_status lloyd_output_sync(const char *path);
+
 /* Removes the part file if it is there. */
 void lloyd_output_discard(const lloyd_output *output);
 
@@ -71,6 +77,7 @@ FILE *lloyd_output_stream(const char *path);
  * frees what lloyd_model_read() allocated. */
 typedef struct lloyd_model {
     int64_t n, d, k;
+    int64_t skipped;      /* bad rows, which are not among the n, but among the labels */
     float *centroids;     /* [k*d] */
     int64_t *counts;      /* [k] rows per cluster */
     int64_t iterations;   /* T */
@@ -94,7 +101,7 @@ typedef struct lloyd_model {
 int64_t lloyd_model_bytes(const lloyd_model *model, int labels);
 
 /* Makes the part file and writes the model to it through HDF5. With labels != 0 it also creates
- * /labels int32 [n], contiguous, allocated and not yet written (fill it with lloyd_array_*). Datasets
+ * /labels int32 [n + skipped], contiguous, allocated and not yet written (fill it with lloyd_array_*). Datasets
  * and attributes: docs/formats.md. */
 lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model, int labels);
 

@@ -214,7 +214,7 @@ static lloyd_status walk_dataset(hid_t dataset, const char *path, lloyd_visitor 
 static lloyd_status walk(const char *path, const char *dataset, lloyd_visitor visitor, int depth)
 {
     if (depth > NESTED) return LLOYD_OK;
-    hid_t access_list = lloyd_h5_file_access();
+    hid_t access_list = lloyd_h5_read_access(path);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, access_list);
     lloyd_status status = file < 0 ? not_opened(path, depth) : LLOYD_OK;
     H5Pclose(access_list);

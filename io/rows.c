@@ -10,13 +10,16 @@
 #include "io/rows.h"
 
 #include "base/memory.h"
+#include "io/gaps.h"
 #include "io/h5.h"
 #include "io/input.h"
 #include "io/packed.h"
 #include "io/plain.h"
 #include "io/scratch.h"
 #include "io/storage.h"
+#include "io/watch.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +48,7 @@ typedef struct row_file {
     int64_t first, rows; /* global number of the first row, number of rows */
     int wide;            /* stored as float64 */
     row_set data, weights;
+    lloyd_watch watch; /* of this file and those that it refers to */
     hid_t id;
     int64_t used; /* when it was used last */
 } row_file;
@@ -52,7 +56,8 @@ typedef struct row_file {
 struct lloyd_rows {
     row_file *files;
     int file_count;
-    int64_t count, dim;
+    int64_t count, dim; /* rows of all files */
+    lloyd_gaps gaps;    /* rows that are left out */
     lloyd_type type;
     int rounded, weighted;
     int unbuffered; /* LLOYD_DIRECT_IO=1: past the page cache */
@@ -138,7 +143,20 @@ static lloyd_status use_file(lloyd_rows *rows, row_file *file)
     file->used = ++rows->clock;
     if (file->id >= 0) return LLOYD_OK;
     make_room(rows, file_memory(rows, file));
-    return lloyd_h5_open_file(file->path, &file->id);
+    LLOYD_TRY(lloyd_h5_open_file(file->path, &file->id));
+    lloyd_status status = lloyd_watch_file(&file->watch, file->path, lloyd_h5_descriptor(file->id));
+    if (status != LLOYD_OK) close_file(file);
+    return status;
+}
+
+/* The file that an external link has led to, if it is another one. */
+static lloyd_status check_link(row_file *file, const row_set *set)
+{
+    char path[PATH_MAX] = "";
+    if (H5Fget_name(set->id, path, sizeof path) < 0 || strcmp(path, file->path) == 0)
+        return LLOYD_OK;
+    LLOYD_TRY(lloyd_h5_check_unused(path));
+    return lloyd_watch_file(&file->watch, path, lloyd_h5_descriptor(set->id));
 }
 
 /* Bytes of the file that an open dataset lies in, -1 if unknown. */
@@ -189,7 +207,9 @@ static lloyd_status use_set(lloyd_rows *rows, row_file *file, row_set *set)
     if (set->id >= 0) return LLOYD_OK;
     LLOYD_TRY(lloyd_storage_reopen(file->id, file->path, set->name, &set->storage, &set->id));
     set->bytes = set_bytes(set);
-    lloyd_status status = open_way(rows, file, set);
+    lloyd_status status = check_link(file, set);
+    if (status == LLOYD_OK) status = lloyd_watch_check(&file->watch);
+    if (status == LLOYD_OK) status = open_way(rows, file, set);
     if (status != LLOYD_OK) close_set(set);
     return status;
 }
@@ -198,8 +218,8 @@ static lloyd_status use_set(lloyd_rows *rows, row_file *file, row_set *set)
 static lloyd_status open_set(row_file *file, row_set *set)
 {
     lloyd_status status =
-        lloyd_storage_open(file->id, file->path, set->name, &set->storage, &set->id);
-    if (status == LLOYD_OK) return status;
+        lloyd_storage_open(file->id, file->path, set->name, &file->watch, &set->storage, &set->id);
+    if (status == LLOYD_OK) return check_link(file, set);
     hid_t object = H5Oopen(file->id, set->name, H5P_DEFAULT);
     H5I_type_t kind = object >= 0 ? H5Iget_type(object) : H5I_BADID;
     if (object >= 0) H5Oclose(object);
@@ -207,9 +227,10 @@ static lloyd_status open_set(row_file *file, row_set *set)
     if (kind == H5I_DATASET || unreadable)
         return status; /* with the message that says what is wrong with it */
     char text[1024];
+    int rank = set == &file->weights ? 1 : 2;
     return lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s:%s: there is no dataset of that name%s; %s",
                       file->path, set->name, kind == H5I_BADID ? "" : " (but a group or a type)",
-                      lloyd_h5_list_text(file->id, text, sizeof text));
+                      lloyd_h5_list_text(file->id, rank, text, sizeof text));
 }
 
 /* Shape and type of a file's rows against those of the files before it. */
@@ -226,9 +247,9 @@ static lloyd_status accept_file(lloyd_rows *rows, row_file *file)
         return lloyd_fail(LLOYD_BAD_INPUT,
                           "%s has %d dimension%s, but vectors need two (rows x columns); %s", where,
                           rank, rank == 1 ? "" : "s",
-                          lloyd_h5_list_text(file->id, text, sizeof text));
+                          lloyd_h5_list_text(file->id, 2, text, sizeof text));
     }
-    LLOYD_TRY(lloyd_h5_type(file->data.id, where, &type, &file->wide));
+    LLOYD_TRY(lloyd_h5_type(file->data.id, file->path, file->data.name, &type, &file->wide));
     if (extent[1] == 0)
         return lloyd_fail(LLOYD_BAD_INPUT,
                           "%s has rows of zero columns; there is nothing to cluster", where);
@@ -272,6 +293,8 @@ static lloyd_status look_at(lloyd_rows *rows, row_file *file)
     if (!file->data.name) LLOYD_TRY(lloyd_input_default(file->id, file->path, &file->data.name));
     LLOYD_TRY(open_set(file, &file->data));
     LLOYD_TRY(accept_file(rows, file));
+    LLOYD_TRY(lloyd_storage_check_written(&file->data.storage, file->data.id, file->path,
+                                          file->data.name));
     choose_way(rows, file, &file->data);
     close_file(file); /* reopened with the right chunk cache */
     return LLOYD_OK;
@@ -299,6 +322,12 @@ static lloyd_status open_all(lloyd_input_list *list, lloyd_rows *rows)
 
 lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **rows)
 {
+    return lloyd_rows_open_dataset(inputs, count, NULL, rows);
+}
+
+lloyd_status lloyd_rows_open_dataset(const char *const *inputs, int count, const char *dataset,
+                                     lloyd_rows **rows)
+{
     LLOYD_H5_SCOPE;
     *rows = NULL;
     if (count < 1)
@@ -311,7 +340,7 @@ lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **
     lloyd_input_list list = {0};
     lloyd_status status = lloyd_scratch_open(&opened->scratch);
     for (int i = 0; i < count && status == LLOYD_OK; i++)
-        status = lloyd_input_expand(inputs[i], &list);
+        status = lloyd_input_expand(inputs[i], dataset, &list);
     if (status == LLOYD_OK) status = open_all(&list, opened);
     lloyd_input_free(&list);
     if (status == LLOYD_OK) {
@@ -336,7 +365,9 @@ void lloyd_rows_close(lloyd_rows *rows)
         free(file->path);
         free(file->data.name);
         free(file->weights.name);
+        lloyd_watch_free(&file->watch);
     }
+    lloyd_gaps_free(&rows->gaps);
     lloyd_free(rows->files);
     lloyd_free(rows->wide);
     lloyd_free(rows);
@@ -344,7 +375,27 @@ void lloyd_rows_close(lloyd_rows *rows)
 
 int64_t lloyd_rows_count(const lloyd_rows *rows)
 {
-    return rows->count;
+    return rows->count - rows->gaps.rows;
+}
+
+lloyd_status lloyd_rows_skip(lloyd_rows *rows, const int64_t *pairs, int64_t count)
+{
+    return lloyd_gaps_make(pairs, count, &rows->gaps);
+}
+
+int64_t lloyd_rows_skipped(const lloyd_rows *rows)
+{
+    return rows->gaps.rows;
+}
+
+int64_t lloyd_rows_original(const lloyd_rows *rows, int64_t row)
+{
+    return lloyd_gaps_original(&rows->gaps, row);
+}
+
+int64_t lloyd_rows_run(const lloyd_rows *rows, int64_t row, int64_t count)
+{
+    return lloyd_gaps_run(&rows->gaps, row, count);
 }
 
 int64_t lloyd_rows_dim(const lloyd_rows *rows)
@@ -423,7 +474,8 @@ int64_t lloyd_rows_memory(const lloyd_rows *rows)
                                              : 0;
         if (bytes > thread) thread = bytes;
     }
-    return memory_limit(rows) + CONVERSION_BYTES + rounding + rows->scratch.threads * thread;
+    return memory_limit(rows) + CONVERSION_BYTES + rounding + rows->scratch.threads * thread +
+           rows->gaps.count * (int64_t)sizeof(lloyd_gap);
 }
 
 /* The file that holds a global row. */
@@ -443,9 +495,20 @@ static int find_file(const lloyd_rows *rows, int64_t row)
 
 void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t bytes)
 {
+    row = lloyd_gaps_original(&rows->gaps, row);
     const row_file *file = &rows->files[find_file(rows, row)];
     snprintf(text, bytes, "%s:%s row %lld", file->path, file->data.name,
              (long long)(row - file->first));
+}
+
+void lloyd_rows_fact(const lloyd_rows *rows, int index, char *text, size_t bytes)
+{
+    const row_file *file = &rows->files[index];
+    struct stat info;
+    long long size = stat(file->path, &info) == 0 ? (long long)info.st_size : -1;
+    snprintf(text, bytes, "%s:%s, %lld rows x %lld columns of %s, %lld bytes", file->path,
+             file->data.name, (long long)file->rows, (long long)rows->dim,
+             file->wide ? "float64" : lloyd_type_name(rows->type), size);
 }
 
 /* One call of H5Dread: elements [first, first+count) along the first dimension of a dataset, of
@@ -519,12 +582,12 @@ static lloyd_status read_stored(const lloyd_rows *rows, const row_file *file, in
 
 static lloyd_status check_range(const lloyd_rows *rows, int64_t first, int64_t count)
 {
-    if (first >= 0 && count >= 0 && first <= rows->count && count <= rows->count - first)
-        return LLOYD_OK;
+    int64_t n = lloyd_rows_count(rows);
+    if (first >= 0 && count >= 0 && first <= n && count <= n - first) return LLOYD_OK;
     return lloyd_fail(
         LLOYD_FAILED,
         "cannot read rows [%lld, %lld + %lld) of %lld: a mistake in the program, please report it",
-        (long long)first, (long long)first, (long long)count, (long long)rows->count);
+        (long long)first, (long long)first, (long long)count, (long long)n);
 }
 
 /* Opens what is needed for rows [first, first+count) of a file. */
@@ -564,12 +627,11 @@ static lloyd_status read_file(lloyd_rows *rows, row_file *file, row_set *set, in
     return status;
 }
 
-/* Reads the rows (or, with `weights`, the weights) of a range file by file. */
+/* Reads the rows (or, with `weights`, the weights) of a range of the dataset file by file. */
 static lloyd_status read_files(lloyd_rows *rows, int64_t first, int64_t count, int weights,
                                char *out)
 {
     int64_t bytes = weights ? (int64_t)sizeof(float) : row_bytes(rows);
-    LLOYD_TRY(check_range(rows, first, count));
     for (int i = count > 0 ? find_file(rows, first) : 0; count > 0; i++) {
         row_file *file = &rows->files[i];
         int64_t from = first - file->first, here = file->rows - from;
@@ -583,11 +645,27 @@ static lloyd_status read_files(lloyd_rows *rows, int64_t first, int64_t count, i
     return LLOYD_OK;
 }
 
+/* Between two rows that are left out, those that stay follow each other. */
+static lloyd_status read_runs(lloyd_rows *rows, int64_t first, int64_t count, int weights,
+                              char *out)
+{
+    int64_t bytes = weights ? (int64_t)sizeof(float) : row_bytes(rows);
+    LLOYD_TRY(check_range(rows, first, count));
+    while (count > 0) {
+        int64_t here = lloyd_gaps_run(&rows->gaps, first, count);
+        LLOYD_TRY(read_files(rows, lloyd_gaps_original(&rows->gaps, first), here, weights, out));
+        out += here * bytes;
+        first += here;
+        count -= here;
+    }
+    return LLOYD_OK;
+}
+
 static lloyd_status read_range(lloyd_rows *rows, int64_t first, int64_t count, int weights,
                                char *out)
 {
     pthread_mutex_lock(&rows->lock);
-    lloyd_status status = read_files(rows, first, count, weights, out);
+    lloyd_status status = read_runs(rows, first, count, weights, out);
     pthread_mutex_unlock(&rows->lock);
     return status;
 }
@@ -595,6 +673,17 @@ static lloyd_status read_range(lloyd_rows *rows, int64_t first, int64_t count, i
 lloyd_status lloyd_rows_read(lloyd_rows *rows, int64_t first, int64_t count, void *out)
 {
     return read_range(rows, first, count, 0, out);
+}
+
+lloyd_status lloyd_rows_check(const lloyd_rows *rows, int64_t first, int64_t count)
+{
+    LLOYD_TRY(check_range(rows, first, count));
+    if (count == 0) return LLOYD_OK;
+    int64_t last = lloyd_gaps_original(&rows->gaps, first + count - 1);
+    for (int i = find_file(rows, lloyd_gaps_original(&rows->gaps, first));
+         i < rows->file_count && rows->files[i].first <= last; i++)
+        LLOYD_TRY(lloyd_watch_check(&rows->files[i].watch));
+    return LLOYD_OK;
 }
 
 /* A file's weights: one number per row. */
@@ -637,6 +726,8 @@ lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset)
         LLOYD_TRY(use_file(rows, file));
         LLOYD_TRY(open_set(file, &file->weights));
         LLOYD_TRY(accept_weights(file));
+        LLOYD_TRY(lloyd_storage_check_written(&file->weights.storage, file->weights.id, file->path,
+                                              file->weights.name));
         close_file(file);
     }
     rows->weighted = 1;

@@ -23,12 +23,27 @@ typedef struct lloyd_rows lloyd_rows;
  * columns, with at least one row in all and at least one column. Errors (LLOYD_BAD_INPUT) name the
  * file, the dataset and what to do. Close with lloyd_rows_close(); on failure *rows is NULL. */
 lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **rows);
+
+/* The same with inputs that are files only, of which this is the dataset; NULL: as above. */
+lloyd_status lloyd_rows_open_dataset(const char *const *inputs, int count, const char *dataset,
+                                     lloyd_rows **rows);
 void lloyd_rows_close(lloyd_rows *rows); /* NULL is allowed */
 
-int64_t lloyd_rows_count(const lloyd_rows *rows); /* N: rows of all files together */
-int64_t lloyd_rows_dim(const lloyd_rows *rows);   /* D */
+int64_t
+lloyd_rows_count(const lloyd_rows *rows); /* N: rows of all files together, less those left out */
+int64_t lloyd_rows_dim(const lloyd_rows *rows); /* D */
 lloyd_type lloyd_rows_type(const lloyd_rows *rows);
 int lloyd_rows_rounded(const lloyd_rows *rows); /* 1: float64 is stored, and rounded by reading */
+
+/* Leaves rows out: pairs (first, count), [2 * count], in order and disjoint. From now on the rows that
+ * stay are numbered from 0 to lloyd_rows_count() - 1. At most once. */
+lloyd_status lloyd_rows_skip(lloyd_rows *rows, const int64_t *pairs, int64_t count);
+
+/* How many rows are left out; the number that a row had before; how many of the `count` rows from it on
+ * have no row left out between them. */
+int64_t lloyd_rows_skipped(const lloyd_rows *rows);
+int64_t lloyd_rows_original(const lloyd_rows *rows, int64_t row);
+int64_t lloyd_rows_run(const lloyd_rows *rows, int64_t row, int64_t count);
 
 /* Bytes io/ allocates beside the caller's buffer while reading (largest chunk cache and conversion
  * buffer of any file, buffers of the threads that read). */
@@ -38,6 +53,11 @@ int64_t lloyd_rows_memory(const lloyd_rows *rows);
  * row-major. */
 lloyd_status lloyd_rows_read(lloyd_rows *rows, int64_t first, int64_t count, void *out);
 
+/* LLOYD_BAD_INPUT, with its name, if a file that holds some of the rows [first, first+count), or that
+ * one of them refers to, is not as it was when it was first opened: for the end of every pass. Opening
+ * a file again compares it too. */
+lloyd_status lloyd_rows_check(const lloyd_rows *rows, int64_t first, int64_t count);
+
 /* Names the one-dimensional dataset that holds one weight per row in every input file (float16,
  * float32, float64 or integers, read as float32). Checks its length in every file. */
 lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset);
@@ -46,7 +66,8 @@ lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset);
  * lloyd_rows_open_weights(). */
 lloyd_status lloyd_rows_read_weights(lloyd_rows *rows, int64_t first, int64_t count, float *out);
 
-/* Writes "FILE:/DATASET row R" for the global row (R counts from 0 within that file) into text. */
+/* Writes "FILE:/DATASET row R" for the global row (R counts from 0 within that file, rows that are left
+ * out included) into text. */
 void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t bytes);
 
 /* The files, after glob expansion. */
@@ -56,6 +77,9 @@ const char *lloyd_rows_file(const lloyd_rows *rows, int index);
 /* The dataset of a file that holds its rows, and the one that holds their weights (NULL: none). */
 const char *lloyd_rows_dataset(const lloyd_rows *rows, int index);
 const char *lloyd_rows_weights_dataset(const lloyd_rows *rows, int index);
+/* Writes "FILE:/DATASET, R rows x D columns of TYPE, B bytes" of one file, as this process sees it, into
+ * text. */
+void lloyd_rows_fact(const lloyd_rows *rows, int index, char *text, size_t bytes);
 
 /* How one file stores its rows, for a person. */
 typedef struct lloyd_rows_about {

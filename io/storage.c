@@ -8,7 +8,9 @@
  */
 #include "io/storage.h"
 
+#include "base/log.h"
 #include "base/memory.h"
+#include "io/cover.h"
 #include "io/h5.h"
 
 #include <limits.h>
@@ -69,7 +71,41 @@ static hid_t dataset_access(const lloyd_storage *storage)
     if (storage->cache_bytes)
         H5Pset_chunk_cache(access, storage->cache_slots, storage->cache_bytes, 1.0);
     if (storage->beside) H5Pset_efile_prefix(access, "${ORIGIN}");
+    H5Pset_virtual_printf_gap(access, LLOYD_HOLES);
     return access;
+}
+
+/* Why a dataset that an external link leads to could not be opened: the other file is missing, or in
+ * use. */
+static lloyd_status explain_link(hid_t file, const char *path, const char *name)
+{
+    const char *other = NULL, *inside = NULL;
+    unsigned flags;
+#if H5_VERSION_GE(1, 12, 0)
+    H5L_info2_t info;
+    int external =
+        H5Lget_info2(file, name, &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_EXTERNAL;
+#else
+    H5L_info_t info;
+    int external =
+        H5Lget_info(file, name, &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_EXTERNAL;
+#endif
+    char *value = external ? malloc(info.u.val_size) : NULL;
+    lloyd_status status = LLOYD_OK;
+    if (value && H5Lget_val(file, name, value, info.u.val_size, H5P_DEFAULT) >= 0 &&
+        H5Lunpack_elink_val(value, info.u.val_size, &flags, &other, &inside) >= 0) {
+        char *whole = prefixed(path, "${ORIGIN}", other);
+        status =
+            whole ? lloyd_h5_check_unused(file_bytes(whole) >= 0 ? whole : other) : no_memory(path);
+        free(whole);
+        if (status == LLOYD_OK)
+            status = lloyd_fail(LLOYD_BAD_INPUT,
+                                "cannot open dataset %s of %s: it is a link to %s of %s, which is "
+                                "missing or damaged; put it back",
+                                name, path, inside, other);
+    }
+    free(value);
+    return status;
 }
 
 lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name,
@@ -81,6 +117,7 @@ lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name
     if (*dataset < 0) lloyd_h5_reason(text, sizeof text);
     H5Pclose(access);
     if (*dataset >= 0) return LLOYD_OK;
+    LLOYD_TRY(explain_link(file, path, name));
     const char *newer =
         strstr(text, "version")
             ? "; it was written by a newer HDF5 in its latest format, h5repack makes an older one"
@@ -104,6 +141,21 @@ static int64_t dataset_bytes(hid_t dataset)
     return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
 }
 
+/* Repacking needs the filter as well: h5repack leaves out what it cannot read. */
+static lloyd_status refuse_filter(H5Z_filter_t filter, const char *text, const char *path,
+                                  const char *name)
+{
+    enum { LZF = 32000 }; /* it comes with h5py */
+    char how[LLOYD_MESSAGE_BYTES / 2];
+    lloyd_h5_conversion(path, name, filter == LZF ? "h5py" : "hdf5plugin, h5py", "x[:]", how,
+                        sizeof how);
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot read dataset %s of %s: it is compressed with HDF5 filter %d%s%s%s, which is not installed; set "
+        "HDF5_PLUGIN_PATH to the directory of its plugin, or write it once more without, with %s",
+        name, path, (int)filter, *text ? " (" : "", text, *text ? ")" : "", how);
+}
+
 static lloyd_status check_filters(hid_t creation, const char *path, const char *name)
 {
     int count = H5Pget_nfilters(creation);
@@ -118,11 +170,7 @@ static lloyd_status check_filters(hid_t creation, const char *path, const char *
             !(config & H5Z_FILTER_CONFIG_DECODE_ENABLED))
             available = 0;
         if (available) continue;
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "cannot read dataset %s of %s: it is compressed with HDF5 filter %d%s%s%s, which is not installed; install "
-            "its plugin and set HDF5_PLUGIN_PATH to the plugin's directory, or repack the file with 'h5repack -f GZIP=4'",
-            name, path, (int)filter, *text ? " (" : "", text, *text ? ")" : "");
+        return refuse_filter(filter, text, path, name);
     }
     return LLOYD_OK;
 }
@@ -183,6 +231,7 @@ static lloyd_status check_external(hid_t creation, lloyd_storage *storage, int64
                 name, path, whole, (long long)have, (long long)(offset + need));
         }
         free(given);
+        if (status == LLOYD_OK) status = lloyd_watch_file(storage->watch, whole, -1);
         LLOYD_TRY(status);
         left -= need;
     }
@@ -254,7 +303,56 @@ static lloyd_status list_sources(hid_t creation, const char *path, const char *n
     return LLOYD_OK;
 }
 
-static lloyd_status inspect(hid_t dataset, const char *path, const char *name, int nested,
+/* Whether the chunk that begins at this row, in the first column, is stored. */
+static int has_chunk(hid_t dataset, int64_t row)
+{
+    hsize_t at[H5S_MAX_RANK] = {(hsize_t)row}, bytes = 0;
+    return H5Dget_chunk_storage_size(dataset, at, &bytes) >= 0 && bytes > 0;
+}
+
+static lloyd_status never_written(const char *path, const char *name)
+{
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "dataset %s of %s was created, but none of its rows was ever written: its "
+                      "writer was interrupted or has not ended; write the file again",
+                      name, path);
+}
+
+/* 1: rows that were never written have a value that whoever made the dataset has chosen. */
+static int has_own_fill(hid_t dataset)
+{
+    H5D_fill_value_t fill = H5D_FILL_VALUE_DEFAULT;
+    hid_t creation = H5Dget_create_plist(dataset);
+    int known = creation < 0 || H5Pfill_value_defined(creation, &fill) < 0;
+    if (creation >= 0) H5Pclose(creation);
+    return known || fill == H5D_FILL_VALUE_USER_DEFINED;
+}
+
+lloyd_status lloyd_storage_check_written(const lloyd_storage *storage, hid_t dataset,
+                                         const char *path, const char *name)
+{
+    hsize_t extent[1] = {0}, at[H5S_MAX_RANK], bytes;
+    haddr_t address;
+    unsigned left_out;
+    int rank = 0;
+    LLOYD_TRY(lloyd_h5_shape(dataset, name, 1, &rank, extent));
+    if (storage->external > 0 || rank < 1 || dataset_bytes(dataset) == 0 || has_own_fill(dataset))
+        return LLOYD_OK;
+    if (storage->layout == H5D_CONTIGUOUS)
+        return H5Dget_offset(dataset) == HADDR_UNDEF ? never_written(path, name) : LLOYD_OK;
+    if (storage->layout != H5D_CHUNKED || storage->chunk_rows < 1) return LLOYD_OK;
+    int64_t last = (int64_t)(extent[0] - 1) / storage->chunk_rows * storage->chunk_rows;
+    if (has_chunk(dataset, last)) return LLOYD_OK;
+    if (!has_chunk(dataset, 0) &&
+        H5Dget_chunk_info(dataset, H5S_ALL, 0, at, &left_out, &address, &bytes) < 0)
+        return never_written(path, name);
+    lloyd_note("the last rows of %s:%s were never written and are read as zeros; was its writer "
+               "interrupted?",
+               path, name);
+    return LLOYD_OK;
+}
+
+static lloyd_status inspect(hid_t file, hid_t dataset, const char *path, const char *name,
                             lloyd_storage *storage)
 {
     hid_t creation = H5Dget_create_plist(dataset);
@@ -271,22 +369,24 @@ static lloyd_status inspect(hid_t dataset, const char *path, const char *name, i
         if (status == LLOYD_OK) status = check_filters(creation, path, name);
     } else if (storage->layout == H5D_VIRTUAL) {
         status = list_sources(creation, path, name, storage);
+        if (status == LLOYD_OK)
+            status = lloyd_cover_check(file, dataset, creation, path, name, storage);
     } else if (storage->external > 0) {
-        storage->beside = !nested && lies_beside(creation, path);
+        storage->beside = storage->depth == 0 && lies_beside(creation, path);
         status = check_external(creation, storage, dataset_bytes(dataset), path, name);
     }
     H5Pclose(creation);
     return status;
 }
 
-/* Opens and inspects. The sources of a virtual dataset (`nested`) are opened by HDF5 itself
+/* Opens and inspects. The sources of a virtual dataset (depth > 0) are opened by HDF5 itself
  * while it reads, and it looks for their external files in the current directory. */
-static lloyd_status open_inspected(hid_t file, const char *path, const char *name, int nested,
-                                   lloyd_storage *storage, hid_t *dataset)
+static lloyd_status open_inspected(hid_t file, const char *path, const char *name, int depth,
+                                   lloyd_watch *watch, lloyd_storage *storage, hid_t *dataset)
 {
-    memset(storage, 0, sizeof *storage);
+    *storage = (lloyd_storage){.depth = depth, .watch = watch};
     LLOYD_TRY(lloyd_storage_reopen(file, path, name, storage, dataset));
-    lloyd_status status = inspect(*dataset, path, name, nested, storage);
+    lloyd_status status = inspect(file, *dataset, path, name, storage);
     if (status != LLOYD_OK) {
         H5Dclose(*dataset);
         *dataset = H5I_INVALID_HID;
@@ -295,10 +395,10 @@ static lloyd_status open_inspected(hid_t file, const char *path, const char *nam
     return status;
 }
 
-lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name,
+lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name, lloyd_watch *watch,
                                 lloyd_storage *storage, hid_t *dataset)
 {
-    return open_inspected(file, path, name, 0, storage, dataset);
+    return open_inspected(file, path, name, 0, watch, storage, dataset);
 }
 
 void lloyd_storage_free(lloyd_storage *storage)
@@ -311,77 +411,119 @@ void lloyd_storage_free(lloyd_storage *storage)
 
 /* ---- Virtual datasets ----------------------------------------------------------------------- */
 
-/* A source file if `candidate` (freed here) is one, else an invalid id. */
-static hid_t try_source(char *candidate)
+/* `candidate` if it is a file, else NULL, and it is freed. */
+static char *if_file(char *candidate)
 {
-    hid_t file = H5I_INVALID_HID;
-    if (file_bytes(candidate) >= 0) {
-        hid_t access = lloyd_h5_file_access();
-        file = H5Fopen(candidate, H5F_ACC_RDONLY, access);
-        H5Pclose(access);
-    }
+    if (file_bytes(candidate) >= 0) return candidate;
     free(candidate);
-    return file;
+    return NULL;
 }
 
 /* Tries the directories of HDF5_VDS_PREFIX, a list separated by ':'. */
-static hid_t try_environment(const char *path, const char *name)
+static char *find_by_environment(const char *path, const char *name)
 {
     const char *given = getenv("HDF5_VDS_PREFIX");
-    hid_t file = H5I_INVALID_HID;
-    while (file < 0 && given && *given) {
+    char *found = NULL;
+    while (!found && given && *given) {
         size_t length = strcspn(given, ":");
         char *prefix = strndup(given, length);
-        if (prefix && length > 0) file = try_source(prefixed(path, prefix, name));
+        if (prefix && length > 0) found = if_file(prefixed(path, prefix, name));
         free(prefix);
         given += length + (given[length] == ':');
     }
-    return file;
+    return found;
 }
 
-/* Opens the file that HDF5 will find under the name of a source, in the same order: as it is if
+/* The file that HDF5 will find under the name of a source, looked for in the same order: as it is if
  * absolute, HDF5_VDS_PREFIX, beside the virtual dataset's file, the current directory, beside
- * the file that a symbolic link points to. */
-static hid_t open_source(const char *path, const char *name)
+ * the file that a symbolic link points to. NULL if there is none; free with free(). */
+static char *find_source(const char *path, const char *name)
 {
     if (*name == '/') {
-        hid_t file = try_source(strdup(name));
-        if (file >= 0) return file;
+        char *found = if_file(strdup(name));
+        if (found) return found;
         name = strrchr(name, '/') + 1;
     }
-    hid_t file = try_environment(path, name);
-    if (file < 0) file = try_source(prefixed(path, "${ORIGIN}", name));
-    if (file < 0) file = try_source(strdup(name));
-    if (file >= 0) return file;
+    char *found = find_by_environment(path, name);
+    if (!found) found = if_file(prefixed(path, "${ORIGIN}", name));
+    if (!found) found = if_file(strdup(name));
+    if (found) return found;
     char *real = realpath(path, NULL);
-    if (real) file = try_source(prefixed(real, "${ORIGIN}", name));
+    if (real) found = if_file(prefixed(real, "${ORIGIN}", name));
     free(real);
-    return file;
+    return found;
 }
 
-/* Undoes "%%" in the name of a source; returns 0 for a name with "%b", which stands for as many
- * files as there are. */
-static int plain_name(char *name)
+int lloyd_storage_is_series(const char *name)
 {
-    char *out = name;
-    for (const char *in = name; *in; in++) {
-        if (in[0] == '%' && in[1] == 'b') return 0;
-        if (in[0] == '%' && in[1] == '%') in++;
-        *out++ = *in;
+    for (; *name; name++) {
+        if (name[0] != '%') continue;
+        if (name[1] == 'b') return 1;
+        name += name[1] == '%';
     }
-    *out = '\0';
-    return 1;
+    return 0;
+}
+
+char *lloyd_storage_source_name(const char *name, int64_t number)
+{
+    char *copy = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&copy, &bytes);
+    if (!out) return NULL;
+    for (; *name; name++) {
+        if (name[0] == '%' && name[1] == 'b') {
+            fprintf(out, "%lld", (long long)number);
+        } else {
+            fputc(*name, out);
+        }
+        name += name[0] == '%' && (name[1] == 'b' || name[1] == '%');
+    }
+    if (fclose(out) == 0) return copy;
+    free(copy);
+    return NULL;
+}
+
+/* The box of the virtual dataset that mapping i fills from one source; its rank, or -1 where that is no
+ * box. */
+static int target_box(hid_t creation, size_t i, hsize_t *size)
+{
+    hsize_t start[H5S_MAX_RANK] = {0}, stride[H5S_MAX_RANK] = {0}, count[H5S_MAX_RANK] = {0};
+    hid_t space = H5Pget_virtual_vspace(creation, i);
+    int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, size, NULL);
+    H5S_sel_type kind = space < 0 ? H5S_SEL_ERROR : H5Sget_select_type(space);
+    if (kind != H5S_SEL_ALL && (kind != H5S_SEL_HYPERSLABS || H5Sis_regular_hyperslab(space) <= 0 ||
+                                H5Sget_regular_hyperslab(space, start, stride, count, size) < 0))
+        rank = -1;
+    for (int d = 0; d < rank && kind == H5S_SEL_HYPERSLABS; d++) {
+        if (count[d] == 1 || count[d] == H5S_UNLIMITED) continue; /* without limit: of a series */
+        if (stride[d] != size[d]) return H5Sclose(space), -1;
+        size[d] *= count[d];
+    }
+    if (space >= 0) H5Sclose(space);
+    return rank;
+}
+
+/* Whether a source that is mapped as a whole still has the shape of what it fills: HDF5 takes its
+ * elements one after the other, so rows may have been added, but not become longer. */
+static int whole_fits(hid_t creation, size_t i, int rank, const hsize_t *extent)
+{
+    hsize_t size[H5S_MAX_RANK] = {0};
+    if (target_box(creation, i, size) != rank || rank < 1)
+        return 1; /* HDF5 compares their number */
+    for (int d = 1; d < rank; d++)
+        if (extent[d] != size[d]) return 0;
+    return extent[0] >= size[0];
 }
 
 /* Whether the part of a source that mapping i selects lies inside the source. */
-static int selection_fits(hid_t creation, size_t i, hid_t source)
+static int selection_fits(hid_t creation, size_t i, int rank, const hsize_t *extent)
 {
-    hsize_t start[H5S_MAX_RANK] = {0}, end[H5S_MAX_RANK] = {0}, extent[H5S_MAX_RANK];
-    int rank = 0, fits = 1;
+    hsize_t start[H5S_MAX_RANK] = {0}, end[H5S_MAX_RANK] = {0};
     hid_t space = H5Pget_virtual_srcspace(creation, i);
-    int bounded = space >= 0 && H5Sget_select_type(space) == H5S_SEL_HYPERSLABS &&
-                  H5Sget_select_bounds(space, start, end) >= 0;
-    if (bounded && lloyd_h5_shape(source, "", H5S_MAX_RANK, &rank, extent) == LLOYD_OK) {
+    int fits = 1;
+    if (space >= 0 && H5Sget_select_type(space) == H5S_SEL_ALL) {
+        fits = whole_fits(creation, i, rank, extent);
+    } else if (space >= 0 && H5Sget_select_bounds(space, start, end) >= 0) {
         fits = rank == H5Sget_simple_extent_ndims(space);
         for (int d = 0; fits && d < rank; d++) fits = end[d] == H5S_UNLIMITED || end[d] < extent[d];
     }
@@ -389,33 +531,35 @@ static int selection_fits(hid_t creation, size_t i, hid_t source)
     return fits;
 }
 
-static lloyd_status require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path,
-                            const char *name, int64_t first, int64_t count, int depth);
-
 /* Checks one source dataset in its open file, with everything it depends on in turn. */
 static lloyd_status check_dataset(hid_t creation, size_t i, hid_t file, const char *path,
-                                  const char *name, int depth)
+                                  const char *name, const lloyd_storage *of, hsize_t *extent)
 {
     lloyd_storage storage;
     hid_t dataset;
-    LLOYD_TRY(open_inspected(file, path, name, 1, &storage, &dataset));
-    lloyd_status status = LLOYD_OK;
-    if (!selection_fits(creation, i, dataset)) {
+    int rank = 0;
+    if (of->depth >= NESTED) {
+        return lloyd_fail(LLOYD_BAD_INPUT, "dataset %s of %s is virtual more than %d times over",
+                          name, path, NESTED);
+    }
+    LLOYD_TRY(open_inspected(file, path, name, of->depth + 1, of->watch, &storage, &dataset));
+    lloyd_status status = lloyd_h5_shape(dataset, name, H5S_MAX_RANK, &rank, extent);
+    if (status == LLOYD_OK && !selection_fits(creation, i, rank, extent)) {
         status = lloyd_fail(LLOYD_BAD_INPUT,
-                            "dataset %s of %s is smaller than what is taken from it", name, path);
-    } else if (depth >= NESTED) {
-        status = lloyd_fail(LLOYD_BAD_INPUT, "dataset %s of %s is virtual more than %d times over",
-                            name, path, NESTED);
-    } else {
-        status = require(&storage, file, dataset, path, name, 0, INT64_MAX, depth + 1);
+                            "dataset %s of %s is smaller than what is taken from it, or of another "
+                            "shape than when the virtual dataset was made",
+                            name, path);
+    } else if (status == LLOYD_OK) {
+        status = lloyd_storage_check_written(&storage, dataset, path, name);
+        if (status == LLOYD_OK)
+            status = lloyd_storage_require(&storage, file, dataset, path, name, 0, INT64_MAX);
     }
     H5Dclose(dataset);
     lloyd_storage_free(&storage);
     return status;
 }
 
-/* The names of mapping i, the source's file and dataset, allocated; 0 if they cannot be had. */
-static int source_names(hid_t creation, size_t i, char **source, char **name)
+int lloyd_storage_source_names(hid_t creation, size_t i, char **source, char **name)
 {
     ssize_t a = H5Pget_virtual_filename(creation, i, NULL, 0);
     ssize_t b = H5Pget_virtual_dsetname(creation, i, NULL, 0);
@@ -425,43 +569,66 @@ static int source_names(hid_t creation, size_t i, char **source, char **name)
            H5Pget_virtual_dsetname(creation, i, *name, (size_t)b + 1) >= 0;
 }
 
+/* Checks a source in another file. */
+static lloyd_status check_file(hid_t creation, size_t i, const char *path, const char *inside,
+                               const lloyd_storage *of, hsize_t *extent)
+{
+    hid_t file;
+    LLOYD_TRY(lloyd_h5_open_source(path, &file));
+    lloyd_status status = lloyd_watch_file(of->watch, path, lloyd_h5_descriptor(file));
+    if (status == LLOYD_OK) status = check_dataset(creation, i, file, path, inside, of, extent);
+    H5Fclose(file);
+    return status;
+}
+
+lloyd_status lloyd_storage_check_source(hid_t creation, size_t i, hid_t virtual_file,
+                                        const char *path, const char *name, const char *source,
+                                        const char *inside, lloyd_storage *storage, hsize_t *extent)
+{
+    hsize_t unused[H5S_MAX_RANK];
+    int same = strcmp(source, ".") == 0;
+    if (!extent) extent = unused;
+    char *found = same ? NULL : find_source(path, source);
+    if (!same && !found) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot read virtual dataset %s of %s: its source file %s is missing; put it back",
+            name, path, source);
+    }
+    lloyd_status status =
+        same ? check_dataset(creation, i, virtual_file, path, inside, storage, extent)
+             : check_file(creation, i, found, inside, storage, extent);
+    free(found);
+    if (status == LLOYD_OK) return LLOYD_OK;
+    return lloyd_fail(status, "cannot read virtual dataset %s of %s%s%s: %s", name, path,
+                      same ? "" : " from its source file ", same ? "" : source, lloyd_message());
+}
+
+/* Checks the source of mapping i, unless it is a series, which was checked at the beginning. */
 static lloyd_status check_source(hid_t creation, size_t i, hid_t virtual_file, const char *path,
-                                 const char *name, int depth)
+                                 const char *name, lloyd_storage *storage)
 {
     char *source, *inside;
-    if (!source_names(creation, i, &source, &inside)) {
-        free(source);
-        free(inside);
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the sources of virtual dataset %s of %s",
-                          name, path);
-    }
     lloyd_status status = LLOYD_OK;
-    if (plain_name(source) && plain_name(inside)) {
-        int same = strcmp(source, ".") == 0;
-        hid_t file = same ? virtual_file : open_source(path, source);
-        if (file < 0) {
-            status = lloyd_fail(
-                LLOYD_BAD_INPUT,
-                "cannot read virtual dataset %s of %s: its source file %s is missing or not HDF5; put it back",
-                name, path, source);
-        } else {
-            char opened[PATH_MAX] = "";
-            if (!same) H5Fget_name(file, opened, sizeof opened);
-            status = check_dataset(creation, i, file, same ? path : opened, inside, depth);
-            if (status != LLOYD_OK) {
-                status = lloyd_fail(status, "cannot read virtual dataset %s of %s: %s", name, path,
-                                    lloyd_message());
-            }
-        }
-        if (!same && file >= 0) H5Fclose(file);
+    if (!lloyd_storage_source_names(creation, i, &source, &inside)) {
+        status = lloyd_fail(LLOYD_BAD_INPUT, "cannot read the sources of virtual dataset %s of %s",
+                            name, path);
+    } else if (!lloyd_storage_is_series(source) && !lloyd_storage_is_series(inside)) {
+        char *file = lloyd_storage_source_name(source, 0),
+             *dataset = lloyd_storage_source_name(inside, 0);
+        status = file && dataset ? lloyd_storage_check_source(creation, i, virtual_file, path, name,
+                                                              file, dataset, storage, NULL)
+                                 : no_memory(path);
+        free(file);
+        free(dataset);
     }
     free(source);
     free(inside);
     return status;
 }
 
-static lloyd_status require(lloyd_storage *storage, hid_t file, hid_t dataset, const char *path,
-                            const char *name, int64_t first, int64_t count, int depth)
+lloyd_status lloyd_storage_require(lloyd_storage *storage, hid_t file, hid_t dataset,
+                                   const char *path, const char *name, int64_t first, int64_t count)
 {
     if (storage->layout != H5D_VIRTUAL) return LLOYD_OK;
     hid_t creation = H5I_INVALID_HID;
@@ -470,17 +637,11 @@ static lloyd_status require(lloyd_storage *storage, hid_t file, hid_t dataset, c
         lloyd_source *source = &storage->sources[i];
         if (source->checked || source->last < first || source->first - first >= count) continue;
         if (creation < 0) creation = H5Dget_create_plist(dataset);
-        status = check_source(creation, (size_t)i, file, path, name, depth);
+        status = check_source(creation, (size_t)i, file, path, name, storage);
         source->checked = status == LLOYD_OK;
     }
     if (creation >= 0) H5Pclose(creation);
     return status;
-}
-
-lloyd_status lloyd_storage_require(lloyd_storage *storage, hid_t file, hid_t dataset,
-                                   const char *path, const char *name, int64_t first, int64_t count)
-{
-    return require(storage, file, dataset, path, name, first, count, 0);
 }
 
 /* ---- Sizes and words ------------------------------------------------------------------------ */

@@ -5,6 +5,7 @@
 #define LLOYD_IO_STORAGE_H
 
 #include "base/status.h"
+#include "io/watch.h"
 
 #include <hdf5.h>
 #include <stdint.h>
@@ -33,14 +34,23 @@ typedef struct lloyd_storage {
     size_t cache_bytes, cache_slots; /* chunk cache that holds one row of chunks */
     lloyd_source *sources;           /* of a virtual dataset */
     int64_t source_count;
+    int depth;          /* of a source: how many virtual datasets it is taken through */
+    lloyd_watch *watch; /* of the files that it depends on, borrowed, or NULL */
 } lloyd_storage;
 
 /* Opens dataset `name`, finds out how it is stored and checks what is cheap: filters, external
- * files. `path` is the file's, for messages and names relative to it. *dataset must be closed by
- * the caller, *storage freed. */
-lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name,
+ * files, whether virtual sources leave anything out. `path` is the file's, for messages and names relative to it. The files that it depends on, beside its own, are
+ * given to `watch` (borrowed; NULL is allowed). *dataset must be closed by the caller, *storage freed.
+ */
+lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name, lloyd_watch *watch,
                                 lloyd_storage *storage, hid_t *dataset);
 void lloyd_storage_free(lloyd_storage *storage);
+
+/* LLOYD_BAD_INPUT where nothing was ever written into an open dataset, and a warning where its last
+ * rows were not: what an interrupted writer leaves behind, which would be read as zeros. A fill value
+ * that the dataset defines itself is meant, and allowed. */
+lloyd_status lloyd_storage_check_written(const lloyd_storage *storage, hid_t dataset,
+                                         const char *path, const char *name);
 
 /* Opens the dataset again, for reading rows in order. */
 lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name,

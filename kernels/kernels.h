@@ -240,6 +240,19 @@ lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels
  * allocates; seeding's 12 bytes a row are not in it. */
 int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set);
 
+/* Address space that OpenBLAS takes for every thread that calls it: 128 MiB, and some. */
+#define LLOYD_BLAS_SPACE ((int64_t)136 << 20)
+
+/* Whether the BLAS is one that asks for memory for ever where there is none (OpenBLAS). */
+int lloyd_cpu_blas_is_greedy(void);
+
+/* The address space that it takes when it is loaded, at most. May be called before. */
+int64_t lloyd_cpu_blas_start(void);
+
+/* Under a limit on address space, lets it take what it wants for so many threads, as far as there is
+ * room. Returns the bytes that are missing. */
+int64_t lloyd_cpu_blas_take(int threads);
+
 /* --- only in builds with CUDA --- */
 
 /* *count = GPUs this process may use; 0, without an error, where there is none or no driver. */

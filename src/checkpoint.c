@@ -6,12 +6,16 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/checkpoint.h"
+#include "io/threads.h"
 #include "options.h"
 #include "stop.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { SAMPLES = 64 }; /* rows in the fingerprint of the data */
 
@@ -35,9 +39,21 @@ struct lloyd_checkpoint {
     lloyd_progress_step last; /* the last one that was finished; its iteration is 0 for none */
     float *centroids;         /* [k*d] which `last` began with, or the first ones; NULL: none */
 
-    int unsaved;    /* 1: newer than the file */
-    int64_t since;  /* iterations since it was written */
+    int dirty;      /* 1: what is kept is newer than the image */
+    double kept;    /* when it was */
+    int64_t since;  /* iterations since the file was written */
     double written; /* when it was */
+
+    /* Of rank 0: the last finished iteration as the bytes of a file, to be written at any moment. */
+    pthread_mutex_t keeping; /* of what is kept, where the guard looks at it; taken before `lock` */
+    pthread_mutex_t lock;    /* of the rest */
+    lloyd_saved_image image;
+    char place[64]; /* what is in it, or in the file that was read: "iteration 12"; "": nothing */
+    int unsaved;    /* 1: the image is newer than the file */
+
+    pthread_t guard;
+    int guarded; /* 1: that thread runs */
+    atomic_int ending;
 };
 
 static const char *file_of(const lloyd_checkpoint *c)
@@ -75,9 +91,10 @@ static lloyd_saved_run saved_run(const lloyd_history *history, float *centroids)
                              .centroids = centroids};
 }
 
-static lloyd_status save(lloyd_checkpoint *c, lloyd_progress *progress)
+/* Puts what is kept into the image. Waits for the lock of HDF5 while the older image can still be
+ * written. */
+static lloyd_status make_image(lloyd_checkpoint *c)
 {
-    double start = lloyd_seconds();
     lloyd_saved saved = {
         .n = lloyd_rows_count(c->rows),
         .d = c->d,
@@ -100,13 +117,55 @@ static lloyd_status save(lloyd_checkpoint *c, lloyd_progress *progress)
         saved.best_inertia = c->best->inertia;
         saved.best_converged = c->best->history.converged;
     }
+    LLOYD_TRY(lloyd_saved_draft(file_of(c), &saved, &c->image));
+    pthread_mutex_lock(&c->lock);
+    lloyd_status status = lloyd_saved_adopt(file_of(c), &c->image);
+    place(c, c->place, sizeof c->place);
+    c->unsaved = status == LLOYD_OK;
+    c->dirty = status != LLOYD_OK;
+    pthread_mutex_unlock(&c->lock);
+    return status;
+}
+
+/* The same if it is not there already. */
+static lloyd_status draft(lloyd_checkpoint *c)
+{
+    pthread_mutex_lock(&c->keeping);
+    lloyd_status status = c->dirty ? make_image(c) : LLOYD_OK;
+    pthread_mutex_unlock(&c->keeping);
+    return status;
+}
+
+/* Writes the image if it is newer than the file. By the fit, or by the guard. */
+static lloyd_status store(lloyd_checkpoint *c)
+{
+    lloyd_status status = LLOYD_OK;
+    pthread_mutex_lock(&c->lock);
+    if (c->unsaved) status = lloyd_saved_store(file_of(c), &c->image, lloyd_stop_wish());
+    if (status == LLOYD_OK) c->unsaved = 0;
+    pthread_mutex_unlock(&c->lock);
+    return status;
+}
+
+static int is_unsaved(lloyd_checkpoint *c)
+{
+    pthread_mutex_lock(&c->keeping);
+    pthread_mutex_lock(&c->lock);
+    int unsaved = c->unsaved || c->dirty;
+    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&c->keeping);
+    return unsaved;
+}
+
+static lloyd_status save(lloyd_checkpoint *c, lloyd_progress *progress)
+{
+    double start = lloyd_seconds();
     c->since = 0;
-    lloyd_status status = lloyd_saved_write(file_of(c), &saved);
+    lloyd_status status = draft(c);
+    if (status == LLOYD_OK) status = store(c);
     c->written = lloyd_seconds();
-    if (status != LLOYD_OK) return status;
-    c->unsaved = 0;
-    lloyd_progress_phase(progress, "checkpoint", c->written - start);
-    return LLOYD_OK;
+    if (status == LLOYD_OK) lloyd_progress_phase(progress, "checkpoint", c->written - start);
+    return status;
 }
 
 /* A fit that computes well is not ended because a checkpoint cannot be written: the one before is
@@ -121,6 +180,59 @@ static int is_time(const lloyd_checkpoint *c)
 {
     if (c->every.iterations > 0) return c->since >= c->every.iterations;
     return lloyd_seconds() - c->written >= c->every.seconds;
+}
+
+/* --- the guard --- */
+
+/* Naps until the fit ends, or for so many times 20 ms. Returns whether it ends. */
+static int wait_for_end(const lloyd_checkpoint *c, int naps)
+{
+    const struct timespec nap = {.tv_nsec = 20000000};
+    for (; naps > 0 && !atomic_load(&c->ending); naps--) (void)nanosleep(&nap, NULL);
+    return atomic_load(&c->ending);
+}
+
+/* Whoever asks to stop may not wait until a pass is done: mpirun kills its ranks after a second. So the
+ * last finished iteration is written at once, and the fit stops when it can. Short passes have no image
+ * beforehand: the fit itself is soon there, and if it is not, the image is made here. */
+static lloyd_status save_at_once(lloyd_checkpoint *c)
+{
+    lloyd_status status = store(c);
+    int several =
+        c->options->n_init > 1; /* then the best start is the fit's, and may be changing */
+    if (wait_for_end(c, 5) || several) return status;
+    if (draft(c) == LLOYD_OK) status = store(c);
+    return status;
+}
+
+static void *guard(void *context)
+{
+    lloyd_checkpoint *c = context;
+    while (lloyd_stop_signal() == 0 && !wait_for_end(c, 1)) continue;
+    if (lloyd_stop_signal() == 0) return NULL;
+    const char *name = lloyd_stop_name(lloyd_stop_signal());
+    lloyd_status status = save_at_once(c);
+    if (wait_for_end(c, 20)) return NULL; /* it says more */
+    pthread_mutex_lock(&c->lock);
+    if (status != LLOYD_OK)
+        lloyd_note("%s: no checkpoint was written: %s", name, lloyd_message());
+    else if (*c->place != '\0')
+        lloyd_note("%s: %s has all up to %s; the pass that has begun is finished if there is time",
+                   name, file_of(c), c->place);
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+static void start_guard(lloyd_checkpoint *c)
+{
+    c->guarded = c->comm->rank == 0 && lloyd_thread_start(&c->guard, guard, c) == 0;
+}
+
+static void end_guard(lloyd_checkpoint *c)
+{
+    atomic_store(&c->ending, 1);
+    if (c->guarded) pthread_join(c->guard, NULL);
+    c->guarded = 0;
 }
 
 /* --- opening --- */
@@ -197,6 +309,7 @@ static void take(lloyd_checkpoint *c, lloyd_saved *saved, lloyd_outcome *best)
                                     .iteration = saved->known ? run->iterations + 1 : 0,
                                     .moved = saved->moved,
                                     .inertia = saved->inertia};
+    place(c, c->place, sizeof c->place);
     *run = (lloyd_saved_run){0};
     run = &saved->best;
     best->history = (lloyd_history){.iterations = run->iterations,
@@ -312,6 +425,10 @@ static lloyd_status prepare(lloyd_checkpoint *c, uint64_t init)
 
 static void free_checkpoint(lloyd_checkpoint *c)
 {
+    end_guard(c);
+    lloyd_saved_discard(&c->image);
+    pthread_mutex_destroy(&c->lock);
+    pthread_mutex_destroy(&c->keeping);
     lloyd_history_free(&c->history);
     lloyd_free(c->centroids);
     free(c->deciding);
@@ -334,7 +451,10 @@ lloyd_status lloyd_checkpoint_open(lloyd_comm *comm, const lloyd_fit_options *op
                             .best = best,
                             .k = options->k,
                             .d = lloyd_rows_dim(rows),
+                            .kept = lloyd_seconds(),
                             .written = lloyd_seconds()};
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_mutex_init(&c->keeping, NULL);
     int found = 0;
     lloyd_status status = prepare(c, init);
     if (status == LLOYD_OK && comm->rank == 0) status = open_file(c, &saved);
@@ -347,6 +467,7 @@ lloyd_status lloyd_checkpoint_open(lloyd_comm *comm, const lloyd_fit_options *op
         return status;
     }
     *checkpoint = c;
+    start_guard(c);
     return LLOYD_OK;
 }
 
@@ -423,25 +544,47 @@ lloyd_status lloyd_checkpoint_restore(lloyd_checkpoint *c, lloyd_problem *p, llo
 
 /* --- keeping --- */
 
-static lloyd_status keep_centroids(lloyd_checkpoint *c, lloyd_problem *p)
+/* What rank 0 has of an iteration: the history before it, what it found (NULL: the first centroids of a
+ * start, before any), and the centroids it began with. */
+static lloyd_status keep_all(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_history *history,
+                             const lloyd_progress_step *step)
 {
-    c->unsaved = 0; /* until the centroids belong to the rest again */
+    if (history) LLOYD_TRY(lloyd_history_extend(&c->history, history));
+    c->last = step ? *step : (lloyd_progress_step){0};
+    c->dirty = 0; /* until the centroids belong to the rest again */
     if (!c->centroids) {
         LLOYD_TRY(lloyd_alloc(&c->centroids, c->k * c->d, sizeof *c->centroids,
                               "centroids for the checkpoint"));
     }
     LLOYD_TRY(p->kernels->get_centroids(p->kernels, c->centroids));
-    c->unsaved = 1;
+    c->dirty = 1;
     return LLOYD_OK;
+}
+
+/* And its image, where a pass may take longer than there is time after a signal. What fails there is
+ * told when it is tried again and fails. */
+static lloyd_status keep_safe(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_history *history,
+                              const lloyd_progress_step *step)
+{
+    const double soon = 0.4;
+    pthread_mutex_lock(&c->keeping);
+    lloyd_status status = keep_all(c, p, history, step);
+    pthread_mutex_unlock(&c->keeping);
+    double now = lloyd_seconds(), seconds = now - c->kept;
+    c->kept = now;
+    if (status == LLOYD_OK && (!step || step->iteration == 1 || seconds > soon)) (void)draft(c);
+    return status;
 }
 
 static lloyd_status keep_seeds(lloyd_checkpoint *c, lloyd_problem *p, int64_t restart)
 {
     if (c->comm->rank != 0) return LLOYD_OK;
+    pthread_mutex_lock(&c->keeping);
     lloyd_history_free(&c->history);
-    c->last = (lloyd_progress_step){0};
     c->restart = restart;
-    return keep_centroids(c, p);
+    c->dirty = 0;
+    pthread_mutex_unlock(&c->keeping);
+    return keep_safe(c, p, NULL, NULL);
 }
 
 lloyd_status lloyd_checkpoint_seeded(lloyd_checkpoint *c, lloyd_problem *p, int64_t restart)
@@ -466,9 +609,7 @@ static lloyd_status keep(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_hist
 {
     if (c->repeats) return repeat(c, step);
     if (c->comm->rank != 0) return LLOYD_OK;
-    LLOYD_TRY(lloyd_history_extend(&c->history, history));
-    c->last = *step;
-    LLOYD_TRY(keep_centroids(c, p));
+    LLOYD_TRY(keep_safe(c, p, history, step));
     c->since++;
     if (is_time(c)) try_to_save(c, progress);
     return LLOYD_OK;
@@ -498,15 +639,16 @@ static lloyd_status agree_on_signal(lloyd_comm *comm, int *signal)
 /* Rank 0 says what is left behind; all ranks return LLOYD_STOPPED, or LLOYD_FAILED. */
 static lloyd_status explain_stop(lloyd_checkpoint *c, lloyd_progress *progress, const char *signal)
 {
-    char text[64];
     if (c->comm->rank != 0) return lloyd_fail(LLOYD_STOPPED, "%s", "");
-    if (c->unsaved && save(c, progress) != LLOYD_OK)
+    lloyd_status status = is_unsaved(c) ? save(c, progress) : LLOYD_OK;
+    if (status == LLOYD_OK && *c->place != '\0') status = lloyd_saved_sync(file_of(c));
+    if (status != LLOYD_OK)
         return lloyd_fail(LLOYD_FAILED, "stopped by %s, but without a new checkpoint: %s", signal,
                           lloyd_message());
-    if (c->centroids)
+    if (*c->place != '\0')
         return lloyd_fail(LLOYD_STOPPED,
                           "stopped by %s; the same command with --resume goes on from %s, after %s",
-                          signal, file_of(c), place(c, text, sizeof text));
+                          signal, file_of(c), c->place);
     return lloyd_fail(LLOYD_STOPPED,
                       "stopped by %s before there was anything to keep; the same command with "
                       "--resume starts anew",
@@ -522,7 +664,7 @@ static lloyd_status stop(lloyd_checkpoint *c, lloyd_progress *progress)
 
 void lloyd_checkpoint_last(lloyd_checkpoint *c, lloyd_progress *progress)
 {
-    if (c && c->comm->rank == 0 && c->unsaved) try_to_save(c, progress);
+    if (c && c->comm->rank == 0 && is_unsaved(c)) try_to_save(c, progress);
 }
 
 int lloyd_checkpoint_has_all(const lloyd_checkpoint *c)
@@ -533,14 +675,14 @@ int lloyd_checkpoint_has_all(const lloyd_checkpoint *c)
 /* After a failure: its status and message stay what they are. */
 static void leave(lloyd_checkpoint *c, lloyd_progress *progress, lloyd_status status)
 {
-    char message[LLOYD_MESSAGE_BYTES], text[64];
-    if (c->comm->rank != 0 || !c->unsaved) return;
+    char message[LLOYD_MESSAGE_BYTES];
+    if (c->comm->rank != 0 || !is_unsaved(c)) return;
     snprintf(message, sizeof message, "%s", lloyd_message());
     try_to_save(c, progress);
-    if (!c->unsaved)
+    if (!is_unsaved(c))
         lloyd_progress_warn(progress,
                             "a checkpoint was written: --resume goes on from %s, after %s",
-                            file_of(c), place(c, text, sizeof text));
+                            file_of(c), c->place);
     (void)lloyd_fail(status, "%s", message);
 }
 
@@ -548,6 +690,7 @@ lloyd_status lloyd_checkpoint_close(lloyd_checkpoint *c, lloyd_progress *progres
                                     lloyd_status status)
 {
     if (!c) return status;
+    end_guard(c);
     if (status == LLOYD_STOPPED)
         status = stop(c, progress);
     else if (status != LLOYD_OK)
@@ -565,6 +708,8 @@ int64_t lloyd_checkpoint_file_bytes(const lloyd_fit_options *options, int64_t di
 int64_t lloyd_checkpoint_bytes(const lloyd_fit_options *options, int rank, int64_t dim)
 {
     if (!options->checkpoint) return 0;
-    int64_t centroids = rank == 0 || options->resume ? options->k * dim * 4 : 0;
+    int64_t set = options->k * dim * 4, centroids = rank == 0 || options->resume ? set : 0;
+    /* the image, twice while it is made */
+    if (rank == 0) centroids += 2 * set * (options->n_init > 1 ? 2 : 1);
     return centroids + SAMPLES * dim * 4 + lloyd_gather_bytes(SAMPLES, dim);
 }

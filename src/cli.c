@@ -78,6 +78,14 @@ static const char input_help[] =
     "the option may be given several times: several files are one dataset, in the order given. "
     "DATASET defaults to the only two-dimensional dataset of the file, else /train.";
 
+static const char dataset_help[] =
+    "The dataset of every input, each of which is FILE then: for names with a colon in them.";
+
+static const char skip_help[] =
+    "Leave out rows with NaN or infinity (with the cosine metric, rows of zeros too), and give them the "
+    "label -1; the result is that of the other rows alone. The rows are read once more at the beginning. "
+    "Without it such a row is an error.";
+
 static const char timeout_help[] =
     "How long a rank waits for another, in seconds, or as in 30s, 10m, 2h. A job that hangs ends "
     "then, and says which ranks are missing. It must exceed the time by which the slowest rank is "
@@ -93,6 +101,11 @@ static const option fit_options[] =
       .kind = INPUT,
       .required = 1,
       .help = input_help},
+     {.name = "--dataset",
+      .argument = "NAME",
+      .kind = TEXT,
+      .offset = AT(fit.dataset),
+      .help = dataset_help},
      {.name = "-k",
       .argument = "K",
       .kind = WHOLE,
@@ -153,6 +166,7 @@ static const option fit_options[] =
       .kind = TEXT,
       .offset = AT(fit.weights),
       .help = "A one-dimensional dataset in every input file with the weight of each row."},
+     {.name = "--skip-bad-rows", .kind = FLAG, .offset = AT(fit.skip_bad_rows), .help = skip_help},
      {.name = "--empty",
       .kind = CHOICE,
       .offset = AT(fit.empty),
@@ -205,9 +219,9 @@ static const option fit_options[] =
       .kind = TEXT,
       .offset = AT(fit.checkpoint),
       .help =
-          "Keep in FILE what --resume needs: now and then, at the end, and when SIGTERM, SIGINT "
-          "or SIGUSR1 stops the fit (exit status 75). Without --resume, an older checkpoint is "
-          "replaced."},
+          "Keep in FILE what --resume needs: now and then, at the end, and when SIGTERM, SIGINT, "
+          "SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU stops the fit (exit status 75). Without --resume, "
+          "an older checkpoint is replaced."},
      {.name = "--checkpoint-every",
       .argument = "T",
       .kind = TEXT,
@@ -254,6 +268,11 @@ static const option predict_options[] =
       .kind = INPUT,
       .required = 1,
       .help = input_help},
+     {.name = "--dataset",
+      .argument = "NAME",
+      .kind = TEXT,
+      .offset = AT(predict.dataset),
+      .help = dataset_help},
      {.name = "--output",
       .letter = "-o",
       .argument = "LABELS.h5",
@@ -266,6 +285,10 @@ static const option predict_options[] =
       .offset = AT(predict.distances),
       .help = "Write /distances too: squared, to the centroid of the label."},
      {.name = "--force", .kind = FLAG, .offset = AT(predict.force), .help = force_help},
+     {.name = "--skip-bad-rows",
+      .kind = FLAG,
+      .offset = AT(predict.skip_bad_rows),
+      .help = skip_help},
      {.name = "--backend",
       .kind = CHOICE,
       .offset = AT(predict.backend),
@@ -278,7 +301,14 @@ static const option predict_options[] =
       .help = timeout_help},
      {.name = NULL}};
 
-static const option info_options[] = {{.name = NULL}};
+static const option info_options[] = {
+    {.name = "--dataset",
+     .argument = "NAME",
+     .kind = TEXT,
+     .offset = AT(dataset),
+     .help =
+         "The dataset of FILE to show, for names with a colon in them; else FILE:DATASET will do."},
+    {.name = NULL}};
 
 static const option report_options[] =
     {{.name = "--output",

@@ -35,9 +35,10 @@ typedef struct lloyd_cli {
     lloyd_predict_options predict;
     lloyd_synth_options synth;
     lloyd_report_options report;
-    const char *file;   /* info: FILE; wrap: RAW; report: MODEL.h5 */
-    const char *output; /* wrap */
-    int force;          /* wrap */
+    const char *file;    /* info: FILE; wrap: RAW; report: MODEL.h5 */
+    const char *dataset; /* info */
+    const char *output;  /* wrap */
+    int force;           /* wrap */
 } lloyd_cli;
 
 /* Parses argv. LLOYD_USAGE with a message where it is wrong; nothing is to be freed then. */

@@ -3,6 +3,7 @@
  */
 #include "lloyd.h"
 
+#include "bad_rows.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -16,19 +17,58 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* --- open and check --- */
 
-static lloyd_status open_input(lloyd_job *j)
+static lloyd_status open_rows(lloyd_job *j, lloyd_facts *facts)
 {
     const lloyd_fit_options *o = j->options;
     lloyd_rows *rows = NULL;
-    LLOYD_TRY(lloyd_rows_open(o->inputs, o->input_count, &rows));
+    LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &rows));
     j->source.rows = rows;
-    LLOYD_TRY(lloyd_source_files(j->comm, rows, o->weights != NULL, &j->source));
+    lloyd_source_facts(rows, facts);
+    return LLOYD_OK;
+}
+
+/* A plan is made without reading rows. */
+static lloyd_status skip_bad_rows(lloyd_job *j)
+{
+    const lloyd_fit_options *o = j->options;
+    if (!o->skip_bad_rows || o->dry_run) return LLOYD_OK;
+    return lloyd_bad_rows_skip(j->comm, j->source.rows, strcmp(o->metric, "cosine") == 0);
+}
+
+static lloyd_status open_more(lloyd_job *j, lloyd_facts *facts)
+{
+    const lloyd_fit_options *o = j->options;
+    LLOYD_TRY(lloyd_source_files(j->comm, j->source.rows, o->weights != NULL, &j->source));
     LLOYD_TRY(lloyd_job_check(j));
-    if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(rows, o->weights));
-    return lloyd_options_init_is_model(o) ? lloyd_job_read_given(j) : LLOYD_OK;
+    if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(j->source.rows, o->weights));
+    if (!lloyd_options_init_is_model(o)) return LLOYD_OK;
+    LLOYD_TRY(lloyd_job_read_given(j));
+    lloyd_model_facts(o->init, &j->given, facts);
+    return LLOYD_OK;
+}
+
+/* What is opened is the same on all ranks. */
+static lloyd_status open_and_compare(lloyd_job *j)
+{
+    lloyd_facts facts = {0};
+    lloyd_status status = open_rows(j, &facts);
+    LLOYD_TRY(lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_inputs));
+    LLOYD_TRY(skip_bad_rows(j));
+    status = open_more(j, &facts);
+    return lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_inputs);
+}
+
+static lloyd_status compare_options(lloyd_job *j)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "fit");
+    lloyd_status status = lloyd_options_check_fit(j->options);
+    if (status == LLOYD_OK) status = lloyd_options_facts_fit(j->options, &facts);
+    return lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_options);
 }
 
 static lloyd_status open_checkpoint(lloyd_job *j)
@@ -104,6 +144,7 @@ static lloyd_status write_model(lloyd_job *j, lloyd_model *model)
 static lloyd_status write_labels(lloyd_job *j)
 {
     enum { ROWS = 1 << 20 };
+    const int32_t skipped = LLOYD_SKIPPED;
     lloyd_problem *p = &j->problem;
     int32_t *labels = NULL;
     lloyd_array *array = NULL;
@@ -115,7 +156,8 @@ static lloyd_status write_labels(lloyd_job *j)
         int64_t here = count - at < at_once ? count - at : at_once;
         status = p->kernels->labels(p->kernels, at, here, labels);
         if (status == LLOYD_OK)
-            status = lloyd_array_write(array, p->shard->first + at, here, labels);
+            status = lloyd_bad_rows_write(j->source.rows, array, p->shard->first + at, here, labels,
+                                          sizeof *labels, &skipped);
     }
     lloyd_free(labels);
     lloyd_status closed = lloyd_array_close(array);
@@ -194,6 +236,7 @@ static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_resu
         .n = j->plan.n,
         .d = j->plan.d,
         .k = j->plan.k,
+        .skipped = lloyd_rows_skipped(j->source.rows),
         .counts = counts,
         .iterations = j->best.history.iterations,
         .inertia = j->best.history.inertia,
@@ -223,9 +266,9 @@ static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_resu
 
 static lloyd_status run(lloyd_job *j, lloyd_fit_result *result)
 {
-    LLOYD_TRY(j->comm->agree(j->comm, lloyd_options_check_fit(j->options)));
+    LLOYD_TRY(compare_options(j));
     j->comm->timeout = j->options->timeout;
-    LLOYD_TRY(j->comm->agree(j->comm, open_input(j)));
+    LLOYD_TRY(open_and_compare(j));
     LLOYD_TRY(lloyd_job_plan(j));
     if (j->options->dry_run)
         return lloyd_plan_print(j->comm, &j->backend, j->source.rows, j->options, &j->plan);

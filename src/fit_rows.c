@@ -73,6 +73,16 @@ static lloyd_status take_rows(lloyd_comm *comm, const lloyd_fit_options *options
     return *wide ? round_rows(c) : LLOYD_OK;
 }
 
+static lloyd_status take_and_compare(lloyd_comm *comm, const lloyd_fit_options *options, call *c,
+                                     int *wide)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "fit of rows in memory");
+    lloyd_status status = take_rows(comm, options, c, wide);
+    if (status == LLOYD_OK) status = lloyd_options_facts_fit(options, &facts);
+    return lloyd_facts_compare(comm, status, &facts, &lloyd_differing_options);
+}
+
 /* CPUs cannot reach the memory of a GPU. */
 static lloyd_status check_places(const lloyd_job *j, const call *c)
 {
@@ -180,7 +190,7 @@ static lloyd_status run(lloyd_job *j, call *c, lloyd_fit_result *result)
 {
     const lloyd_local_rows *rows = c->rows;
     int wide = 0;
-    LLOYD_TRY(j->comm->agree(j->comm, take_rows(j->comm, j->options, c, &wide)));
+    LLOYD_TRY(take_and_compare(j->comm, j->options, c, &wide));
     j->comm->timeout = j->options->timeout;
     LLOYD_TRY(lloyd_source_memory(j->comm, wide ? c->rounded : rows->data, rows->weights,
                                   rows->count, rows->dim, c->type, &j->source));

@@ -2,6 +2,7 @@
  * is summed, and the sum of squares (sections 3 and 5 of the contract). */
 #include "problem.h"
 
+#include "bad_rows.h"
 #include "base/hash.h"
 #include "base/memory.h"
 #include "kernels/numerics.h"
@@ -31,29 +32,46 @@ static void name_row(const lloyd_problem *p, int64_t row, char *text, size_t byt
         snprintf(text, bytes, "row %lld of rank %d", (long long)row, p->comm->rank);
 }
 
-static lloyd_status explain_defect(const lloyd_problem *p, const lloyd_range *range)
+/* "the first of 12 such rows", of the bad rows of all ranks; of rows in memory nobody has counted them. */
+static void count_others(const lloyd_bad_rows *bad, char *text, size_t bytes)
 {
-    char where[1024];
+    int64_t all = bad->not_finite + bad->zero;
+    *text = '\0';
+    if (all == 1) snprintf(text, bytes, ", the only such row");
+    if (all > 1 && (bad->zero == 0 || bad->not_finite == 0))
+        snprintf(text, bytes, ", the first of %lld such rows", (long long)all);
+    else if (all > 1)
+        snprintf(text, bytes,
+                 ", the first of %lld bad rows: %lld hold NaN or infinity, %lld are all zeros",
+                 (long long)all, (long long)bad->not_finite, (long long)bad->zero);
+}
+
+static lloyd_status explain_defect(const lloyd_problem *p, const lloyd_range *range,
+                                   const lloyd_bad_rows *bad)
+{
+    char where[1024], others[128];
     name_row(p, range->bad_row, where, sizeof where);
-    if (range->defect == LLOYD_ZERO_ROW) {
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "%s (row %lld of the dataset) is all zeros and has no direction; remove such rows, or use --metric l2",
-            where, (long long)(p->shard->first + range->bad_row));
-    }
-    return lloyd_fail(
-        LLOYD_BAD_INPUT,
-        "%s (row %lld of the dataset) holds NaN or infinity; remove or replace such rows", where,
-        (long long)(p->shard->first + range->bad_row));
+    count_others(bad, others, sizeof others);
+    int zero = range->defect == LLOYD_ZERO_ROW;
+    return lloyd_fail(LLOYD_BAD_INPUT, "%s (row %lld of the dataset) %s%s; remove such rows%s%s",
+                      where, (long long)(p->shard->first + range->bad_row),
+                      zero ? "is all zeros and has no direction" : "holds NaN or infinity", others,
+                      p->shard->rows ? ", leave them out with --skip-bad-rows" : "",
+                      zero ? ", or use --metric l2" : ", or replace their values");
 }
 
 lloyd_status lloyd_problem_report_defect(lloyd_problem *p, const lloyd_range *range)
 {
     double mine = range->bad_row < 0 ? -INFINITY : -(double)(p->shard->first + range->bad_row),
            first = mine;
+    const lloyd_shard *shard = p->shard;
+    lloyd_bad_rows bad = {0};
     LLOYD_TRY(p->comm->max(p->comm, &first, 1));
     if (isinf(first)) return LLOYD_OK;
-    return p->comm->agree(p->comm, first == mine ? explain_defect(p, range) : LLOYD_OK);
+    if (shard->rows)
+        LLOYD_TRY(lloyd_bad_rows_count(p->comm, shard->rows, shard->first, shard->count,
+                                       p->kernels->config.cosine, &bad));
+    return p->comm->agree(p->comm, first == mine ? explain_defect(p, range, &bad) : LLOYD_OK);
 }
 
 /* Column minima, maxima and lowest bits over all ranks. */

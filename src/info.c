@@ -3,9 +3,11 @@
  * do not depend on the number of threads. */
 #include "lloyd.h"
 
+#include "bad_rows.h"
 #include "base/half.h"
 #include "base/memory.h"
 #include "comm/comm.h"
+#include "facts.h"
 #include "io/checkpoint.h"
 #include "io/inspect.h"
 #include "io/output.h"
@@ -184,10 +186,10 @@ static lloyd_status print_rows(lloyd_rows *rows)
     return LLOYD_OK;
 }
 
-static lloyd_status info_rows(const char *input)
+static lloyd_status info_rows(const char *input, const char *dataset)
 {
     lloyd_rows *rows;
-    LLOYD_TRY(lloyd_rows_open(&input, 1, &rows));
+    LLOYD_TRY(lloyd_rows_open_dataset(&input, 1, dataset, &rows));
     lloyd_status status = print_rows(rows);
     lloyd_rows_close(rows);
     return status;
@@ -253,6 +255,9 @@ static lloyd_status print_model(const char *path, const lloyd_model *m)
            lloyd_text_count(m->d, b, sizeof b));
     printf("  %-12s %s\n", "file", path);
     if (m->n > 0) printf("  %-12s %s rows\n", "made from", lloyd_text_count(m->n, a, sizeof a));
+    if (m->skipped > 0)
+        printf("  %-12s %s bad rows, with the label -1\n", "skipped",
+               lloyd_text_count(m->skipped, a, sizeof a));
     print_inputs(m);
     if (*m->command) printf("  %-12s %s\n", "command", m->command);
     if (*m->version) {
@@ -349,12 +354,13 @@ static lloyd_status scan_labels(const char *path, int64_t total, int32_t *buffer
     return LLOYD_OK;
 }
 
-/* Counts every label from 0 to `greatest` and prints how they spread. */
+/* Counts every label from -1 (of rows that were skipped) to `greatest` and prints how they spread. */
 static lloyd_status print_label_counts(const char *path, int64_t total, int32_t *buffer,
                                        int64_t most, int32_t greatest)
 {
-    int64_t *counts, distinct = 0, largest = 0;
-    LLOYD_TRY(lloyd_alloc(&counts, (int64_t)greatest + 1, sizeof *counts, "the labels' counts"));
+    int64_t *all, distinct = 0, largest = 0;
+    LLOYD_TRY(lloyd_alloc(&all, (int64_t)greatest + 2, sizeof *all, "the labels' counts"));
+    int64_t *counts = all + 1;
     lloyd_status status = scan_labels(path, total, buffer, most, counts, NULL, NULL);
     for (int64_t k = 0; k <= greatest && status == LLOYD_OK; k++) {
         distinct += counts[k] > 0;
@@ -366,8 +372,11 @@ static lloyd_status print_label_counts(const char *path, int64_t total, int32_t 
                lloyd_text_count(distinct, a, sizeof a), greatest);
         printf("  %-12s cluster %lld, %s rows\n", "largest", (long long)largest,
                lloyd_text_count(counts[largest], b, sizeof b));
+        if (counts[LLOYD_SKIPPED] > 0)
+            printf("  %-12s %s rows, with the label -1\n", "skipped",
+                   lloyd_text_count(counts[LLOYD_SKIPPED], b, sizeof b));
     }
-    lloyd_free(counts);
+    lloyd_free(all);
     return status;
 }
 
@@ -397,8 +406,9 @@ static lloyd_status print_labels(const char *path, int64_t total, int32_t *buffe
     printf("Labels: of %s rows\n  %-12s %s\n", lloyd_text_count(total, a, sizeof a), "file", path);
     LLOYD_TRY(print_origin(path));
     if (total == 0) return LLOYD_OK;
-    if (least >= 0) return print_label_counts(path, total, buffer, most, greatest);
-    printf("  %-12s from %d to %d; labels below 0 were not written by lloyd\n", "labels", least,
+    if (least >= LLOYD_SKIPPED && greatest >= 0)
+        return print_label_counts(path, total, buffer, most, greatest);
+    printf("  %-12s from %d to %d; labels below -1 were not written by lloyd\n", "labels", least,
            greatest);
     return LLOYD_OK;
 }
@@ -421,14 +431,25 @@ static lloyd_status info_labels(const char *path)
 static lloyd_status info(const char *file)
 {
     lloyd_kind kind;
+    if (!file || *file == '\0')
+        return lloyd_fail(LLOYD_USAGE, "info needs the name of a file to look at");
     LLOYD_TRY(lloyd_inspect_kind(file, &kind));
     if (kind == LLOYD_KIND_MODEL) return info_model(file);
     if (kind == LLOYD_KIND_CHECKPOINT) return info_checkpoint(file);
     if (kind == LLOYD_KIND_LABELS) return info_labels(file);
-    return info_rows(file);
+    return info_rows(file, NULL);
 }
 
 lloyd_status lloyd_info(lloyd_comm *comm, const char *file)
 {
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "info");
+    lloyd_facts_option(&facts, "the file", file);
+    LLOYD_TRY(lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options));
     return comm->agree(comm, comm->rank == 0 ? info(file) : LLOYD_OK);
+}
+
+lloyd_status lloyd_info_dataset(lloyd_comm *comm, const char *file, const char *dataset)
+{
+    return comm->agree(comm, comm->rank == 0 ? info_rows(file, dataset) : LLOYD_OK);
 }

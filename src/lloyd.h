@@ -3,6 +3,8 @@
  * Functions that can fail return lloyd_status (base/status.h); lloyd_message() then holds one
  * sentence for a person. Those that take a communicator and options or a file are collective: all
  * ranks call them with the same options, all get the same status, and one of them has the message.
+ * Ranks whose options differ (but for memory limits, chunk_rows, timeout and progress) get
+ * LLOYD_USAGE, ranks that see different files LLOYD_BAD_INPUT.
  */
 #ifndef LLOYD_H
 #define LLOYD_H
@@ -44,6 +46,8 @@ LLOYD_API void lloyd_stop(int signal);
 typedef struct lloyd_fit_options {
     const char *const *inputs; /* FILE[:DATASET], globs allowed */
     int input_count;
+    const char *dataset; /* of all inputs, which are FILE then; NULL: as they say */
+    int skip_bad_rows;   /* 1: rows with NaN or infinity (cosine: of zeros too) get the label -1 */
     int64_t k;
     const char *output; /* model file */
     const char *init;   /* "random", "kmeans++", "kmeans-parallel" or a model file */
@@ -78,6 +82,7 @@ typedef struct lloyd_fit_options {
 /* What a fit has done. */
 typedef struct lloyd_fit_result {
     int64_t n, d, k, iterations, empty_clusters;
+    int64_t skipped;                    /* bad rows, which are not among the n */
     int64_t smallest, median, largest;  /* cluster sizes */
     int64_t size_bins[LLOYD_SIZE_BINS]; /* clusters of size < 1/8, < 1/4, < 1/2, < 1, < 2, < 4, < 8,
                                          * >= 8 times n/k; not the empty ones */
@@ -140,7 +145,8 @@ typedef struct lloyd_local_result {
  * change the last bit of those that have it.
  *
  * Of the options, those about files stay as lloyd_fit_defaults() sets them (else LLOYD_USAGE):
- * inputs, output, weights, checkpoint, checkpoint_every, resume, dry_run, no_labels, force, chunk_rows.
+ * inputs, dataset, skip_bad_rows, output, weights, checkpoint, checkpoint_every, resume, dry_run,
+ * no_labels, force, chunk_rows.
  * With GPUs, the rows of a rank must fit the memory of its GPU. `progress` is "auto" by default,
  * lines on standard error of rank 0; "none" is silent but for warnings. `out` and `result` may be
  * NULL. After a failure the arrays of `out` hold nothing of use. Collective. */
@@ -153,6 +159,8 @@ typedef struct lloyd_predict_options {
     const char *model;
     const char *const *inputs;
     int input_count;
+    const char *dataset; /* as for fit */
+    int skip_bad_rows;   /* as for fit; their distance is NaN */
     const char *output;  /* labels file */
     int distances;       /* 1: also /distances, squared */
     int force;           /* as for fit */
@@ -167,6 +175,7 @@ LLOYD_API void lloyd_predict_defaults(lloyd_predict_options *options);
 /* What a prediction has done. */
 typedef struct lloyd_predict_result {
     int64_t n, d, k;
+    int64_t skipped; /* bad rows, which are not among the n */
     double seconds;
     int files;
     const char *type; /* of the elements, "uint8"; a constant */
@@ -179,6 +188,9 @@ LLOYD_API lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_optio
 /* Prints a dataset's, model's or checkpoint's shape, type, statistics or history to stdout (rank 0
  * only). */
 LLOYD_API lloyd_status lloyd_info(lloyd_comm *comm, const char *file);
+
+/* The same of one dataset of vectors in `file`, whatever its name. */
+LLOYD_API lloyd_status lloyd_info_dataset(lloyd_comm *comm, const char *file, const char *dataset);
 
 /* The options of `lloyd report`. */
 typedef struct lloyd_report_options {

@@ -2,17 +2,20 @@
  * status.
  *
  * MPI is started only where a launcher (mpirun, mpiexec, srun) has started this process: by itself,
- * `lloyd` runs on machines where MPI cannot. Under a launcher every rank starts MPI even for a
- * wrong command line, because finalising it waits for rank 0 to have said what is wrong; a rank
- * that simply exited would make the launcher kill rank 0 before it could.
+ * `lloyd` runs on machines where MPI cannot. Under a launcher every rank starts MPI, also for a wrong
+ * command line or for --help, and compares its command with that of the others: they may have
+ * another one, and would wait for ever for a rank that simply exited.
  */
 #include "backend.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "cli.h"
+#include "facts.h"
 #include "lloyd.h"
 #include "summary.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,11 +51,14 @@ static launch find_launch(void)
 
 /* ---- Signals --------------------------------------------------------------------------- */
 
-static const int stop_signals[] = {SIGTERM, SIGINT, SIGUSR1};
+/* Those of a person, of schedulers before the time is up (Slurm, LSF and PBS send one of the USRs), of
+ * a terminal that is closed, and of the limit on CPU time. */
+static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
 
 /* The first signal asks the fit to stop; a second one of its kind ends the program as if nobody
  * handled it. Launchers often deliver one signal twice, to the group of processes and by forwarding
- * it, so what follows within a fifth of a second is the first one still. */
+ * it, so what follows within a fifth of a second is the first one still. SIGXCPU comes again for every
+ * second that is used, until the hard limit kills. */
 static void on_signal(int signal)
 {
     static volatile sig_atomic_t asked;
@@ -66,12 +72,19 @@ static void on_signal(int signal)
         first[signal] = now;
         if (!asked) lloyd_stop(signal);
         asked = 1;
-    } else if (since > 0.2) {
+    } else if (since > 0.2 && signal != SIGXCPU) {
         struct sigaction action = {.sa_handler = SIG_DFL};
         sigaction(signal, &action, NULL);
         raise(signal); /* delivered when this handler returns */
     }
     errno = saved;
+}
+
+/* Whether the program was started with this signal ignored, as nohup does with SIGHUP. */
+static int is_ignored(int signal)
+{
+    struct sigaction action;
+    return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 /* From now on these signals are wishes that a fit with a checkpoint grants. */
@@ -82,7 +95,8 @@ static void watch_signals(void)
     for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++)
         sigaddset(&action.sa_mask, stop_signals[i]);
     for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++)
-        sigaction(stop_signals[i], &action, NULL);
+        if (stop_signals[i] != SIGHUP || !is_ignored(SIGHUP))
+            sigaction(stop_signals[i], &action, NULL);
 }
 
 /* ---- Commands -------------------------------------------------------------------------- */
@@ -149,21 +163,6 @@ static lloyd_status predict(lloyd_comm *comm, const lloyd_cli *cli)
     return LLOYD_OK;
 }
 
-static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
-{
-    switch (cli->command) {
-    case LLOYD_CLI_FIT: return fit(comm, cli);
-    case LLOYD_CLI_PREDICT: return predict(comm, cli);
-    case LLOYD_CLI_INFO: return lloyd_info(comm, cli->file);
-    case LLOYD_CLI_REPORT: return lloyd_report(comm, &cli->report);
-    case LLOYD_CLI_WRAP: return lloyd_wrap_file(comm, cli->file, cli->output, cli->force);
-    case LLOYD_CLI_SYNTH: return lloyd_synth(comm, &cli->synth);
-    case LLOYD_CLI_HELP:
-    case LLOYD_CLI_VERSION: break;
-    }
-    return LLOYD_OK;
-}
-
 /* What needs no ranks. */
 static void show(const lloyd_cli *cli)
 {
@@ -171,6 +170,39 @@ static void show(const lloyd_cli *cli)
         lloyd_cli_help(stdout, cli->topic);
     else
         printf("lloyd " LLOYD_VERSION " (%s)\n", lloyd_backend_parts());
+}
+
+/* The first thing that ranks do in a command is to compare it. Where there is none to run, here. */
+static lloyd_status compare_commands(lloyd_comm *comm, lloyd_status parsed, const char *command)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, command);
+    return lloyd_facts_compare(comm, parsed, &facts, &lloyd_differing_options);
+}
+
+static lloyd_status show_once(lloyd_comm *comm, const lloyd_cli *cli)
+{
+    LLOYD_TRY(
+        compare_commands(comm, LLOYD_OK, cli->command == LLOYD_CLI_HELP ? "help" : "--version"));
+    if (lloyd_comm_rank(comm) == 0) show(cli);
+    return LLOYD_OK;
+}
+
+static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
+{
+    switch (cli->command) {
+    case LLOYD_CLI_FIT: return fit(comm, cli);
+    case LLOYD_CLI_PREDICT: return predict(comm, cli);
+    case LLOYD_CLI_INFO:
+        return cli->dataset ? lloyd_info_dataset(comm, cli->file, cli->dataset)
+                            : lloyd_info(comm, cli->file);
+    case LLOYD_CLI_REPORT: return lloyd_report(comm, &cli->report);
+    case LLOYD_CLI_WRAP: return lloyd_wrap_file(comm, cli->file, cli->output, cli->force);
+    case LLOYD_CLI_SYNTH: return lloyd_synth(comm, &cli->synth);
+    case LLOYD_CLI_HELP:
+    case LLOYD_CLI_VERSION: return show_once(comm, cli);
+    }
+    return LLOYD_OK;
 }
 
 /* A summary that did not reach its reader (a full disk behind a redirection) is a failure. */
@@ -182,48 +214,59 @@ static lloyd_status flush_output(void)
                       errno != 0 ? strerror(errno) : "write error");
 }
 
+/* Where there are no ranks: what can be said without them. */
+static lloyd_status run_alone(launch launched, lloyd_status parsed, const char *message,
+                              lloyd_status status, const lloyd_cli *cli)
+{
+    if (parsed != LLOYD_OK) {
+        status = lloyd_fail(parsed, "%s", launched.rank == 0 ? message : "");
+    } else if (cli->command == LLOYD_CLI_HELP || cli->command == LLOYD_CLI_VERSION) {
+        if (launched.rank == 0) show(cli);
+        status = flush_output();
+    }
+    if (status != LLOYD_OK) lloyd_complain();
+    return status;
+}
+
+/* `parsed`, with its message stored: LLOYD_OK, or why there is no command to run. */
 static lloyd_status run_on_ranks(launch launched, lloyd_status parsed, const lloyd_cli *cli)
 {
     lloyd_comm *comm = NULL;
-    /* Wrong usage is wrong on all ranks, a lack of memory is this one's. */
-    int alone = parsed == LLOYD_FAILED;
-    if (alone || (parsed != LLOYD_OK && launched.rank == 0)) lloyd_complain();
-    if (parsed != LLOYD_OK && !launched.found) return parsed;
+    char message[LLOYD_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s", lloyd_message());
     lloyd_status status = open_ranks(launched, &comm);
-    if (status != LLOYD_OK) {
-        if (parsed == LLOYD_OK) lloyd_complain();
-        return parsed != LLOYD_OK ? parsed : status;
-    }
-    if (alone) lloyd_comm_abort(comm, parsed);
+    if (status != LLOYD_OK) return run_alone(launched, parsed, message, status, cli);
     lloyd_log_quiet(lloyd_comm_rank(comm) != 0);
-    status = parsed;
-    if (parsed == LLOYD_OK) {
+    if (parsed != LLOYD_OK) {
+        (void)lloyd_fail(parsed, "%s", message);
+        status = compare_commands(comm, parsed, "");
+    } else {
         status = run(comm, cli);
         if (status == LLOYD_OK) status = flush_output();
-        if (status != LLOYD_OK) lloyd_complain();
     }
+    if (status != LLOYD_OK) lloyd_complain();
     lloyd_comm_close(comm);
     return status;
+}
+
+/* The allocator of C sets address space aside for every thread: too much where it is limited. */
+static void save_space(void)
+{
+#ifdef M_ARENA_MAX
+    if (lloyd_memory_space(NULL) != INT64_MAX) (void)mallopt(M_ARENA_MAX, 1);
+#endif
 }
 
 int main(int argc, char **argv)
 {
     lloyd_cli cli;
+    save_space();
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write, which says so */
     launch launched = find_launch();
     lloyd_status status = lloyd_cli_parse(argc, argv, &cli);
     if (status != LLOYD_OK) return (int)run_on_ranks(launched, status, &cli);
-
-    if (cli.command == LLOYD_CLI_HELP || cli.command == LLOYD_CLI_VERSION) {
-        if (launched.rank == 0) {
-            show(&cli);
-            status = flush_output();
-            if (status != LLOYD_OK) lloyd_complain();
-        }
-    } else {
-        if (cli.command == LLOYD_CLI_FIT && cli.fit.checkpoint && !cli.fit.dry_run) watch_signals();
-        status = run_on_ranks(launched, LLOYD_OK, &cli);
-    }
+    if (cli.command == LLOYD_CLI_FIT && cli.fit.checkpoint && !cli.fit.dry_run) watch_signals();
+    status = run_on_ranks(launched, LLOYD_OK, &cli);
     lloyd_cli_free(&cli);
     return (int)status;
 }

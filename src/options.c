@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int is_one_of(const char *value, const char *const *choices)
 {
@@ -24,6 +25,25 @@ static lloyd_status check_choice(const char *option, const char *value, const ch
                       value ? value : "");
 }
 
+/* A name of something: NULL where there need not be one. */
+static lloyd_status check_name(const char *option, const char *value)
+{
+    if (!value || *value != '\0') return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE, "%s is empty; give a name, or leave it away", option);
+}
+
+static lloyd_status check_inputs(const char *const *inputs, int count, const char *what)
+{
+    if (count < 1 || !inputs)
+        return lloyd_fail(LLOYD_USAGE, "--input is missing: name the dataset to %s", what);
+    for (int i = 0; i < count; i++) {
+        if (inputs[i] && *inputs[i] != '\0') continue;
+        return lloyd_fail(LLOYD_USAGE, "--input number %d of %d is empty; name a file", i + 1,
+                          count);
+    }
+    return LLOYD_OK;
+}
+
 static lloyd_status check_count(const char *option, int64_t value, int64_t least)
 {
     if (value >= least) return LLOYD_OK;
@@ -35,6 +55,20 @@ static lloyd_status check_timeout(double seconds)
 {
     if (seconds > 0 && !isinf(seconds)) return LLOYD_OK;
     return lloyd_fail(LLOYD_USAGE, "--timeout %g: must be finite and more than 0 seconds", seconds);
+}
+
+/* Threads without number would only be a lack of memory, or of threads, later on. */
+lloyd_status lloyd_options_check_threads(void)
+{
+    const char *wanted = getenv("OMP_NUM_THREADS");
+    long processors = sysconf(_SC_NPROCESSORS_ONLN),
+         threads = wanted ? strtol(wanted, NULL, 10) : 0;
+    long most = processors > 8 ? 8 * processors : 64;
+    if (threads <= most) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "OMP_NUM_THREADS is %ld, but this machine has %ld processor%s; set it to the "
+                      "number of cores of a rank, and to %ld at most",
+                      threads, processors, processors == 1 ? "" : "s", most);
 }
 
 int lloyd_options_init_is_model(const lloyd_fit_options *o)
@@ -85,19 +119,66 @@ lloyd_status lloyd_options_deciding(const lloyd_fit_options *o, uint64_t init, c
     FILE *out = open_memstream(lines, &bytes);
     if (!out) return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
     fprintf(out, "-k %lld\n", (long long)o->k);
-    if (lloyd_options_init_is_model(o))
+    if (lloyd_options_init_is_model(o) && init == 0)
+        fprintf(out, "--init MODEL\n");
+    else if (lloyd_options_init_is_model(o))
         fprintf(out, "--init MODEL (with the centroids %016llx)\n", (unsigned long long)init);
     else
         fprintf(out, "--init %s\n", o->init);
     fprintf(out, "--seed %llu\n--n-init %lld\n--tol ", (unsigned long long)o->seed,
             (long long)o->n_init);
     lloyd_json_number(out, o->tol);
-    fprintf(out, "\n--metric %s\n%s%s\n--empty %s\n", o->metric,
-            o->weights ? "--weights " : "no --weights", o->weights ? o->weights : "", o->empty);
+    fprintf(out, "\n--metric %s\n%s%s\n--empty %s\n%s--skip-bad-rows\n", o->metric,
+            o->weights ? "--weights " : "no --weights", o->weights ? o->weights : "", o->empty,
+            o->skip_bad_rows ? "" : "no ");
     if (fclose(out) == 0) return LLOYD_OK;
     free(*lines);
     *lines = NULL;
     return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
+}
+
+/* --- what all ranks must have alike --- */
+
+static void add_flag(lloyd_facts *facts, const char *option, int given)
+{
+    lloyd_facts_add(facts, "%s%s", given ? "" : "no ", option);
+}
+
+/* Each line of `lines` is a fact. */
+static void add_lines(lloyd_facts *facts, const char *lines)
+{
+    while (*lines != '\0') {
+        int length = (int)strcspn(lines, "\n");
+        lloyd_facts_add(facts, "%.*s", length, lines);
+        lines += length + (lines[length] == '\n');
+    }
+}
+
+lloyd_status lloyd_options_facts_fit(const lloyd_fit_options *o, lloyd_facts *facts)
+{
+    char *deciding = NULL;
+    LLOYD_TRY(lloyd_options_deciding(o, 0, &deciding));
+    add_lines(facts, deciding);
+    free(deciding);
+    lloyd_facts_add(facts, "--max-iters %lld", (long long)o->max_iters);
+    lloyd_facts_option(facts, "--output", o->output);
+    lloyd_facts_option(facts, "--backend", o->backend);
+    lloyd_facts_option(facts, "--comm", o->comm);
+    lloyd_facts_option(facts, "--checkpoint", o->checkpoint);
+    lloyd_facts_option(facts, "--checkpoint-every", o->checkpoint_every);
+    lloyd_facts_option(facts, "--log", o->log);
+    add_flag(facts, "--resume", o->resume);
+    add_flag(facts, "--no-labels", o->no_labels);
+    add_flag(facts, "--dry-run", o->dry_run);
+    return LLOYD_OK;
+}
+
+void lloyd_options_facts_predict(const lloyd_predict_options *o, lloyd_facts *facts)
+{
+    lloyd_facts_option(facts, "--output", o->output);
+    lloyd_facts_option(facts, "--backend", o->backend);
+    add_flag(facts, "--distances", o->distances);
+    add_flag(facts, "--skip-bad-rows", o->skip_bad_rows);
 }
 
 /* --- all of them --- */
@@ -107,7 +188,8 @@ static lloyd_status check_method(const lloyd_fit_options *o)
 {
     static const char *const metrics[] = {"l2", "cosine", NULL}, *const rules[] = {"relocate",
                                                                                    "keep", NULL};
-    if (!o->init)
+    static const char *const displays[] = {"auto", "bar", "plain", "none", NULL};
+    if (!o->init || *o->init == '\0')
         return lloyd_fail(LLOYD_USAGE,
                           "--init is missing: random, kmeans++, kmeans-parallel or a model file");
     LLOYD_TRY(check_count("-k", o->k, 1));
@@ -130,29 +212,34 @@ static lloyd_status check_method(const lloyd_fit_options *o)
     LLOYD_TRY(check_timeout(o->timeout));
     LLOYD_TRY(check_choice("--metric", o->metric, metrics));
     LLOYD_TRY(check_choice("--empty", o->empty, rules));
+    LLOYD_TRY(check_choice("--progress", o->progress, displays));
+    LLOYD_TRY(check_name("--log", o->log));
+    LLOYD_TRY(lloyd_options_check_threads());
     return lloyd_backend_check(o->backend, o->comm ? o->comm : "");
 }
 
 lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
 {
-    if (o->input_count < 1)
-        return lloyd_fail(LLOYD_USAGE, "--input is missing: name the dataset to cluster");
+    LLOYD_TRY(check_inputs(o->inputs, o->input_count, "cluster"));
     if (!o->output)
         return lloyd_fail(LLOYD_USAGE, "--output is missing: name the model file to write");
+    LLOYD_TRY(check_name("--output", o->output));
+    LLOYD_TRY(check_name("--weights", o->weights));
+    LLOYD_TRY(check_name("--checkpoint", o->checkpoint));
     LLOYD_TRY(check_method(o));
     return check_checkpoint(o);
 }
 
 lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *o)
 {
-    if (o->inputs || o->input_count || o->output || o->weights || o->checkpoint ||
-        o->checkpoint_every || o->resume || o->dry_run || o->no_labels || o->force ||
-        o->chunk_rows) {
+    if (o->inputs || o->input_count || o->dataset || o->skip_bad_rows || o->output || o->weights ||
+        o->checkpoint || o->checkpoint_every || o->resume || o->dry_run || o->no_labels ||
+        o->force || o->chunk_rows) {
         return lloyd_fail(
             LLOYD_USAGE,
-            "a fit of rows in memory has no files: leave inputs, output, weights, "
-            "checkpoint, checkpoint_every, resume, dry_run, no_labels, force and chunk_rows "
-            "as lloyd_fit_defaults() sets them");
+            "a fit of rows in memory has no files: leave inputs, dataset, skip_bad_rows, "
+            "output, weights, checkpoint, checkpoint_every, resume, dry_run, no_labels, force and "
+            "chunk_rows as lloyd_fit_defaults() sets them");
     }
     return check_method(o);
 }
@@ -161,10 +248,12 @@ lloyd_status lloyd_options_check_predict(const lloyd_predict_options *o)
 {
     if (!o->model)
         return lloyd_fail(LLOYD_USAGE, "--model is missing: name the model file to label with");
-    if (o->input_count < 1)
-        return lloyd_fail(LLOYD_USAGE, "--input is missing: name the dataset to label");
+    LLOYD_TRY(check_inputs(o->inputs, o->input_count, "label"));
     if (!o->output)
         return lloyd_fail(LLOYD_USAGE, "--output is missing: name the labels file to write");
+    LLOYD_TRY(check_name("--model", o->model));
+    LLOYD_TRY(check_name("--output", o->output));
+    LLOYD_TRY(lloyd_options_check_threads());
     LLOYD_TRY(check_count("--chunk-rows", o->chunk_rows, 0));
     LLOYD_TRY(check_timeout(o->timeout));
     return lloyd_backend_check(o->backend, NULL);
@@ -186,7 +275,10 @@ lloyd_status lloyd_options_json(const lloyd_fit_options *o, char **json)
         if (i > 0) fputc(',', out);
         lloyd_json_text(out, o->inputs[i]);
     }
-    fprintf(out, "],\"k\":%lld", (long long)o->k);
+    fputc(']', out);
+    put(out, "dataset", o->dataset);
+    fprintf(out, ",\"skip-bad-rows\":%s,\"k\":%lld", o->skip_bad_rows ? "true" : "false",
+            (long long)o->k);
     put(out, "output", o->output);
     put(out, "init", o->init);
     fprintf(out, ",\"seed\":%llu,\"n-init\":%lld,\"max-iters\":%lld,\"tol\":",

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -153,13 +154,51 @@ static void use_layout(lloyd_plan *plan)
     plan->gpu_rows = bytes.gpu;
 }
 
-/* What the machine has for this rank, beside what others use: a sixteenth is left to the system, and
- * some of the GPU to NCCL and the driver. */
-static lloyd_bytes available(const lloyd_comm *comm, const lloyd_plan *plan)
+static int64_t least(int64_t a, int64_t b)
 {
-    int64_t host = plan->program + lloyd_memory_available() / comm->local_size;
+    return a < b ? a : b;
+}
+
+/* Address space of the stacks of all threads (OpenMP's, those that read, MPI's) and of what the BLAS has
+ * not got yet; beside the plan's bytes, of which only what is used counts. */
+static int64_t threads_space(const planner *p)
+{
+    struct rlimit stack;
+    int threads = p->plan->kernels.threads;
+    int64_t bytes = 8 << 20;
+    if (getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur < (rlim_t)1 << 40)
+        bytes = (int64_t)stack.rlim_cur;
+    return (2 * threads + 6) * bytes + p->plan->blas_missing;
+}
+
+/* What the limit on address space leaves, in the plan's bytes; INT64_MAX without one. */
+static int64_t space(const planner *p)
+{
+    int64_t left = lloyd_memory_space(NULL);
+    return left == INT64_MAX ? left : p->plan->program + left - threads_space(p);
+}
+
+/* What the machine has for this rank, beside what others use, and the limits of the process allow: a
+ * sixteenth is left to the system, and some of the GPU to NCCL and the driver. */
+static lloyd_bytes available(const planner *p)
+{
+    const lloyd_plan *plan = p->plan;
+    int64_t host = plan->program + lloyd_memory_available() / p->comm->local_size;
     int64_t reserve = plan->gpu_free / 8 < GPU_RESERVE ? plan->gpu_free / 8 : GPU_RESERVE;
-    return (lloyd_bytes){host - host / 16, plan->gpu_free - reserve};
+    return (lloyd_bytes){least(host - host / 16, space(p)), plan->gpu_free - reserve};
+}
+
+/* Memory that is not there under that limit is not tried: some libraries ask for it for ever. */
+static lloyd_status check_space(const planner *p, int64_t total)
+{
+    int64_t limit, left = lloyd_memory_space(&limit), here = space(p);
+    if (left == INT64_MAX || total <= here) return LLOYD_OK;
+    return lloyd_fail(LLOYD_FAILED,
+                      "the limit on address space (ulimit -v) allows rank %d %lld MB, but it needs "
+                      "at least %lld MB; raise the limit, or use more ranks or fewer threads "
+                      "(OMP_NUM_THREADS, now %d)",
+                      p->comm->rank, (long long)limit / 1000000,
+                      ((long long)limit + total - here) / 1000000 + 1, p->plan->kernels.threads);
 }
 
 static int64_t limited(int64_t available, int64_t limit)
@@ -192,14 +231,17 @@ static lloyd_status check_limits(const planner *p)
         check_limit("--max-host-memory", o->max_host_memory, most[0], (int64_t)most[2]);
     if (status == LLOYD_OK && p->backend->cuda)
         status = check_limit("--max-device-memory", o->max_device_memory, most[1], 0);
+    if (status == LLOYD_OK) status = check_space(p, plan->total);
     return p->comm->agree(p->comm, status);
 }
 
 /* The program's own bytes, after the GPU's driver has taken its share of them. */
-static lloyd_status begin_plan(const lloyd_backend *backend, lloyd_plan *plan)
+static lloyd_status begin_plan(const lloyd_comm *comm, const lloyd_backend *backend,
+                               lloyd_plan *plan)
 {
     if (backend->cuda) LLOYD_TRY(lloyd_backend_memory(backend, &plan->gpu_free, &plan->gpu_used));
     plan->program = lloyd_memory_now();
+    plan->blas_missing = backend->cuda ? 0 : lloyd_cpu_blas_take(choose_threads(comm));
     return LLOYD_OK;
 }
 
@@ -217,7 +259,7 @@ static void choose_layout(const planner *p)
         plan->layout = lloyd_layout_streamed(plan->count, row_bytes(plan), copies, o->chunk_rows);
         return;
     }
-    lloyd_bytes limit = available(p->comm, plan);
+    lloyd_bytes limit = available(p);
     limit.host = limited(limit.host, o->max_host_memory);
     limit.gpu = limited(limit.gpu, o->max_device_memory);
     lloyd_layout_choose(plan->count, row_bytes(plan), copies, limit, need_for_chunks, p,
@@ -230,7 +272,7 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
 {
     const planner p = {comm, backend, source, options, plan};
     *plan = (lloyd_plan){.k = options->k};
-    LLOYD_TRY(comm->agree(comm, begin_plan(backend, plan)));
+    LLOYD_TRY(comm->agree(comm, begin_plan(comm, backend, plan)));
     take_source(comm, source, plan);
     plan->kernels.cosine = strcmp(options->metric, "cosine") == 0;
     plan->kernels.timed = options->log != NULL;
@@ -263,19 +305,20 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, 
     LLOYD_TRY(lloyd_source_files(comm, rows, 0, &source));
     const planner p = {comm, backend, &source, NULL, plan};
     *plan = (lloyd_plan){.k = k};
-    LLOYD_TRY(begin_plan(backend, plan));
+    LLOYD_TRY(begin_plan(comm, backend, plan));
     take_source(comm, &source, plan);
     plan->kernels.cosine = cosine;
     if (chunk_rows > 0) {
         plan->layout =
             lloyd_layout_streamed(plan->count, row_bytes(plan), backend->cuda, chunk_rows);
     } else {
-        plan->layout = lloyd_layout_once(plan->count, row_bytes(plan), backend->cuda,
-                                         available(comm, plan), need_for_prediction, &p);
+        plan->layout = lloyd_layout_once(plan->count, row_bytes(plan), backend->cuda, available(&p),
+                                         need_for_prediction, &p);
     }
     plan->layout.once = 1;
     use_layout(plan);
-    return LLOYD_OK;
+    int64_t rest = need_for_prediction(&p, plan->layout.chunk_rows).host;
+    return check_space(&p, rest + plan->rows);
 }
 
 /* --- --dry-run --- */

@@ -5,6 +5,7 @@
 #include "lloyd.h"
 
 #include "backend.h"
+#include "bad_rows.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/comm.h"
@@ -16,6 +17,7 @@
 #include "outputs.h"
 #include "plan.h"
 #include "problem.h"
+#include "source.h"
 #include "stop.h"
 
 #include <math.h>
@@ -41,11 +43,28 @@ typedef struct prediction {
     int64_t first, count; /* global rows whose results are here and not written yet */
 } prediction;
 
-static lloyd_status open_all(prediction *t)
+static lloyd_status compare_options(prediction *t)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "predict");
+    lloyd_status status = lloyd_options_check_predict(t->options);
+    if (status == LLOYD_OK) lloyd_options_facts_predict(t->options, &facts);
+    return lloyd_facts_compare(t->comm, status, &facts, &lloyd_differing_options);
+}
+
+static lloyd_status open_inputs(prediction *t, lloyd_facts *facts)
 {
     const lloyd_predict_options *o = t->options;
     LLOYD_TRY(lloyd_model_read(o->model, &t->model));
-    LLOYD_TRY(lloyd_rows_open(o->inputs, o->input_count, &t->rows));
+    lloyd_model_facts(o->model, &t->model, facts);
+    LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &t->rows));
+    lloyd_source_facts(t->rows, facts);
+    return LLOYD_OK;
+}
+
+static lloyd_status check_all(const prediction *t)
+{
+    const lloyd_predict_options *o = t->options;
     if (t->model.d != lloyd_rows_dim(t->rows)) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
@@ -58,7 +77,7 @@ static lloyd_status open_all(prediction *t)
 static int64_t output_bytes(const prediction *t)
 {
     int64_t each = (int64_t)(sizeof(int32_t) + (t->options->distances ? sizeof(float) : 0));
-    return lloyd_rows_count(t->rows) * each;
+    return (lloyd_rows_count(t->rows) + lloyd_rows_skipped(t->rows)) * each;
 }
 
 /* Rank 0: that the output replaces nothing that is read. */
@@ -84,6 +103,15 @@ static lloyd_status open_output(prediction *t)
     return lloyd_output_tidy(&t->output);
 }
 
+/* What is opened is the same on all ranks. */
+static lloyd_status open_all(prediction *t)
+{
+    lloyd_facts facts = {0};
+    lloyd_status status = open_inputs(t, &facts);
+    LLOYD_TRY(lloyd_facts_compare(t->comm, status, &facts, &lloyd_differing_inputs));
+    return t->comm->agree(t->comm, check_all(t));
+}
+
 static lloyd_status prepare(prediction *t)
 {
     lloyd_problem *p = &t->problem;
@@ -107,10 +135,15 @@ static lloyd_status prepare(prediction *t)
 /* What fetch() has left. */
 static lloyd_status write_fetched(prediction *t)
 {
+    const int32_t skipped = LLOYD_SKIPPED;
+    const float unknown = NAN;
     int64_t count = t->count;
     t->count = 0;
-    LLOYD_TRY(lloyd_array_write(t->labels, t->first, count, t->label));
-    return t->distances ? lloyd_array_write(t->distances, t->first, count, t->rounded) : LLOYD_OK;
+    LLOYD_TRY(lloyd_bad_rows_write(t->rows, t->labels, t->first, count, t->label, sizeof *t->label,
+                                   &skipped));
+    if (!t->distances) return LLOYD_OK;
+    return lloyd_bad_rows_write(t->rows, t->distances, t->first, count, t->rounded,
+                                sizeof *t->rounded, &unknown);
 }
 
 static lloyd_status fetch(prediction *t, int64_t chunk, int slot)
@@ -162,6 +195,7 @@ static lloyd_status describe(prediction *t)
     int files = lloyd_rows_files(t->rows);
     lloyd_model about = {
         .n = t->plan.n,
+        .skipped = lloyd_rows_skipped(t->rows),
         .d = t->plan.d,
         .k = t->plan.k,
         .ranks = t->comm->size,
@@ -181,11 +215,12 @@ static lloyd_status describe(prediction *t)
 static lloyd_status create(prediction *t)
 {
     const lloyd_predict_options *o = t->options;
+    int64_t n = t->plan.n + lloyd_rows_skipped(t->rows);
     if (t->comm->rank != 0) return LLOYD_OK;
     LLOYD_TRY(lloyd_output_create(&t->output, LLOYD_ORIGIN_LABELS, output_bytes(t)));
-    LLOYD_TRY(lloyd_array_create(&t->output, "/labels", LLOYD_ARRAY_I32, t->plan.n, 0));
+    LLOYD_TRY(lloyd_array_create(&t->output, "/labels", LLOYD_ARRAY_I32, n, 0));
     if (o->distances)
-        LLOYD_TRY(lloyd_array_create(&t->output, "/distances", LLOYD_ARRAY_F32, t->plan.n, 0));
+        LLOYD_TRY(lloyd_array_create(&t->output, "/distances", LLOYD_ARRAY_F32, n, 0));
     return describe(t);
 }
 
@@ -200,11 +235,13 @@ static lloyd_status write_all(prediction *t)
 
 static lloyd_status run(prediction *t)
 {
-    LLOYD_TRY(t->comm->agree(t->comm, lloyd_options_check_predict(t->options)));
+    LLOYD_TRY(compare_options(t));
     t->comm->timeout = t->options->timeout;
-    LLOYD_TRY(t->comm->agree(t->comm, open_all(t)));
+    LLOYD_TRY(open_all(t));
     LLOYD_TRY(t->comm->agree(t->comm, open_output(t)));
     LLOYD_TRY(lloyd_outputs_share(t->comm, t->options->output, &t->output));
+    if (t->options->skip_bad_rows)
+        LLOYD_TRY(lloyd_bad_rows_skip(t->comm, t->rows, t->model.cosine));
     LLOYD_TRY(lloyd_backend_choose(t->comm, t->options->backend, NULL, &t->backend));
     lloyd_status planned = lloyd_plan_predict(t->comm, &t->backend, t->rows, t->model.k,
                                               t->model.cosine, t->options->chunk_rows, &t->plan);
@@ -226,6 +263,7 @@ lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *option
             .n = t.plan.n,
             .d = t.plan.d,
             .k = t.plan.k,
+            .skipped = lloyd_rows_skipped(t.rows),
             .seconds = lloyd_seconds() - start,
             .files = lloyd_rows_files(t.rows),
             .type = lloyd_type_name(t.plan.kernels.type),

@@ -117,6 +117,7 @@ static void log_begin(lloyd_progress *p, const lloyd_progress_run *run)
     log_whole(p, "n", run->n);
     log_whole(p, "d", run->d);
     log_whole(p, "k", run->k);
+    log_whole(p, "skipped", run->skipped);
     log_text(p, "type", run->type);
     log_whole(p, "files", run->files);
     log_text(p, "first_file", run->first_file);

@@ -19,6 +19,7 @@ typedef struct lloyd_progress lloyd_progress;
 /* The facts of a run. Strings are borrowed during the call. */
 typedef struct lloyd_progress_run {
     int64_t n, d, k;
+    int64_t skipped;  /* bad rows, which are not among the n */
     const char *type; /* "uint8" */
     int ranks;
     int threads;         /* per rank */

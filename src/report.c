@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "chart.h"
 #include "comm/comm.h"
+#include "facts.h"
 #include "html.h"
 #include "io/guard.h"
 #include "io/origin.h"
@@ -1071,7 +1072,7 @@ static lloyd_status make_report(report *r)
 {
     const lloyd_report_options *o = r->options;
     lloyd_output output;
-    if (o->model == NULL || o->output == NULL)
+    if (o->model == NULL || o->output == NULL || *o->output == '\0')
         return lloyd_fail(LLOYD_USAGE, "a report needs a model and the name of its output");
     LLOYD_TRY(lloyd_model_read_about(o->model, &r->model));
     LLOYD_TRY(open_log(r));
@@ -1101,5 +1102,11 @@ static lloyd_status report_model(const lloyd_report_options *options)
 
 lloyd_status lloyd_report(lloyd_comm *comm, const lloyd_report_options *options)
 {
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "report");
+    lloyd_facts_option(&facts, "the model", options->model);
+    lloyd_facts_option(&facts, "--log", options->log);
+    lloyd_facts_option(&facts, "--output", options->output);
+    LLOYD_TRY(lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options));
     return comm->agree(comm, comm->rank == 0 ? report_model(options) : LLOYD_OK);
 }

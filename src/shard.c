@@ -115,10 +115,9 @@ static lloyd_status open_pipeline(lloyd_shard *shard)
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_shard_attach(lloyd_shard *shard, lloyd_kernels *kernels)
+static lloyd_status bring_rows(lloyd_shard *shard)
 {
-    shard->kernels = kernels;
-    if (!shard->rows) return load_fixed(shard);
+    lloyd_kernels *kernels = shard->kernels;
     lloyd_home home = shard->layout.copies ? LLOYD_HELD : LLOYD_FIXED;
     int64_t bytes = lloyd_layout_rows(&shard->layout, home) * shard->layout.row_bytes;
     LLOYD_TRY(lloyd_alloc(&shard->row, shard->layout.row_bytes, 1, "a row"));
@@ -131,14 +130,33 @@ lloyd_status lloyd_shard_attach(lloyd_shard *shard, lloyd_kernels *kernels)
     return open_pipeline(shard);
 }
 
+lloyd_status lloyd_shard_attach(lloyd_shard *shard, lloyd_kernels *kernels)
+{
+    shard->kernels = kernels;
+    if (!shard->rows) return load_fixed(shard);
+    LLOYD_TRY(bring_rows(shard));
+    return lloyd_rows_check(shard->rows, shard->first, shard->count);
+}
+
+/* After the last chunk of a pass that reads: the files are still those of the first pass. */
+static lloyd_status check_files(const lloyd_shard *shard, int64_t chunk)
+{
+    if (chunk < shard->chunks - 1 || lloyd_layout_rows(&shard->layout, LLOYD_STREAMED) == 0)
+        return LLOYD_OK;
+    return lloyd_rows_check(shard->rows, shard->first, shard->count);
+}
+
 lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot)
 {
     int64_t index;
     LLOYD_TRY(lloyd_stop_check());
-    if (lloyd_layout_home(&shard->layout, chunk, &index) != LLOYD_FIXED)
-        return lloyd_pipeline_load(shard->pipeline, chunk, slot);
-    *slot = (int)index;
-    return shard->pipeline ? lloyd_pipeline_pass(shard->pipeline, chunk) : LLOYD_OK;
+    if (lloyd_layout_home(&shard->layout, chunk, &index) != LLOYD_FIXED) {
+        LLOYD_TRY(lloyd_pipeline_load(shard->pipeline, chunk, slot));
+    } else {
+        *slot = (int)index;
+        if (shard->pipeline) LLOYD_TRY(lloyd_pipeline_pass(shard->pipeline, chunk));
+    }
+    return check_files(shard, chunk);
 }
 
 lloyd_status lloyd_shard_row(lloyd_shard *shard, int64_t row, float *out)

@@ -5,6 +5,8 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "comm/comm.h"
+#include "facts.h"
+#include "io/output.h"
 #include "io/rows.h"
 
 #include <stdint.h>
@@ -27,10 +29,16 @@ typedef struct lloyd_source {
 lloyd_status lloyd_source_files(const lloyd_comm *comm, lloyd_rows *rows, int weighted,
                                 lloyd_source *source);
 
+/* Adds what files there are, and what is in them. */
+void lloyd_source_facts(const lloyd_rows *rows, lloyd_facts *facts);
+
+/* Adds a model of that name. */
+void lloyd_model_facts(const char *name, const lloyd_model *model, lloyd_facts *facts);
+
 /* Rows in memory: each rank has its own, and their order is that of the ranks. data: [count * d];
- * weights: [count] or NULL; count >= 0, 1 <= d < 2^31. LLOYD_USAGE where the ranks differ in d, in
- * the type, or in whether there are weights; LLOYD_BAD_INPUT where there are no rows at all.
- * Collective. */
+ * weights: [count] or NULL; count >= 0, 1 <= d < 2^31, the same on all ranks. LLOYD_USAGE where the
+ * ranks differ in d, in the type, or in whether there are weights; LLOYD_BAD_INPUT where there are no
+ * rows at all. Collective. */
 lloyd_status lloyd_source_memory(lloyd_comm *comm, const void *data, const float *weights,
                                  int64_t count, int64_t d, lloyd_type type, lloyd_source *source);
 

@@ -18,6 +18,11 @@ int lloyd_stop_signal(void)
     return atomic_load(&wanted);
 }
 
+const atomic_int *lloyd_stop_wish(void)
+{
+    return &wanted;
+}
+
 void lloyd_stop_clear(void)
 {
     atomic_store(&wanted, 0);
@@ -29,6 +34,9 @@ const char *lloyd_stop_name(int signal)
     case SIGTERM: return "SIGTERM";
     case SIGINT: return "SIGINT";
     case SIGUSR1: return "SIGUSR1";
+    case SIGUSR2: return "SIGUSR2";
+    case SIGHUP: return "SIGHUP";
+    case SIGXCPU: return "SIGXCPU";
     default: return "a signal";
     }
 }

@@ -5,11 +5,16 @@
 
 #include "base/status.h"
 
+#include <stdatomic.h>
+
 /* LLOYD_STOPPED once lloyd_stop() was called on this rank. */
 lloyd_status lloyd_stop_check(void);
 
 /* The signal that lloyd_stop() was called for, 0: none. */
 int lloyd_stop_signal(void);
+
+/* That number where it changes: 0, or the signal. For threads that wait. */
+const atomic_int *lloyd_stop_wish(void);
 
 /* "SIGTERM" */
 const char *lloyd_stop_name(int signal);

@@ -212,6 +212,14 @@ static void print_input(FILE *out, const char *const *inputs, int count, int fil
     fprintf(out, "\n  ranks       %d\n", ranks);
 }
 
+static void print_skipped(FILE *out, int64_t skipped)
+{
+    char text[32];
+    if (skipped > 0)
+        fprintf(out, "  skipped     %s bad row%s, with the label -1\n",
+                lloyd_text_count(skipped, text, sizeof text), skipped == 1 ? "" : "s");
+}
+
 static void print_clustering(FILE *out, const lloyd_fit_options *options,
                              const lloyd_fit_result *result, int ranks)
 {
@@ -221,6 +229,7 @@ static void print_clustering(FILE *out, const lloyd_fit_options *options,
             result->type != NULL ? " of " : "", result->type != NULL ? result->type : "",
             lloyd_text_count(result->k, k, sizeof k));
     print_input(out, options->inputs, options->input_count, result->files, ranks);
+    print_skipped(out, result->skipped);
     fprintf(out, "  seeding     %s, seed %llu", options->init, (unsigned long long)options->seed);
     if (options->n_init > 1) fprintf(out, ", the best of %lld runs", (long long)options->n_init);
     fputc('\n', out);
@@ -245,6 +254,7 @@ void lloyd_summary_print_prediction(FILE *out, const lloyd_predict_options *opti
             lloyd_text_count(result->n, n, sizeof n), (long long)result->d, result->type,
             lloyd_text_count(result->k, k, sizeof k));
     print_input(out, options->inputs, options->input_count, result->files, ranks);
+    print_skipped(out, result->skipped);
     fprintf(out, "  model       %s\n", options->model);
     fprintf(out, "  time        %s\n", lloyd_text_seconds(result->seconds, time, sizeof time));
     fprintf(out, "  labels      %s\n", options->output);

@@ -13,9 +13,11 @@
 #include "base/memory.h"
 #include "base/philox.h"
 #include "comm/comm.h"
+#include "facts.h"
 #include "io/origin.h"
 #include "io/output.h"
 #include "io/space.h"
+#include "options.h"
 #include "outputs.h"
 
 #include <inttypes.h>
@@ -155,6 +157,8 @@ static lloyd_status fill(const lloyd_comm *comm, const lloyd_synth_options *opti
 static lloyd_status check_options(const lloyd_synth_options *options)
 {
     int64_t bytes;
+    if (!options->output) return lloyd_fail(LLOYD_USAGE, "--output is missing: name the file");
+    LLOYD_TRY(lloyd_options_check_threads());
     if (options->rows < 1) return lloyd_fail(LLOYD_USAGE, "--rows must be at least 1");
     if (options->dim < 1 || options->dim > UINT32_MAX)
         return lloyd_fail(LLOYD_USAGE, "--dim must be at least 1 and below 2^32");
@@ -212,10 +216,24 @@ static lloyd_status make(lloyd_comm *comm, const lloyd_synth_options *options,
     return status;
 }
 
+static lloyd_status compare_options(lloyd_comm *comm, const lloyd_synth_options *options)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "synth");
+    lloyd_facts_add(&facts, "--rows %" PRId64, options->rows);
+    lloyd_facts_add(&facts, "--dim %" PRId64, options->dim);
+    lloyd_facts_add(&facts, "--clusters %" PRId64, options->clusters);
+    lloyd_facts_option(&facts, "--type", options->type);
+    lloyd_facts_add(&facts, "--seed %" PRIu64, options->seed);
+    lloyd_facts_option(&facts, "--output", options->output);
+    return lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options);
+}
+
 lloyd_status lloyd_synth(lloyd_comm *comm, const lloyd_synth_options *options)
 {
     int lead = comm->rank == 0;
     lloyd_output output = {.path = NULL};
+    LLOYD_TRY(compare_options(comm, options));
     lloyd_status status = comm->agree(comm, lead ? open_output(options, &output) : LLOYD_OK);
     if (status == LLOYD_OK) status = lloyd_outputs_share(comm, options->output, &output);
     if (status == LLOYD_OK) status = make(comm, options, &output);

@@ -2,6 +2,7 @@
 #include "lloyd.h"
 
 #include "comm/comm.h"
+#include "facts.h"
 #include "io/guard.h"
 #include "io/output.h"
 
@@ -35,6 +36,8 @@ static lloyd_status wrap(const char *raw, const lloyd_output *output)
 static lloyd_status open_and_wrap(const char *raw, const char *path, int force)
 {
     lloyd_output output;
+    if (!raw || !path)
+        return lloyd_fail(LLOYD_USAGE, "wrap needs a raw file and the name of its output");
     LLOYD_TRY(check_paths(raw, path));
     LLOYD_TRY(lloyd_output_open(path, force, &output));
     lloyd_status status = lloyd_output_tidy(&output);
@@ -45,5 +48,10 @@ static lloyd_status open_and_wrap(const char *raw, const char *path, int force)
 
 lloyd_status lloyd_wrap_file(lloyd_comm *comm, const char *raw, const char *output, int force)
 {
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "wrap");
+    lloyd_facts_option(&facts, "the file", raw);
+    lloyd_facts_option(&facts, "--output", output);
+    LLOYD_TRY(lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options));
     return comm->agree(comm, comm->rank == 0 ? open_and_wrap(raw, output, force) : LLOYD_OK);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -94,6 +95,16 @@ int64_t lloyd_memory_now(void)
 int64_t lloyd_memory_peak(void)
 {
     return read_kilobytes("/proc/self/status", "VmHWM:");
+}
+
+int64_t lloyd_memory_space(int64_t *limit)
+{
+    struct rlimit space;
+    if (limit) *limit = INT64_MAX;
+    if (getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur > (rlim_t)INT64_MAX) return INT64_MAX;
+    int64_t all = (int64_t)space.rlim_cur, used = read_kilobytes("/proc/self/status", "VmSize:");
+    if (limit) *limit = all;
+    return all > used ? all - used : 0;
 }
 
 /* The names in which the two versions of cgroups say the same. */

@@ -19,6 +19,10 @@ void lloyd_free(void *memory);
 int64_t lloyd_memory_now(void);
 int64_t lloyd_memory_peak(void);
 
+/* Bytes of address space that the process's limit (ulimit -v) leaves it now, INT64_MAX without a
+ * limit; *limit (or NULL) = the limit. */
+int64_t lloyd_memory_space(int64_t *limit);
+
 /* Bytes a new process may use on this machine: the smaller of available physical memory and the
  * cgroup's limit. */
 int64_t lloyd_memory_available(void);

@@ -6,12 +6,12 @@
 _lloyd_options() {
     case $1 in
         fit)
-            echo "--input -k -o --output --init --seed --n-init --max-iters --tol --metric --weights --empty --backend --comm" \
-                "--chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint --checkpoint-every" \
-                "--resume --log --progress --timeout --dry-run --help"
+            echo "--input --dataset -k -o --output --init --seed --n-init --max-iters --tol --metric --weights --skip-bad-rows --empty" \
+                "--backend --comm --chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint" \
+                "--checkpoint-every --resume --log --progress --timeout --dry-run --help"
             ;;
-        predict) echo "--model --input -o --output --distances --force --backend --timeout --help" ;;
-        info) echo "--help" ;;
+        predict) echo "--model --input --dataset -o --output --distances --force --skip-bad-rows --backend --timeout --help" ;;
+        info) echo "--dataset --help" ;;
         report) echo "-o --output --log --force --help" ;;
         wrap) echo "-o --output --force --help" ;;
         synth) echo "--rows --dim --clusters --type --seed -o --output --force --help" ;;
@@ -29,7 +29,7 @@ _lloyd_values() {
         --progress) echo "auto bar plain none" ;;
         --type) echo "float32 float16 bfloat16 uint8 int8" ;;
         --input | -o | --output | --model | --checkpoint | --log) echo "FILES" ;;
-        --no-labels | --force | --resume | --dry-run | --distances | --help) ;;
+        --no-labels | --skip-bad-rows | --force | --resume | --dry-run | --distances | --help) ;;
         *) echo "NOTHING" ;;
     esac
 }

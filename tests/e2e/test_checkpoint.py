@@ -262,7 +262,7 @@ def regular(t, slow):
                           ("1h", lambda done: done is None)):
         job.clear()
         _, result = interrupted(t, job.arguments("--checkpoint-every", every, "--chunk-rows", 1000), 2, '"iteration":8,',
-                                signal.SIGKILL, 1)
+                                signal.SIGKILL, "all")
         done = None
         if os.path.exists(job.checkpoint):
             done = int(re.search(r"iteration (\d+)", t.lloyd("info", job.checkpoint).out).group(1))

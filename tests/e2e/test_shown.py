@@ -152,7 +152,7 @@ def labels_say_what_made_them(t):
         expected = {"version": version, "command": " ".join(f"'{word}'" if " " in word or "*" in word else word
                                                             for word in [t.lloyd_path, *command]),
                     "model": model, "inputs": "\n".join(parts), "metric": "cosine", "backend": "cpu", "ranks": ranks,
-                    "n": len(rows), "d": 64, "k": 10}
+                    "n": len(rows), "skipped": 0, "d": 64, "k": 10, "lloyd": "labels"}
         t.check(found == expected, f"labels, {ranks} ranks: their attributes", f"      {found}\n      {expected}")
         t.check(set(shapes.values()) == {(len(rows),)} and len(shapes) == 1 + len(more), f"labels, {ranks} ranks: their datasets",
                 f"      {shapes}")

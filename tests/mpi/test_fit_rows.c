@@ -359,14 +359,23 @@ static void test_refused(void **unused)
     rows = good, rows.count = 0;
     check_refused(&options, &rows, NULL, LLOYD_BAD_INPUT, "no rank has any rows");
     rows = good, rows.dim = last ? D - 1 : D;
-    if (several) check_refused(&options, &rows, NULL, LLOYD_USAGE, "8 columns, those of others 9");
+    if (several)
+        check_refused(&options, &rows, NULL, LLOYD_USAGE, "has rows of 8 columns of float32, but");
     rows = good, rows.type = last ? "uint8" : "float32";
     if (several)
-        check_refused(&options, &rows, NULL, LLOYD_USAGE, "float32, those of others uint8");
+        check_refused(&options, &rows, NULL, LLOYD_USAGE, "has rows of 9 columns of uint8, but");
     rows = good, rows.weights = last ? weights : NULL;
     if (several) check_refused(&options, &rows, NULL, LLOYD_USAGE, "some ranks give weights");
 
     rows = good;
+    options.seed = last ? 1 : 0;
+    if (several) check_refused(&options, &rows, NULL, LLOYD_USAGE, "has --seed 1, but rank 0 has");
+    options.seed = 0, options.metric = last ? "cosine" : "l2";
+    if (several) check_refused(&options, &rows, NULL, LLOYD_USAGE, "has --metric cosine, but rank");
+    options.metric = last ? "angular" : "l2";
+    check_refused(&options, &rows, NULL, LLOYD_USAGE, "--metric cannot be 'angular'");
+    options.metric = "l2";
+
     options.k = (int64_t)4 * comm->size + 1;
     check_refused(&options, &rows, NULL, LLOYD_BAD_INPUT, "is more than the");
     options.k = 2;

@@ -89,16 +89,18 @@ static void every_fit_option_arrives(void **state)
     words w = {.argc = 0};
     lloyd_cli cli;
     parse(
-        "fit --input a.h5:/x --input=b*.h5 -k1024 --output=m.h5 --init kmeans++ "
+        "fit --input a.h5:/x --input=b*.h5 --dataset a:b -k1024 --output=m.h5 --init kmeans++ "
         "--seed=18446744073709551615 "
         "--n-init 3 --max-iters 0 --tol 1e-4 --metric cosine --weights /w --empty keep --backend "
         "cpu --comm mpi "
-        "--chunk-rows 999 --max-host-memory 64G --max-device-memory 80GB --no-labels --checkpoint c.ck --checkpoint-every 90s --resume --log l.jsonl --progress plain --dry-run",
+        "--chunk-rows 999 --max-host-memory 64G --max-device-memory 80GB --skip-bad-rows --no-labels --checkpoint c.ck --checkpoint-every 90s --resume --log l.jsonl --progress plain --dry-run",
         &w, &cli);
     const lloyd_fit_options *o = &cli.fit;
     assert_int_equal(o->input_count, 2);
     assert_string_equal(o->inputs[0], "a.h5:/x");
     assert_string_equal(o->inputs[1], "b*.h5");
+    assert_string_equal(o->dataset, "a:b");
+    assert_int_equal(o->skip_bad_rows, 1);
     assert_int_equal(o->k, 1024);
     assert_string_equal(o->init, "kmeans++");
     assert_true(o->seed == UINT64_MAX);
@@ -389,14 +391,33 @@ static char *help_text(lloyd_cli_command topic)
 
 static void help_has_every_option(void **state)
 {
-    static const char *const fit[] =
-        {"--input",     "-k",           "--output",          "--init",
-         "--seed",      "--n-init",     "--max-iters",       "--tol",
-         "--metric",    "--weights",    "--empty",           "--backend",
-         "--comm",      "--chunk-rows", "--max-host-memory", "--max-device-memory",
-         "--no-labels", "--force",      "--checkpoint",      "--checkpoint-every",
-         "--resume",    "--log",        "--progress",        "--timeout",
-         "--dry-run"};
+    static const char *const fit[] = {"--input",
+                                      "--dataset",
+                                      "-k",
+                                      "--output",
+                                      "--init",
+                                      "--seed",
+                                      "--n-init",
+                                      "--max-iters",
+                                      "--tol",
+                                      "--metric",
+                                      "--weights",
+                                      "--skip-bad-rows",
+                                      "--empty",
+                                      "--backend",
+                                      "--comm",
+                                      "--chunk-rows",
+                                      "--max-host-memory",
+                                      "--max-device-memory",
+                                      "--no-labels",
+                                      "--force",
+                                      "--checkpoint",
+                                      "--checkpoint-every",
+                                      "--resume",
+                                      "--log",
+                                      "--progress",
+                                      "--timeout",
+                                      "--dry-run"};
     (void)state;
     for (int topic = LLOYD_CLI_FIT; topic <= LLOYD_CLI_SYNTH; topic++) {
         char *text = help_text((lloyd_cli_command)topic);

@@ -377,11 +377,14 @@ static void plain_external(void **state)
     }
     lloyd_rows *rows = open_one("x.h5");
     char *data = malloc((size_t)30011 * 67 * 4);
+    assert_int_equal(lloyd_rows_read(rows, 0, 1, data), LLOYD_OK);
+    assert_int_equal(lloyd_rows_check(rows, 0, 30011), LLOYD_OK);
     assert_int_equal(truncate("c.bin", 67 * 4 * 1000), 0);
     /* a, b and a hold 2,500,004 bytes: 9328 rows and 100 bytes. */
     check_failed(lloyd_rows_read(rows, 0, 30011, data), LLOYD_BAD_INPUT, "row 10328 of x.h5:/x",
                  "c.bin ends after 268000 bytes", "truncated");
     assert_int_equal(lloyd_rows_read(rows, 0, 10328, data), LLOYD_OK);
+    check_failed(lloyd_rows_check(rows, 0, 1), LLOYD_BAD_INPUT, "c.bin", "was truncated", "again");
     rename("c.bin", "d.bin");
     rename("b.bin", "e.bin");
     check_failed(lloyd_rows_read(rows, 0, 30011, data), LLOYD_BAD_INPUT, "b.bin",

@@ -1,0 +1,43 @@
+/* Whether the sources of a virtual dataset provide every element of it. HDF5 takes the extent of
+ * a dataset with unlimited mappings from the longest source, and ends it before the first file of a
+ * numbered series that is missing; what no source provides it reads as the fill value. Private to
+ * io/. */
+#ifndef LLOYD_IO_COVER_H
+#define LLOYD_IO_COVER_H
+
+#include "base/status.h"
+#include "io/storage.h"
+
+#include <hdf5.h>
+
+/* A numbered series of sources ("part-%b.h5") may have so many holes in a row, and what follows is
+ * still found, and the hole reported. */
+enum { LLOYD_HOLES = 100 };
+
+/* Checks a virtual dataset that is open, with the property list of its creation. Sources of mappings
+ * that are limited by their sources, or numbered, are opened; others are trusted to be as large as is
+ * taken from them, until their rows are read. LLOYD_BAD_INPUT names the first row that is not there,
+ * and the source. */
+lloyd_status lloyd_cover_check(hid_t file, hid_t dataset, hid_t creation, const char *path,
+                               const char *name, lloyd_storage *storage);
+
+/* ---- In storage.c ---- */
+
+/* Checks source `inside` in the file named `source`, of mapping i, with all it depends on in turn,
+ * and gives its extents, as many as there may be, unless extent is NULL. */
+lloyd_status lloyd_storage_check_source(hid_t creation, size_t i, hid_t virtual_file,
+                                        const char *path, const char *name, const char *source,
+                                        const char *inside, lloyd_storage *storage,
+                                        hsize_t *extent);
+
+/* The names of mapping i, the source's file and dataset, allocated, also after a failure; 0 if they
+ * cannot be had. */
+int lloyd_storage_source_names(hid_t creation, size_t i, char **source, char **name);
+
+/* Whether the name of a source has %b, which numbers the files, or datasets, of a series. */
+int lloyd_storage_is_series(const char *name);
+
+/* The name with %b as `number`, and %% as %; free with free(). NULL without memory. */
+char *lloyd_storage_source_name(const char *name, int64_t number);
+
+#endif

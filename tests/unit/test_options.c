@@ -1,0 +1,175 @@
+/* The options of the C interface: every text is one of those that lloyd.h names, and nothing else is taken
+ * for one of them. Nothing is read or written, since options are looked at first.
+ */
+#include "lloyd.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static lloyd_comm *comm;
+static const char *const inputs[] = {"rows.h5"};
+
+static lloyd_fit_options good_fit(void)
+{
+    lloyd_fit_options options;
+    lloyd_fit_defaults(&options);
+    options.inputs = inputs;
+    options.input_count = 1;
+    options.k = 2;
+    options.output = "model.h5";
+    return options;
+}
+
+static void check(lloyd_status status, const char *option, const char *value)
+{
+    if (status == LLOYD_USAGE && strstr(lloyd_message(), option)) return;
+    fail_msg("%s '%s': status %d, %s", option, value ? value : "NULL", (int)status,
+             lloyd_message());
+}
+
+/* A text of a fit's options, and what must be refused there, ended by NULL. */
+typedef struct text {
+    const char *option;
+    size_t offset;
+    int in_memory; /* 1: an option of lloyd_fit_rows() too */
+    int needed;    /* 1: NULL is refused too */
+    const char *wrong[5];
+} text;
+
+#define AT(member) offsetof(lloyd_fit_options, member)
+static const text fit_texts[] = {
+    {"--metric", AT(metric), 1, 1, {"Cosine", "angular", "L2", "", NULL}},
+    {"--empty", AT(empty), 1, 1, {"Keep", "drop", "", NULL}},
+    {"--init", AT(init), 1, 1, {"", NULL}},
+    {"--backend", AT(backend), 1, 1, {"gpu", "CPU", "", NULL}},
+    {"--comm", AT(comm), 1, 1, {"MPI", "gloo", "", NULL}},
+    {"--progress", AT(progress), 1, 1, {"quiet", "Bar", "", NULL}},
+    {"--log", AT(log), 1, 0, {"", NULL}},
+    {"--output", AT(output), 0, 1, {"", NULL}},
+    {"--weights", AT(weights), 0, 0, {"", NULL}},
+    {"--checkpoint", AT(checkpoint), 0, 0, {"", NULL}},
+    {"--checkpoint-every", AT(checkpoint_every), 0, 0, {"", "often", "5d", NULL}},
+};
+
+static void set(lloyd_fit_options *options, const text *t, const char *value)
+{
+    memcpy((char *)options + t->offset, &value, sizeof value);
+    if (t->offset == AT(checkpoint_every)) options->checkpoint = "fit.ck";
+}
+
+static void test_fit(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < sizeof fit_texts / sizeof *fit_texts; i++) {
+        const text *t = &fit_texts[i];
+        for (const char *const *wrong = t->wrong; *wrong || t->needed; wrong++) {
+            lloyd_fit_options options = good_fit();
+            set(&options, t, *wrong);
+            check(lloyd_fit(comm, &options, NULL), t->option, *wrong);
+            if (!*wrong) break;
+        }
+    }
+}
+
+static void test_fit_rows(void **unused)
+{
+    (void)unused;
+    const float data[4] = {1, 2, 3, 4};
+    const lloyd_local_rows rows = {.data = data, .count = 2, .dim = 2, .type = "float32"};
+    for (size_t i = 0; i < sizeof fit_texts / sizeof *fit_texts; i++) {
+        const text *t = &fit_texts[i];
+        for (const char *const *wrong = t->wrong; t->in_memory && (*wrong || t->needed); wrong++) {
+            lloyd_fit_options options;
+            lloyd_fit_defaults(&options);
+            options.k = 1;
+            set(&options, t, *wrong);
+            check(lloyd_fit_rows(comm, &options, &rows, NULL, NULL, NULL), t->option, *wrong);
+            if (!*wrong) break;
+        }
+    }
+}
+
+static void test_inputs(void **unused)
+{
+    (void)unused;
+    const char *const wrong[][2] = {{"rows.h5", NULL}, {"rows.h5", ""}, {"", "rows.h5"}};
+    lloyd_predict_options predict;
+    lloyd_predict_defaults(&predict);
+    predict.model = "model.h5", predict.output = "labels.h5", predict.input_count = 2;
+    for (int i = 0; i < 3; i++) {
+        lloyd_fit_options options = good_fit();
+        options.inputs = predict.inputs = wrong[i];
+        options.input_count = 2;
+        check(lloyd_fit(comm, &options, NULL), "--input number", wrong[i][1]);
+        check(lloyd_predict(comm, &predict, NULL), "--input number", wrong[i][1]);
+    }
+    lloyd_fit_options options = good_fit();
+    options.inputs = NULL;
+    check(lloyd_fit(comm, &options, NULL), "--input is missing", NULL);
+}
+
+static void test_predict(void **unused)
+{
+    (void)unused;
+    static const char *const wrong[] = {"gpu", "", NULL};
+    lloyd_predict_options good;
+    lloyd_predict_defaults(&good);
+    good.model = "model.h5", good.output = "labels.h5", good.inputs = inputs, good.input_count = 1;
+    for (int i = 0; i < 3; i++) {
+        lloyd_predict_options options = good;
+        options.backend = wrong[i];
+        check(lloyd_predict(comm, &options, NULL), "--backend", wrong[i]);
+    }
+    for (int i = 1; i < 3; i++) {
+        lloyd_predict_options options = good;
+        options.model = wrong[i];
+        check(lloyd_predict(comm, &options, NULL), "--model", wrong[i]);
+        options = good, options.output = wrong[i];
+        check(lloyd_predict(comm, &options, NULL), "--output", wrong[i]);
+    }
+}
+
+static void test_others(void **unused)
+{
+    (void)unused;
+    lloyd_synth_options synth = {.rows = 1,
+                                 .dim = 1,
+                                 .clusters = 1,
+                                 .type = "Float32",
+                                 .output = "x.h5"};
+    check(lloyd_synth(comm, &synth), "--type", synth.type);
+    synth.type = NULL;
+    check(lloyd_synth(comm, &synth), "--type", synth.type);
+    synth.type = "float32", synth.output = NULL;
+    check(lloyd_synth(comm, &synth), "--output", synth.output);
+    synth.output = "";
+    check(lloyd_synth(comm, &synth), "output", synth.output);
+    check(lloyd_wrap_file(comm, "a.npy", "", 0), "output", "");
+    check(lloyd_wrap_file(comm, "a.npy", NULL, 0), "output", NULL);
+    check(lloyd_wrap_file(comm, NULL, "x.h5", 0), "raw file", NULL);
+    lloyd_report_options report = {.model = "model.h5", .output = ""};
+    check(lloyd_report(comm, &report), "output", "");
+    report.output = NULL;
+    check(lloyd_report(comm, &report), "output", NULL);
+    check(lloyd_info(comm, NULL), "file", NULL);
+    check(lloyd_info(comm, ""), "file", "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fit),    cmocka_unit_test(test_fit_rows),
+        cmocka_unit_test(test_inputs), cmocka_unit_test(test_predict),
+        cmocka_unit_test(test_others),
+    };
+    if (lloyd_comm_open_self(&comm) != LLOYD_OK) return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    lloyd_comm_close(comm);
+    return failed;
+}
