@@ -16,7 +16,7 @@ N rows of D columns, K clusters, P ranks, n = N/P rows each, s bytes per element
     read        read s D / file_rate                         rows beyond the host's memory too
     pass        max(compute, copy, read)                     all three go on at once
     idle        pass skew e(P)                               e(P): the expected greatest of P standard normal numbers
-    all_reduce  B = 8 (K (D+1) + 2) bytes; g ranks on each of m nodes:
+    all_reduce  B = 8 (K (T D + 1) + 2) bytes, T digits (2 of float32 and bfloat16, else 1); g ranks on each of m nodes:
                 collective_start + 2 (g-1) link_step + 2 (g-1)/g B / link_rate                       in a node
                 + min( 2 (m-1) network_step + 2 (m-1)/m B/g / network_rate,                          between nodes: a ring
                        2 ceil(log2 m) network_step + 2 B/g / network_rate )                          or a tree
@@ -114,7 +114,8 @@ def predict(c, job):
     t["read"] = read * row_bytes / c["file_rate"]
     t["pass"] = max(t["compute"], t["copy"], t["read"])
     t["idle"] = t["pass"] * c["skew"] * greatest_of(ranks)
-    size = job.get("bytes", 8 * (k * (dim + 1) + 2))
+    digits = 2 if job["type"] in ("float32", "bfloat16") else 1
+    size = job.get("bytes", 8 * (k * (digits * dim + 1) + 2))
     t["all_reduce"] = all_reduce(c, size, ranks)
     g, m = groups(c, ranks)
     t["agree"] = c["agreements"] * (math.ceil(math.log2(g)) * c["agree_link"] + math.ceil(math.log2(m)) * c["agree_network"])

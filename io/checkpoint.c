@@ -274,7 +274,7 @@ static lloyd_status copy_draft(const char *path, lloyd_saved_image *image)
     image->count = 0;
     if (bytes <= 0) return lloyd_part_failed(path, "the checkpoint in memory");
     LLOYD_TRY(make_image_room(image, SEAL + (int64_t)bytes));
-    if (H5Fget_file_image(file, image->bytes + SEAL, (size_t)bytes) != bytes ||
+    if (!image->bytes || H5Fget_file_image(file, image->bytes + SEAL, (size_t)bytes) != bytes ||
         memcmp(image->bytes + SEAL, signature, sizeof signature) != 0)
         return lloyd_part_failed(path, "the checkpoint in memory");
     image->count = SEAL + (int64_t)bytes;

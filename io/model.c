@@ -68,7 +68,6 @@ static lloyd_status write_inputs(const char *path, hid_t root, const lloyd_model
 static lloyd_status write_origin(const char *path, hid_t root, const lloyd_model *m)
 {
     LLOYD_TRY(lloyd_part_text(path, root, "version", m->version ? m->version : ""));
-    LLOYD_TRY(lloyd_part_text(path, root, "command", m->command ? m->command : ""));
     LLOYD_TRY(lloyd_part_text(path, root, "backend", m->backend ? m->backend : ""));
     LLOYD_TRY(lloyd_part_text(path, root, "metric", m->cosine ? "cosine" : "l2"));
     LLOYD_TRY(write_inputs(path, root, m));
@@ -82,6 +81,7 @@ static lloyd_status write_origin(const char *path, hid_t root, const lloyd_model
 static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_model *m)
 {
     LLOYD_TRY(write_origin(path, root, m));
+    LLOYD_TRY(lloyd_part_text(path, root, "command", m->command ? m->command : ""));
     LLOYD_TRY(lloyd_part_text(path, root, "options", m->options ? m->options : ""));
     LLOYD_TRY(lloyd_part_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
     LLOYD_TRY(lloyd_part_number(path, root, "iterations", H5T_NATIVE_INT64, &m->iterations));

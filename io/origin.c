@@ -62,7 +62,7 @@ static lloyd_status look_inside(const char *path, int *own)
     return l.failed ? unreadable(path, text) : LLOYD_OK;
 }
 
-/* The first bytes of the file: a page is told by these. */
+/* The first bytes of the file: a report page is recognised by these. */
 static lloyd_status look_at_text(const char *path, int *own)
 {
     char text[512];

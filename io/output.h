@@ -69,7 +69,7 @@ void lloyd_output_discard(const lloyd_output *output);
 lloyd_status lloyd_output_text(const lloyd_output *output, const char *text, size_t bytes);
 
 /* *file: a text that others read while it grows, in a new file which at once takes the place of
- * what is at `path`: whoever still writes that goes on writing a file of his own. NULL, with errno,
+ * what is at `path`: a job that still writes the old one keeps its own file. NULL, with errno,
  * where none can be made. */
 FILE *lloyd_output_stream(const char *path);
 
@@ -115,7 +115,7 @@ lloyd_status lloyd_model_read_about(const char *path, lloyd_model *model);
 void lloyd_model_free(lloyd_model *model);
 
 /* Says in "PATH.part", a file of labels, what made it, as a model does: of `about`, n, d, k, version,
- * command, backend, cosine, ranks and inputs; and the file of the model. By one rank, while no other
+ * backend, cosine, ranks and inputs; and the file of the model. By one rank, while no other
  * has the file open. */
 lloyd_status lloyd_labels_describe(const lloyd_output *output, const lloyd_model *about,
                                    const char *model);

@@ -561,8 +561,8 @@ static lloyd_status keep_all(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_
     return LLOYD_OK;
 }
 
-/* And its image, where a pass may take longer than there is time after a signal. What fails there is
- * told when it is tried again and fails. */
+/* And its image, where a pass may take longer than there is time after a signal. If that fails, it is
+ * tried again when it is time to write. */
 static lloyd_status keep_safe(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_history *history,
                               const lloyd_progress_step *step)
 {
@@ -572,7 +572,9 @@ static lloyd_status keep_safe(lloyd_checkpoint *c, lloyd_problem *p, const lloyd
     pthread_mutex_unlock(&c->keeping);
     double now = lloyd_seconds(), seconds = now - c->kept;
     c->kept = now;
-    if (status == LLOYD_OK && (!step || step->iteration == 1 || seconds > soon)) (void)draft(c);
+    if (status == LLOYD_OK && (!step || step->iteration == 1 || seconds > soon) &&
+        draft(c) != LLOYD_OK)
+        lloyd_note("no checkpoint was written: %s", lloyd_message());
     return status;
 }
 

@@ -62,7 +62,7 @@ lloyd_status lloyd_checkpoint_iteration(lloyd_checkpoint *checkpoint, lloyd_prob
 
 /* Before the results are written: what is kept and not yet in the file is written, so that they are
  * not lost where they find no room, and that a higher max_iters can go on from it. Where that fails,
- * it is told and the fit goes on. */
+ * it is reported and the fit continues. */
 void lloyd_checkpoint_last(lloyd_checkpoint *checkpoint, lloyd_progress *progress);
 
 /* 1 on rank 0 if the file holds all that is kept. */

@@ -907,7 +907,7 @@ lloyd_status lloyd_cli_parse(int argc, char *const argv[], lloyd_cli *cli)
     }
     cli->fit.inputs = cli->predict.inputs = cli->inputs;
     cli->fit.input_count = cli->predict.input_count = cli->input_count;
-    cli->fit.command = cli->predict.command = cli->line;
+    cli->fit.command = cli->line;
     cli->report.model = cli->file;
     return LLOYD_OK;
 }

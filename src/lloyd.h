@@ -166,8 +166,7 @@ typedef struct lloyd_predict_options {
     int force;           /* as for fit */
     const char *backend; /* as for fit */
     int64_t chunk_rows;
-    double timeout;      /* as for fit */
-    const char *command; /* recorded with the labels, or NULL */
+    double timeout; /* as for fit */
 } lloyd_predict_options;
 
 LLOYD_API void lloyd_predict_defaults(lloyd_predict_options *options);

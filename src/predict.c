@@ -201,7 +201,6 @@ static lloyd_status describe(prediction *t)
         .ranks = t->comm->size,
         .cosine = t->model.cosine,
         .version = (char *)LLOYD_VERSION,
-        .command = (char *)(o->command ? o->command : ""),
         .backend = (char *)t->problem.kernels->name,
         .input_count = files,
     };

@@ -114,7 +114,7 @@ def same_as_without():
 
 
 def told():
-    """What a person is told, the log, a resumed fit, and what is left of few rows."""
+    """What the user sees, the log, a resumed fit, and what is left of few rows."""
     x = data.gaussian(200, 4, 1)
     x[[17, 40, 41, 42, 199]] = np.nan
     one = data.write(t.path("one.h5"), x)
@@ -123,7 +123,7 @@ def told():
     result = t.lloyd("fit", "--input", one, "-k", 3, "--skip-bad-rows", "--output", t.path("told.h5"), "--log", log, "--progress", "plain")
     said = " ".join(result.messages)
     t.check(result.status == 0 and "5 of 200 rows are skipped" in said and "row 17, " in said and "row 41 and more" in said,
-            "the number of skipped rows and the first ones are told", result.describe())
+            "the number of skipped rows and the first ones are reported", result.describe())
     t.check("skipped     5 bad rows" in result.out, "the summary counts them", result.describe())
     with open(log, encoding="utf-8") as file:
         t.check(json.loads(file.readline()).get("skipped") == 5, "the log counts them")

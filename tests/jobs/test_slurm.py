@@ -1,7 +1,7 @@
 """The job scripts on a real Slurm of two nodes, which this test starts and ends (jobs/local-slurm.sh).
 
 A fit that Slurm tells of the end of its time, under srun, and the fit of the pipeline, told so by hand, under mpirun: both must
-write a checkpoint, come back by themselves and end with the model of an undisturbed fit, bit for bit. One that is told so before it
+write a checkpoint, come back by themselves and end with the model of an undisturbed fit, bit for bit. One that is notified before it
 has anything to keep must give up after two restarts. Without Slurm the test is skipped (status 77).
 """
 import contextlib
@@ -213,7 +213,7 @@ def check_cancelled(t, slurm):
 
 
 def check_stalled(t, slurm):
-    """A job that is told of its end before it has chosen the first centroids, whenever it comes back: it gives up after two restarts."""
+    """A job that is notified before it has chosen the first centroids, whenever it comes back: it gives up after two restarts."""
     job = slurm.submit("fit.sbatch", INPUT=t.data("sift-20k.h5"), OUTPUT="stalled.h5", **{**FIT, "K": 8192, "INIT": "kmeans++"})
     for run in range(3):
         t.check(wait_for(lambda: job.output().count("read: ") > run), f"no progress: run {run + 1} chooses centroids", job.describe())

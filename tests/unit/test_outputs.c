@@ -177,7 +177,7 @@ static void links(void **state)
     check_message("circle", "symbolic links");
 }
 
-/* A log goes on in its own file when another takes its name. */
+/* A log continues in its own file when another takes its name. */
 static void streams(void **state)
 {
     (void)state;
