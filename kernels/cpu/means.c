@@ -23,7 +23,7 @@ static lloyd_total mass_total(const cpu_kernels *cpu, int64_t k, int64_t *words)
 /* r[k] of the contract; *largest = max(*largest, |c|). */
 static lloyd_dd cluster_term(const cpu_kernels *cpu, int64_t k, double *largest)
 {
-    int64_t dim = cpu->base.config.dim, words[LLOYD_MOST_DIGITS];
+    int64_t dim = cpu->base.config.dim, words[LLOYD_MOST_DIGITS] = {0};
     const float *centroid = cpu->centroids + k * dim;
     lloyd_dd p[LLOYD_LANES] = {{0, 0}}, mass = lloyd_dd_total(mass_total(cpu, k, words));
     for (int64_t j = 0; j < dim; j++) {
@@ -80,7 +80,8 @@ static int normalise_centroid(float *centroid, int64_t dim)
 /* Centroid k from the sums, unless it must keep the one it has. `mean`: room for one. */
 static void move_centroid(cpu_kernels *cpu, int64_t k, float *mean)
 {
-    int64_t dim = cpu->base.config.dim, words[LLOYD_MOST_DIGITS], masses[LLOYD_MOST_DIGITS];
+    int64_t dim = cpu->base.config.dim, words[LLOYD_MOST_DIGITS] = {0};
+    int64_t masses[LLOYD_MOST_DIGITS] = {0};
     if (lloyd_is_empty(&cpu->layout, cpu->sums, k)) return;
     lloyd_total mass = mass_total(cpu, k, masses);
     double inverse = 1 / lloyd_rough(mass);

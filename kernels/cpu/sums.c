@@ -222,7 +222,7 @@ LLOYD_CLONES static void add_weighted_pairs(const float *row, double weight, con
 static void add_wide(const lloyd_grid *grid, const float *row, double weight, int64_t *sum)
 {
     for (int64_t i = 0; i < grid->wide; i++) {
-        int64_t j = grid->wide_column[i], digit[LLOYD_MOST_DIGITS];
+        int64_t j = grid->wide_column[i], digit[LLOYD_MOST_DIGITS] = {0};
         lloyd_digits_of(lloyd_mul(weight, (double)row[j]), grid->top[j], grid->bits,
                         grid->digits[j], digit);
         for (int t = 0; t < grid->digits[j]; t++) sum[t * grid->wide + i] += digit[t];
@@ -316,7 +316,7 @@ static void add_run(cpu_kernels *cpu, const cpu_slot *slot, cpu_scratch *scratch
             add_weighted_pairs(row, weight, cpu->digit_scale, base, dim, first, second);
         if (grid->wide > 0) add_wide(grid, row, weight, scratch->wide);
         if (weights) {
-            int64_t digit[LLOYD_MOST_DIGITS];
+            int64_t digit[LLOYD_MOST_DIGITS] = {0};
             lloyd_digits_of(weight, grid->weight_top, grid->bits, grid->weight_digits, digit);
             for (int t = 0; t < grid->weight_digits; t++) mass[t] += digit[t];
         }
