@@ -158,7 +158,7 @@ lloyd_status lloyd_options_facts_fit(const lloyd_fit_options *o, lloyd_facts *fa
 {
     char *deciding = NULL;
     LLOYD_TRY(lloyd_options_deciding(o, 0, &deciding));
-    add_lines(facts, deciding);
+    if (deciding) add_lines(facts, deciding);
     free(deciding);
     lloyd_facts_add(facts, "--max-iters %lld", (long long)o->max_iters);
     lloyd_facts_option(facts, "--output", o->output);
