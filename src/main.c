@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "cli.h"
 #include "facts.h"
+#include "launch.h"
 #include "lloyd.h"
 #include "summary.h"
 
@@ -22,32 +23,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-/* What a launcher says of this process in its environment. */
-typedef struct launch {
-    int found; /* 0: started by itself, or as the only task of a Slurm step */
-    int rank;
-    int size; /* 0: not said */
-} launch;
-
-static launch find_launch(void)
-{
-    static const struct {
-        const char *rank, *size;
-        int least; /* fewer ranks are no launch: Slurm sets its variables without MPI too */
-    } known[] = {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", 0}, /* Open MPI */
-                 {"PMI_RANK", "PMI_SIZE", 0}, /* MPICH, Intel MPI; srun --mpi=pmi2 */
-                 {"MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", 0}, /* MVAPICH */
-                 {"PMIX_RANK", "SLURM_STEP_NUM_TASKS", 0},          /* srun --mpi=pmix, PRRTE */
-                 {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", 2}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        const char *rank = getenv(known[i].rank), *size = getenv(known[i].size);
-        int ranks = size != NULL ? (int)strtol(size, NULL, 10) : 0;
-        if (rank != NULL && ranks >= known[i].least)
-            return (launch){.found = 1, .rank = (int)strtol(rank, NULL, 10), .size = ranks};
-    }
-    return (launch){0};
-}
 
 /* ---- Signals --------------------------------------------------------------------------- */
 
@@ -103,7 +78,7 @@ static void watch_signals(void)
 
 /* A program built with one MPI and started by another's launcher runs as many times as there
  * should be ranks, each alone: all would write the same output. */
-static lloyd_status open_ranks(launch launched, lloyd_comm **comm)
+static lloyd_status open_ranks(lloyd_launch launched, lloyd_comm **comm)
 {
     if (!launched.found) return lloyd_comm_open_self(comm);
     LLOYD_TRY(lloyd_comm_open_world(comm));
@@ -215,7 +190,7 @@ static lloyd_status flush_output(void)
 }
 
 /* Where there are no ranks: what can be said without them. */
-static lloyd_status run_alone(launch launched, lloyd_status parsed, const char *message,
+static lloyd_status run_alone(lloyd_launch launched, lloyd_status parsed, const char *message,
                               lloyd_status status, const lloyd_cli *cli)
 {
     if (parsed != LLOYD_OK) {
@@ -229,7 +204,7 @@ static lloyd_status run_alone(launch launched, lloyd_status parsed, const char *
 }
 
 /* `parsed`, with its message stored: LLOYD_OK, or why there is no command to run. */
-static lloyd_status run_on_ranks(launch launched, lloyd_status parsed, const lloyd_cli *cli)
+static lloyd_status run_on_ranks(lloyd_launch launched, lloyd_status parsed, const lloyd_cli *cli)
 {
     lloyd_comm *comm = NULL;
     char message[LLOYD_MESSAGE_BYTES];
@@ -262,7 +237,7 @@ int main(int argc, char **argv)
     lloyd_cli cli;
     save_space();
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write, which says so */
-    launch launched = find_launch();
+    lloyd_launch launched = lloyd_find_launch(environ);
     lloyd_status status = lloyd_cli_parse(argc, argv, &cli);
     if (status != LLOYD_OK) return (int)run_on_ranks(launched, status, &cli);
     if (cli.command == LLOYD_CLI_FIT && cli.fit.checkpoint && !cli.fit.dry_run) watch_signals();

@@ -1213,7 +1213,7 @@ static int digits_of_row(problem *p, int64_t row, float *x, int64_t *words)
 {
     const lloyd_grid *grid = &p->grid;
     lloyd_sum_layout l = lloyd_layout_of_sums(grid, p->c.d, p->c.k);
-    int64_t digit[LLOYD_MOST_DIGITS], count = lloyd_row_words(&l);
+    int64_t digit[LLOYD_MOST_DIGITS] = {0}, count = lloyd_row_words(&l);
     double weight = p->weights ? (double)p->weights[row] : 1;
     int slot;
     if (!load(p, CPU, row / p->chunk_rows, &slot)) return 0;
