@@ -125,7 +125,7 @@ def run_fit(options, directory, ranks, rows, k):
         if os.path.exists(path):
             os.remove(path)
     command_output(launched(options, ranks, [
-        "fit", "--input", data_of(options, rows), "-k", k, "--seed", options.seed, "--max-iters", options.iterations, "--backend",
+        "fit", "--input", data_of(options, rows), "-k", k, "--init", "random", "--seed", options.seed, "--max-iters", options.iterations, "--backend",
         options.backend, "--no-labels", "--progress", "none", "--log", log, "--output", model]
         + shlex.split(options.fit_options)), environment())
     begin, iterations, end = read_log(log)

@@ -103,15 +103,16 @@ class Bench:
         return statistics.median(steps[1:]), events[-1]["seconds"], model
 
     def measure(self, k, bandwidth):
-        begin = ["--init", self.start(k)] if self.options.peer else []
+        start = self.start(k) if self.options.peer else None
+        begin = ["--init", start or "random"]
         resident, resident_run, one = self.fit(k, "resident", *begin)
         more = self.limits(k) + begin
         (gpu, host, files), _, _ = self.plan(k, *more)
         streamed, streamed_run, other = self.fit(k, "streamed", *more)
         with h5py.File(one, "r") as a, h5py.File(other, "r") as b:
             same = all(a[name][()].tobytes() == b[name][()].tobytes() for name in EXACT)
-        peer = self.peer(begin[1]) if begin else None
-        for path in [one, other, *begin[1:]]:
+        peer = self.peer(start) if start else None
+        for path in filter(None, (one, other, start)):
             os.remove(path)
         copied = (host + files) * self.row_bytes
         bound = max(resident, copied / bandwidth / 1e9)

@@ -74,6 +74,9 @@ typedef struct lloyd_span {
 
 enum { LLOYD_NO_TOP = -(1 << 20) };
 
+/* The most rows that are tried for one initial centroid. */
+enum { LLOYD_MOST_TRIALS = 256 };
+
 /* What an iteration has found, of all ranks. */
 typedef struct lloyd_found {
     double inertia; /* C of the contract, from the sums; may be far off where most has cancelled */
@@ -227,6 +230,10 @@ struct lloyd_kernels {
     /* masses[nearest candidate] += 1, or the row's weight in fixed point (set_grid() was called),
      * for every local row. */
     lloyd_status (*seed_masses)(lloyd_kernels *self, int64_t *masses);
+    /* totals[c] += the fixed-point masses that the slot's rows would have if member c of the current
+     * set, of at most LLOYD_MOST_TRIALS, were chosen too. Changes nothing. */
+    lloyd_status (*seed_try)(lloyd_kernels *self, int slot, int exponent, int bits,
+                             int64_t *totals);
     lloyd_status (*seed_end)(lloyd_kernels *self);
 
     void (*destroy)(lloyd_kernels *self);

@@ -41,7 +41,7 @@ void lloyd_comm_close(lloyd_comm *comm)
 void lloyd_fit_defaults(lloyd_fit_options *options)
 {
     *options = (lloyd_fit_options){
-        .init = "random",
+        .init = "kmeans-parallel",
         .n_init = 1,
         .max_iters = 25,
         .metric = "l2",

@@ -32,6 +32,13 @@ lloyd_status lloyd_job_check(const lloyd_job *j)
                           "-k %lld is more than the %lld rows of the dataset; use a smaller k",
                           (long long)o->k, (long long)j->source.n);
     }
+    if (o->init_sample > 0 && o->init_sample < o->k) {
+        return lloyd_fail(
+            LLOYD_USAGE,
+            "--init-sample %lld is less than the %lld clusters of -k, which are chosen "
+            "among these rows; use more rows",
+            (long long)o->init_sample, (long long)o->k);
+    }
     if (strcmp(o->init, "kmeans-parallel") == 0 && lloyd_seed_candidates(o->k) > INT32_MAX) {
         return lloyd_fail(LLOYD_USAGE,
                           "-k %lld is too much for --init kmeans-parallel; use --init random",
@@ -133,17 +140,29 @@ static lloyd_status read_rows(lloyd_job *j)
 
 /* --- cluster --- */
 
+static void tell_seeding(void *watcher, const lloyd_seed_step *step)
+{
+    lloyd_progress_seeding(watcher, step);
+}
+
 static lloyd_status choose_centroids(lloyd_job *j, uint64_t seed, float *centroids)
 {
     lloyd_problem *p = &j->problem;
     const char *init = j->options->init;
+    const lloyd_seeding seeding = {.seed = seed,
+                                   .trials = (int)j->options->init_trials,
+                                   .watch = tell_seeding,
+                                   .watcher = j->progress};
     if (j->given.centroids) {
         memcpy(centroids, j->given.centroids, (size_t)(p->k * p->d) * sizeof *centroids);
         return LLOYD_OK;
     }
-    if (strcmp(init, "random") == 0) return lloyd_seed_random(p, seed, centroids);
-    if (strcmp(init, "kmeans++") == 0) return lloyd_seed_kmeanspp(p, seed, centroids);
-    return lloyd_seed_kmeans_parallel(p, seed, centroids);
+    if (strcmp(init, "random") == 0) return lloyd_seed_random(p, &seeding, centroids);
+    int64_t sample = lloyd_options_sample(j->options, p->n, p->shard->weights != NULL);
+    lloyd_seed_method method =
+        strcmp(init, "kmeans++") == 0 ? lloyd_seed_kmeanspp : lloyd_seed_kmeans_parallel;
+    return sample < p->n ? lloyd_seed_sampled(p, &seeding, sample, method, centroids)
+                         : method(p, &seeding, centroids);
 }
 
 static lloyd_status seed(lloyd_job *j, int64_t restart)
@@ -168,6 +187,7 @@ static lloyd_status begin_restart(lloyd_job *j, int64_t restart, lloyd_history *
     double start = lloyd_seconds();
     if (lloyd_checkpoint_holds(j->checkpoint, restart))
         return lloyd_checkpoint_restore(j->checkpoint, &j->problem, history);
+    lloyd_progress_seed(j->progress, restart);
     LLOYD_TRY(seed(j, restart));
     lloyd_progress_phase(j->progress, "seed", lloyd_seconds() - start);
     return lloyd_checkpoint_seeded(j->checkpoint, &j->problem, restart);

@@ -49,8 +49,11 @@ typedef struct lloyd_fit_options {
     const char *dataset; /* of all inputs, which are FILE then; NULL: as they say */
     int skip_bad_rows;   /* 1: rows with NaN or infinity (cosine: of zeros too) get the label -1 */
     int64_t k;
-    const char *output; /* model file */
-    const char *init;   /* "random", "kmeans++", "kmeans-parallel" or a model file */
+    const char *output;  /* model file */
+    const char *init;    /* "random", "kmeans++", "kmeans-parallel" or a model file */
+    int64_t init_trials; /* rows that are tried for every initial centroid; 0: the usual number */
+    int64_t
+        init_sample; /* rows that "kmeans++" and "kmeans-parallel" look at; 0: the usual number */
     uint64_t seed;
     int64_t n_init;
     int64_t max_iters;

@@ -77,6 +77,22 @@ int lloyd_options_init_is_model(const lloyd_fit_options *o)
     return !is_one_of(o->init, methods);
 }
 
+int lloyd_options_tries(const lloyd_fit_options *o)
+{
+    return strcmp(o->init, "kmeans++") == 0 || strcmp(o->init, "kmeans-parallel") == 0;
+}
+
+/* What seeding finds in 64 rows a cluster is as good as what it finds in all (docs/results/seeding.md). A
+ * few heavy rows may be all that matters, so with weights it looks at all. */
+int64_t lloyd_options_sample(const lloyd_fit_options *o, int64_t n, int weighted)
+{
+    enum { ROWS = 64, LEAST = 1 << 18, WORTH = 4 };
+    int64_t some = (int64_t)ROWS * o->k > LEAST ? ROWS * o->k : LEAST;
+    int64_t usual = weighted || some >= n / WORTH ? n : some;
+    int64_t sample = o->init_sample > 0 ? o->init_sample : usual;
+    return sample < n ? sample : n;
+}
+
 /* --- checkpoints --- */
 
 /* Seconds of a unit of time, 0 for another text. */
@@ -113,6 +129,15 @@ static lloyd_status check_checkpoint(const lloyd_fit_options *o)
     return lloyd_options_every(o, &every);
 }
 
+/* A line for an option that is 0 where it is not given. */
+static void put_count(FILE *out, const char *option, int64_t count)
+{
+    if (count > 0)
+        fprintf(out, "%s %lld\n", option, (long long)count);
+    else
+        fprintf(out, "no %s\n", option);
+}
+
 lloyd_status lloyd_options_deciding(const lloyd_fit_options *o, uint64_t init, char **lines)
 {
     size_t bytes = 0;
@@ -125,6 +150,8 @@ lloyd_status lloyd_options_deciding(const lloyd_fit_options *o, uint64_t init, c
         fprintf(out, "--init MODEL (with the centroids %016llx)\n", (unsigned long long)init);
     else
         fprintf(out, "--init %s\n", o->init);
+    put_count(out, "--init-trials", o->init_trials);
+    put_count(out, "--init-sample", o->init_sample);
     fprintf(out, "--seed %llu\n--n-init %lld\n--tol ", (unsigned long long)o->seed,
             (long long)o->n_init);
     lloyd_json_number(out, o->tol);
@@ -202,6 +229,25 @@ static lloyd_status check_method(const lloyd_fit_options *o)
                           "--n-init %lld with --init %s would do the same fit %lld times, since "
                           "every run begins with the same centroids; leave --n-init out",
                           (long long)o->n_init, o->init, (long long)o->n_init);
+    }
+    LLOYD_TRY(check_count("--init-trials", o->init_trials, 0));
+    if (o->init_trials > LLOYD_MOST_TRIALS)
+        return lloyd_fail(LLOYD_USAGE, "--init-trials %lld: at most %d are tried",
+                          (long long)o->init_trials, LLOYD_MOST_TRIALS);
+    if (o->init_trials > 0 && !lloyd_options_tries(o)) {
+        return lloyd_fail(
+            LLOYD_USAGE,
+            "--init-trials %lld with --init %s: only kmeans++ and kmeans-parallel try "
+            "several rows for a centroid; leave --init-trials out",
+            (long long)o->init_trials, o->init);
+    }
+    LLOYD_TRY(check_count("--init-sample", o->init_sample, 0));
+    if (o->init_sample > 0 && !lloyd_options_tries(o)) {
+        return lloyd_fail(
+            LLOYD_USAGE,
+            "--init-sample %lld with --init %s: only kmeans++ and kmeans-parallel look "
+            "at rows before they choose; leave --init-sample out",
+            (long long)o->init_sample, o->init);
     }
     LLOYD_TRY(check_count("--max-iters", o->max_iters, 0));
     LLOYD_TRY(check_count("--chunk-rows", o->chunk_rows, 0));
@@ -281,6 +327,8 @@ lloyd_status lloyd_options_json(const lloyd_fit_options *o, char **json)
             (long long)o->k);
     put(out, "output", o->output);
     put(out, "init", o->init);
+    fprintf(out, ",\"init-trials\":%lld,\"init-sample\":%lld", (long long)o->init_trials,
+            (long long)o->init_sample);
     fprintf(out, ",\"seed\":%llu,\"n-init\":%lld,\"max-iters\":%lld,\"tol\":",
             (unsigned long long)o->seed, (long long)o->n_init, (long long)o->max_iters);
     lloyd_json_number(out, o->tol);

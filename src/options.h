@@ -23,6 +23,12 @@ void lloyd_options_facts_predict(const lloyd_predict_options *options, lloyd_fac
 /* 1 where --init names a model file and no method. */
 int lloyd_options_init_is_model(const lloyd_fit_options *options);
 
+/* The rows that seeding looks at, of n. */
+int64_t lloyd_options_sample(const lloyd_fit_options *options, int64_t n, int weighted);
+
+/* Whether --init is a method that tries several rows for each centroid. */
+int lloyd_options_tries(const lloyd_fit_options *options);
+
 /* --checkpoint-every: after so many iterations or, where these are 0, so many seconds. */
 typedef struct lloyd_every {
     int64_t iterations;

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "checkpoint.h"
+#include "options.h"
 #include "problem.h"
 #include "text.h"
 
@@ -68,23 +69,45 @@ typedef struct seeding_need {
     int64_t kernels; /* bytes where the kernels have theirs: on the host, or on the GPU */
 } seeding_need;
 
-static seeding_need need_of_seeding(const lloyd_comm *comm, const lloyd_backend *backend,
-                                    const lloyd_plan *plan, const char *init)
+/* Of a method that looks at `rows` of this rank. */
+static seeding_need need_of_method(const lloyd_plan *plan, const lloyd_fit_options *options,
+                                   int64_t rows)
 {
-    int64_t k = plan->k, centroids = k * plan->d * 4, state = 12 * plan->count;
-    if (strcmp(init, "kmeans++") == 0) return (seeding_need){k, centroids + k * 16, state};
+    const char *init = options->init;
+    int64_t k = plan->k, centroids = k * plan->d * 4, state = 12 * rows;
+    if (strcmp(init, "kmeans++") == 0) {
+        int64_t trials = lloyd_seed_trials(k, (int)options->init_trials);
+        return (seeding_need){trials > k ? trials : k,
+                              centroids + k * 16 + trials * (plan->d * 4 + 24) +
+                                  lloyd_gather_bytes(trials, plan->d),
+                              state};
+    }
     if (strcmp(init, "random") == 0)
         return (seeding_need){k, centroids + k * 8 + lloyd_gather_bytes(k, plan->d), 0};
     if (strcmp(init, "kmeans-parallel") != 0)
         return (seeding_need){k, 2 * centroids + k * 8, 0}; /* a model */
-    int64_t most = lloyd_seed_candidates(k), round = lloyd_seed_round_candidates(k);
-    int64_t candidates = most * (plan->d * 4 + 20) + round * 8 + lloyd_gather_bytes(round, plan->d);
-    lloyd_kernels_config reduce = plan->kernels;
-    reduce.n_local = reduce.chunk_rows = (most + comm->size - 1) / comm->size;
-    reduce.k = 1, reduce.slots = 1, reduce.type = LLOYD_F32, reduce.weights = &some_weight;
-    int64_t reducing = lloyd_backend_bytes(backend, &reduce, 1) + 12 * reduce.n_local;
-    if (backend->cuda) reducing += reduce.n_local * plan->d * 4;
-    return (seeding_need){round, centroids + candidates, state > reducing ? state : reducing};
+    int64_t candidates = lloyd_seed_parallel_bytes(k, plan->d, plan->kernels.threads);
+    return (seeding_need){lloyd_seed_round_candidates(k), centroids + candidates, state};
+}
+
+/* On a sample, what would be needed for it is needed by kernels of its own. */
+static seeding_need need_of_seeding(const lloyd_backend *backend, const lloyd_plan *plan,
+                                    const lloyd_fit_options *options, int weighted)
+{
+    int64_t size = lloyd_options_sample(options, plan->n, weighted);
+    if (size == plan->n || !lloyd_options_tries(options))
+        return need_of_method(plan, options, plan->count);
+    int64_t rows = lloyd_seed_sample_most(plan->n, plan->count, size);
+    seeding_need need = need_of_method(plan, options, rows);
+    lloyd_kernels_config config = plan->kernels;
+    config.n_local = config.chunk_rows = rows;
+    config.k = 1, config.slots = 1, config.type = LLOYD_F32, config.cosine = 0;
+    config.weights = weighted ? &some_weight : NULL;
+    need.kernels += lloyd_backend_bytes(backend, &config, need.set);
+    if (backend->cuda) need.kernels += rows * plan->d * 4;
+    need.host += rows * (plan->d * 4 + 12) + lloyd_gather_bytes(rows, plan->d);
+    need.set = plan->k;
+    return need;
 }
 
 /* What a plan is made from. */
@@ -106,7 +129,7 @@ static int64_t reading_bytes(const planner *p)
 static void count_rest(const planner *p, lloyd_plan *plan)
 {
     const lloyd_fit_options *options = p->options;
-    seeding_need need = need_of_seeding(p->comm, p->backend, plan, options->init);
+    seeding_need need = need_of_seeding(p->backend, plan, options, p->source->weighted);
     lloyd_kernels_config config = plan->kernels;
     if (p->source->weighted) config.weights = &some_weight;
     int64_t kernels = lloyd_backend_bytes(p->backend, &config, need.set);

@@ -53,21 +53,60 @@ int64_t lloyd_permuted(int64_t n, uint64_t seed, int64_t index);
 lloyd_status lloyd_problem_gather(lloyd_problem *problem, const int64_t *rows, int64_t count,
                                   float *out);
 
-/* Memory that gathering `count` rows takes beside `out`. */
+/* out[count * d] = rows of this rank, by increasing local numbers. */
+lloyd_status lloyd_problem_take(lloyd_problem *problem, const int64_t *rows, int64_t count,
+                                float *out);
+
+/* Memory that gathering or taking `count` rows takes beside `out`. */
 int64_t lloyd_gather_bytes(int64_t count, int64_t dim);
 
 /* Gives the m empty clusters the m rows farthest from their own centroids. Changes the sums only.
  * Collective. Contract, section 9 (scikit-learn's rule). */
 lloyd_status lloyd_problem_relocate(lloyd_problem *problem, int64_t empty);
 
+/* How far seeding is. */
+typedef struct lloyd_seed_step {
+    const char *what;   /* what is counted: "centroids", "rounds" or "leaves", a constant */
+    int64_t done, all;  /* of them */
+    int64_t candidates; /* of kmeans-parallel, so far */
+    double
+        potential; /* sum of w dist() to the nearest centroid (or candidate) so far; of leaves NAN */
+} lloyd_seed_step;
+
+typedef struct lloyd_seeding {
+    uint64_t seed;
+    int trials; /* rows (or candidates) that are tried for every centroid, 0: the usual number */
+    void (*watch)(void *watcher, const lloyd_seed_step *step); /* on every rank; NULL: nobody */
+    void *watcher;
+} lloyd_seeding;
+
 /* centroids[k * d] = the initial centroids by "random", "kmeans++" or "kmeans-parallel".
  * Collective. Contract, section 8. */
-lloyd_status lloyd_seed_random(lloyd_problem *problem, uint64_t seed, float *centroids);
-lloyd_status lloyd_seed_kmeanspp(lloyd_problem *problem, uint64_t seed, float *centroids);
-lloyd_status lloyd_seed_kmeans_parallel(lloyd_problem *problem, uint64_t seed, float *centroids);
+lloyd_status lloyd_seed_random(lloyd_problem *problem, const lloyd_seeding *seeding,
+                               float *centroids);
+lloyd_status lloyd_seed_kmeanspp(lloyd_problem *problem, const lloyd_seeding *seeding,
+                                 float *centroids);
+lloyd_status lloyd_seed_kmeans_parallel(lloyd_problem *problem, const lloyd_seeding *seeding,
+                                        float *centroids);
+
+/* The same, of `sample` rows of the keyed permutation, 1 <= sample < n, as if these were all; `method`
+ * is one of the functions above. Collective. Contract, section 8. */
+typedef lloyd_status (*lloyd_seed_method)(lloyd_problem *problem, const lloyd_seeding *seeding,
+                                          float *centroids);
+lloyd_status lloyd_seed_sampled(lloyd_problem *problem, const lloyd_seeding *seeding,
+                                int64_t sample, lloyd_seed_method method, float *centroids);
+
+/* The most rows of a sample that a rank with `count` of n rows has; more never come. */
+int64_t lloyd_seed_sample_most(int64_t n, int64_t count, int64_t sample);
+
+/* Rows that kmeans++ tries for every centroid, if so many are asked for; 0: the usual number. */
+int lloyd_seed_trials(int64_t k, int wanted);
 
 /* The most candidates that a kmeans-parallel of k clusters can draw, in one round and in all. */
 int64_t lloyd_seed_round_candidates(int64_t k);
 int64_t lloyd_seed_candidates(int64_t k);
+
+/* Memory that kmeans-parallel takes on the host, beside the kernels'. */
+int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int threads);
 
 #endif

@@ -29,11 +29,16 @@ struct lloyd_progress {
     char *log_path;
     int log_error; /* errno of the first failed write */
     double started, drawn;
-    int open_line;    /* 1: the bar's line has no end yet */
-    char bar[512];    /* the bar as it should be shown */
-    double previous;  /* inertia of the iteration before, in this restart */
-    double iterating; /* seconds of all iterations so far */
-    int64_t iterated; /* how many */
+    int open_line;                                      /* 1: the bar's line has no end yet */
+    char bar[512];                                      /* the bar as it should be shown */
+    double seeding;                                     /* when it began, by lloyd_seconds() */
+    double seeding_last, seeding_shown, seeding_logged; /* when it was told last, and so on */
+    int64_t seeding_restart;
+    const char *seeding_what; /* what was counted last, */
+    double seeding_since;     /* and when that began */
+    double previous;          /* inertia of the iteration before, in this restart */
+    double iterating;         /* seconds of all iterations so far */
+    int64_t iterated;         /* how many */
     lloyd_progress_run run;
 };
 
@@ -392,6 +397,67 @@ void lloyd_progress_phase(lloyd_progress *p, const char *phase, double seconds)
     log_text(p, "phase", phase);
     log_real(p, "seconds", seconds);
     log_close(p);
+}
+
+void lloyd_progress_seed(lloyd_progress *p, int64_t restart)
+{
+    if (p == NULL) return;
+    p->seeding = p->seeding_last = p->seeding_shown = p->seeding_logged = lloyd_seconds();
+    p->seeding_restart = restart;
+    p->seeding_what = NULL;
+}
+
+static void log_seeding(lloyd_progress *p, const lloyd_seed_step *s, double now)
+{
+    log_open(p, "seeding");
+    log_whole(p, "restart", p->seeding_restart);
+    log_text(p, "counted", s->what);
+    log_whole(p, "done", s->done);
+    log_whole(p, "of", s->all);
+    log_whole(p, "candidates", s->candidates);
+    log_real(p, "potential", s->potential);
+    log_real(p, "seconds", now - p->seeding);
+    log_close(p);
+    p->seeding_logged = now;
+}
+
+static void show_seeding(lloyd_progress *p, const lloyd_seed_step *s, double now)
+{
+    char candidates[32], counter[64], facts[128], left[32], done[32], all[32];
+    double each = (now - p->seeding_since) / (double)s->done;
+    snprintf(counter, sizeof counter, "seeding: %s/%s %s",
+             lloyd_text_count(s->done, done, sizeof done),
+             lloyd_text_count(s->all, all, sizeof all), s->what);
+    int used = 0;
+    if (s->candidates > 0)
+        used = snprintf(facts, sizeof facts, "%s candidates  ",
+                        lloyd_text_count(s->candidates, candidates, sizeof candidates));
+    snprintf(facts + used, sizeof facts - (size_t)used, "ETA %s",
+             clock_time(each * (double)(s->all - s->done), left, sizeof left));
+    if (p->display == DISPLAY_PLAIN) {
+        say(p, "%s  %s", counter, facts);
+    } else {
+        set_bar(p, counter, facts, (double)s->done / (double)s->all);
+        draw(p);
+    }
+    p->seeding_shown = now;
+}
+
+void lloyd_progress_seeding(lloyd_progress *p, const lloyd_seed_step *s)
+{
+    enum { QUIET = 2, SHOWN = 5 }; /* seconds before the first line, and between two */
+    if (p == NULL) return;
+    double now = lloyd_seconds();
+    int is_new = p->seeding_what == NULL || strcmp(p->seeding_what, s->what) != 0;
+    if (is_new) p->seeding_since = p->seeding_last;
+    p->seeding_what = s->what, p->seeding_last = now;
+    double pause = p->display == DISPLAY_BAR ? 0.05 : SHOWN;
+    int is_time = now - p->seeding >= QUIET && now - p->seeding_shown >= pause;
+    if (p->display != DISPLAY_NONE && is_time) show_seeding(p, s, now);
+    if (p->log == NULL) return;
+    int is_round = strcmp(s->what, "rounds") == 0;
+    if (is_new || is_round || s->done == s->all || now - p->seeding_logged >= 0.5)
+        log_seeding(p, s, now);
 }
 
 void lloyd_progress_warn(lloyd_progress *p, const char *format, ...)

@@ -1,10 +1,10 @@
-/* Initial centroids (section 8 of the contract): random rows, kmeans++ (Arthur and Vassilvitskii
- * 2007) and kmeans|| (Bahmani et al. 2012, "Scalable K-Means++"). Every draw is a function of
- * (seed, what, global row or centroid number, round); sampling is by integer masses and their
+/* Initial centroids (section 8 of the contract): random rows, and greedy kmeans++ (Arthur and
+ * Vassilvitskii 2007, whose program drew several rows for each centroid and took the best). Every draw
+ * is a function of (seed, what, centroid number, trial); sampling is by integer masses and their
  * prefix sums in the global order of the rows. So the split of the rows over ranks and chunks
  * leaves no trace.
  */
-#include "problem.h"
+#include "seeding.h"
 
 #include "base/memory.h"
 #include "base/philox.h"
@@ -36,11 +36,11 @@ int64_t lloyd_permuted(int64_t n, uint64_t seed, int64_t index)
     return (int64_t)value;
 }
 
-lloyd_status lloyd_seed_random(lloyd_problem *p, uint64_t seed, float *centroids)
+lloyd_status lloyd_seed_random(lloyd_problem *p, const lloyd_seeding *s, float *centroids)
 {
     int64_t *rows = NULL;
     LLOYD_TRY(lloyd_comm_alloc(p->comm, &rows, p->k, sizeof *rows, "seed rows"));
-    for (int64_t i = 0; i < p->k; i++) rows[i] = lloyd_permuted(p->n, seed, i);
+    for (int64_t i = 0; i < p->k; i++) rows[i] = lloyd_permuted(p->n, s->seed, i);
     lloyd_status status = lloyd_problem_gather(p, rows, p->k, centroids);
     lloyd_free(rows);
     return status;
@@ -48,14 +48,7 @@ lloyd_status lloyd_seed_random(lloyd_problem *p, uint64_t seed, float *centroids
 
 /* --- sampling by mass --- */
 
-/* The masses of all rows: their exponent, resolution, and totals. */
-typedef struct masses {
-    int exponent, bits;
-    int64_t total, before, own; /* of all ranks, of those before this one, of this one */
-} masses;
-
-/* `greatest`: no mass of this rank is above it. */
-static lloyd_status weigh(lloyd_problem *p, double greatest, masses *m)
+lloyd_status lloyd_masses_weigh(lloyd_problem *p, double greatest, lloyd_masses *m)
 {
     LLOYD_TRY(p->comm->max(p->comm, &greatest, 1));
     m->exponent = lloyd_exponent(greatest);
@@ -67,21 +60,23 @@ static lloyd_status weigh(lloyd_problem *p, double greatest, masses *m)
     return p->comm->exclusive_scan(p->comm, &m->before);
 }
 
-/* *row = a global row, drawn with probability mass / total by 64 random bits. */
-static lloyd_status draw_row(lloyd_problem *p, const masses *m, uint64_t random, int64_t *row)
+lloyd_status lloyd_masses_draw(lloyd_problem *p, const lloyd_masses *m, const uint64_t *random,
+                               int count, int64_t *rows)
 {
-    int64_t target = (int64_t)(((unsigned __int128)random * (uint64_t)m->total) >> 64) - m->before;
     lloyd_status status = LLOYD_OK;
-    *row = 0;
-    if (target >= 0 && target < m->own) {
-        status = p->kernels->seed_pick(p->kernels, m->exponent, m->bits, target, row);
-        *row += p->shard->first;
+    for (int i = 0; i < count; i++) {
+        int64_t target = (int64_t)(((unsigned __int128)random[i] * (uint64_t)m->total) >> 64);
+        rows[i] = 0;
+        if (target < m->before || target - m->before >= m->own || status != LLOYD_OK) continue;
+        status =
+            p->kernels->seed_pick(p->kernels, m->exponent, m->bits, target - m->before, &rows[i]);
+        rows[i] += p->shard->first;
     }
     LLOYD_TRY(p->comm->agree(p->comm, status));
-    return lloyd_comm_sum_host(p->comm, row, 1);
+    return lloyd_comm_sum_host(p->comm, rows, count);
 }
 
-/* Lets every row look at `count` more centroids; *greatest = this rank's greatest mass then. */
+/* *greatest = this rank's greatest mass after the comparison. */
 static lloyd_status compare_rows(lloyd_problem *p, int64_t base, int64_t count,
                                  const float *centroids, double *greatest)
 {
@@ -95,12 +90,12 @@ static lloyd_status compare_rows(lloyd_problem *p, int64_t base, int64_t count,
     return LLOYD_OK;
 }
 
-static lloyd_status compare_and_weigh(lloyd_problem *p, int64_t base, int64_t count,
-                                      const float *centroids, masses *m)
+lloyd_status lloyd_masses_compare(lloyd_problem *p, int64_t base, int64_t count,
+                                  const float *centroids, lloyd_masses *m)
 {
     double greatest;
     LLOYD_TRY(p->comm->agree(p->comm, compare_rows(p, base, count, centroids, &greatest)));
-    return weigh(p, greatest, m);
+    return lloyd_masses_weigh(p, greatest, m);
 }
 
 /* --- kmeans++ --- */
@@ -111,9 +106,7 @@ static int compare_rows_by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Every row lies on a centroid already: fills rows[count .. k) from the permutation, leaving out
- * rows that are taken. */
-static lloyd_status fill_up(const lloyd_problem *p, uint64_t seed, int64_t *rows, int64_t count)
+lloyd_status lloyd_seed_fill_up(const lloyd_problem *p, uint64_t seed, int64_t *rows, int64_t count)
 {
     int64_t *taken = NULL, taken_count = count;
     LLOYD_TRY(lloyd_alloc(&taken, count, sizeof *taken, "seed rows"));
@@ -128,184 +121,113 @@ static lloyd_status fill_up(const lloyd_problem *p, uint64_t seed, int64_t *rows
     return LLOYD_OK;
 }
 
-/* rows[k] and centroids[k * d]. `what`: the kind of draw. */
-static lloyd_status kmeanspp(lloyd_problem *p, uint64_t seed, uint32_t what, int64_t *rows,
-                             float *centroids)
+/* The rows that are tried for one centroid. */
+typedef struct trials {
+    int count;
+    uint64_t *random; /* [count] */
+    int64_t *rows;    /* [count] global numbers */
+    float *vectors;   /* [count * d] */
+    int64_t *totals;  /* [count] mass of all rows if it were chosen */
+} trials;
+
+static lloyd_status open_trials(const lloyd_problem *p, int count, trials *t)
 {
-    masses m;
-    LLOYD_TRY(weigh(p, p->max_weight, &m));
-    for (int64_t i = 0; i < p->k; i++) {
-        if (m.total == 0) {
-            LLOYD_TRY(p->comm->agree(p->comm, fill_up(p, seed, rows, i)));
-            return lloyd_problem_gather(p, rows + i, p->k - i, centroids + i * p->d);
-        }
-        LLOYD_TRY(draw_row(p, &m, lloyd_philox64(seed, what, (uint64_t)i, 0), &rows[i]));
-        LLOYD_TRY(lloyd_problem_gather(p, &rows[i], 1, centroids + i * p->d));
-        if (i + 1 < p->k) LLOYD_TRY(compare_and_weigh(p, i, 1, centroids + i * p->d, &m));
+    t->count = count;
+    LLOYD_TRY(lloyd_alloc(&t->random, count, sizeof *t->random, "trials"));
+    LLOYD_TRY(lloyd_alloc(&t->rows, count, sizeof *t->rows, "trials"));
+    LLOYD_TRY(lloyd_alloc(&t->vectors, count * p->d, sizeof *t->vectors, "trials"));
+    return lloyd_alloc(&t->totals, count, sizeof *t->totals, "trials");
+}
+
+static void close_trials(trials *t)
+{
+    lloyd_free(t->random);
+    lloyd_free(t->rows);
+    lloyd_free(t->vectors);
+    lloyd_free(t->totals);
+}
+
+static lloyd_status try_rows(lloyd_problem *p, const lloyd_masses *m, trials *t, int count)
+{
+    memset(t->totals, 0, (size_t)count * sizeof *t->totals);
+    LLOYD_TRY(p->kernels->set_centroids(p->kernels, count, t->vectors));
+    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
+        int slot;
+        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        LLOYD_TRY(p->kernels->seed_try(p->kernels, slot, m->exponent, m->bits, t->totals));
     }
     return LLOYD_OK;
 }
 
-static lloyd_status seed_kmeanspp(lloyd_problem *p, uint64_t seed, uint32_t what, float *centroids)
+/* *best = the one of the first `count` that leaves the lowest total. */
+static lloyd_status find_best(lloyd_problem *p, const lloyd_masses *m, trials *t, int count,
+                              int *best)
+{
+    *best = 0;
+    if (count == 1) return LLOYD_OK;
+    LLOYD_TRY(p->comm->agree(p->comm, try_rows(p, m, t, count)));
+    LLOYD_TRY(lloyd_comm_sum_host(p->comm, t->totals, count));
+    for (int i = 1; i < count; i++)
+        if (t->totals[i] < t->totals[*best]) *best = i;
+    return LLOYD_OK;
+}
+
+void lloyd_seed_tell(const lloyd_seeding *s, lloyd_seed_step step, const lloyd_masses *m)
+{
+    if (!s->watch) return;
+    step.potential = m ? ldexp((double)m->total, m->exponent - m->bits) : NAN;
+    s->watch(s->watcher, &step);
+}
+
+/* Centroid number i: rows[i] and centroids[i * d]. */
+static lloyd_status choose_row(lloyd_problem *p, uint64_t seed, const lloyd_masses *m, trials *t,
+                               int64_t i, int64_t *rows, float *centroids)
+{
+    int best, count = i == 0 ? 1 : t->count;
+    for (int trial = 0; trial < count; trial++)
+        t->random[trial] = lloyd_philox64(seed, LLOYD_DRAW_KMEANSPP, (uint64_t)i, (uint32_t)trial);
+    LLOYD_TRY(lloyd_masses_draw(p, m, t->random, count, t->rows));
+    LLOYD_TRY(lloyd_problem_gather(p, t->rows, count, t->vectors));
+    LLOYD_TRY(find_best(p, m, t, count, &best));
+    rows[i] = t->rows[best];
+    memcpy(centroids + i * p->d, t->vectors + best * p->d, (size_t)p->d * sizeof *centroids);
+    return LLOYD_OK;
+}
+
+static lloyd_status kmeanspp(lloyd_problem *p, const lloyd_seeding *s, trials *t, int64_t *rows,
+                             float *centroids)
+{
+    lloyd_masses m;
+    LLOYD_TRY(lloyd_masses_weigh(p, p->max_weight, &m));
+    for (int64_t i = 0; i < p->k; i++) {
+        if (m.total == 0) {
+            LLOYD_TRY(p->comm->agree(p->comm, lloyd_seed_fill_up(p, s->seed, rows, i)));
+            return lloyd_problem_gather(p, rows + i, p->k - i, centroids + i * p->d);
+        }
+        LLOYD_TRY(choose_row(p, s->seed, &m, t, i, rows, centroids));
+        if (i + 1 == p->k) break;
+        LLOYD_TRY(lloyd_masses_compare(p, i, 1, centroids + i * p->d, &m));
+        lloyd_seed_tell(s, (lloyd_seed_step){.what = "centroids", .done = i + 1, .all = p->k}, &m);
+    }
+    return LLOYD_OK;
+}
+
+int lloyd_seed_trials(int64_t k, int wanted)
+{
+    return wanted > 0 ? wanted : 2 + (int)floor(log((double)k));
+}
+
+lloyd_status lloyd_seed_kmeanspp(lloyd_problem *p, const lloyd_seeding *s, float *centroids)
 {
     int64_t *rows = NULL;
+    trials t = {0};
     lloyd_status status = lloyd_alloc(&rows, p->k, sizeof *rows, "seed rows");
+    if (status == LLOYD_OK) status = open_trials(p, lloyd_seed_trials(p->k, s->trials), &t);
     if (status == LLOYD_OK) status = p->kernels->seed_begin(p->kernels);
     status = p->comm->agree(p->comm, status);
-    if (status == LLOYD_OK) status = kmeanspp(p, seed, what, rows, centroids);
+    if (status == LLOYD_OK) status = kmeanspp(p, s, &t, rows, centroids);
     (void)p->kernels->seed_end(p->kernels);
+    close_trials(&t);
     lloyd_free(rows);
-    return status;
-}
-
-lloyd_status lloyd_seed_kmeanspp(lloyd_problem *p, uint64_t seed, float *centroids)
-{
-    return seed_kmeanspp(p, seed, LLOYD_DRAW_KMEANSPP, centroids);
-}
-
-/* --- kmeans|| --- */
-
-enum { ROUNDS = 5, OVERSAMPLING = 2 }; /* about OVERSAMPLING * k rows are drawn in each round */
-
-int64_t lloyd_seed_round_candidates(int64_t k)
-{
-    double expected =
-        OVERSAMPLING *
-        (double)k; /* of independent draws: eight standard deviations more never come */
-    return (int64_t)(expected + 8 * sqrt(expected)) + 64;
-}
-
-int64_t lloyd_seed_candidates(int64_t k)
-{
-    return 1 + ROUNDS * lloyd_seed_round_candidates(k);
-}
-
-typedef struct candidates {
-    int64_t count;
-    int64_t *rows;  /* global numbers */
-    float *vectors; /* [count * d] */
-    float *weights; /* mass of the rows nearest to each */
-    int64_t *masses;
-    int64_t *drawn; /* [one round] this rank's rows of a round */
-} candidates;
-
-/* Puts this rank's rows at their place among those of all ranks, cut off at the room of one round.
- */
-static lloyd_status add_round(lloyd_problem *p, candidates *c, int64_t drawn, int64_t *added)
-{
-    int64_t room = lloyd_seed_round_candidates(p->k), before = drawn, total = drawn;
-    LLOYD_TRY(p->comm->exclusive_scan(p->comm, &before));
-    LLOYD_TRY(lloyd_comm_sum_host(p->comm, &total, 1));
-    *added = total < room ? total : room;
-    int64_t *rows = c->rows + c->count;
-    memset(rows, 0, (size_t)*added * sizeof *rows);
-    for (int64_t i = 0; i < drawn && before + i < *added; i++)
-        rows[before + i] = p->shard->first + c->drawn[i];
-    LLOYD_TRY(lloyd_comm_sum_host(p->comm, rows, *added));
-    return lloyd_problem_gather(p, rows, *added, c->vectors + c->count * p->d);
-}
-
-static lloyd_status draw_candidates(lloyd_problem *p, uint64_t seed, candidates *c)
-{
-    masses m;
-    LLOYD_TRY(weigh(p, p->max_weight, &m));
-    LLOYD_TRY(draw_row(p, &m, lloyd_philox64(seed, LLOYD_DRAW_KMEANSPP, 0, 0), &c->rows[0]));
-    LLOYD_TRY(lloyd_problem_gather(p, c->rows, 1, c->vectors));
-    c->count = 1;
-    LLOYD_TRY(compare_and_weigh(p, 0, 1, c->vectors, &m));
-    for (int round = 0; round < ROUNDS && m.total > 0; round++) {
-        int64_t drawn, added;
-        lloyd_status status =
-            p->kernels->seed_sample(p->kernels, m.exponent, m.bits, m.total, OVERSAMPLING * p->k,
-                                    seed, round, p->shard->first, lloyd_seed_round_candidates(p->k),
-                                    c->drawn, &drawn);
-        LLOYD_TRY(p->comm->agree(p->comm, status));
-        LLOYD_TRY(add_round(p, c, drawn, &added));
-        if (added > 0)
-            LLOYD_TRY(compare_and_weigh(p, c->count, added, c->vectors + c->count * p->d, &m));
-        c->count += added;
-    }
-    LLOYD_TRY(p->comm->agree(p->comm, p->kernels->seed_masses(p->kernels, c->masses)));
-    return lloyd_comm_sum_host(p->comm, c->masses, c->count);
-}
-
-/* k of the candidates by a weighted kmeans++, every rank working on its share of them. */
-static lloyd_status reduce_candidates(lloyd_problem *p, uint64_t seed, candidates *c,
-                                      float *centroids)
-{
-    lloyd_problem sub = {.comm = p->comm, .n = c->count, .d = p->d, .k = p->k};
-    int64_t first = lloyd_shard_first(c->count, p->comm->rank, p->comm->size);
-    int64_t end = lloyd_shard_first(c->count, p->comm->rank + 1, p->comm->size);
-    for (int64_t i = 0; i < c->count; i++) {
-        c->weights[i] = (float)c->masses[i];
-        sub.max_weight = fmax(sub.max_weight, (double)c->weights[i]);
-    }
-    lloyd_status status =
-        lloyd_shard_over(c->vectors + first * p->d, c->weights + first, first,
-                         lloyd_layout_fixed(end - first, p->d * (int64_t)sizeof(float), 0),
-                         &sub.shard);
-    if (status == LLOYD_OK) {
-        lloyd_kernels_config config = {.n_local = end - first,
-                                       .dim = p->d,
-                                       .k = 1,
-                                       .chunk_rows = end > first ? end - first : 1,
-                                       .slots = 1,
-                                       .type = LLOYD_F32,
-                                       .weights = c->weights + first,
-                                       .threads = p->kernels->config.threads};
-        status = p->kernels->create(p->kernels, &config, &sub.kernels);
-    }
-    if (status == LLOYD_OK) status = lloyd_shard_attach(sub.shard, sub.kernels);
-    status = p->comm->agree(p->comm, status);
-    if (status == LLOYD_OK) status = seed_kmeanspp(&sub, seed, LLOYD_DRAW_REDUCE, centroids);
-    if (sub.kernels) sub.kernels->destroy(sub.kernels);
-    lloyd_shard_close(sub.shard);
-    return status;
-}
-
-/* Fewer candidates than clusters: the data has hardly more distinct rows. All of them, and then any
- * rows. */
-static lloyd_status take_candidates(lloyd_problem *p, uint64_t seed, const candidates *c,
-                                    float *centroids)
-{
-    int64_t *rows = NULL;
-    lloyd_status status = lloyd_alloc(&rows, p->k, sizeof *rows, "seed rows");
-    if (status == LLOYD_OK) {
-        memcpy(rows, c->rows, (size_t)c->count * sizeof *rows);
-        status = fill_up(p, seed, rows, c->count);
-    }
-    status = p->comm->agree(p->comm, status);
-    if (status == LLOYD_OK) status = lloyd_problem_gather(p, rows, p->k, centroids);
-    lloyd_free(rows);
-    return status;
-}
-
-static lloyd_status alloc_candidates(const lloyd_problem *p, candidates *c)
-{
-    int64_t most = lloyd_seed_candidates(p->k);
-    LLOYD_TRY(lloyd_alloc(&c->rows, most, sizeof *c->rows, "seed candidates"));
-    LLOYD_TRY(lloyd_alloc(&c->vectors, most * p->d, sizeof *c->vectors, "seed candidates"));
-    LLOYD_TRY(lloyd_alloc(&c->weights, most, sizeof *c->weights, "seed candidates"));
-    LLOYD_TRY(lloyd_alloc(&c->masses, most, sizeof *c->masses, "seed candidates"));
-    LLOYD_TRY(lloyd_alloc(&c->drawn, lloyd_seed_round_candidates(p->k), sizeof *c->drawn,
-                          "seed candidates"));
-    return p->kernels->seed_begin(p->kernels);
-}
-
-lloyd_status lloyd_seed_kmeans_parallel(lloyd_problem *p, uint64_t seed, float *centroids)
-{
-    candidates c = {0};
-    lloyd_status status = p->comm->agree(p->comm, alloc_candidates(p, &c));
-    if (status == LLOYD_OK) status = draw_candidates(p, seed, &c);
-    (void)p->kernels->seed_end(p->kernels);
-    if (status == LLOYD_OK) {
-        status = c.count > p->k ? reduce_candidates(p, seed, &c, centroids)
-                                : take_candidates(p, seed, &c, centroids);
-    }
-    lloyd_free(c.rows);
-    lloyd_free(c.vectors);
-    lloyd_free(c.weights);
-    lloyd_free(c.masses);
-    lloyd_free(c.drawn);
     return status;
 }

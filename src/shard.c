@@ -159,6 +159,12 @@ lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot)
     return check_files(shard, chunk);
 }
 
+int lloyd_shard_is_fixed(const lloyd_shard *shard, int64_t chunk)
+{
+    int64_t index;
+    return lloyd_layout_home(&shard->layout, chunk, &index) == LLOYD_FIXED;
+}
+
 lloyd_status lloyd_shard_row(lloyd_shard *shard, int64_t row, float *out)
 {
     lloyd_kernels *kernels = shard->kernels;

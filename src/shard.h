@@ -59,6 +59,9 @@ lloyd_status lloyd_shard_attach(lloyd_shard *shard, lloyd_kernels *kernels);
  * signal has asked to stop: here every pass over the rows can be left. */
 lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot);
 
+/* Whether a chunk has a slot of its own, so that bringing it costs nothing. */
+int lloyd_shard_is_fixed(const lloyd_shard *shard, int64_t chunk);
+
 /* out[0 .. D) = local row `row` as the kernels see it. Between passes only. */
 lloyd_status lloyd_shard_row(lloyd_shard *shard, int64_t row, float *out);
 

@@ -153,6 +153,7 @@ static const lloyd_kernels table = {
     .seed_pick = lloyd_cpu_seed_pick,
     .seed_sample = lloyd_cpu_seed_sample,
     .seed_masses = lloyd_cpu_seed_masses,
+    .seed_try = lloyd_cpu_seed_try,
     .seed_end = lloyd_cpu_seed_end,
     .destroy = destroy,
 };

@@ -101,6 +101,8 @@ lloyd_status lloyd_cpu_rows(lloyd_kernels *kernels, int slot, const int64_t *row
 
 /* dist.c */
 double lloyd_cpu_dist(const float *x, const float *c, int64_t dim);
+/* 1: dist() is surely above `distance`, itself a dist() or infinity; found in float32. 0: it may be. */
+int lloyd_cpu_is_farther(const float *x, const float *c, int64_t dim, double distance);
 double lloyd_cpu_square(const float *x, int64_t dim);
 
 /* assign.c */
@@ -141,6 +143,8 @@ lloyd_status lloyd_cpu_seed_sample(lloyd_kernels *kernels, int exponent, int bit
                                    int64_t row_offset, int64_t capacity, int64_t *rows,
                                    int64_t *count);
 lloyd_status lloyd_cpu_seed_masses(lloyd_kernels *kernels, int64_t *masses);
+lloyd_status lloyd_cpu_seed_try(lloyd_kernels *kernels, int slot, int exponent, int bits,
+                                int64_t *totals);
 lloyd_status lloyd_cpu_seed_end(lloyd_kernels *kernels);
 
 #endif

@@ -20,6 +20,25 @@ LLOYD_CLONES static double dist(const float *x, const float *c, int64_t dim)
     return lloyd_tree(p, LLOYD_LANES);
 }
 
+LLOYD_CLONES static float rough_dist(const float *x, const float *c, int64_t dim)
+{
+    float p[LLOYD_LANES] = {0};
+    int64_t j = 0;
+    for (; j + LLOYD_LANES <= dim; j += LLOYD_LANES) {
+        for (int l = 0; l < LLOYD_LANES; l++) {
+            float t = x[j + l] - c[j + l];
+            p[l] = fmaf(t, t, p[l]);
+        }
+    }
+    for (int l = 0; j + l < dim; l++) {
+        float t = x[j + l] - c[j + l];
+        p[l] = fmaf(t, t, p[l]);
+    }
+    for (int half = LLOYD_LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) p[l] += p[l + half];
+    return p[0];
+}
+
 LLOYD_CLONES static double square(const float *x, int64_t dim)
 {
     double p[LLOYD_LANES] = {0};
@@ -35,6 +54,16 @@ LLOYD_CLONES static double square(const float *x, int64_t dim)
 double lloyd_cpu_dist(const float *x, const float *c, int64_t dim)
 {
     return dist(x, c, dim);
+}
+
+/* Nothing cancels: differences and squares are off by a few 2^-24 of themselves, sums by one more for
+ * each addition that an element goes through, of which there are at most D / 32 + 6. Only where squares
+ * are subnormal or infinite this says nothing. */
+int lloyd_cpu_is_farther(const float *x, const float *c, int64_t dim, double distance)
+{
+    float rough = rough_dist(x, c, dim);
+    double slack = (double)(dim + 64) * 0x1p-22;
+    return rough > 0x1p-100f && rough <= 0x1p126f && (double)rough > distance + distance * slack;
 }
 
 double lloyd_cpu_square(const float *x, int64_t dim)

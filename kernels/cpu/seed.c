@@ -18,11 +18,16 @@ lloyd_status lloyd_cpu_seed_begin(lloyd_kernels *kernels)
     return LLOYD_OK;
 }
 
-static double row_mass(const cpu_kernels *cpu, int64_t row)
+/* Of a row at this squared distance from its nearest seed. */
+static double mass_at(const cpu_kernels *cpu, int64_t row, double distance)
 {
     double weight = cpu->base.config.weights ? (double)cpu->base.config.weights[row] : 1;
-    double distance = cpu->nearest_distance[row];
     return isinf(distance) ? weight : lloyd_mul(weight, distance);
+}
+
+static double row_mass(const cpu_kernels *cpu, int64_t row)
+{
+    return mass_at(cpu, row, cpu->nearest_distance[row]);
 }
 
 static int64_t fixed_mass(const cpu_kernels *cpu, int64_t row, int exponent, int bits)
@@ -34,7 +39,9 @@ static int64_t fixed_mass(const cpu_kernels *cpu, int64_t row, int exponent, int
 static void compare(cpu_kernels *cpu, int64_t row, const float *x, int64_t base, int64_t k)
 {
     int64_t dim = cpu->base.config.dim;
-    double distance = lloyd_cpu_dist(x, cpu->centroids + k * dim, dim);
+    const float *centroid = cpu->centroids + k * dim;
+    if (lloyd_cpu_is_farther(x, centroid, dim, cpu->nearest_distance[row])) return;
+    double distance = lloyd_cpu_dist(x, centroid, dim);
     if (distance >= cpu->nearest_distance[row]) return;
     cpu->nearest_distance[row] = distance;
     cpu->nearest[row] = (int32_t)(base + k);
@@ -70,6 +77,36 @@ lloyd_status lloyd_cpu_seed_total(lloyd_kernels *kernels, int exponent, int bits
     for (int64_t row = 0; row < kernels->config.n_local; row++)
         sum += fixed_mass(cpu, row, exponent, bits);
     *total = sum;
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cpu_seed_try(lloyd_kernels *kernels, int slot_number, int exponent, int bits,
+                                int64_t *totals)
+{
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    const cpu_slot *slot = &cpu->slots[slot_number];
+    const int64_t dim = kernels->config.dim, set = cpu->set;
+#pragma omp parallel num_threads(kernels->config.threads)
+    {
+        int64_t own[LLOYD_MOST_TRIALS] = {0};
+#pragma omp for nowait
+        for (int64_t i = 0; i < slot->count; i++) {
+            int64_t row = slot->first + i;
+            const float *x = lloyd_cpu_row(cpu, slot, i, cpu->scratch[omp_get_thread_num()].row);
+            int64_t mass = fixed_mass(cpu, row, exponent, bits);
+            for (int64_t c = 0; c < set; c++) {
+                const float *centroid = cpu->centroids + c * dim;
+                double nearest = cpu->nearest_distance[row], distance = nearest;
+                if (!lloyd_cpu_is_farther(x, centroid, dim, nearest))
+                    distance = lloyd_cpu_dist(x, centroid, dim);
+                own[c] += distance < nearest
+                              ? lloyd_fixed_mass(mass_at(cpu, row, distance), exponent, bits)
+                              : mass;
+            }
+        }
+#pragma omp critical
+        for (int64_t c = 0; c < set; c++) totals[c] += own[c];
+    }
     return LLOYD_OK;
 }
 

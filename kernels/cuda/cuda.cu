@@ -439,6 +439,7 @@ static const lloyd_kernels table = {
     .seed_pick = lloyd_cuda_seed_pick,
     .seed_sample = lloyd_cuda_seed_sample,
     .seed_masses = lloyd_cuda_seed_masses,
+    .seed_try = lloyd_cuda_seed_try,
     .seed_end = lloyd_cuda_seed_end,
     .destroy = destroy,
 };

@@ -270,6 +270,8 @@ lloyd_status lloyd_cuda_seed_sample(lloyd_kernels *kernels, int exponent, int bi
                                     int64_t row_offset, int64_t capacity, int64_t *rows,
                                     int64_t *count);
 lloyd_status lloyd_cuda_seed_masses(lloyd_kernels *kernels, int64_t *masses);
+lloyd_status lloyd_cuda_seed_try(lloyd_kernels *kernels, int slot, int exponent, int bits,
+                                 int64_t *totals);
 lloyd_status lloyd_cuda_seed_end(lloyd_kernels *kernels);
 
 #endif

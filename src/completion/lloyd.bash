@@ -6,7 +6,7 @@
 _lloyd_options() {
     case $1 in
         fit)
-            echo "--input --dataset -k -o --output --init --seed --n-init --max-iters --tol --metric --weights --skip-bad-rows --empty" \
+            echo "--input --dataset -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --skip-bad-rows --empty" \
                 "--backend --comm --chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint" \
                 "--checkpoint-every --resume --log --progress --timeout --dry-run --help"
             ;;

@@ -38,7 +38,7 @@ int main()
     lloyd_fit_options options;
     lloyd_fit_defaults(&options);
     const bool good = options.max_iters == 25 && options.seed == 0 && options.tol == 0 &&
-                      std::strcmp(options.init, "random") == 0;
+                      std::strcmp(options.init, "kmeans-parallel") == 0;
     std::cout << "lloyd " << LLOYD_VERSION << " from C++: " << (good ? "good" : "unexpected defaults")
               << '\n';
     if (!cluster()) {

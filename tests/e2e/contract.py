@@ -1,10 +1,11 @@
-"""The numerical contract (docs/numerics.md, sections 1 to 5, 7 and 9) for small inputs, written from that page: a Lloyd's
-iteration from given centroids in which every sum is an integer and every quotient a fraction.
+"""The numerical contract (docs/numerics.md) for small inputs, written from that page: the choice of the first centroids, and a
+Lloyd's iteration from given ones in which every sum is an integer and every quotient a fraction.
 
 It shares nothing with the library, nor with tests/reference: there numbers are words of a fixed point, here they are Python's.
 At most 32 columns, where the additions of dist() have one product each and need no fma.
 """
 import fractions
+import itertools
 import math
 
 import numpy as np
@@ -73,19 +74,25 @@ def philox(counter, key):
     return a, b, c, d
 
 
-def sample(n):
-    """The rows pi(0), pi(1), ... pi(min(n, 4096) - 1) of the permutation with key 0."""
+def random64(seed, what, index, number):
+    """u(what, index, number) of the contract."""
+    low, high = philox((what, index & 0xFFFFFFFF, index >> 32, number), (seed & 0xFFFFFFFF, seed >> 32))[:2]
+    return high << 32 | low
+
+
+def permutation(n, seed):
+    """pi(0), pi(1), ..., of [0, n)."""
     h = 1
     while 4 ** h < n:
         h += 1
-    rows, masks = [], {}
+    masks = {}
 
     def step(left, right, number):
         if (right, number) not in masks:
-            masks[right, number] = philox((1, right, 0, number), (0, 0))[0] % 2 ** h
+            masks[right, number] = random64(seed, 1, right, number) % 2 ** h
         return right, left ^ masks[right, number]
 
-    for i in range(min(n, 4096)):
+    for i in range(n):
         while True:
             left, right = divmod(i, 2 ** h)
             for number in range(8):
@@ -93,8 +100,12 @@ def sample(n):
             i = left * 2 ** h + right
             if i < n:
                 break
-        rows.append(i)
-    return rows
+        yield i
+
+
+def sample(n):
+    """The first 4096 rows of the permutation with key 0."""
+    return list(itertools.islice(permutation(n, 0), 4096))
 
 
 # ---- section 3 -------------------------------------------------------------------------------------------------------
@@ -228,3 +239,116 @@ class Fit:
     def is_exact(self, j):
         """Neither the column nor the weights are cut: centroids are the true means, rounded once."""
         return not self.columns[j].is_cut and not (self.weight_column and self.weight_column.is_cut)
+
+
+# ---- section 8: the first centroids ----------------------------------------------------------------------------------
+
+
+def on_grid(mass, top, bits):
+    return np.floor(mass * 2.0 ** (bits - top)).astype(np.int64)
+
+
+def draw(grid, u):
+    """The first row at which the running sum exceeds floor(u G / 2^64)."""
+    return int(np.searchsorted(np.cumsum(grid), u * int(grid.sum()) >> 64, side="right"))
+
+
+def logarithm(n):
+    """The least power of two that is n or more."""
+    return (n - 1).bit_length()
+
+
+def greedy(table, w, wanted, trials, bits, u):
+    """Greedy kmeans++: the rows that are chosen and by how much each lowers the total. table(i): distances of all rows to row i;
+    u(i, t): the random numbers."""
+    near, rows, gains = None, [], []
+    while len(rows) < wanted:
+        mass = w.astype(np.float64) if near is None else w * near
+        top = exponent(mass.max())
+        grid = on_grid(mass, top, bits)
+        if grid.sum() == 0:
+            break
+        best = None
+        for t in range(trials if rows else 1):
+            row = draw(grid, u(len(rows), t))
+            nearer = table(row) if near is None else np.minimum(near, table(row))
+            gain = int(grid.sum()) - int(on_grid(w * nearer, top, bits).sum()) if rows else 0
+            if best is None or gain > best[0]:
+                best = gain, row, nearer
+        near = best[2]
+        gains.append(best[0] * 2.0 ** (top - bits) if rows else math.inf)
+        rows.append(best[1])
+    return rows, gains
+
+
+def fill_up(rows, k, n, seed):
+    """`rows`, and those of the permutation that are not among them, up to k."""
+    taken = set(rows)
+    return rows + list(itertools.islice((row for row in permutation(n, seed) if row not in taken), k - len(rows)))
+
+
+def kmeans_plus_plus(x, k, seed, w, trials=None):
+    """Rows of x."""
+    rows, _ = greedy(lambda i: distances(x, x[i:i + 1])[:, 0], w, k, trials or 2 + math.floor(math.log(k)),
+                     min(53, 62 - logarithm(len(x))), lambda i, t: random64(seed, 3, i, t))
+    return fill_up(rows, k, len(x), seed)
+
+
+def candidates(x, k, seed, w):
+    """The candidates of kmeans-parallel, and of every row the nearest of them."""
+    n, expected = len(x), max(4 * k, 500)
+    most, bits = int(expected + 8 * math.sqrt(expected)) + 64, min(53, 62 - logarithm(n))
+    rows = [draw(on_grid(w.astype(np.float64), exponent(w.max()), bits), random64(seed, 3, 0, 0))]
+    near = distances(x, x[rows])[:, 0]
+    nearest = np.zeros(n, np.int64)
+    for number in range(3):
+        grid = on_grid(w * near, exponent((w * near).max()), bits)
+        total = int(grid.sum())
+        if total == 0:
+            break
+        taken = [i for i in range(n) if random64(seed, 4, i, number) * total >> 64 < expected * int(grid[i])][:most]
+        table = distances(x, x[taken]) if taken else np.empty((n, 0))
+        for at in range(len(taken)):
+            nearer = table[:, at] < near
+            near[nearer] = table[nearer, at]
+            nearest[nearer] = len(rows) + at
+        rows += taken
+    return rows, nearest
+
+
+def leaves(points):
+    """The leaves that the candidates are cut into, lists of their numbers."""
+    parts = [list(range(len(points)))]
+    while -(-len(points) // len(parts)) > 4096:
+        halves = []
+        for part in parts:
+            own = points[part]
+            a = int(np.argmax(distances(own, own[:1])[:, 0]))
+            b = int(np.argmax(distances(own, own[a:a + 1])[:, 0]))
+            side = distances(own, own[a:a + 1])[:, 0] - distances(own, own[b:b + 1])[:, 0]
+            order = np.argsort(side, kind="stable")[:len(part) // 2]
+            low = {part[i] for i in order}
+            halves += [[i for i in part if i in low], [i for i in part if i not in low]]
+        parts = halves
+    return parts
+
+
+def kmeans_parallel(x, k, seed, w, weight_column=None, trials=32):
+    """Rows of x. weight_column: the Column of w, where the rows have weights."""
+    rows, nearest = candidates(x, k, seed, w)
+    if len(rows) <= k:
+        return fill_up(rows, k, len(x), seed)
+    mass = np.ones(len(x))
+    if weight_column:
+        scale = 2.0 ** (weight_column.b - max(exponent(float(weight)) for weight in w))
+        mass = np.rint(w.astype(np.float64) * scale)
+    weight = np.bincount(nearest, mass, len(rows))
+    parts, chosen = leaves(x[rows]), []
+    for number, part in enumerate(parts):
+        points = x[[rows[i] for i in part]]
+        wanted = k if len(parts) == 1 else min(len(part), -(-2 * k * len(part) // len(rows)))
+        own, gains = greedy(lambda i: distances(points, points[i:i + 1])[:, 0], weight[part], wanted, trials,
+                            53 - logarithm(len(part)), lambda i, t: random64(seed, 5, (number << 16) + i, t))
+        gains = np.minimum.accumulate(gains) if gains else gains
+        chosen += [(-gain, number, at, rows[part[row]]) for at, (row, gain) in enumerate(zip(own, gains))]
+    return fill_up([row for _, _, _, row in sorted(chosen)[:k]], k, len(x), seed)

@@ -386,7 +386,9 @@ def refused(t, source):
 
     other("-k", 23, "-k 24", ranks=3)
     other("--seed", 2, "--seed 1")
-    other("--init", "kmeans++", "--init random")
+    other("--init", "kmeans++", "--init kmeans-parallel")
+    other("--init-trials", 3, "no --init-trials")
+    other("--init-sample", 30, "no --init-sample")
     other("--metric", "cosine", "--metric l2")
     other("--empty", "keep", "--empty relocate")
     other("--n-init", 2, "--n-init 1")

@@ -120,7 +120,7 @@ def held_for_ever(t):
 
 def stopped_in_a_pass(t, rows, clusters, number):
     """SIGTERM to mpirun at a random moment after iteration 1. Returns what is wrong, or ""."""
-    fit = Fit(t, f"pass-{number}", ["--input", rows, "-k", clusters, "--max-iters", 50, "--no-labels", "--seed", number])
+    fit = Fit(t, f"pass-{number}", ["--input", rows, "-k", clusters, "--init", "random", "--max-iters", 50, "--no-labels", "--seed", number])
     began = time.time()
     if not fit.wait_for('"iteration":1,'):
         return "no iteration has ended\n" + fit.end().describe()
@@ -178,7 +178,7 @@ def cpu_limit(t):
     """The soft limit on CPU time: SIGXCPU, and once more for every second after it."""
     def limit():
         resource.setrlimit(resource.RLIMIT_CPU, (1, 60))
-    fit = Fit(t, "limit", ["--input", t.path("rows.h5"), "-k", t.options.clusters // 2, "--max-iters", 50, "--no-labels"], ranks=1,
+    fit = Fit(t, "limit", ["--input", t.path("rows.h5"), "-k", t.options.clusters // 2, "--init", "random", "--max-iters", 50, "--no-labels"], ranks=1,
               preexec_fn=limit)
     result = fit.end()
     t.check(result.status == STOPPED and "SIGXCPU" in result.messages[-1], "a limit on CPU time stops it", result.describe())

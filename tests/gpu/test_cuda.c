@@ -1367,7 +1367,41 @@ static int compare_draws(problem *p, double greatest)
            compare_sample(p, exponent, bits, total[CPU] * 2, 3);
 }
 
-/* Compares the rows with `count` centroids more, and draws. */
+typedef struct attempt {
+    int exponent, bits;
+    int64_t totals[LLOYD_MOST_TRIALS];
+} attempt;
+
+static lloyd_status seed_try_chunk(lloyd_kernels *kernels, int slot, int64_t first, void *result)
+{
+    attempt *a = result;
+    (void)first;
+    return kernels->seed_try(kernels, slot, a->exponent, a->bits, a->totals);
+}
+
+/* What some rows, a few or many, would leave of masses of at most `greatest`. */
+static int compare_tries(problem *p, double greatest)
+{
+    static const int64_t counts[] = {1, 2, 9, 33, LLOYD_MOST_TRIALS};
+    int64_t d = p->c.d, count = counts[below(p->c.n * d > 100000 ? 4 : 5)];
+    float *tried = new_array(count * d, sizeof *tried);
+    attempt a[SIDES];
+    for (int64_t i = 0; i < count; i++) {
+        memcpy(tried + i * d, p->centroids + below(p->c.k) * d, (size_t)d * sizeof *tried);
+        if (i % 3 != 0) tried[i * d + below(d)] -= 1;
+    }
+    int good = set_centroids(p, count, tried);
+    for (int s = 0; s < SIDES && good; s++) {
+        a[s] = (attempt){.exponent = lloyd_exponent(greatest),
+                         .bits = lloyd_bits(p->c.n, LLOYD_MASS_BITS)};
+        good = pass(p, s, "seed_try", seed_try_chunk, &a[s]);
+    }
+    good = good && same(p, "seed_try", I64, a[CPU].totals, a[CUDA].totals, count, 1);
+    lloyd_free(tried);
+    return good;
+}
+
+/* Compares the rows with `count` centroids more, and draws and tries. */
 static int compare_seeds(problem *p, int64_t base, int64_t count, const float *centroids)
 {
     comparison c[SIDES] = {{base, 0}, {base, 0}};
@@ -1376,7 +1410,7 @@ static int compare_seeds(problem *p, int64_t base, int64_t count, const float *c
         if (!pass(p, s, "seed_compare", seed_compare_chunk, &c[s])) return 0;
     }
     return same(p, "seed_compare: mass", F64, &c[CPU].greatest, &c[CUDA].greatest, 1, 1) &&
-           compare_draws(p, c[CPU].greatest);
+           compare_draws(p, c[CPU].greatest) && compare_tries(p, c[CPU].greatest);
 }
 
 static int compare_masses(problem *p, int64_t seeds)

@@ -235,7 +235,7 @@ def check_jobs(t, slurm):
     with paused(slurm) as ranks:
         t.check(len(ranks) == 2, f"time limit: two ranks run ({ranks})", limited.describe())
         pipeline = start_pipeline(t, slurm, write_raw(t, read(t.data("sift-20k.h5"), "/train")))
-        undisturbed = t.fit(t.data("sift-20k.h5"), "undisturbed.h5", "-k", CLUSTERS, "--seed", SEED, "--max-iters", ITERATIONS)
+        undisturbed = t.fit(t.data("sift-20k.h5"), "undisturbed.h5", "-k", CLUSTERS, "--init", "random", "--seed", SEED, "--max-iters", ITERATIONS)
         t.check(wait_for(lambda: "SIGUSR1" in limited.output()), "time limit: Slurm's signal arrives", limited.describe())
     if pipeline:
         check_pipeline(t, pipeline, undisturbed)

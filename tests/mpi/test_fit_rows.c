@@ -277,6 +277,7 @@ static void test_first(void **unused)
     static arrays whole, half, rest;
     lloyd_fit_options options = defaults();
     memory m;
+    options.init = "random"; /* which takes more than two iterations */
     read_memory("float32", GROWING, 0, &m);
     fit_memory(&options, &m, NULL, &whole);
     options.max_iters = 2;

@@ -284,15 +284,19 @@ static void deciding_options(void **state)
     lloyd_fit_options options;
     lloyd_fit_defaults(&options);
     options.k = 8;
-    check_lines(&options, "-k 8\n--init random\n--seed 0\n--n-init 1\n--tol 0\n--metric l2\n"
-                          "no --weights\n--empty relocate\nno --skip-bad-rows\n");
+    check_lines(
+        &options,
+        "-k 8\n--init kmeans-parallel\nno --init-trials\nno --init-sample\n--seed 0\n--n-init 1\n--tol 0\n--metric l2\n"
+        "no --weights\n--empty relocate\nno --skip-bad-rows\n");
     options.init = "some/model.h5";
     options.weights = "w";
     options.tol = 0.1;
     options.skip_bad_rows = 1;
-    check_lines(&options, "-k 8\n--init MODEL (with the centroids 0000000000001234)\n--seed 0\n"
-                          "--n-init 1\n--tol 0.10000000000000001\n--metric l2\n--weights w\n"
-                          "--empty relocate\n--skip-bad-rows\n");
+    check_lines(
+        &options,
+        "-k 8\n--init MODEL (with the centroids 0000000000001234)\nno --init-trials\nno --init-sample\n--seed 0\n"
+        "--n-init 1\n--tol 0.10000000000000001\n--metric l2\n--weights w\n"
+        "--empty relocate\n--skip-bad-rows\n");
 }
 
 /* ---- The rest ---------------------------------------------------------------------------- */

@@ -396,6 +396,8 @@ static void help_has_every_option(void **state)
                                       "-k",
                                       "--output",
                                       "--init",
+                                      "--init-trials",
+                                      "--init-sample",
                                       "--seed",
                                       "--n-init",
                                       "--max-iters",

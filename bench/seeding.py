@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""The first centroids: how good and how fast, beside scikit-learn's default (greedy k-means++, one start), in one run.
+
+    bench/seeding.py --lloyd build/release/lloyd --out seeding DATA.h5 K [K ...]
+    bench/seeding.py --lloyd build/release/lloyd --out seeding gaussians-60 60
+
+For every seed, scikit-learn fits the rows, and lloyd from each of its methods; the table has the mean final inertia relative to
+scikit-learn's, its spread, and the seconds of seeding. gaussians-60 (40,000 x 48, the tutorial's data) and gaussians-1000
+(200,000 x 32) are made here. Needs numpy, h5py and scikit-learn. Appends to OUT.md and OUT.json.
+"""
+import argparse
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+
+import h5py
+import numpy as np
+
+METHODS = ("kmeans-parallel", "kmeans++", "random")
+
+
+def gaussians(clusters, rows, columns):
+    """As docs/tutorial.md makes them."""
+    random = np.random.default_rng(1)
+    centers = random.normal(size=(clusters, columns))
+    return (centers[random.integers(clusters, size=rows)] + random.normal(scale=0.4, size=(rows, columns))).astype(np.float32)
+
+
+def load(name, folder):
+    """(path of an HDF5 file, the rows in float32)"""
+    made = {"gaussians-60": (60, 40000, 48), "gaussians-1000": (1000, 200000, 32)}
+    if name in made:
+        x, path = gaussians(*made[name]), os.path.join(folder, name + ".h5")
+        with h5py.File(path, "w") as file:
+            file["train"] = x
+        return path, x
+    with h5py.File(name, "r") as file:
+        return name, file["train"][()].astype(np.float32)
+
+
+def fit_lloyd(options, source, k, init, seed, more):
+    """(final inertia, seconds of seeding)"""
+    model, log = (os.path.join(options.folder, "seeded" + end) for end in (".h5", ".jsonl"))
+    command = [options.lloyd, "fit", "--input", source, "-k", str(k), "--init", init, "--seed", str(seed), "--max-iters", str(options.iterations),
+               "--output", model, "--force", "--log", log, "--no-labels", "--progress", "none", *more]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
+    with open(log, encoding="utf-8") as file:
+        events = [json.loads(line) for line in file]
+    seconds = sum(event["seconds"] for event in events if event["event"] == "phase" and event["phase"] == "seed")
+    with h5py.File(model, "r") as file:
+        return float(file.attrs["inertia"]), seconds
+
+
+def fit_peer(x, k, seed, iterations):
+    """(final inertia, seconds of seeding) of scikit-learn's KMeans with its defaults but for the stopping rule."""
+    from sklearn.cluster import KMeans, kmeans_plusplus
+
+    begin = time.perf_counter()
+    kmeans_plusplus(x, k, random_state=seed)
+    seconds = time.perf_counter() - begin
+    return float(KMeans(k, n_init=1, max_iter=iterations, tol=0, random_state=seed).fit(x).inertia_), seconds
+
+
+def measure(options, name, k, metric):
+    source, x = load(name, options.folder)
+    more = ["--metric", metric]
+    if metric == "cosine":
+        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    found = {name: [] for name in ("scikit-learn", *options.methods)}
+    for seed in range(options.seeds):
+        found["scikit-learn"].append(fit_peer(x, k, seed, options.iterations))
+        for init in options.methods:
+            found[init].append(fit_lloyd(options, source, k, init, seed, more))
+    return {"data": os.path.splitext(os.path.basename(name))[0], "rows": x.shape[0], "columns": x.shape[1], "metric": metric, "k": k,
+            "inertia": {key: [one[0] for one in values] for key, values in found.items()},
+            "seconds": {key: [one[1] for one in values] for key, values in found.items()}}
+
+
+def row(result):
+    base = np.mean(result["inertia"]["scikit-learn"])
+    cells = [f"{result['data']} ({result['metric']})", f"{result['k']:,}", f"{base:.6g}"]
+    for name, values in result["inertia"].items():
+        if name != "scikit-learn":
+            cells.append(f"{np.mean(values) / base:.4f} ({min(values) / base:.4f} to {max(values) / base:.4f})")
+    cells += [f"{np.median(values):.3g}" for values in result["seconds"].values()]
+    return "| " + " | ".join(cells) + " |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="HDF5 file with /train, gaussians-60 or gaussians-1000")
+    parser.add_argument("k", type=int, nargs="+")
+    parser.add_argument("--lloyd", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--metric", default="l2")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--iterations", type=int, default=50)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    options = parser.parse_args()
+    options.lloyd = os.path.abspath(options.lloyd)
+    is_new = not os.path.exists(options.out + ".md")
+    with tempfile.TemporaryDirectory() as options.folder:
+        for k in options.k:
+            result = measure(options, options.data, k, options.metric)
+            result.update(date=time.strftime("%Y-%m-%d"), machine=platform.processor() or platform.machine(), threads=options.threads)
+            with open(options.out + ".json", "a", encoding="utf-8") as file:
+                file.write(json.dumps(result) + "\n")
+            with open(options.out + ".md", "a", encoding="utf-8") as file:
+                names = list(options.methods)
+                if is_new:
+                    file.write("| data | K | scikit-learn | " + " | ".join(names) + " | seconds: " + " | ".join(["scikit-learn"] + names) + " |\n")
+                    file.write("|" + "---|" * (2 * len(names) + 4) + "\n")
+                file.write(row(result) + "\n")
+            is_new = False
+            print(row(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

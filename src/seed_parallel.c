@@ -1,0 +1,252 @@
+/* kmeans|| (Bahmani et al. 2012, "Scalable K-Means++"; section 8 of the contract): a few rounds, in each
+ * of which every row draws for itself whether it becomes a candidate, and then K of the candidates, by
+ * what the rows nearest to them weigh. Everything that touches rows is the kernels'; the reduction
+ * of the candidates is the host's (kernels/reduce.h), whose leaves the ranks share out.
+ */
+#include "seeding.h"
+
+#include "base/memory.h"
+#include "base/philox.h"
+#include "kernels/numerics.h"
+#include "kernels/reduce.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ROUNDS = 3,
+    OVERSAMPLING = 4, /* rows for each centroid are expected in a round, */
+    TRIALS = 32,      /* of the reduction */
+    LEAST = 500       /* and so many at least, where K is small and they cost nothing */
+};
+
+/* The rows that a round is expected to draw. */
+static int64_t oversampling(int64_t k)
+{
+    return OVERSAMPLING * k > LEAST ? OVERSAMPLING * k : LEAST;
+}
+
+int64_t lloyd_seed_round_candidates(int64_t k)
+{
+    double expected = (double)oversampling(k);
+    /* of independent draws: eight standard deviations more never come */
+    return (int64_t)(expected + 8 * sqrt(expected)) + 64;
+}
+
+int64_t lloyd_seed_candidates(int64_t k)
+{
+    return 1 + ROUNDS * lloyd_seed_round_candidates(k);
+}
+
+typedef struct candidates {
+    int64_t count;
+    int64_t *rows;   /* global numbers */
+    float *vectors;  /* [count * d] */
+    int64_t *masses; /* what the rows nearest to each weigh */
+    double *weights; /* the same */
+    int64_t *drawn;  /* [one round] this rank's rows of a round */
+    int64_t *order, *begin;
+    lloyd_choice *choices;
+} candidates;
+
+/* --- drawing --- */
+
+/* Puts this rank's rows at their place among those of all ranks, cut off at the room of one round.
+ */
+static lloyd_status add_round(lloyd_problem *p, candidates *c, int64_t drawn, int64_t *added)
+{
+    int64_t room = lloyd_seed_round_candidates(p->k), before = drawn, total = drawn;
+    LLOYD_TRY(p->comm->exclusive_scan(p->comm, &before));
+    LLOYD_TRY(lloyd_comm_sum_host(p->comm, &total, 1));
+    *added = total < room ? total : room;
+    int64_t *rows = c->rows + c->count;
+    memset(rows, 0, (size_t)*added * sizeof *rows);
+    for (int64_t i = 0; i < drawn && before + i < *added; i++)
+        rows[before + i] = p->shard->first + c->drawn[i];
+    LLOYD_TRY(lloyd_comm_sum_host(p->comm, rows, *added));
+    return lloyd_problem_gather(p, rows, *added, c->vectors + c->count * p->d);
+}
+
+static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, candidates *c)
+{
+    lloyd_masses m;
+    uint64_t first = lloyd_philox64(s->seed, LLOYD_DRAW_KMEANSPP, 0, 0);
+    LLOYD_TRY(lloyd_masses_weigh(p, p->max_weight, &m));
+    LLOYD_TRY(lloyd_masses_draw(p, &m, &first, 1, c->rows));
+    LLOYD_TRY(lloyd_problem_gather(p, c->rows, 1, c->vectors));
+    c->count = 1;
+    LLOYD_TRY(lloyd_masses_compare(p, 0, 1, c->vectors, &m));
+    for (int round = 0; round < ROUNDS && m.total > 0; round++) {
+        int64_t drawn, added;
+        lloyd_status status =
+            p->kernels->seed_sample(p->kernels, m.exponent, m.bits, m.total, oversampling(p->k),
+                                    s->seed, round, p->shard->first,
+                                    lloyd_seed_round_candidates(p->k), c->drawn, &drawn);
+        LLOYD_TRY(p->comm->agree(p->comm, status));
+        LLOYD_TRY(add_round(p, c, drawn, &added));
+        if (added > 0)
+            LLOYD_TRY(lloyd_masses_compare(p, c->count, added, c->vectors + c->count * p->d, &m));
+        c->count += added;
+        lloyd_seed_tell(s,
+                        (lloyd_seed_step){.what = "rounds",
+                                          .done = round + 1,
+                                          .all = ROUNDS,
+                                          .candidates = c->count},
+                        &m);
+    }
+    LLOYD_TRY(p->comm->agree(p->comm, p->kernels->seed_masses(p->kernels, c->masses)));
+    return lloyd_comm_sum_host(p->comm, c->masses, c->count);
+}
+
+/* --- reducing --- */
+
+/* Every leaf is one rank's; a sum of the choices' bits gives them to all. */
+static lloyd_status choose_in_leaves(lloyd_problem *p, const lloyd_seeding *s,
+                                     const lloyd_reduction *r, candidates *c, int64_t *count)
+{
+    int64_t leaves = lloyd_reduce_leaves(c->count), at = 0;
+    lloyd_status status = LLOYD_OK;
+    for (int64_t leaf = 0; leaf < leaves; leaf++) {
+        int64_t members = c->begin[leaf + 1] - c->begin[leaf];
+        int64_t most = lloyd_reduce_most(r, members);
+        if (leaf % p->comm->size == p->comm->rank && status == LLOYD_OK)
+            status =
+                lloyd_reduce_leaf(r, leaf, c->order + c->begin[leaf], members, c->choices + at);
+        at += most;
+        lloyd_seed_tell(s,
+                        (lloyd_seed_step){.what = "leaves",
+                                          .done = leaf + 1,
+                                          .all = leaves,
+                                          .candidates = c->count},
+                        NULL);
+    }
+    *count = at;
+    LLOYD_TRY(p->comm->agree(p->comm, status));
+    return lloyd_comm_sum_host(p->comm, (int64_t *)(void *)c->choices,
+                               at * (int64_t)(sizeof *c->choices / sizeof(int64_t)));
+}
+
+/* The largest gains first. Choices of one leaf are in the order of their gains already, and leaves in
+ * that of their numbers: who comes first of equal ones is the first in the array. */
+static int compare_choices(const void *a, const void *b)
+{
+    const lloyd_choice *x = *(const lloyd_choice *const *)a, *y = *(const lloyd_choice *const *)b;
+    if ((x->point < 0) != (y->point < 0)) return (x->point < 0) - (y->point < 0);
+    if (x->point >= 0 && x->gain != y->gain) return x->gain > y->gain ? -1 : 1;
+    return (x > y) - (x < y);
+}
+
+/* rows[] and centroids = the candidates whose choice gained most; *taken = how many there are. */
+static lloyd_status take_best(const lloyd_problem *p, const candidates *c, int64_t count,
+                              int64_t *rows, float *centroids, int64_t *taken)
+{
+    const lloyd_choice **sorted = NULL;
+    LLOYD_TRY(lloyd_alloc(&sorted, count, sizeof *sorted, "chosen candidates"));
+    for (int64_t i = 0; i < count; i++) sorted[i] = &c->choices[i];
+    qsort((void *)sorted, (size_t)count, sizeof *sorted, compare_choices);
+    *taken = 0;
+    for (int64_t i = 0; i < count && *taken < p->k && sorted[i]->point >= 0; i++) {
+        int64_t point = sorted[i]->point, at = (*taken)++;
+        rows[at] = c->rows[point];
+        memcpy(centroids + at * p->d, c->vectors + point * p->d, (size_t)p->d * sizeof *centroids);
+    }
+    lloyd_free((void *)sorted);
+    return LLOYD_OK;
+}
+
+static lloyd_status reduce_candidates(lloyd_problem *p, const lloyd_seeding *s, candidates *c,
+                                      int64_t *rows, float *centroids, int64_t *taken)
+{
+    int64_t choices;
+    lloyd_reduction r = {.count = c->count,
+                         .dim = p->d,
+                         .points = c->vectors,
+                         .weights = c->weights,
+                         .k = p->k,
+                         .trials = s->trials > 0 ? s->trials : TRIALS,
+                         .seed = s->seed,
+                         .threads = p->kernels->config.threads};
+    for (int64_t i = 0; i < c->count; i++) c->weights[i] = (double)c->masses[i];
+    LLOYD_TRY(p->comm->agree(p->comm, lloyd_reduce_cut(&r, c->order, c->begin)));
+    LLOYD_TRY(choose_in_leaves(p, s, &r, c, &choices));
+    return p->comm->agree(p->comm, take_best(p, c, choices, rows, centroids, taken));
+}
+
+/* K or fewer candidates: the data has hardly more distinct rows. All of them. */
+static void take_all(const lloyd_problem *p, const candidates *c, int64_t *rows, float *centroids,
+                     int64_t *taken)
+{
+    *taken = c->count < p->k ? c->count : p->k;
+    memcpy(rows, c->rows, (size_t)*taken * sizeof *rows);
+    memcpy(centroids, c->vectors, (size_t)(*taken * p->d) * sizeof *centroids);
+}
+
+/* --- both --- */
+
+/* Choices that all leaves make together, at most. */
+static int64_t most_choices(int64_t count, int64_t k)
+{
+    return 2 * k + lloyd_reduce_leaves(count);
+}
+
+static lloyd_status alloc_candidates(const lloyd_problem *p, candidates *c)
+{
+    int64_t most = lloyd_seed_candidates(p->k), leaves = lloyd_reduce_leaves(most);
+    LLOYD_TRY(lloyd_alloc(&c->rows, most, sizeof *c->rows, "seed candidates"));
+    LLOYD_TRY(lloyd_alloc(&c->vectors, most * p->d, sizeof *c->vectors, "seed candidates"));
+    LLOYD_TRY(lloyd_alloc(&c->masses, most, sizeof *c->masses, "seed candidates"));
+    LLOYD_TRY(lloyd_alloc(&c->weights, most, sizeof *c->weights, "seed candidates"));
+    LLOYD_TRY(lloyd_alloc(&c->order, most, sizeof *c->order, "seed candidates"));
+    LLOYD_TRY(lloyd_alloc(&c->begin, leaves + 1, sizeof *c->begin, "seed candidates"));
+    LLOYD_TRY(
+        lloyd_alloc(&c->choices, most_choices(most, p->k), sizeof *c->choices, "seed candidates"));
+    LLOYD_TRY(lloyd_alloc(&c->drawn, lloyd_seed_round_candidates(p->k), sizeof *c->drawn,
+                          "seed candidates"));
+    return p->kernels->seed_begin(p->kernels);
+}
+
+static void free_candidates(candidates *c)
+{
+    lloyd_free(c->rows);
+    lloyd_free(c->vectors);
+    lloyd_free(c->masses);
+    lloyd_free(c->weights);
+    lloyd_free(c->order);
+    lloyd_free(c->begin);
+    lloyd_free(c->choices);
+    lloyd_free(c->drawn);
+}
+
+int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int threads)
+{
+    int64_t most = lloyd_seed_candidates(k), round = lloyd_seed_round_candidates(k);
+    int64_t choice = (int64_t)(sizeof(lloyd_choice) + sizeof(lloyd_choice *));
+    int64_t arrays = most * (dim * 4 + 32) + round * 8 + k * 8 + most_choices(most, k) * choice;
+    int64_t gathering = lloyd_gather_bytes(round, dim),
+            reducing = lloyd_reduce_bytes(most, threads);
+    return arrays + (gathering > reducing ? gathering : reducing);
+}
+
+lloyd_status lloyd_seed_kmeans_parallel(lloyd_problem *p, const lloyd_seeding *s, float *centroids)
+{
+    candidates c = {0};
+    int64_t *rows = NULL, taken = 0;
+    lloyd_status status = lloyd_alloc(&rows, p->k, sizeof *rows, "seed rows");
+    if (status == LLOYD_OK) status = alloc_candidates(p, &c);
+    status = p->comm->agree(p->comm, status);
+    if (status == LLOYD_OK) status = draw_candidates(p, s, &c);
+    (void)p->kernels->seed_end(p->kernels);
+    if (status == LLOYD_OK && c.count > p->k)
+        status = reduce_candidates(p, s, &c, rows, centroids, &taken);
+    else if (status == LLOYD_OK)
+        take_all(p, &c, rows, centroids, &taken);
+    free_candidates(&c);
+    if (status == LLOYD_OK && taken < p->k) {
+        status = p->comm->agree(p->comm, lloyd_seed_fill_up(p, s->seed, rows, taken));
+        if (status == LLOYD_OK)
+            status = lloyd_problem_gather(p, rows + taken, p->k - taken, centroids + taken * p->d);
+    }
+    lloyd_free(rows);
+    return status;
+}
