@@ -146,8 +146,9 @@ static lloyd_status write_run(const char *path, hid_t file, const lloyd_saved *s
     hid_t group = H5Gcreate2(file, history, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (group < 0) return lloyd_part_failed(path, history);
     H5Gclose(group);
-    LLOYD_TRY(
-        lloyd_part_dataset(path, file, centroids, H5T_NATIVE_FLOAT, 2, matrix, run->centroids));
+    if (run->centroids)
+        LLOYD_TRY(
+            lloyd_part_dataset(path, file, centroids, H5T_NATIVE_FLOAT, 2, matrix, run->centroids));
     snprintf(name, sizeof name, "%s/inertia", history);
     LLOYD_TRY(lloyd_part_dataset(path, file, name, H5T_NATIVE_DOUBLE, 1, steps, run->inertia));
     snprintf(name, sizeof name, "%s/moved", history);
@@ -166,6 +167,16 @@ static lloyd_status write_best(const char *path, hid_t file, hid_t root, const l
     LLOYD_TRY(lloyd_part_number(path, root, "best_inertia", H5T_NATIVE_DOUBLE, &s->best_inertia));
     LLOYD_TRY(lloyd_part_number(path, root, "best_converged", H5T_NATIVE_INT, &s->best_converged));
     return lloyd_part_number(path, root, "best_iterations", H5T_NATIVE_INT64, &s->best.iterations);
+}
+
+/* The rows of a seeding that is not finished. */
+static lloyd_status write_rows(const char *path, hid_t file, hid_t root, const lloyd_saved *s)
+{
+    const hsize_t extent[1] = {(hsize_t)s->drawn};
+    if (s->drawn == 0) return LLOYD_OK;
+    LLOYD_TRY(lloyd_part_dataset(path, file, "/seeds", H5T_NATIVE_INT64, 1, extent, s->rows));
+    LLOYD_TRY(lloyd_part_number(path, root, "seeds", H5T_NATIVE_INT64, &s->drawn));
+    return lloyd_part_number(path, root, "seed_steps", H5T_NATIVE_INT64, &s->steps);
 }
 
 static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_saved *s)
@@ -196,6 +207,7 @@ static lloyd_status write_content(const char *path, hid_t file, const lloyd_save
     if (root < 0) return lloyd_part_failed(path, "attributes");
     lloyd_status status = write_attributes(path, root, s);
     if (status == LLOYD_OK) status = write_best(path, file, root, s);
+    if (status == LLOYD_OK) status = write_rows(path, file, root, s);
     H5Gclose(root);
     return status == LLOYD_OK ? write_run(path, file, s, &s->run, "/centroids", "/history")
                               : status;
@@ -493,7 +505,19 @@ static lloyd_status read_run(const source *from, const lloyd_saved *s, lloyd_sav
     LLOYD_TRY(read_array(from, name, H5T_NATIVE_INT64, 1, steps, &run->moved));
     snprintf(name, sizeof name, "%s/seconds", history);
     LLOYD_TRY(read_array(from, name, H5T_NATIVE_DOUBLE, 1, steps, &run->seconds));
-    return read_array(from, centroids, H5T_NATIVE_FLOAT, 2, matrix, &run->centroids);
+    return centroids ? read_array(from, centroids, H5T_NATIVE_FLOAT, 2, matrix, &run->centroids)
+                     : LLOYD_OK;
+}
+
+/* The rows of a seeding that is not finished. */
+static lloyd_status read_rows(const source *from, lloyd_saved *s)
+{
+    if (s->drawn < 0 || s->drawn > from->bytes / 8 || s->steps < 0 || s->run.iterations != 0)
+        return damaged(from->path, "/seeds");
+    LLOYD_TRY(read_array(from, "/seeds", H5T_NATIVE_INT64, 1, &s->drawn, &s->rows));
+    for (int64_t i = 0; i < s->drawn; i++)
+        if (s->rows[i] < 0 || s->rows[i] >= s->n) return damaged(from->path, "/seeds");
+    return LLOYD_OK;
 }
 
 static lloyd_status read_attributes(const source *from, lloyd_saved *s)
@@ -525,6 +549,8 @@ static lloyd_status read_attributes(const source *from, lloyd_saved *s)
         lloyd_h5_number(from->path, file, "best_converged", H5T_NATIVE_INT, &s->best_converged));
     LLOYD_TRY(lloyd_h5_number(from->path, file, "best_iterations", H5T_NATIVE_INT64,
                               &s->best.iterations));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "seeds", H5T_NATIVE_INT64, &s->drawn));
+    LLOYD_TRY(lloyd_h5_number(from->path, file, "seed_steps", H5T_NATIVE_INT64, &s->steps));
     LLOYD_TRY(lloyd_h5_text(from->path, file, "version", &s->version));
     LLOYD_TRY(lloyd_h5_text(from->path, file, "command", &s->command));
     LLOYD_TRY(lloyd_h5_text(from->path, file, "options", &s->options));
@@ -537,11 +563,14 @@ static lloyd_status read_content(const source *from, lloyd_saved *s)
 {
     LLOYD_TRY(read_attributes(from, s));
     int64_t most = from->bytes / (int64_t)sizeof(float);
-    if (s->k < 1 || s->d < 1 || s->k > most / s->d) return damaged(from->path, "/centroids");
-    LLOYD_TRY(read_run(from, s, &s->run, "/centroids", "/history"));
+    if (s->k < 1 || s->d < 1 || (s->drawn == 0 && s->k > most / s->d))
+        return damaged(from->path, "/centroids");
+    LLOYD_TRY(read_run(from, s, &s->run, s->drawn == 0 ? "/centroids" : NULL, "/history"));
+    if (s->drawn != 0) LLOYD_TRY(read_rows(from, s));
     htri_t has_best = H5Lexists(from->file, "/best", H5P_DEFAULT);
     if (has_best < 0) return unreadable(from->path, "/best");
     if (s->restart < 0 || (has_best > 0) != (s->restart > 0)) return damaged(from->path, "/best");
+    if (has_best > 0 && s->k > most / s->d) return damaged(from->path, "/best");
     return has_best > 0 ? read_run(from, s, &s->best, "/best/centroids", "/best/history")
                         : LLOYD_OK;
 }
@@ -574,6 +603,7 @@ void lloyd_saved_free(lloyd_saved *saved)
 {
     free_run(&saved->run);
     free_run(&saved->best);
+    lloyd_free(saved->rows);
     free(saved->version);
     free(saved->command);
     free(saved->options);

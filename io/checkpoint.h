@@ -1,7 +1,7 @@
 /* The checkpoint file: all that a fit needs to go on as if nothing had happened (docs/formats.md).
  *
  * It is a model file as well, with /centroids and /history, so a checkpoint can be looked at,
- * labelled with, or be an --init. It begins with a seal, a hash of all that follows: what is not as
+ * labelled with, or be an --init, but for that of a seeding that is not finished. It begins with a seal, a hash of all that follows: what is not as
  * it was written is refused.
  */
 #ifndef LLOYD_IO_CHECKPOINT_H
@@ -37,6 +37,12 @@ typedef struct lloyd_saved {
     int known;           /* 1: that last iteration gave these two; 0: it was not finished */
     int64_t moved;
     double inertia;
+
+    /* Of a seeding that is not finished, in place of centroids, which are NULL then: the rows that it has
+     * drawn, and how many of its steps (rounds or centroids) are done. */
+    int64_t drawn; /* 0: it is finished */
+    int64_t *rows; /* [drawn] */
+    int64_t steps;
 
     lloyd_saved_run best; /* of the starts so far; its centroids are NULL where there is none */
     double best_inertia;

@@ -38,6 +38,8 @@ struct lloyd_checkpoint {
     lloyd_history history;    /* the iterations before `last` */
     lloyd_progress_step last; /* the last one that was finished; its iteration is 0 for none */
     float *centroids;         /* [k*d] which `last` began with, or the first ones; NULL: none */
+    int64_t drawn, steps; /* of a seeding that is not finished, instead of all these; 0: it is */
+    int64_t *seeds;       /* [drawn], with room for the most */
 
     int dirty;      /* 1: what is kept is newer than the image */
     double kept;    /* when it was */
@@ -67,13 +69,28 @@ static int64_t done(const lloyd_checkpoint *c)
     return c->last.iteration > 0 ? c->last.iteration : c->history.iterations;
 }
 
+static int is_parallel(const lloyd_checkpoint *c)
+{
+    return strcmp(c->options->init, "kmeans-parallel") == 0;
+}
+
+/* The most rows that an unfinished seeding has drawn; 0: it draws all at once. */
+static int64_t most_seeds(const lloyd_fit_options *o)
+{
+    if (!lloyd_options_tries(o)) return 0;
+    return strcmp(o->init, "kmeans-parallel") == 0 ? lloyd_seed_candidates(o->k) : o->k;
+}
+
 /* "iteration 12", or "iteration 3 of run 2" where there are several. */
 static const char *place(const lloyd_checkpoint *c, char *text, size_t bytes)
 {
     char run[32] = "";
     if (c->options->n_init > 1)
         snprintf(run, sizeof run, " of run %lld", (long long)c->restart + 1);
-    if (done(c) > 0)
+    if (c->drawn > 0)
+        snprintf(text, bytes, "%lld %s%s of the seeding%s", (long long)c->steps,
+                 is_parallel(c) ? "round" : "centroid", c->steps == 1 ? "" : "s", run);
+    else if (done(c) > 0)
         snprintf(text, bytes, "iteration %lld%s", (long long)done(c), run);
     else
         snprintf(text, bytes, "the seeding%s", run);
@@ -107,7 +124,10 @@ static lloyd_status make_image(lloyd_checkpoint *c)
         .max_iters = c->options->max_iters,
         .data = c->data,
         .restart = c->restart,
-        .run = saved_run(&c->history, c->centroids),
+        .run = saved_run(&c->history, c->drawn > 0 ? NULL : c->centroids),
+        .drawn = c->drawn,
+        .rows = c->seeds,
+        .steps = c->steps,
         .known = c->last.iteration > 0,
         .moved = c->last.moved,
         .inertia = c->last.inertia,
@@ -305,6 +325,10 @@ static void take(lloyd_checkpoint *c, lloyd_saved *saved, lloyd_outcome *best)
                                  .seconds = run->seconds,
                                  .moved = run->moved};
     c->centroids = run->centroids;
+    c->drawn = saved->drawn;
+    c->seeds = saved->rows;
+    c->steps = saved->steps;
+    saved->rows = NULL;
     c->last = (lloyd_progress_step){.restart = saved->restart,
                                     .iteration = saved->known ? run->iterations + 1 : 0,
                                     .moved = saved->moved,
@@ -329,6 +353,11 @@ static lloyd_status read_file(lloyd_checkpoint *c, lloyd_saved *saved)
     LLOYD_TRY(lloyd_saved_read(file_of(c), saved));
     LLOYD_TRY(compare_options(file_of(c), saved->options, c->deciding));
     LLOYD_TRY(compare_iterations(c, saved));
+    if (saved->drawn > most_seeds(c->options))
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "%s has more rows of a seeding than this seeding draws; remove it to start "
+                          "anew",
+                          file_of(c));
     return compare_shape(c, saved);
 }
 
@@ -351,6 +380,7 @@ static lloyd_status open_file(lloyd_checkpoint *c, lloyd_saved *saved)
 /* What the other ranks must know to make room. */
 typedef struct header {
     int64_t found, restart, iterations, known, moved, has_best, best_iterations, best_converged;
+    int64_t drawn, steps;
     double inertia, best_inertia;
 } header;
 
@@ -377,7 +407,7 @@ static lloyd_status share_run(lloyd_comm *comm, lloyd_saved_run *run, int64_t el
 static lloyd_status share(lloyd_checkpoint *c, lloyd_saved *saved, int *found)
 {
     lloyd_comm *comm = c->comm;
-    header h = {saved->run.centroids != NULL,
+    header h = {saved->run.centroids != NULL || saved->drawn > 0,
                 saved->restart,
                 saved->run.iterations,
                 saved->known,
@@ -385,23 +415,30 @@ static lloyd_status share(lloyd_checkpoint *c, lloyd_saved *saved, int *found)
                 saved->best.centroids != NULL,
                 saved->best.iterations,
                 saved->best_converged,
+                saved->drawn,
+                saved->steps,
                 saved->inertia,
                 saved->best_inertia};
     LLOYD_TRY(comm->broadcast(comm, &h, sizeof h, 0));
     *found = h.found != 0;
     if (!h.found) return LLOYD_OK;
-    int64_t elements = c->k * c->d;
+    int64_t elements = c->k * c->d, own = h.drawn > 0 ? 0 : elements;
     lloyd_status status = LLOYD_OK;
     if (comm->rank != 0) {
+        saved->drawn = h.drawn, saved->steps = h.steps;
         saved->restart = h.restart, saved->known = (int)h.known, saved->moved = h.moved;
         saved->inertia = h.inertia, saved->best_inertia = h.best_inertia;
         saved->best_converged = (int)h.best_converged;
-        status = make_room(&saved->run, h.iterations, elements);
+        status = make_room(&saved->run, h.iterations, own);
+        if (status == LLOYD_OK && h.drawn > 0)
+            status = lloyd_alloc(&saved->rows, h.drawn, sizeof *saved->rows, "a checkpoint");
         if (status == LLOYD_OK && h.has_best)
             status = make_room(&saved->best, h.best_iterations, elements);
     }
     LLOYD_TRY(comm->agree(comm, status));
-    LLOYD_TRY(share_run(comm, &saved->run, elements));
+    if (h.drawn > 0)
+        LLOYD_TRY(comm->broadcast(comm, saved->rows, h.drawn * (int64_t)sizeof *saved->rows, 0));
+    LLOYD_TRY(share_run(comm, &saved->run, own));
     return h.has_best ? share_run(comm, &saved->best, elements) : LLOYD_OK;
 }
 
@@ -431,6 +468,7 @@ static void free_checkpoint(lloyd_checkpoint *c)
     pthread_mutex_destroy(&c->keeping);
     lloyd_history_free(&c->history);
     lloyd_free(c->centroids);
+    lloyd_free(c->seeds);
     free(c->deciding);
     free(c->inputs);
     lloyd_free(c);
@@ -520,7 +558,18 @@ lloyd_status lloyd_checkpoint_check_data(lloyd_checkpoint *c, lloyd_problem *p)
 
 int lloyd_checkpoint_holds(const lloyd_checkpoint *c, int64_t restart)
 {
-    return c && c->holds && c->restart == restart;
+    return c && c->holds && c->restart == restart && c->drawn == 0;
+}
+
+void lloyd_checkpoint_go_on(lloyd_checkpoint *c, int64_t restart, lloyd_seeding *seeding)
+{
+    char text[64];
+    if (!c || !c->holds || c->restart != restart || c->drawn == 0) return;
+    seeding->rows = c->seeds;
+    seeding->count = c->drawn;
+    seeding->done = c->steps;
+    if (c->comm->rank == 0)
+        lloyd_note("going on from %s, after %s", file_of(c), place(c, text, sizeof text));
 }
 
 lloyd_status lloyd_checkpoint_restore(lloyd_checkpoint *c, lloyd_problem *p, lloyd_history *history)
@@ -543,6 +592,52 @@ lloyd_status lloyd_checkpoint_restore(lloyd_checkpoint *c, lloyd_problem *p, llo
 }
 
 /* --- keeping --- */
+
+/* What rank 0 has of an unfinished seeding. */
+static lloyd_status keep_rows(lloyd_checkpoint *c, int64_t restart, const lloyd_seed_step *step)
+{
+    if (c->drawn == 0) {
+        lloyd_free(c->seeds);
+        c->seeds = NULL;
+        LLOYD_TRY(lloyd_alloc(&c->seeds, most_seeds(c->options), sizeof *c->seeds,
+                              "rows for the checkpoint"));
+        lloyd_history_free(&c->history);
+        c->last = (lloyd_progress_step){0};
+    } else if (c->holds) { /* what is there has no room for more */
+        int64_t *seeds = NULL;
+        LLOYD_TRY(lloyd_alloc(&seeds, most_seeds(c->options), sizeof *seeds,
+                              "rows for the checkpoint"));
+        lloyd_free(c->seeds);
+        c->seeds = seeds;
+        c->drawn = 0;
+        c->holds = 0;
+    }
+    /* those that were kept are the first of these */
+    memcpy(c->seeds + c->drawn, step->rows + c->drawn,
+           (size_t)(step->count - c->drawn) * sizeof *c->seeds);
+    c->drawn = step->count;
+    c->steps = step->done;
+    c->restart = restart;
+    c->dirty = 1;
+    return LLOYD_OK;
+}
+
+void lloyd_checkpoint_seeding(lloyd_checkpoint *c, int64_t restart, const lloyd_seed_step *step,
+                              lloyd_progress *progress)
+{
+    const double soon = 0.4;
+    if (!c || c->comm->rank != 0 || !step->rows) return;
+    pthread_mutex_lock(&c->keeping);
+    int is_first = c->drawn == 0;
+    lloyd_status status = keep_rows(c, restart, step);
+    pthread_mutex_unlock(&c->keeping);
+    double now = lloyd_seconds(), seconds = now - c->kept;
+    c->kept = now;
+    if (status == LLOYD_OK && (is_first || seconds > soon)) status = draft(c);
+    if (status != LLOYD_OK) lloyd_note("no checkpoint was written: %s", lloyd_message());
+    if (is_parallel(c)) c->since++;
+    if (status == LLOYD_OK && is_time(c)) try_to_save(c, progress);
+}
 
 /* What rank 0 has of an iteration: the history before it, what it found (NULL: the first centroids of a
  * start, before any), and the centroids it began with. */
@@ -584,6 +679,7 @@ static lloyd_status keep_seeds(lloyd_checkpoint *c, lloyd_problem *p, int64_t re
     pthread_mutex_lock(&c->keeping);
     lloyd_history_free(&c->history);
     c->restart = restart;
+    c->drawn = 0;
     c->dirty = 0;
     pthread_mutex_unlock(&c->keeping);
     return keep_safe(c, p, NULL, NULL);
@@ -592,6 +688,8 @@ static lloyd_status keep_seeds(lloyd_checkpoint *c, lloyd_problem *p, int64_t re
 lloyd_status lloyd_checkpoint_seeded(lloyd_checkpoint *c, lloyd_problem *p, int64_t restart)
 {
     if (!c) return LLOYD_OK;
+    c->holds = 0;
+    if (c->comm->rank != 0) c->drawn = 0;
     return c->comm->agree(c->comm, keep_seeds(c, p, restart));
 }
 
@@ -711,6 +809,8 @@ int64_t lloyd_checkpoint_bytes(const lloyd_fit_options *options, int rank, int64
 {
     if (!options->checkpoint) return 0;
     int64_t set = options->k * dim * 4, centroids = rank == 0 || options->resume ? set : 0;
+    int64_t rows = most_seeds(options) * 8;
+    centroids += rank == 0 ? 4 * rows : options->resume ? rows : 0;
     /* the image, twice while it is made */
     if (rank == 0) centroids += 2 * set * (options->n_init > 1 ? 2 : 1);
     return centroids + SAMPLES * dim * 4 + lloyd_gather_bytes(SAMPLES, dim);

@@ -1,6 +1,9 @@
 /* What a fit needs to go on after it was stopped: kept in memory after every iteration, written to
  * a file now and then, when the fit is stopped and when it ends.
  *
+ * What is kept of a seeding are the rows that it has drawn. A resumed one compares all rows with them at
+ * once, and goes on.
+ *
  * What is kept of an iteration are the centroids it began with and what it found: inertia and
  * moved labels. A resumed fit repeats this one iteration. It gives labels, sums and new centroids
  * once more, bit for bit, so none of these need to be in the file; only how many labels had moved
@@ -41,6 +44,14 @@ int64_t lloyd_checkpoint_restart(const lloyd_checkpoint *checkpoint);
 
 /* Takes the fingerprint of the measured data; LLOYD_BAD_INPUT where the checkpoint has another. */
 lloyd_status lloyd_checkpoint_check_data(lloyd_checkpoint *checkpoint, lloyd_problem *problem);
+
+/* Gives *seeding the rows and steps that the file has of the unfinished seeding of this start, if any;
+ * they are borrowed until the start is seeded. */
+void lloyd_checkpoint_go_on(lloyd_checkpoint *checkpoint, int64_t restart, lloyd_seeding *seeding);
+
+/* A seeding has come to this step: keeps its rows, and writes them if it is time. Local. */
+void lloyd_checkpoint_seeding(lloyd_checkpoint *checkpoint, int64_t restart,
+                              const lloyd_seed_step *step, lloyd_progress *progress);
 
 /* 1 as long as this start is to be taken from the file and not to be seeded. */
 int lloyd_checkpoint_holds(const lloyd_checkpoint *checkpoint, int64_t restart);

@@ -300,9 +300,14 @@ static void print_checkpoint(const char *path, const lloyd_saved *s)
 {
     char a[32], b[32];
     int64_t iterations = s->run.iterations + s->known;
-    printf("Checkpoint: %s centroids x %s columns after iteration %lld of run %lld\n",
-           lloyd_text_count(s->k, a, sizeof a), lloyd_text_count(s->d, b, sizeof b),
-           (long long)iterations, (long long)s->restart + 1);
+    if (s->drawn > 0)
+        printf("Checkpoint: a seeding of %s centroids x %s columns after step %lld of run %lld\n",
+               lloyd_text_count(s->k, a, sizeof a), lloyd_text_count(s->d, b, sizeof b),
+               (long long)s->steps, (long long)s->restart + 1);
+    else
+        printf("Checkpoint: %s centroids x %s columns after iteration %lld of run %lld\n",
+               lloyd_text_count(s->k, a, sizeof a), lloyd_text_count(s->d, b, sizeof b),
+               (long long)iterations, (long long)s->restart + 1);
     printf("  %-12s %s\n", "file", path);
     printf("  %-12s %s rows of %s, fingerprint %016llx\n", "made from",
            lloyd_text_count(s->n, a, sizeof a), s->type, (unsigned long long)s->data);

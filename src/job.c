@@ -140,19 +140,29 @@ static lloyd_status read_rows(lloyd_job *j)
 
 /* --- cluster --- */
 
-static void tell_seeding(void *watcher, const lloyd_seed_step *step)
+/* Of which run a seeding is. */
+typedef struct watched {
+    lloyd_job *job;
+    int64_t restart;
+} watched;
+
+static void watch_seeding(void *watcher, const lloyd_seed_step *step)
 {
-    lloyd_progress_seeding(watcher, step);
+    const watched *w = watcher;
+    lloyd_checkpoint_seeding(w->job->checkpoint, w->restart, step, w->job->progress);
+    lloyd_progress_seeding(w->job->progress, step); /* after it: what the log has is kept */
 }
 
-static lloyd_status choose_centroids(lloyd_job *j, uint64_t seed, float *centroids)
+static lloyd_status choose_centroids(lloyd_job *j, int64_t restart, uint64_t seed, float *centroids)
 {
     lloyd_problem *p = &j->problem;
     const char *init = j->options->init;
-    const lloyd_seeding seeding = {.seed = seed,
-                                   .trials = (int)j->options->init_trials,
-                                   .watch = tell_seeding,
-                                   .watcher = j->progress};
+    watched w = {j, restart};
+    lloyd_seeding seeding = {.seed = seed,
+                             .trials = (int)j->options->init_trials,
+                             .watch = watch_seeding,
+                             .watcher = &w};
+    lloyd_checkpoint_go_on(j->checkpoint, restart, &seeding);
     if (j->given.centroids) {
         memcpy(centroids, j->given.centroids, (size_t)(p->k * p->d) * sizeof *centroids);
         return LLOYD_OK;
@@ -173,7 +183,7 @@ static lloyd_status seed(lloyd_job *j, int64_t restart)
     float *centroids = NULL;
     lloyd_status status =
         lloyd_comm_alloc(j->comm, &centroids, p->k * p->d, sizeof *centroids, "initial centroids");
-    if (status == LLOYD_OK) status = choose_centroids(j, derived, centroids);
+    if (status == LLOYD_OK) status = choose_centroids(j, restart, derived, centroids);
     if (status == LLOYD_OK) {
         status = j->comm->agree(j->comm, p->kernels->set_centroids(p->kernels, p->k, centroids));
     }

@@ -69,8 +69,10 @@ typedef struct lloyd_seed_step {
     const char *what;   /* what is counted: "centroids", "rounds" or "leaves", a constant */
     int64_t done, all;  /* of them */
     int64_t candidates; /* of kmeans-parallel, so far */
-    double
-        potential; /* sum of w dist() to the nearest centroid (or candidate) so far; of leaves NAN */
+    double potential; /* sum of w dist() to the nearest of those drawn so far; of leaves NAN */
+    /* [count] that are drawn: with them and `done`, another seeding can go on. Of leaves NULL. */
+    const int64_t *rows;
+    int64_t count;
 } lloyd_seed_step;
 
 typedef struct lloyd_seeding {
@@ -78,6 +80,8 @@ typedef struct lloyd_seeding {
     int trials; /* rows (or candidates) that are tried for every centroid, 0: the usual number */
     void (*watch)(void *watcher, const lloyd_seed_step *step); /* on every rank; NULL: nobody */
     void *watcher;
+    const int64_t *rows; /* [count] of a step of the same seeding, to go on after it, or NULL */
+    int64_t count, done;
 } lloyd_seeding;
 
 /* centroids[k * d] = the initial centroids by "random", "kmeans++" or "kmeans-parallel".

@@ -98,6 +98,20 @@ lloyd_status lloyd_masses_compare(lloyd_problem *p, int64_t base, int64_t count,
     return lloyd_masses_weigh(p, greatest, m);
 }
 
+lloyd_status lloyd_masses_begin(lloyd_problem *p, const lloyd_seeding *s, int64_t *rows,
+                                float *vectors, int64_t most, lloyd_masses *m)
+{
+    LLOYD_TRY(lloyd_masses_weigh(p, p->max_weight, m));
+    if (!s->rows) return LLOYD_OK;
+    memcpy(rows, s->rows, (size_t)s->count * sizeof *rows);
+    LLOYD_TRY(lloyd_problem_gather(p, rows, s->count, vectors));
+    for (int64_t at = 0; at < s->count; at += most) {
+        int64_t here = s->count - at < most ? s->count - at : most;
+        LLOYD_TRY(lloyd_masses_compare(p, at, here, vectors + at * p->d, m));
+    }
+    return LLOYD_OK;
+}
+
 /* --- kmeans++ --- */
 
 static int compare_rows_by_number(const void *a, const void *b)
@@ -198,8 +212,8 @@ static lloyd_status kmeanspp(lloyd_problem *p, const lloyd_seeding *s, trials *t
                              float *centroids)
 {
     lloyd_masses m;
-    LLOYD_TRY(lloyd_masses_weigh(p, p->max_weight, &m));
-    for (int64_t i = 0; i < p->k; i++) {
+    LLOYD_TRY(lloyd_masses_begin(p, s, rows, centroids, p->k, &m));
+    for (int64_t i = s->rows ? s->count : 0; i < p->k; i++) {
         if (m.total == 0) {
             LLOYD_TRY(p->comm->agree(p->comm, lloyd_seed_fill_up(p, s->seed, rows, i)));
             return lloyd_problem_gather(p, rows + i, p->k - i, centroids + i * p->d);
@@ -207,7 +221,13 @@ static lloyd_status kmeanspp(lloyd_problem *p, const lloyd_seeding *s, trials *t
         LLOYD_TRY(choose_row(p, s->seed, &m, t, i, rows, centroids));
         if (i + 1 == p->k) break;
         LLOYD_TRY(lloyd_masses_compare(p, i, 1, centroids + i * p->d, &m));
-        lloyd_seed_tell(s, (lloyd_seed_step){.what = "centroids", .done = i + 1, .all = p->k}, &m);
+        lloyd_seed_tell(s,
+                        (lloyd_seed_step){.what = "centroids",
+                                          .done = i + 1,
+                                          .all = p->k,
+                                          .rows = rows,
+                                          .count = i + 1},
+                        &m);
     }
     return LLOYD_OK;
 }

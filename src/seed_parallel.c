@@ -9,6 +9,7 @@
 #include "base/philox.h"
 #include "kernels/numerics.h"
 #include "kernels/reduce.h"
+#include "stop.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -68,21 +69,28 @@ static lloyd_status add_round(lloyd_problem *p, candidates *c, int64_t drawn, in
     return lloyd_problem_gather(p, rows, *added, c->vectors + c->count * p->d);
 }
 
+static lloyd_status draw_first(lloyd_problem *p, const lloyd_seeding *s, candidates *c,
+                               lloyd_masses *m)
+{
+    uint64_t random = lloyd_philox64(s->seed, LLOYD_DRAW_KMEANSPP, 0, 0);
+    LLOYD_TRY(lloyd_masses_draw(p, m, &random, 1, c->rows));
+    LLOYD_TRY(lloyd_problem_gather(p, c->rows, 1, c->vectors));
+    c->count = 1;
+    return lloyd_masses_compare(p, 0, 1, c->vectors, m);
+}
+
 static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, candidates *c)
 {
     lloyd_masses m;
-    uint64_t first = lloyd_philox64(s->seed, LLOYD_DRAW_KMEANSPP, 0, 0);
-    LLOYD_TRY(lloyd_masses_weigh(p, p->max_weight, &m));
-    LLOYD_TRY(lloyd_masses_draw(p, &m, &first, 1, c->rows));
-    LLOYD_TRY(lloyd_problem_gather(p, c->rows, 1, c->vectors));
-    c->count = 1;
-    LLOYD_TRY(lloyd_masses_compare(p, 0, 1, c->vectors, &m));
-    for (int round = 0; round < ROUNDS && m.total > 0; round++) {
+    int64_t most = lloyd_seed_round_candidates(p->k);
+    LLOYD_TRY(lloyd_masses_begin(p, s, c->rows, c->vectors, most, &m));
+    c->count = s->rows ? s->count : 0;
+    if (c->count == 0) LLOYD_TRY(draw_first(p, s, c, &m));
+    for (int round = s->rows ? (int)s->done : 0; round < ROUNDS && m.total > 0; round++) {
         int64_t drawn, added;
         lloyd_status status =
             p->kernels->seed_sample(p->kernels, m.exponent, m.bits, m.total, oversampling(p->k),
-                                    s->seed, round, p->shard->first,
-                                    lloyd_seed_round_candidates(p->k), c->drawn, &drawn);
+                                    s->seed, round, p->shard->first, most, c->drawn, &drawn);
         LLOYD_TRY(p->comm->agree(p->comm, status));
         LLOYD_TRY(add_round(p, c, drawn, &added));
         if (added > 0)
@@ -92,7 +100,9 @@ static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, ca
                         (lloyd_seed_step){.what = "rounds",
                                           .done = round + 1,
                                           .all = ROUNDS,
-                                          .candidates = c->count},
+                                          .candidates = c->count,
+                                          .rows = c->rows,
+                                          .count = c->count},
                         &m);
     }
     LLOYD_TRY(p->comm->agree(p->comm, p->kernels->seed_masses(p->kernels, c->masses)));
@@ -101,6 +111,14 @@ static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, ca
 
 /* --- reducing --- */
 
+static lloyd_status choose_in_leaf(const lloyd_reduction *r, const candidates *c, int64_t leaf,
+                                   lloyd_choice *choices)
+{
+    LLOYD_TRY(lloyd_stop_check());
+    return lloyd_reduce_leaf(r, leaf, c->order + c->begin[leaf],
+                             c->begin[leaf + 1] - c->begin[leaf], choices);
+}
+
 /* Every leaf is one rank's; a sum of the choices' bits gives them to all. */
 static lloyd_status choose_in_leaves(lloyd_problem *p, const lloyd_seeding *s,
                                      const lloyd_reduction *r, candidates *c, int64_t *count)
@@ -108,11 +126,9 @@ static lloyd_status choose_in_leaves(lloyd_problem *p, const lloyd_seeding *s,
     int64_t leaves = lloyd_reduce_leaves(c->count), at = 0;
     lloyd_status status = LLOYD_OK;
     for (int64_t leaf = 0; leaf < leaves; leaf++) {
-        int64_t members = c->begin[leaf + 1] - c->begin[leaf];
-        int64_t most = lloyd_reduce_most(r, members);
+        int64_t most = lloyd_reduce_most(r, c->begin[leaf + 1] - c->begin[leaf]);
         if (leaf % p->comm->size == p->comm->rank && status == LLOYD_OK)
-            status =
-                lloyd_reduce_leaf(r, leaf, c->order + c->begin[leaf], members, c->choices + at);
+            status = choose_in_leaf(r, c, leaf, c->choices + at);
         at += most;
         lloyd_seed_tell(s,
                         (lloyd_seed_step){.what = "leaves",

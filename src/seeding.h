@@ -14,6 +14,11 @@ typedef struct lloyd_masses {
 /* The masses as they are; no mass of this rank is above `greatest`. Collective. */
 lloyd_status lloyd_masses_weigh(lloyd_problem *problem, double greatest, lloyd_masses *masses);
 
+/* The masses before the first draw; where the seeding goes on, rows[] and vectors[] become those that are
+ * drawn already, and the masses what they are after them: `most` are compared at a time. Collective. */
+lloyd_status lloyd_masses_begin(lloyd_problem *problem, const lloyd_seeding *seeding, int64_t *rows,
+                                float *vectors, int64_t most, lloyd_masses *masses);
+
 /* Lets every row look at `count` more centroids, the first of which has number `base`, and weighs the
  * rows then. Collective. */
 lloyd_status lloyd_masses_compare(lloyd_problem *problem, int64_t base, int64_t count,

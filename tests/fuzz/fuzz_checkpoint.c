@@ -14,12 +14,13 @@
 #include <unistd.h>
 
 /* The file begins with a line in so many bytes, as docs/formats.md has it. */
-enum { SEAL = 512, BLOCK = 1 << 20, CHECKPOINTS = 2 };
+enum { SEAL = 512, BLOCK = 1 << 20 };
 
 static const char *const datasets[] = {"/centroids",          "/history/inertia",
                                        "/history/moved",      "/history/seconds",
                                        "/best/centroids",     "/best/history/inertia",
-                                       "/best/history/moved", "/best/history/seconds"};
+                                       "/best/history/moved", "/best/history/seconds",
+                                       "/seeds"};
 static const char *const numbers[] = {"checkpoint",
                                       "n",
                                       "d",
@@ -33,8 +34,15 @@ static const char *const numbers[] = {"checkpoint",
                                       "inertia",
                                       "best_inertia",
                                       "best_converged",
-                                      "best_iterations"};
+                                      "best_iterations",
+                                      "seeds",
+                                      "seed_steps"};
 static const char *const texts[] = {"version", "command", "options", "inputs", "type"};
+enum {
+    DATASETS = sizeof datasets / sizeof *datasets,
+    NUMBERS = sizeof numbers / sizeof *numbers,
+    ATTRIBUTES = NUMBERS + sizeof texts / sizeof *texts
+};
 
 typedef struct image {
     char *bytes;
@@ -57,10 +65,13 @@ static void write_image(int file, const image *i)
         abort();
 }
 
-/* --- the checkpoints to begin with: in the first of two starts, and in the second --- */
+/* --- the checkpoints to begin with: in the first of two starts, in the second, and in its seeding --- */
 
-static image make_checkpoint(int with_best)
+enum { FIRST, SECOND, SEEDING, CHECKPOINTS };
+
+static image make_checkpoint(unsigned kind)
 {
+    static int64_t seeds[] = {99, 0, 17};
     static double inertias[] = {9.5, 7.25, 7.0}, times[] = {0.5, 0.25, 0.125};
     static int64_t moves[] = {100, 30, 7};
     static float centroids[] = {1, 2, 3, 4, 5, 6};
@@ -75,12 +86,17 @@ static image make_checkpoint(int with_best)
                          .options = (char *)"-k 3\n--seed 7\n",
                          .max_iters = 25,
                          .data = 5,
-                         .restart = with_best,
+                         .restart = kind != FIRST,
                          .run = run,
                          .known = 1,
                          .moved = 12,
                          .inertia = 6.75};
-    if (with_best) saved.best = run, saved.best_inertia = 6.25, saved.best_converged = 1;
+    if (kind != FIRST) saved.best = run, saved.best_inertia = 6.25, saved.best_converged = 1;
+    if (kind == SEEDING) {
+        saved.run = (lloyd_saved_run){0};
+        saved.known = 0;
+        saved.drawn = 3, saved.rows = seeds, saved.steps = 2;
+    }
     char path[4200];
     snprintf(path, sizeof path, "%s.ck", fuzz_file(NULL));
     int file = lloyd_saved_write(path, &saved) == LLOYD_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
@@ -91,11 +107,11 @@ static image make_checkpoint(int with_best)
     return made;
 }
 
-static const image *checkpoint(int with_best)
+static const image *checkpoint(unsigned kind)
 {
     static image made[CHECKPOINTS];
-    if (!made[with_best].bytes) made[with_best] = make_checkpoint(with_best);
-    return &made[with_best];
+    if (!made[kind].bytes) made[kind] = make_checkpoint(kind);
+    return &made[kind];
 }
 
 /* --- changes --- */
@@ -136,8 +152,9 @@ static void change_values(bytes *b, hid_t file, const char *name)
 static void change(bytes *b, hid_t file)
 {
     unsigned what = take(b) % 8, which = take(b);
-    const char *number = numbers[which % 14], *dataset = datasets[which % 8];
-    const char *attribute = which % 19 < 14 ? numbers[which % 19] : texts[which % 19 - 14];
+    const char *number = numbers[which % NUMBERS], *dataset = datasets[which % DATASETS];
+    unsigned one = which % ATTRIBUTES;
+    const char *attribute = one < NUMBERS ? numbers[one] : texts[one - NUMBERS];
     switch (what) {
     case 0:
     case 1:
@@ -191,7 +208,7 @@ static void damage(bytes *b, image *i)
 static void check_run(const lloyd_saved_run *run, int64_t elements)
 {
     volatile double sum = 0; /* reads all that there is, under the sanitizer's eyes */
-    if (run->iterations < 0 || !run->centroids || !run->inertia || !run->seconds || !run->moved)
+    if (run->iterations < 0 || (elements > 0 && !run->centroids) || !run->inertia || !run->seconds || !run->moved)
         abort();
     for (int64_t i = 0; i < run->iterations; i++)
         sum = sum + run->inertia[i] + run->seconds[i] + (double)run->moved[i];
@@ -202,7 +219,9 @@ static void check(const lloyd_saved *s)
 {
     if (s->k < 1 || s->d < 1 || !s->type || !s->inputs || !s->version || !s->command || !s->options)
         abort();
-    check_run(&s->run, s->k * s->d);
+    volatile int64_t rows = 0;
+    check_run(&s->run, s->drawn > 0 ? 0 : s->k * s->d);
+    for (int64_t i = 0; i < s->drawn; i++) rows = rows + s->rows[i];
     if (s->best.centroids) check_run(&s->best, s->k * s->d);
     volatile size_t length = strlen(s->type) + strlen(s->inputs) + strlen(s->version);
     length = length + strlen(s->command) + strlen(s->options);

@@ -212,9 +212,26 @@ def check_cancelled(t, slurm):
             "scancel: a checkpoint, and the job stays cancelled", job.describe())
 
 
+def check_seeding(t, slurm):
+    """A job whose time is shorter than its seeding takes goes on with it whenever it comes back."""
+    options = {**FIT, "INIT": "kmeans++", "MAX_ITERS": 1}
+    job = slurm.submit("fit.sbatch", INPUT=t.data("sift-20k.h5"), OUTPUT="seeded.h5", **options)
+    for run in range(2):
+        t.check(wait_for(lambda: job.output().count("read: ") > run), f"seeding: run {run + 1} chooses centroids", job.describe())
+        time.sleep(0.3)
+        job.signal()
+    t.check(job.ended() and job.state() == "COMPLETED" and job.show("Restarts") == "2", "seeding: comes back twice, and ends well", job.describe())
+    steps = [int(step) for step in re.findall(r"^stopped with a checkpoint, after step (\d+) of run 1$", job.output(), re.M)]
+    t.check(len(steps) == 2 and 0 < steps[0] < steps[1] < CLUSTERS, f"seeding: goes on, and does not begin anew ({steps})", job.describe())
+    whole = t.fit(t.data("sift-20k.h5"), "whole.h5", "-k", CLUSTERS, "--init", "kmeans++", "--seed", SEED, "--max-iters", 1, threads=2)
+    t.check_same("seeding: the model of an undisturbed fit, bit for bit", whole, if_there(t.path("seeded.h5")))
+
+
 def check_stalled(t, slurm):
-    """A job that is notified before it has chosen the first centroids, whenever it comes back: it gives up after two restarts."""
-    job = slurm.submit("fit.sbatch", INPUT=t.data("sift-20k.h5"), OUTPUT="stalled.h5", **{**FIT, "K": 8192, "INIT": "kmeans++"})
+    """A job that is notified in the first step of its seeding, which takes long, whenever it comes back: it gives up after two restarts."""
+    t.lloyd("synth", "--rows", 100000, "--dim", 128, "--clusters", 1000, "--type", "uint8", "--output", t.path("many.h5"))
+    job = slurm.submit("fit.sbatch", INPUT=t.path("many.h5"), OUTPUT="stalled.h5", FIT_OPTIONS="--chunk-rows 1000",
+                       **{**FIT, "K": 8192, "INIT": "kmeans-parallel"})
     for run in range(3):
         t.check(wait_for(lambda: job.output().count("read: ") > run), f"no progress: run {run + 1} chooses centroids", job.describe())
         job.signal()
@@ -242,6 +259,7 @@ def check_jobs(t, slurm):
     check_resumed(t, limited, "time limit, srun", t.path("limited.h5"), undisturbed)
     check_scaling(t, slurm)
     check_cancelled(t, slurm)
+    check_seeding(t, slurm)
     check_stalled(t, slurm)
 
 

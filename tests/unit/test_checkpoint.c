@@ -113,6 +113,23 @@ static void comes_back(void **state)
     assert_int_equal(lloyd_saved_write(FILE_NAME, &saved), LLOYD_OK);
     check_saved(&saved);
 
+    int64_t seeds[] = {99, 0, 42}; /* in a seeding */
+    saved.run = (lloyd_saved_run){0};
+    saved.known = 0;
+    saved.drawn = 3, saved.rows = seeds, saved.steps = 2;
+    lloyd_saved got;
+    assert_int_equal(lloyd_saved_write(FILE_NAME, &saved), LLOYD_OK);
+    assert_int_equal(lloyd_saved_read(FILE_NAME, &got), LLOYD_OK);
+    assert_true(got.drawn == 3 && got.steps == 2 && got.run.iterations == 0);
+    assert_memory_equal(got.rows, seeds, sizeof seeds);
+    assert_null(got.run.centroids);
+    lloyd_saved_free(&got);
+    seeds[1] = 100; /* there are rows 0 to 99 */
+    assert_int_equal(lloyd_saved_write(FILE_NAME, &saved), LLOYD_OK);
+    assert_int_equal(lloyd_saved_read(FILE_NAME, &got), LLOYD_BAD_INPUT);
+    saved = example();
+    assert_int_equal(lloyd_saved_write(FILE_NAME, &saved), LLOYD_OK);
+
     lloyd_model model; /* and a model */
     assert_int_equal(lloyd_model_read(FILE_NAME, &model), LLOYD_OK);
     assert_true(model.k == 3 && model.d == 2);
