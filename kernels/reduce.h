@@ -1,7 +1,7 @@
 /* The last step of kmeans||: K of its candidates, which weigh what the rows nearest to them do, by
- * greedy k-means++ (section 8 of docs/numerics.md). On the host, whatever computes the rest: with a
- * matrix of the distances between candidates, many trials cost next to nothing, and where there
- * are more candidates than a matrix has room for, they are cut into leaves that are close together.
+ * greedy k-means++ (section 8 of docs/numerics.md). On the host, whatever computes the rest. Every
+ * candidate is compared with all others at most about once, however many trials there are; where there are
+ * very many candidates, they are cut into leaves that are close together.
  *
  * Masses are fixed-point numbers of which every sum is below 2^53, kept in double: their additions are
  * exact, so no order and no shortcut changes a bit.
@@ -13,8 +13,9 @@
 
 #include <stdint.h>
 
-/* The most candidates of a leaf: its matrix takes 8 bytes for each two of them, 134 MB. */
-enum { LLOYD_LEAF_MOST = 4096 };
+/* The most candidates of a leaf: the work of one grows with their square, and a cut through clusters costs
+ * quality. */
+enum { LLOYD_LEAF_MOST = 32768 };
 
 typedef struct lloyd_reduction {
     int64_t count, dim;
@@ -48,6 +49,6 @@ lloyd_status lloyd_reduce_leaf(const lloyd_reduction *reduction, int64_t leaf,
                                const int64_t *members, int64_t count, lloyd_choice *choices);
 
 /* Memory that all of this takes for at most `count` points, beside the arrays of its callers. */
-int64_t lloyd_reduce_bytes(int64_t count, int threads);
+int64_t lloyd_reduce_bytes(int64_t count, int trials);
 
 #endif

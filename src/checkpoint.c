@@ -354,10 +354,11 @@ static lloyd_status read_file(lloyd_checkpoint *c, lloyd_saved *saved)
     LLOYD_TRY(compare_options(file_of(c), saved->options, c->deciding));
     LLOYD_TRY(compare_iterations(c, saved));
     if (saved->drawn > most_seeds(c->options))
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "%s has more rows of a seeding than this seeding draws; remove it to start "
-                          "anew",
-                          file_of(c));
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s has more rows of a seeding than this seeding draws; remove it to start "
+            "anew",
+            file_of(c));
     return compare_shape(c, saved);
 }
 
@@ -605,8 +606,8 @@ static lloyd_status keep_rows(lloyd_checkpoint *c, int64_t restart, const lloyd_
         c->last = (lloyd_progress_step){0};
     } else if (c->holds) { /* what is there has no room for more */
         int64_t *seeds = NULL;
-        LLOYD_TRY(lloyd_alloc(&seeds, most_seeds(c->options), sizeof *seeds,
-                              "rows for the checkpoint"));
+        LLOYD_TRY(
+            lloyd_alloc(&seeds, most_seeds(c->options), sizeof *seeds, "rows for the checkpoint"));
         lloyd_free(c->seeds);
         c->seeds = seeds;
         c->drawn = 0;

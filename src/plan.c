@@ -86,7 +86,7 @@ static seeding_need need_of_method(const lloyd_plan *plan, const lloyd_fit_optio
         return (seeding_need){k, centroids + k * 8 + lloyd_gather_bytes(k, plan->d), 0};
     if (strcmp(init, "kmeans-parallel") != 0)
         return (seeding_need){k, 2 * centroids + k * 8, 0}; /* a model */
-    int64_t candidates = lloyd_seed_parallel_bytes(k, plan->d, plan->kernels.threads);
+    int64_t candidates = lloyd_seed_parallel_bytes(k, plan->d, (int)options->init_trials);
     return (seeding_need){lloyd_seed_round_candidates(k), centroids + candidates, state};
 }
 

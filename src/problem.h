@@ -69,7 +69,7 @@ typedef struct lloyd_seed_step {
     const char *what;   /* what is counted: "centroids", "rounds" or "leaves", a constant */
     int64_t done, all;  /* of them */
     int64_t candidates; /* of kmeans-parallel, so far */
-    double potential; /* sum of w dist() to the nearest of those drawn so far; of leaves NAN */
+    double potential;   /* sum of w dist() to the nearest of those drawn so far; of leaves NAN */
     /* [count] that are drawn: with them and `done`, another seeding can go on. Of leaves NULL. */
     const int64_t *rows;
     int64_t count;
@@ -111,6 +111,6 @@ int64_t lloyd_seed_round_candidates(int64_t k);
 int64_t lloyd_seed_candidates(int64_t k);
 
 /* Memory that kmeans-parallel takes on the host, beside the kernels'. */
-int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int threads);
+int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int trials);
 
 #endif

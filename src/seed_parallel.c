@@ -15,17 +15,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    ROUNDS = 3,
-    OVERSAMPLING = 4, /* rows for each centroid are expected in a round, */
-    TRIALS = 32,      /* of the reduction */
-    LEAST = 500       /* and so many at least, where K is small and they cost nothing */
-};
+enum { ROUNDS = 3, TRIALS = 32 /* of the reduction */ };
 
-/* The rows that a round is expected to draw. */
+/* The rows that a round is expected to draw: more for each centroid where there are few of them, and more
+ * candidates cost nothing. */
 static int64_t oversampling(int64_t k)
 {
-    return OVERSAMPLING * k > LEAST ? OVERSAMPLING * k : LEAST;
+    enum { LEAST = 500, SOME = 8192 };
+    int64_t many = 2 * k, more = 4 * k < SOME ? 4 * k : SOME;
+    int64_t expected = many > more ? many : more;
+    return expected > LEAST ? expected : LEAST;
 }
 
 int64_t lloyd_seed_round_candidates(int64_t k)
@@ -234,13 +233,13 @@ static void free_candidates(candidates *c)
     lloyd_free(c->drawn);
 }
 
-int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int threads)
+int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int trials)
 {
     int64_t most = lloyd_seed_candidates(k), round = lloyd_seed_round_candidates(k);
     int64_t choice = (int64_t)(sizeof(lloyd_choice) + sizeof(lloyd_choice *));
     int64_t arrays = most * (dim * 4 + 32) + round * 8 + k * 8 + most_choices(most, k) * choice;
     int64_t gathering = lloyd_gather_bytes(round, dim),
-            reducing = lloyd_reduce_bytes(most, threads);
+            reducing = lloyd_reduce_bytes(most, trials > 0 ? trials : TRIALS);
     return arrays + (gathering > reducing ? gathering : reducing);
 }
 

@@ -1,6 +1,7 @@
 /* See kernels/reduce.h. In a leaf, a candidate that is tried lowers the masses only of those that it is
- * nearer to than what is chosen already, and these become fewer with every choice. So from time to time
- * the row of every candidate is cut down to them, and a trial then looks at a few, not at all.
+ * nearer to than what is chosen already, and these become fewer with every choice: of n candidates, about
+ * n / i after i choices. So who is tried is compared with all others once. The few that it is nearer to are kept,
+ * and looked at when it is tried again; from time to time they are looked through.
  */
 #include "kernels/reduce.h"
 
@@ -14,8 +15,9 @@
 #include <string.h>
 
 enum {
-    FIRST_CUT = 16,        /* choices before rows are cut down; then at twice as many, and so on */
-    TRIALS_APART = 1 << 17 /* elements from which on trials are shared out to threads */
+    FIRST_CUT = 16,      /* choices before rows are cut down; then at twice as many, and so on */
+    TRIALS_AT_ONCE = 32, /* of which rows are found side by side */
+    ROOM = 256 << 20     /* bytes for the rows that are kept */
 };
 
 /* --- cutting into leaves --- */
@@ -36,6 +38,11 @@ typedef struct place {
 static int before(const place *a, const place *b)
 {
     return a->where < b->where || (a->where == b->where && a->point < b->point);
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    return before(b, a) - before(a, b);
 }
 
 static void swap(place *a, place *b)
@@ -149,53 +156,56 @@ typedef struct neighbour {
     int64_t other;
 } neighbour;
 
-/* A candidate's distances to others: to all, or to those that it may still lower. */
+/* Those to which a candidate is nearer than anything chosen, once it has been tried. */
 typedef struct row {
-    union {
-        double *all;
-        neighbour *few;
-    };
-    int64_t length; /* of `few`, -1: `all` */
+    int64_t first, length; /* in the pool; -1: it has not been tried, or there was no room */
 } row;
 
 typedef struct leaf {
     const lloyd_reduction *reduction;
     int64_t number, count;
-    double *matrix; /* [count * count], where the rows are */
-    row *rows;      /* [count] */
+    const int64_t *members;
+    row *rows;       /* [count] */
+    neighbour *pool; /* [room], of which the first `used` are in rows, in no order */
+    int64_t used, room;
     double *weight; /* [count] */
     double *near;   /* squared distance to the nearest chosen one; 1 before there is one */
     double *fixed;  /* masses on the grid */
     double *before; /* their running sums, each with its own */
-    double *tried;  /* [trials] */
-    int64_t *trial;
-    double scale; /* 2^(bits - E) */
+    double scale;   /* 2^(bits - E) */
+    /* of every trial */
+    int64_t *trial;    /* who is tried */
+    double *gain;      /* by how much it would lower the total */
+    neighbour **found; /* [count], of who had no row */
+    int64_t *length;   /* of these, -1: it had one */
 } leaf;
 
-static double *leaf_row(const leaf *l, int64_t i)
+/* Trials whose rows are found at a time; the memory of more would not pay. */
+static int batch(const lloyd_reduction *r)
 {
-    return l->matrix + i * l->count;
+    return r->trials < TRIALS_AT_ONCE ? r->trials : TRIALS_AT_ONCE;
 }
 
-static lloyd_status open_leaf(const lloyd_reduction *r, const int64_t *members, leaf *l)
+static lloyd_status open_leaf(leaf *l)
 {
+    const lloyd_reduction *r = l->reduction;
     const int64_t n = l->count;
-    LLOYD_TRY(lloyd_alloc(&l->matrix, n * n, sizeof *l->matrix, "distances between candidates"));
+    l->room = n;
+    LLOYD_TRY(lloyd_alloc(&l->pool, l->room, sizeof *l->pool, "distances between candidates"));
     LLOYD_TRY(lloyd_alloc(&l->rows, n, sizeof *l->rows, "candidates"));
     LLOYD_TRY(lloyd_alloc(&l->weight, n, sizeof *l->weight, "candidates"));
     LLOYD_TRY(lloyd_alloc(&l->near, n, sizeof *l->near, "candidates"));
     LLOYD_TRY(lloyd_alloc(&l->fixed, n, sizeof *l->fixed, "candidates"));
     LLOYD_TRY(lloyd_alloc(&l->before, n, sizeof *l->before, "candidates"));
-    LLOYD_TRY(lloyd_alloc(&l->tried, r->trials, sizeof *l->tried, "trials"));
     LLOYD_TRY(lloyd_alloc(&l->trial, r->trials, sizeof *l->trial, "trials"));
-#pragma omp parallel for num_threads(r->threads) schedule(dynamic, 16)
+    LLOYD_TRY(lloyd_alloc(&l->gain, r->trials, sizeof *l->gain, "trials"));
+    LLOYD_TRY(lloyd_alloc(&l->length, r->trials, sizeof *l->length, "trials"));
+    LLOYD_TRY(lloyd_alloc((void *)&l->found, batch(r), sizeof *l->found, "trials"));
+    for (int t = 0; t < batch(r); t++)
+        LLOYD_TRY(lloyd_alloc(&l->found[t], n, sizeof *l->found[t], "trials"));
     for (int64_t i = 0; i < n; i++) {
-        for (int64_t j = 0; j < i; j++) {
-            double distance = lloyd_cpu_dist(point(r, members[i]), point(r, members[j]), r->dim);
-            leaf_row(l, i)[j] = leaf_row(l, j)[i] = distance;
-        }
-        l->rows[i] = (row){.all = leaf_row(l, i), .length = -1};
-        l->weight[i] = r->weights[members[i]];
+        l->rows[i].length = -1;
+        l->weight[i] = r->weights[l->members[i]];
         l->near[i] = 1;
     }
     return LLOYD_OK;
@@ -203,14 +213,17 @@ static lloyd_status open_leaf(const lloyd_reduction *r, const int64_t *members, 
 
 static void close_leaf(leaf *l)
 {
-    lloyd_free(l->matrix);
+    lloyd_free(l->pool);
     lloyd_free(l->rows);
     lloyd_free(l->weight);
     lloyd_free(l->near);
     lloyd_free(l->fixed);
     lloyd_free(l->before);
-    lloyd_free(l->tried);
     lloyd_free(l->trial);
+    lloyd_free(l->gain);
+    lloyd_free(l->length);
+    for (int t = 0; l->found && t < batch(l->reduction); t++) lloyd_free(l->found[t]);
+    lloyd_free((void *)l->found);
 }
 
 /* Of a mass, so that sums of n are below 2^53. */
@@ -251,64 +264,102 @@ static int64_t draw(const leaf *l, uint64_t random, double total)
     return low;
 }
 
-/* By how much candidate i would lower the total. */
-LLOYD_CLONES static double lowered(const leaf *l, int64_t i)
+/* Whom candidate i is nearer to than anything chosen. Returns how many. */
+static int64_t find_row(const leaf *l, int64_t i, neighbour *found)
 {
-    const row *r = &l->rows[i];
-    double gain = 0;
-    if (r->length < 0) {
-        for (int64_t j = 0; j < l->count; j++) {
-            double distance = r->all[j] < l->near[j] ? r->all[j] : l->near[j];
-            gain += l->fixed[j] - on_grid(l, l->weight[j], distance);
-        }
-        return gain;
+    const lloyd_reduction *r = l->reduction;
+    const float *x = point(r, l->members[i]);
+    int64_t count = 0;
+    for (int64_t j = 0; j < l->count; j++) {
+        const float *other = point(r, l->members[j]);
+        if (lloyd_cpu_is_farther(other, x, r->dim, l->near[j])) continue;
+        double distance = lloyd_cpu_dist(other, x, r->dim);
+        if (distance < l->near[j]) found[count++] = (neighbour){.distance = distance, .other = j};
     }
-    for (int64_t p = 0; p < r->length; p++) {
-        int64_t j = r->few[p].other;
-        if (r->few[p].distance < l->near[j])
-            gain += l->fixed[j] - on_grid(l, l->weight[j], r->few[p].distance);
+    return count;
+}
+
+static double gain_of(const leaf *l, const neighbour *some, int64_t count)
+{
+    double gain = 0;
+    for (int64_t p = 0; p < count; p++) {
+        int64_t j = some[p].other;
+        if (some[p].distance < l->near[j])
+            gain += l->fixed[j] - on_grid(l, l->weight[j], some[p].distance);
     }
     return gain;
 }
 
-static void take(leaf *l, int64_t i)
+/* Whether the pool has room for so many more; it grows up to its most. */
+static int make_room(leaf *l, int64_t count)
 {
-    const row *r = &l->rows[i];
-    for (int64_t j = 0; r->length < 0 && j < l->count; j++)
-        if (r->all[j] < l->near[j]) l->near[j] = r->all[j];
-    for (int64_t p = 0; p < r->length; p++)
-        if (r->few[p].distance < l->near[r->few[p].other])
-            l->near[r->few[p].other] = r->few[p].distance;
+    neighbour *larger = NULL;
+    int64_t room = l->room;
+    while (room < l->used + count) room *= 2;
+    if (room == l->room) return 1;
+    if (room > ROOM / (int64_t)sizeof *larger) return 0;
+    if (lloyd_alloc(&larger, room, sizeof *larger, "distances between candidates") != LLOYD_OK)
+        return 0; /* it goes on without */
+    memcpy(larger, l->pool, (size_t)l->used * sizeof *larger);
+    lloyd_free(l->pool);
+    l->pool = larger;
+    l->room = room;
+    return 1;
 }
 
-/* Of each row, keeps what is nearer than something chosen. A row of distances becomes one of neighbours
- * where these are so few that they have room in it. */
+/* Keeps a row, if there is room. */
+static void store(leaf *l, int64_t i, const neighbour *found, int64_t count)
+{
+    if (l->rows[i].length >= 0 || !make_room(l, count)) return;
+    memcpy(l->pool + l->used, found, (size_t)count * sizeof *found);
+    l->rows[i] = (row){.first = l->used, .length = count};
+    l->used += count;
+}
+
+static void approach(leaf *l, const neighbour *some, int64_t count)
+{
+    for (int64_t p = 0; p < count; p++)
+        if (some[p].distance < l->near[some[p].other]) l->near[some[p].other] = some[p].distance;
+}
+
+/* Of each row, keeps what is nearer than anything chosen; the rows move together. They are taken in the
+ * order in which they lie. */
 static lloyd_status cut_rows(leaf *l)
 {
-    const int64_t n = l->count;
-    const int threads = l->reduction->threads;
-    neighbour *memory = NULL;
-    LLOYD_TRY(lloyd_alloc(&memory, threads * (n / 2 + 1), sizeof *memory, "neighbours"));
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 64)
-    for (int64_t i = 0; i < n; i++) {
-        row *r = &l->rows[i];
-        neighbour *kept = memory + omp_get_thread_num() * (n / 2 + 1);
-        int64_t count = 0;
-        if (r->length >= 0) {
-            for (int64_t p = 0; p < r->length; p++)
-                if (r->few[p].distance < l->near[r->few[p].other]) r->few[count++] = r->few[p];
-            r->length = count;
-            continue;
-        }
-        for (int64_t j = 0; j < n && count <= n / 2; j++)
-            if (r->all[j] < l->near[j])
-                kept[count++] = (neighbour){.distance = r->all[j], .other = j};
-        if (count > n / 2) continue;
-        memcpy(leaf_row(l, i), kept, (size_t)count * sizeof *kept);
-        *r = (row){.few = (neighbour *)(void *)leaf_row(l, i), .length = count};
+    place *order = NULL;
+    int64_t rows = 0, used = 0;
+    LLOYD_TRY(lloyd_alloc(&order, l->count, sizeof *order, "candidates"));
+    for (int64_t i = 0; i < l->count; i++)
+        if (l->rows[i].length >= 0)
+            order[rows++] = (place){.where = (double)l->rows[i].first, .point = i};
+    qsort(order, (size_t)rows, sizeof *order, compare_places);
+    for (int64_t o = 0; o < rows; o++) {
+        row *r = &l->rows[order[o].point];
+        int64_t first = used;
+        for (int64_t p = r->first; p < r->first + r->length; p++)
+            if (l->pool[p].distance < l->near[l->pool[p].other]) l->pool[used++] = l->pool[p];
+        *r = (row){.first = first, .length = used - first};
     }
-    lloyd_free(memory);
+    l->used = used;
+    lloyd_free(order);
     return LLOYD_OK;
+}
+
+/* Finds out what trials [first, first + count) would do, and keeps their rows. */
+static void try_batch(leaf *l, int first, int count)
+{
+    int new_rows = 0;
+    for (int t = 0; t < count; t++) new_rows += l->rows[l->trial[first + t]].length < 0;
+#pragma omp parallel for num_threads(l->reduction->threads) schedule(dynamic) if (new_rows > 1)
+    for (int t = 0; t < count; t++) {
+        const row *r = &l->rows[l->trial[first + t]];
+        l->length[first + t] = r->length < 0 ? find_row(l, l->trial[first + t], l->found[t]) : -1;
+        l->gain[first + t] = r->length < 0 ? gain_of(l, l->found[t], l->length[first + t])
+                                           : gain_of(l, l->pool + r->first, r->length);
+    }
+    for (int t = 0; t < count; t++)
+        if (l->length[first + t] >= 0)
+            store(l, l->trial[first + t], l->found[t], l->length[first + t]);
 }
 
 /* Draws the candidates that are tried for choice number i, and finds out what each would do. Returns the
@@ -322,12 +373,21 @@ static int try_some(leaf *l, int64_t i, double total)
     for (int t = 0; t < trials; t++)
         l->trial[t] =
             draw(l, lloyd_philox64(r->seed, LLOYD_DRAW_REDUCE, index, (uint32_t)t), total);
-    int many = i <= FIRST_CUT && l->count * trials >= TRIALS_APART;
-#pragma omp parallel for num_threads(r->threads) if (many)
-    for (int t = 0; t < trials; t++) l->tried[t] = lowered(l, l->trial[t]);
+    for (int t = 0; i > 0 && t < trials; t += batch(r))
+        try_batch(l, t, trials - t < batch(r) ? trials - t : batch(r));
     for (int t = 1; t < trials; t++)
-        if (l->tried[t] > l->tried[best]) best = t;
+        if (l->gain[t] > l->gain[best]) best = t;
     return best;
+}
+
+/* Candidate i becomes a chosen one. */
+static void take(leaf *l, int64_t i)
+{
+    const row *r = &l->rows[i];
+    if (r->length >= 0)
+        approach(l, l->pool + r->first, r->length);
+    else
+        approach(l, l->found[0], find_row(l, i, l->found[0]));
 }
 
 /* choices[].point are numbers in the leaf. */
@@ -341,7 +401,7 @@ static lloyd_status choose(leaf *l, int64_t most, lloyd_choice *choices)
         if (i == 0) {
             for (int64_t j = 0; j < l->count; j++) l->near[j] = INFINITY;
         } else {
-            least = fmin(least, l->tried[best] / l->scale);
+            least = fmin(least, l->gain[best] / l->scale);
         }
         choices[i] = (lloyd_choice){.gain = least, .point = l->trial[best]};
         take(l, l->trial[best]);
@@ -360,10 +420,10 @@ int64_t lloyd_reduce_most(const lloyd_reduction *r, int64_t count)
 lloyd_status lloyd_reduce_leaf(const lloyd_reduction *r, int64_t number, const int64_t *members,
                                int64_t count, lloyd_choice *choices)
 {
-    leaf l = {.reduction = r, .number = number, .count = count};
+    leaf l = {.reduction = r, .number = number, .count = count, .members = members};
     int64_t most = lloyd_reduce_most(r, count);
     for (int64_t i = 0; i < most; i++) choices[i] = (lloyd_choice){.gain = 0, .point = -1};
-    lloyd_status status = open_leaf(r, members, &l);
+    lloyd_status status = open_leaf(&l);
     if (status == LLOYD_OK) status = choose(&l, most, choices);
     for (int64_t i = 0; i < most; i++)
         if (choices[i].point >= 0) choices[i].point = members[choices[i].point];
@@ -371,11 +431,15 @@ lloyd_status lloyd_reduce_leaf(const lloyd_reduction *r, int64_t number, const i
     return status;
 }
 
-int64_t lloyd_reduce_bytes(int64_t count, int threads)
+int64_t lloyd_reduce_bytes(int64_t count, int trials)
 {
     int64_t most = count < LLOYD_LEAF_MOST ? count : LLOYD_LEAF_MOST; /* also if there are fewer */
+    int64_t neighbours = sizeof(neighbour),
+            at_once = trials < TRIALS_AT_ONCE ? trials : TRIALS_AT_ONCE;
+    /* about T n ln K neighbours, and the larger half of a pool that grows */
+    int64_t pool = most * most < ROOM / neighbours ? most * most * neighbours : ROOM;
     int64_t cutting = count * (int64_t)(2 * sizeof(place) + sizeof(int64_t));
-    int64_t choosing = most * most * 8 + most * (int64_t)(sizeof(row) + 4 * sizeof(double)) +
-                       threads * (most / 2 + 1) * (int64_t)sizeof(neighbour);
+    int64_t choosing = pool + most * ((int64_t)(sizeof(row) + sizeof(place) + 4 * sizeof(double)) +
+                                      at_once * neighbours);
     return cutting > choosing ? cutting : choosing;
 }

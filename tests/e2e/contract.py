@@ -139,9 +139,11 @@ def distances(x, c):
     """dist() of every row of x to every row of c, [rows, centroids]."""
     assert x.shape[1] <= 32
     t = x.astype(np.float64)[:, None, :] - c.astype(np.float64)[None, :, :]
-    p = np.zeros(t.shape[:2] + (32,))
+    lanes = 1 << (x.shape[1] - 1).bit_length()  # of 32; those after them are zeros
+    p = np.zeros(t.shape[:2] + (lanes,))
     p[:, :, :x.shape[1]] = t * t
-    for half in (16, 8, 4, 2, 1):
+    while p.shape[2] > 1:
+        half = p.shape[2] // 2
         p = p[:, :, :half] + p[:, :, half:]
     return p[:, :, 0]
 
@@ -296,7 +298,7 @@ def kmeans_plus_plus(x, k, seed, w, trials=None):
 
 def candidates(x, k, seed, w):
     """The candidates of kmeans-parallel, and of every row the nearest of them."""
-    n, expected = len(x), max(4 * k, 500)
+    n, expected = len(x), max(500, 2 * k, min(4 * k, 8192))
     most, bits = int(expected + 8 * math.sqrt(expected)) + 64, min(53, 62 - logarithm(n))
     rows = [draw(on_grid(w.astype(np.float64), exponent(w.max()), bits), random64(seed, 3, 0, 0))]
     near = distances(x, x[rows])[:, 0]
@@ -307,10 +309,10 @@ def candidates(x, k, seed, w):
         if total == 0:
             break
         taken = [i for i in range(n) if random64(seed, 4, i, number) * total >> 64 < expected * int(grid[i])][:most]
-        table = distances(x, x[taken]) if taken else np.empty((n, 0))
-        for at in range(len(taken)):
-            nearer = table[:, at] < near
-            near[nearer] = table[nearer, at]
+        for at, row in enumerate(taken):
+            far = distances(x, x[row:row + 1])[:, 0]
+            nearer = far < near
+            near[nearer] = far[nearer]
             nearest[nearer] = len(rows) + at
         rows += taken
     return rows, nearest
@@ -319,7 +321,7 @@ def candidates(x, k, seed, w):
 def leaves(points):
     """The leaves that the candidates are cut into, lists of their numbers."""
     parts = [list(range(len(points)))]
-    while -(-len(points) // len(parts)) > 4096:
+    while -(-len(points) // len(parts)) > 32768:
         halves = []
         for part in parts:
             own = points[part]

@@ -70,8 +70,8 @@ def main():
     check(t, "sample of K", data.gaussian(300, 5, 14), 12, ways[1:], sample=12)
     check(t, "sample of all", data.gaussian(300, 5, 14), 12, ways[1:], sample=300)
     if not t.quick:
-        many = data.gaussian(6000, 6, 10, centres=500)
-        check(t, "two leaves", many, 400, ways[:2], methods=("kmeans-parallel",), trials=4)
+        many = data.gaussian(45000, 1, 10, centres=3000)
+        check(t, "two leaves", many, 5500, ways[:2], methods=("kmeans-parallel",), trials=1)
     t.finish()
 
 

@@ -16,11 +16,10 @@
 /* The file begins with a line in so many bytes, as docs/formats.md has it. */
 enum { SEAL = 512, BLOCK = 1 << 20 };
 
-static const char *const datasets[] = {"/centroids",          "/history/inertia",
-                                       "/history/moved",      "/history/seconds",
-                                       "/best/centroids",     "/best/history/inertia",
-                                       "/best/history/moved", "/best/history/seconds",
-                                       "/seeds"};
+static const char *const datasets[] =
+    {"/centroids",          "/history/inertia",      "/history/moved",
+     "/history/seconds",    "/best/centroids",       "/best/history/inertia",
+     "/best/history/moved", "/best/history/seconds", "/seeds"};
 static const char *const numbers[] = {"checkpoint",
                                       "n",
                                       "d",
@@ -208,7 +207,8 @@ static void damage(bytes *b, image *i)
 static void check_run(const lloyd_saved_run *run, int64_t elements)
 {
     volatile double sum = 0; /* reads all that there is, under the sanitizer's eyes */
-    if (run->iterations < 0 || (elements > 0 && !run->centroids) || !run->inertia || !run->seconds || !run->moved)
+    if (run->iterations < 0 || (elements > 0 && !run->centroids) || !run->inertia ||
+        !run->seconds || !run->moved)
         abort();
     for (int64_t i = 0; i < run->iterations; i++)
         sum = sum + run->inertia[i] + run->seconds[i] + (double)run->moved[i];
