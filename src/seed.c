@@ -244,7 +244,7 @@ lloyd_status lloyd_seed_kmeanspp(lloyd_problem *p, const lloyd_seeding *s, float
     lloyd_status status = lloyd_alloc(&rows, p->k, sizeof *rows, "seed rows");
     if (status == LLOYD_OK) status = open_trials(p, lloyd_seed_trials(p->k, s->trials), &t);
     if (status == LLOYD_OK) status = p->kernels->seed_begin(p->kernels);
-    status = p->comm->agree(p->comm, status);
+    status = lloyd_seed_agree(p, status);
     if (status == LLOYD_OK) status = kmeanspp(p, s, &t, rows, centroids);
     (void)p->kernels->seed_end(p->kernels);
     close_trials(&t);

@@ -142,31 +142,38 @@ static lloyd_status choose_in_leaves(lloyd_problem *p, const lloyd_seeding *s,
                                at * (int64_t)(sizeof *c->choices / sizeof(int64_t)));
 }
 
-/* The largest gains first. Choices of one leaf are in the order of their gains already, and leaves in
- * that of their numbers: who comes first of equal ones is the first in the array. */
-static int compare_choices(const void *a, const void *b)
+/* A choice, and which of all leaves' it is. */
+typedef struct ranked {
+    lloyd_choice choice;
+    int64_t number;
+} ranked;
+
+/* The largest gains first; of equal ones the lower leaf, then the earlier choice. */
+static int compare_ranked(const void *a, const void *b)
 {
-    const lloyd_choice *x = *(const lloyd_choice *const *)a, *y = *(const lloyd_choice *const *)b;
-    if ((x->point < 0) != (y->point < 0)) return (x->point < 0) - (y->point < 0);
-    if (x->point >= 0 && x->gain != y->gain) return x->gain > y->gain ? -1 : 1;
-    return (x > y) - (x < y);
+    const ranked *x = a, *y = b;
+    int x_none = x->choice.point < 0, y_none = y->choice.point < 0;
+    if (x_none != y_none) return x_none - y_none;
+    if (!x_none && x->choice.gain != y->choice.gain)
+        return x->choice.gain > y->choice.gain ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
 }
 
 /* rows[] and centroids = the candidates whose choice gained most; *taken = how many there are. */
 static lloyd_status take_best(const lloyd_problem *p, const candidates *c, int64_t count,
                               int64_t *rows, float *centroids, int64_t *taken)
 {
-    const lloyd_choice **sorted = NULL;
+    ranked *sorted = NULL;
     LLOYD_TRY(lloyd_alloc(&sorted, count, sizeof *sorted, "chosen candidates"));
-    for (int64_t i = 0; i < count; i++) sorted[i] = &c->choices[i];
-    qsort((void *)sorted, (size_t)count, sizeof *sorted, compare_choices);
+    for (int64_t i = 0; i < count; i++) sorted[i] = (ranked){c->choices[i], i};
+    qsort(sorted, (size_t)count, sizeof *sorted, compare_ranked);
     *taken = 0;
-    for (int64_t i = 0; i < count && *taken < p->k && sorted[i]->point >= 0; i++) {
-        int64_t point = sorted[i]->point, at = (*taken)++;
+    for (int64_t i = 0; i < count && *taken < p->k && sorted[i].choice.point >= 0; i++) {
+        int64_t point = sorted[i].choice.point, at = (*taken)++;
         rows[at] = c->rows[point];
         memcpy(centroids + at * p->d, c->vectors + point * p->d, (size_t)p->d * sizeof *centroids);
     }
-    lloyd_free((void *)sorted);
+    lloyd_free(sorted);
     return LLOYD_OK;
 }
 
@@ -236,7 +243,7 @@ static void free_candidates(candidates *c)
 int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int trials)
 {
     int64_t most = lloyd_seed_candidates(k), round = lloyd_seed_round_candidates(k);
-    int64_t choice = (int64_t)(sizeof(lloyd_choice) + sizeof(lloyd_choice *));
+    int64_t choice = (int64_t)(sizeof(lloyd_choice) + sizeof(ranked));
     int64_t arrays = most * (dim * 4 + 32) + round * 8 + k * 8 + most_choices(most, k) * choice;
     int64_t gathering = lloyd_gather_bytes(round, dim),
             reducing = lloyd_reduce_bytes(most, trials > 0 ? trials : TRIALS);
@@ -249,7 +256,7 @@ lloyd_status lloyd_seed_kmeans_parallel(lloyd_problem *p, const lloyd_seeding *s
     int64_t *rows = NULL, taken = 0;
     lloyd_status status = lloyd_alloc(&rows, p->k, sizeof *rows, "seed rows");
     if (status == LLOYD_OK) status = alloc_candidates(p, &c);
-    status = p->comm->agree(p->comm, status);
+    status = lloyd_seed_agree(p, status);
     if (status == LLOYD_OK) status = draw_candidates(p, s, &c);
     (void)p->kernels->seed_end(p->kernels);
     if (status == LLOYD_OK && c.count > p->k)

@@ -11,6 +11,13 @@ typedef struct lloyd_masses {
     int64_t total, before, own; /* of all ranks, of those before this one, of this one */
 } lloyd_masses;
 
+/* OK if all ranks are, of which this one has this status. Collective. */
+static inline lloyd_status lloyd_seed_agree(const lloyd_problem *problem, lloyd_status status)
+{
+    lloyd_status agreed = problem->comm->agree(problem->comm, status);
+    return status == LLOYD_OK ? agreed : status;
+}
+
 /* The masses as they are; no mass of this rank is above `greatest`. Collective. */
 lloyd_status lloyd_masses_weigh(lloyd_problem *problem, double greatest, lloyd_masses *masses);
 

@@ -81,30 +81,23 @@ static const float *point(const lloyd_reduction *r, int64_t i)
 
 /* The one of members[] that is farthest from point `from`; the lowest of several. */
 static int64_t farthest(const lloyd_reduction *r, const int64_t *members, int64_t count,
-                        int64_t from)
+                        int64_t from, place *places)
 {
-    double most = -1;
-    int64_t found = members[0];
-#pragma omp parallel num_threads(r->threads)
-    {
-        double own = -1;
-        int64_t which = members[0];
-#pragma omp for schedule(static) nowait
-        for (int64_t i = 0; i < count; i++) {
-            double distance = lloyd_cpu_dist(point(r, members[i]), point(r, from), r->dim);
-            if (distance > own) own = distance, which = members[i];
-        }
-#pragma omp critical
-        if (own > most || (own == most && which < found)) most = own, found = which;
-    }
-    return found;
+    int64_t found = 0;
+#pragma omp parallel for num_threads(r->threads)
+    for (int64_t i = 0; i < count; i++)
+        places[i].where = lloyd_cpu_dist(point(r, members[i]), point(r, from), r->dim);
+    for (int64_t i = 1; i < count; i++)
+        if (places[i].where > places[found].where) found = i;
+    return members[found];
 }
 
 /* Halves members[], which are in increasing order, by which of two far points they are nearer to. */
 static void halve(const lloyd_reduction *r, int64_t *members, int64_t count, place *places,
                   int64_t *kept)
 {
-    int64_t a = farthest(r, members, count, members[0]), b = farthest(r, members, count, a);
+    int64_t a = farthest(r, members, count, members[0], places);
+    int64_t b = farthest(r, members, count, a, places);
     int64_t left = count / 2, at = 0, rest = 0;
 #pragma omp parallel for num_threads(r->threads)
     for (int64_t i = 0; i < count; i++) {
@@ -174,10 +167,10 @@ typedef struct leaf {
     double *before; /* their running sums, each with its own */
     double scale;   /* 2^(bits - E) */
     /* of every trial */
-    int64_t *trial;    /* who is tried */
-    double *gain;      /* by how much it would lower the total */
-    neighbour **found; /* [count], of who had no row */
-    int64_t *length;   /* of these, -1: it had one */
+    int64_t *trial;   /* who is tried */
+    double *gain;     /* by how much it would lower the total */
+    int64_t *length;  /* of its row, where it is found anew; -1: it had one */
+    neighbour *found; /* [batch * count] these rows, of one batch */
 } leaf;
 
 /* Trials whose rows are found at a time; the memory of more would not pay. */
@@ -200,9 +193,7 @@ static lloyd_status open_leaf(leaf *l)
     LLOYD_TRY(lloyd_alloc(&l->trial, r->trials, sizeof *l->trial, "trials"));
     LLOYD_TRY(lloyd_alloc(&l->gain, r->trials, sizeof *l->gain, "trials"));
     LLOYD_TRY(lloyd_alloc(&l->length, r->trials, sizeof *l->length, "trials"));
-    LLOYD_TRY(lloyd_alloc((void *)&l->found, batch(r), sizeof *l->found, "trials"));
-    for (int t = 0; t < batch(r); t++)
-        LLOYD_TRY(lloyd_alloc(&l->found[t], n, sizeof *l->found[t], "trials"));
+    LLOYD_TRY(lloyd_alloc(&l->found, batch(r) * n, sizeof *l->found, "trials"));
     for (int64_t i = 0; i < n; i++) {
         l->rows[i].length = -1;
         l->weight[i] = r->weights[l->members[i]];
@@ -222,8 +213,7 @@ static void close_leaf(leaf *l)
     lloyd_free(l->trial);
     lloyd_free(l->gain);
     lloyd_free(l->length);
-    for (int t = 0; l->found && t < batch(l->reduction); t++) lloyd_free(l->found[t]);
-    lloyd_free((void *)l->found);
+    lloyd_free(l->found);
 }
 
 /* Of a mass, so that sums of n are below 2^53. */
@@ -353,13 +343,14 @@ static void try_batch(leaf *l, int first, int count)
 #pragma omp parallel for num_threads(l->reduction->threads) schedule(dynamic) if (new_rows > 1)
     for (int t = 0; t < count; t++) {
         const row *r = &l->rows[l->trial[first + t]];
-        l->length[first + t] = r->length < 0 ? find_row(l, l->trial[first + t], l->found[t]) : -1;
-        l->gain[first + t] = r->length < 0 ? gain_of(l, l->found[t], l->length[first + t])
+        neighbour *found = l->found + t * l->count;
+        l->length[first + t] = r->length < 0 ? find_row(l, l->trial[first + t], found) : -1;
+        l->gain[first + t] = r->length < 0 ? gain_of(l, found, l->length[first + t])
                                            : gain_of(l, l->pool + r->first, r->length);
     }
     for (int t = 0; t < count; t++)
         if (l->length[first + t] >= 0)
-            store(l, l->trial[first + t], l->found[t], l->length[first + t]);
+            store(l, l->trial[first + t], l->found + t * l->count, l->length[first + t]);
 }
 
 /* Draws the candidates that are tried for choice number i, and finds out what each would do. Returns the
@@ -387,7 +378,7 @@ static void take(leaf *l, int64_t i)
     if (r->length >= 0)
         approach(l, l->pool + r->first, r->length);
     else
-        approach(l, l->found[0], find_row(l, i, l->found[0]));
+        approach(l, l->found, find_row(l, i, l->found));
 }
 
 /* choices[].point are numbers in the leaf. */
