@@ -280,30 +280,33 @@ static double gain_of(const leaf *l, const neighbour *some, int64_t count)
     return gain;
 }
 
-/* Whether the pool has room for so many more; it grows up to its most. */
-static int make_room(leaf *l, int64_t count)
+/* Makes room for so many more in the pool, which grows up to its most: *fits = whether there is any. */
+static lloyd_status make_room(leaf *l, int64_t count, int *fits)
 {
     neighbour *larger = NULL;
     int64_t room = l->room;
     while (room < l->used + count) room *= 2;
-    if (room == l->room) return 1;
-    if (room > ROOM / (int64_t)sizeof *larger) return 0;
-    if (lloyd_alloc(&larger, room, sizeof *larger, "distances between candidates") != LLOYD_OK)
-        return 0; /* it goes on without */
+    *fits = room <= ROOM / (int64_t)sizeof *larger;
+    if (room == l->room || !*fits) return LLOYD_OK;
+    LLOYD_TRY(lloyd_alloc(&larger, room, sizeof *larger, "distances between candidates"));
     memcpy(larger, l->pool, (size_t)l->used * sizeof *larger);
     lloyd_free(l->pool);
     l->pool = larger;
     l->room = room;
-    return 1;
+    return LLOYD_OK;
 }
 
 /* Keeps a row, if there is room. */
-static void store(leaf *l, int64_t i, const neighbour *found, int64_t count)
+static lloyd_status store(leaf *l, int64_t i, const neighbour *found, int64_t count)
 {
-    if (l->rows[i].length >= 0 || !make_room(l, count)) return;
+    int fits;
+    if (l->rows[i].length >= 0) return LLOYD_OK;
+    LLOYD_TRY(make_room(l, count, &fits));
+    if (!fits) return LLOYD_OK;
     memcpy(l->pool + l->used, found, (size_t)count * sizeof *found);
     l->rows[i] = (row){.first = l->used, .length = count};
     l->used += count;
+    return LLOYD_OK;
 }
 
 static void approach(leaf *l, const neighbour *some, int64_t count)
@@ -336,7 +339,7 @@ static lloyd_status cut_rows(leaf *l)
 }
 
 /* Finds out what trials [first, first + count) would do, and keeps their rows. */
-static void try_batch(leaf *l, int first, int count)
+static lloyd_status try_batch(leaf *l, int first, int count)
 {
     int new_rows = 0;
     for (int t = 0; t < count; t++) new_rows += l->rows[l->trial[first + t]].length < 0;
@@ -350,25 +353,26 @@ static void try_batch(leaf *l, int first, int count)
     }
     for (int t = 0; t < count; t++)
         if (l->length[first + t] >= 0)
-            store(l, l->trial[first + t], l->found + t * l->count, l->length[first + t]);
+            LLOYD_TRY(store(l, l->trial[first + t], l->found + t * l->count, l->length[first + t]));
+    return LLOYD_OK;
 }
 
-/* Draws the candidates that are tried for choice number i, and finds out what each would do. Returns the
- * best: the first of those with the largest gain. */
-static int try_some(leaf *l, int64_t i, double total)
+/* Draws the candidates that are tried for choice number i, and finds out what each would do. *best is
+ * the first of those with the largest gain. */
+static lloyd_status try_some(leaf *l, int64_t i, double total, int *best)
 {
     const lloyd_reduction *r = l->reduction;
     const int trials = i == 0 ? 1 : r->trials;
     const uint64_t index = ((uint64_t)l->number << 16) + (uint64_t)i;
-    int best = 0;
+    *best = 0;
     for (int t = 0; t < trials; t++)
         l->trial[t] =
             draw(l, lloyd_philox64(r->seed, LLOYD_DRAW_REDUCE, index, (uint32_t)t), total);
     for (int t = 0; i > 0 && t < trials; t += batch(r))
-        try_batch(l, t, trials - t < batch(r) ? trials - t : batch(r));
+        LLOYD_TRY(try_batch(l, t, trials - t < batch(r) ? trials - t : batch(r)));
     for (int t = 1; t < trials; t++)
-        if (l->gain[t] > l->gain[best]) best = t;
-    return best;
+        if (l->gain[t] > l->gain[*best]) *best = t;
+    return LLOYD_OK;
 }
 
 /* Candidate i becomes a chosen one. */
@@ -388,7 +392,8 @@ static lloyd_status choose(leaf *l, int64_t most, lloyd_choice *choices)
     for (int64_t i = 0; i < most; i++) {
         double total = weigh(l);
         if (total == 0) return LLOYD_OK;
-        int best = try_some(l, i, total);
+        int best;
+        LLOYD_TRY(try_some(l, i, total, &best));
         if (i == 0) {
             for (int64_t j = 0; j < l->count; j++) l->near[j] = INFINITY;
         } else {
