@@ -2,7 +2,7 @@
  * a file now and then, when the fit is stopped and when it ends.
  *
  * What is kept of a seeding are the rows that it has drawn. A resumed one compares all rows with them at
- * once, and goes on.
+ * once, and continues from there.
  *
  * What is kept of an iteration are the centroids it began with and what it found: inertia and
  * moved labels. A resumed fit repeats this one iteration. It gives labels, sums and new centroids

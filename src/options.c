@@ -210,6 +210,16 @@ void lloyd_options_facts_predict(const lloyd_predict_options *o, lloyd_facts *fa
 
 /* --- all of them --- */
 
+/* An option of the methods that choose by distances. */
+static lloyd_status check_method_has(const char *option, int64_t value, const lloyd_fit_options *o)
+{
+    if (value == 0 || lloyd_options_tries(o)) return LLOYD_OK;
+    return lloyd_fail(
+        LLOYD_USAGE,
+        "%s is for --init kmeans++ and kmeans-parallel, not for --init %s; leave %s out", option,
+        o->init, option);
+}
+
 /* What does not depend on where the rows are. */
 static lloyd_status check_method(const lloyd_fit_options *o)
 {
@@ -234,21 +244,9 @@ static lloyd_status check_method(const lloyd_fit_options *o)
     if (o->init_trials > LLOYD_MOST_TRIALS)
         return lloyd_fail(LLOYD_USAGE, "--init-trials %lld: at most %d are tried",
                           (long long)o->init_trials, LLOYD_MOST_TRIALS);
-    if (o->init_trials > 0 && !lloyd_options_tries(o)) {
-        return lloyd_fail(
-            LLOYD_USAGE,
-            "--init-trials %lld with --init %s: only kmeans++ and kmeans-parallel try "
-            "several rows for a centroid; leave --init-trials out",
-            (long long)o->init_trials, o->init);
-    }
+    LLOYD_TRY(check_method_has("--init-trials", o->init_trials, o));
     LLOYD_TRY(check_count("--init-sample", o->init_sample, 0));
-    if (o->init_sample > 0 && !lloyd_options_tries(o)) {
-        return lloyd_fail(
-            LLOYD_USAGE,
-            "--init-sample %lld with --init %s: only kmeans++ and kmeans-parallel look "
-            "at rows before they choose; leave --init-sample out",
-            (long long)o->init_sample, o->init);
-    }
+    LLOYD_TRY(check_method_has("--init-sample", o->init_sample, o));
     LLOYD_TRY(check_count("--max-iters", o->max_iters, 0));
     LLOYD_TRY(check_count("--chunk-rows", o->chunk_rows, 0));
     LLOYD_TRY(check_count("--max-host-memory", o->max_host_memory, 0));

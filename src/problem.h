@@ -6,6 +6,7 @@
 #include "comm/comm.h"
 #include "kernels/kernels.h"
 #include "parts.h"
+#include "seed_step.h"
 #include "shard.h"
 
 #include <stdint.h>
@@ -64,23 +65,13 @@ int64_t lloyd_gather_bytes(int64_t count, int64_t dim);
  * Collective. Contract, section 9 (scikit-learn's rule). */
 lloyd_status lloyd_problem_relocate(lloyd_problem *problem, int64_t empty);
 
-/* How far seeding is. */
-typedef struct lloyd_seed_step {
-    const char *what;   /* what is counted: "centroids", "rounds" or "leaves", a constant */
-    int64_t done, all;  /* of them */
-    int64_t candidates; /* of kmeans-parallel, so far */
-    double potential;   /* sum of w dist() to the nearest of those drawn so far; of leaves NAN */
-    /* [count] that are drawn: with them and `done`, another seeding can go on. Of leaves NULL. */
-    const int64_t *rows;
-    int64_t count;
-} lloyd_seed_step;
-
 typedef struct lloyd_seeding {
     uint64_t seed;
     int trials; /* rows (or candidates) that are tried for every centroid, 0: the usual number */
     void (*watch)(void *watcher, const lloyd_seed_step *step); /* on every rank; NULL: nobody */
     void *watcher;
-    const int64_t *rows; /* [count] of a step of the same seeding, to go on after it, or NULL */
+    const int64_t
+        *rows; /* [count] of a step of the same seeding, which is resumed after it, or NULL */
     int64_t count, done;
 } lloyd_seeding;
 

@@ -10,7 +10,7 @@
 
 #include "lloyd.h"
 #include "parts.h"
-#include "problem.h"
+#include "seed_step.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -56,8 +56,8 @@ void lloyd_progress_begin(lloyd_progress *progress, const lloyd_progress_run *ru
 /* A finished phase: "read", "seed", "checkpoint", "final assignment", "write". */
 void lloyd_progress_phase(lloyd_progress *progress, const char *phase, double seconds);
 
-/* The seeding of a restart begins, and goes on. Lines are shown once it takes seconds, and are far
- * between; the log has at most a few a second. */
+/* The seeding of a restart begins; it has come to a step. Lines are shown only if it takes seconds, a
+ * few seconds apart; the log has at most a few a second. */
 void lloyd_progress_seed(lloyd_progress *progress, int64_t restart);
 void lloyd_progress_seeding(lloyd_progress *progress, const lloyd_seed_step *step);
 

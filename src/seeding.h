@@ -21,7 +21,7 @@ static inline lloyd_status lloyd_seed_agree(const lloyd_problem *problem, lloyd_
 /* The masses as they are; no mass of this rank is above `greatest`. Collective. */
 lloyd_status lloyd_masses_weigh(lloyd_problem *problem, double greatest, lloyd_masses *masses);
 
-/* The masses before the first draw; where the seeding goes on, rows[] and vectors[] become those that are
+/* The masses before the first draw; where a seeding is resumed, rows[] and vectors[] become those that are
  * drawn already, and the masses what they are after them: `most` are compared at a time. Collective. */
 lloyd_status lloyd_masses_begin(lloyd_problem *problem, const lloyd_seeding *seeding, int64_t *rows,
                                 float *vectors, int64_t most, lloyd_masses *masses);

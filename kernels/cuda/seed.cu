@@ -54,8 +54,8 @@ __device__ void stage(const float *centroids, int set, int64_t dim, int64_t pitc
     __syncthreads();
 }
 
-/* The rows of this lane's octet from `begin` on, the last one where there are fewer. */
-__device__ void octet_rows(const cuda_octet &place, int64_t begin, int64_t count,
+/* The rows of this lane's 8-lane group from `begin` on, the last one where there are fewer. */
+__device__ void group_rows(const cuda_octet &place, int64_t begin, int64_t count,
                            int64_t i[CUDA_OCTET_ROWS])
 {
     for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(CUDA_DIST_THREADS)
     double most = 0;
     for (int64_t begin = place.first; begin < rows.count; begin += place.stride) {
         int64_t i[CUDA_OCTET_ROWS], own = place.row(begin, place.g);
-        octet_rows(place, begin, rows.count, i);
+        group_rows(place, begin, rows.count, i);
         bool mine = place.takes(begin, rows.count);
         double best = mine ? s.distance[own] : 0;
         int32_t number = -1;
@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(CUDA_DIST_THREADS)
     cuda_octet place;
     for (int64_t begin = place.first; begin < rows.count; begin += place.stride) {
         int64_t i[CUDA_OCTET_ROWS], own = place.row(begin, place.g);
-        octet_rows(place, begin, rows.count, i);
+        group_rows(place, begin, rows.count, i);
         bool mine = place.takes(begin, rows.count);
         double nearest = mine ? s.distance[own] : 0;
         for (int k = 0; k < set; k++) {

@@ -68,13 +68,11 @@ def disturb(t, rows, whole, number):
 def main():
     t = Test("seeding_stop", lambda parser: parser.add_argument("--seedings", type=int, default=4))
     rows = t.path("rows.h5")
-    if t.quick:
-        CLUSTERS.update({"kmeans-parallel": 300, "kmeans++": 100})
-    t.lloyd("synth", "--rows", 4000 if t.quick else 20000, "--dim", 64, "--clusters", 500, "--output", rows)
+    t.lloyd("synth", "--rows", 20000, "--dim", 64, "--clusters", 500, "--output", rows)
     whole = {init: t.fit(rows, f"{init}.h5", "-k", k, "--init", init, "--seed", 3, "--max-iters", 1) for init, k in CLUSTERS.items()}
     t.check(all(read(path, "/centroids").any() for path in whole.values()), "undisturbed fits")
-    in_midst = sum(disturb(t, rows, whole, number) for number in range(2 if t.quick else t.options.seedings))
-    t.check(t.quick or 2 * in_midst >= t.options.seedings, f"{in_midst} of {t.options.seedings} were stopped in their midst")
+    in_midst = sum(disturb(t, rows, whole, number) for number in range(t.options.seedings))
+    t.check(2 * in_midst >= t.options.seedings, f"{in_midst} of {t.options.seedings} were stopped in their midst")
     t.finish()
 
 
