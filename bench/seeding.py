@@ -7,9 +7,14 @@
 For every seed, scikit-learn fits the rows, and lloyd from each of its methods; the table has the mean final inertia relative to
 scikit-learn's, its spread, and the seconds of seeding. gaussians-60 (40,000 x 48, the tutorial's data) and gaussians-1000
 (200,000 x 32) are made here. Needs numpy, h5py and scikit-learn. Appends to OUT.md and OUT.json.
+
+With --backend cuda, lloyd computes on a GPU. With --at-once P, P seeds of scikit-learn run side by side, each with its part of the
+threads; its seconds then say nothing about one that runs alone.
 """
 import argparse
+import concurrent.futures
 import json
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -30,20 +35,21 @@ def gaussians(clusters, rows, columns):
 
 
 def load(name, folder):
-    """(path of an HDF5 file, the rows in float32)"""
+    """(path of an HDF5 file, the shape of its rows)"""
     made = {"gaussians-60": (60, 40000, 48), "gaussians-1000": (1000, 200000, 32)}
     if name in made:
         x, path = gaussians(*made[name]), os.path.join(folder, name + ".h5")
         with h5py.File(path, "w") as file:
             file["train"] = x
-        return path, x
+        return path, x.shape
     with h5py.File(name, "r") as file:
-        return name, file["train"][()].astype(np.float32)
+        return os.path.abspath(name), file["train"].shape
 
 
 def fit_lloyd(options, source, k, init, seed, more):
     """(final inertia, seconds of seeding)"""
     model, log = (os.path.join(options.folder, "seeded" + end) for end in (".h5", ".jsonl"))
+    more = [*more, "--backend", options.backend]
     command = [options.lloyd, "fit", "--input", source, "-k", str(k), "--init", init, "--seed", str(seed), "--max-iters", str(options.iterations),
                "--output", model, "--force", "--log", log, "--no-labels", "--progress", "none", *more]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
@@ -54,27 +60,39 @@ def fit_lloyd(options, source, k, init, seed, more):
         return float(file.attrs["inertia"]), seconds
 
 
-def fit_peer(x, k, seed, iterations):
-    """(final inertia, seconds of seeding) of scikit-learn's KMeans with its defaults but for the stopping rule."""
+def rows_of(source, metric):
+    with h5py.File(source, "r") as file:
+        x = file["train"][()].astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True) if metric == "cosine" else x
+
+
+def fit_peer(source, metric, k, seed, iterations):
+    """(final inertia, seconds of seeding) of scikit-learn's KMeans with its defaults but for the stopping rule: its init="k-means++"
+    calls kmeans_plusplus() too."""
     from sklearn.cluster import KMeans, kmeans_plusplus
 
+    x = rows_of(source, metric)
     begin = time.perf_counter()
-    kmeans_plusplus(x, k, random_state=seed)
+    centroids, _ = kmeans_plusplus(x, k, random_state=seed)
     seconds = time.perf_counter() - begin
-    return float(KMeans(k, n_init=1, max_iter=iterations, tol=0, random_state=seed).fit(x).inertia_), seconds
+    return float(KMeans(k, init=centroids, n_init=1, max_iter=iterations, tol=0).fit(x).inertia_), seconds
+
+
+def fit_peers(options, source, metric, k):
+    """fit_peer() of every seed."""
+    jobs = [(source, metric, k, seed, options.iterations) for seed in range(options.seeds)]
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(max(1, options.threads // options.at_once))
+    with concurrent.futures.ProcessPoolExecutor(options.at_once, multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(fit_peer, *zip(*jobs)))
 
 
 def measure(options, name, k, metric):
-    source, x = load(name, options.folder)
+    source, shape = load(name, options.folder)
     more = ["--metric", metric]
-    if metric == "cosine":
-        x = x / np.linalg.norm(x, axis=1, keepdims=True)
-    found = {name: [] for name in ("scikit-learn", *options.methods)}
-    for seed in range(options.seeds):
-        found["scikit-learn"].append(fit_peer(x, k, seed, options.iterations))
-        for init in options.methods:
-            found[init].append(fit_lloyd(options, source, k, init, seed, more))
-    return {"data": os.path.splitext(os.path.basename(name))[0], "rows": x.shape[0], "columns": x.shape[1], "metric": metric, "k": k,
+    found = {"scikit-learn": fit_peers(options, source, metric, k)}
+    for init in options.methods:
+        found[init] = [fit_lloyd(options, source, k, init, seed, more) for seed in range(options.seeds)]
+    return {"data": os.path.splitext(os.path.basename(name))[0], "rows": shape[0], "columns": shape[1], "metric": metric, "k": k,
             "inertia": {key: [one[0] for one in values] for key, values in found.items()},
             "seconds": {key: [one[1] for one in values] for key, values in found.items()}}
 
@@ -99,6 +117,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--iterations", type=int, default=50)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--at-once", type=int, default=1)
+    parser.add_argument("--backend", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     options = parser.parse_args()
     options.lloyd = os.path.abspath(options.lloyd)

@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "kernels/grid.h"
+#include "kernels/reduce.h"
 
 #include <stdint.h>
 
@@ -206,6 +207,10 @@ struct lloyd_kernels {
      */
     lloyd_status (*rows)(lloyd_kernels *self, int slot, const int64_t *rows, int64_t count,
                          float *out);
+    /* The same, into rows [at, at+count) of a slot of other kernels of the same kind on the same device,
+     * whose rows are float32. Where `copies`, else NULL. */
+    lloyd_status (*take)(lloyd_kernels *self, int slot, const int64_t *rows, int64_t count,
+                         lloyd_kernels *to, int to_slot, int64_t at);
 
     /* --- seeding: every row keeps its squared distance to the centroids chosen so far, and which
      * one it is --- */
@@ -235,6 +240,10 @@ struct lloyd_kernels {
     lloyd_status (*seed_try)(lloyd_kernels *self, int slot, int exponent, int bits,
                              int64_t *totals);
     lloyd_status (*seed_end)(lloyd_kernels *self);
+    /* Of kmeans||, after seed_end(): chooses in the first of these leaves, as many as are done at a time.
+     * *done = how many these are, at least one of `count` >= 1. */
+    lloyd_status (*reduce)(lloyd_kernels *self, const lloyd_reduction *reduction,
+                           const lloyd_leaf *leaves, int64_t count, int64_t *done);
 
     void (*destroy)(lloyd_kernels *self);
 };
@@ -273,10 +282,14 @@ lloyd_status lloyd_cuda_memory(int device, int64_t *free_bytes, int64_t *total_b
 lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
                                 lloyd_kernels **kernels);
 
+/* Bytes of the GPU's memory that reduce() takes for `leaves` leaves at a time, of at most `count` points.
+ */
+int64_t lloyd_cuda_reduce_bytes(int64_t count, int64_t dim, int64_t leaves);
+
 /* Bytes of the GPU's memory lloyd_kernels_cuda() and everything it does with at most `set`
  * centroids at a time allocates: weights if the configuration has any, but neither the rows in the
- * slots, which are as large as what is loaded, nor seeding's 12 bytes a row. Besides, it pins 32
- * MiB of the host's memory. */
+ * slots, which are as large as what is loaded, nor seeding's 12 bytes a row, nor what reduce() takes.
+ * Besides, it pins 32 MiB of the host's memory. */
 int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set);
 
 #endif

@@ -107,6 +107,18 @@ LLOYD_HD int lloyd_bits(int64_t n, int most)
 /* Bits of a digit of elements, and of masses (a double holds no more). */
 enum { LLOYD_ELEMENT_BITS = 30, LLOYD_MASS_BITS = 53 };
 
+/* Bits of the mass of a candidate where there are n: sums are below 2^53, so that doubles hold them. */
+LLOYD_HD int lloyd_reduce_bits(int64_t n)
+{
+    return lloyd_bits(n, 62) - (62 - LLOYD_MASS_BITS);
+}
+
+/* The number of choice i in leaf number `leaf` of a reduction, among all draws. */
+LLOYD_HD uint64_t lloyd_reduce_draw(int64_t leaf, int64_t i)
+{
+    return ((uint64_t)leaf << 16) + (uint64_t)i;
+}
+
 /* What a row of this weight counts for among the candidates of seeding: rint(w 2^(b - M_w));
  * scale = 2^(b - M_w). */
 LLOYD_HD int32_t lloyd_weight_digit(float weight, double scale)

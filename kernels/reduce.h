@@ -1,10 +1,10 @@
 /* The last step of kmeans||: K of its candidates, which weigh what the rows nearest to them do, by
- * greedy k-means++ (section 8 of docs/numerics.md). On the host, whatever computes the rest. Every
- * candidate is compared with all others at most about once, however many trials there are; where there are
- * very many candidates, they are cut into leaves that are close together.
+ * greedy k-means++ (section 8 of docs/numerics.md). Where there are very many candidates, they are cut into
+ * leaves that are close together, on the host; the choices in the leaves are the host's, or a GPU's
+ * (kernels.h, reduce()).
  *
- * Masses are fixed-point numbers of which every sum is below 2^53, kept in double: their additions are
- * exact, so no order and no shortcut changes a bit.
+ * Masses are fixed-point numbers of which every sum is below 2^53, so no order and no shortcut changes a
+ * bit.
  */
 #ifndef LLOYD_KERNELS_REDUCE_H
 #define LLOYD_KERNELS_REDUCE_H
@@ -25,6 +25,7 @@ typedef struct lloyd_reduction {
     int trials;            /* >= 1, for every one but the first of a leaf */
     uint64_t seed;
     int threads;
+    int64_t room; /* bytes that a GPU may spend on it, see lloyd_cuda_reduce_bytes() */
 } lloyd_reduction;
 
 /* What is chosen in a leaf, in the order of choice. */
@@ -32,6 +33,13 @@ typedef struct lloyd_choice {
     double gain; /* by which it lowered the leaf's potential; no gain is above the one before it */
     int64_t point; /* its number, -1: none */
 } lloyd_choice;
+
+typedef struct lloyd_leaf {
+    int64_t number;         /* of all leaves of the reduction */
+    int64_t count, most;    /* its points, and lloyd_reduce_most() of them */
+    const int64_t *members; /* [count] numbers of points, increasing */
+    lloyd_choice *choices;  /* [most]; the rest becomes -1 where no mass is left */
+} lloyd_leaf;
 
 /* Leaves in which `count` points are cut. */
 int64_t lloyd_reduce_leaves(int64_t count);
@@ -43,10 +51,8 @@ lloyd_status lloyd_reduce_cut(const lloyd_reduction *reduction, int64_t *order, 
 /* The most that is chosen in a leaf of `count` of the reduction's points. */
 int64_t lloyd_reduce_most(const lloyd_reduction *reduction, int64_t count);
 
-/* Chooses in leaf number `leaf`, whose points are members[0 .. count): choices[0 .. most), the rest of
- * which is -1 where no mass is left. */
-lloyd_status lloyd_reduce_leaf(const lloyd_reduction *reduction, int64_t leaf,
-                               const int64_t *members, int64_t count, lloyd_choice *choices);
+/* Chooses in a leaf, on the host. */
+lloyd_status lloyd_reduce_leaf(const lloyd_reduction *reduction, const lloyd_leaf *leaf);
 
 /* Memory that all of this takes for at most `count` points, beside the arrays of its callers. */
 int64_t lloyd_reduce_bytes(int64_t count, int trials);

@@ -43,6 +43,11 @@ static int64_t cuda_bytes(const lloyd_kernels_config *config, int64_t set)
     return lloyd_kernels_cuda_bytes(config, set);
 }
 
+static int64_t reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
+{
+    return lloyd_cuda_reduce_bytes(count, dim, leaves);
+}
+
 #else
 
 enum { HAVE_CUDA = 0 };
@@ -80,6 +85,12 @@ static lloyd_status cuda_kernels(const lloyd_kernels_config *config, int device,
 static int64_t cuda_bytes(const lloyd_kernels_config *config, int64_t set)
 {
     (void)config, (void)set;
+    return 0;
+}
+
+static int64_t reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
+{
+    (void)count, (void)dim, (void)leaves;
     return 0;
 }
 
@@ -290,6 +301,12 @@ int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_co
                             int64_t set)
 {
     return backend->cuda ? cuda_bytes(config, set) : lloyd_kernels_cpu_bytes(config, set);
+}
+
+int64_t lloyd_backend_reduce_bytes(const lloyd_backend *backend, int64_t count, int64_t dim,
+                                   int64_t leaves)
+{
+    return backend->cuda ? reduce_bytes(count, dim, leaves) : 0;
 }
 
 lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *left, int64_t *used)

@@ -47,6 +47,11 @@ lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_ker
 int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,
                             int64_t set);
 
+/* Bytes of the GPU's memory that reducing `leaves` leaves at a time takes, of at most `count` candidates; 0
+ * where CPUs compute. */
+int64_t lloyd_backend_reduce_bytes(const lloyd_backend *backend, int64_t count, int64_t dim,
+                                   int64_t leaves);
+
 /* *left = what this rank's GPU has left; *used = what is in use: CUDA's own context, and whatever
  * else runs there. */
 lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *left, int64_t *used);

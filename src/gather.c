@@ -19,11 +19,12 @@ typedef struct wanted {
 
 typedef struct gathering {
     lloyd_problem *problem;
-    float *out;
-    int64_t batch;  /* rows that travel at a time */
-    int64_t *words; /* [batch * d] */
-    int64_t *rows;  /* [batch] */
-    wanted *own;    /* [count], sorted by row */
+    float *out;      /* where rows go, */
+    lloyd_shard *to; /* or the shard in whose slots they go, by their places */
+    int64_t batch;   /* rows that travel at a time */
+    int64_t *words;  /* [batch * d] */
+    int64_t *rows;   /* [batch] */
+    wanted *own;     /* [count], sorted by row */
     int64_t own_count;
 } gathering;
 
@@ -60,9 +61,34 @@ static void find_own(gathering *g, const int64_t *rows, int64_t count)
     qsort(g->own, (size_t)g->own_count, sizeof *g->own, compare_wanted);
 }
 
+/* Row number `place` of g->to and some after it: *slot = their slot, *at = where in it. Returns how many of
+ * `count` are in the slot. */
+static int64_t find_slot(const gathering *g, int64_t place, int64_t count, int *slot, int64_t *at)
+{
+    const int64_t chunk_rows = g->to->chunk_rows;
+    *slot = (int)(place / chunk_rows); /* all chunks are fixed */
+    *at = place % chunk_rows;
+    return count < chunk_rows - *at ? count : chunk_rows - *at;
+}
+
+/* `count` rows of a slot that go into slots of other kernels. */
+static lloyd_status pass_on(gathering *g, int slot, const wanted *own, int64_t count)
+{
+    lloyd_kernels *kernels = g->problem->kernels;
+    for (int64_t done = 0, here; done < count; done += here) {
+        int to_slot;
+        int64_t at, most = count - done < g->batch ? count - done : g->batch;
+        here = find_slot(g, own[done].place, most, &to_slot, &at);
+        for (int64_t i = 0; i < here; i++) g->rows[i] = own[done + i].row;
+        LLOYD_TRY(kernels->take(kernels, slot, g->rows, here, g->to->kernels, to_slot, at));
+    }
+    return LLOYD_OK;
+}
+
 /* `count` rows of a slot. */
 static lloyd_status take_from_slot(gathering *g, int slot, const wanted *own, int64_t count)
 {
+    if (g->to) return pass_on(g, slot, own, count);
     lloyd_kernels *kernels = g->problem->kernels;
     const size_t row_bytes = (size_t)g->problem->d * sizeof(float);
     char *values = (char *)g->words;
@@ -77,6 +103,19 @@ static lloyd_status take_from_slot(gathering *g, int slot, const wanted *own, in
     return LLOYD_OK;
 }
 
+/* A row of a chunk that is in no slot. */
+static lloyd_status read_row(gathering *g, const wanted *own)
+{
+    int slot;
+    int64_t at;
+    if (!g->to)
+        return lloyd_shard_row(g->problem->shard, own->row, g->out + own->place * g->problem->d);
+    float *row = (float *)(void *)g->words;
+    LLOYD_TRY(lloyd_shard_row(g->problem->shard, own->row, row));
+    (void)find_slot(g, own->place, 1, &slot, &at);
+    return g->to->kernels->fill(g->to->kernels, slot, at, 1, row);
+}
+
 /* `count` rows of a chunk. */
 static lloyd_status take_from_chunk(gathering *g, int64_t chunk, const wanted *own, int64_t count)
 {
@@ -86,8 +125,7 @@ static lloyd_status take_from_chunk(gathering *g, int64_t chunk, const wanted *o
         LLOYD_TRY(lloyd_shard_load(shard, chunk, &slot));
         return take_from_slot(g, slot, own, count);
     }
-    for (int64_t i = 0; i < count; i++)
-        LLOYD_TRY(lloyd_shard_row(shard, own[i].row, g->out + own[i].place * g->problem->d));
+    for (int64_t i = 0; i < count; i++) LLOYD_TRY(read_row(g, &own[i]));
     return LLOYD_OK;
 }
 
@@ -142,9 +180,10 @@ static lloyd_status open_gathering(gathering *g, int64_t count)
     return lloyd_alloc(&g->own, count, sizeof *g->own, "rows on their way");
 }
 
-lloyd_status lloyd_problem_take(lloyd_problem *p, const int64_t *rows, int64_t count, float *out)
+lloyd_status lloyd_problem_take(lloyd_problem *p, const int64_t *rows, int64_t count, float *out,
+                                lloyd_shard *to)
 {
-    gathering g = {.problem = p, .out = out, .own_count = count};
+    gathering g = {.problem = p, .out = out, .to = to, .own_count = count};
     lloyd_status status = open_gathering(&g, count);
     for (int64_t i = 0; i < count && status == LLOYD_OK; i++)
         g.own[i] = (wanted){.row = rows[i], .place = i};

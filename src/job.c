@@ -161,7 +161,8 @@ static lloyd_status choose_centroids(lloyd_job *j, int64_t restart, uint64_t see
     lloyd_seeding seeding = {.seed = seed,
                              .trials = (int)j->options->init_trials,
                              .watch = watch_seeding,
-                             .watcher = &w};
+                             .watcher = &w,
+                             .room = j->plan.gpu_reduce};
     lloyd_checkpoint_go_on(j->checkpoint, restart, &seeding);
     if (j->given.centroids) {
         memcpy(centroids, j->given.centroids, (size_t)(p->k * p->d) * sizeof *centroids);

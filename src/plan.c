@@ -69,6 +69,23 @@ typedef struct seeding_need {
     int64_t kernels; /* bytes where the kernels have theirs: on the host, or on the GPU */
 } seeding_need;
 
+/* GPU memory for reducing the candidates of kmeans-parallel: for some leaves at a time, unless that is
+ * more than a small part of what there is. */
+static int64_t room_for_leaves(const lloyd_backend *backend, const lloyd_plan *plan, int ranks,
+                               int64_t limit)
+{
+    enum { AT_ONCE = 8, PART = 12, ONE_PART = 4 };
+    int64_t most = lloyd_seed_candidates(plan->k);
+    int64_t points = most < LLOYD_LEAF_MOST ? most : LLOYD_LEAF_MOST;
+    int64_t own = (lloyd_reduce_leaves(most) + ranks - 1) / ranks;
+    int64_t one = lloyd_backend_reduce_bytes(backend, points, plan->d, 1);
+    if (one == 0 || one > limit / ONE_PART) return 0;
+    int64_t leaves = limit / PART / one;
+    if (leaves < 1) leaves = 1;
+    if (leaves > AT_ONCE) leaves = AT_ONCE;
+    return (leaves < own ? leaves : own) * one;
+}
+
 /* Of a method that looks at `rows` of this rank. */
 static seeding_need need_of_method(const lloyd_plan *plan, const lloyd_fit_options *options,
                                    int64_t rows)
@@ -87,7 +104,8 @@ static seeding_need need_of_method(const lloyd_plan *plan, const lloyd_fit_optio
     if (strcmp(init, "kmeans-parallel") != 0)
         return (seeding_need){k, 2 * centroids + k * 8, 0}; /* a model */
     int64_t candidates = lloyd_seed_parallel_bytes(k, plan->d, (int)options->init_trials);
-    return (seeding_need){lloyd_seed_round_candidates(k), centroids + candidates, state};
+    return (seeding_need){lloyd_seed_round_candidates(k), centroids + candidates,
+                          state > plan->gpu_reduce ? state : plan->gpu_reduce};
 }
 
 /* On a sample, what would be needed for it is needed by kernels of its own. */
@@ -105,7 +123,7 @@ static seeding_need need_of_seeding(const lloyd_backend *backend, const lloyd_pl
     config.weights = weighted ? &some_weight : NULL;
     need.kernels += lloyd_backend_bytes(backend, &config, need.set);
     if (backend->cuda) need.kernels += rows * plan->d * 4;
-    need.host += rows * (plan->d * 4 + 12) + lloyd_gather_bytes(rows, plan->d);
+    need.host += lloyd_seed_sample_bytes(backend->cuda, plan->count, rows, plan->d);
     need.set = plan->k;
     return need;
 }
@@ -299,6 +317,9 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
     take_source(comm, source, plan);
     plan->kernels.cosine = strcmp(options->metric, "cosine") == 0;
     plan->kernels.timed = options->log != NULL;
+    if (strcmp(options->init, "kmeans-parallel") == 0)
+        plan->gpu_reduce = room_for_leaves(backend, plan, comm->size,
+                                           limited(plan->gpu_free, options->max_device_memory));
     choose_layout(&p);
     use_layout(plan);
     if (!source->rows) plan->rows = 0; /* the program has them already */

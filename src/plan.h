@@ -28,6 +28,7 @@ typedef struct lloyd_plan {
 
     /* bytes of this rank's GPU; 0 where CPUs compute */
     int64_t gpu_rows, gpu_working, gpu_seeding, gpu_total;
+    int64_t gpu_reduce; /* of `gpu_seeding`, for the reduction of candidates; 0: the host does it */
     int64_t gpu_free,
         gpu_used; /* what it has, and what is in use before lloyd allocates anything */
 } lloyd_plan;

@@ -54,9 +54,10 @@ int64_t lloyd_permuted(int64_t n, uint64_t seed, int64_t index);
 lloyd_status lloyd_problem_gather(lloyd_problem *problem, const int64_t *rows, int64_t count,
                                   float *out);
 
-/* out[count * d] = rows of this rank, by increasing local numbers. */
+/* Rows of this rank, by increasing local numbers, as the kernels see them: into out[count * d], or, where the
+ * kernels copy, into the slots of the kernels of `to`, whose rows they become. */
 lloyd_status lloyd_problem_take(lloyd_problem *problem, const int64_t *rows, int64_t count,
-                                float *out);
+                                float *out, lloyd_shard *to);
 
 /* Memory that gathering or taking `count` rows takes beside `out`. */
 int64_t lloyd_gather_bytes(int64_t count, int64_t dim);
@@ -73,6 +74,7 @@ typedef struct lloyd_seeding {
     const int64_t
         *rows; /* [count] of a step of the same seeding, which is resumed after it, or NULL */
     int64_t count, done;
+    int64_t room; /* bytes that a GPU may spend on the reduction of candidates */
 } lloyd_seeding;
 
 /* centroids[k * d] = the initial centroids by "random", "kmeans++" or "kmeans-parallel".
@@ -93,6 +95,9 @@ lloyd_status lloyd_seed_sampled(lloyd_problem *problem, const lloyd_seeding *see
 
 /* The most rows of a sample that a rank with `count` of n rows has; more never come. */
 int64_t lloyd_seed_sample_most(int64_t n, int64_t count, int64_t sample);
+
+/* Memory on the host of a sample of `rows` of a rank's `count` rows; copies: the kernels have a copy. */
+int64_t lloyd_seed_sample_bytes(int copies, int64_t count, int64_t rows, int64_t dim);
 
 /* Rows that kmeans++ tries for every centroid, if so many are asked for; 0: the usual number. */
 int lloyd_seed_trials(int64_t k, int wanted);

@@ -1,7 +1,7 @@
 /* kmeans|| (Bahmani et al. 2012, "Scalable K-Means++"; section 8 of the contract): a few rounds, in each
  * of which every row draws for itself whether it becomes a candidate, and then K of the candidates, by
- * what the rows nearest to them weigh. Everything that touches rows is the kernels'; the reduction
- * of the candidates is the host's (kernels/reduce.h), whose leaves the ranks share out.
+ * what the rows nearest to them weigh. Everything that touches rows is the kernels', and so are the choices
+ * among the candidates (kernels/reduce.h), whose leaves the ranks share out.
  */
 #include "seeding.h"
 
@@ -18,12 +18,14 @@
 enum { ROUNDS = 3, TRIALS = 32 /* of the reduction */ };
 
 /* The rows that a round is expected to draw: more for each centroid where there are few of them, and more
- * candidates cost nothing. */
+ * candidates cost nothing; fewer where there are so many that the rounds would take longer than iterations.
+ */
 static int64_t oversampling(int64_t k)
 {
-    enum { LEAST = 500, SOME = 8192 };
-    int64_t many = 2 * k, more = 4 * k < SOME ? 4 * k : SOME;
-    int64_t expected = many > more ? many : more;
+    enum { LEAST = 500, SOME = 8192, MANY = 1 << 18 };
+    int64_t expected = 2 * k < MANY ? 2 * k : MANY, more = 4 * k < SOME ? 4 * k : SOME;
+    if (expected < k) expected = k;
+    if (expected < more) expected = more;
     return expected > LEAST ? expected : LEAST;
 }
 
@@ -110,36 +112,58 @@ static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, ca
 
 /* --- reducing --- */
 
-static lloyd_status choose_in_leaf(const lloyd_reduction *r, const candidates *c, int64_t leaf,
-                                   lloyd_choice *choices)
+/* leaves[0 .. *count) = those of this rank, whose choices lie among those of all; *choices = how many these
+ * are. */
+static void find_leaves(const lloyd_problem *p, const lloyd_reduction *r, const candidates *c,
+                        lloyd_leaf *leaves, int64_t *count, int64_t *choices)
 {
-    LLOYD_TRY(lloyd_stop_check());
-    return lloyd_reduce_leaf(r, leaf, c->order + c->begin[leaf],
-                             c->begin[leaf + 1] - c->begin[leaf], choices);
+    *count = *choices = 0;
+    for (int64_t l = 0; l < lloyd_reduce_leaves(c->count); l++) {
+        lloyd_leaf leaf = {.number = l,
+                           .count = c->begin[l + 1] - c->begin[l],
+                           .members = c->order + c->begin[l],
+                           .choices = c->choices + *choices};
+        leaf.most = lloyd_reduce_most(r, leaf.count);
+        *choices += leaf.most;
+        if (l % p->comm->size == p->comm->rank) leaves[(*count)++] = leaf;
+    }
+}
+
+static lloyd_status choose_in_leaves(lloyd_problem *p, const lloyd_seeding *s,
+                                     const lloyd_reduction *r, const lloyd_leaf *leaves,
+                                     int64_t count)
+{
+    const int64_t all = lloyd_reduce_leaves(r->count);
+    for (int64_t at = 0, done; at < count; at += done) {
+        LLOYD_TRY(lloyd_stop_check());
+        LLOYD_TRY(p->kernels->reduce(p->kernels, r, leaves + at, count - at, &done));
+        int64_t by_all = (at + done) * p->comm->size; /* the other ranks are about as far */
+        lloyd_seed_tell(s,
+                        (lloyd_seed_step){.what = "leaves",
+                                          .done = by_all < all ? by_all : all,
+                                          .all = all,
+                                          .candidates = r->count},
+                        NULL);
+    }
+    return LLOYD_OK;
 }
 
 /* Every leaf is one rank's; a sum of the choices' bits gives them to all. */
-static lloyd_status choose_in_leaves(lloyd_problem *p, const lloyd_seeding *s,
-                                     const lloyd_reduction *r, candidates *c, int64_t *count)
+static lloyd_status choose(lloyd_problem *p, const lloyd_seeding *s, const lloyd_reduction *r,
+                           candidates *c, int64_t *count)
 {
-    int64_t leaves = lloyd_reduce_leaves(c->count), at = 0;
-    lloyd_status status = LLOYD_OK;
-    for (int64_t leaf = 0; leaf < leaves; leaf++) {
-        int64_t most = lloyd_reduce_most(r, c->begin[leaf + 1] - c->begin[leaf]);
-        if (leaf % p->comm->size == p->comm->rank && status == LLOYD_OK)
-            status = choose_in_leaf(r, c, leaf, c->choices + at);
-        at += most;
-        lloyd_seed_tell(s,
-                        (lloyd_seed_step){.what = "leaves",
-                                          .done = leaf + 1,
-                                          .all = leaves,
-                                          .candidates = c->count},
-                        NULL);
+    int64_t own = 0;
+    lloyd_leaf *leaves = NULL;
+    lloyd_status status =
+        lloyd_alloc(&leaves, lloyd_reduce_leaves(c->count), sizeof *leaves, "seed candidates");
+    if (status == LLOYD_OK) {
+        find_leaves(p, r, c, leaves, &own, count);
+        status = choose_in_leaves(p, s, r, leaves, own);
     }
-    *count = at;
+    lloyd_free(leaves);
     LLOYD_TRY(p->comm->agree(p->comm, status));
     return lloyd_comm_sum_host(p->comm, (int64_t *)(void *)c->choices,
-                               at * (int64_t)(sizeof *c->choices / sizeof(int64_t)));
+                               *count * (int64_t)(sizeof *c->choices / sizeof(int64_t)));
 }
 
 /* A choice, and which of all leaves' it is. */
@@ -180,7 +204,7 @@ static lloyd_status take_best(const lloyd_problem *p, const candidates *c, int64
 static lloyd_status reduce_candidates(lloyd_problem *p, const lloyd_seeding *s, candidates *c,
                                       int64_t *rows, float *centroids, int64_t *taken)
 {
-    int64_t choices;
+    int64_t choices = 0;
     lloyd_reduction r = {.count = c->count,
                          .dim = p->d,
                          .points = c->vectors,
@@ -188,10 +212,11 @@ static lloyd_status reduce_candidates(lloyd_problem *p, const lloyd_seeding *s, 
                          .k = p->k,
                          .trials = s->trials > 0 ? s->trials : TRIALS,
                          .seed = s->seed,
-                         .threads = p->kernels->config.threads};
+                         .threads = p->kernels->config.threads,
+                         .room = s->room};
     for (int64_t i = 0; i < c->count; i++) c->weights[i] = (double)c->masses[i];
     LLOYD_TRY(p->comm->agree(p->comm, lloyd_reduce_cut(&r, c->order, c->begin)));
-    LLOYD_TRY(choose_in_leaves(p, s, &r, c, &choices));
+    LLOYD_TRY(choose(p, s, &r, c, &choices));
     return p->comm->agree(p->comm, take_best(p, c, choices, rows, centroids, taken));
 }
 

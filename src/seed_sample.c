@@ -1,6 +1,6 @@
 /* Seeding on a sample (section 8 of the contract): the first rows of the keyed permutation, in the order
  * of the dataset, as if they were the dataset. Every rank keeps those of its own rows, in memory of the
- * kernels, so no row travels; as float32, as the kernels see them, so that nothing is read, converted or
+ * kernels, so no row travels, not even between a GPU and its host; as float32, as the kernels see them, so that nothing is read, converted or
  * scaled again in the passes that follow.
  */
 #include "problem.h"
@@ -8,13 +8,12 @@
 #include "base/memory.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 typedef struct sample {
     int64_t size;         /* rows of all ranks */
     int64_t count, first; /* of this rank, and of those before it */
     int64_t *rows;        /* [most] local numbers, increasing */
-    float *values;        /* [count * d] */
+    float *values;        /* [count * d], or NULL: the kernels have the only copy */
     float *weights;       /* [count], or NULL */
     lloyd_problem problem;
 } sample;
@@ -27,41 +26,69 @@ int64_t lloyd_seed_sample_most(int64_t n, int64_t count, int64_t size)
     return most < size ? most : size;
 }
 
-static int compare_rows(const void *a, const void *b)
+int64_t lloyd_seed_sample_bytes(int copies, int64_t count, int64_t rows, int64_t dim)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
+    return rows * ((copies ? 0 : dim * 4) + 12) + count / 8 + 8 + lloyd_gather_bytes(rows, dim);
 }
 
-/* Which of this rank's rows are among the first of the permutation: every rank walks all of it. */
-static lloyd_status find_rows(const lloyd_problem *p, uint64_t seed, sample *s)
+/* members: a bit for each of this rank's rows. Every rank walks all of the permutation. */
+static void mark_rows(const lloyd_problem *p, uint64_t seed, const sample *s, uint64_t *members)
 {
     const lloyd_shard *shard = p->shard;
-    const int64_t most = lloyd_seed_sample_most(p->n, shard->count, s->size);
-    int64_t found = 0;
-    LLOYD_TRY(lloyd_alloc(&s->rows, most, sizeof *s->rows, "rows of the sample"));
 #pragma omp parallel for num_threads(p->kernels->config.threads) schedule(static)
     for (int64_t i = 0; i < s->size; i++) {
-        int64_t row = lloyd_permuted(p->n, seed, i) - shard->first, at;
+        int64_t row = lloyd_permuted(p->n, seed, i) - shard->first;
         if (row < 0 || row >= shard->count) continue;
-#pragma omp atomic capture
-        at = found++;
-        if (at < most) s->rows[at] = row;
+        uint64_t bit = (uint64_t)1 << row % 64;
+#pragma omp atomic
+        members[row / 64] |= bit;
     }
-    if (found > most) return lloyd_fail(LLOYD_FAILED, "the sample of rows is not evenly spread");
+}
+
+/* s->rows = the rows whose bits are set. */
+static lloyd_status list_rows(const lloyd_problem *p, const uint64_t *members, int64_t words,
+                              sample *s)
+{
+    const int64_t most = lloyd_seed_sample_most(p->n, p->shard->count, s->size);
+    int64_t found = 0;
+    LLOYD_TRY(lloyd_alloc(&s->rows, most, sizeof *s->rows, "rows of the sample"));
+    for (int64_t w = 0; w < words; w++) {
+        for (uint64_t left = members[w]; left != 0; left &= left - 1) {
+            if (found == most)
+                return lloyd_fail(LLOYD_FAILED, "the sample of rows is not evenly spread");
+            s->rows[found++] = w * 64 + __builtin_ctzll(left);
+        }
+    }
     s->count = found;
-    qsort(s->rows, (size_t)found, sizeof *s->rows, compare_rows);
     return LLOYD_OK;
 }
 
-static lloyd_status take_rows(lloyd_problem *p, sample *s)
+/* Which of this rank's rows are among the first of the permutation. */
+static lloyd_status find_rows(const lloyd_problem *p, uint64_t seed, sample *s)
 {
-    LLOYD_TRY(lloyd_alloc(&s->values, s->count * p->d, sizeof *s->values, "rows of the sample"));
-    LLOYD_TRY(lloyd_problem_take(p, s->rows, s->count, s->values));
+    const int64_t words = (p->shard->count + 63) / 64;
+    uint64_t *members = NULL;
+    LLOYD_TRY(lloyd_alloc(&members, words, sizeof *members, "rows of the sample"));
+    mark_rows(p, seed, s, members);
+    lloyd_status status = list_rows(p, members, words, s);
+    lloyd_free(members);
+    return status;
+}
+
+static lloyd_status take_weights(const lloyd_problem *p, sample *s)
+{
     if (!p->shard->weights) return LLOYD_OK;
     LLOYD_TRY(lloyd_alloc(&s->weights, s->count, sizeof *s->weights, "weights of the sample"));
     for (int64_t i = 0; i < s->count; i++) s->weights[i] = p->shard->weights[s->rows[i]];
     return LLOYD_OK;
+}
+
+/* For kernels that use the rows where they are. */
+static lloyd_status take_values(lloyd_problem *p, sample *s)
+{
+    if (p->kernels->copies) return LLOYD_OK;
+    LLOYD_TRY(lloyd_alloc(&s->values, s->count * p->d, sizeof *s->values, "rows of the sample"));
+    return lloyd_problem_take(p, s->rows, s->count, s->values, NULL);
 }
 
 static lloyd_status find_place(const lloyd_problem *p, sample *s)
@@ -76,7 +103,7 @@ static lloyd_status find_place(const lloyd_problem *p, sample *s)
 }
 
 /* Kernels of their own for the sample. */
-static lloyd_status open_problem(const lloyd_problem *p, sample *s)
+static lloyd_status open_problem(lloyd_problem *p, sample *s)
 {
     lloyd_problem *sub = &s->problem;
     lloyd_layout layout =
@@ -92,6 +119,7 @@ static lloyd_status open_problem(const lloyd_problem *p, sample *s)
     LLOYD_TRY(lloyd_shard_over(s->values, s->weights, s->first, layout, &sub->shard));
     LLOYD_TRY(p->kernels->create(p->kernels, &config, &sub->kernels));
     LLOYD_TRY(lloyd_shard_attach(sub->shard, sub->kernels));
+    if (p->kernels->copies) LLOYD_TRY(lloyd_problem_take(p, s->rows, s->count, NULL, sub->shard));
     return s->weights ? sub->kernels->set_grid(sub->kernels, &p->grid) : LLOYD_OK;
 }
 
@@ -109,7 +137,8 @@ lloyd_status lloyd_seed_sampled(lloyd_problem *p, const lloyd_seeding *seeding, 
 {
     sample s = {.size = size, .problem = {.comm = p->comm, .n = size, .d = p->d, .k = p->k}};
     lloyd_status status = find_rows(p, seeding->seed, &s);
-    if (status == LLOYD_OK) status = take_rows(p, &s);
+    if (status == LLOYD_OK) status = take_weights(p, &s);
+    if (status == LLOYD_OK) status = take_values(p, &s);
     status = p->comm->agree(p->comm, status);
     if (status == LLOYD_OK) status = find_place(p, &s);
     if (status == LLOYD_OK) status = p->comm->agree(p->comm, open_problem(p, &s));

@@ -92,9 +92,10 @@ static lloyd_status load_fixed(lloyd_shard *shard)
     for (int64_t chunk = 0; chunk < shard->chunks; chunk++) {
         int64_t index;
         if (lloyd_layout_home(&shard->layout, chunk, &index) != LLOYD_FIXED) continue;
-        LLOYD_TRY(shard->kernels->load(shard->kernels, (int)index, chunk * shard->chunk_rows,
-                                       lloyd_layout_chunk_rows(&shard->layout, chunk),
-                                       shard->data + index * chunk_bytes(shard)));
+        LLOYD_TRY(
+            shard->kernels->load(shard->kernels, (int)index, chunk * shard->chunk_rows,
+                                 lloyd_layout_chunk_rows(&shard->layout, chunk),
+                                 shard->data ? shard->data + index * chunk_bytes(shard) : NULL));
     }
     return LLOYD_OK;
 }

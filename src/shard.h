@@ -47,7 +47,8 @@ lloyd_status lloyd_shard_open(lloyd_rows *rows, int64_t first, lloyd_layout layo
                               lloyd_shard **shard);
 
 /* A shard over rows that are in memory already: data, as the layout says and all fixed, and weights
- * [rows] or NULL. Both are borrowed and only read. */
+ * [rows] or NULL. Both are borrowed and only read. data may be NULL where the kernels copy: then their
+ * slots only get room for the rows, which the caller puts there. */
 lloyd_status lloyd_shard_over(const void *data, const float *weights, int64_t first,
                               lloyd_layout layout, lloyd_shard **shard);
 

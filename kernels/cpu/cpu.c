@@ -155,6 +155,7 @@ static const lloyd_kernels table = {
     .seed_masses = lloyd_cpu_seed_masses,
     .seed_try = lloyd_cpu_seed_try,
     .seed_end = lloyd_cpu_seed_end,
+    .reduce = lloyd_cpu_reduce,
     .destroy = destroy,
 };
 

@@ -147,4 +147,8 @@ lloyd_status lloyd_cpu_seed_try(lloyd_kernels *kernels, int slot, int exponent, 
                                 int64_t *totals);
 lloyd_status lloyd_cpu_seed_end(lloyd_kernels *kernels);
 
+/* reduce.c */
+lloyd_status lloyd_cpu_reduce(lloyd_kernels *kernels, const lloyd_reduction *reduction,
+                              const lloyd_leaf *leaves, int64_t count, int64_t *done);
+
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "base/philox.h"
+#include "kernels/numerics.h"
 
 #include <math.h>
 #include <omp.h>
@@ -216,12 +217,6 @@ static void close_leaf(leaf *l)
     lloyd_free(l->found);
 }
 
-/* Of a mass, so that sums of n are below 2^53. */
-static int mass_bits(int64_t n)
-{
-    return lloyd_bits(n, 62) - (62 - LLOYD_MASS_BITS);
-}
-
 static double on_grid(const leaf *l, double weight, double distance)
 {
     return floor(lloyd_mul(lloyd_mul(weight, distance), l->scale));
@@ -233,7 +228,7 @@ static double weigh(leaf *l)
     double greatest = 0, sum = 0;
     for (int64_t j = 0; j < l->count; j++)
         greatest = fmax(greatest, lloyd_mul(l->weight[j], l->near[j]));
-    l->scale = lloyd_exp2(mass_bits(l->count) - lloyd_exponent(greatest));
+    l->scale = lloyd_exp2(lloyd_reduce_bits(l->count) - lloyd_exponent(greatest));
     for (int64_t j = 0; j < l->count; j++) l->fixed[j] = on_grid(l, l->weight[j], l->near[j]);
     for (int64_t j = 0; j < l->count; j++) l->before[j] = sum += l->fixed[j];
     return sum;
@@ -363,7 +358,7 @@ static lloyd_status try_some(leaf *l, int64_t i, double total, int *best)
 {
     const lloyd_reduction *r = l->reduction;
     const int trials = i == 0 ? 1 : r->trials;
-    const uint64_t index = ((uint64_t)l->number << 16) + (uint64_t)i;
+    const uint64_t index = lloyd_reduce_draw(l->number, i);
     *best = 0;
     for (int t = 0; t < trials; t++)
         l->trial[t] =
@@ -413,18 +408,24 @@ int64_t lloyd_reduce_most(const lloyd_reduction *r, int64_t count)
     return most < count ? most : count;
 }
 
-lloyd_status lloyd_reduce_leaf(const lloyd_reduction *r, int64_t number, const int64_t *members,
-                               int64_t count, lloyd_choice *choices)
+lloyd_status lloyd_reduce_leaf(const lloyd_reduction *r, const lloyd_leaf *in)
 {
-    leaf l = {.reduction = r, .number = number, .count = count, .members = members};
-    int64_t most = lloyd_reduce_most(r, count);
-    for (int64_t i = 0; i < most; i++) choices[i] = (lloyd_choice){.gain = 0, .point = -1};
+    leaf l = {.reduction = r, .number = in->number, .count = in->count, .members = in->members};
+    for (int64_t i = 0; i < in->most; i++) in->choices[i] = (lloyd_choice){.gain = 0, .point = -1};
     lloyd_status status = open_leaf(&l);
-    if (status == LLOYD_OK) status = choose(&l, most, choices);
-    for (int64_t i = 0; i < most; i++)
-        if (choices[i].point >= 0) choices[i].point = members[choices[i].point];
+    if (status == LLOYD_OK) status = choose(&l, in->most, in->choices);
+    for (int64_t i = 0; i < in->most; i++)
+        if (in->choices[i].point >= 0) in->choices[i].point = in->members[in->choices[i].point];
     close_leaf(&l);
     return status;
+}
+
+lloyd_status lloyd_cpu_reduce(lloyd_kernels *kernels, const lloyd_reduction *r,
+                              const lloyd_leaf *leaves, int64_t count, int64_t *done)
+{
+    (void)kernels;
+    *done = count < 1 ? count : 1;
+    return *done > 0 ? lloyd_reduce_leaf(r, leaves) : LLOYD_OK;
 }
 
 int64_t lloyd_reduce_bytes(int64_t count, int trials)

@@ -433,6 +433,7 @@ static const lloyd_kernels table = {
     .distance_span = lloyd_cuda_distance_span,
     .total_distance = lloyd_cuda_total_distance,
     .rows = lloyd_cuda_rows,
+    .take = lloyd_cuda_take,
     .seed_begin = lloyd_cuda_seed_begin,
     .seed_compare = lloyd_cuda_seed_compare,
     .seed_total = lloyd_cuda_seed_total,
@@ -441,6 +442,7 @@ static const lloyd_kernels table = {
     .seed_masses = lloyd_cuda_seed_masses,
     .seed_try = lloyd_cuda_seed_try,
     .seed_end = lloyd_cuda_seed_end,
+    .reduce = lloyd_cuda_reduce,
     .destroy = destroy,
 };
 

@@ -2,7 +2,7 @@
  * and maxima, squares), assign.cu (which kernel labels a slot, and what it needs to know about rows
  * and centroids), flash_assign_*.cu (the fused kernels), sort.cu (rows by label), update.cu (their
  * sums), update_shared.cu (those of few clusters), update_wide.cu (of columns of many digits), means.cu (inertia, centroids), distances.cu,
- * seed.cu and clock.cu.
+ * seed.cu, reduce.cu and clock.cu.
  *
  * Everything runs on one stream per rank, but for the copies of load_start(), which have their own.
  * Functions that return numbers to the host wait for the stream; all others only enqueue. Rows stay
@@ -145,6 +145,8 @@ lloyd_status lloyd_cuda_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid)
 lloyd_status lloyd_cuda_squares(lloyd_kernels *kernels, int slot, int64_t *words);
 lloyd_status lloyd_cuda_rows(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,
                              float *out);
+lloyd_status lloyd_cuda_take(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,
+                             lloyd_kernels *to, int to_slot, int64_t at);
 
 /* assign.cu */
 lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count,
@@ -273,5 +275,9 @@ lloyd_status lloyd_cuda_seed_masses(lloyd_kernels *kernels, int64_t *masses);
 lloyd_status lloyd_cuda_seed_try(lloyd_kernels *kernels, int slot, int exponent, int bits,
                                  int64_t *totals);
 lloyd_status lloyd_cuda_seed_end(lloyd_kernels *kernels);
+
+/* reduce.cu */
+lloyd_status lloyd_cuda_reduce(lloyd_kernels *kernels, const lloyd_reduction *reduction,
+                               const lloyd_leaf *leaves, int64_t count, int64_t *done);
 
 #endif

@@ -11,6 +11,8 @@
  */
 #include "kernels/cuda/device.cuh"
 
+#include <cassert>
+
 namespace
 {
 
@@ -858,13 +860,12 @@ __global__ void __launch_bounds__(GATHER_THREADS)
         to[j] = cuda_value<T>(rows, row, j);
 }
 
-/* `count` rows that find room in cuda->scratch, behind their own numbers. */
-lloyd_status gather_batch(const cuda_kernels *cuda, int slot, const int64_t *list, int64_t count,
-                          float *out)
+/* gathered[count * D], in device memory, = these rows, whose numbers go through cuda->scratch. */
+lloyd_status gather(const cuda_kernels *cuda, int slot, const int64_t *list, int64_t count,
+                    float *gathered)
 {
     cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
     auto *numbers = reinterpret_cast<int64_t *>(cuda->scratch);
-    auto *gathered = reinterpret_cast<float *>(numbers + count);
     CUDA_TRY(cudaMemcpyAsync(numbers, list, (size_t)count * sizeof *list, cudaMemcpyDefault,
                              cuda->stream),
              "copying row numbers to the GPU");
@@ -876,7 +877,16 @@ lloyd_status gather_batch(const cuda_kernels *cuda, int slot, const int64_t *lis
                                                                    gathered);
     });
     CUDA_LAUNCHED("gathering rows");
-    return copy(cuda, out, gathered, count * rows.dim * (int64_t)sizeof *out);
+    return LLOYD_OK;
+}
+
+/* `count` rows that find room in cuda->scratch, behind their own numbers. */
+lloyd_status gather_batch(const cuda_kernels *cuda, int slot, const int64_t *list, int64_t count,
+                          float *out)
+{
+    auto *gathered = reinterpret_cast<float *>(cuda->scratch + count * (int64_t)sizeof *list);
+    LLOYD_TRY(gather(cuda, slot, list, count, gathered));
+    return copy(cuda, out, gathered, count * cuda->base.config.dim * (int64_t)sizeof *out);
 }
 
 /* --- the grid --- */
@@ -1002,4 +1012,22 @@ lloyd_status lloyd_cuda_rows(lloyd_kernels *kernels, int slot, const int64_t *ro
         LLOYD_TRY(gather_batch(cuda, slot, rows + at, here, out + at * dim));
     }
     return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_take(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,
+                             lloyd_kernels *to, int to_slot, int64_t at)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    cuda_slot *target = &lloyd_cuda(to)->slots[to_slot];
+    int64_t dim = kernels->config.dim;
+    int64_t batch = lloyd_cuda_scratch_bytes(dim) / (int64_t)sizeof *rows;
+    auto *out = reinterpret_cast<float *>(target->rows);
+    assert(to->config.type == LLOYD_F32 && to->config.dim == dim && at + count <= target->count);
+    target->described = false;
+    for (int64_t done = 0; done < count; done += batch) {
+        int64_t here = count - done < batch ? count - done : batch;
+        LLOYD_TRY(gather(cuda, slot, rows + done, here, out + (at + done) * dim));
+    }
+    /* the other kernels have a stream of their own */
+    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "gathering rows");
 }

@@ -298,7 +298,7 @@ def kmeans_plus_plus(x, k, seed, w, trials=None):
 
 def candidates(x, k, seed, w):
     """The candidates of kmeans-parallel, and of every row the nearest of them."""
-    n, expected = len(x), max(500, 2 * k, min(4 * k, 8192))
+    n, expected = len(x), max(500, k, min(2 * k, 2**18), min(4 * k, 8192))
     most, bits = int(expected + 8 * math.sqrt(expected)) + 64, min(53, 62 - logarithm(n))
     rows = [draw(on_grid(w.astype(np.float64), exponent(w.max()), bits), random64(seed, 3, 0, 0))]
     near = distances(x, x[rows])[:, 0]

@@ -62,7 +62,7 @@ def stopped_in_a_pass(t, rows, clusters, number):
 
 def stopped_in_passes(t):
     rows, clusters = t.path("rows.h5"), t.options.clusters
-    t.lloyd("synth", "--rows", 30000, "--dim", 256, "--clusters", 1000, "--output", rows)
+    t.lloyd("synth", "--rows", t.options.rows, "--dim", 256, "--clusters", 1000, "--output", rows)
     count = min(t.options.signals, 1) if t.quick else t.options.signals
     lost, lock = [], threading.Lock()
 
@@ -111,7 +111,8 @@ def main():
         parser.add_argument("--held", required=True, help="the copy of the program that can be held")
         parser.add_argument("--signals", type=int, default=3)
         parser.add_argument("--at-once", type=int, default=1)
-        parser.add_argument("--clusters", type=int, default=15000)
+        parser.add_argument("--rows", type=int, default=30000)
+        parser.add_argument("--clusters", type=int, default=15000, help="with the rows, how long a pass takes")
 
     t = Test("stop", more)
     t.held_path = os.path.abspath(t.options.held)

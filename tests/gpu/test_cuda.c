@@ -951,12 +951,51 @@ static int compare_chunk_rows(problem *p, int64_t chunk, float *out)
                 ROWS_ASKED * p->c.d, p->c.d);
 }
 
+/* Rows of a slot that go to other kernels, behind one that is there already. */
+static int compare_taken(problem *p, int64_t chunk, lloyd_kernels *to, float *out)
+{
+    int64_t first = chunk_first(p, chunk), count = chunk_count(p, chunk), asked[ROWS_ASKED],
+            all[ROWS_ASKED];
+    int slot;
+    if (count == 0) return 1;
+    for (int i = 0; i < ROWS_ASKED; i++) asked[i] = first + below(count), all[i] = i;
+    if (!load(p, CPU, chunk, &slot)) return 0;
+    TRY(p, CPU, "rows", p->side[CPU]->rows(p->side[CPU], slot, asked, ROWS_ASKED, out));
+    if (!load(p, CUDA, chunk, &slot)) return 0;
+    TRY(p, CUDA, "load", to->load(to, 1, 0, ROWS_ASKED, NULL));
+    TRY(p, CUDA, "fill", to->fill(to, 1, 0, 1, out));
+    TRY(p, CUDA, "take",
+        p->side[CUDA]->take(p->side[CUDA], slot, asked + 1, ROWS_ASKED - 1, to, 1, 1));
+    TRY(p, CUDA, "rows", to->rows(to, 1, all, ROWS_ASKED, out + ROWS_ASKED * p->c.d));
+    return same(p, "take: [of 9 rows][column]", F32, out, out + ROWS_ASKED * p->c.d,
+                ROWS_ASKED * p->c.d, p->c.d);
+}
+
+static int compare_takes(problem *p, float *out)
+{
+    lloyd_kernels *to = NULL;
+    lloyd_kernels_config config = {.n_local = ROWS_ASKED,
+                                   .dim = p->c.d,
+                                   .k = 1,
+                                   .chunk_rows = ROWS_ASKED,
+                                   .slots = 2,
+                                   .type = LLOYD_F32,
+                                   .threads = 1};
+    TRY(p, CUDA, "create", p->side[CUDA]->create(p->side[CUDA], &config, &to));
+    int good = 1;
+    for (int64_t chunk = 0; chunk < p->chunks && good; chunk++)
+        good = compare_taken(p, chunk, to, out);
+    to->destroy(to);
+    return good;
+}
+
 static int compare_rows(problem *p)
 {
     float *out = new_array(SIDES * ROWS_ASKED * p->c.d, sizeof *out);
     int good = 1;
     for (int64_t chunk = 0; chunk < p->chunks && good; chunk++)
         good = compare_chunk_rows(p, chunk, out);
+    good = good && compare_takes(p, out);
     lloyd_free(out);
     return good;
 }
@@ -1458,6 +1497,113 @@ static int compare_seeding(problem *p)
     return good;
 }
 
+/* --- choosing among candidates --- */
+
+enum { MOST_LEAVES = 11 };
+
+typedef struct reduction {
+    lloyd_reduction r;
+    lloyd_leaf leaf[MOST_LEAVES];
+    int64_t leaves, all; /* choices of all leaves */
+    float *points;
+    double *weights;
+    int64_t *members;
+} reduction;
+
+/* Points like the centroids, many of them twice, and weights of all sizes, 0 among them. */
+static void draw_points(const problem *p, int64_t count, float *points, double *weights)
+{
+    const int64_t d = p->c.d;
+    for (int64_t i = 0; i < count; i++) {
+        float *x = points + i * d;
+        memcpy(x, p->centroids + below(p->c.k) * d, (size_t)d * sizeof *x);
+        for (int j = 0; j < 3 && i % 4 != 0; j++) x[below(d)] += (float)(below(9) - 4);
+        for (int64_t j = 0; j < d && i % 2 != 0; j++) x[j] *= 1 + 0.25F * bell();
+        weights[i] = i % 7 == 0 ? 0 : i % 3 == 0 ? ldexp(1, (int)below(50)) : (double)below(1000);
+    }
+}
+
+/* Every leaf has one of `leaves` points in turn. */
+static reduction new_reduction(problem *p, int64_t count, int64_t leaves, int64_t most, int trials)
+{
+    reduction n = {.leaves = leaves, .points = new_array(count * p->c.d, sizeof(float))};
+    n.weights = new_array(count, sizeof *n.weights);
+    n.members = new_array(count, sizeof *n.members);
+    draw_points(p, count, n.points, n.weights);
+    n.r = (lloyd_reduction){.count = count,
+                            .dim = p->c.d,
+                            .points = n.points,
+                            .weights = n.weights,
+                            .k = count,
+                            .trials = trials,
+                            .seed = next_word(),
+                            .threads = options.threads,
+                            .room = INT64_MAX};
+    int64_t at = 0;
+    for (int64_t l = 0; l < leaves; l++) {
+        lloyd_leaf *leaf = &n.leaf[l];
+        *leaf = (lloyd_leaf){.number = 3 * l + below(3), .members = n.members + at};
+        for (int64_t i = l; i < count; i += leaves) n.members[at + leaf->count++] = i;
+        at += leaf->count;
+        leaf->most = most < leaf->count ? most : leaf->count;
+        n.all += leaf->most;
+    }
+    return n;
+}
+
+static void free_reduction(reduction *n)
+{
+    lloyd_free(n->points);
+    lloyd_free(n->weights);
+    lloyd_free(n->members);
+}
+
+/* *calls = how many it took. */
+static int choose(problem *p, int s, reduction *n, lloyd_choice *choices, int *calls)
+{
+    *calls = 0;
+    for (int64_t l = 0; l < n->leaves; l++) {
+        n->leaf[l].choices = choices;
+        choices += n->leaf[l].most;
+    }
+    for (int64_t at = 0, done = 0; at < n->leaves; at += done, ++*calls) {
+        TRY(p, s, "reduce",
+            p->side[s]->reduce(p->side[s], &n->r, n->leaf + at, n->leaves - at, &done));
+        assert_true(done > 0 && done <= n->leaves - at);
+    }
+    return 1;
+}
+
+/* As many leaves at a time as the GPU likes, and one. */
+static int compare_choices(problem *p, int64_t count, int64_t leaves, int64_t most, int trials)
+{
+    reduction n = new_reduction(p, count, leaves, most, trials);
+    lloyd_choice *choices = new_array(SIDES * n.all, sizeof *choices);
+    int calls, good = choose(p, CPU, &n, choices, &calls);
+    for (int once = 0; once < 2 && good; once++) {
+        if (once) n.r.room = lloyd_cuda_reduce_bytes(n.leaf[0].count, p->c.d, 1);
+        good =
+            choose(p, CUDA, &n, choices + n.all, &calls) &&
+            same(p, "reduce: [choice][gain, point]", I64, choices, choices + n.all, 2 * n.all, 2);
+        int wanted = once ? (int)leaves : (int)(leaves + 7) / 8;
+        if (good && calls != wanted) {
+            p->differences++;
+            describe(p, "reduce");
+            print_error("%d calls for %lld leaves\n", calls, (long long)leaves);
+        }
+    }
+    lloyd_free(choices);
+    free_reduction(&n);
+    return good;
+}
+
+static int compare_reduction(problem *p)
+{
+    static const int trials[] = {1, 2, 31, 32, 33, LLOYD_MOST_TRIALS};
+    int64_t leaves = 1 + below(MOST_LEAVES), count = leaves + below(options.small ? 90 : 700);
+    return compare_choices(p, count, leaves, 1 + below(40), trials[below(6)]);
+}
+
 /* --- a case --- */
 
 static void choose_chunks(problem *p)
@@ -1580,6 +1726,7 @@ static void run_case(const test_case *c)
         (void)compare_measures(&p);
         (void)compare_rows(&p);
         (void)compare_seeding(&p);
+        (void)compare_reduction(&p);
         (void)compare_iterations(&p);
     }
     end_case(&p, start);
@@ -2005,6 +2152,32 @@ static void test_far(void **unused)
     finish_list();
 }
 
+/* --- many candidates --- */
+
+/* Leaves of several blocks each, as full as they can be, and choices until nothing is left. */
+static void test_reduction(void **unused)
+{
+    (void)unused;
+    static const struct {
+        int64_t n, d, leaves, most;
+        int trials;
+    } cases[] = {{600, 5, 1, 600, 32},   {700, 8, 2, 900, 3},     {4111, 16, 2, 60, 32},
+                 {2049, 7, 1, 2049, 32}, {9000, 96, 9, 1000, 32}, {24577, 12, 1, 400, 32},
+                 {65536, 8, 2, 40, 40},  {5000, 384, 1, 100, 256}};
+    for (int i = 0; i < (options.small ? 2 : COUNT_OF(cases)); i++) {
+        const test_case c =
+            {i % 3 == 2 ? LATTICE : GAUSS, LLOYD_F32, 100, cases[i].d, 100, 0, UNWEIGHTED, WHOLE};
+        if (!begin_case(&c, " (reduction)")) continue;
+        double start = seconds();
+        problem p = new_problem(&c);
+        if (new_kernels(&p))
+            (void)compare_choices(&p, cases[i].n, cases[i].leaves, cases[i].most, cases[i].trials);
+        end_case(&p, start);
+        free_problem(&p);
+    }
+    finish_list();
+}
+
 /* --- rows that cannot be clustered --- */
 
 static void spoil(problem *p, int64_t row, int64_t column, float value)
@@ -2073,14 +2246,15 @@ static void test_defects(void **unused)
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defects),      cmocka_unit_test(test_no_rows),
-        cmocka_unit_test(test_predict),      cmocka_unit_test(test_cone),
-        cmocka_unit_test(test_local_bound),  cmocka_unit_test(test_aligned),
-        cmocka_unit_test(test_lossy),        cmocka_unit_test(test_far),
-        cmocka_unit_test(test_rows),         cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_kinds),        cmocka_unit_test(test_clusters),
-        cmocka_unit_test(test_few_clusters), cmocka_unit_test(test_layouts),
-        cmocka_unit_test(test_large),        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_defects),   cmocka_unit_test(test_no_rows),
+        cmocka_unit_test(test_reduction), cmocka_unit_test(test_predict),
+        cmocka_unit_test(test_cone),      cmocka_unit_test(test_local_bound),
+        cmocka_unit_test(test_aligned),   cmocka_unit_test(test_lossy),
+        cmocka_unit_test(test_far),       cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_columns),   cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_clusters),  cmocka_unit_test(test_few_clusters),
+        cmocka_unit_test(test_layouts),   cmocka_unit_test(test_large),
+        cmocka_unit_test(test_random),
     };
     int devices = 0;
     if (lloyd_cuda_devices(&devices) != LLOYD_OK) {

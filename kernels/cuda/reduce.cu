@@ -1,0 +1,804 @@
+/* Greedy k-means++ over candidates: the twin of kernels/cpu/reduce.c, for several leaves at a time.
+ *
+ * A choice needs to know what each of T tried points would do to the masses of all n. One launch first
+ * leaves, of every pair of points, a number that is not above dist() (two bytes, bound_pairs()). Then
+ * one launch makes all choices of all these leaves: some blocks form a team, each with a share of its leaf's
+ * points, whose masses stay in shared memory; they read the T rows of bounds, and compute dist() of the few
+ * pairs that may come nearer than what is chosen already. The blocks of a team wait for each other
+ * twice a choice: when the masses are summed, and when the trials are. All of them do the same draws
+ * and decisions from the same numbers.
+ *
+ * Blocks wait for each other, so all must run at once: the launch is cooperative.
+ */
+#include "kernels/cuda/dist.cuh"
+
+#include "base/philox.h"
+
+#include <cfloat>
+#include <cub/block/block_reduce.cuh>
+#include <cub/block/block_scan.cuh>
+
+namespace
+{
+
+using word = unsigned long long;
+
+constexpr int THREADS = 512; /* of the kernel that chooses */
+constexpr int WARPS = THREADS / 32;
+constexpr int64_t SHARE = 2048;     /* points of a block, at most */
+constexpr int64_t GOOD_SHARE = 256; /* with fewer, waiting takes longer than working */
+constexpr int LANE_BOUNDS = 8;      /* bounds that a lane loads at once */
+constexpr int PIECE = 32 * LANE_BOUNDS;
+constexpr int NEARER = 1024; /* distances of tried points that are kept until one is chosen */
+constexpr int LEAVES = 8;    /* at a time, at most */
+
+/* --- bounds of all pairs --- */
+
+constexpr int TILE = 64; /* points, in both directions */
+constexpr int DEEP = 16; /* elements of them in shared memory */
+constexpr int SIDE = 4;  /* a thread has SIDE x SIDE pairs */
+constexpr int BOUND_THREADS = (TILE / SIDE) * (TILE / SIDE);
+
+constexpr uint16_t NO_PAIR = 0x7f80; /* infinity */
+
+/* A number with 8 bits of significand: the upper half of a float32. */
+__device__ float bound_value(uint16_t bound)
+{
+    return __uint_as_float((uint32_t)bound << 16);
+}
+
+/* A bound of dist() below the float32 sum of the same squares. No term is negative, so that sum is above the
+ * exact one by at most a factor of (1 + 2^-24)^(D + 2), as long as nothing is subnormal, and dist() below
+ * it by D 2^-53 of itself: keep = 1 - (D + 8) 2^-23, or 0, leaves room for both. */
+__device__ uint16_t bound_of(float sum, float keep)
+{
+    float low = fminf(sum, FLT_MAX) * keep;
+    return low < 0x1p-100f ? 0 : (uint16_t)(__float_as_uint(low) >> 16);
+}
+
+/* Elements [at, at + DEEP) of the TILE points from `first` on, transposed; zeros where there are none. */
+__device__ void stage_points(const float *points, int64_t count, int64_t dim, int64_t first,
+                             int64_t at, float (*staged)[TILE + SIDE])
+{
+    for (int e = threadIdx.x; e < TILE * DEEP; e += BOUND_THREADS) {
+        int64_t i = first + e / DEEP, j = at + e % DEEP;
+        staged[e % DEEP][e / DEEP] = i < count && j < dim ? points[i * dim + j] : 0;
+    }
+}
+
+struct uint16_quad {
+    uint16_t of[SIDE];
+};
+
+/* bounds[i * pitch + j] for all i < count, j < pitch, where pitch is a multiple of SIDE. Tiles below the
+ * diagonal are the others, transposed. */
+__global__ void __launch_bounds__(BOUND_THREADS)
+    bound_pairs(const float *points, int64_t count, int64_t dim, int64_t pitch, float keep,
+                uint16_t *bounds)
+{
+    __shared__ __align__(16) float x[DEEP][TILE + SIDE], y[DEEP][TILE + SIDE];
+    if (blockIdx.x < blockIdx.y) return;
+    const int64_t row = (int64_t)blockIdx.y * TILE, column = (int64_t)blockIdx.x * TILE;
+    const int a = threadIdx.x / (TILE / SIDE) * SIDE, b = threadIdx.x % (TILE / SIDE) * SIDE;
+    float sum[SIDE][SIDE] = {};
+    for (int64_t at = 0; at < dim; at += DEEP) {
+        stage_points(points, count, dim, row, at, x);
+        stage_points(points, count, dim, column, at, y);
+        __syncthreads();
+#pragma unroll
+        for (int j = 0; j < DEEP; j++) {
+            float4 u = *reinterpret_cast<const float4 *>(&x[j][a]);
+            float4 v = *reinterpret_cast<const float4 *>(&y[j][b]);
+            const float left[SIDE] = {u.x, u.y, u.z, u.w}, right[SIDE] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+            for (int s = 0; s < SIDE; s++) {
+#pragma unroll
+                for (int t = 0; t < SIDE; t++) {
+                    float difference = left[s] - right[t];
+                    sum[s][t] = __fmaf_rn(difference, difference, sum[s][t]);
+                }
+            }
+        }
+        __syncthreads();
+    }
+    uint16_quad across[SIDE], down[SIDE];
+#pragma unroll
+    for (int s = 0; s < SIDE; s++) {
+#pragma unroll
+        for (int t = 0; t < SIDE; t++) {
+            bool pair = row + a + s < count && column + b + t < count;
+            uint16_t bound = pair ? bound_of(sum[s][t], keep) : NO_PAIR;
+            across[s].of[t] = bound;
+            down[t].of[s] = bound;
+        }
+    }
+#pragma unroll
+    for (int s = 0; s < SIDE; s++) {
+        int64_t i = row + a + s, j = column + b + s;
+        if (i < count && column + b < pitch)
+            *reinterpret_cast<uint16_quad *>(&bounds[i * pitch + column + b]) = across[s];
+        if (j < count && row + a < pitch)
+            *reinterpret_cast<uint16_quad *>(&bounds[j * pitch + row + a]) = down[s];
+    }
+}
+
+/* --- choosing --- */
+
+/* A leaf, in device memory. */
+struct job {
+    const float *points;    /* [count * D] */
+    const double *weights;  /* [count] */
+    const uint16_t *bounds; /* [count * pitch] */
+    word *before;           /* [count] running sums of masses in each share, with their own */
+    word *sums, *greatest;  /* [2 * blocks] of the masses in each share */
+    word *gains;            /* [3 * trials] */
+    uint32_t *arrived;      /* blocks that came to a barrier */
+    lloyd_choice *choices;  /* [most], numbers in the leaf */
+    int64_t count, pitch, number, most;
+};
+
+struct team_shape {
+    int64_t dim, share; /* points of a block, a multiple of LANE_BOUNDS */
+    int blocks, trials;
+    uint64_t seed;
+};
+
+/* A pair that comes nearer: point number `point` of the share, and the trial. */
+struct nearer {
+    double distance;
+    int32_t point, trial;
+};
+
+/* Shared memory of a block, in this order. */
+struct share_memory {
+    double *near,
+        *weight;     /* [share] squared distance to the nearest chosen one: 1 before there is any */
+    word *fixed;     /* [share] masses on the grid */
+    word *until;     /* [blocks] running sums of those of all shares */
+    word *gain;      /* [trials] of this share, by how much the masses would shrink */
+    nearer *kept;    /* [NEARER] */
+    int32_t *trial;  /* [trials] who is tried */
+    float *limit;    /* [share] near, rounded up */
+    uint16_t *found; /* [WARPS * PIECE] */
+
+    __host__ __device__ static size_t bytes(const team_shape &s)
+    {
+        return (size_t)s.share * (3 * sizeof(word) + sizeof(float)) +
+               (size_t)s.blocks * sizeof(word) +
+               (size_t)s.trials * (sizeof(word) + sizeof(int32_t)) + NEARER * sizeof(nearer) +
+               WARPS * PIECE * sizeof(uint16_t);
+    }
+    __device__ share_memory(char *at, const team_shape &s)
+    {
+        near = reinterpret_cast<double *>(at);
+        weight = near + s.share;
+        fixed = reinterpret_cast<word *>(weight + s.share);
+        until = fixed + s.share;
+        gain = until + s.blocks;
+        kept = reinterpret_cast<nearer *>(gain + s.trials);
+        limit = reinterpret_cast<float *>(kept + NEARER);
+        trial = reinterpret_cast<int32_t *>(limit + s.share);
+        found = reinterpret_cast<uint16_t *>(trial + s.trials);
+    }
+};
+
+using block_scan = cub::BlockScan<word, THREADS, cub::BLOCK_SCAN_WARP_SCANS>;
+using block_reduce = cub::BlockReduce<word, THREADS>;
+
+struct larger {
+    __device__ word operator()(word a, word b) const
+    {
+        return a > b ? a : b;
+    }
+};
+
+/* One block of a team at its choices. */
+template <bool VECTOR> struct chooser {
+    const job &j;
+    const team_shape &s;
+    const share_memory &m;
+    cuda_rows points;
+    int block, warp, lane;
+    int64_t first, count; /* of the share */
+    int exponent = 0, bits;
+    double scale;
+    uint32_t barriers = 0, sums_read = 0;
+
+    __device__ chooser(const job &j_, const team_shape &s_, const share_memory &m_, int bits_)
+        : j(j_), s(s_), m(m_), bits(bits_)
+    {
+        block = (int)(blockIdx.x % (unsigned)s.blocks);
+        warp = threadIdx.x / 32;
+        lane = threadIdx.x % 32;
+        first = block * s.share < j.count ? block * s.share : j.count;
+        count = j.count - first < s.share ? j.count - first : s.share;
+        points =
+            {reinterpret_cast<const char *>(j.points), nullptr, nullptr, j.count, s.dim, LLOYD_F32};
+        scale = lloyd_exp2(bits - exponent);
+    }
+
+    __device__ void begin()
+    {
+        for (int64_t i = threadIdx.x; i < count; i += THREADS) {
+            m.weight[i] = j.weights[first + i];
+            m.near[i] = 1;
+        }
+        __syncthreads();
+    }
+
+    /* Waits for all blocks of the team, and sees what they wrote. */
+    __device__ void wait()
+    {
+        barriers++;
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            uint32_t arrived;
+            __threadfence();
+            atomicAdd(j.arrived, 1);
+            do {
+                asm volatile("ld.acquire.gpu.global.u32 %0, [%1];"
+                             : "=r"(arrived)
+                             : "l"(j.arrived)
+                             : "memory");
+            } while (arrived < barriers * (uint32_t)s.blocks);
+            __threadfence();
+        }
+        __syncthreads();
+    }
+
+    __device__ double on_grid(double weight, double distance) const
+    {
+        return floor(lloyd_mul(lloyd_mul(weight, distance), scale));
+    }
+
+    /* The masses of the share, their running sums, their sum and the greatest of them. */
+    __device__ void sum_share()
+    {
+        __shared__ union {
+            typename block_scan::TempStorage scan;
+            typename block_reduce::TempStorage reduce;
+        } storage;
+        const int64_t each = (count + THREADS - 1) / THREADS;
+        const int64_t from = threadIdx.x * each < count ? threadIdx.x * each : count;
+        const int64_t to = from + each < count ? from + each : count;
+        double most = 0;
+        word own = 0, before, all;
+        for (int64_t i = from; i < to; i++) {
+            most = fmax(most, lloyd_mul(m.weight[i], m.near[i]));
+            own += m.fixed[i] = (word)on_grid(m.weight[i], m.near[i]);
+        }
+        block_scan(storage.scan).ExclusiveSum(own, before, all);
+        __syncthreads();
+        word greatest = block_reduce(storage.reduce).Reduce(cuda_ordered_bits(most), larger());
+        for (int64_t i = from; i < to; i++) j.before[first + i] = before += m.fixed[i];
+        if (threadIdx.x != 0) return;
+        int64_t at = (sums_read & 1) * s.blocks + block;
+        j.sums[at] = all;
+        j.greatest[at] = greatest;
+    }
+
+    /* m.until = the running sums over the shares, after sum_share() of all; *greatest of all masses. By one
+     * warp. */
+    __device__ void sum_shares(word *greatest) const
+    {
+        const word *sums = j.sums + (sums_read & 1) * s.blocks;
+        const word *most = j.greatest + (sums_read & 1) * s.blocks;
+        word before = 0, top = 0;
+        for (int at = 0; at < s.blocks; at += 32) {
+            bool there = at + lane < s.blocks;
+            word sum = there ? __ldcg(&sums[at + lane]) : 0;
+            word other = there ? __ldcg(&most[at + lane]) : 0;
+            top = other > top ? other : top;
+            for (int step = 1; step < 32; step *= 2) {
+                word left = __shfl_up_sync(0xffffffffu, sum, step);
+                if (lane >= step) sum += left;
+            }
+            if (there) m.until[at + lane] = before + sum;
+            before += __shfl_sync(0xffffffffu, sum, 31);
+        }
+        for (int half = 16; half > 0; half /= 2) {
+            word other = __shfl_xor_sync(0xffffffffu, top, half);
+            top = other > top ? other : top;
+        }
+        *greatest = top;
+    }
+
+    /* Puts all masses on their grid, whose exponent hardly ever changes: it is tried first. Returns the total.
+     */
+    __device__ word weigh()
+    {
+        __shared__ int found;
+        for (;;) {
+            sum_share();
+            wait();
+            if (warp == 0) {
+                word greatest;
+                sum_shares(&greatest);
+                if (lane == 0) found = lloyd_exponent(__longlong_as_double((long long)greatest));
+            }
+            __syncthreads();
+            sums_read++;
+            bool right = found == exponent;
+            exponent = found;
+            if (right) return m.until[s.blocks - 1];
+            scale = lloyd_exp2(bits - exponent);
+        }
+    }
+
+    /* The first of the leaf's points at which the running sum exceeds `target`. By one warp. */
+    __device__ int32_t find(word target) const
+    {
+        int home = s.blocks - 1;
+        for (int at = 0; at < s.blocks; at += 32) {
+            unsigned above =
+                __ballot_sync(0xffffffffu, at + lane < s.blocks && m.until[at + lane] > target);
+            if (above == 0) continue;
+            home = at + __ffs((int)above) - 1;
+            break;
+        }
+        word rest = target - (home > 0 ? m.until[home - 1] : 0);
+        int64_t low = home * s.share, high = low + s.share - 1;
+        high = high < j.count ? high : j.count - 1;
+        while (low < high) { /* it is in [low, high] */
+            int64_t step = (high - low + 31) / 32, at = low + lane * step;
+            unsigned above = __ballot_sync(0xffffffffu, at >= high || __ldcg(&j.before[at]) > rest);
+            int which = __ffs((int)above) - 1; /* of which one is the first, -1: none of these */
+            if (which < 0) {
+                low = low + 31 * step + 1;
+                continue;
+            }
+            int64_t end = low + which * step;
+            high = end < high ? end : high;
+            if (which > 0) low = low + (which - 1) * step + 1;
+        }
+        return (int32_t)low;
+    }
+
+    __device__ uint64_t random(int64_t i, int t) const
+    {
+        uint64_t index = lloyd_reduce_draw(j.number, i);
+        philox4x32_key_t key = {{(uint32_t)s.seed, (uint32_t)(s.seed >> 32)}};
+        philox4x32_ctr_t counter = {
+            {LLOYD_DRAW_REDUCE, (uint32_t)index, (uint32_t)(index >> 32), (uint32_t)t}};
+        philox4x32_ctr_t drawn = philox4x32(counter, key);
+        return (uint64_t)drawn.v[1] << 32 | drawn.v[0];
+    }
+
+    /* m.trial[0 .. trials) of choice number i; no gains yet, and no pairs kept. */
+    __device__ void draw(int64_t i, int trials, word total, int *kept)
+    {
+        for (int t = warp; t < trials; t += WARPS) {
+            int32_t point = find(__umul64hi(random(i, t), total));
+            if (lane == 0) m.trial[t] = point;
+        }
+        for (int t = threadIdx.x; t < trials; t += THREADS) m.gain[t] = 0;
+        if (threadIdx.x == 0) *kept = 0;
+        __syncthreads();
+    }
+
+    /* Calls use(point, distance) for those of the piece from `at` on that a tried point may be nearer to than
+     * what is chosen; whole warps, of which some lanes have a point, others -1. */
+    template <class Use>
+    __device__ void each_near(int32_t tried, int64_t at, uint4 bounds, Use use) const
+    {
+        uint16_t *found = m.found + warp * PIECE;
+        const uint32_t pair[LANE_BOUNDS / 2] = {bounds.x, bounds.y, bounds.z, bounds.w};
+        const int64_t own = at + lane * LANE_BOUNDS;
+        int many = 0;
+#pragma unroll
+        for (int e = 0; e < LANE_BOUNDS; e++) {
+            float bound = bound_value((uint16_t)(pair[e / 2] >> e % 2 * 16));
+            bool near = own + e < count && bound < m.limit[own + e];
+            unsigned which = __ballot_sync(0xffffffffu, near);
+            if (near) {
+                unsigned lower = which & ((1u << lane) - 1);
+                found[many + __popc(lower)] = (uint16_t)(own + e);
+            }
+            many += __popc(which);
+        }
+        __syncwarp();
+        const cuda_octet place;
+        const float *x = j.points + tried * s.dim;
+        for (int pass = 0; pass < many; pass += CUDA_WARP_ROWS) {
+            int64_t i[CUDA_OCTET_ROWS];
+            cuda_centroid centroid[CUDA_OCTET_ROWS];
+#pragma unroll
+            for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
+                int64_t p = place.row(pass, r);
+                i[r] = first + found[p < many ? p : many - 1];
+                centroid[r].at = x;
+            }
+            double distance = cuda_octet_dist<LLOYD_F32, VECTOR>(points, i, centroid, place.g);
+            int32_t point = place.takes(pass, many) ? found[place.row(pass, place.g)] : -1;
+            use(point, distance);
+        }
+        __syncwarp();
+    }
+
+    __device__ uint4 load(int32_t tried, int64_t at) const
+    {
+        int64_t own = at + lane * LANE_BOUNDS;
+        if (own >= count) return make_uint4(0, 0, 0, 0);
+        return __ldg(reinterpret_cast<const uint4 *>(j.bounds + tried * j.pitch + first + own));
+    }
+
+    /* Adds to m.gain what each of the trials would gain in this share. */
+    __device__ void try_all(int trials, int *kept)
+    {
+        const int pieces = (int)((count + PIECE - 1) / PIECE), works = trials * pieces;
+        uint4 next = {};
+        if (warp < works) next = load(m.trial[warp / pieces], warp % pieces * PIECE);
+        for (int work = warp; work < works; work += WARPS) {
+            const int t = work / pieces, after = work + WARPS;
+            const uint4 bounds = next;
+            if (after < works) next = load(m.trial[after / pieces], after % pieces * PIECE);
+            word gain = 0;
+            each_near(m.trial[t], work % pieces * PIECE, bounds, [&](int32_t p, double distance) {
+                if (p < 0 || !(distance < m.near[p])) return;
+                gain += m.fixed[p] - (word)on_grid(m.weight[p], distance);
+                int at = atomicAdd(kept, 1);
+                if (at < NEARER) m.kept[at] = {distance, p, t};
+            });
+            for (int half = 16; half > 0; half /= 2)
+                gain += __shfl_xor_sync(0xffffffffu, gain, half);
+            if (lane == 0 && gain != 0) atomicAdd(&m.gain[t], gain);
+        }
+        __syncthreads();
+    }
+
+    /* The first trial with the largest gain in all shares, and that gain. By one warp. */
+    __device__ int best_of(int64_t i, int trials, word *most) const
+    {
+        const word *gains = j.gains + i % 3 * s.trials;
+        word own = 0;
+        int best = trials;
+        for (int t = lane; t < trials; t += 32) {
+            word gain = __ldcg(&gains[t]);
+            if (best < trials && gain <= own) continue;
+            own = gain;
+            best = t;
+        }
+        for (int half = 16; half > 0; half /= 2) {
+            word gain = __shfl_xor_sync(0xffffffffu, own, half);
+            int other = __shfl_xor_sync(0xffffffffu, best, half);
+            if (other >= trials || (best < trials && (gain < own || (gain == own && other > best))))
+                continue;
+            own = gain;
+            best = other;
+        }
+        *most = own;
+        return best;
+    }
+
+    /* Compares the trials of choice number i, and makes room for those of the next. */
+    __device__ int compare(int64_t i, int trials, int *kept, word *gain)
+    {
+        __shared__ int best;
+        __shared__ word most;
+        word *gains = j.gains + i % 3 * s.trials, *next = j.gains + (i + 1) % 3 * s.trials;
+        try_all(trials, kept);
+        for (int t = threadIdx.x; t < trials; t += THREADS)
+            if (m.gain[t] != 0) atomicAdd(&gains[t], m.gain[t]);
+        wait();
+        if (warp == 0) {
+            word own;
+            int which = best_of(i, trials, &own);
+            if (lane == 0) best = which, most = own;
+        }
+        if (block == 0)
+            for (int t = threadIdx.x; t < s.trials; t += THREADS) next[t] = 0;
+        __syncthreads();
+        *gain = most;
+        return best;
+    }
+
+    __device__ void approach(int32_t point, double distance)
+    {
+        m.near[point] = distance;
+        m.limit[point] = __double2float_ru(distance);
+    }
+
+    /* Trial `best` is chosen. */
+    __device__ void take(int best, int kept)
+    {
+        if (kept <= NEARER) {
+            for (int at = threadIdx.x; at < kept; at += THREADS)
+                if (m.kept[at].trial == best) approach(m.kept[at].point, m.kept[at].distance);
+        } else {
+            const int32_t tried = m.trial[best];
+            for (int64_t at = warp * PIECE; at < count; at += WARPS * PIECE)
+                each_near(tried, at, load(tried, at), [&](int32_t p, double distance) {
+                    if (p >= 0 && distance < m.near[p]) approach(p, distance);
+                });
+        }
+        __syncthreads();
+    }
+
+    __device__ void run()
+    {
+        __shared__ int kept;
+        double least = INFINITY;
+        begin();
+        for (int64_t i = 0; i < j.most; i++) {
+            const word total = weigh();
+            if (total == 0) return;
+            int best = 0, pairs = NEARER + 1;
+            draw(i, i == 0 ? 1 : s.trials, total, &kept);
+            if (i == 0) {
+                for (int64_t p = threadIdx.x; p < count; p += THREADS)
+                    m.near[p] = m.limit[p] = INFINITY;
+                __syncthreads();
+            } else {
+                word gain;
+                best = compare(i, s.trials, &kept, &gain);
+                pairs = kept;
+                least = fmin(least, (double)gain / scale);
+            }
+            if (block == 0 && threadIdx.x == 0) j.choices[i] = {least, m.trial[best]};
+            take(best, pairs);
+        }
+    }
+};
+
+template <bool VECTOR>
+__global__ void __launch_bounds__(THREADS) choose(const job *jobs, team_shape shape)
+{
+    extern __shared__ double2 shared[];
+    const job j = jobs[blockIdx.x / (unsigned)shape.blocks];
+    const share_memory memory(reinterpret_cast<char *>(shared), shape);
+    chooser<VECTOR> c(j, shape, memory, lloyd_reduce_bits(j.count));
+    c.run();
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
+int64_t round_up(int64_t count, int64_t unit)
+{
+    return cuda_divide_up(count, unit) * unit;
+}
+
+/* Device memory of one leaf, cut from one allocation; with at = NULL only counts. */
+struct arena {
+    char *at;
+    int64_t used;
+
+    template <class T> T *take(int64_t count)
+    {
+        T *memory = at ? reinterpret_cast<T *>(at + used) : nullptr;
+        used += round_up(count * (int64_t)sizeof(T), 256);
+        return memory;
+    }
+};
+
+struct leaf_memory {
+    float *points;
+    double *weights;
+    uint16_t *bounds;
+    word *before, *sums, *greatest, *gains;
+    uint32_t *arrived;
+    lloyd_choice *choices;
+
+    leaf_memory(arena *a, int64_t count, int64_t dim)
+    {
+        const int64_t blocks = cuda_divide_up(count, LANE_BOUNDS);
+        points = a->take<float>(count * dim);
+        weights = a->take<double>(count);
+        bounds = a->take<uint16_t>(count * round_up(count, LANE_BOUNDS));
+        before = a->take<word>(count);
+        sums = a->take<word>(2 * blocks);
+        greatest = a->take<word>(2 * blocks);
+        gains = a->take<word>(3 * LLOYD_MOST_TRIALS);
+        arrived = a->take<uint32_t>(1);
+        choices = a->take<lloyd_choice>(count);
+    }
+};
+
+/* Several leaves at a time. */
+struct wave {
+    cuda_kernels *cuda;
+    const lloyd_reduction *reduction;
+    const lloyd_leaf *leaves;
+    int count; /* leaves */
+    team_shape shape;
+    bool quads;
+    char *memory;
+    int64_t bytes;
+    job *jobs; /* on the device */
+};
+
+const void *kernel_of(const wave &w)
+{
+    return w.quads ? (const void *)choose<true> : (const void *)choose<false>;
+}
+
+int64_t most_points(const wave &w)
+{
+    int64_t most = 0;
+    for (int l = 0; l < w.count; l++) most = w.leaves[l].count > most ? w.leaves[l].count : most;
+    return most;
+}
+
+/* How many blocks with this much shared memory run at once. */
+lloyd_status resident_blocks(const wave &w, size_t shared, int *blocks)
+{
+    int each = 0;
+    *blocks = 0;
+    if (shared > (size_t)lloyd_cuda_shared_bytes(w.cuda)) return LLOYD_OK;
+    CUDA_TRY(cudaFuncSetAttribute(kernel_of(w), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  (int)shared),
+             "preparing the reduction of candidates");
+    CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel_of(w), THREADS, shared),
+             "preparing the reduction of candidates");
+    *blocks = each * w.cuda->gpu.multiprocessors;
+    return LLOYD_OK;
+}
+
+/* How many leaves are done at a time, and by how many blocks each; w->count becomes 0 where the GPU can
+ * not. */
+lloyd_status shape_wave(wave *w, int64_t count)
+{
+    w->count = (int)(count < LEAVES ? count : LEAVES);
+    const int64_t points = most_points(*w), dim = w->shape.dim;
+    while (w->count > 0 && lloyd_cuda_reduce_bytes(points, dim, w->count) > w->reduction->room)
+        w->count--;
+    const int least = (int)cuda_divide_up(points, SHARE);
+    const int good = (int)cuda_divide_up(points, GOOD_SHARE);
+    int resident;
+    w->shape.share = SHARE;
+    w->shape.blocks = least;
+    LLOYD_TRY(resident_blocks(*w, share_memory::bytes(w->shape), &resident));
+    if (w->count > resident / least) w->count = resident / least;
+    if (w->count == 0) return LLOYD_OK;
+    const int most = resident / w->count;
+    w->shape.share = round_up(cuda_divide_up(points, good < most ? good : most), LANE_BOUNDS);
+    w->shape.blocks = (int)cuda_divide_up(points, w->shape.share);
+    return LLOYD_OK;
+}
+
+/* The points of a leaf and their weights, to the GPU. */
+lloyd_status send_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory &to)
+{
+    const lloyd_reduction *r = w.reduction;
+    const size_t row = (size_t)r->dim * sizeof(float);
+    float *points;
+    double *weights = nullptr;
+    LLOYD_TRY(lloyd_alloc(&points, leaf.count * r->dim, sizeof *points, "candidates"));
+    lloyd_status status = lloyd_alloc(&weights, leaf.count, sizeof *weights, "candidates");
+    for (int64_t i = 0; i < leaf.count && status == LLOYD_OK; i++) {
+        memcpy(points + i * r->dim, r->points + leaf.members[i] * r->dim, row);
+        weights[i] = r->weights[leaf.members[i]];
+    }
+    const char *what = "copying candidates to the GPU";
+    cudaStream_t stream = w.cuda->stream;
+    if (status == LLOYD_OK)
+        status = lloyd_cuda_check(cudaMemcpyAsync(to.points, points, row * (size_t)leaf.count,
+                                                  cudaMemcpyHostToDevice, stream),
+                                  what);
+    if (status == LLOYD_OK)
+        status = lloyd_cuda_check(cudaMemcpyAsync(to.weights, weights,
+                                                  (size_t)leaf.count * sizeof *weights,
+                                                  cudaMemcpyHostToDevice, stream),
+                                  what);
+    if (status == LLOYD_OK) status = lloyd_cuda_check(cudaStreamSynchronize(stream), what);
+    lloyd_free(points);
+    lloyd_free(weights);
+    return status;
+}
+
+float kept_part(int64_t dim)
+{
+    double lost = (double)(dim + 8) * 0x1p-23;
+    return lost < 0.5 ? (float)(1 - lost) : 0.0f;
+}
+
+/* Bounds, and nothing chosen yet. */
+lloyd_status begin_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory &m)
+{
+    const unsigned tiles = (unsigned)cuda_divide_up(leaf.count, TILE);
+    const char *what = "preparing the reduction of candidates";
+    cudaStream_t stream = w.cuda->stream;
+    LLOYD_TRY(send_leaf(w, leaf, m));
+    bound_pairs<<<dim3(tiles, tiles), BOUND_THREADS, 0, stream>>>(m.points, leaf.count, w.shape.dim,
+                                                                  round_up(leaf.count, LANE_BOUNDS),
+                                                                  kept_part(w.shape.dim), m.bounds);
+    CUDA_LAUNCHED("comparing candidates");
+    CUDA_TRY(cudaMemsetAsync(m.gains, 0, 3 * LLOYD_MOST_TRIALS * sizeof *m.gains, stream), what);
+    CUDA_TRY(cudaMemsetAsync(m.arrived, 0, sizeof *m.arrived, stream), what);
+    /* all bits: no point */
+    return lloyd_cuda_check(cudaMemsetAsync(m.choices, 0xff, (size_t)leaf.most * sizeof *m.choices,
+                                            stream),
+                            what);
+}
+
+leaf_memory memory_of(const wave &w, int leaf)
+{
+    const int64_t each = w.bytes / w.count;
+    arena a = {w.memory + leaf * each, 0};
+    return leaf_memory(&a, most_points(w), w.shape.dim);
+}
+
+lloyd_status launch(wave *w)
+{
+    job jobs[LEAVES];
+    for (int l = 0; l < w->count; l++) {
+        const lloyd_leaf &leaf = w->leaves[l];
+        const leaf_memory m = memory_of(*w, l);
+        LLOYD_TRY(begin_leaf(*w, leaf, m));
+        jobs[l] = {m.points,
+                   m.weights,
+                   m.bounds,
+                   m.before,
+                   m.sums,
+                   m.greatest,
+                   m.gains,
+                   m.arrived,
+                   m.choices,
+                   leaf.count,
+                   round_up(leaf.count, LANE_BOUNDS),
+                   leaf.number,
+                   leaf.most};
+    }
+    CUDA_TRY(cudaMemcpyAsync(w->jobs, jobs, (size_t)w->count * sizeof *jobs, cudaMemcpyHostToDevice,
+                             w->cuda->stream),
+             "starting the reduction of candidates");
+    void *arguments[] = {&w->jobs, &w->shape};
+    return lloyd_cuda_check(cudaLaunchCooperativeKernel(kernel_of(*w),
+                                                        dim3(
+                                                            (unsigned)(w->count * w->shape.blocks)),
+                                                        dim3(THREADS), arguments,
+                                                        share_memory::bytes(w->shape),
+                                                        w->cuda->stream),
+                            "reducing candidates");
+}
+
+/* The choices of a leaf, as numbers of the reduction's points. */
+lloyd_status fetch_leaf(const wave &w, int number)
+{
+    const lloyd_leaf &leaf = w.leaves[number];
+    CUDA_TRY(cudaMemcpyAsync(leaf.choices, memory_of(w, number).choices,
+                             (size_t)leaf.most * sizeof *leaf.choices, cudaMemcpyDeviceToHost,
+                             w.cuda->stream),
+             "copying choices from the GPU");
+    CUDA_TRY(cudaStreamSynchronize(w.cuda->stream), "reducing candidates");
+    for (int64_t i = 0; i < leaf.most; i++) {
+        lloyd_choice *choice = &leaf.choices[i];
+        *choice = choice->point < 0 ? lloyd_choice{0, -1}
+                                    : lloyd_choice{choice->gain, leaf.members[choice->point]};
+    }
+    return LLOYD_OK;
+}
+
+lloyd_status run_wave(wave *w)
+{
+    const char *what = "candidates";
+    w->bytes = lloyd_cuda_reduce_bytes(most_points(*w), w->shape.dim, w->count);
+    LLOYD_TRY(lloyd_cuda_alloc(w->cuda, &w->memory, w->bytes, 1, what));
+    lloyd_status status = lloyd_cuda_alloc(w->cuda, &w->jobs, LEAVES, sizeof *w->jobs, what);
+    if (status == LLOYD_OK) status = launch(w);
+    for (int l = 0; l < w->count && status == LLOYD_OK; l++) status = fetch_leaf(*w, l);
+    lloyd_cuda_free(w->cuda, w->jobs, LEAVES, sizeof *w->jobs);
+    lloyd_cuda_free(w->cuda, w->memory, w->bytes, 1);
+    return status;
+}
+
+} // namespace
+
+extern "C" int64_t lloyd_cuda_reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
+{
+    arena counted = {nullptr, 0};
+    (void)leaf_memory(&counted, count, dim);
+    return leaves * counted.used;
+}
+
+lloyd_status lloyd_cuda_reduce(lloyd_kernels *kernels, const lloyd_reduction *reduction,
+                               const lloyd_leaf *leaves, int64_t count, int64_t *done)
+{
+    wave w = {lloyd_cuda(kernels), reduction, leaves, 0, {}, false, nullptr, 0, nullptr};
+    w.shape.dim = reduction->dim;
+    w.shape.trials = reduction->trials;
+    w.shape.seed = reduction->seed;
+    w.quads = reduction->dim % CUDA_OWNED == 0;
+    LLOYD_TRY(shape_wave(&w, count));
+    *done = w.count > 0 ? w.count : 1;
+    return w.count > 0 ? run_wave(&w) : lloyd_reduce_leaf(reduction, leaves);
+}
