@@ -130,6 +130,30 @@ def with_options(t, name, x, k, chunk):
     many_empty(t, name, folder, x, weighted, k, common, ways)
 
 
+def seedings(t, sift):
+    """Samples, and candidates in several leaves, which a GPU reduces at a time, or the host where the GPU has little memory."""
+    folder = t.path("seedings")
+    os.mkdir(folder)
+    x = np.random.default_rng(3).standard_normal((60000, 21)).astype(np.float16)
+    many = data.write(os.path.join(folder, "many.h5"), x, dtype="<f2")
+    parts = [data.write(os.path.join(folder, f"part-{i}.h5"), rows, dtype="<f2") for i, rows in enumerate(np.array_split(x, 7))]
+    options = ("-k", 6000, "--seed", 11, "--max-iters", 1, "--init", "kmeans-parallel")
+    base = t.job("seeding in leaves", many, options, ((), ("--chunk-rows", 7001), ("--max-device-memory", "1G")),
+                 [("seven files", os.path.join(os.path.dirname(parts[0]), "part-*.h5"))])
+    if base and t.ranks > 1:
+        for comm in ("nccl", "mpi"):
+            other = t.on("cuda", many, "leaves-several.h5", *options, "--comm", comm, ranks=t.ranks)
+            t.check_model(f"seeding in leaves: {t.ranks} GPUs, {comm}", base, other)
+    weighted = data.write(os.path.join(folder, "x.h5"), sift, weights=random_weights(len(sift)))
+    for init in ("kmeans-parallel", "kmeans++"):
+        for more in ((), ("--metric", "cosine"), ("--weights", "weights"), ("--init-trials", 1)):
+            options = ("-k", 50, "--seed", 5, "--max-iters", 2, "--init", init, "--init-sample", 3001, *more)
+            base = t.job(f"sample, {init} {' '.join(map(str, more))}".rstrip(), weighted, options, ((), ("--chunk-rows", 3331), ("--chunk-rows", 70)))
+            if base and t.ranks > 1:
+                other = t.on("cuda", weighted, "sample-several.h5", *options, ranks=t.ranks)
+                t.check_model(f"sample, {init} {' '.join(map(str, more))}: {t.ranks} GPUs", base, other)
+
+
 def many_empty(t, name, folder, x, source, k, common, ways):
     """Half of the centroids where no row is nearest, some of them twice: empty clusters in the first pass."""
     start = x[:k].astype(np.float32)
@@ -437,6 +461,7 @@ def main():
     if t.ranks > 1:
         parts_of_iterations(t, t.ranks)
         several_gpus(t, sift)
+        seedings(t, sift)
     if t.options.full_data:
         full_data(t, os.path.abspath(t.options.full_data))
     elif t.quick:
@@ -444,7 +469,7 @@ def main():
         homes(t)
     else:
         t.at_once((with_options, t, "sift", sift, 256, 3331), (with_options, t, "digits", digits, 20, 333),
-                  (difficult, t), (shapes, t), (predictions, t),
+                  (difficult, t), (shapes, t), (predictions, t), *([(seedings, t, sift)] if t.ranks == 1 else []),
                   (many_k, t, "sift", t.data("sift-20k.h5"), (1, 3, 4, 5, 100, 1000, 4096), 7001),
                   (many_k, t, "digits", t.data("digits.h5"), (1, 2, 5, 64, 1000, len(digits)), 501),
                   (stored_types, t, "sift", sift[:8001], 200), (stored_types, t, "digits", digits, 30),
