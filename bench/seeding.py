@@ -5,7 +5,8 @@
     bench/seeding.py --lloyd build/release/lloyd --out seeding gaussians-60 60
 
 For every seed, scikit-learn fits the rows, and lloyd from each of its methods; the table has the mean final inertia relative to
-scikit-learn's, its spread, and the seconds of seeding. gaussians-60 (40,000 x 48, the tutorial's data) and gaussians-1000
+scikit-learn's, its spread, and the seconds of seeding. For --metric cosine scikit-learn fits rows of unit length; its centroids are
+scaled to unit length for the comparison. gaussians-60 (40,000 x 48, the tutorial's data) and gaussians-1000
 (200,000 x 32) are made here. Needs numpy, h5py and scikit-learn. Appends to OUT.md and OUT.json.
 
 With --backend cuda, lloyd computes on a GPU. With --at-once P, P seeds of scikit-learn run side by side, each with its part of the
@@ -75,7 +76,15 @@ def fit_peer(source, metric, k, seed, iterations):
     begin = time.perf_counter()
     centroids, _ = kmeans_plusplus(x, k, random_state=seed)
     seconds = time.perf_counter() - begin
-    return float(KMeans(k, init=centroids, n_init=1, max_iter=iterations, tol=0).fit(x).inertia_), seconds
+    fit = KMeans(k, init=centroids, n_init=1, max_iter=iterations, tol=0).fit(x)
+    return float(fit.inertia_ if metric == "l2" else cosine_inertia(x, fit.labels_, k)), seconds
+
+
+def cosine_inertia(x, labels, k):
+    """Of unit rows to the directions of their clusters' means, as lloyd counts it: scikit-learn's centroids have no unit length."""
+    sums = np.zeros((k, x.shape[1]))
+    np.add.at(sums, labels, x)
+    return 2 * (len(x) - np.linalg.norm(sums, axis=1).sum())
 
 
 def fit_peers(options, source, metric, k):

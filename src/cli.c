@@ -278,7 +278,9 @@ static const option fit_options[] =
      {.name = "--dry-run",
       .kind = FLAG,
       .offset = AT(fit.dry_run),
-      .help = "Print the plan (rows per rank, memory, work); read no rows, write nothing."},
+      .help =
+          "Print the plan (rows per rank, memory, work, an estimate of the time); read no rows, "
+          "write nothing."},
      {.name = NULL}};
 
 static const option predict_options[] =

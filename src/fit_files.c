@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "comm/comm.h"
+#include "estimate.h"
 #include "io/guard.h"
 #include "io/output.h"
 #include "io/space.h"
@@ -264,14 +265,24 @@ static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_resu
 
 /* --- the job --- */
 
+/* Where there is no memory to estimate the time, the plan is still of use. */
+static lloyd_status show_plan(lloyd_job *j)
+{
+    lloyd_estimate estimate;
+    lloyd_status status = lloyd_estimate_fit(j->comm, &j->backend, &j->plan, j->options,
+                                             j->source.weighted, &estimate);
+    if (status == LLOYD_STOPPED) return status;
+    return lloyd_plan_print(j->comm, &j->backend, j->source.rows, j->options, &j->plan,
+                            status == LLOYD_OK ? &estimate : NULL);
+}
+
 static lloyd_status run(lloyd_job *j, lloyd_fit_result *result)
 {
     LLOYD_TRY(compare_options(j));
     j->comm->timeout = j->options->timeout;
     LLOYD_TRY(open_and_compare(j));
     LLOYD_TRY(lloyd_job_plan(j));
-    if (j->options->dry_run)
-        return lloyd_plan_print(j->comm, &j->backend, j->source.rows, j->options, &j->plan);
+    if (j->options->dry_run) return show_plan(j);
 
     LLOYD_TRY(j->comm->agree(j->comm, check_paths(j, j->options->output)));
     LLOYD_TRY(open_checkpoint(j));

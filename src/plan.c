@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "checkpoint.h"
+#include "estimate.h"
 #include "options.h"
 #include "problem.h"
 #include "text.h"
@@ -400,6 +401,21 @@ static void print_header(const lloyd_comm *comm, const lloyd_backend *backend,
         printf("  backend          cpu\n");
 }
 
+static void print_times(const lloyd_fit_options *options, const lloyd_plan *plan,
+                        const lloyd_estimate *e)
+{
+    char a[32], b[32], c[32];
+    double all = (double)options->n_init * (e->seeding + (double)options->max_iters * e->iteration);
+    printf("  time, estimated  ");
+    if (e->seeding > 0) printf("%s for seeding, ", lloyd_text_seconds(e->seeding, a, sizeof a));
+    printf("%s per iteration, %s in all%s\n", lloyd_text_seconds(e->iteration, b, sizeof b),
+           lloyd_text_seconds(all, c, sizeof c), options->max_iters > 0 ? " at most" : "");
+    printf("                   (from clustering made-up rows for a moment; without %s)\n",
+           lloyd_layout_rows(&plan->layout, LLOYD_FIXED) < plan->count
+               ? "reading the files, and copying rows, in every pass"
+               : "reading the files");
+}
+
 /* Where the rows of all ranks live, and what moves in every pass. */
 static void print_homes(const lloyd_backend *backend, const lloyd_plan *plan,
                         const int64_t homes[3])
@@ -488,7 +504,7 @@ static void print_ranks(const int64_t *all, int size, int cuda)
 
 lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,
                               const lloyd_rows *rows, const lloyd_fit_options *options,
-                              const lloyd_plan *plan)
+                              const lloyd_plan *plan, const lloyd_estimate *estimate)
 {
     int64_t *all = NULL, fields = (int64_t)comm->size * FIELDS;
     LLOYD_TRY(lloyd_comm_alloc(comm, &all, fields, sizeof *all, "the plans of all ranks"));
@@ -502,6 +518,7 @@ lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,
         for (int64_t at = 0; at < fields; at += FIELDS)
             for (int p = 0; p < 3; p++) homes[p] += all[at + HOMES + p];
         print_header(comm, backend, rows, options, plan);
+        if (estimate) print_times(options, plan, estimate);
         print_homes(backend, plan, homes);
         print_own(backend, options, plan);
         print_ranks(all, comm->size, backend->cuda);

@@ -43,9 +43,12 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
 lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, lloyd_rows *rows,
                                 int64_t k, int cosine, int64_t chunk_rows, lloyd_plan *plan);
 
-/* Prints the plans of all ranks on rank 0. Collective. */
+/* How long a fit will take, see estimate.h. */
+typedef struct lloyd_estimate lloyd_estimate;
+
+/* Prints the plans of all ranks on rank 0; estimate: NULL if there is none. Collective. */
 lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,
                               const lloyd_rows *rows, const lloyd_fit_options *options,
-                              const lloyd_plan *plan);
+                              const lloyd_plan *plan, const lloyd_estimate *estimate);
 
 #endif

@@ -102,6 +102,9 @@ int64_t lloyd_seed_sample_bytes(int copies, int64_t count, int64_t rows, int64_t
 /* Rows that kmeans++ tries for every centroid, if so many are asked for; 0: the usual number. */
 int lloyd_seed_trials(int64_t k, int wanted);
 
+/* Candidates that the reduction of kmeans-parallel tries for every centroid. */
+int lloyd_seed_reduce_trials(int wanted);
+
 /* The most candidates that a kmeans-parallel of k clusters can draw, in one round and in all. */
 int64_t lloyd_seed_round_candidates(int64_t k);
 int64_t lloyd_seed_candidates(int64_t k);

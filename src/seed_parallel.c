@@ -41,6 +41,11 @@ int64_t lloyd_seed_candidates(int64_t k)
     return 1 + ROUNDS * lloyd_seed_round_candidates(k);
 }
 
+int lloyd_seed_reduce_trials(int wanted)
+{
+    return wanted > 0 ? wanted : TRIALS;
+}
+
 typedef struct candidates {
     int64_t count;
     int64_t *rows;   /* global numbers */
@@ -210,7 +215,7 @@ static lloyd_status reduce_candidates(lloyd_problem *p, const lloyd_seeding *s, 
                          .points = c->vectors,
                          .weights = c->weights,
                          .k = p->k,
-                         .trials = s->trials > 0 ? s->trials : TRIALS,
+                         .trials = lloyd_seed_reduce_trials(s->trials),
                          .seed = s->seed,
                          .threads = p->kernels->config.threads,
                          .room = s->room};
@@ -271,7 +276,7 @@ int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int trials)
     int64_t choice = (int64_t)(sizeof(lloyd_choice) + sizeof(ranked));
     int64_t arrays = most * (dim * 4 + 32) + round * 8 + k * 8 + most_choices(most, k) * choice;
     int64_t gathering = lloyd_gather_bytes(round, dim),
-            reducing = lloyd_reduce_bytes(most, trials > 0 ? trials : TRIALS);
+            reducing = lloyd_reduce_bytes(most, lloyd_seed_reduce_trials(trials));
     return arrays + (gathering > reducing ? gathering : reducing);
 }
 

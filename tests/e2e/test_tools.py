@@ -215,6 +215,23 @@ def model_file(t):
     t.check(len(events) >= 7, f"--log: {len(events)} lines of JSON")
 
 
+def time_estimate(t, init):
+    """The time that --dry-run expects, beside what a fit takes; other tests run at the same time."""
+    log, options = t.path(f"timed-{init}.jsonl"), ("--input", t.data("sift-20k.h5"), "-k", 256, "--init", init, "--max-iters", 4)
+    plan = t.lloyd("fit", *options, "--output", t.path("timed.h5"), "--dry-run")
+    t.lloyd("fit", *options, "--output", t.path("timed.h5"), "--force", "--no-labels", "--log", log)
+    with open(log, encoding="utf-8") as file:
+        events = [json.loads(line) for line in file]
+    took = [np.median([event["seconds"] for event in events if event["event"] == "iteration"]),
+            sum(event["seconds"] for event in events if event.get("phase") == "seed")]
+    found = re.search(r"time, estimated +(?:([\d.,]+) s for seeding, )?([\d.,]+) s per iteration, [\d.,]+ s in all at most", plan.out)
+    if not t.check(found and (found.group(1) is None) == (init == "random"), f"--dry-run, {init}: estimates the time", plan.describe()):
+        return
+    said = [float(found.group(2).replace(",", "")), float((found.group(1) or "0").replace(",", ""))]
+    good = took[0] / 10 < said[0] < took[0] * 10 and (init == "random" or took[1] / 10 < said[1] < took[1] * 10)
+    t.check(good, f"--dry-run, {init}: {said} s an iteration and for seeding, which took {took}")
+
+
 def dry_run(t):
     """Prints a plan; reads no rows and writes nothing."""
     x = data.gaussian(1000, 8, 6)
@@ -227,6 +244,8 @@ def dry_run(t):
         t.check(result.status == 0 and "1000" in result.out.replace(",", ""), f"--dry-run on {ranks} ranks reads no rows",
                 result.describe())
         t.check(set(os.listdir(t.directory)) == before, f"--dry-run on {ranks} ranks writes nothing")
+    for init in ("random", "kmeans++", "kmeans-parallel"):
+        time_estimate(t, init)
     result = t.lloyd("fit", "--input", source, "-k", 4000, "--output", t.path("planned.h5"), "--dry-run", timeout=60)
     t.check(result.status in (2, 3), "--dry-run refuses what a run would refuse", result.describe())
 
