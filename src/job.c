@@ -158,20 +158,25 @@ static lloyd_status choose_centroids(lloyd_job *j, int64_t restart, uint64_t see
     lloyd_problem *p = &j->problem;
     const char *init = j->options->init;
     watched w = {j, restart};
-    lloyd_seeding seeding = {.seed = seed,
+    const int parallel = strcmp(init, "kmeans-parallel") == 0; /* restarts share its candidates */
+    lloyd_seeding seeding = {.seed = parallel ? j->options->seed : seed,
+                             .start = seed,
                              .trials = (int)j->options->init_trials,
                              .watch = watch_seeding,
                              .watcher = &w,
-                             .room = j->plan.gpu_reduce};
+                             .room = j->plan.gpu_reduce,
+                             .kept = j->options->n_init > 1 ? &j->candidates : NULL};
     lloyd_checkpoint_go_on(j->checkpoint, restart, &seeding);
     if (j->given.centroids) {
         memcpy(centroids, j->given.centroids, (size_t)(p->k * p->d) * sizeof *centroids);
         return LLOYD_OK;
     }
     if (strcmp(init, "random") == 0) return lloyd_seed_random(p, &seeding, centroids);
+    int done;
+    LLOYD_TRY(lloyd_seed_again(p, &seeding, centroids, &done));
+    if (done) return LLOYD_OK;
     int64_t sample = lloyd_options_sample(j->options, p->n, p->shard->weights != NULL);
-    lloyd_seed_method method =
-        strcmp(init, "kmeans++") == 0 ? lloyd_seed_kmeanspp : lloyd_seed_kmeans_parallel;
+    lloyd_seed_method method = parallel ? lloyd_seed_kmeans_parallel : lloyd_seed_kmeanspp;
     return sample < p->n ? lloyd_seed_sampled(p, &seeding, sample, method, centroids)
                          : method(p, &seeding, centroids);
 }
@@ -365,6 +370,7 @@ lloyd_status lloyd_job_end(lloyd_job *j, lloyd_status status)
     lloyd_shard_close(j->problem.shard);
     if (j->problem.kernels) j->problem.kernels->destroy(j->problem.kernels);
     lloyd_problem_clear(&j->problem);
+    lloyd_candidates_free(j->candidates);
     lloyd_history_free(&j->best.history);
     lloyd_free(j->best.centroids);
     lloyd_model_free(&j->given);

@@ -27,6 +27,7 @@ typedef struct lloyd_job {
     lloyd_checkpoint *checkpoint; /* or NULL */
     lloyd_output output;          /* of a fit of files */
     lloyd_model given;            /* the first centroids, if they are not to be seeded */
+    lloyd_candidates *candidates; /* of kmeans-parallel, where there are several starts, or NULL */
     lloyd_outcome best;
     double start;
 } lloyd_job;

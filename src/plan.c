@@ -156,7 +156,10 @@ static void count_rest(const planner *p, lloyd_plan *plan)
     int64_t centroids = plan->k * plan->d * 4;
     plan->weights = p->source->weighted && p->source->rows ? plan->count * 4 : 0;
     plan->results = (p->comm->rank == 0 ? centroids + plan->k * 8 : 0) + labels * 4 +
-                    (options->n_init > 1 ? centroids : 0);
+                    (options->n_init > 1 ? centroids : 0) +
+                    (options->n_init > 1 && strcmp(options->init, "kmeans-parallel") == 0
+                         ? lloyd_candidates_bytes(plan->k, plan->d)
+                         : 0);
     plan->seeding = need.host;
     plan->working = plan->d * 96 +
                     (options->max_iters < HISTORY ? options->max_iters : HISTORY) * 48 +

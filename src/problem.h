@@ -66,8 +66,12 @@ int64_t lloyd_gather_bytes(int64_t count, int64_t dim);
  * Collective. Contract, section 9 (scikit-learn's rule). */
 lloyd_status lloyd_problem_relocate(lloyd_problem *problem, int64_t empty);
 
+/* Candidates of kmeans-parallel, from which several starts can choose. */
+typedef struct lloyd_candidates lloyd_candidates;
+
 typedef struct lloyd_seeding {
     uint64_t seed;
+    uint64_t start; /* the seed of the choices among the candidates of kmeans-parallel */
     int trials; /* rows (or candidates) that are tried for every centroid, 0: the usual number */
     void (*watch)(void *watcher, const lloyd_seed_step *step); /* on every rank; NULL: nobody */
     void *watcher;
@@ -75,6 +79,8 @@ typedef struct lloyd_seeding {
         *rows; /* [count] of a step of the same seeding, which is resumed after it, or NULL */
     int64_t count, done;
     int64_t room; /* bytes that a GPU may spend on the reduction of candidates */
+    lloyd_candidates *
+        *kept; /* keeps those of kmeans-parallel for further starts; NULL: there are none */
 } lloyd_seeding;
 
 /* centroids[k * d] = the initial centroids by "random", "kmeans++" or "kmeans-parallel".
@@ -85,6 +91,13 @@ lloyd_status lloyd_seed_kmeanspp(lloyd_problem *problem, const lloyd_seeding *se
                                  float *centroids);
 lloyd_status lloyd_seed_kmeans_parallel(lloyd_problem *problem, const lloyd_seeding *seeding,
                                         float *centroids);
+
+/* centroids[k * d] = another choice among the candidates that are kept, which may be those of a sample;
+ * *done = 0 where there are none, or not K to choose. Collective. */
+lloyd_status lloyd_seed_again(lloyd_problem *problem, const lloyd_seeding *seeding,
+                              float *centroids, int *done);
+void lloyd_candidates_free(lloyd_candidates *candidates); /* NULL is allowed */
+int64_t lloyd_candidates_bytes(int64_t k, int64_t dim);   /* the most that they take */
 
 /* The same, of `sample` rows of the keyed permutation, 1 <= sample < n, as if these were all; `method`
  * is one of the functions above. Collective. Contract, section 8. */

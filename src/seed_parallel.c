@@ -46,22 +46,23 @@ int lloyd_seed_reduce_trials(int wanted)
     return wanted > 0 ? wanted : TRIALS;
 }
 
-typedef struct candidates {
+struct lloyd_candidates {
     int64_t count;
-    int64_t *rows;   /* global numbers */
-    float *vectors;  /* [count * d] */
-    int64_t *masses; /* what the rows nearest to each weigh */
-    double *weights; /* the same */
-    int64_t *drawn;  /* [one round] this rank's rows of a round */
-    int64_t *order, *begin;
+    int64_t *rows;          /* global numbers */
+    float *vectors;         /* [count * d] */
+    int64_t *masses;        /* what the rows nearest to each weigh */
+    double *weights;        /* the same */
+    int64_t *drawn;         /* [one round] this rank's rows of a round */
+    int64_t *order, *begin; /* of the leaves, once they are cut */
+    int is_cut;
     lloyd_choice *choices;
-} candidates;
+};
 
 /* --- drawing --- */
 
 /* Puts this rank's rows at their place among those of all ranks, cut off at the room of one round.
  */
-static lloyd_status add_round(lloyd_problem *p, candidates *c, int64_t drawn, int64_t *added)
+static lloyd_status add_round(lloyd_problem *p, lloyd_candidates *c, int64_t drawn, int64_t *added)
 {
     int64_t room = lloyd_seed_round_candidates(p->k), before = drawn, total = drawn;
     LLOYD_TRY(p->comm->exclusive_scan(p->comm, &before));
@@ -75,7 +76,7 @@ static lloyd_status add_round(lloyd_problem *p, candidates *c, int64_t drawn, in
     return lloyd_problem_gather(p, rows, *added, c->vectors + c->count * p->d);
 }
 
-static lloyd_status draw_first(lloyd_problem *p, const lloyd_seeding *s, candidates *c,
+static lloyd_status draw_first(lloyd_problem *p, const lloyd_seeding *s, lloyd_candidates *c,
                                lloyd_masses *m)
 {
     uint64_t random = lloyd_philox64(s->seed, LLOYD_DRAW_KMEANSPP, 0, 0);
@@ -85,7 +86,7 @@ static lloyd_status draw_first(lloyd_problem *p, const lloyd_seeding *s, candida
     return lloyd_masses_compare(p, 0, 1, c->vectors, m);
 }
 
-static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, candidates *c)
+static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, lloyd_candidates *c)
 {
     lloyd_masses m;
     int64_t most = lloyd_seed_round_candidates(p->k);
@@ -117,9 +118,15 @@ static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, ca
 
 /* --- reducing --- */
 
+/* Choices that all leaves make together, at most. */
+static int64_t most_choices(int64_t count, int64_t k)
+{
+    return 2 * k + lloyd_reduce_leaves(count);
+}
+
 /* leaves[0 .. *count) = those of this rank, whose choices lie among those of all; *choices = how many these
  * are. */
-static void find_leaves(const lloyd_problem *p, const lloyd_reduction *r, const candidates *c,
+static void find_leaves(const lloyd_problem *p, const lloyd_reduction *r, const lloyd_candidates *c,
                         lloyd_leaf *leaves, int64_t *count, int64_t *choices)
 {
     *count = *choices = 0;
@@ -155,10 +162,11 @@ static lloyd_status choose_in_leaves(lloyd_problem *p, const lloyd_seeding *s,
 
 /* Every leaf is one rank's; a sum of the choices' bits gives them to all. */
 static lloyd_status choose(lloyd_problem *p, const lloyd_seeding *s, const lloyd_reduction *r,
-                           candidates *c, int64_t *count)
+                           lloyd_candidates *c, int64_t *count)
 {
     int64_t own = 0;
     lloyd_leaf *leaves = NULL;
+    memset(c->choices, 0, (size_t)most_choices(c->count, p->k) * sizeof *c->choices);
     lloyd_status status =
         lloyd_alloc(&leaves, lloyd_reduce_leaves(c->count), sizeof *leaves, "seed candidates");
     if (status == LLOYD_OK) {
@@ -189,7 +197,7 @@ static int compare_ranked(const void *a, const void *b)
 }
 
 /* rows[] and centroids = the candidates whose choice gained most; *taken = how many there are. */
-static lloyd_status take_best(const lloyd_problem *p, const candidates *c, int64_t count,
+static lloyd_status take_best(const lloyd_problem *p, const lloyd_candidates *c, int64_t count,
                               int64_t *rows, float *centroids, int64_t *taken)
 {
     ranked *sorted = NULL;
@@ -206,7 +214,7 @@ static lloyd_status take_best(const lloyd_problem *p, const candidates *c, int64
     return LLOYD_OK;
 }
 
-static lloyd_status reduce_candidates(lloyd_problem *p, const lloyd_seeding *s, candidates *c,
+static lloyd_status reduce_candidates(lloyd_problem *p, const lloyd_seeding *s, lloyd_candidates *c,
                                       int64_t *rows, float *centroids, int64_t *taken)
 {
     int64_t choices = 0;
@@ -216,18 +224,19 @@ static lloyd_status reduce_candidates(lloyd_problem *p, const lloyd_seeding *s, 
                          .weights = c->weights,
                          .k = p->k,
                          .trials = lloyd_seed_reduce_trials(s->trials),
-                         .seed = s->seed,
+                         .seed = s->start,
                          .threads = p->kernels->config.threads,
                          .room = s->room};
     for (int64_t i = 0; i < c->count; i++) c->weights[i] = (double)c->masses[i];
-    LLOYD_TRY(p->comm->agree(p->comm, lloyd_reduce_cut(&r, c->order, c->begin)));
+    if (!c->is_cut) LLOYD_TRY(p->comm->agree(p->comm, lloyd_reduce_cut(&r, c->order, c->begin)));
+    c->is_cut = 1;
     LLOYD_TRY(choose(p, s, &r, c, &choices));
     return p->comm->agree(p->comm, take_best(p, c, choices, rows, centroids, taken));
 }
 
 /* K or fewer candidates: the data has hardly more distinct rows. All of them. */
-static void take_all(const lloyd_problem *p, const candidates *c, int64_t *rows, float *centroids,
-                     int64_t *taken)
+static void take_all(const lloyd_problem *p, const lloyd_candidates *c, int64_t *rows,
+                     float *centroids, int64_t *taken)
 {
     *taken = c->count < p->k ? c->count : p->k;
     memcpy(rows, c->rows, (size_t)*taken * sizeof *rows);
@@ -236,13 +245,7 @@ static void take_all(const lloyd_problem *p, const candidates *c, int64_t *rows,
 
 /* --- both --- */
 
-/* Choices that all leaves make together, at most. */
-static int64_t most_choices(int64_t count, int64_t k)
-{
-    return 2 * k + lloyd_reduce_leaves(count);
-}
-
-static lloyd_status alloc_candidates(const lloyd_problem *p, candidates *c)
+static lloyd_status alloc_candidates(const lloyd_problem *p, lloyd_candidates *c)
 {
     int64_t most = lloyd_seed_candidates(p->k), leaves = lloyd_reduce_leaves(most);
     LLOYD_TRY(lloyd_alloc(&c->rows, most, sizeof *c->rows, "seed candidates"));
@@ -258,8 +261,9 @@ static lloyd_status alloc_candidates(const lloyd_problem *p, candidates *c)
     return p->kernels->seed_begin(p->kernels);
 }
 
-static void free_candidates(candidates *c)
+void lloyd_candidates_free(lloyd_candidates *c)
 {
+    if (!c) return;
     lloyd_free(c->rows);
     lloyd_free(c->vectors);
     lloyd_free(c->masses);
@@ -268,37 +272,78 @@ static void free_candidates(candidates *c)
     lloyd_free(c->begin);
     lloyd_free(c->choices);
     lloyd_free(c->drawn);
+    lloyd_free(c);
+}
+
+int64_t lloyd_candidates_bytes(int64_t k, int64_t dim)
+{
+    int64_t most = lloyd_seed_candidates(k);
+    return most * (dim * 4 + 32) + lloyd_seed_round_candidates(k) * 8 +
+           most_choices(most, k) * (int64_t)sizeof(lloyd_choice);
 }
 
 int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int trials)
 {
     int64_t most = lloyd_seed_candidates(k), round = lloyd_seed_round_candidates(k);
-    int64_t choice = (int64_t)(sizeof(lloyd_choice) + sizeof(ranked));
-    int64_t arrays = most * (dim * 4 + 32) + round * 8 + k * 8 + most_choices(most, k) * choice;
+    int64_t arrays =
+        lloyd_candidates_bytes(k, dim) + k * 8 + most_choices(most, k) * (int64_t)sizeof(ranked);
     int64_t gathering = lloyd_gather_bytes(round, dim),
             reducing = lloyd_reduce_bytes(most, lloyd_seed_reduce_trials(trials));
     return arrays + (gathering > reducing ? gathering : reducing);
 }
 
+/* rows[] and centroids = K of the candidates, or all there are. */
+static lloyd_status take_some(lloyd_problem *p, const lloyd_seeding *s, lloyd_candidates *c,
+                              int64_t *rows, float *centroids, int64_t *taken)
+{
+    if (c->count > p->k) return reduce_candidates(p, s, c, rows, centroids, taken);
+    take_all(p, c, rows, centroids, taken);
+    return LLOYD_OK;
+}
+
+static lloyd_status seed_anew(lloyd_problem *p, const lloyd_seeding *s, lloyd_candidates *c,
+                              int64_t *rows, float *centroids)
+{
+    int64_t taken = 0;
+    lloyd_status status = draw_candidates(p, s, c);
+    (void)p->kernels->seed_end(p->kernels);
+    LLOYD_TRY(status);
+    LLOYD_TRY(take_some(p, s, c, rows, centroids, &taken));
+    if (taken == p->k) return LLOYD_OK;
+    LLOYD_TRY(p->comm->agree(p->comm, lloyd_seed_fill_up(p, s->seed, rows, taken)));
+    return lloyd_problem_gather(p, rows + taken, p->k - taken, centroids + taken * p->d);
+}
+
 lloyd_status lloyd_seed_kmeans_parallel(lloyd_problem *p, const lloyd_seeding *s, float *centroids)
 {
-    candidates c = {0};
-    int64_t *rows = NULL, taken = 0;
+    lloyd_candidates *c = NULL;
+    int64_t *rows = NULL;
     lloyd_status status = lloyd_alloc(&rows, p->k, sizeof *rows, "seed rows");
-    if (status == LLOYD_OK) status = alloc_candidates(p, &c);
+    if (status == LLOYD_OK) status = lloyd_alloc(&c, 1, sizeof *c, "seed candidates");
+    if (status == LLOYD_OK) status = alloc_candidates(p, c);
     status = lloyd_seed_agree(p, status);
-    if (status == LLOYD_OK) status = draw_candidates(p, s, &c);
-    (void)p->kernels->seed_end(p->kernels);
-    if (status == LLOYD_OK && c.count > p->k)
-        status = reduce_candidates(p, s, &c, rows, centroids, &taken);
-    else if (status == LLOYD_OK)
-        take_all(p, &c, rows, centroids, &taken);
-    free_candidates(&c);
-    if (status == LLOYD_OK && taken < p->k) {
-        status = p->comm->agree(p->comm, lloyd_seed_fill_up(p, s->seed, rows, taken));
-        if (status == LLOYD_OK)
-            status = lloyd_problem_gather(p, rows + taken, p->k - taken, centroids + taken * p->d);
-    }
+    if (status == LLOYD_OK)
+        status = seed_anew(p, s, c, rows, centroids);
+    else
+        (void)p->kernels->seed_end(p->kernels);
     lloyd_free(rows);
+    lloyd_candidates *unwanted = c;
+    if (status == LLOYD_OK && s->kept) {
+        unwanted = *s->kept;
+        *s->kept = c;
+    }
+    lloyd_candidates_free(unwanted);
+    return status;
+}
+
+lloyd_status lloyd_seed_again(lloyd_problem *p, const lloyd_seeding *s, float *centroids, int *done)
+{
+    int64_t *rows = NULL, taken = 0;
+    *done = 0;
+    if (!s->kept || !*s->kept) return LLOYD_OK;
+    LLOYD_TRY(lloyd_comm_alloc(p->comm, &rows, p->k, sizeof *rows, "seed rows"));
+    lloyd_status status = take_some(p, s, *s->kept, rows, centroids, &taken);
+    lloyd_free(rows);
+    *done = taken == p->k;
     return status;
 }

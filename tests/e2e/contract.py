@@ -335,8 +335,9 @@ def leaves(points):
     return parts
 
 
-def kmeans_parallel(x, k, seed, w, weight_column=None, trials=32):
-    """Rows of x. weight_column: the Column of w, where the rows have weights."""
+def kmeans_parallel(x, k, seed, w, weight_column=None, trials=32, start=None):
+    """Rows of x. weight_column: the Column of w, where the rows have weights. start: the seed of a restart."""
+    start = seed if start is None else start
     rows, nearest = candidates(x, k, seed, w)
     if len(rows) <= k:
         return fill_up(rows, k, len(x), seed)
@@ -350,7 +351,7 @@ def kmeans_parallel(x, k, seed, w, weight_column=None, trials=32):
         points = x[[rows[i] for i in part]]
         wanted = k if len(parts) == 1 else min(len(part), -(-2 * k * len(part) // len(rows)))
         own, gains = greedy(lambda i: distances(points, points[i:i + 1])[:, 0], weight[part], wanted, trials,
-                            53 - logarithm(len(part)), lambda i, t: random64(seed, 5, (number << 16) + i, t))
+                            53 - logarithm(len(part)), lambda i, t: random64(start, 5, (number << 16) + i, t))
         gains = np.minimum.accumulate(gains) if gains else gains
         chosen += [(-gain, number, at, rows[part[row]]) for at, (row, gain) in enumerate(zip(own, gains))]
     return fill_up([row for _, _, _, row in sorted(chosen)[:k]], k, len(x), seed)

@@ -48,6 +48,22 @@ def check(t, name, x, k, ways=((1, ()),), weights=None, cosine=False, trials=Non
                     f"      {len(wrong)} of {k} differ, first {wrong[:5]}")
 
 
+def check_starts(t, name, x, k, ways, sample=None, seed=5, starts=4):
+    """Of several starts from the same candidates, the one whose centroids are best."""
+    source = data.write(t.path(name.replace(" ", "-") + ".h5"), x)
+    some = sorted(itertools.islice(contract.permutation(len(x), seed), sample)) if sample else range(len(x))
+    seeds = [seed] + [contract.random64(seed, 2, number, 0) for number in range(1, starts)]
+    chosen = [x[some][contract.kmeans_parallel(x[some], k, seed, np.ones(len(some)), start=own)] for own in seeds]
+    inertia = [contract.distances(x, centroids).min(axis=1).sum() for centroids in chosen]
+    t.check(len(set(inertia)) > 1, f"{name}: the starts differ")
+    wanted = chosen[int(np.argmin(inertia))]
+    for ranks, more in ways:
+        model = t.fit(source, "best.h5", "-k", k, "--seed", seed, "--max-iters", 0, "--n-init", starts,
+                      *(("--init-sample", sample) if sample else ()), *more, "--force", ranks=ranks, threads=2)
+        if model:
+            t.check(read(model, "/centroids").tobytes() == wanted.tobytes(), f"{name}: the best of {starts} starts, {ranks} rank(s) {' '.join(map(str, more))}")
+
+
 def main():
     t = Test("seeding")
     random = np.random.default_rng(1)
@@ -60,6 +76,8 @@ def main():
         check(t, "weighted sample", data.gaussian(600, 5, 12), 12, ways[2:], weights=weights, sample=150)
         t.finish()
         return
+    check_starts(t, "starts", data.gaussian(700, 4, 21, centres=25), 12, ways)
+    check_starts(t, "starts of a sample", data.gaussian(900, 4, 22), 12, ways[1:], sample=150)
     check(t, "gaussian", data.gaussian(600, 7, 1, centres=20), 20, ways)
     check(t, "bytes", random.integers(0, 256, (600, 16), dtype=np.uint8), 33, ways[1:])
     check(t, "weighted", data.gaussian(600, 7, 2, centres=20), 20, ways, weights=weights)
