@@ -928,7 +928,9 @@ static void write_environment(const report *r)
     about(r, "backend", m->backend);
     if (r->logged) about(r, "GPU", r->log.gpu);
     about_count(r, "ranks", m->ranks);
+    about_count(r, "skipped bad rows", m->skipped);
     if (r->logged) {
+        about_count(r, "candidates of seeding", (int64_t)fmin(r->log.candidates, 9e18));
         about_count(r, "threads of a rank", r->log.threads);
         about(r, "sums by", r->log.comm);
         about(r, "stored as", r->log.type);

@@ -29,12 +29,14 @@ typedef enum number {
     MOVED,
     VERIFIED,
     THREADS,
+    CANDIDATES,
     NUMBERS
 } number;
 
-static const char *const number_names[NUMBERS] = {"elapsed", "seconds",   "n",          "d",
-                                                  "k",       "iteration", "iterations", "inertia",
-                                                  "moved",   "verified",  "threads"};
+static const char *const number_names[NUMBERS] = {"elapsed",    "seconds", "n",
+                                                  "d",          "k",       "iteration",
+                                                  "iterations", "inertia", "moved",
+                                                  "verified",   "threads", "candidates"};
 
 /* One line. */
 typedef struct event {
@@ -152,6 +154,8 @@ static void take_event(reader *r, const event *e)
         r->end.name[0] = '\0';
     } else if (strcmp(e->name, "iteration") == 0) {
         take_iteration(r, e);
+    } else if (strcmp(e->name, "seeding") == 0) {
+        r->log->candidates = fmax(r->log->candidates, or_zero(e->number[CANDIDATES]));
     } else if (strcmp(e->name, "end") == 0) {
         r->end = *e;
     } else if (strcmp(e->name, "phase") == 0) {

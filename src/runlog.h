@@ -26,9 +26,10 @@ typedef struct lloyd_runlog {
     int64_t iterations;           /* all of them: of other starts, and repeated ones too */
     double seconds[LLOYD_PHASES]; /* of all begins together */
     double total;
-    double *verified; /* [T] rows, for the iterations of the model; NAN: not in the log */
-    int64_t threads;  /* of each rank; 0: not said */
-    double peak;      /* bytes of the rank that took most; 0: not said */
+    double *verified;  /* [T] rows, for the iterations of the model; NAN: not in the log */
+    int64_t threads;   /* of each rank; 0: not said */
+    double candidates; /* of seeding by kmeans-parallel; 0: not said */
+    double peak;       /* bytes of the rank that took most; 0: not said */
     /* Where the seconds of the iterations since the last begin went: the mean over the ranks, and
      * the rank where it was most. */
     int has_parts;

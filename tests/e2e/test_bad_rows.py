@@ -3,6 +3,7 @@ the bit, and these have the label -1. Without it the first of them is named, and
 """
 import json
 import os
+import re
 
 import h5py
 import numpy as np
@@ -127,6 +128,9 @@ def told():
     t.check("skipped     5 bad rows" in result.out, "the summary counts them", result.describe())
     with open(log, encoding="utf-8") as file:
         t.check(json.loads(file.readline()).get("skipped") == 5, "the log counts them")
+    t.lloyd("report", t.path("told.h5"), "-o", t.path("told.html"))
+    with open(t.path("told.html"), encoding="utf-8") as file:
+        t.check(re.search("skipped bad rows</th><td>(<[^>]*>)*5<", file.read()), "the report counts them")
     info = t.lloyd("info", t.path("told.h5"))
     t.check("skipped      5 bad rows" in info.out and "195 rows" in info.out, "info counts them", info.describe())
     result = t.lloyd("predict", "--model", t.path("told.h5"), "--input", one, "--skip-bad-rows", "--output", t.path("told-labels.h5"))

@@ -233,6 +233,10 @@ def real_fit(t):
     about = {row[0]: row[1] for row in page.table("environment")}
     t.check(about["ranks"] == 2 and about["seed"] == "5" and about["backend"] == "cpu" and about["metric"] == "l2"
             and about["lloyd"] == attribute(model, "version"), "how it was made", f"      {about}")
+    with open(log, encoding="utf-8") as file:
+        candidates = max(json.loads(line).get("candidates", 0) for line in file)
+    t.check(candidates > 0 and about["candidates of seeding"] == candidates, "the candidates of seeding", f"      {candidates} {about}")
+    t.check("skipped bad rows" not in about, "no skipped rows", f"      {about}")
     t.check(text_of(page.find("command")) == attribute(model, "command"), "the command line")
     t.check(t.data("digits.h5") in text_of(page.find("inputs")), "the input file")
     one = digest(t.path("report.html"))
