@@ -15,7 +15,10 @@
 
 /* The most candidates of a leaf: the work of one grows with their square, and a cut through clusters costs
  * quality. */
-enum { LLOYD_LEAF_MOST = 32768 };
+enum {
+    LLOYD_LEAF_MOST = 32768,
+    LLOYD_LEAVES_AT_ONCE = 8 /* of a GPU, at most */
+};
 
 typedef struct lloyd_reduction {
     int64_t count, dim;

@@ -16,13 +16,13 @@
 
 enum {
     QUARTER = 4,
-    ITERATIONS = 3,    /* of which the first is not counted */
-    LEAST_ROWS = 256,  /* below that, the time says little */
-    SOME_CHOICES = 16, /* centroids of kmeans++ */
-    POINTS = 2048,     /* candidates, and */
+    ITERATIONS = 3,      /* of which the first is not counted */
+    GPU_ITERATIONS = 30, /* short ones, and a GPU that was idle is slow at first */
+    LEAST_ROWS = 256,    /* below that, the time says little */
+    SOME_CHOICES = 16,   /* centroids of kmeans++ */
+    POINTS = 2048,       /* candidates, and */
     GPU_POINTS = 4096,
-    GPU_CHOICES = 300, /* how many of these a GPU chooses */
-    AT_ONCE = 8        /* leaves, as kernels/cuda/reduce.cu has them */
+    GPU_CHOICES = 300 /* how many of these a GPU chooses */
 };
 
 /* Operations of an iteration that is measured, and bytes of its rows. */
@@ -122,9 +122,9 @@ static lloyd_status open_trial(const lloyd_backend *backend, const lloyd_plan *p
 
 /* --- iterations --- */
 
-static lloyd_status iterate(trial *t, double *seconds)
+static lloyd_status iterate(const lloyd_backend *backend, trial *t, double *seconds)
 {
-    const lloyd_rule rule = {.max_iters = ITERATIONS};
+    const lloyd_rule rule = {.max_iters = backend->cuda ? GPU_ITERATIONS : ITERATIONS};
     lloyd_history history = {0};
     lloyd_status status = lloyd_iterate(&t->problem, &rule, 0, NULL, NULL, &history);
     *seconds = INFINITY;
@@ -140,7 +140,7 @@ static lloyd_status time_iteration(const lloyd_backend *backend, const lloyd_pla
 {
     trial t = {0};
     lloyd_status status = open_trial(backend, plan, rows, plan->k, &t);
-    if (status == LLOYD_OK) status = iterate(&t, seconds);
+    if (status == LLOYD_OK) status = iterate(backend, &t, seconds);
     close_trial(&t);
     return status;
 }
@@ -239,7 +239,7 @@ static lloyd_status measure_parallel(const lloyd_comm *comm, const lloyd_backend
     int64_t most = leaves == 1 ? least(plan->k, count) : least(2 * plan->k / leaves + 1, count);
     double leaf = 0;
     LLOYD_TRY(measure_leaf(backend, plan, options, count, most, &leaf));
-    int64_t turns = backend->cuda ? (own + AT_ONCE - 1) / AT_ONCE : own;
+    int64_t turns = backend->cuda ? (own + LLOYD_LEAVES_AT_ONCE - 1) / LLOYD_LEAVES_AT_ONCE : own;
     *seconds = each * (double)sample * (double)candidates / (double)plan->k + leaf * (double)turns;
     return LLOYD_OK;
 }

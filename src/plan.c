@@ -75,7 +75,7 @@ typedef struct seeding_need {
 static int64_t room_for_leaves(const lloyd_backend *backend, const lloyd_plan *plan, int ranks,
                                int64_t limit)
 {
-    enum { AT_ONCE = 8, PART = 12, ONE_PART = 4 };
+    enum { PART = 12, ONE_PART = 4 };
     int64_t most = lloyd_seed_candidates(plan->k);
     int64_t points = most < LLOYD_LEAF_MOST ? most : LLOYD_LEAF_MOST;
     int64_t own = (lloyd_reduce_leaves(most) + ranks - 1) / ranks;
@@ -83,7 +83,7 @@ static int64_t room_for_leaves(const lloyd_backend *backend, const lloyd_plan *p
     if (one == 0 || one > limit / ONE_PART) return 0;
     int64_t leaves = limit / PART / one;
     if (leaves < 1) leaves = 1;
-    if (leaves > AT_ONCE) leaves = AT_ONCE;
+    if (leaves > LLOYD_LEAVES_AT_ONCE) leaves = LLOYD_LEAVES_AT_ONCE;
     return (leaves < own ? leaves : own) * one;
 }
 

@@ -30,7 +30,6 @@ constexpr int64_t GOOD_SHARE = 256; /* with fewer, waiting takes longer than wor
 constexpr int LANE_BOUNDS = 8;      /* bounds that a lane loads at once */
 constexpr int PIECE = 32 * LANE_BOUNDS;
 constexpr int NEARER = 1024; /* distances of tried points that are kept until one is chosen */
-constexpr int LEAVES = 8;    /* at a time, at most */
 
 /* --- bounds of all pairs --- */
 
@@ -637,7 +636,7 @@ lloyd_status resident_blocks(const wave &w, size_t shared, int *blocks)
  * not. */
 lloyd_status shape_wave(wave *w, int64_t count)
 {
-    w->count = (int)(count < LEAVES ? count : LEAVES);
+    w->count = (int)(count < LLOYD_LEAVES_AT_ONCE ? count : LLOYD_LEAVES_AT_ONCE);
     const int64_t points = most_points(*w), dim = w->shape.dim;
     while (w->count > 0 && lloyd_cuda_reduce_bytes(points, dim, w->count) > w->reduction->room)
         w->count--;
@@ -719,7 +718,7 @@ leaf_memory memory_of(const wave &w, int leaf)
 
 lloyd_status launch(wave *w)
 {
-    job jobs[LEAVES];
+    job jobs[LLOYD_LEAVES_AT_ONCE];
     for (int l = 0; l < w->count; l++) {
         const lloyd_leaf &leaf = w->leaves[l];
         const leaf_memory m = memory_of(*w, l);
@@ -773,10 +772,11 @@ lloyd_status run_wave(wave *w)
     const char *what = "candidates";
     w->bytes = lloyd_cuda_reduce_bytes(most_points(*w), w->shape.dim, w->count);
     LLOYD_TRY(lloyd_cuda_alloc(w->cuda, &w->memory, w->bytes, 1, what));
-    lloyd_status status = lloyd_cuda_alloc(w->cuda, &w->jobs, LEAVES, sizeof *w->jobs, what);
+    lloyd_status status =
+        lloyd_cuda_alloc(w->cuda, &w->jobs, LLOYD_LEAVES_AT_ONCE, sizeof *w->jobs, what);
     if (status == LLOYD_OK) status = launch(w);
     for (int l = 0; l < w->count && status == LLOYD_OK; l++) status = fetch_leaf(*w, l);
-    lloyd_cuda_free(w->cuda, w->jobs, LEAVES, sizeof *w->jobs);
+    lloyd_cuda_free(w->cuda, w->jobs, LLOYD_LEAVES_AT_ONCE, sizeof *w->jobs);
     lloyd_cuda_free(w->cuda, w->memory, w->bytes, 1);
     return status;
 }

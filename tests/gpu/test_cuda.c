@@ -1585,7 +1585,8 @@ static int compare_choices(problem *p, int64_t count, int64_t leaves, int64_t mo
         good =
             choose(p, CUDA, &n, choices + n.all, &calls) &&
             same(p, "reduce: [choice][gain, point]", I64, choices, choices + n.all, 2 * n.all, 2);
-        int wanted = once ? (int)leaves : (int)(leaves + 7) / 8;
+        int wanted =
+            once ? (int)leaves : (int)(leaves + LLOYD_LEAVES_AT_ONCE - 1) / LLOYD_LEAVES_AT_ONCE;
         if (good && calls != wanted) {
             p->differences++;
             describe(p, "reduce");
