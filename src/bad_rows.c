@@ -119,7 +119,7 @@ static lloyd_status sum_up(lloyd_comm *comm, lloyd_bad_rows *bad)
 {
     int64_t both[2] = {bad->not_finite, bad->zero};
     LLOYD_TRY(lloyd_comm_sum_host(comm, both, 2));
-    *bad = (lloyd_bad_rows){both[0], both[1]};
+    *bad = (lloyd_bad_rows){.not_finite = both[0], .zero = both[1]};
     return LLOYD_OK;
 }
 

@@ -16,6 +16,7 @@ enum { LLOYD_SKIPPED = -1 };
 
 typedef struct lloyd_bad_rows {
     int64_t not_finite, zero;
+    int64_t either; /* one or the other */
 } lloyd_bad_rows;
 
 /* The bad ones among rows [first, first + count) of this rank, of all ranks. Collective. */

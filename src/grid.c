@@ -32,13 +32,57 @@ static void name_row(const lloyd_problem *p, int64_t row, char *text, size_t byt
         snprintf(text, bytes, "row %lld of rank %d", (long long)row, p->comm->rank);
 }
 
-/* "the first of 12 such rows", of the bad rows of all ranks; of rows in memory nobody has counted them. */
+/* How many of a chunk's rows are bad. Where rows are scaled to length 1, those of zeros only have become NaN.
+ */
+static lloyd_status count_in_chunk(lloyd_problem *p, int64_t chunk, int64_t *numbers, float *values,
+                                   int64_t batch, int64_t *bad)
+{
+    const int64_t first = chunk * p->shard->chunk_rows;
+    const int64_t end = first + lloyd_layout_chunk_rows(&p->shard->layout, chunk);
+    int slot;
+    LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+    for (int64_t at = first; at < end; at += batch) {
+        int64_t here = end - at < batch ? end - at : batch;
+        for (int64_t i = 0; i < here; i++) numbers[i] = at + i;
+        LLOYD_TRY(p->kernels->rows(p->kernels, slot, numbers, here, values));
+        for (int64_t i = 0; i < here; i++) {
+            int finite = 1;
+            for (int64_t j = i * p->d; j < (i + 1) * p->d; j++) finite &= isfinite(values[j]) != 0;
+            *bad += !finite;
+        }
+    }
+    return LLOYD_OK;
+}
+
+/* The bad rows of all ranks, whose rows were in memory from the start. Collective. */
+static lloyd_status count_in_memory(lloyd_problem *p, int64_t *bad)
+{
+    enum { BATCH_BYTES = 1 << 20 };
+    const int64_t row_bytes = p->d * (int64_t)sizeof(float);
+    const int64_t batch = row_bytes < BATCH_BYTES ? BATCH_BYTES / row_bytes : 1;
+    float *values = NULL;
+    int64_t *numbers = NULL;
+    *bad = 0;
+    lloyd_status status = lloyd_alloc(&values, batch * p->d, sizeof *values, "rows");
+    if (status == LLOYD_OK) status = lloyd_alloc(&numbers, batch, sizeof *numbers, "rows");
+    for (int64_t chunk = 0; chunk < p->shard->chunks && status == LLOYD_OK; chunk++)
+        status = count_in_chunk(p, chunk, numbers, values, batch, bad);
+    lloyd_free(values);
+    lloyd_free(numbers);
+    LLOYD_TRY(p->comm->agree(p->comm, status));
+    return lloyd_comm_sum_host(p->comm, bad, 1);
+}
+
+/* "the first of 12 such rows", of the bad rows of all ranks. */
 static void count_others(const lloyd_bad_rows *bad, char *text, size_t bytes)
 {
-    int64_t all = bad->not_finite + bad->zero;
+    int64_t all = bad->not_finite + bad->zero + bad->either;
     *text = '\0';
-    if (all == 1) snprintf(text, bytes, ", the only such row");
-    if (all > 1 && (bad->zero == 0 || bad->not_finite == 0))
+    if (all == 1)
+        snprintf(text, bytes, ", the only such row");
+    else if (bad->either > 0)
+        snprintf(text, bytes, ", the first of %lld bad rows", (long long)all);
+    else if (all > 1 && (bad->zero == 0 || bad->not_finite == 0))
         snprintf(text, bytes, ", the first of %lld such rows", (long long)all);
     else if (all > 1)
         snprintf(text, bytes,
@@ -71,6 +115,8 @@ lloyd_status lloyd_problem_report_defect(lloyd_problem *p, const lloyd_range *ra
     if (shard->rows)
         LLOYD_TRY(lloyd_bad_rows_count(p->comm, shard->rows, shard->first, shard->count,
                                        p->kernels->config.cosine, &bad));
+    else
+        LLOYD_TRY(count_in_memory(p, p->kernels->config.cosine ? &bad.either : &bad.not_finite));
     return p->comm->agree(p->comm, first == mine ? explain_defect(p, range, &bad) : LLOYD_OK);
 }
 

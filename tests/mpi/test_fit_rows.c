@@ -395,11 +395,21 @@ static void test_refused(void **unused)
     check_refused(&options, &rows, first, LLOYD_USAGE, "the same fit 3 times");
     options.n_init = 1;
     if (last) values[2 * D + 3] = NAN;
-    char says[64];
-    snprintf(says, sizeof says, "row 2 of rank %d (row %d of", comm->size - 1,
-             4 * (comm->size - 1) + 2);
+    char says[128];
+    snprintf(says, sizeof says,
+             "row 2 of rank %d (row %d of the dataset) holds NaN or infinity, the only such row;",
+             comm->size - 1, 4 * (comm->size - 1) + 2);
     check_refused(&options, &rows, NULL, LLOYD_BAD_INPUT, says);
-    values[2 * D + 3] = 1;
+    values[3 * D] = INFINITY;
+    snprintf(says, sizeof says, ", the first of %d such rows;", comm->size + 1);
+    check_refused(&options, &rows, NULL, LLOYD_BAD_INPUT, says);
+    for (int i = 0; i < D; i++) values[i] = 0;
+    options.metric = "cosine";
+    snprintf(says, sizeof says, "is all zeros and has no direction, the first of %d bad rows;",
+             2 * comm->size + 1);
+    check_refused(&options, &rows, NULL, LLOYD_BAD_INPUT, says);
+    options.metric = "l2";
+    values[3 * D] = values[2 * D + 3] = 1;
     rows.weights = weights;
     if (last) weights[3] = -1;
     check_refused(&options, &rows, NULL, LLOYD_BAD_INPUT, "has the weight -1");
