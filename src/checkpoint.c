@@ -36,7 +36,7 @@ struct lloyd_checkpoint {
     /* what is kept: on rank 0, and on all ranks from reading until it is restored */
     int64_t restart;
     lloyd_history history;    /* the iterations before `last` */
-    lloyd_progress_step last; /* the last one that was finished; its iteration is 0 for none */
+    lloyd_step last; /* the last one that was finished; its iteration is 0 for none */
     float *centroids;         /* [k*d] which `last` began with, or the first ones; NULL: none */
     int64_t drawn, steps; /* of a seeding that is not finished, instead of all these; 0: it is */
     int64_t *seeds;       /* [drawn], with room for the most */
@@ -329,7 +329,7 @@ static void take(lloyd_checkpoint *c, lloyd_saved *saved, lloyd_outcome *best)
     c->seeds = saved->rows;
     c->steps = saved->steps;
     saved->rows = NULL;
-    c->last = (lloyd_progress_step){.restart = saved->restart,
+    c->last = (lloyd_step){.restart = saved->restart,
                                     .iteration = saved->known ? run->iterations + 1 : 0,
                                     .moved = saved->moved,
                                     .inertia = saved->inertia};
@@ -603,7 +603,7 @@ static lloyd_status keep_rows(lloyd_checkpoint *c, int64_t restart, const lloyd_
         LLOYD_TRY(lloyd_alloc(&c->seeds, most_seeds(c->options), sizeof *c->seeds,
                               "rows for the checkpoint"));
         lloyd_history_free(&c->history);
-        c->last = (lloyd_progress_step){0};
+        c->last = (lloyd_step){0};
     } else if (c->holds) { /* what is there has no room for more */
         int64_t *seeds = NULL;
         LLOYD_TRY(
@@ -643,10 +643,10 @@ void lloyd_checkpoint_seeding(lloyd_checkpoint *c, int64_t restart, const lloyd_
 /* What rank 0 has of an iteration: the history before it, what it found (NULL: the first centroids of a
  * start, before any), and the centroids it began with. */
 static lloyd_status keep_all(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_history *history,
-                             const lloyd_progress_step *step)
+                             const lloyd_step *step)
 {
     if (history) LLOYD_TRY(lloyd_history_extend(&c->history, history));
-    c->last = step ? *step : (lloyd_progress_step){0};
+    c->last = step ? *step : (lloyd_step){0};
     c->dirty = 0; /* until the centroids belong to the rest again */
     if (!c->centroids) {
         LLOYD_TRY(lloyd_alloc(&c->centroids, c->k * c->d, sizeof *c->centroids,
@@ -660,7 +660,7 @@ static lloyd_status keep_all(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_
 /* And its image, where a pass may take longer than there is time after a signal. If that fails, it is
  * tried again when it is time to write. */
 static lloyd_status keep_safe(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_history *history,
-                              const lloyd_progress_step *step)
+                              const lloyd_step *step)
 {
     const double soon = 0.4;
     pthread_mutex_lock(&c->keeping);
@@ -694,7 +694,7 @@ lloyd_status lloyd_checkpoint_seeded(lloyd_checkpoint *c, lloyd_problem *p, int6
     return c->comm->agree(c->comm, keep_seeds(c, p, restart));
 }
 
-static lloyd_status repeat(lloyd_checkpoint *c, lloyd_progress_step *step)
+static lloyd_status repeat(lloyd_checkpoint *c, lloyd_step *step)
 {
     c->repeats = 0;
     step->moved = c->last.moved;
@@ -706,7 +706,7 @@ static lloyd_status repeat(lloyd_checkpoint *c, lloyd_progress_step *step)
 }
 
 static lloyd_status keep(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_history *history,
-                         lloyd_progress *progress, lloyd_progress_step *step)
+                         lloyd_progress *progress, lloyd_step *step)
 {
     if (c->repeats) return repeat(c, step);
     if (c->comm->rank != 0) return LLOYD_OK;
@@ -718,7 +718,7 @@ static lloyd_status keep(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_hist
 
 lloyd_status lloyd_checkpoint_iteration(lloyd_checkpoint *c, lloyd_problem *p,
                                         const lloyd_history *history, lloyd_progress *progress,
-                                        lloyd_progress_step *step)
+                                        lloyd_step *step)
 {
     if (!c) return LLOYD_OK;
     lloyd_status status = keep(c, p, history, progress, step);

@@ -16,11 +16,13 @@
 #define LLOYD_CHECKPOINT_H
 
 #include "comm/comm.h"
-#include "fit.h"
+#include "history.h"
 #include "io/rows.h"
 #include "lloyd.h"
 #include "problem.h"
 #include "progress.h"
+
+typedef struct lloyd_checkpoint lloyd_checkpoint;
 
 /* The best start so far. */
 typedef struct lloyd_outcome {
@@ -69,7 +71,7 @@ lloyd_status lloyd_checkpoint_seeded(lloyd_checkpoint *checkpoint, lloyd_problem
  * has asked for it. In an iteration that is repeated, step->moved becomes what it was. */
 lloyd_status lloyd_checkpoint_iteration(lloyd_checkpoint *checkpoint, lloyd_problem *problem,
                                         const lloyd_history *history, lloyd_progress *progress,
-                                        lloyd_progress_step *step);
+                                        lloyd_step *step);
 
 /* Before the results are written: what is kept and not yet in the file is written, so that they are
  * not lost where they find no room, and that a higher max_iters can go on from it. Where that fails,

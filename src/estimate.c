@@ -10,6 +10,7 @@
 #include "kernels/reduce.h"
 #include "options.h"
 #include "problem.h"
+#include "watch.h"
 
 #include <math.h>
 #include <string.h>
@@ -126,11 +127,14 @@ static lloyd_status iterate(const lloyd_backend *backend, trial *t, double *seco
 {
     const lloyd_rule rule = {.max_iters = backend->cuda ? GPU_ITERATIONS : ITERATIONS};
     lloyd_history history = {0};
-    lloyd_status status = lloyd_iterate(&t->problem, &rule, 0, NULL, NULL, &history);
+    lloyd_watch watch = lloyd_watch_begin(t->problem.kernels, NULL, NULL);
+    t->problem.observer = &watch.observer;
+    lloyd_status status = lloyd_iterate(&t->problem, &rule, 0, &history);
     *seconds = INFINITY;
     for (int64_t i = history.iterations > 1; i < history.iterations; i++)
         *seconds = fmin(*seconds, history.seconds[i]);
     lloyd_history_free(&history);
+    t->problem.observer = NULL;
     return status;
 }
 

@@ -1,5 +1,5 @@
-/* The history of a fit. */
-#include "fit.h"
+/* See history.h. */
+#include "history.h"
 
 #include "base/memory.h"
 
@@ -17,7 +17,7 @@ static lloyd_status grow(void *array, int64_t count, int64_t capacity)
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_history_add(lloyd_history *h, const lloyd_progress_step *step)
+lloyd_status lloyd_history_add(lloyd_history *h, const lloyd_step *step)
 {
     if (h->iterations == h->capacity) {
         int64_t capacity = h->capacity > 0 ? 2 * h->capacity : 32;
@@ -37,7 +37,7 @@ lloyd_status lloyd_history_extend(lloyd_history *h, const lloyd_history *longer)
 {
     while (h->iterations < longer->iterations) {
         int64_t t = h->iterations;
-        const lloyd_progress_step step = {.inertia = longer->inertia[t],
+        const lloyd_step step = {.inertia = longer->inertia[t],
                                           .seconds = longer->seconds[t],
                                           .moved = longer->moved[t]};
         LLOYD_TRY(lloyd_history_add(h, &step));

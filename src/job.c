@@ -135,6 +135,8 @@ static lloyd_status read_rows(lloyd_job *j)
     lloyd_kernels_config config = j->plan.kernels;
     config.weights = p->shard->weights;
     LLOYD_TRY(lloyd_backend_kernels(&j->backend, &config, &p->kernels));
+    j->watch = lloyd_watch_begin(p->kernels, j->checkpoint, j->progress);
+    p->observer = &j->watch.observer;
     return lloyd_shard_attach(p->shard, p->kernels);
 }
 
@@ -229,6 +231,15 @@ static lloyd_status keep_best(lloyd_job *j, int64_t restart, lloyd_history *hist
     return p->kernels->get_centroids(p->kernels, best->centroids);
 }
 
+/* The final assignment. */
+static lloyd_status assign(lloyd_job *j)
+{
+    double start = lloyd_seconds();
+    LLOYD_TRY(lloyd_assign(&j->problem));
+    lloyd_progress_phase(j->progress, "final assignment", lloyd_seconds() - start);
+    return LLOYD_OK;
+}
+
 static lloyd_status restart_once(lloyd_job *j, int64_t restart)
 {
     const lloyd_rule rule = {j->options->max_iters, j->options->tol,
@@ -236,9 +247,8 @@ static lloyd_status restart_once(lloyd_job *j, int64_t restart)
     lloyd_history history = {0};
     double inertia;
     lloyd_status status = begin_restart(j, restart, &history);
-    if (status == LLOYD_OK) {
-        status = lloyd_iterate(&j->problem, &rule, restart, j->progress, j->checkpoint, &history);
-    }
+    if (status == LLOYD_OK) status = lloyd_iterate(&j->problem, &rule, restart, &history);
+    if (status == LLOYD_OK && !history.converged) status = assign(j);
     if (status == LLOYD_OK) status = lloyd_problem_inertia(&j->problem, &inertia);
     if (status != LLOYD_OK) {
         lloyd_history_free(&history);
@@ -257,7 +267,7 @@ static lloyd_status run_starts(lloyd_job *j)
     if (j->options->n_init == 1) return LLOYD_OK;
     lloyd_status status = p->kernels->set_centroids(p->kernels, p->k, j->best.centroids);
     LLOYD_TRY(j->comm->agree(j->comm, status));
-    return lloyd_assign(p, j->progress);
+    return assign(j);
 }
 
 lloyd_status lloyd_job_cluster(lloyd_job *j)
@@ -285,15 +295,16 @@ lloyd_status lloyd_job_count(lloyd_job *j, int64_t *counts)
 }
 
 /* Where the iterations' time went on this rank, by its clock or its GPU's. */
-static void tell_parts(const lloyd_problem *p, int64_t parts[LLOYD_PARTS])
+static void tell_parts(const lloyd_job *j, int64_t parts[LLOYD_PARTS])
 {
+    const lloyd_problem *p = &j->problem;
     const double *seconds = p->kernels->seconds;
     const double of_gpu[LLOYD_PARTS] = {[LLOYD_PART_ROWS] = seconds[LLOYD_WORK_ROWS],
                                         [LLOYD_PART_ASSIGN] = seconds[LLOYD_WORK_ASSIGN],
                                         [LLOYD_PART_VERIFY] = seconds[LLOYD_WORK_VERIFY],
                                         [LLOYD_PART_UPDATE] = seconds[LLOYD_WORK_UPDATE],
                                         [LLOYD_PART_SUM] = seconds[LLOYD_WORK_SUM]};
-    const double *told = p->kernels->synchronous ? p->parts.seconds : of_gpu;
+    const double *told = p->kernels->synchronous ? j->watch.seconds : of_gpu;
     for (int part = 0; part < LLOYD_PARTS; part++) parts[part] = (int64_t)(1e9 * told[part]);
 }
 
@@ -338,7 +349,7 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
                                "what all ranks tell in the end"));
     lloyd_progress_rank *own = &ranks[j->comm->rank];
     own->memory_peak = lloyd_memory_peak();
-    tell_parts(p, own->parts);
+    tell_parts(j, own->parts);
     int64_t values = j->comm->size * (int64_t)(sizeof *ranks / sizeof(int64_t));
     lloyd_status status = lloyd_comm_sum_host(j->comm, (int64_t *)ranks, values);
     if (!p->kernels->synchronous) split_waiting(ranks, j->comm->size);

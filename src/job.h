@@ -15,6 +15,7 @@
 #include "problem.h"
 #include "progress.h"
 #include "source.h"
+#include "watch.h"
 
 typedef struct lloyd_job {
     lloyd_comm *comm;
@@ -28,6 +29,7 @@ typedef struct lloyd_job {
     lloyd_output output;          /* of a fit of files */
     lloyd_model given;            /* the first centroids, if they are not to be seeded */
     lloyd_candidates *candidates; /* of kmeans-parallel, where there are several starts, or NULL */
+    lloyd_watch watch;
     lloyd_outcome best;
     double start;
 } lloyd_job;

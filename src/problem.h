@@ -5,19 +5,18 @@
 
 #include "comm/comm.h"
 #include "kernels/kernels.h"
-#include "parts.h"
+#include "observer.h"
 #include "seed_step.h"
 #include "shard.h"
 
 #include <stdint.h>
 
-typedef struct lloyd_problem {
+struct lloyd_problem {
     lloyd_comm *comm;
     lloyd_shard *shard;
     lloyd_kernels *kernels;
     int64_t n, d, k;
-    lloyd_parts
-        parts; /* of all iterations, by this rank's clock; where the kernels are synchronous */
+    lloyd_observer *observer; /* of the iterations; NULL: nobody watches */
 
     /* grid.c */
     int *low; /* [d] L of every column, of x or of w x */
@@ -27,7 +26,7 @@ typedef struct lloyd_problem {
     double cut_columns, cut_weights; /* sum of delta of all columns, and that of the weights */
     lloyd_dd squares;                /* Q of the contract */
     uint64_t statistics;             /* hash of the columns' spans and sums of squares */
-} lloyd_problem;
+};
 
 /* Two passes over all rows (with weights three): names the first row that cannot be clustered
  * (LLOYD_BAD_INPUT), finds the grid and Q, and gives the grid to the kernels. Collective. Arrays

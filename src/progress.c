@@ -269,7 +269,7 @@ static const char *clock_time(double seconds, char *text, size_t bytes)
 
 /* The time that is left if every restart takes all its iterations: an upper bound, since a run
  * may converge. */
-static double time_left(const lloyd_progress *p, const lloyd_progress_step *i)
+static double time_left(const lloyd_progress *p, const lloyd_step *i)
 {
     int64_t restarts = p->run.n_init - 1 - i->restart;
     double left = (double)(p->run.max_iters - i->iteration) +
@@ -278,7 +278,7 @@ static double time_left(const lloyd_progress *p, const lloyd_progress_step *i)
 }
 
 /* The facts of an iteration, which both displays show; in 80 columns with a bar, fewer digits. */
-static void describe(const lloyd_progress *p, const lloyd_progress_step *i, int narrow, char *text,
+static void describe(const lloyd_progress *p, const lloyd_step *i, int narrow, char *text,
                      size_t bytes)
 {
     char change[24] = "", moved[64] = "", count[32], all[32], rate[32], left[32];
@@ -303,7 +303,7 @@ static void describe(const lloyd_progress *p, const lloyd_progress_step *i, int 
 }
 
 /* "run 2/3 " where there is more than one, and "  7/25". */
-static void count(const lloyd_progress *p, const lloyd_progress_step *i, char *text, size_t bytes)
+static void count(const lloyd_progress *p, const lloyd_step *i, char *text, size_t bytes)
 {
     char run[56] = "";
     if (p->run.n_init > 1)
@@ -471,7 +471,7 @@ void lloyd_progress_warn(lloyd_progress *p, const char *format, ...)
     lloyd_note("%s", text);
 }
 
-void lloyd_progress_iteration(lloyd_progress *p, const lloyd_progress_step *i)
+void lloyd_progress_iteration(lloyd_progress *p, const lloyd_step *i)
 {
     if (p == NULL) return;
     p->iterating += i->seconds;

@@ -9,6 +9,7 @@
 #define LLOYD_PROGRESS_H
 
 #include "lloyd.h"
+#include "observer.h"
 #include "parts.h"
 #include "seed_step.h"
 
@@ -35,16 +36,6 @@ typedef struct lloyd_progress_run {
     int64_t memory, gpu_memory; /* planned bytes of this rank, on the host and on its GPU */
 } lloyd_progress_run;
 
-typedef struct lloyd_progress_step {
-    int64_t restart;   /* 0, 1, ... */
-    int64_t iteration; /* 1, 2, ... of this restart */
-    double inertia;
-    int64_t moved;    /* rows whose label changed, over all ranks */
-    int64_t verified; /* rows whose label needed the second step, over all ranks */
-    int64_t empty;    /* empty clusters */
-    double seconds;
-} lloyd_progress_step;
-
 /* mode: "auto" (a bar on a terminal, plain lines elsewhere), "bar", "plain" or "none". log: a
  * file for JSON lines, which is created, overwritten or (append) continued, or NULL; a file that
  * holds something else than a log is refused. */
@@ -64,7 +55,7 @@ void lloyd_progress_seeding(lloyd_progress *progress, const lloyd_seed_step *ste
 /* A warning by lloyd_note(), on a line of its own. */
 void lloyd_progress_warn(lloyd_progress *progress, const char *format, ...) LLOYD_PRINTF(2, 3);
 
-void lloyd_progress_iteration(lloyd_progress *progress, const lloyd_progress_step *iteration);
+void lloyd_progress_iteration(lloyd_progress *progress, const lloyd_step *iteration);
 
 /* What every rank has to tell in the end. */
 typedef struct lloyd_progress_rank {

@@ -2,7 +2,7 @@
  * (src/stop.c) and the hash. Files are made in a temporary directory, the current one meanwhile. */
 #include "base/hash.h"
 #include "base/memory.h"
-#include "fit.h"
+#include "history.h"
 #include "io/checkpoint.h"
 #include "io/output.h"
 #include "lloyd.h"
@@ -335,7 +335,7 @@ static void history_extends(void **state)
     (void)state;
     lloyd_history whole = {0}, part = {0};
     for (int64_t t = 0; t < 70; t++) {
-        const lloyd_progress_step step = {.inertia = (double)t, .seconds = -1.0, .moved = 3 * t};
+        const lloyd_step step = {.inertia = (double)t, .seconds = -1.0, .moved = 3 * t};
         assert_int_equal(lloyd_history_add(&whole, &step), LLOYD_OK);
         if (t < 33) assert_int_equal(lloyd_history_add(&part, &step), LLOYD_OK);
     }

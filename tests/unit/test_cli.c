@@ -596,10 +596,10 @@ static void write_log(const char *path)
                                                   .files = 1,
                                                   .first_file = "odd \"name\"\n\xff.h5"});
     lloyd_progress_phase(p, "read", 0.125);
-    lloyd_progress_iteration(p, &(lloyd_progress_step){.iteration = 1,
+    lloyd_progress_iteration(p, &(lloyd_step){.iteration = 1,
                                                        .inertia = INFINITY,
                                                        .seconds = 0.1});
-    lloyd_progress_iteration(p, &(lloyd_progress_step){.iteration = 2,
+    lloyd_progress_iteration(p, &(lloyd_step){.iteration = 2,
                                                        .inertia = 0.1,
                                                        .moved = 4,
                                                        .verified = 1});
@@ -706,7 +706,7 @@ static void plain_lines(int64_t n, const double inertia[3], char *text, size_t b
     lloyd_status opened = lloyd_progress_open("plain", NULL, 0, &p);
     lloyd_progress_begin(p, &(lloyd_progress_run){.n = n, .k = 5, .max_iters = 3, .n_init = 1});
     for (int i = 0; i < 3; i++)
-        lloyd_progress_iteration(p, &(lloyd_progress_step){.iteration = i + 1,
+        lloyd_progress_iteration(p, &(lloyd_step){.iteration = i + 1,
                                                            .inertia = inertia[i],
                                                            .seconds = 1});
     lloyd_status closed = lloyd_progress_close(p);
