@@ -46,7 +46,8 @@ TOLERATED = {
 }
 # The same, where the call is made by this function: the GPU's memory is given back whether or not its work has ended.
 TOLERATED_IN = {("cuda", "cudaStreamSynchronize"): "destroy",
-                ("read", "read"): "pid_place"}  # of which machine is a process number? then none is known to have ended
+                ("read", "read"): "pid_place",  # of which machine is a process number? then none is known to have ended
+                ("write", "close"): "free_syncing"}  # of a duplicate, of which fsync() has told all there is to tell
 
 
 class Command:
