@@ -23,7 +23,7 @@ N rows of D columns, K clusters, P ranks, n = N/P rows each, s bytes per element
     agree       agreements (ceil(log2 g) agree_link + ceil(log2 m) agree_network)
     iteration   pass + idle + all_reduce + centroids + agree
 
-Nothing but the pass overlaps with anything, as in src/fit.c; the last table says what it would bring if the all-reduce did.
+Nothing but the pass overlaps with anything, as in src/algorithm/fit.c; the last table says what it would bring if the all-reduce did.
 Efficiency is (assign + verify + update) / iteration with n rows in GPU memory: the share of the time that is work on rows.
 
 A machine is a JSON file: {"constants": {NAME: {"value", "unit", "origin", "note", "fit"}}, "points": [{"parts", "rows", "k",

@@ -1,6 +1,7 @@
 /* See space.h. */
 #include "io/space.h"
 
+#include "base/text.h"
 #include "io/path.h"
 
 #include <errno.h>
@@ -13,20 +14,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* "1.5 GB", in text. */
-static const char *amount(int64_t value, char *text, size_t bytes)
-{
-    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB", "EB"};
-    double number = (double)value;
-    int unit = 0;
-    while (number >= 999.5 && unit < 6) {
-        number /= 1000;
-        unit++;
-    }
-    snprintf(text, bytes, unit && number < 99.95 ? "%.1f %s" : "%.0f %s", number, units[unit]);
-    return text;
-}
-
 lloyd_status lloyd_space_check_limit(const char *path, int64_t bytes)
 {
     char need[32], most[32];
@@ -37,8 +24,8 @@ lloyd_status lloyd_space_check_limit(const char *path, int64_t bytes)
     return lloyd_fail(LLOYD_FAILED,
                       "cannot write %s: it takes %s, and the limit on the size of a file is %s; "
                       "raise it (ulimit -f)",
-                      path, amount(bytes, need, sizeof need),
-                      amount((int64_t)limit.rlim_cur, most, sizeof most));
+                      path, lloyd_text_bytes(bytes, need, sizeof need),
+                      lloyd_text_bytes((int64_t)limit.rlim_cur, most, sizeof most));
 }
 
 /* *bytes = what is free where `folder` is, -1 where that is not known. */
@@ -58,7 +45,8 @@ static lloyd_status no_room(const char *path, int64_t bytes, int64_t room)
     return lloyd_fail(LLOYD_FAILED,
                       "cannot write %s: it takes %s, and %s are free there; make room, or choose "
                       "another place",
-                      path, amount(bytes, need, sizeof need), amount(room, have, sizeof have));
+                      path, lloyd_text_bytes(bytes, need, sizeof need),
+                      lloyd_text_bytes(room, have, sizeof have));
 }
 
 /* *folder = where the file will be: a link is made by nobody, the file that it leads to is. */

@@ -1,5 +1,5 @@
 /* What the program tells a person: warnings, and notes that are worth a line. Results go to files,
- * progress to src/progress.c. Only rank 0 speaks: the others are silenced at start, but for the failure that
+ * progress to src/job/progress.c. Only rank 0 speaks: the others are silenced at start, but for the failure that
  * ends them all. */
 #ifndef LLOYD_BASE_LOG_H
 #define LLOYD_BASE_LOG_H

@@ -65,8 +65,8 @@ PRINTS = {
 }
 # (page, beginning of a line of output): where its words come from. Both lines are of a plan with GPUs.
 SHOWN = {
-    ("README.md", "rows  "): "src/plan.c",
-    ("README.md", "every pass "): "src/plan.c",
+    ("README.md", "rows  "): "src/job/plan.c",
+    ("README.md", "every pass "): "src/job/plan.c",
 }
 
 ASSIGNMENT = r"(?:[A-Z_0-9]+=(?:'[^']*'|\S)* +)"
@@ -366,7 +366,7 @@ def says(string, message):
 def check_operations():
     text = text_of("docs/operations.md")
     sources = {name: literals_of(name) for name in
-               files(*(f"{folder}/*.[ch]" for folder in ("src", "src/base", "io", "comm", "kernels", "kernels/*")), "kernels/cuda/*.cu*",
+               files(*(f"{folder}/*.[ch]" for folder in ("src", "src/*", "io", "comm", "kernels", "kernels/*")), "kernels/cuda/*.cu*",
                      "jobs/*")}
     strings = [string for found in sources.values() for string in found]
 

@@ -1,6 +1,6 @@
 /* Command lines: the input is the arguments, each ended by a newline or zero. What is accepted must
  * have its values in their limits, and its quoted form must be as long as a shell needs it. */
-#include "cli.h"
+#include "program/cli.h"
 
 #include <math.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
-/* The final assignment (src/fit.c) is done, and not only asked for, when it is over: a clock that is
+/* The final assignment (src/algorithm/fit.c) is done, and not only asked for, when it is over: a clock that is
  * read then has seen it. The kernels here are as slow as a GPU that has a queue: they only enqueue,
  * and are done when they are waited for. */
+#include "algorithm/fit.h"
 #include "comm/comm.h"
-#include "fit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

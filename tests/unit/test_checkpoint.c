@@ -1,13 +1,13 @@
-/* The checkpoint file (io/checkpoint.c), the options around it (src/options.c), the wish to stop
- * (src/stop.c) and the hash. Files are made in a temporary directory, the current one meanwhile. */
+/* The checkpoint file (io/checkpoint.c), the options around it (src/job/options.c), the wish to stop
+ * (src/base/stop.c) and the hash. Files are made in a temporary directory, the current one meanwhile. */
+#include "algorithm/history.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "history.h"
+#include "base/stop.h"
 #include "io/checkpoint.h"
 #include "io/output.h"
+#include "job/options.h"
 #include "lloyd.h"
-#include "options.h"
-#include "stop.h"
 
 #include <glob.h>
 #include <setjmp.h>

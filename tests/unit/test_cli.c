@@ -1,13 +1,13 @@
-/* The command line (src/cli.c), the log of JSON lines (src/progress.c) and the summary
- * (src/summary.c).
+/* The command line (src/program/cli.c), the log of JSON lines (src/job/progress.c) and the summary
+ * (src/job/summary.c).
  *
  * Every wrong command line is one row: the arguments, and what its message must contain. The log is
  * read back by a JSON parser of its own, which accepts what RFC 8259 accepts and nothing else.
  */
-#include "cli.h"
-#include "progress.h"
-#include "summary.h"
-#include "text.h"
+#include "base/text.h"
+#include "job/progress.h"
+#include "job/summary.h"
+#include "program/cli.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -596,13 +596,11 @@ static void write_log(const char *path)
                                                   .files = 1,
                                                   .first_file = "odd \"name\"\n\xff.h5"});
     lloyd_progress_phase(p, "read", 0.125);
-    lloyd_progress_iteration(p, &(lloyd_step){.iteration = 1,
-                                                       .inertia = INFINITY,
-                                                       .seconds = 0.1});
+    lloyd_progress_iteration(p, &(lloyd_step){.iteration = 1, .inertia = INFINITY, .seconds = 0.1});
     lloyd_progress_iteration(p, &(lloyd_step){.iteration = 2,
-                                                       .inertia = 0.1,
-                                                       .moved = 4,
-                                                       .verified = 1});
+                                              .inertia = 0.1,
+                                              .moved = 4,
+                                              .verified = 1});
     lloyd_progress_end(p, &result, ranks, 2, 1);
     assert_int_equal(lloyd_progress_close(p), LLOYD_OK);
 }
@@ -707,8 +705,8 @@ static void plain_lines(int64_t n, const double inertia[3], char *text, size_t b
     lloyd_progress_begin(p, &(lloyd_progress_run){.n = n, .k = 5, .max_iters = 3, .n_init = 1});
     for (int i = 0; i < 3; i++)
         lloyd_progress_iteration(p, &(lloyd_step){.iteration = i + 1,
-                                                           .inertia = inertia[i],
-                                                           .seconds = 1});
+                                                  .inertia = inertia[i],
+                                                  .seconds = 1});
     lloyd_status closed = lloyd_progress_close(p);
     assert_true(dup2(before, STDERR_FILENO) >= 0 && close(before) == 0);
     assert_int_equal(opened, LLOYD_OK);

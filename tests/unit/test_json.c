@@ -1,7 +1,7 @@
-/* The reader of JSON lines (src/json.c) and the characters of a text (src/text.c, src/html.c). */
-#include "html.h"
-#include "json.h"
-#include "text.h"
+/* The reader of JSON lines (src/base/json.c) and the characters of a text (src/base/text.c, src/report/html.c). */
+#include "base/json.h"
+#include "base/text.h"
+#include "report/html.h"
 
 #include <float.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* Where rows live: the arithmetic of layout.c, from limits to rows per home, and that every chunk
  * has exactly one.
  */
-#include "layout.h"
+#include "rows/layout.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

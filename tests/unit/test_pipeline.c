@@ -10,7 +10,7 @@
 #include "base/types.h"
 #include "io/rows.h"
 #include "lloyd.h"
-#include "shard.h"
+#include "rows/shard.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,79 @@
+/* Lloyd's iteration: assign every row to its nearest centroid, sum the rows of every cluster, make
+ * the means the new centroids; until no label changes. Each rank does it for its own rows; one
+ * all-reduce of integers per iteration makes the sums, and hence the centroids, the same on all
+ * ranks, bit for bit. Everything below reads the same on one core and on a thousand GPUs.
+ */
+#include "algorithm/fit.h"
+
+/* One pass over this rank's rows. */
+static lloyd_status pass(lloyd_problem *p, int accumulate, lloyd_observer *observer)
+{
+    lloyd_kernels *kernels = p->kernels;
+    LLOYD_TRY(kernels->begin(kernels));
+    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
+        int slot;
+        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        lloyd_observe_part(observer, LLOYD_PART_ROWS);
+        LLOYD_TRY(kernels->assign(kernels, slot));
+        lloyd_observe_part(observer, LLOYD_PART_ASSIGN);
+        if (accumulate) LLOYD_TRY(kernels->accumulate(kernels, slot));
+        lloyd_observe_part(observer, LLOYD_PART_UPDATE);
+    }
+    return LLOYD_OK;
+}
+
+/* Kernels that only enqueue have not assigned anything yet when the pass returns. */
+lloyd_status lloyd_assign(lloyd_problem *p)
+{
+    lloyd_status status = pass(p, 0, NULL);
+    if (status == LLOYD_OK) status = p->kernels->finish(p->kernels);
+    return p->comm->agree(p->comm, status);
+}
+
+static lloyd_status assign_and_sum(lloyd_problem *p)
+{
+    LLOYD_TRY(p->comm->agree(p->comm, pass(p, 1, p->observer)));
+    lloyd_observe_part(p->observer, LLOYD_PART_IDLE);
+    int64_t words = lloyd_layout_of_sums(&p->grid, p->d, p->k).words;
+    LLOYD_TRY(p->comm->sum(p->comm, p->kernels->sums(p->kernels), words));
+    lloyd_observe_part(p->observer, LLOYD_PART_SUM);
+    return LLOYD_OK;
+}
+
+/* tol: the inertia fell by less than that share of itself. */
+static int hardly_fell(const lloyd_rule *rule, const lloyd_history *history, double inertia)
+{
+    if (rule->tol <= 0 || history->iterations == 0) return 0;
+    double previous = history->inertia[history->iterations - 1];
+    return previous - inertia < rule->tol * previous;
+}
+
+lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t restart,
+                           lloyd_history *history)
+{
+    lloyd_kernels *kernels = p->kernels;
+    lloyd_observer *o = p->observer;
+    LLOYD_TRY(p->comm->agree(p->comm, kernels->forget_labels(kernels)));
+    while (history->iterations < rule->max_iters && !history->converged) {
+        lloyd_step step = {.restart = restart, .iteration = history->iterations + 1};
+        lloyd_found found;
+        if (o) o->begin(o);
+        LLOYD_TRY(assign_and_sum(p));
+        LLOYD_TRY(lloyd_problem_found(p, &found));
+        step.inertia = found.inertia, step.moved = found.moved;
+        step.verified = found.verified, step.empty = found.empty;
+        if (o) LLOYD_TRY(o->found(o, p, history, &step));
+        history->converged = step.moved == 0 || hardly_fell(rule, history, step.inertia);
+        lloyd_status status = LLOYD_OK;
+        if (!history->converged) {
+            if (step.empty > 0 && rule->relocate) LLOYD_TRY(lloyd_problem_relocate(p, step.empty));
+            lloyd_observe_part(o, LLOYD_PART_NONE);
+            status = kernels->update(kernels);
+            lloyd_observe_part(o, LLOYD_PART_UPDATE);
+        }
+        if (o) o->done(o, &step);
+        if (status == LLOYD_OK) status = lloyd_history_add(history, &step);
+        LLOYD_TRY(p->comm->agree(p->comm, status));
+    }
+    return LLOYD_OK;
+}

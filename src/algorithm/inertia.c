@@ -1,0 +1,91 @@
+/* The inertia of an iteration, and the exact one at the end (section 5 of the contract). */
+#include "algorithm/problem.h"
+
+#include "base/status.h"
+
+#include <math.h>
+
+/* --- the exact total --- */
+
+/* A total that is not negative, rounded once to double. */
+static double round_total(const int64_t *words, int count, int bits, int top)
+{
+    enum { LIMBS = 36 };
+    int64_t limbs[LIMBS] = {0};
+    int base = top - bits * count - 64; /* two limbs below all, to be looked at */
+    for (int t = 0; t < count; t++)
+        lloyd_add_limbs(limbs, base, (uint64_t)words[t], top - bits * (t + 1), 0);
+    for (int i = 0; i + 1 < LIMBS; i++) {
+        limbs[i + 1] += limbs[i] >> 32;
+        limbs[i] &= 0xffffffff;
+    }
+    int highest = LIMBS - 1;
+    while (highest > 2 && limbs[highest] == 0) highest--;
+    unsigned __int128 head = 0;
+    for (int i = highest; i > highest - 3; i--) head = head << 32 | (uint64_t)limbs[i];
+    int rest = 0;
+    for (int i = 0; i <= highest - 3; i++) rest |= limbs[i] != 0;
+    /* the conversion rounds to nearest; one more bit says whether anything is behind */
+    double value = (double)(head << 1 | (unsigned)rest);
+    return lloyd_mul(value, lloyd_exp2(base + 32 * (highest - 2) - 1));
+}
+
+static lloyd_status span_distances(lloyd_problem *p, lloyd_span *span)
+{
+    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
+        int slot;
+        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        LLOYD_TRY(p->kernels->distance_span(p->kernels, slot, span));
+    }
+    return LLOYD_OK;
+}
+
+static lloyd_status total_distances(lloyd_problem *p, int top, int count, int64_t *total)
+{
+    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
+        int slot;
+        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
+        LLOYD_TRY(p->kernels->total_distance(p->kernels, slot, top, p->grid.bits, count, total));
+    }
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_problem_inertia(lloyd_problem *p, double *value)
+{
+    int64_t total[LLOYD_MOST_TOTAL] = {0};
+    lloyd_span span = {LLOYD_NO_TOP, LLOYD_NO_BITS};
+    *value = 0;
+    LLOYD_TRY(p->comm->agree(p->comm, span_distances(p, &span)));
+    double ends[] = {(double)span.top, -(double)span.low};
+    LLOYD_TRY(p->comm->max(p->comm, ends, 2));
+    int top = (int)ends[0], low = (int)-ends[1];
+    if (top < low) return LLOYD_OK; /* all distances are zero */
+    int bits = p->grid.bits, count = (top - low + bits - 1) / bits;
+    LLOYD_TRY(p->comm->agree(p->comm, total_distances(p, top, count, total)));
+    LLOYD_TRY(lloyd_comm_sum_host(p->comm, total, count));
+    *value = round_total(total, count, bits, top);
+    return LLOYD_OK;
+}
+
+/* --- of an iteration --- */
+
+/* Whether C of the contract is right to a relative 2^-41. */
+static int is_right(const lloyd_problem *p, const lloyd_found *found)
+{
+    double g = found->largest, c = found->inertia;
+    double cut = (double)p->n * (2 * g * p->cut_columns + g * g * (double)p->d * p->cut_weights);
+    double error = 0x1p-84 * (p->squares.high + fabs(c)) + cut;
+    return error <= 0x1p-41 * c;
+}
+
+lloyd_status lloyd_problem_found(lloyd_problem *p, lloyd_found *found)
+{
+    lloyd_status status = p->kernels->inertia(p->kernels, p->squares, found);
+    lloyd_observe_part(p->observer, LLOYD_PART_UPDATE);
+    LLOYD_TRY(p->comm->agree(p->comm, status));
+    lloyd_observe_part(p->observer, LLOYD_PART_IDLE);
+    if (is_right(p, found)) return LLOYD_OK;
+    LLOYD_TRY(lloyd_problem_inertia(p, &found->inertia));
+    lloyd_observe_part(p->observer, LLOYD_PART_UPDATE);
+    return LLOYD_OK;
+}

@@ -1,0 +1,318 @@
+/* See backend.h. */
+#include "job/backend.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifdef LLOYD_HAVE_CUDA
+#include "kernels/cuda/identity.h"
+#endif
+
+/* --- what is in this build --- */
+
+#ifdef LLOYD_HAVE_CUDA
+
+enum { HAVE_CUDA = 1 };
+
+static lloyd_status count_devices(int *count)
+{
+    return lloyd_cuda_devices(count);
+}
+
+static lloyd_status identify(int device, uint64_t *hash, char *name, size_t bytes)
+{
+    return lloyd_cuda_identity(device, hash, name, bytes);
+}
+
+static lloyd_status gpu_memory(int device, int64_t *left, int64_t *total)
+{
+    return lloyd_cuda_memory(device, left, total);
+}
+
+static lloyd_status cuda_kernels(const lloyd_kernels_config *config, int device,
+                                 lloyd_kernels **kernels)
+{
+    return lloyd_kernels_cuda(config, device, kernels);
+}
+
+static int64_t cuda_bytes(const lloyd_kernels_config *config, int64_t set)
+{
+    return lloyd_kernels_cuda_bytes(config, set);
+}
+
+static int64_t reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
+{
+    return lloyd_cuda_reduce_bytes(count, dim, leaves);
+}
+
+#else
+
+enum { HAVE_CUDA = 0 };
+
+static lloyd_status no_cuda(void)
+{
+    return lloyd_fail(LLOYD_FAILED, "this lloyd was built without CUDA");
+}
+
+static lloyd_status count_devices(int *count)
+{
+    *count = 0;
+    return LLOYD_OK;
+}
+
+static lloyd_status identify(int device, uint64_t *hash, char *name, size_t bytes)
+{
+    (void)device, (void)hash, (void)name, (void)bytes;
+    return no_cuda();
+}
+
+static lloyd_status gpu_memory(int device, int64_t *left, int64_t *total)
+{
+    (void)device, (void)left, (void)total;
+    return no_cuda();
+}
+
+static lloyd_status cuda_kernels(const lloyd_kernels_config *config, int device,
+                                 lloyd_kernels **kernels)
+{
+    (void)config, (void)device, (void)kernels;
+    return no_cuda();
+}
+
+static int64_t cuda_bytes(const lloyd_kernels_config *config, int64_t set)
+{
+    (void)config, (void)set;
+    return 0;
+}
+
+static int64_t reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
+{
+    (void)count, (void)dim, (void)leaves;
+    return 0;
+}
+
+#endif
+
+#ifdef LLOYD_HAVE_NCCL
+
+enum { HAVE_NCCL = 1 };
+
+static lloyd_status open_nccl(lloyd_comm *base, int device, lloyd_comm **comm)
+{
+    return lloyd_comm_nccl(base, device, comm);
+}
+
+#else
+
+enum { HAVE_NCCL = 0 };
+
+static lloyd_status open_nccl(lloyd_comm *base, int device, lloyd_comm **comm)
+{
+    (void)base, (void)device, (void)comm;
+    return lloyd_fail(LLOYD_FAILED, "this lloyd was built without NCCL");
+}
+
+#endif
+
+const char *lloyd_backend_parts(void)
+{
+    return HAVE_NCCL ? "cpu, cuda; mpi, nccl" : HAVE_CUDA ? "cpu, cuda; mpi" : "cpu; mpi";
+}
+
+/* --- options --- */
+
+static int is(const char *value, const char *word)
+{
+    return value && strcmp(value, word) == 0;
+}
+
+static lloyd_status cannot_be(const char *option, const char *value)
+{
+    return lloyd_fail(LLOYD_USAGE, "%s cannot be '%s'; see lloyd --help", option,
+                      value ? value : "");
+}
+
+static lloyd_status nccl_needs_cuda(void)
+{
+    return lloyd_fail(LLOYD_USAGE, "--comm nccl sums in GPU memory, but the CPUs compute here; "
+                                   "use --comm mpi");
+}
+
+lloyd_status lloyd_backend_check(const char *backend, const char *comm)
+{
+    if (!is(backend, "auto") && !is(backend, "cuda") && !is(backend, "cpu"))
+        return cannot_be("--backend", backend);
+    if (comm && !is(comm, "auto") && !is(comm, "nccl") && !is(comm, "mpi"))
+        return cannot_be("--comm", comm);
+    if (is(backend, "cuda") && !HAVE_CUDA)
+        return lloyd_fail(LLOYD_USAGE,
+                          "--backend cuda: this lloyd was built without CUDA; use --backend cpu");
+    if (is(comm, "nccl") && !HAVE_NCCL)
+        return lloyd_fail(LLOYD_USAGE,
+                          "--comm nccl: this lloyd was built without NCCL; use --comm mpi");
+    if (is(comm, "nccl") && is(backend, "cpu")) return nccl_needs_cuda();
+    return LLOYD_OK;
+}
+
+/* --- the choice --- */
+
+/* What every rank tells the others. */
+enum { SEES, GPU, FIELDS };
+
+/* This rank's GPU, and mine[FIELDS]: whether it sees any, and which it takes. */
+static lloyd_status look(const lloyd_comm *comm, const char *wanted, lloyd_backend *b,
+                         int64_t *mine)
+{
+    int devices = 0;
+    lloyd_status status = count_devices(&devices);
+    if (status != LLOYD_OK && is(wanted, "cuda")) return status;
+    if (status != LLOYD_OK) lloyd_note("the GPUs cannot be used: %s", lloyd_message());
+    if (status != LLOYD_OK || devices == 0) return LLOYD_OK;
+    mine[SEES] = 1;
+    if (devices > 1 && comm->local_size > devices) {
+        return lloyd_fail(LLOYD_USAGE,
+                          "%d ranks run on the node of rank %d, which has %d GPUs; start at most "
+                          "one rank per GPU, or use --backend cpu",
+                          comm->local_size, comm->rank, devices);
+    }
+    b->device = devices == 1 ? 0 : comm->local_rank;
+    uint64_t hash;
+    LLOYD_TRY(identify(b->device, &hash, b->gpu, sizeof b->gpu));
+    memcpy(&mine[GPU], &hash, sizeof hash);
+    return LLOYD_OK;
+}
+
+/* "0, 3, 5 and 2 more": the ranks that see no GPU. */
+static const char *ranks_without(const int64_t *all, int size, char *text, size_t bytes)
+{
+    enum { NAMED = 8 };
+    int named = 0, more = 0;
+    size_t at = 0;
+    text[0] = '\0';
+    for (int r = 0; r < size; r++) {
+        if (all[(int64_t)r * FIELDS + SEES]) continue;
+        if (named == NAMED) {
+            more++;
+            continue;
+        }
+        int written = snprintf(text + at, bytes - at, "%s%d", named > 0 ? ", " : "", r);
+        if (written > 0 && (size_t)written < bytes - at) at += (size_t)written;
+        named++;
+    }
+    if (more > 0) snprintf(text + at, bytes - at, " and %d more", more);
+    return text;
+}
+
+/* Whether another rank has taken this rank's GPU. */
+static lloyd_status check_alone(const lloyd_comm *comm, const lloyd_backend *b, const int64_t *all)
+{
+    int64_t mine = all[(int64_t)comm->rank * FIELDS + GPU];
+    for (int r = 0; r < comm->size; r++) {
+        if (r == comm->rank || all[(int64_t)r * FIELDS + GPU] != mine) continue;
+        return lloyd_fail(
+            LLOYD_USAGE,
+            "ranks %d and %d would share one GPU (%s); start one rank per GPU (with "
+            "Slurm, as many --ntasks-per-node as --gpus-per-node), or use --backend cpu",
+            comm->rank, r, b->gpu);
+    }
+    return LLOYD_OK;
+}
+
+/* From what all ranks told, hence the same on all. */
+static lloyd_status decide(const lloyd_comm *comm, const char *wanted, const int64_t *all,
+                           lloyd_backend *b)
+{
+    char text[160];
+    int seeing = 0;
+    for (int r = 0; r < comm->size; r++) seeing += all[(int64_t)r * FIELDS + SEES] != 0;
+    b->cuda = seeing > 0;
+    if (seeing == comm->size) return check_alone(comm, b, all);
+    if (seeing == 0) {
+        if (is(wanted, "auto")) return LLOYD_OK;
+        return lloyd_fail(LLOYD_FAILED, "--backend cuda: no GPU is visible; look at nvidia-smi and "
+                                        "CUDA_VISIBLE_DEVICES, or use --backend cpu");
+    }
+    return lloyd_fail(LLOYD_FAILED,
+                      "%d of %d ranks see a GPU, but not these: %s; look at nvidia-smi and "
+                      "CUDA_VISIBLE_DEVICES there, or use --backend cpu",
+                      seeing, comm->size, ranks_without(all, comm->size, text, sizeof text));
+}
+
+static lloyd_status choose_devices(lloyd_comm *comm, const char *wanted, int64_t *all,
+                                   lloyd_backend *b)
+{
+    int64_t fields = (int64_t)comm->size * FIELDS;
+    lloyd_status status = look(comm, wanted, b, all + (int64_t)comm->rank * FIELDS);
+    LLOYD_TRY(comm->agree(comm, status));
+    LLOYD_TRY(lloyd_comm_sum_host(comm, all, fields));
+    return comm->agree(comm, decide(comm, wanted, all, b));
+}
+
+lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const char *transport,
+                                  lloyd_backend *out)
+{
+    int64_t *all = NULL;
+    *out = (lloyd_backend){.cuda = 0};
+    if (HAVE_CUDA && !is(backend, "cpu")) {
+        int64_t fields = (int64_t)comm->size * FIELDS;
+        LLOYD_TRY(lloyd_comm_alloc(comm, &all, fields, sizeof *all, "the GPUs of all ranks"));
+        lloyd_status status = choose_devices(comm, backend, all, out);
+        lloyd_free(all);
+        LLOYD_TRY(status);
+    }
+    if (is(transport, "nccl") && !out->cuda) return comm->agree(comm, nccl_needs_cuda());
+    out->nccl = HAVE_NCCL && out->cuda && transport && !is(transport, "mpi") && comm->size > 1;
+    return LLOYD_OK;
+}
+
+const char *lloyd_backend_name(const lloyd_backend *backend)
+{
+    return backend->cuda ? "cuda" : "cpu";
+}
+
+/* --- its parts --- */
+
+lloyd_status lloyd_backend_connect(lloyd_backend *backend, lloyd_comm *comm, lloyd_comm **out)
+{
+    *out = comm;
+    if (!backend->nccl) return LLOYD_OK;
+    LLOYD_TRY(open_nccl(comm, backend->device, &backend->sum));
+    *out = backend->sum;
+    return LLOYD_OK;
+}
+
+void lloyd_backend_disconnect(lloyd_backend *backend)
+{
+    if (backend->sum) backend->sum->destroy(backend->sum);
+    backend->sum = NULL;
+}
+
+lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_kernels_config *config,
+                                   lloyd_kernels **kernels)
+{
+    return backend->cuda ? cuda_kernels(config, backend->device, kernels)
+                         : lloyd_kernels_cpu(config, kernels);
+}
+
+int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,
+                            int64_t set)
+{
+    return backend->cuda ? cuda_bytes(config, set) : lloyd_kernels_cpu_bytes(config, set);
+}
+
+int64_t lloyd_backend_reduce_bytes(const lloyd_backend *backend, int64_t count, int64_t dim,
+                                   int64_t leaves)
+{
+    return backend->cuda ? reduce_bytes(count, dim, leaves) : 0;
+}
+
+lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *left, int64_t *used)
+{
+    int64_t total = 0;
+    LLOYD_TRY(gpu_memory(backend->device, left, &total));
+    *used = total - *left;
+    return LLOYD_OK;
+}

@@ -1,0 +1,240 @@
+/* See facts.h. */
+#include "job/facts.h"
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "job/backend.h"
+#include "lloyd.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+const lloyd_difference lloyd_differing_options = {LLOYD_USAGE,
+                                                  "give all ranks the same command and options"},
+                       lloyd_differing_inputs = {LLOYD_BAD_INPUT,
+                                                 "give all ranks the same files, and look whether "
+                                                 "a copy is incomplete or old"};
+
+/* --- finding out --- */
+
+void lloyd_facts_add(lloyd_facts *facts, const char *format, ...)
+{
+    va_list arguments;
+    char *line = NULL;
+    if (!facts->out) facts->out = open_memstream(&facts->text, &facts->bytes);
+    va_start(arguments, format);
+    int length = vasprintf(&line, format, arguments);
+    va_end(arguments);
+    if (!facts->out || length < 0) {
+        facts->failed = 1;
+    } else {
+        for (char *at = line; *at != '\0'; at++)
+            if (*at == '\n') *at = ' ';
+        fprintf(facts->out, "%s\n", line);
+    }
+    if (length >= 0) free(line);
+}
+
+void lloyd_facts_begin(lloyd_facts *facts, const char *command)
+{
+    lloyd_facts_add(facts, "lloyd " LLOYD_VERSION " (%s)", lloyd_backend_parts());
+    lloyd_facts_add(facts, "the command %s", command);
+}
+
+void lloyd_facts_option(lloyd_facts *facts, const char *option, const char *value)
+{
+    lloyd_facts_add(facts, "%s%s%s%s", value ? "" : "no ", option, value ? " " : "",
+                    value ? value : "");
+}
+
+/* Ends the text; 0 where there was no memory for it. */
+static int finish(lloyd_facts *facts)
+{
+    if (!facts->out) lloyd_facts_add(facts, "nothing");
+    if (facts->out && (ferror(facts->out) | fclose(facts->out)) != 0) facts->failed = 1;
+    facts->out = NULL;
+    return !facts->failed;
+}
+
+/* --- the ranks --- */
+
+/* What every rank tells the others. */
+enum { STATUS, HASH, FIELDS };
+
+static int64_t told(const int64_t *all, int rank, int field)
+{
+    return all[(int64_t)rank * FIELDS + field];
+}
+
+/* The rank that all are compared with: the first of those whose facts most ranks have. */
+static int find_reference(const int64_t *all, int size)
+{
+    int best = 0, most = 0;
+    for (int r = 0; r < size && most <= size / 2; r++) {
+        int like = 0;
+        for (int other = r; other < size; other++)
+            like += told(all, other, HASH) == told(all, r, HASH);
+        if (like > most) best = r, most = like;
+    }
+    return best;
+}
+
+/* "rank 3", "ranks 1, 2, 5 and 9 more": those that told something else than `usual` in `field`. Returns
+ * how many they are. */
+static int list_ranks(const int64_t *all, int size, int field, int64_t usual, char *text,
+                      size_t bytes)
+{
+    enum { NAMED = 8 };
+    char names[160] = "";
+    int count = 0;
+    size_t at = 0;
+    for (int r = 0; r < size; r++) {
+        if (told(all, r, field) == usual || count++ >= NAMED) continue;
+        int written = snprintf(names + at, sizeof names - at, "%s%d", count > 1 ? ", " : "", r);
+        if (written > 0 && (size_t)written < sizeof names - at) at += (size_t)written;
+    }
+    if (count > NAMED) snprintf(names + at, sizeof names - at, " and %d more", count - NAMED);
+    snprintf(text, bytes, "rank%s %s", count == 1 ? "" : "s", names);
+    return count;
+}
+
+/* --- failures --- */
+
+/* The lowest rank that failed keeps its message, which says on which ranks it happened. */
+static lloyd_status share_failure(const lloyd_comm *comm, const int64_t *all)
+{
+    char ranks[192], message[LLOYD_MESSAGE_BYTES];
+    int first = 0;
+    while (told(all, first, STATUS) == LLOYD_OK) first++;
+    lloyd_status status = (lloyd_status)told(all, first, STATUS);
+    if (comm->rank != first) return lloyd_fail(status, "%s", "");
+    int count = list_ranks(all, comm->size, STATUS, LLOYD_OK, ranks, sizeof ranks);
+    if (count == comm->size) return status;
+    snprintf(message, sizeof message, "%s", lloyd_message());
+    return lloyd_fail(status, "%s (only on %s of %d)", message, ranks, comm->size);
+}
+
+/* --- differences --- */
+
+typedef struct line {
+    const char *text;
+    int length;
+} line;
+
+static line next_line(const char **at)
+{
+    line l = {*at, (int)strcspn(*at, "\n")};
+    *at += l.length + ((*at)[l.length] == '\n');
+    return l;
+}
+
+/* The next line in which two texts differ; 0: none does. */
+static int find_difference(const char **mine, const char **other, line *a, line *b)
+{
+    while (**mine != '\0' || **other != '\0') {
+        *a = next_line(mine);
+        *b = next_line(other);
+        if (a->length != b->length || strncmp(a->text, b->text, (size_t)a->length) != 0) return 1;
+    }
+    return 0;
+}
+
+enum { SHOWN = 300 };
+
+/* A line as a message has it. */
+static const char *show(line l, char *text, size_t bytes)
+{
+    if (l.length == 0)
+        snprintf(text, bytes, "nothing more");
+    else
+        snprintf(text, bytes, "%.*s%s", l.length < SHOWN ? l.length : SHOWN, l.text,
+                 l.length < SHOWN ? "" : "...");
+    return text;
+}
+
+/* This rank has the facts `mine`, which differ from those of the reference. */
+static lloyd_status describe(const lloyd_comm *comm, int reference, const char *among,
+                             const char *mine, const char *other,
+                             const lloyd_difference *difference)
+{
+    line a, b;
+    char has[SHOWN + 16], lacks[SHOWN + 16], more[2 * SHOWN + 64] = "";
+    if (!find_difference(&mine, &other, &a, &b))
+        return lloyd_fail(LLOYD_FAILED, "the ranks compare wrongly: a mistake in the program");
+    show(a, has, sizeof has);
+    show(b, lacks, sizeof lacks);
+    if (find_difference(&mine, &other, &a, &b)) {
+        char next[SHOWN + 16], instead[SHOWN + 16];
+        snprintf(more, sizeof more, " (and %s instead of %s)", show(a, next, sizeof next),
+                 show(b, instead, sizeof instead));
+    }
+    return lloyd_fail(difference->status, "%srank %d of %d has %s, but rank %d has %s%s; %s", among,
+                      comm->rank, comm->size, has, reference, lacks, more, difference->advice);
+}
+
+static lloyd_status tell_difference(const lloyd_comm *comm, const int64_t *all, int reference,
+                                    const char *mine, const char *other,
+                                    const lloyd_difference *difference)
+{
+    int64_t usual = told(all, reference, HASH);
+    char ranks[192], among[256] = "";
+    int first = 0;
+    while (told(all, first, HASH) == usual) first++;
+    if (comm->rank != first) return lloyd_fail(difference->status, "%s", "");
+    if (list_ranks(all, comm->size, HASH, usual, ranks, sizeof ranks) > 1)
+        snprintf(among, sizeof among, "%s differ from rank %d: ", ranks, reference);
+    return describe(comm, reference, among, mine, other, difference);
+}
+
+/* All ranks get the facts of the reference, to compare theirs with. */
+static lloyd_status share_difference(lloyd_comm *comm, const int64_t *all, const lloyd_facts *facts,
+                                     const lloyd_difference *difference)
+{
+    int reference = find_reference(all, comm->size);
+    int64_t bytes = (int64_t)facts->bytes;
+    char *text = NULL;
+    LLOYD_TRY(comm->broadcast(comm, &bytes, sizeof bytes, reference));
+    LLOYD_TRY(lloyd_comm_alloc(comm, &text, bytes + 1, 1, "what the ranks compare"));
+    if (comm->rank == reference) memcpy(text, facts->text, (size_t)bytes);
+    lloyd_status status = comm->broadcast(comm, text, bytes, reference);
+    if (status == LLOYD_OK)
+        status = tell_difference(comm, all, reference, facts->text, text, difference);
+    lloyd_free(text);
+    return status;
+}
+
+/* --- all together --- */
+
+static lloyd_status compare(lloyd_comm *comm, lloyd_status status, const lloyd_facts *facts,
+                            int64_t *all, const lloyd_difference *difference)
+{
+    int64_t *mine = all + (int64_t)comm->rank * FIELDS;
+    uint64_t hash = status == LLOYD_OK ? lloyd_hash(0, facts->text, facts->bytes) : 0;
+    mine[STATUS] = status;
+    memcpy(&mine[HASH], &hash, sizeof hash);
+    LLOYD_TRY(lloyd_comm_sum_host(comm, all, (int64_t)comm->size * FIELDS));
+    for (int r = 0; r < comm->size; r++)
+        if (told(all, r, STATUS) != LLOYD_OK) return share_failure(comm, all);
+    for (int r = 1; r < comm->size; r++)
+        if (told(all, r, HASH) != told(all, 0, HASH))
+            return share_difference(comm, all, facts, difference);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_facts_compare(lloyd_comm *comm, lloyd_status status, lloyd_facts *facts,
+                                 const lloyd_difference *difference)
+{
+    int64_t *all = NULL, fields = (int64_t)comm->size * FIELDS;
+    if (!finish(facts) && status == LLOYD_OK)
+        status = lloyd_fail(LLOYD_FAILED, "out of memory for what the ranks compare");
+    if (comm->size > 1) {
+        lloyd_status room =
+            lloyd_comm_alloc(comm, &all, fields, sizeof *all, "what the ranks compare");
+        status = room == LLOYD_OK ? compare(comm, status, facts, all, difference) : room;
+    }
+    lloyd_free(all);
+    free(facts->text);
+    *facts = (lloyd_facts){0};
+    return status;
+}

@@ -1,0 +1,308 @@
+/* lloyd_fit(): a job from files to a model file. What it shares with lloyd_fit_rows() is in job.c;
+ * here are the files: opening, checking, the checkpoint, writing.
+ */
+#include "lloyd.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "comm/comm.h"
+#include "io/guard.h"
+#include "io/output.h"
+#include "io/space.h"
+#include "job/estimate.h"
+#include "job/job.h"
+#include "job/options.h"
+#include "job/outputs.h"
+#include "rows/bad_rows.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- open and check --- */
+
+static lloyd_status open_rows(lloyd_job *j, lloyd_facts *facts)
+{
+    const lloyd_fit_options *o = j->options;
+    lloyd_rows *rows = NULL;
+    LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &rows));
+    j->source.rows = rows;
+    lloyd_source_facts(rows, facts);
+    return LLOYD_OK;
+}
+
+/* A plan is made without reading rows. */
+static lloyd_status skip_bad_rows(lloyd_job *j)
+{
+    const lloyd_fit_options *o = j->options;
+    if (!o->skip_bad_rows || o->dry_run) return LLOYD_OK;
+    return lloyd_bad_rows_skip(j->comm, j->source.rows, strcmp(o->metric, "cosine") == 0);
+}
+
+static lloyd_status open_more(lloyd_job *j, lloyd_facts *facts)
+{
+    const lloyd_fit_options *o = j->options;
+    LLOYD_TRY(lloyd_source_files(j->comm, j->source.rows, o->weights != NULL, &j->source));
+    LLOYD_TRY(lloyd_job_check(j));
+    if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(j->source.rows, o->weights));
+    if (!lloyd_options_init_is_model(o)) return LLOYD_OK;
+    LLOYD_TRY(lloyd_job_read_given(j));
+    lloyd_model_facts(o->init, &j->given, facts);
+    return LLOYD_OK;
+}
+
+/* What is opened is the same on all ranks. */
+static lloyd_status open_and_compare(lloyd_job *j)
+{
+    lloyd_facts facts = {0};
+    lloyd_status status = open_rows(j, &facts);
+    LLOYD_TRY(lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_inputs));
+    LLOYD_TRY(skip_bad_rows(j));
+    status = open_more(j, &facts);
+    return lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_inputs);
+}
+
+static lloyd_status compare_options(lloyd_job *j)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "fit");
+    lloyd_status status = lloyd_options_check_fit(j->options);
+    if (status == LLOYD_OK) status = lloyd_options_facts_fit(j->options, &facts);
+    return lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_options);
+}
+
+static lloyd_status open_checkpoint(lloyd_job *j)
+{
+    uint64_t init = 0;
+    if (j->given.centroids) {
+        init = lloyd_hash((uint64_t)j->given.cosine, j->given.centroids,
+                          (size_t)(j->given.k * j->given.d) * sizeof *j->given.centroids);
+    }
+    return lloyd_checkpoint_open(j->comm, j->options, init, j->source.rows, &j->best,
+                                 &j->checkpoint);
+}
+
+static lloyd_status gather_paths(const lloyd_job *j, const char *output, lloyd_guard *guard)
+{
+    const lloyd_fit_options *o = j->options;
+    LLOYD_TRY(lloyd_guard_read_rows(guard, j->source.rows));
+    if (lloyd_options_init_is_model(o)) LLOYD_TRY(lloyd_guard_read_model(guard, o->init));
+    LLOYD_TRY(lloyd_guard_write(guard, "--output", output));
+    LLOYD_TRY(lloyd_guard_write(guard, "--checkpoint", o->checkpoint));
+    return lloyd_guard_write(guard, "--log", o->log);
+}
+
+/* Rank 0: whether `output` and all other files that are written are apart from each other, and from
+ * all that is read. */
+static lloyd_status check_paths(const lloyd_job *j, const char *output)
+{
+    lloyd_guard guard = {.items = NULL};
+    if (j->comm->rank != 0) return LLOYD_OK;
+    lloyd_status status = gather_paths(j, output, &guard);
+    if (status == LLOYD_OK) status = lloyd_guard_check(&guard);
+    lloyd_guard_free(&guard);
+    return status;
+}
+
+/* Room for what is written in the end, as far as its size is known. */
+static lloyd_status check_space(const lloyd_job *j)
+{
+    const lloyd_fit_options *o = j->options;
+    const lloyd_model model = {.n = j->plan.n, .d = j->plan.d, .k = j->plan.k};
+    int64_t bytes = lloyd_model_bytes(&model, !o->no_labels);
+    if (j->comm->rank != 0) return lloyd_space_check_limit(o->output, bytes);
+    const lloyd_need needs[] = {{o->output, bytes},
+                                {o->checkpoint, lloyd_checkpoint_file_bytes(o, j->plan.d)}};
+    return lloyd_space_check(needs, 2);
+}
+
+static lloyd_status open_output(lloyd_job *j)
+{
+    if (j->comm->rank == 0)
+        LLOYD_TRY(lloyd_output_open(j->options->output, j->options->force, &j->output));
+    LLOYD_TRY(check_space(j));
+    if (j->comm->rank != 0) return LLOYD_OK;
+    LLOYD_TRY(lloyd_output_tidy(&j->output));
+    return lloyd_progress_open(j->options->progress, j->options->log,
+                               lloyd_checkpoint_resumes(j->checkpoint), &j->progress);
+}
+
+/* --- write --- */
+
+static lloyd_status write_model(lloyd_job *j, lloyd_model *model)
+{
+    lloyd_problem *p = &j->problem;
+    char *options = NULL;
+    if (j->comm->rank != 0) return LLOYD_OK;
+    LLOYD_TRY(lloyd_alloc(&model->centroids, p->k * p->d, sizeof *model->centroids, "centroids"));
+    LLOYD_TRY(p->kernels->get_centroids(p->kernels, model->centroids));
+    LLOYD_TRY(lloyd_options_json(j->options, &options));
+    model->options = options; /* freed with the model */
+    return lloyd_model_write(&j->output, model, !j->options->no_labels);
+}
+
+static lloyd_status write_labels(lloyd_job *j)
+{
+    enum { ROWS = 1 << 20 };
+    const int32_t skipped = LLOYD_SKIPPED;
+    lloyd_problem *p = &j->problem;
+    int32_t *labels = NULL;
+    lloyd_array *array = NULL;
+    int64_t count = p->shard->count, at_once = count < ROWS ? count : ROWS;
+    if (j->options->no_labels) return LLOYD_OK;
+    lloyd_status status = lloyd_alloc(&labels, at_once, sizeof *labels, "labels to write");
+    if (status == LLOYD_OK) status = lloyd_array_open(&j->output, "/labels", &array);
+    for (int64_t at = 0; at < count && status == LLOYD_OK; at += at_once) {
+        int64_t here = count - at < at_once ? count - at : at_once;
+        status = p->kernels->labels(p->kernels, at, here, labels);
+        if (status == LLOYD_OK)
+            status = lloyd_bad_rows_write(j->source.rows, array, p->shard->first + at, here, labels,
+                                          sizeof *labels, &skipped);
+    }
+    lloyd_free(labels);
+    lloyd_status closed = lloyd_array_close(array);
+    return status != LLOYD_OK ? status : closed;
+}
+
+static lloyd_status write_without_labels(const lloyd_job *j, const char *path,
+                                         const lloyd_model *model)
+{
+    lloyd_output output;
+    LLOYD_TRY(check_paths(j, path));
+    LLOYD_TRY(lloyd_output_open(path, 0, &output));
+    lloyd_status status = lloyd_model_write(&output, model, 0);
+    if (status == LLOYD_OK) status = lloyd_output_commit(&output);
+    if (status != LLOYD_OK) lloyd_output_discard(&output);
+    lloyd_output_close(&output);
+    return status;
+}
+
+/* Rank 0, when the results could not be written: the model without its labels, which are most of it,
+ * may find room, and gives them again. It has a name of its own, since a model that is there already
+ * stays as it is after a failure. 1 if it is written. */
+static int rescue_model(lloyd_job *j, const lloyd_model *model)
+{
+    char *path = NULL;
+    if (j->options->no_labels || !model->centroids || !model->options || j->comm->broken) return 0;
+    if (asprintf(&path, "%s.no-labels", j->options->output) < 0) return 0;
+    int written = write_without_labels(j, path, model) == LLOYD_OK;
+    if (written)
+        lloyd_progress_warn(j->progress,
+                            "the model without its labels is in %s; lloyd predict --model finds "
+                            "them again, where there is room",
+                            path);
+    free(path);
+    return written;
+}
+
+/* The failure's message stays what it is. */
+static void rescue(lloyd_job *j, const lloyd_model *model, lloyd_status status)
+{
+    char message[LLOYD_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s", lloyd_message());
+    if (!rescue_model(j, model) && lloyd_checkpoint_has_all(j->checkpoint))
+        lloyd_progress_warn(
+            j->progress,
+            "nothing is lost: when the output can be written, the same command with "
+            "--resume makes the model from %s",
+            j->options->checkpoint);
+    (void)lloyd_fail(status, "%s", message);
+}
+
+static lloyd_status write_all(lloyd_job *j, lloyd_model *model)
+{
+    lloyd_status status = j->comm->agree(j->comm, write_model(j, model));
+    if (status == LLOYD_OK) status = j->comm->agree(j->comm, write_labels(j));
+    if (status == LLOYD_OK) {
+        status = j->comm->agree(j->comm,
+                                j->comm->rank == 0 ? lloyd_output_commit(&j->output) : LLOYD_OK);
+    }
+    if (status == LLOYD_OK || j->comm->rank != 0) return status;
+    lloyd_output_discard(&j->output);
+    rescue(j, model, status);
+    return status;
+}
+
+static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_result *result)
+{
+    LLOYD_TRY(lloyd_job_count(j, counts));
+    lloyd_checkpoint_last(j->checkpoint, j->progress);
+    double start = lloyd_seconds();
+    char **inputs = NULL;
+    int files = lloyd_rows_files(j->source.rows);
+    LLOYD_TRY(lloyd_comm_alloc(j->comm, &inputs, files, sizeof *inputs, "the list of input files"));
+    for (int i = 0; i < files; i++) inputs[i] = (char *)lloyd_rows_file(j->source.rows, i);
+    lloyd_model model = {
+        .n = j->plan.n,
+        .d = j->plan.d,
+        .k = j->plan.k,
+        .skipped = lloyd_rows_skipped(j->source.rows),
+        .counts = counts,
+        .iterations = j->best.history.iterations,
+        .inertia = j->best.history.inertia,
+        .moved = j->best.history.moved,
+        .seconds = j->best.history.seconds,
+        .final_inertia = j->best.inertia,
+        .converged = j->best.history.converged,
+        .seed = j->options->seed,
+        .ranks = j->comm->size,
+        .cosine = j->plan.kernels.cosine,
+        .version = (char *)LLOYD_VERSION,
+        .command = (char *)(j->options->command ? j->options->command : ""),
+        .backend = (char *)j->problem.kernels->name,
+        .inputs = inputs,
+        .input_count = files,
+    };
+    lloyd_status status = write_all(j, &model);
+    lloyd_free(inputs);
+    lloyd_free(model.centroids);
+    free(model.options);
+    LLOYD_TRY(status);
+    lloyd_progress_phase(j->progress, "write", lloyd_seconds() - start);
+    return lloyd_job_tell(j, counts, result);
+}
+
+/* --- the job --- */
+
+/* Where there is no memory to estimate the time, the plan is still of use. */
+static lloyd_status show_plan(lloyd_job *j)
+{
+    lloyd_estimate estimate;
+    lloyd_status status = lloyd_estimate_fit(j->comm, &j->backend, &j->plan, j->options,
+                                             j->source.weighted, &estimate);
+    if (status == LLOYD_STOPPED) return status;
+    return lloyd_plan_print(j->comm, &j->backend, j->source.rows, j->options, &j->plan,
+                            status == LLOYD_OK ? &estimate : NULL);
+}
+
+static lloyd_status run(lloyd_job *j, lloyd_fit_result *result)
+{
+    LLOYD_TRY(compare_options(j));
+    j->comm->timeout = j->options->timeout;
+    LLOYD_TRY(open_and_compare(j));
+    LLOYD_TRY(lloyd_job_plan(j));
+    if (j->options->dry_run) return show_plan(j);
+
+    LLOYD_TRY(j->comm->agree(j->comm, check_paths(j, j->options->output)));
+    LLOYD_TRY(open_checkpoint(j));
+    LLOYD_TRY(j->comm->agree(j->comm, open_output(j)));
+    LLOYD_TRY(lloyd_outputs_share(j->comm, j->options->output, &j->output));
+    LLOYD_TRY(lloyd_job_cluster(j));
+
+    int64_t *counts = NULL;
+    LLOYD_TRY(lloyd_comm_alloc(j->comm, &counts, j->plan.k, sizeof *counts, "counts"));
+    lloyd_status status = write_and_tell(j, counts, result);
+    lloyd_free(counts);
+    return status;
+}
+
+lloyd_status lloyd_fit(lloyd_comm *comm, const lloyd_fit_options *options, lloyd_fit_result *result)
+{
+    lloyd_job job = lloyd_job_begin(comm, options);
+    lloyd_fit_result unused;
+    lloyd_status status = lloyd_job_end(&job, run(&job, result ? result : &unused));
+    lloyd_rows_close(job.source.rows);
+    lloyd_output_close(&job.output);
+    return status;
+}

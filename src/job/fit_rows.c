@@ -1,0 +1,221 @@
+/* lloyd_fit_rows(): a job from the caller's memory to the caller's memory. What it shares with
+ * lloyd_fit() is in job.c.
+ */
+#include "lloyd.h"
+
+#include "base/memory.h"
+#include "comm/comm.h"
+#include "job/job.h"
+#include "job/options.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the caller gave, and what belongs to this call. */
+typedef struct call {
+    const lloyd_local_rows *rows;
+    const float *first;
+    const lloyd_local_result *out;
+    lloyd_type type;
+    float *rounded; /* the rows, if they are float64 */
+} call;
+
+/* --- take the rows --- */
+
+/* float64 becomes float32, as it does on reading. */
+static lloyd_status find_type(const char *name, lloyd_type *type, int *wide)
+{
+    *wide = name && strcmp(name, "float64") == 0;
+    *type = LLOYD_F32;
+    if (*wide) return LLOYD_OK;
+    for (; *type <= LLOYD_I8; ++*type)
+        if (name && strcmp(name, lloyd_type_name(*type)) == 0) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "rows of type '%s' cannot be clustered; they are float32, float64, float16, "
+                      "bfloat16, uint8 or int8",
+                      name ? name : "");
+}
+
+static lloyd_status check_rows(const lloyd_comm *comm, const lloyd_local_rows *rows)
+{
+    int64_t bytes;
+    if (rows && rows->count >= 0 && rows->dim >= 1 && rows->dim <= INT32_MAX &&
+        (rows->data || rows->count == 0) &&
+        !__builtin_mul_overflow(rows->count, rows->dim * (int64_t)sizeof(double), &bytes))
+        return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "the rows of rank %d cannot be: %lld of %lld columns%s; give 0 or more, of 1 "
+                      "to %d columns, in memory",
+                      comm->rank, rows ? (long long)rows->count : 0,
+                      rows ? (long long)rows->dim : 0, rows && rows->data ? "" : " at address NULL",
+                      INT32_MAX);
+}
+
+static lloyd_status round_rows(call *c)
+{
+    const double *wide = c->rows->data;
+    int64_t values = c->rows->count * c->rows->dim;
+    LLOYD_TRY(lloyd_alloc(&c->rounded, values, sizeof *c->rounded, "the rows as float32"));
+    for (int64_t i = 0; i < values; i++) c->rounded[i] = (float)wide[i];
+    return LLOYD_OK;
+}
+
+static lloyd_status take_rows(lloyd_comm *comm, const lloyd_fit_options *options, call *c,
+                              int *wide)
+{
+    LLOYD_TRY(lloyd_options_check_fit_rows(options));
+    LLOYD_TRY(check_rows(comm, c->rows));
+    LLOYD_TRY(find_type(c->rows->type, &c->type, wide));
+    if (*wide && c->rows->on_gpu)
+        return lloyd_fail(LLOYD_USAGE, "rows of float64 in GPU memory are not taken; round them to "
+                                       "float32 there, or give them in host memory");
+    return *wide ? round_rows(c) : LLOYD_OK;
+}
+
+static lloyd_status take_and_compare(lloyd_comm *comm, const lloyd_fit_options *options, call *c,
+                                     int *wide)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "fit of rows in memory");
+    lloyd_status status = take_rows(comm, options, c, wide);
+    if (status == LLOYD_OK) status = lloyd_options_facts_fit(options, &facts);
+    return lloyd_facts_compare(comm, status, &facts, &lloyd_differing_options);
+}
+
+/* CPUs cannot reach the memory of a GPU. */
+static lloyd_status check_places(const lloyd_job *j, const call *c)
+{
+    if (j->backend.cuda || !(c->rows->on_gpu || (c->out && c->out->on_gpu))) return LLOYD_OK;
+    return lloyd_fail(
+        LLOYD_USAGE,
+        "rank %d has rows or results in GPU memory, but CPUs compute; set the backend to "
+        "\"cuda\", or give host memory",
+        j->comm->rank);
+}
+
+/* --- the first centroids --- */
+
+static lloyd_status check_first(const float *first, int64_t k, int64_t dim)
+{
+    for (int64_t i = 0; i < k * dim; i++) {
+        if (isfinite(first[i])) continue;
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "centroid %lld of those to begin with holds NaN or infinity; give finite "
+                          "ones",
+                          (long long)(i / dim));
+    }
+    return LLOYD_OK;
+}
+
+/* Those of rank 0, on all ranks. */
+static lloyd_status share_first(lloyd_job *j, const float *first)
+{
+    lloyd_model *given = &j->given;
+    given->k = j->options->k;
+    given->d = j->source.d;
+    LLOYD_TRY(lloyd_comm_alloc(j->comm, &given->centroids, given->k * given->d, sizeof(float),
+                               "the first centroids"));
+    size_t bytes = (size_t)(given->k * given->d) * sizeof(float);
+    lloyd_status status = LLOYD_OK;
+    if (first && j->comm->rank == 0) {
+        status = check_first(first, given->k, given->d);
+        memcpy(given->centroids, first, bytes);
+    }
+    LLOYD_TRY(j->comm->agree(j->comm, status));
+    return j->comm->broadcast(j->comm, given->centroids, (int64_t)bytes, 0);
+}
+
+/* Every start begins with these. */
+static lloyd_status check_starts(const lloyd_fit_options *o)
+{
+    if (o->n_init == 1) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "n_init %lld with centroids to begin with would do the same fit %lld times; "
+                      "set n_init to 1",
+                      (long long)o->n_init, (long long)o->n_init);
+}
+
+static lloyd_status find_first(lloyd_job *j, const float *first)
+{
+    int is_given = first != NULL;
+    LLOYD_TRY(j->comm->broadcast(j->comm, &is_given, sizeof is_given, 0));
+    if (is_given) {
+        LLOYD_TRY(j->comm->agree(j->comm, check_starts(j->options)));
+        return share_first(j, first);
+    }
+    if (!lloyd_options_init_is_model(j->options)) return LLOYD_OK;
+    return j->comm->agree(j->comm, lloyd_job_read_given(j));
+}
+
+/* --- give the results --- */
+
+static void give_history(const lloyd_history *history, const lloyd_local_result *out)
+{
+    size_t bytes = (size_t)history->iterations * 8;
+    if (bytes == 0) return;
+    if (out->inertia) memcpy(out->inertia, history->inertia, bytes);
+    if (out->moved) memcpy(out->moved, history->moved, bytes);
+    if (out->seconds) memcpy(out->seconds, history->seconds, bytes);
+}
+
+static lloyd_status give(const lloyd_job *j, const int64_t *counts, const lloyd_local_result *out)
+{
+    lloyd_kernels *kernels = j->problem.kernels;
+    if (!out) return LLOYD_OK;
+    give_history(&j->best.history, out);
+    if (out->counts) memcpy(out->counts, counts, (size_t)j->plan.k * sizeof *counts);
+    if (out->labels && j->plan.count > 0)
+        LLOYD_TRY(kernels->labels(kernels, 0, j->plan.count, out->labels));
+    return out->centroids ? kernels->get_centroids(kernels, out->centroids) : LLOYD_OK;
+}
+
+static lloyd_status give_and_tell(lloyd_job *j, const lloyd_local_result *out, int64_t *counts,
+                                  lloyd_fit_result *result)
+{
+    LLOYD_TRY(lloyd_job_count(j, counts));
+    LLOYD_TRY(j->comm->agree(j->comm, give(j, counts, out)));
+    return lloyd_job_tell(j, counts, result);
+}
+
+/* --- the job --- */
+
+static lloyd_status open_progress(lloyd_job *j)
+{
+    if (j->comm->rank != 0) return LLOYD_OK;
+    return lloyd_progress_open(j->options->progress, j->options->log, 0, &j->progress);
+}
+
+static lloyd_status run(lloyd_job *j, call *c, lloyd_fit_result *result)
+{
+    const lloyd_local_rows *rows = c->rows;
+    int wide = 0;
+    LLOYD_TRY(take_and_compare(j->comm, j->options, c, &wide));
+    j->comm->timeout = j->options->timeout;
+    LLOYD_TRY(lloyd_source_memory(j->comm, wide ? c->rounded : rows->data, rows->weights,
+                                  rows->count, rows->dim, c->type, &j->source));
+    LLOYD_TRY(j->comm->agree(j->comm, lloyd_job_check(j)));
+    LLOYD_TRY(find_first(j, c->first));
+    LLOYD_TRY(lloyd_job_plan(j));
+    LLOYD_TRY(j->comm->agree(j->comm, check_places(j, c)));
+    LLOYD_TRY(j->comm->agree(j->comm, open_progress(j)));
+    LLOYD_TRY(lloyd_job_cluster(j));
+
+    int64_t *counts = NULL;
+    LLOYD_TRY(lloyd_comm_alloc(j->comm, &counts, j->plan.k, sizeof *counts, "counts"));
+    lloyd_status status = give_and_tell(j, c->out, counts, result);
+    lloyd_free(counts);
+    return status;
+}
+
+lloyd_status lloyd_fit_rows(lloyd_comm *comm, const lloyd_fit_options *options,
+                            const lloyd_local_rows *rows, const float *first,
+                            const lloyd_local_result *out, lloyd_fit_result *result)
+{
+    lloyd_job job = lloyd_job_begin(comm, options);
+    call c = {.rows = rows, .first = first, .out = out};
+    lloyd_fit_result unused;
+    lloyd_status status = lloyd_job_end(&job, run(&job, &c, result ? result : &unused));
+    lloyd_free(c.rounded);
+    return status;
+}

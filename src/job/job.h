@@ -1,0 +1,61 @@
+/* A fit from its options to its result: what lloyd_fit() over files and lloyd_fit_rows() over rows
+ * in memory have in common. They differ in where the rows come from and in where the results go.
+ *
+ * Between lloyd_job_begin() and lloyd_job_end(), in this order: the caller fills in `source` (and
+ * `given`, if there are centroids to begin with), then lloyd_job_plan(), lloyd_job_cluster(),
+ * lloyd_job_tell(). All are collective, and lloyd_job_end() follows whatever fails.
+ */
+#ifndef LLOYD_JOB_H
+#define LLOYD_JOB_H
+
+#include "algorithm/problem.h"
+#include "io/output.h"
+#include "job/backend.h"
+#include "job/checkpoint.h"
+#include "job/plan.h"
+#include "job/progress.h"
+#include "job/source.h"
+#include "job/watch.h"
+
+typedef struct lloyd_job {
+    lloyd_comm *comm;
+    const lloyd_fit_options *options;
+    lloyd_source source;
+    lloyd_backend backend;
+    lloyd_plan plan;
+    lloyd_problem problem;
+    lloyd_progress *progress;     /* or NULL */
+    lloyd_checkpoint *checkpoint; /* or NULL */
+    lloyd_output output;          /* of a fit of files */
+    lloyd_model given;            /* the first centroids, if they are not to be seeded */
+    lloyd_candidates *candidates; /* of kmeans-parallel, where there are several starts, or NULL */
+    lloyd_watch watch;
+    lloyd_outcome best;
+    double start;
+} lloyd_job;
+
+lloyd_job lloyd_job_begin(lloyd_comm *comm, const lloyd_fit_options *options);
+
+/* Errors of options that depend on the source: too many clusters. Not collective. */
+lloyd_status lloyd_job_check(const lloyd_job *job);
+
+/* Reads --init MODEL.h5 into `given`. Not collective. */
+lloyd_status lloyd_job_read_given(lloyd_job *job);
+
+/* What computes, and what it needs. */
+lloyd_status lloyd_job_plan(lloyd_job *job);
+
+/* From the source to the best labels and centroids, which the kernels then hold. */
+lloyd_status lloyd_job_cluster(lloyd_job *job);
+
+/* counts[k] = rows per cluster, over all ranks; zeros when it begins. */
+lloyd_status lloyd_job_count(lloyd_job *job, int64_t *counts);
+
+/* *result, also for the progress. */
+lloyd_status lloyd_job_tell(lloyd_job *job, const int64_t *counts, lloyd_fit_result *result);
+
+/* Ends the fit with `status` and frees everything but the source; returns the status, or that of
+ * what fails here. */
+lloyd_status lloyd_job_end(lloyd_job *job, lloyd_status status);
+
+#endif

@@ -1,0 +1,48 @@
+/* Checks of options that the C API and the command line share. */
+#ifndef LLOYD_OPTIONS_H
+#define LLOYD_OPTIONS_H
+
+#include "job/facts.h"
+#include "lloyd.h"
+
+/* LLOYD_USAGE where a value is outside what lloyd.h allows or names something this build does not
+ * have. */
+lloyd_status lloyd_options_check_fit(const lloyd_fit_options *options);
+lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *options);
+lloyd_status lloyd_options_check_predict(const lloyd_predict_options *options);
+
+/* LLOYD_USAGE where OMP_NUM_THREADS is many times the processors of this machine. */
+lloyd_status lloyd_options_check_threads(void);
+
+/* Adds all options that must be the same on all ranks: those that decide the result, and those that
+ * decide which collective calls are made or which files are written. Only memory limits, chunks,
+ * the time limit and the display may differ. Input files and models are facts of their own. */
+lloyd_status lloyd_options_facts_fit(const lloyd_fit_options *options, lloyd_facts *facts);
+void lloyd_options_facts_predict(const lloyd_predict_options *options, lloyd_facts *facts);
+
+/* 1 where --init names a model file and no method. */
+int lloyd_options_init_is_model(const lloyd_fit_options *options);
+
+/* The rows that seeding looks at, of n. */
+int64_t lloyd_options_sample(const lloyd_fit_options *options, int64_t n, int weighted);
+
+/* Whether --init is a method that tries several rows for each centroid. */
+int lloyd_options_tries(const lloyd_fit_options *options);
+
+/* --checkpoint-every: after so many iterations or, where these are 0, so many seconds. */
+typedef struct lloyd_every {
+    int64_t iterations;
+    double seconds;
+} lloyd_every;
+
+/* LLOYD_USAGE where it is neither a number nor a time. */
+lloyd_status lloyd_options_every(const lloyd_fit_options *options, lloyd_every *every);
+
+/* The options that decide the result, but for --max-iters, which may change, one per line, in
+ * *lines; free() it. init: a hash of the centroids of --init MODEL.h5; 0: they are not known yet. */
+lloyd_status lloyd_options_deciding(const lloyd_fit_options *options, uint64_t init, char **lines);
+
+/* All options of a fit as one line of JSON, in *json; free() it. */
+lloyd_status lloyd_options_json(const lloyd_fit_options *options, char **json);
+
+#endif

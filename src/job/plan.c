@@ -1,0 +1,531 @@
+/* Sizes and splits; see plan.h. */
+#include "job/plan.h"
+
+#include "algorithm/problem.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "job/checkpoint.h"
+#include "job/estimate.h"
+#include "job/options.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    GPU_COPY_BYTES = 32 << 20, /* pinned memory that copies to and from a GPU pass through */
+    GPU_SUM_BYTES = 16 << 20,  /* the same, of sums by MPI */
+    NCCL_BYTES = 350 << 20,    /* of the host, once NCCL is connected: seen with 2.28 on two GPUs */
+    GPU_RESERVE = 1 << 30,     /* of a GPU, for NCCL and the driver; an eighth of a small one */
+    LABEL_ROWS = 1 << 20,      /* labels written at a time */
+    BLAS_BYTES = 1 << 20, /* packed operands and stack of a thread inside the BLAS and OpenMP */
+    HISTORY = 1 << 14,    /* iterations; a longer history is not worth counting */
+};
+
+/* Threads of this rank: OMP_NUM_THREADS if set; else the cores it is bound to, but not more than
+ * its share of the node. */
+static int choose_threads(const lloyd_comm *comm)
+{
+    const char *wanted = getenv("OMP_NUM_THREADS");
+    int threads = wanted ? atoi(wanted) : 0;
+    if (threads > 0) return threads;
+    cpu_set_t cores;
+    int bound = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    int share = (int)(online / comm->local_size);
+    threads = bound < share ? bound : share;
+    return threads > 0 ? threads : 1;
+}
+
+static void take_source(const lloyd_comm *comm, const lloyd_source *source, lloyd_plan *plan)
+{
+    plan->n = source->n;
+    plan->d = source->d;
+    plan->first = source->first;
+    plan->count = source->count;
+    plan->kernels = (lloyd_kernels_config){
+        .n_local = plan->count,
+        .dim = plan->d,
+        .k = plan->k,
+        .type = source->type,
+        .threads = choose_threads(comm),
+    };
+}
+
+static int64_t row_bytes(const lloyd_plan *plan)
+{
+    return plan->d * (int64_t)lloyd_type_size(plan->kernels.type);
+}
+
+/* Kernels that are planned do not exist yet, but with weights they take more. */
+static const float some_weight = 1;
+
+/* Memory that seeding needs beside everything else. */
+typedef struct seeding_need {
+    int64_t set;     /* centroids of the largest set it makes */
+    int64_t host;    /* bytes */
+    int64_t kernels; /* bytes where the kernels have theirs: on the host, or on the GPU */
+} seeding_need;
+
+/* GPU memory for reducing the candidates of kmeans-parallel: for some leaves at a time, unless that is
+ * more than a small part of what there is. */
+static int64_t room_for_leaves(const lloyd_backend *backend, const lloyd_plan *plan, int ranks,
+                               int64_t limit)
+{
+    enum { PART = 12, ONE_PART = 4 };
+    int64_t most = lloyd_seed_candidates(plan->k);
+    int64_t points = most < LLOYD_LEAF_MOST ? most : LLOYD_LEAF_MOST;
+    int64_t own = (lloyd_reduce_leaves(most) + ranks - 1) / ranks;
+    int64_t one = lloyd_backend_reduce_bytes(backend, points, plan->d, 1);
+    if (one == 0 || one > limit / ONE_PART) return 0;
+    int64_t leaves = limit / PART / one;
+    if (leaves < 1) leaves = 1;
+    if (leaves > LLOYD_LEAVES_AT_ONCE) leaves = LLOYD_LEAVES_AT_ONCE;
+    return (leaves < own ? leaves : own) * one;
+}
+
+/* Of a method that looks at `rows` of this rank. */
+static seeding_need need_of_method(const lloyd_plan *plan, const lloyd_fit_options *options,
+                                   int64_t rows)
+{
+    const char *init = options->init;
+    int64_t k = plan->k, centroids = k * plan->d * 4, state = 12 * rows;
+    if (strcmp(init, "kmeans++") == 0) {
+        int64_t trials = lloyd_seed_trials(k, (int)options->init_trials);
+        return (seeding_need){trials > k ? trials : k,
+                              centroids + k * 16 + trials * (plan->d * 4 + 24) +
+                                  lloyd_gather_bytes(trials, plan->d),
+                              state};
+    }
+    if (strcmp(init, "random") == 0)
+        return (seeding_need){k, centroids + k * 8 + lloyd_gather_bytes(k, plan->d), 0};
+    if (strcmp(init, "kmeans-parallel") != 0)
+        return (seeding_need){k, 2 * centroids + k * 8, 0}; /* a model */
+    int64_t candidates = lloyd_seed_parallel_bytes(k, plan->d, (int)options->init_trials);
+    return (seeding_need){lloyd_seed_round_candidates(k), centroids + candidates,
+                          state > plan->gpu_reduce ? state : plan->gpu_reduce};
+}
+
+/* On a sample, what would be needed for it is needed by kernels of its own. */
+static seeding_need need_of_seeding(const lloyd_backend *backend, const lloyd_plan *plan,
+                                    const lloyd_fit_options *options, int weighted)
+{
+    int64_t size = lloyd_options_sample(options, plan->n, weighted);
+    if (size == plan->n || !lloyd_options_tries(options))
+        return need_of_method(plan, options, plan->count);
+    int64_t rows = lloyd_seed_sample_most(plan->n, plan->count, size);
+    seeding_need need = need_of_method(plan, options, rows);
+    lloyd_kernels_config config = plan->kernels;
+    config.n_local = config.chunk_rows = rows;
+    config.k = 1, config.slots = 1, config.type = LLOYD_F32, config.cosine = 0;
+    config.weights = weighted ? &some_weight : NULL;
+    need.kernels += lloyd_backend_bytes(backend, &config, need.set);
+    if (backend->cuda) need.kernels += rows * plan->d * 4;
+    need.host += lloyd_seed_sample_bytes(backend->cuda, plan->count, rows, plan->d);
+    need.set = plan->k;
+    return need;
+}
+
+/* What a plan is made from. */
+typedef struct planner {
+    lloyd_comm *comm;
+    const lloyd_backend *backend;
+    const lloyd_source *source;
+    const lloyd_fit_options *options;
+    lloyd_plan *plan;
+} planner;
+
+/* Of io/, for rows in files. */
+static int64_t reading_bytes(const planner *p)
+{
+    return p->source->rows ? lloyd_rows_memory(p->source->rows) : 0;
+}
+
+/* Everything but the rows, for chunks of plan->kernels.chunk_rows. */
+static void count_rest(const planner *p, lloyd_plan *plan)
+{
+    const lloyd_fit_options *options = p->options;
+    seeding_need need = need_of_seeding(p->backend, plan, options, p->source->weighted);
+    lloyd_kernels_config config = plan->kernels;
+    if (p->source->weighted) config.weights = &some_weight;
+    int64_t kernels = lloyd_backend_bytes(p->backend, &config, need.set);
+    int64_t labels = plan->count < LABEL_ROWS ? plan->count : LABEL_ROWS;
+    int64_t centroids = plan->k * plan->d * 4;
+    plan->weights = p->source->weighted && p->source->rows ? plan->count * 4 : 0;
+    plan->results = (p->comm->rank == 0 ? centroids + plan->k * 8 : 0) + labels * 4 +
+                    (options->n_init > 1 ? centroids : 0) +
+                    (options->n_init > 1 && strcmp(options->init, "kmeans-parallel") == 0
+                         ? lloyd_candidates_bytes(plan->k, plan->d)
+                         : 0);
+    plan->seeding = need.host;
+    plan->working = plan->d * 96 +
+                    (options->max_iters < HISTORY ? options->max_iters : HISTORY) * 48 +
+                    reading_bytes(p);
+    if (p->backend->cuda) {
+        plan->gpu_working = kernels;
+        plan->gpu_seeding = need.kernels;
+        plan->working += GPU_COPY_BYTES;
+        if (p->comm->size > 1) plan->working += p->backend->nccl ? NCCL_BYTES : GPU_SUM_BYTES;
+    } else {
+        plan->seeding += need.kernels;
+        plan->working += kernels + plan->kernels.threads * (int64_t)BLAS_BYTES;
+    }
+    int64_t phase = plan->seeding > plan->results ? plan->seeding : plan->results;
+    plan->checkpoint = lloyd_checkpoint_bytes(options, p->comm->rank, plan->d);
+    plan->total = plan->program + plan->weights + plan->working + plan->checkpoint + phase;
+    plan->gpu_total = plan->gpu_working + plan->gpu_seeding;
+}
+
+static lloyd_bytes need_for_chunks(const void *context, int64_t chunk_rows)
+{
+    const planner *p = context;
+    lloyd_plan plan = *p->plan;
+    plan.kernels.chunk_rows = chunk_rows;
+    count_rest(p, &plan);
+    return (lloyd_bytes){plan.total, plan.gpu_total};
+}
+
+/* Takes over plan->layout. */
+static void use_layout(lloyd_plan *plan)
+{
+    int slots = lloyd_layout_slots(&plan->layout);
+    plan->kernels.chunk_rows = plan->layout.chunk_rows;
+    plan->kernels.slots = slots > 0 ? slots : 1;
+    lloyd_bytes bytes = lloyd_layout_bytes(&plan->layout);
+    plan->rows = bytes.host;
+    plan->gpu_rows = bytes.gpu;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Address space of the stacks of all threads (OpenMP's, those that read, MPI's) and of what the BLAS has
+ * not got yet; beside the plan's bytes, of which only what is used counts. */
+static int64_t threads_space(const planner *p)
+{
+    struct rlimit stack;
+    int threads = p->plan->kernels.threads;
+    int64_t bytes = 8 << 20;
+    if (getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur < (rlim_t)1 << 40)
+        bytes = (int64_t)stack.rlim_cur;
+    return (2 * threads + 6) * bytes + p->plan->blas_missing;
+}
+
+/* What the limit on address space leaves, in the plan's bytes; INT64_MAX without one. */
+static int64_t space(const planner *p)
+{
+    int64_t left = lloyd_memory_space(NULL);
+    return left == INT64_MAX ? left : p->plan->program + left - threads_space(p);
+}
+
+/* What the machine has for this rank, beside what others use, and the limits of the process allow: a
+ * sixteenth is left to the system, and some of the GPU to NCCL and the driver. */
+static lloyd_bytes available(const planner *p)
+{
+    const lloyd_plan *plan = p->plan;
+    int64_t host = plan->program + lloyd_memory_available() / p->comm->local_size;
+    int64_t reserve = plan->gpu_free / 8 < GPU_RESERVE ? plan->gpu_free / 8 : GPU_RESERVE;
+    return (lloyd_bytes){least(host - host / 16, space(p)), plan->gpu_free - reserve};
+}
+
+/* Memory that is not there under that limit is not tried: some libraries ask for it for ever. */
+static lloyd_status check_space(const planner *p, int64_t total)
+{
+    int64_t limit, left = lloyd_memory_space(&limit), here = space(p);
+    if (left == INT64_MAX || total <= here) return LLOYD_OK;
+    return lloyd_fail(LLOYD_FAILED,
+                      "the limit on address space (ulimit -v) allows rank %d %lld MB, but it needs "
+                      "at least %lld MB; raise the limit, or use more ranks or fewer threads "
+                      "(OMP_NUM_THREADS, now %d)",
+                      p->comm->rank, (long long)limit / 1000000,
+                      ((long long)limit + total - here) / 1000000 + 1, p->plan->kernels.threads);
+}
+
+static int64_t limited(int64_t available, int64_t limit)
+{
+    return limit > 0 && limit < available ? limit : available;
+}
+
+/* What a user allows must be enough; what the machine has was only estimated, and is tried. What the
+ * program itself takes differs a little from rank to rank and from run to run: the least that is named
+ * must be enough next time. */
+static lloyd_status check_limit(const char *option, int64_t limit, double most, int64_t program)
+{
+    const int64_t mega = 1000000;
+    if (limit == 0 || most <= (double)limit) return LLOYD_OK;
+    return lloyd_fail(
+        LLOYD_USAGE,
+        "%s allows each rank %lld bytes, but the largest needs at least %lldMB; allow that "
+        "much, or use more ranks",
+        option, (long long)limit, ((long long)most + program / 16) / mega + 2);
+}
+
+/* All ranks compare the limits with the same numbers. Collective. */
+static lloyd_status check_limits(const planner *p)
+{
+    const lloyd_plan *plan = p->plan;
+    const lloyd_fit_options *o = p->options;
+    double most[] = {(double)plan->total, (double)plan->gpu_total, (double)plan->program};
+    LLOYD_TRY(p->comm->max(p->comm, most, 3));
+    lloyd_status status =
+        check_limit("--max-host-memory", o->max_host_memory, most[0], (int64_t)most[2]);
+    if (status == LLOYD_OK && p->backend->cuda)
+        status = check_limit("--max-device-memory", o->max_device_memory, most[1], 0);
+    if (status == LLOYD_OK) status = check_space(p, plan->total);
+    return p->comm->agree(p->comm, status);
+}
+
+/* The program's own bytes, after the GPU's driver has taken its share of them. */
+static lloyd_status begin_plan(const lloyd_comm *comm, const lloyd_backend *backend,
+                               lloyd_plan *plan)
+{
+    if (backend->cuda) LLOYD_TRY(lloyd_backend_memory(backend, &plan->gpu_free, &plan->gpu_used));
+    plan->program = lloyd_memory_now();
+    plan->blas_missing = backend->cuda ? 0 : lloyd_cpu_blas_take(choose_threads(comm));
+    return LLOYD_OK;
+}
+
+/* Rows in memory stay where they are; GPUs have a copy of them. */
+static void choose_layout(const planner *p)
+{
+    lloyd_plan *plan = p->plan;
+    const lloyd_fit_options *o = p->options;
+    int copies = p->backend->cuda;
+    if (!p->source->rows) {
+        plan->layout = lloyd_layout_fixed(plan->count, row_bytes(plan), copies);
+        return;
+    }
+    if (o->chunk_rows > 0) {
+        plan->layout = lloyd_layout_streamed(plan->count, row_bytes(plan), copies, o->chunk_rows);
+        return;
+    }
+    lloyd_bytes limit = available(p);
+    limit.host = limited(limit.host, o->max_host_memory);
+    limit.gpu = limited(limit.gpu, o->max_device_memory);
+    lloyd_layout_choose(plan->count, row_bytes(plan), copies, limit, need_for_chunks, p,
+                        &plan->layout);
+}
+
+lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
+                            const lloyd_source *source, const lloyd_fit_options *options,
+                            lloyd_plan *plan)
+{
+    const planner p = {comm, backend, source, options, plan};
+    *plan = (lloyd_plan){.k = options->k};
+    LLOYD_TRY(comm->agree(comm, begin_plan(comm, backend, plan)));
+    take_source(comm, source, plan);
+    plan->kernels.cosine = strcmp(options->metric, "cosine") == 0;
+    plan->kernels.timed = options->log != NULL;
+    if (strcmp(options->init, "kmeans-parallel") == 0)
+        plan->gpu_reduce = room_for_leaves(backend, plan, comm->size,
+                                           limited(plan->gpu_free, options->max_device_memory));
+    choose_layout(&p);
+    use_layout(plan);
+    if (!source->rows) plan->rows = 0; /* the program has them already */
+    count_rest(&p, plan);
+    plan->total += plan->rows;
+    plan->gpu_total += plan->gpu_rows;
+    return check_limits(&p);
+}
+
+/* The labels, and the distances with their float32 copies, of a chunk. */
+enum { PREDICTED_BYTES = 4 + 8 + 4 };
+
+static lloyd_bytes need_for_prediction(const void *context, int64_t chunk_rows)
+{
+    const planner *p = context;
+    lloyd_kernels_config config = p->plan->kernels;
+    config.chunk_rows = chunk_rows;
+    int64_t kernels = lloyd_backend_bytes(p->backend, &config, config.k);
+    int64_t host = p->plan->program + chunk_rows * PREDICTED_BYTES + reading_bytes(p);
+    return p->backend->cuda ? (lloyd_bytes){host, kernels} : (lloyd_bytes){host + kernels, 0};
+}
+
+lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, lloyd_rows *rows,
+                                int64_t k, int cosine, int64_t chunk_rows, lloyd_plan *plan)
+{
+    lloyd_source source;
+    LLOYD_TRY(lloyd_source_files(comm, rows, 0, &source));
+    const planner p = {comm, backend, &source, NULL, plan};
+    *plan = (lloyd_plan){.k = k};
+    LLOYD_TRY(begin_plan(comm, backend, plan));
+    take_source(comm, &source, plan);
+    plan->kernels.cosine = cosine;
+    if (chunk_rows > 0) {
+        plan->layout =
+            lloyd_layout_streamed(plan->count, row_bytes(plan), backend->cuda, chunk_rows);
+    } else {
+        plan->layout = lloyd_layout_once(plan->count, row_bytes(plan), backend->cuda, available(&p),
+                                         need_for_prediction, &p);
+    }
+    plan->layout.once = 1;
+    use_layout(plan);
+    int64_t rest = need_for_prediction(&p, plan->layout.chunk_rows).host;
+    return check_space(&p, rest + plan->rows);
+}
+
+/* --- --dry-run --- */
+
+static void print_bytes(const char *what, int64_t bytes)
+{
+    char size[32];
+    if (bytes > 0) printf("    %-22s %12s\n", what, lloyd_text_bytes(bytes, size, sizeof size));
+}
+
+static void print_header(const lloyd_comm *comm, const lloyd_backend *backend,
+                         const lloyd_rows *rows, const lloyd_fit_options *options,
+                         const lloyd_plan *plan)
+{
+    char a[32], b[32], size[32], work[32];
+    int files = lloyd_rows_files(rows);
+    double flop = 2.0 * (double)plan->n * (double)plan->k * (double)plan->d;
+    printf("plan (nothing is read or written)\n");
+    printf("  dataset          %s rows x %s columns of %s in %d file%s, %s\n",
+           lloyd_text_count(plan->n, a, sizeof a), lloyd_text_count(plan->d, b, sizeof b),
+           lloyd_type_name(plan->kernels.type), files, files == 1 ? "" : "s",
+           lloyd_text_bytes(plan->n * row_bytes(plan), size, sizeof size));
+    printf("  clusters         %s by %s, %s\n", lloyd_text_count(plan->k, a, sizeof a),
+           options->init, options->metric);
+    printf("  work             %s per iteration, at most %s iterations, %lld start%s\n",
+           lloyd_text_scaled(flop, "FLOP", work, sizeof work),
+           lloyd_text_count(options->max_iters, a, sizeof a), (long long)options->n_init,
+           options->n_init == 1 ? "" : "s");
+    printf("  ranks            %d, %d thread%s each\n", comm->size, plan->kernels.threads,
+           plan->kernels.threads == 1 ? "" : "s");
+    if (backend->cuda)
+        printf("  backend          cuda, one GPU per rank (%s), sums by %s\n", backend->gpu,
+               backend->nccl ? "NCCL" : "MPI");
+    else
+        printf("  backend          cpu\n");
+}
+
+static void print_times(const lloyd_fit_options *options, const lloyd_plan *plan,
+                        const lloyd_estimate *e)
+{
+    char a[32], b[32], c[32];
+    double all = (double)options->n_init * (e->seeding + (double)options->max_iters * e->iteration);
+    printf("  time, estimated  ");
+    if (e->seeding > 0) printf("%s for seeding, ", lloyd_text_seconds(e->seeding, a, sizeof a));
+    printf("%s per iteration, %s in all%s\n", lloyd_text_seconds(e->iteration, b, sizeof b),
+           lloyd_text_seconds(all, c, sizeof c), options->max_iters > 0 ? " at most" : "");
+    printf("                   (from clustering made-up rows for a moment; without %s)\n",
+           lloyd_layout_rows(&plan->layout, LLOYD_FIXED) < plan->count
+               ? "reading the files, and copying rows, in every pass"
+               : "reading the files");
+}
+
+/* Where the rows of all ranks live, and what moves in every pass. */
+static void print_homes(const lloyd_backend *backend, const lloyd_plan *plan,
+                        const int64_t homes[3])
+{
+    char text[3][32];
+    const char *fast = backend->cuda ? "GPU memory" : "memory";
+    int64_t held = homes[LLOYD_HELD], streamed = homes[LLOYD_STREAMED];
+    if (held + streamed == 0) {
+        printf("  rows             stay in %s\n", fast);
+        return;
+    }
+    for (int p = 0; p < 3; p++) lloyd_text_count(homes[p], text[p], sizeof text[p]);
+    printf("  rows             %s stay in %s, ", text[LLOYD_FIXED], fast);
+    if (backend->cuda) printf("%s in host memory, ", text[LLOYD_HELD]);
+    printf("%s are read in every pass\n", text[LLOYD_STREAMED]);
+    printf("  every pass       reads %s from the files",
+           lloyd_text_bytes(streamed * row_bytes(plan), text[0], sizeof text[0]));
+    if (backend->cuda)
+        printf(", copies %s to the GPUs",
+               lloyd_text_bytes((held + streamed) * row_bytes(plan), text[1], sizeof text[1]));
+    printf(", in chunks of %s rows\n",
+           lloyd_text_count(plan->kernels.chunk_rows, text[2], sizeof text[2]));
+}
+
+/* ", at most 64.0 GB" */
+static void print_limit(int64_t limit)
+{
+    char size[32];
+    if (limit > 0) printf(", at most %s", lloyd_text_bytes(limit, size, sizeof size));
+}
+
+static void print_own(const lloyd_backend *backend, const lloyd_fit_options *options,
+                      const lloyd_plan *plan)
+{
+    char size[32];
+    printf("  memory of rank 0");
+    print_limit(options->max_host_memory);
+    printf("\n");
+    print_bytes("program, libraries", plan->program);
+    print_bytes("rows, buffers", plan->rows);
+    print_bytes("weights", plan->weights);
+    print_bytes("working space", plan->working);
+    print_bytes("checkpoint", plan->checkpoint);
+    print_bytes("seeding", plan->seeding);
+    print_bytes("results", plan->results);
+    if (!backend->cuda) return;
+    printf("  GPU memory of rank 0 (%s are free)",
+           lloyd_text_bytes(plan->gpu_free, size, sizeof size));
+    print_limit(options->max_device_memory);
+    printf("\n");
+    print_bytes("CUDA and others, now", plan->gpu_used);
+    print_bytes("rows, slots", plan->gpu_rows);
+    print_bytes("working space", plan->gpu_working);
+    print_bytes("seeding", plan->gpu_seeding);
+}
+
+/* What all ranks tell each other. */
+enum { FIRST, COUNT, HOMES, ROWS = HOMES + 3, TOTAL, GPU_TOTAL, FIELDS };
+
+static void print_ranks(const int64_t *all, int size, int cuda)
+{
+    enum { SHOWN = 16 };
+    int64_t host = 0, gpu = 0;
+    printf("  memory per rank\n");
+    for (int r = 0; r < size; r++) {
+        const int64_t *rank = all + (int64_t)r * FIELDS;
+        char a[32], b[32], c[32], d[32], e[32], on_gpu[48] = "";
+        host += rank[TOTAL];
+        gpu += rank[GPU_TOTAL];
+        if (r >= SHOWN) continue;
+        if (cuda)
+            snprintf(on_gpu, sizeof on_gpu, ", %s on its GPU",
+                     lloyd_text_bytes(rank[GPU_TOTAL], c, sizeof c));
+        printf("    rank %-5d %15s rows from %-15s %s of rows%s, %s in all (%lld bytes)\n", r,
+               lloyd_text_count(rank[COUNT], a, sizeof a),
+               lloyd_text_count(rank[FIRST], b, sizeof b),
+               lloyd_text_bytes(rank[ROWS], d, sizeof d), on_gpu,
+               lloyd_text_bytes(rank[TOTAL], e, sizeof e), (long long)rank[TOTAL]);
+    }
+    if (size > SHOWN) printf("    and %d ranks more like these\n", size - SHOWN);
+    char text[32];
+    printf("    %-22s %12s", "all ranks together", lloyd_text_bytes(host, text, sizeof text));
+    if (cuda) printf(", %s of GPU memory", lloyd_text_bytes(gpu, text, sizeof text));
+    printf("\n");
+}
+
+lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,
+                              const lloyd_rows *rows, const lloyd_fit_options *options,
+                              const lloyd_plan *plan, const lloyd_estimate *estimate)
+{
+    int64_t *all = NULL, fields = (int64_t)comm->size * FIELDS;
+    LLOYD_TRY(lloyd_comm_alloc(comm, &all, fields, sizeof *all, "the plans of all ranks"));
+    int64_t *mine = all + (int64_t)comm->rank * FIELDS;
+    mine[FIRST] = plan->first, mine[COUNT] = plan->count;
+    for (int p = 0; p < 3; p++) mine[HOMES + p] = lloyd_layout_rows(&plan->layout, (lloyd_home)p);
+    mine[ROWS] = plan->rows, mine[TOTAL] = plan->total, mine[GPU_TOTAL] = plan->gpu_total;
+    lloyd_status status = lloyd_comm_sum_host(comm, all, fields);
+    if (status == LLOYD_OK && comm->rank == 0) {
+        int64_t homes[3] = {0, 0, 0};
+        for (int64_t at = 0; at < fields; at += FIELDS)
+            for (int p = 0; p < 3; p++) homes[p] += all[at + HOMES + p];
+        print_header(comm, backend, rows, options, plan);
+        if (estimate) print_times(options, plan, estimate);
+        print_homes(backend, plan, homes);
+        print_own(backend, options, plan);
+        print_ranks(all, comm->size, backend->cuda);
+    }
+    lloyd_free(all);
+    return status;
+}

@@ -1,0 +1,54 @@
+/* The plan: who owns which rows, what stays in memory, and how many bytes everything takes. Every
+ * allocation larger than a page of bookkeeping is counted here, and --dry-run shows the sum. */
+#ifndef LLOYD_PLAN_H
+#define LLOYD_PLAN_H
+
+#include "comm/comm.h"
+#include "io/rows.h"
+#include "job/backend.h"
+#include "job/source.h"
+#include "kernels/kernels.h"
+#include "lloyd.h"
+#include "rows/layout.h"
+
+#include <stdint.h>
+
+typedef struct lloyd_plan {
+    int64_t n, d, k;
+    int64_t first, count;         /* global rows of this rank */
+    lloyd_layout layout;          /* where they live */
+    lloyd_kernels_config kernels; /* without weights */
+
+    /* bytes of this rank on the host */
+    int64_t program; /* what the process holds before it reads anything */
+    int64_t rows;    /* that stay on the host, and the buffers that others pass through */
+    int64_t weights, working, checkpoint, seeding, results;
+    int64_t blas_missing; /* address space that the BLAS will want, under a limit on it */
+    int64_t total;        /* the peak: seeding and results are not needed at the same time */
+
+    /* bytes of this rank's GPU; 0 where CPUs compute */
+    int64_t gpu_rows, gpu_working, gpu_seeding, gpu_total;
+    int64_t gpu_reduce; /* of `gpu_seeding`, for the reduction of candidates; 0: the host does it */
+    int64_t gpu_free,
+        gpu_used; /* what it has, and what is in use before lloyd allocates anything */
+} lloyd_plan;
+
+/* What a fit will need, within the memory there is and what the options allow (LLOYD_USAGE: not even
+ * the least fits into that). Writes and reads nothing. Collective: all ranks fail, or none. */
+lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
+                            const lloyd_source *source, const lloyd_fit_options *options,
+                            lloyd_plan *plan);
+
+/* What a labelling of `rows` by k centroids will need; always streamed. */
+lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, lloyd_rows *rows,
+                                int64_t k, int cosine, int64_t chunk_rows, lloyd_plan *plan);
+
+/* How long a fit will take, see estimate.h. */
+typedef struct lloyd_estimate lloyd_estimate;
+
+/* Prints the plans of all ranks on rank 0; estimate: NULL if there is none. Collective. */
+lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,
+                              const lloyd_rows *rows, const lloyd_fit_options *options,
+                              const lloyd_plan *plan, const lloyd_estimate *estimate);
+
+#endif

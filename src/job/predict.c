@@ -1,0 +1,287 @@
+/* lloyd_predict(): the nearest centroid of every row of a dataset, by the same kernels and under
+ * the same contract as a fit. The rows are needed once, so they are streamed: while a chunk is
+ * checked and labelled, the next ones are read.
+ */
+#include "lloyd.h"
+
+#include "algorithm/problem.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/stop.h"
+#include "comm/comm.h"
+#include "io/guard.h"
+#include "io/origin.h"
+#include "io/output.h"
+#include "io/space.h"
+#include "job/backend.h"
+#include "job/options.h"
+#include "job/outputs.h"
+#include "job/plan.h"
+#include "job/source.h"
+#include "rows/bad_rows.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct prediction {
+    lloyd_comm *comm;
+    const lloyd_predict_options *options;
+    lloyd_model model;
+    lloyd_rows *rows;
+    lloyd_backend backend;
+    lloyd_plan plan;
+    lloyd_problem problem;
+    lloyd_output output;
+    lloyd_array *labels, *distances;
+
+    /* one chunk */
+    int32_t *label;
+    double *distance;
+    float *rounded;
+    float *min, *max; /* [d] of the rows so far */
+    int *low;
+    int64_t first, count; /* global rows whose results are here and not written yet */
+} prediction;
+
+static lloyd_status compare_options(prediction *t)
+{
+    lloyd_facts facts = {0};
+    lloyd_facts_begin(&facts, "predict");
+    lloyd_status status = lloyd_options_check_predict(t->options);
+    if (status == LLOYD_OK) lloyd_options_facts_predict(t->options, &facts);
+    return lloyd_facts_compare(t->comm, status, &facts, &lloyd_differing_options);
+}
+
+static lloyd_status open_inputs(prediction *t, lloyd_facts *facts)
+{
+    const lloyd_predict_options *o = t->options;
+    LLOYD_TRY(lloyd_model_read(o->model, &t->model));
+    lloyd_model_facts(o->model, &t->model, facts);
+    LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &t->rows));
+    lloyd_source_facts(t->rows, facts);
+    return LLOYD_OK;
+}
+
+static lloyd_status check_all(const prediction *t)
+{
+    const lloyd_predict_options *o = t->options;
+    if (t->model.d != lloyd_rows_dim(t->rows)) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s holds centroids of %lld columns, but the dataset has %lld; use the model of such data",
+            o->model, (long long)t->model.d, (long long)lloyd_rows_dim(t->rows));
+    }
+    return LLOYD_OK;
+}
+
+static int64_t output_bytes(const prediction *t)
+{
+    int64_t each = (int64_t)(sizeof(int32_t) + (t->options->distances ? sizeof(float) : 0));
+    return (lloyd_rows_count(t->rows) + lloyd_rows_skipped(t->rows)) * each;
+}
+
+/* Rank 0: that the output replaces nothing that is read. */
+static lloyd_status check_paths(const prediction *t)
+{
+    lloyd_guard guard = {.items = NULL};
+    lloyd_status status = lloyd_guard_read_rows(&guard, t->rows);
+    if (status == LLOYD_OK) status = lloyd_guard_read_model(&guard, t->options->model);
+    if (status == LLOYD_OK) status = lloyd_guard_write(&guard, "--output", t->options->output);
+    if (status == LLOYD_OK) status = lloyd_guard_check(&guard);
+    lloyd_guard_free(&guard);
+    return status;
+}
+
+static lloyd_status open_output(prediction *t)
+{
+    const lloyd_predict_options *o = t->options;
+    if (t->comm->rank != 0) return lloyd_space_check_limit(o->output, output_bytes(t));
+    LLOYD_TRY(check_paths(t));
+    LLOYD_TRY(lloyd_output_open(o->output, o->force, &t->output));
+    const lloyd_need need = {o->output, output_bytes(t)};
+    LLOYD_TRY(lloyd_space_check(&need, 1));
+    return lloyd_output_tidy(&t->output);
+}
+
+/* What is opened is the same on all ranks. */
+static lloyd_status open_all(prediction *t)
+{
+    lloyd_facts facts = {0};
+    lloyd_status status = open_inputs(t, &facts);
+    LLOYD_TRY(lloyd_facts_compare(t->comm, status, &facts, &lloyd_differing_inputs));
+    return t->comm->agree(t->comm, check_all(t));
+}
+
+static lloyd_status prepare(prediction *t)
+{
+    lloyd_problem *p = &t->problem;
+    int64_t chunk = t->plan.layout.chunk_rows, d = t->plan.d;
+    *p = (lloyd_problem){.comm = t->comm, .n = t->plan.n, .d = d, .k = t->plan.k};
+    LLOYD_TRY(lloyd_shard_open(t->rows, t->plan.first, t->plan.layout, 0, &p->shard));
+    LLOYD_TRY(lloyd_backend_kernels(&t->backend, &t->plan.kernels, &p->kernels));
+    LLOYD_TRY(lloyd_shard_attach(p->shard, p->kernels));
+    LLOYD_TRY(p->kernels->set_centroids(p->kernels, t->plan.k, t->model.centroids));
+    LLOYD_TRY(lloyd_alloc(&t->min, d, sizeof *t->min, "column extremes"));
+    LLOYD_TRY(lloyd_alloc(&t->max, d, sizeof *t->max, "column extremes"));
+    LLOYD_TRY(lloyd_alloc(&t->low, d, sizeof *t->low, "column extremes"));
+    LLOYD_TRY(lloyd_alloc(&t->label, chunk, sizeof *t->label, "labels to write"));
+    if (!t->options->distances) return LLOYD_OK;
+    LLOYD_TRY(lloyd_alloc(&t->distance, chunk, sizeof *t->distance, "distances"));
+    return lloyd_alloc(&t->rounded, chunk, sizeof *t->rounded, "distances to write");
+}
+
+/* --- one pass --- */
+
+/* What fetch() has left. */
+static lloyd_status write_fetched(prediction *t)
+{
+    const int32_t skipped = LLOYD_SKIPPED;
+    const float unknown = NAN;
+    int64_t count = t->count;
+    t->count = 0;
+    LLOYD_TRY(lloyd_bad_rows_write(t->rows, t->labels, t->first, count, t->label, sizeof *t->label,
+                                   &skipped));
+    if (!t->distances) return LLOYD_OK;
+    return lloyd_bad_rows_write(t->rows, t->distances, t->first, count, t->rounded,
+                                sizeof *t->rounded, &unknown);
+}
+
+static lloyd_status fetch(prediction *t, int64_t chunk, int slot)
+{
+    const lloyd_shard *shard = t->problem.shard;
+    lloyd_kernels *kernels = t->problem.kernels;
+    int64_t begin = chunk * shard->chunk_rows;
+    t->first = shard->first + begin;
+    t->count = lloyd_layout_chunk_rows(&shard->layout, chunk);
+    LLOYD_TRY(kernels->labels(kernels, begin, t->count, t->label));
+    if (!t->distances) return LLOYD_OK;
+    LLOYD_TRY(kernels->distances(kernels, slot, t->distance));
+    for (int64_t i = 0; i < t->count; i++) t->rounded[i] = (float)t->distance[i];
+    return LLOYD_OK;
+}
+
+/* While a GPU labels the chunk, the results of the one before are written. */
+static lloyd_status label_chunk(prediction *t, int64_t chunk, lloyd_range *range)
+{
+    lloyd_kernels *kernels = t->problem.kernels;
+    int slot;
+    LLOYD_TRY(lloyd_shard_load(t->problem.shard, chunk, &slot));
+    LLOYD_TRY(kernels->measure(kernels, slot, range));
+    if (range->bad_row >= 0) return LLOYD_OK;
+    LLOYD_TRY(kernels->assign(kernels, slot));
+    LLOYD_TRY(write_fetched(t));
+    return fetch(t, chunk, slot);
+}
+
+static lloyd_status label_rows(prediction *t, lloyd_range *range)
+{
+    const lloyd_predict_options *o = t->options;
+    LLOYD_TRY(lloyd_array_open(&t->output, "/labels", &t->labels));
+    if (o->distances) LLOYD_TRY(lloyd_array_open(&t->output, "/distances", &t->distances));
+    for (int64_t chunk = 0; chunk < t->problem.shard->chunks && range->bad_row < 0; chunk++) {
+        LLOYD_TRY(label_chunk(t, chunk, range));
+    }
+    LLOYD_TRY(write_fetched(t));
+    lloyd_status status = lloyd_array_close(t->labels), distances = lloyd_array_close(t->distances);
+    t->labels = NULL;
+    t->distances = NULL;
+    return status != LLOYD_OK ? status : distances;
+}
+
+/* The labels say what made them. */
+static lloyd_status describe(prediction *t)
+{
+    const lloyd_predict_options *o = t->options;
+    int files = lloyd_rows_files(t->rows);
+    lloyd_model about = {
+        .n = t->plan.n,
+        .skipped = lloyd_rows_skipped(t->rows),
+        .d = t->plan.d,
+        .k = t->plan.k,
+        .ranks = t->comm->size,
+        .cosine = t->model.cosine,
+        .version = (char *)LLOYD_VERSION,
+        .backend = (char *)t->problem.kernels->name,
+        .input_count = files,
+    };
+    LLOYD_TRY(lloyd_alloc(&about.inputs, files, sizeof *about.inputs, "the list of input files"));
+    for (int i = 0; i < files; i++) about.inputs[i] = (char *)lloyd_rows_file(t->rows, i);
+    lloyd_status status = lloyd_labels_describe(&t->output, &about, o->model);
+    lloyd_free(about.inputs);
+    return status;
+}
+
+static lloyd_status create(prediction *t)
+{
+    const lloyd_predict_options *o = t->options;
+    int64_t n = t->plan.n + lloyd_rows_skipped(t->rows);
+    if (t->comm->rank != 0) return LLOYD_OK;
+    LLOYD_TRY(lloyd_output_create(&t->output, LLOYD_ORIGIN_LABELS, output_bytes(t)));
+    LLOYD_TRY(lloyd_array_create(&t->output, "/labels", LLOYD_ARRAY_I32, n, 0));
+    if (o->distances)
+        LLOYD_TRY(lloyd_array_create(&t->output, "/distances", LLOYD_ARRAY_F32, n, 0));
+    return describe(t);
+}
+
+static lloyd_status write_all(prediction *t)
+{
+    lloyd_range range = {.min = t->min, .max = t->max, .low = t->low, .bad_row = -1};
+    LLOYD_TRY(t->comm->agree(t->comm, create(t)));
+    LLOYD_TRY(t->comm->agree(t->comm, label_rows(t, &range)));
+    LLOYD_TRY(lloyd_problem_report_defect(&t->problem, &range));
+    return t->comm->agree(t->comm, t->comm->rank == 0 ? lloyd_output_commit(&t->output) : LLOYD_OK);
+}
+
+static lloyd_status run(prediction *t)
+{
+    LLOYD_TRY(compare_options(t));
+    t->comm->timeout = t->options->timeout;
+    LLOYD_TRY(open_all(t));
+    LLOYD_TRY(t->comm->agree(t->comm, open_output(t)));
+    LLOYD_TRY(lloyd_outputs_share(t->comm, t->options->output, &t->output));
+    if (t->options->skip_bad_rows)
+        LLOYD_TRY(lloyd_bad_rows_skip(t->comm, t->rows, t->model.cosine));
+    LLOYD_TRY(lloyd_backend_choose(t->comm, t->options->backend, NULL, &t->backend));
+    lloyd_status planned = lloyd_plan_predict(t->comm, &t->backend, t->rows, t->model.k,
+                                              t->model.cosine, t->options->chunk_rows, &t->plan);
+    LLOYD_TRY(t->comm->agree(t->comm, planned));
+    LLOYD_TRY(t->comm->agree(t->comm, prepare(t)));
+    lloyd_status status = write_all(t);
+    if (status != LLOYD_OK && t->comm->rank == 0) lloyd_output_discard(&t->output);
+    return status;
+}
+
+lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *options,
+                           lloyd_predict_result *result)
+{
+    prediction t = {.comm = comm, .options = options};
+    double start = lloyd_seconds();
+    lloyd_status status = run(&t);
+    if (status == LLOYD_OK && result) {
+        *result = (lloyd_predict_result){
+            .n = t.plan.n,
+            .d = t.plan.d,
+            .k = t.plan.k,
+            .skipped = lloyd_rows_skipped(t.rows),
+            .seconds = lloyd_seconds() - start,
+            .files = lloyd_rows_files(t.rows),
+            .type = lloyd_type_name(t.plan.kernels.type),
+        };
+    }
+    (void)lloyd_array_close(t.labels);
+    (void)lloyd_array_close(t.distances);
+    lloyd_shard_close(t.problem.shard);
+    if (t.problem.kernels) t.problem.kernels->destroy(t.problem.kernels);
+    lloyd_problem_clear(&t.problem);
+    lloyd_free(t.min);
+    lloyd_free(t.max);
+    lloyd_free(t.low);
+    lloyd_free(t.label);
+    lloyd_free(t.distance);
+    lloyd_free(t.rounded);
+    lloyd_model_free(&t.model);
+    lloyd_rows_close(t.rows);
+    lloyd_output_close(&t.output);
+    lloyd_stop_clear();
+    return status;
+}

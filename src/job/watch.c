@@ -1,0 +1,46 @@
+/* See watch.h. */
+#include "job/watch.h"
+
+#include "base/clock.h"
+
+static void begin(lloyd_observer *self)
+{
+    lloyd_watch *w = (lloyd_watch *)(void *)self;
+    w->began = w->since = lloyd_seconds();
+    w->verified = *w->verifying;
+}
+
+static void part(lloyd_observer *self, lloyd_part part)
+{
+    lloyd_watch *w = (lloyd_watch *)(void *)self;
+    double now = lloyd_seconds();
+    if (part < LLOYD_PARTS) w->seconds[part] += now - w->since;
+    w->since = now;
+}
+
+static lloyd_status found(lloyd_observer *self, lloyd_problem *problem,
+                          const lloyd_history *history, lloyd_step *step)
+{
+    lloyd_watch *w = (lloyd_watch *)(void *)self;
+    return lloyd_checkpoint_iteration(w->checkpoint, problem, history, w->progress, step);
+}
+
+/* What the kernels have spent on the second step was counted as part of the assignment. */
+static void done(lloyd_observer *self, lloyd_step *step)
+{
+    lloyd_watch *w = (lloyd_watch *)(void *)self;
+    double verified = *w->verifying - w->verified;
+    w->seconds[LLOYD_PART_VERIFY] += verified;
+    w->seconds[LLOYD_PART_ASSIGN] -= verified;
+    step->seconds = lloyd_seconds() - w->began;
+    lloyd_progress_iteration(w->progress, step);
+}
+
+lloyd_watch lloyd_watch_begin(const lloyd_kernels *kernels, lloyd_checkpoint *checkpoint,
+                              lloyd_progress *progress)
+{
+    return (lloyd_watch){.observer = {begin, part, found, done},
+                         .verifying = &kernels->seconds[LLOYD_WORK_VERIFY],
+                         .checkpoint = checkpoint,
+                         .progress = progress};
+}

@@ -1,0 +1,24 @@
+/* The observer of a job's iterations: it takes their time, saves and shows them. */
+#ifndef LLOYD_WATCH_H
+#define LLOYD_WATCH_H
+
+#include "algorithm/observer.h"
+#include "job/checkpoint.h"
+#include "job/progress.h"
+
+typedef struct lloyd_watch {
+    lloyd_observer observer; /* first: a lloyd_observer * is a lloyd_watch * */
+    const double *verifying; /* seconds that the kernels have spent on the second step so far */
+    lloyd_checkpoint *checkpoint; /* or NULL */
+    lloyd_progress *progress;     /* or NULL */
+    double seconds[LLOYD_PARTS];  /* of all iterations; where the kernels are synchronous */
+    double began;                 /* the iteration, by lloyd_seconds(); */
+    double since;                 /* up to which all of it is accounted for; */
+    double verified;              /* *verifying, when it began */
+} lloyd_watch;
+
+/* Watches iterations by these kernels. Ends with whatever it is part of. */
+lloyd_watch lloyd_watch_begin(const lloyd_kernels *kernels, lloyd_checkpoint *checkpoint,
+                              lloyd_progress *progress);
+
+#endif
