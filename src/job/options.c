@@ -5,6 +5,7 @@
 #include "job/progress.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,38 +130,201 @@ static lloyd_status check_checkpoint(const lloyd_fit_options *o)
     return lloyd_options_every(o, &every);
 }
 
-/* A line for an option that is 0 where it is not given. */
-static void put_count(FILE *out, const char *option, int64_t count)
+/* --- the list of a fit's options --- */
+
+/* What an option is for. A row of the list without one does not compile. */
+typedef enum option_role {
+    DECIDES, /* the result: it must be the same on all ranks, and in a fit that is resumed */
+    ALIKE, /* which collective calls are made, or which files are written: the same on all ranks */
+    OWN    /* each rank, or part of a resumed fit, may have its own */
+} option_role;
+
+typedef enum option_kind {
+    INPUTS,
+    TEXT,   /* const char *, NULL where it is not given */
+    METHOD, /* the same, a method or a model file */
+    WHOLE,  /* int64_t */
+    SOME,   /* the same, 0 where it is not given */
+    SEED,   /* uint64_t */
+    REAL,   /* double */
+    FLAG    /* int */
+} option_kind;
+
+typedef struct fit_option {
+    const char *name; /* without hyphens */
+    option_kind kind;
+    option_role role;
+    int kept; /* 1: the model has it, in its attribute `options` */
+    size_t offset;
+} fit_option;
+
+#define FIELD(name) offsetof(lloyd_fit_options, name)
+
+/* All options of `lloyd fit`, in the order in which models and checkpoints list them: what decides the result,
+ * what must be the same on all ranks and what a model records follows from this table.
+ * tests/e2e/test_options.py compares it with the command line's. */
+static const fit_option fit_options[] = {
+    {"input", INPUTS, OWN, 1, FIELD(inputs)},
+    {"dataset", TEXT, OWN, 1, FIELD(dataset)},
+    {"k", WHOLE, DECIDES, 1, FIELD(k)},
+    {"output", TEXT, ALIKE, 1, FIELD(output)},
+    {"init", METHOD, DECIDES, 1, FIELD(init)},
+    {"init-trials", SOME, DECIDES, 1, FIELD(init_trials)},
+    {"init-sample", SOME, DECIDES, 1, FIELD(init_sample)},
+    {"seed", SEED, DECIDES, 1, FIELD(seed)},
+    {"n-init", WHOLE, DECIDES, 1, FIELD(n_init)},
+    {"max-iters", WHOLE, ALIKE, 1, FIELD(max_iters)},
+    {"tol", REAL, DECIDES, 1, FIELD(tol)},
+    {"metric", TEXT, DECIDES, 1, FIELD(metric)},
+    {"weights", TEXT, DECIDES, 1, FIELD(weights)},
+    {"empty", TEXT, DECIDES, 1, FIELD(empty)},
+    {"skip-bad-rows", FLAG, DECIDES, 1, FIELD(skip_bad_rows)},
+    {"backend", TEXT, ALIKE, 1, FIELD(backend)},
+    {"comm", TEXT, ALIKE, 1, FIELD(comm)},
+    {"checkpoint", TEXT, ALIKE, 1, FIELD(checkpoint)},
+    {"checkpoint-every", TEXT, ALIKE, 1, FIELD(checkpoint_every)},
+    {"log", TEXT, ALIKE, 1, FIELD(log)},
+    {"resume", FLAG, ALIKE, 1, FIELD(resume)},
+    {"chunk-rows", WHOLE, OWN, 1, FIELD(chunk_rows)},
+    {"max-host-memory", WHOLE, OWN, 1, FIELD(max_host_memory)},
+    {"max-device-memory", WHOLE, OWN, 1, FIELD(max_device_memory)},
+    {"no-labels", FLAG, ALIKE, 1, FIELD(no_labels)},
+    {"force", FLAG, OWN, 1, FIELD(force)},
+    {"progress", TEXT, OWN, 0, FIELD(progress)},
+    {"dry-run", FLAG, ALIKE, 0, FIELD(dry_run)},
+    {"timeout", REAL, OWN, 0, FIELD(timeout)},
+};
+
+enum { FIT_OPTIONS = sizeof fit_options / sizeof *fit_options };
+
+/* The value of an option, copied to *value, which has its type. */
+static void get(const lloyd_fit_options *o, const fit_option *option, void *value, size_t size)
 {
-    if (count > 0)
-        fprintf(out, "%s %lld\n", option, (long long)count);
-    else
-        fprintf(out, "no %s\n", option);
+    memcpy(value, (const char *)o + option->offset, size);
 }
 
-lloyd_status lloyd_options_deciding(const lloyd_fit_options *o, uint64_t init, char **lines)
+/* "--name value", or "no --name" where it is not given. `init`: as for lloyd_options_deciding(). */
+static void put_line(FILE *out, const lloyd_fit_options *o, const fit_option *option, uint64_t init)
+{
+    const char *hyphens = option->name[1] == '\0' ? "-" : "--", *text = NULL;
+    int64_t whole = 0;
+    uint64_t seed = 0;
+    double real = 0;
+    int flag = 0;
+    switch (option->kind) {
+    case INPUTS: return;
+    case TEXT:
+    case METHOD:
+        get(o, option, &text, sizeof text);
+        if (option->kind == METHOD && lloyd_options_init_is_model(o)) text = "MODEL";
+        fprintf(out, "%s%s%s%s%s", text ? "" : "no ", hyphens, option->name, text ? " " : "",
+                text ? text : "");
+        if (option->kind == METHOD && lloyd_options_init_is_model(o) && init != 0)
+            fprintf(out, " (with the centroids %016llx)", (unsigned long long)init);
+        break;
+    case WHOLE:
+    case SOME:
+        get(o, option, &whole, sizeof whole);
+        if (option->kind == SOME && whole == 0)
+            fprintf(out, "no %s%s", hyphens, option->name);
+        else
+            fprintf(out, "%s%s %lld", hyphens, option->name, (long long)whole);
+        break;
+    case SEED:
+        get(o, option, &seed, sizeof seed);
+        fprintf(out, "%s%s %llu", hyphens, option->name, (unsigned long long)seed);
+        break;
+    case REAL:
+        get(o, option, &real, sizeof real);
+        fprintf(out, "%s%s ", hyphens, option->name);
+        lloyd_json_number(out, real);
+        break;
+    case FLAG:
+        get(o, option, &flag, sizeof flag);
+        fprintf(out, "%s%s%s", flag ? "" : "no ", hyphens, option->name);
+        break;
+    }
+    fputc('\n', out);
+}
+
+/* The lines of all options with this role, in *lines; free() it. */
+static lloyd_status list_options(const lloyd_fit_options *o, option_role role, uint64_t init,
+                                 char **lines)
 {
     size_t bytes = 0;
     FILE *out = open_memstream(lines, &bytes);
     if (!out) return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
-    fprintf(out, "-k %lld\n", (long long)o->k);
-    if (lloyd_options_init_is_model(o) && init == 0)
-        fprintf(out, "--init MODEL\n");
-    else if (lloyd_options_init_is_model(o))
-        fprintf(out, "--init MODEL (with the centroids %016llx)\n", (unsigned long long)init);
-    else
-        fprintf(out, "--init %s\n", o->init);
-    put_count(out, "--init-trials", o->init_trials);
-    put_count(out, "--init-sample", o->init_sample);
-    fprintf(out, "--seed %llu\n--n-init %lld\n--tol ", (unsigned long long)o->seed,
-            (long long)o->n_init);
-    lloyd_json_number(out, o->tol);
-    fprintf(out, "\n--metric %s\n%s%s\n--empty %s\n%s--skip-bad-rows\n", o->metric,
-            o->weights ? "--weights " : "no --weights", o->weights ? o->weights : "", o->empty,
-            o->skip_bad_rows ? "" : "no ");
+    for (int i = 0; i < FIT_OPTIONS; i++)
+        if (fit_options[i].role == role) put_line(out, o, &fit_options[i], init);
     if (fclose(out) == 0) return LLOYD_OK;
     free(*lines);
     *lines = NULL;
+    return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
+}
+
+lloyd_status lloyd_options_deciding(const lloyd_fit_options *o, uint64_t init, char **lines)
+{
+    return list_options(o, DECIDES, init, lines);
+}
+
+static void put_inputs(FILE *out, const lloyd_fit_options *o)
+{
+    fputc('[', out);
+    for (int i = 0; i < o->input_count; i++) {
+        if (i > 0) fputc(',', out);
+        lloyd_json_text(out, o->inputs[i]);
+    }
+    fputc(']', out);
+}
+
+static void put_json(FILE *out, const lloyd_fit_options *o, const fit_option *option)
+{
+    const char *text;
+    int64_t whole;
+    uint64_t seed;
+    double real;
+    int flag;
+    switch (option->kind) {
+    case INPUTS: put_inputs(out, o); break;
+    case TEXT:
+    case METHOD:
+        get(o, option, &text, sizeof text);
+        lloyd_json_text(out, text);
+        break;
+    case WHOLE:
+    case SOME:
+        get(o, option, &whole, sizeof whole);
+        fprintf(out, "%lld", (long long)whole);
+        break;
+    case SEED:
+        get(o, option, &seed, sizeof seed);
+        fprintf(out, "%llu", (unsigned long long)seed);
+        break;
+    case REAL:
+        get(o, option, &real, sizeof real);
+        lloyd_json_number(out, real);
+        break;
+    case FLAG:
+        get(o, option, &flag, sizeof flag);
+        fputs(flag ? "true" : "false", out);
+        break;
+    }
+}
+
+lloyd_status lloyd_options_json(const lloyd_fit_options *o, char **json)
+{
+    size_t bytes = 0;
+    FILE *out = open_memstream(json, &bytes);
+    if (!out) return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
+    for (int i = 0; i < FIT_OPTIONS; i++) {
+        if (!fit_options[i].kept) continue;
+        fprintf(out, "%s\"%s\":", i > 0 ? "," : "{", fit_options[i].name);
+        put_json(out, o, &fit_options[i]);
+    }
+    fputc('}', out);
+    if (fclose(out) == 0) return LLOYD_OK;
+    free(*json);
+    *json = NULL;
     return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
 }
 
@@ -183,20 +347,13 @@ static void add_lines(lloyd_facts *facts, const char *lines)
 
 lloyd_status lloyd_options_facts_fit(const lloyd_fit_options *o, lloyd_facts *facts)
 {
-    char *deciding = NULL;
-    LLOYD_TRY(lloyd_options_deciding(o, 0, &deciding));
-    if (deciding) add_lines(facts, deciding);
-    free(deciding);
-    lloyd_facts_add(facts, "--max-iters %lld", (long long)o->max_iters);
-    lloyd_facts_option(facts, "--output", o->output);
-    lloyd_facts_option(facts, "--backend", o->backend);
-    lloyd_facts_option(facts, "--comm", o->comm);
-    lloyd_facts_option(facts, "--checkpoint", o->checkpoint);
-    lloyd_facts_option(facts, "--checkpoint-every", o->checkpoint_every);
-    lloyd_facts_option(facts, "--log", o->log);
-    add_flag(facts, "--resume", o->resume);
-    add_flag(facts, "--no-labels", o->no_labels);
-    add_flag(facts, "--dry-run", o->dry_run);
+    const option_role roles[] = {DECIDES, ALIKE};
+    for (int i = 0; i < 2; i++) {
+        char *lines = NULL;
+        LLOYD_TRY(list_options(o, roles[i], 0, &lines));
+        add_lines(facts, lines);
+        free(lines);
+    }
     return LLOYD_OK;
 }
 
@@ -301,51 +458,4 @@ lloyd_status lloyd_options_check_predict(const lloyd_predict_options *o)
     LLOYD_TRY(check_count("--chunk-rows", o->chunk_rows, 0));
     LLOYD_TRY(check_timeout(o->timeout));
     return lloyd_backend_check(o->backend, NULL);
-}
-
-static void put(FILE *out, const char *key, const char *value)
-{
-    fprintf(out, ",\"%s\":", key);
-    lloyd_json_text(out, value);
-}
-
-lloyd_status lloyd_options_json(const lloyd_fit_options *o, char **json)
-{
-    size_t bytes = 0;
-    FILE *out = open_memstream(json, &bytes);
-    if (!out) return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
-    fprintf(out, "{\"input\":[");
-    for (int i = 0; i < o->input_count; i++) {
-        if (i > 0) fputc(',', out);
-        lloyd_json_text(out, o->inputs[i]);
-    }
-    fputc(']', out);
-    put(out, "dataset", o->dataset);
-    fprintf(out, ",\"skip-bad-rows\":%s,\"k\":%lld", o->skip_bad_rows ? "true" : "false",
-            (long long)o->k);
-    put(out, "output", o->output);
-    put(out, "init", o->init);
-    fprintf(out, ",\"init-trials\":%lld,\"init-sample\":%lld", (long long)o->init_trials,
-            (long long)o->init_sample);
-    fprintf(out, ",\"seed\":%llu,\"n-init\":%lld,\"max-iters\":%lld,\"tol\":",
-            (unsigned long long)o->seed, (long long)o->n_init, (long long)o->max_iters);
-    lloyd_json_number(out, o->tol);
-    put(out, "metric", o->metric);
-    put(out, "weights", o->weights);
-    put(out, "empty", o->empty);
-    put(out, "backend", o->backend);
-    put(out, "comm", o->comm);
-    put(out, "checkpoint", o->checkpoint);
-    put(out, "checkpoint-every", o->checkpoint_every);
-    put(out, "log", o->log);
-    fprintf(out,
-            ",\"resume\":%s,\"chunk-rows\":%lld,\"max-host-memory\":%lld,"
-            "\"max-device-memory\":%lld,\"no-labels\":%s,\"force\":%s}",
-            o->resume ? "true" : "false", (long long)o->chunk_rows, (long long)o->max_host_memory,
-            (long long)o->max_device_memory, o->no_labels ? "true" : "false",
-            o->force ? "true" : "false");
-    if (fclose(out) == 0) return LLOYD_OK;
-    free(*json);
-    *json = NULL;
-    return lloyd_fail(LLOYD_FAILED, "out of memory for the list of options");
 }

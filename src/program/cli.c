@@ -1,10 +1,9 @@
 /* The command line, driven by one table of options per command.
  *
  * An option's value is stored through its offset in lloyd_cli: the parser, the help text and the suggestions
- * follow from its row here. What else an option needs: its field in lloyd.h, its default in api.c, and in
- * job/options.c its check, its place among those that decide the result or must be the same on all ranks,
- * and in the model's list; tests/e2e/test_options.py compares README, manual page and completion with the
- * help text.
+ * follow from its row here. What else an option of fit needs: its field in lloyd.h, its default in api.c, and
+ * in job/options.c its check and a row that says whether it decides the result. tests/e2e/test_options.py
+ * compares that list, README, manual page and completion with the help text.
  */
 #include "program/cli.h"
 

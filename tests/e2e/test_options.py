@@ -1,11 +1,12 @@
 """The options of lloyd, where a person looks for them: --help, the manual page, the completion of bash and README's table say the
 same. The program is what counts; the others are compared with it.
 """
+import json
 import os
 import re
 import subprocess
 
-from common import Test
+from common import Test, attribute
 
 t = Test("options")
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -54,6 +55,14 @@ usage = help_of()
 commands = re.findall(r"^  (\w+) {2,}\S", usage.split("Commands:")[1].split("Options:")[0], re.M)
 program = {c: options_of(help_of(c), 2, 6) for c in commands if c != "help"}
 t.check(len(program) >= 5 and len(program["fit"]) > 20, "the options are found in the help texts")
+
+# ---- the list of a fit's options, from which follow what a model records, what decides the result and what ranks must agree on ----
+
+model = t.fit(t.data("digits.h5"), "listed.h5", "-k", 3)
+if model:
+    recorded = set(json.loads(attribute(model, "options")))
+    named = {name.lstrip("-") for name in program["fit"]} - {"o", "help", "progress", "timeout", "dry-run"}
+    check_equal("the options that a model records", dict.fromkeys(sorted(recorded)), dict.fromkeys(sorted(named)))
 
 # ---- the manual page --------------------------------------------------------------------------------------------------
 
