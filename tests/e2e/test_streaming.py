@@ -160,7 +160,7 @@ def vanishing_rows(t):
     thread = threading.Thread(target=cut)
     thread.start()
     # so many clusters that it does not converge before the thread above gets its turn, on cores that are all busy
-    result = t.lloyd("fit", "--input", source, "-k", 200, "--max-iters", 100000, "--tol", 0, "--output", t.path("refused.h5"),
+    result = t.lloyd("fit", "--input", source, "-k", 800, "--init", "random", "--max-iters", 100000, "--tol", 0, "--output", t.path("refused.h5"),
                      "--log", log, "--chunk-rows", CHUNK, ranks=2, timeout=120)
     done.set()
     thread.join()
