@@ -13,8 +13,8 @@ struct lloyd_estimate {
 };
 
 /* Clusters some made-up rows with as many centroids as the plan has, seeds a few, and scales what that took:
- * about a second, or what some iterations of a few hundred rows take if that is more. No fit may have memory
- * then. Collective: all ranks fail, or none. */
+ * about a second, or what some iterations of a few hundred rows take if that is more. Before the
+ * memory of the fit is allocated. Collective: all ranks fail, or none. */
 lloyd_status lloyd_estimate_fit(lloyd_comm *comm, const lloyd_backend *backend,
                                 const lloyd_plan *plan, const lloyd_fit_options *options,
                                 int weighted, lloyd_estimate *estimate);
