@@ -13,7 +13,7 @@
  */
 #include "base/clock.h"
 #include "base/memory.h"
-#include "io/h5.h"
+#include "io/hdf5/h5.h"
 #include "io/readahead.h"
 #include "io/rows.h"
 #include "io/threads.h"

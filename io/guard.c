@@ -1,9 +1,9 @@
 /* See guard.h. */
 #include "io/guard.h"
 
-#include "io/part.h"
+#include "io/hdf5/references.h"
 #include "io/path.h"
-#include "io/references.h"
+#include "io/writers/part_name.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * the whole name wins, and only then is the name split at its last ':'. */
 #include "io/input.h"
 
-#include "io/h5.h"
+#include "io/hdf5/h5.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* A look at files of a kind not known beforehand. */
 #include "io/inspect.h"
 
-#include "io/checkpoint.h"
-#include "io/h5.h"
+#include "io/hdf5/h5.h"
 #include "io/input.h"
+#include "io/writers/checkpoint.h"
 
 #include <string.h>
 

@@ -11,12 +11,13 @@
 
 #include "base/memory.h"
 #include "io/gaps.h"
-#include "io/h5.h"
+#include "io/hdf5/h5.h"
+#include "io/hdf5/packed.h"
+#include "io/hdf5/sources.h"
+#include "io/hdf5/storage.h"
 #include "io/input.h"
-#include "io/packed.h"
-#include "io/plain.h"
+#include "io/readers/plain.h"
 #include "io/scratch.h"
-#include "io/storage.h"
 #include "io/watch.h"
 
 #include <limits.h>
@@ -596,7 +597,7 @@ static lloyd_status prepare(lloyd_rows *rows, row_file *file, row_set *set, int6
 {
     LLOYD_H5_SCOPE;
     LLOYD_TRY(use_set(rows, file, set));
-    return lloyd_storage_require(&set->storage, file->id, set->id, file->path, set->name, first,
+    return lloyd_sources_require(&set->storage, file->id, set->id, file->path, set->name, first,
                                  count);
 }
 

@@ -6,8 +6,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/stop.h"
-#include "io/checkpoint.h"
 #include "io/threads.h"
+#include "io/writers/checkpoint.h"
 #include "job/options.h"
 
 #include <pthread.h>

@@ -9,7 +9,8 @@
 #define LLOYD_JOB_H
 
 #include "algorithm/problem.h"
-#include "io/output.h"
+#include "io/writers/model.h"
+#include "io/writers/output.h"
 #include "job/backend.h"
 #include "job/checkpoint.h"
 #include "job/plan.h"

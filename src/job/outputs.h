@@ -3,7 +3,7 @@
 #define LLOYD_OUTPUTS_H
 
 #include "comm/comm.h"
-#include "io/output.h"
+#include "io/writers/output.h"
 
 /* All ranks get the output that rank 0 has opened: its part file has one name for all. `path` is
  * known to all. Collective. */

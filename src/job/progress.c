@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "io/output.h"
+#include "io/writers/output.h"
 
 #include <errno.h>
 #include <math.h>

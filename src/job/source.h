@@ -5,8 +5,8 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "comm/comm.h"
-#include "io/output.h"
 #include "io/rows.h"
+#include "io/writers/model.h"
 #include "job/facts.h"
 
 #include <stdint.h>

@@ -7,7 +7,7 @@
 #ifndef LLOYD_SUMMARY_H
 #define LLOYD_SUMMARY_H
 
-#include "io/output.h"
+#include "io/writers/model.h"
 #include "lloyd.h"
 
 #include <stdio.h>

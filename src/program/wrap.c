@@ -3,7 +3,8 @@
 
 #include "comm/comm.h"
 #include "io/guard.h"
-#include "io/output.h"
+#include "io/writers/output.h"
+#include "io/writers/wrap.h"
 #include "job/facts.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
 
 #include "algorithm/parts.h"
 #include "base/status.h"
-#include "io/output.h"
+#include "io/writers/model.h"
 
 #include <stdint.h>
 

@@ -6,8 +6,8 @@
 #define LLOYD_BAD_ROWS_H
 
 #include "comm/comm.h"
-#include "io/output.h"
 #include "io/rows.h"
+#include "io/writers/array.h"
 
 #include <stdint.h>
 

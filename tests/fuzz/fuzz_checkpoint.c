@@ -4,7 +4,7 @@
  * must be refused. What is accepted must be a checkpoint, and nothing of HDF5 may stay open. */
 #include "base/hash.h"
 #include "content.h"
-#include "io/checkpoint.h"
+#include "io/writers/checkpoint.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * are damaged are tests/unit/test_hostile.c's: there HDF5 itself may fail, which would end a search
  * here.) What is accepted must be a model, and nothing of HDF5 may stay open. */
 #include "content.h"
-#include "io/output.h"
+#include "io/writers/model.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Headers of raw vector files, as `lloyd wrap` reads them. The first byte says which parser gets the
  * rest. What is accepted must be a shape that a file can have. */
-#include "io/raw.h"
+#include "io/readers/raw.h"
 
 #include <stddef.h>
 #include <stdint.h>

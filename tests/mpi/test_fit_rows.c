@@ -5,8 +5,8 @@
 
 #include "base/types.h"
 #include "comm/comm.h"
-#include "io/output.h"
 #include "io/rows.h"
+#include "io/writers/model.h"
 
 #include <hdf5.h>
 #include <math.h>

@@ -4,8 +4,9 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/stop.h"
-#include "io/checkpoint.h"
-#include "io/output.h"
+#include "io/writers/checkpoint.h"
+#include "io/writers/model.h"
+#include "io/writers/output.h"
 #include "job/options.h"
 #include "lloyd.h"
 

@@ -5,9 +5,12 @@
 #include "base/memory.h"
 #include "comm/comm.h"
 #include "io/inspect.h"
-#include "io/output.h"
-#include "io/raw.h"
+#include "io/readers/raw.h"
 #include "io/rows.h"
+#include "io/writers/array.h"
+#include "io/writers/model.h"
+#include "io/writers/output.h"
+#include "io/writers/wrap.h"
 #include "lloyd.h"
 
 #include <fcntl.h>

@@ -3,11 +3,11 @@
  * temporary directory, the current one meanwhile. */
 #include "base/log.h"
 #include "io/guard.h"
-#include "io/origin.h"
-#include "io/output.h"
-#include "io/part.h"
 #include "io/path.h"
 #include "io/space.h"
+#include "io/writers/origin.h"
+#include "io/writers/output.h"
+#include "io/writers/part_name.h"
 
 #include <fcntl.h>
 #include <ftw.h>

@@ -2,10 +2,11 @@
  * system answers a read; and reading ahead. pread() and uncompress() are replaced here, to fail as
  * a system does and to see who is called. */
 #include "base/memory.h"
-#include "io/output.h"
 #include "io/readahead.h"
 #include "io/rows.h"
 #include "io/threads.h"
+#include "io/writers/array.h"
+#include "io/writers/output.h"
 
 #include <dlfcn.h>
 #include <errno.h>

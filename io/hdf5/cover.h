@@ -6,7 +6,7 @@
 #define LLOYD_IO_COVER_H
 
 #include "base/status.h"
-#include "io/storage.h"
+#include "io/hdf5/storage.h"
 
 #include <hdf5.h>
 
@@ -20,24 +20,5 @@ enum { LLOYD_HOLES = 100 };
  * and the source. */
 lloyd_status lloyd_cover_check(hid_t file, hid_t dataset, hid_t creation, const char *path,
                                const char *name, lloyd_storage *storage);
-
-/* ---- In storage.c ---- */
-
-/* Checks source `inside` in the file named `source`, of mapping i, with all it depends on in turn,
- * and gives its extents, as many as there may be, unless extent is NULL. */
-lloyd_status lloyd_storage_check_source(hid_t creation, size_t i, hid_t virtual_file,
-                                        const char *path, const char *name, const char *source,
-                                        const char *inside, lloyd_storage *storage,
-                                        hsize_t *extent);
-
-/* The names of mapping i, the source's file and dataset, allocated, also after a failure; 0 if they
- * cannot be had. */
-int lloyd_storage_source_names(hid_t creation, size_t i, char **source, char **name);
-
-/* Whether the name of a source has %b, which numbers the files, or datasets, of a series. */
-int lloyd_storage_is_series(const char *name);
-
-/* The name with %b as `number`, and %% as %; free with free(). NULL without memory. */
-char *lloyd_storage_source_name(const char *name, int64_t number);
 
 #endif

@@ -1,11 +1,11 @@
 /* Row-shaped outputs. HDF5 lays the dataset out once, contiguous and allocated; after that a row
  * is at a known offset of the file, and every process writes its own with pwrite(): parallel
  * writing without parallel HDF5. */
-#include "io/output.h"
+#include "io/writers/array.h"
 
 #include "base/memory.h"
-#include "io/h5.h"
-#include "io/part.h"
+#include "io/hdf5/h5.h"
+#include "io/writers/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -44,6 +44,12 @@ typedef struct lloyd_storage {
  */
 lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name, lloyd_watch *watch,
                                 lloyd_storage *storage, hid_t *dataset);
+
+/* The same for the source of a virtual dataset whose storage is `of`. HDF5 opens sources by itself while it
+ * reads, and looks for their external files in the current directory. */
+lloyd_status lloyd_storage_open_source(hid_t file, const char *path, const char *name,
+                                       const lloyd_storage *of, lloyd_storage *storage,
+                                       hid_t *dataset);
 void lloyd_storage_free(lloyd_storage *storage);
 
 /* LLOYD_BAD_INPUT where nothing was ever written into an open dataset, and a warning where its last
@@ -55,12 +61,6 @@ lloyd_status lloyd_storage_check_written(const lloyd_storage *storage, hid_t dat
 /* Opens the dataset again, for reading rows in order. */
 lloyd_status lloyd_storage_reopen(hid_t file, const char *path, const char *name,
                                   const lloyd_storage *storage, hid_t *dataset);
-
-/* Checks that the sources of a virtual dataset that hold rows [first, first+count) are there;
- * each source once. */
-lloyd_status lloyd_storage_require(lloyd_storage *storage, hid_t file, hid_t dataset,
-                                   const char *path, const char *name, int64_t first,
-                                   int64_t count);
 
 /* Rows to read with one call of HDF5: bounded bytes and chunks (HDF5 keeps a record for each),
  * whole chunks where possible. */

@@ -2,11 +2,11 @@
  * length and memory must be multiples of a block: a piece is then read into the thread's own buffer,
  * from the block it begins in to the one it ends in, and copied. The copy costs little beside a
  * disk, and is needed for nearly every dataset, since HDF5 places none on a block's border. */
-#include "io/plain.h"
+#include "io/readers/plain.h"
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "io/h5.h"
+#include "io/hdf5/h5.h"
 
 #include <errno.h>
 #include <fcntl.h>

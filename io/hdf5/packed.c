@@ -3,10 +3,10 @@
  * ones, ...) and copied to their rows. So one thread reads while the others unpack. What HDF5 does
  * on the way is done here as well: filters that a chunk's mask leaves out, the fill value of chunks
  * that were never written, the part of an edge chunk that lies outside of the dataset. */
-#include "io/packed.h"
+#include "io/hdf5/packed.h"
 
 #include "base/memory.h"
-#include "io/h5.h"
+#include "io/hdf5/h5.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* The parsers read at most the bytes they are given and trust none of them: every number is
  * bounded before it is used. */
-#include "io/raw.h"
+#include "io/readers/raw.h"
 
 #include <string.h>
 

@@ -1,9 +1,11 @@
 /* The elements that the mappings provide are put together as a selection of HDF5's, mapping by mapping,
  * and compared with all elements. A mapping without bounds is given those of its source first. */
-#include "io/cover.h"
+#include "io/hdf5/cover.h"
 
 #include "base/memory.h"
-#include "io/h5.h"
+#include "io/hdf5/h5.h"
+#include "io/hdf5/names.h"
+#include "io/hdf5/sources.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,8 +121,8 @@ static lloyd_status add_limited(cover *c, size_t i, const slab *s, const char *s
 {
     hsize_t extent[H5S_MAX_RANK] = {0};
     slab from;
-    LLOYD_TRY(lloyd_storage_check_source(c->creation, i, c->file, c->path, c->name, source, inside,
-                                         c->storage, extent));
+    LLOYD_TRY(lloyd_sources_check(c->creation, i, c->file, c->path, c->name, source, inside,
+                                  c->storage, extent));
     hid_t space = H5Pget_virtual_srcspace(c->creation, i);
     int known = space >= 0 && read_slab(space, &from) && from.open >= 0;
     if (space >= 0) H5Sclose(space);
@@ -136,11 +138,10 @@ static lloyd_status add_series(cover *c, size_t i, const slab *s, const char *so
     one.count[d] = 1;
     lloyd_status status = LLOYD_OK;
     for (int64_t b = 0; one.start[d] < c->extent[d] && status == LLOYD_OK; b++) {
-        char *file = lloyd_storage_source_name(source, b),
-             *dataset = lloyd_storage_source_name(inside, b);
+        char *file = lloyd_names_source(source, b), *dataset = lloyd_names_source(inside, b);
         status = file && dataset
-                     ? lloyd_storage_check_source(c->creation, i, c->file, c->path, c->name, file,
-                                                  dataset, c->storage, NULL)
+                     ? lloyd_sources_check(c->creation, i, c->file, c->path, c->name, file, dataset,
+                                           c->storage, NULL)
                      : lloyd_fail(LLOYD_FAILED, "cannot look at the sources of %s: out of memory",
                                   c->path);
         free(file);
@@ -155,13 +156,12 @@ static lloyd_status add_open(cover *c, size_t i, const slab *s)
 {
     char *source, *inside;
     lloyd_status status = LLOYD_OK;
-    if (!lloyd_storage_source_names(c->creation, i, &source, &inside)) {
+    if (!lloyd_sources_names(c->creation, i, &source, &inside)) {
         status = unreadable(c);
-    } else if (lloyd_storage_is_series(source) || lloyd_storage_is_series(inside)) {
+    } else if (lloyd_names_is_series(source) || lloyd_names_is_series(inside)) {
         status = add_series(c, i, s, source, inside);
     } else {
-        char *file = lloyd_storage_source_name(source, 0),
-             *dataset = lloyd_storage_source_name(inside, 0);
+        char *file = lloyd_names_source(source, 0), *dataset = lloyd_names_source(inside, 0);
         status = file && dataset
                      ? add_limited(c, i, s, file, dataset)
                      : lloyd_fail(LLOYD_FAILED, "cannot look at the sources of %s: out of memory",
@@ -217,7 +217,7 @@ static void name_source(const cover *c, const hsize_t *missing, char *text, size
     for (int64_t i = 0; i < c->storage->source_count; i++) {
         char *source, *inside;
         if (!ends_above(c, (size_t)i, missing)) continue;
-        if (lloyd_storage_source_names(c->creation, (size_t)i, &source, &inside))
+        if (lloyd_sources_names(c->creation, (size_t)i, &source, &inside))
             snprintf(text, bytes,
                      "; the source of these columns is dataset %s of %s, which ends before", inside,
                      source);

@@ -1,11 +1,12 @@
 /* An HDF5 file around a raw one: HDF5's external storage says where the elements are, nothing is
  * copied, and every program that reads HDF5 can read the vectors. */
-#include "io/h5.h"
-#include "io/origin.h"
-#include "io/output.h"
-#include "io/part.h"
+#include "io/writers/wrap.h"
+
+#include "io/hdf5/h5.h"
 #include "io/path.h"
-#include "io/raw.h"
+#include "io/readers/raw.h"
+#include "io/writers/origin.h"
+#include "io/writers/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

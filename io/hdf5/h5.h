@@ -73,13 +73,6 @@ int lloyd_h5_is_native(hid_t dataset);
 /* A new datatype: elements of that type in native byte order. Close with H5Tclose(). */
 hid_t lloyd_h5_native(lloyd_type type);
 
-/* Reads a numeric attribute of a file's root; leaves *value alone where there is none. */
-lloyd_status lloyd_h5_number(const char *path, hid_t file, const char *name, hid_t as, void *value);
-
-/* *text = a text attribute of a file's root, "" where there is none; free with free(), also after a
- * failure. */
-lloyd_status lloyd_h5_text(const char *path, hid_t file, const char *name, char **text);
-
 /* Datasets of a file with so many dimensions (1 or 2): their number (counting stops at LLOYD_H5_LISTED + 1), the
  * first ones' names. */
 enum { LLOYD_H5_LISTED = 8 };

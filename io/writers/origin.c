@@ -1,8 +1,8 @@
 /* See origin.h. */
-#include "io/origin.h"
+#include "io/writers/origin.h"
 
-#include "io/checkpoint.h"
-#include "io/h5.h"
+#include "io/hdf5/h5.h"
+#include "io/writers/checkpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>

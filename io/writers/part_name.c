@@ -1,7 +1,7 @@
 /* The names of part files. Every job has its own, so that two jobs with one output never write into
  * one file: the last to complete its file stays. The name says which process has made it, so that
  * what a killed job has left can be told from what a running one still writes. */
-#include "io/part.h"
+#include "io/writers/part_name.h"
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -177,7 +177,7 @@ static lloyd_status look_at_entry(const lloyd_output *output, const char *entry)
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_output_tidy(const lloyd_output *output)
+lloyd_status lloyd_part_tidy(const lloyd_output *output)
 {
     char *folder = lloyd_path_folder(output->target);
     if (!folder) return no_memory(output->path);

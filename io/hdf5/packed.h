@@ -6,9 +6,9 @@
 
 #include "base/status.h"
 #include "base/types.h"
-#include "io/plain.h"
+#include "io/hdf5/storage.h"
+#include "io/readers/plain.h"
 #include "io/scratch.h"
-#include "io/storage.h"
 
 #include <hdf5.h>
 #include <stdint.h>

@@ -1,138 +1,21 @@
 /* See checkpoint.h. */
-#include "io/checkpoint.h"
+#include "io/writers/checkpoint.h"
 
-#include "base/hash.h"
 #include "base/memory.h"
-#include "io/h5.h"
-#include "io/origin.h"
-#include "io/output.h"
-#include "io/part.h"
-#include "io/threads.h"
+#include "io/hdf5/attribute.h"
+#include "io/hdf5/h5.h"
+#include "io/writers/origin.h"
+#include "io/writers/output.h"
+#include "io/writers/part.h"
+#include "io/writers/seal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { FORMAT = 2 }; /* of the file, and of the numbers in it: another contract is another format */
-
-/* ---- Failures ------------------------------------------------------------------------------- */
-
-static lloyd_status damaged(const char *path, const char *what)
-{
-    return lloyd_fail(LLOYD_BAD_INPUT,
-                      "%s is no whole checkpoint (%s); restore it from a copy, or remove it to "
-                      "start anew",
-                      path, what);
-}
-
-/* It may be whole: nothing is said against it. */
-static lloyd_status unreadable(const char *path, const char *why)
-{
-    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s: %s; check its permissions and its disk",
-                      path, why);
-}
-
-/* ---- The seal ------------------------------------------------------------------------------- */
-
-/* HDF5 leaves the first SEAL bytes of the file, its user block, to whoever makes it. There a line
- * says how many bytes follow and what their hash is. It is checked before HDF5 sees the file, which
- * some versions of it do not survive if it is damaged. */
-enum { SEAL = 512, BLOCK = 1 << 20 };
-static const char seal_begin[] = "lloyd checkpoint, ";
-
-static void print_seal(long long bytes, uint64_t hash, char *text)
-{
-    memset(text, 0, SEAL);
-    snprintf(text, SEAL, "%s%lld bytes of HDF5 follow, hash %016llx\n", seal_begin, bytes,
-             (unsigned long long)hash);
-}
-
-/* The line for the bytes after the seal, in text[SEAL]; *failed = 0, or the error of a read. */
-static lloyd_status make_seal(int descriptor, char *text, int *failed)
-{
-    char *block;
-    uint64_t hash = 0;
-    long long total = 0;
-    ssize_t count;
-    LLOYD_TRY(lloyd_alloc(&block, BLOCK, 1, "a part of the checkpoint"));
-    /* blocks are full but for the last: they are part of what the hash is */
-    while ((count = pread(descriptor, block, BLOCK, (off_t)(SEAL + total))) > 0) {
-        hash = lloyd_hash(hash, block, (size_t)count);
-        total += count;
-    }
-    *failed = count < 0 ? errno : 0;
-    lloyd_free(block);
-    print_seal(total, hash, text);
-    return LLOYD_OK;
-}
-
-/* The same of bytes in memory, of which the first SEAL are the seal's. */
-static void make_seal_of(const char *bytes, int64_t count, char *text)
-{
-    uint64_t hash = 0;
-    for (int64_t at = SEAL; at < count; at += BLOCK)
-        hash = lloyd_hash(hash, bytes + at, (size_t)(count - at < BLOCK ? count - at : BLOCK));
-    print_seal((long long)count - SEAL, hash, text);
-}
-
-/* *sealed = whether the file of this descriptor begins with a seal, which is then in text[SEAL]. A
- * file that cannot be read is not said to have none: it may be a checkpoint, and not to be removed.
- */
-static lloyd_status read_seal(const char *path, int descriptor, char *text, int *sealed)
-{
-    ssize_t count = pread(descriptor, text, SEAL, 0);
-    int failed = count < 0 ? errno : 0;
-    if (failed == EISDIR || failed == ESPIPE) failed = 0; /* nothing that holds bytes */
-    *sealed = count == SEAL && strncmp(text, seal_begin, sizeof seal_begin - 1) == 0;
-    return failed ? unreadable(path, strerror(failed)) : LLOYD_OK;
-}
-
-static lloyd_status compare_seal(const char *path, int descriptor)
-{
-    char text[SEAL], expected[SEAL];
-    int sealed, failed;
-    LLOYD_TRY(read_seal(path, descriptor, text, &sealed));
-    if (!sealed) return damaged(path, "it does not begin as one");
-    LLOYD_TRY(make_seal(descriptor, expected, &failed));
-    if (failed) return unreadable(path, strerror(failed));
-    if (memcmp(text, expected, SEAL) == 0) return LLOYD_OK;
-    return damaged(path, "its bytes are not those written");
-}
-
-/* A descriptor for reading: a pipe is not waited for. */
-static lloyd_status open_descriptor(const char *path, int *descriptor)
-{
-    *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    return *descriptor < 0 ? unreadable(path, strerror(errno)) : LLOYD_OK;
-}
-
-/* *sealed = whether the file begins as a checkpoint. */
-static lloyd_status look_for_seal(const char *path, int *sealed)
-{
-    char text[SEAL];
-    int descriptor;
-    *sealed = 0;
-    LLOYD_TRY(open_descriptor(path, &descriptor));
-    lloyd_status status = read_seal(path, descriptor, text, sealed);
-    close(descriptor);
-    return status;
-}
-
-/* Whether the file is as it was written. */
-static lloyd_status check_seal(const char *path)
-{
-    int descriptor;
-    LLOYD_TRY(open_descriptor(path, &descriptor));
-    lloyd_status status = compare_seal(path, descriptor);
-    close(descriptor);
-    return status;
-}
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
@@ -213,31 +96,6 @@ static lloyd_status write_content(const char *path, hid_t file, const lloyd_save
                               : status;
 }
 
-static lloyd_status no_room(const char *path, int error)
-{
-    return lloyd_fail(LLOYD_FAILED, "cannot write %s: %s; make room there, or choose another place",
-                      path, strerror(error));
-}
-
-/* Returns the error; a file system that cannot reserve room has none. */
-static int allocate(int descriptor, int64_t bytes)
-{
-    int error;
-    do {
-        error = posix_fallocate(descriptor, 0, (off_t)bytes);
-    } while (error == EINTR);
-    return error == EINVAL || error == EOPNOTSUPP ? 0 : error;
-}
-
-/* Makes the part file with that many bytes. */
-static lloyd_status reserve(const lloyd_output *output, int64_t bytes)
-{
-    int descriptor = open(output->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    int error = descriptor < 0 ? errno : allocate(descriptor, bytes);
-    if (descriptor >= 0 && close(descriptor) != 0 && error == 0) error = errno;
-    return error == 0 ? LLOYD_OK : no_room(output->path, error);
-}
-
 /* ---- In memory ------------------------------------------------------------------------------- */
 
 /* A file in memory, with room for the seal. Takes the lock of HDF5 and keeps it, unless it fails. */
@@ -246,7 +104,7 @@ static lloyd_status create_draft(const char *path, hid_t *file)
     enum { STEP = 1 << 16 }; /* in which its memory grows */
     int entered = lloyd_h5_enter();
     hid_t access_list = lloyd_h5_file_access(), creation = H5Pcreate(H5P_FILE_CREATE);
-    H5Pset_userblock(creation, SEAL);
+    H5Pset_userblock(creation, LLOYD_SEAL);
     *file = H5Pset_fapl_core(access_list, STEP, 0) < 0
                 ? H5I_INVALID_HID
                 : H5Fcreate(path, H5F_ACC_TRUNC, creation, access_list);
@@ -285,11 +143,12 @@ static lloyd_status copy_draft(const char *path, lloyd_saved_image *image)
     ssize_t bytes = H5Fget_file_image(file, NULL, 0);
     image->count = 0;
     if (bytes <= 0) return lloyd_part_failed(path, "the checkpoint in memory");
-    LLOYD_TRY(make_image_room(image, SEAL + (int64_t)bytes));
-    if (!image->bytes || H5Fget_file_image(file, image->bytes + SEAL, (size_t)bytes) != bytes ||
-        memcmp(image->bytes + SEAL, signature, sizeof signature) != 0)
+    LLOYD_TRY(make_image_room(image, LLOYD_SEAL + (int64_t)bytes));
+    if (!image->bytes ||
+        H5Fget_file_image(file, image->bytes + LLOYD_SEAL, (size_t)bytes) != bytes ||
+        memcmp(image->bytes + LLOYD_SEAL, signature, sizeof signature) != 0)
         return lloyd_part_failed(path, "the checkpoint in memory");
-    image->count = SEAL + (int64_t)bytes;
+    image->count = LLOYD_SEAL + (int64_t)bytes;
     return LLOYD_OK;
 }
 
@@ -297,146 +156,6 @@ lloyd_status lloyd_saved_adopt(const char *path, lloyd_saved_image *image)
 {
     hid_t file = (hid_t)image->draft;
     return lloyd_part_close(path, file, copy_draft(path, image));
-}
-
-void lloyd_saved_discard(lloyd_saved_image *image)
-{
-    lloyd_free(image->bytes);
-    image->bytes = NULL;
-    image->count = image->room = 0;
-}
-
-/* ---- To disk --------------------------------------------------------------------------------- */
-
-/* fsync() in a thread of its own, so that it need not be waited for. */
-typedef struct syncing {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int descriptor; /* a duplicate */
-    int error;      /* of fsync(), 0 without */
-    int done, left; /* left: nobody waits */
-} syncing;
-
-static void free_syncing(syncing *s)
-{
-    close(s->descriptor);
-    pthread_cond_destroy(&s->changed);
-    pthread_mutex_destroy(&s->lock);
-    lloyd_free(s);
-}
-
-static int sync_error(int descriptor)
-{
-    if (fsync(descriptor) == 0 || errno == EINVAL || errno == ENOTSUP) return 0;
-    return errno;
-}
-
-static void *run_sync(void *context)
-{
-    syncing *s = context;
-    int error = sync_error(s->descriptor);
-    pthread_mutex_lock(&s->lock);
-    s->error = error;
-    s->done = 1;
-    int left = s->left;
-    pthread_cond_signal(&s->changed);
-    pthread_mutex_unlock(&s->lock);
-    if (left) free_syncing(s);
-    return NULL;
-}
-
-/* Waits until it is done, or there is a hurry: the system writes what a killed process has left, but
- * nobody renames its file. Returns the error. */
-static int wait_for_sync(syncing *s, const atomic_int *hurry)
-{
-    enum { STEP = 20000000 }; /* nanoseconds */
-    pthread_mutex_lock(&s->lock);
-    while (!s->done && atomic_load(hurry) == 0) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += STEP;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        (void)pthread_cond_timedwait(&s->changed, &s->lock, &until);
-    }
-    int done = s->done, error = s->error;
-    s->left = !done;
-    pthread_mutex_unlock(&s->lock);
-    if (done) free_syncing(s);
-    return error;
-}
-
-/* Syncs the file, and returns the error; in a hurry only begins to. */
-static int sync_soon(int descriptor, const atomic_int *hurry)
-{
-    syncing *s = NULL;
-    pthread_t thread;
-    int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-    if (duplicate < 0 || lloyd_alloc(&s, 1, sizeof *s, "a sync") != LLOYD_OK) {
-        if (duplicate >= 0) close(duplicate);
-        return sync_error(descriptor);
-    }
-    *s = (syncing){.descriptor = duplicate};
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, NULL);
-    if (lloyd_thread_start(&thread, run_sync, s) != 0) {
-        free_syncing(s);
-        return sync_error(descriptor);
-    }
-    pthread_detach(thread);
-    return wait_for_sync(s, hurry);
-}
-
-/* Returns the error. */
-static int write_bytes(int descriptor, const char *bytes, int64_t count, off_t at)
-{
-    enum { PIECE = 1 << 26 };
-    while (count > 0) {
-        ssize_t written = pwrite(descriptor, bytes, (size_t)(count < PIECE ? count : PIECE), at);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) return written < 0 ? errno : EIO;
-        bytes += written, count -= written, at += written;
-    }
-    return 0;
-}
-
-static int write_image(int descriptor, const lloyd_saved_image *image, const atomic_int *hurry)
-{
-    char text[SEAL];
-    make_seal_of(image->bytes, image->count, text);
-    int error = allocate(descriptor, image->count);
-    if (error == 0) error = write_bytes(descriptor, text, SEAL, 0);
-    if (error == 0) error = write_bytes(descriptor, image->bytes + SEAL, image->count - SEAL, SEAL);
-    /* in a hurry not even begun: a sync holds up the renaming */
-    return error != 0 || atomic_load(hurry) != 0 ? error : sync_soon(descriptor, hurry);
-}
-
-static lloyd_status write_part(const lloyd_output *output, const lloyd_saved_image *image,
-                               const atomic_int *hurry)
-{
-    int descriptor = open(output->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    int error = descriptor < 0 ? errno : write_image(descriptor, image, hurry);
-    /* A network file system may say only now that something was not written. */
-    if (descriptor >= 0 && close(descriptor) != 0 && error == 0) error = errno;
-    return error == 0 ? LLOYD_OK : no_room(output->path, error);
-}
-
-/* No call of HDF5: the thread that watches for signals stores while another may be inside. */
-lloyd_status lloyd_saved_store(const char *path, const lloyd_saved_image *image,
-                               const atomic_int *hurry)
-{
-    lloyd_output output;
-    LLOYD_TRY(lloyd_output_open(path, 1, &output));
-    lloyd_status status = write_part(&output, image, hurry);
-    if (status == LLOYD_OK) status = lloyd_output_rename(&output, atomic_load(hurry) != 0);
-    if (status != LLOYD_OK) lloyd_output_discard(&output);
-    lloyd_output_close(&output);
-    return status;
-}
-
-lloyd_status lloyd_saved_sync(const char *path)
-{
-    return lloyd_output_sync(path);
 }
 
 lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved)
@@ -471,20 +190,20 @@ static lloyd_status read_array(const source *from, const char *name, hid_t type,
     int dimensions = 0;
     void *values = NULL;
     hid_t dataset = H5Dopen2(from->file, name, H5P_DEFAULT);
-    if (dataset < 0) return unreadable(from->path, name);
+    if (dataset < 0) return lloyd_seal_unreadable(from->path, name);
     lloyd_status status = lloyd_h5_shape(dataset, name, 2, &dimensions, stored);
     hid_t element = H5Dget_type(dataset);
     htri_t equal = H5Tequal(element, type);
     if (status != LLOYD_OK || equal < 0) {
-        status = unreadable(from->path, name);
+        status = lloyd_seal_unreadable(from->path, name);
     } else if (!equal || dimensions != rank || stored[0] != (hsize_t)extent[0] ||
                (rank == 2 && stored[1] != (hsize_t)extent[1])) {
-        status = damaged(from->path, name);
+        status = lloyd_seal_damaged(from->path, name);
     } else {
         status = lloyd_alloc(&values, count, size, "a checkpoint");
         if (status == LLOYD_OK && count > 0 &&
             H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
-            status = unreadable(from->path, name);
+            status = lloyd_seal_unreadable(from->path, name);
     }
     H5Tclose(element);
     H5Dclose(dataset);
@@ -498,7 +217,7 @@ static lloyd_status read_run(const source *from, const lloyd_saved *s, lloyd_sav
     const int64_t matrix[2] = {s->k, s->d}, steps[1] = {run->iterations};
     char name[64];
     if (run->iterations < 0 || run->iterations > from->bytes / 8)
-        return damaged(from->path, history);
+        return lloyd_seal_damaged(from->path, history);
     snprintf(name, sizeof name, "%s/inertia", history);
     LLOYD_TRY(read_array(from, name, H5T_NATIVE_DOUBLE, 1, steps, &run->inertia));
     snprintf(name, sizeof name, "%s/moved", history);
@@ -513,10 +232,10 @@ static lloyd_status read_run(const source *from, const lloyd_saved *s, lloyd_sav
 static lloyd_status read_rows(const source *from, lloyd_saved *s)
 {
     if (s->drawn < 0 || s->drawn > from->bytes / 8 || s->steps < 0 || s->run.iterations != 0)
-        return damaged(from->path, "/seeds");
+        return lloyd_seal_damaged(from->path, "/seeds");
     LLOYD_TRY(read_array(from, "/seeds", H5T_NATIVE_INT64, 1, &s->drawn, &s->rows));
     for (int64_t i = 0; i < s->drawn; i++)
-        if (s->rows[i] < 0 || s->rows[i] >= s->n) return damaged(from->path, "/seeds");
+        if (s->rows[i] < 0 || s->rows[i] >= s->n) return lloyd_seal_damaged(from->path, "/seeds");
     return LLOYD_OK;
 }
 
@@ -525,7 +244,7 @@ static lloyd_status read_attributes(const source *from, lloyd_saved *s)
     int format = 0;
     hid_t file = from->file;
     LLOYD_TRY(lloyd_h5_number(from->path, file, "checkpoint", H5T_NATIVE_INT, &format));
-    if (format == 0) return damaged(from->path, "it lacks the attribute checkpoint");
+    if (format == 0) return lloyd_seal_damaged(from->path, "it lacks the attribute checkpoint");
     if (format != FORMAT) {
         return lloyd_fail(LLOYD_BAD_INPUT,
                           "%s is a checkpoint of format %d, but this lloyd reads %d; go on with "
@@ -564,13 +283,14 @@ static lloyd_status read_content(const source *from, lloyd_saved *s)
     LLOYD_TRY(read_attributes(from, s));
     int64_t most = from->bytes / (int64_t)sizeof(float);
     if (s->k < 1 || s->d < 1 || (s->drawn == 0 && s->k > most / s->d))
-        return damaged(from->path, "/centroids");
+        return lloyd_seal_damaged(from->path, "/centroids");
     LLOYD_TRY(read_run(from, s, &s->run, s->drawn == 0 ? "/centroids" : NULL, "/history"));
     if (s->drawn != 0) LLOYD_TRY(read_rows(from, s));
     htri_t has_best = H5Lexists(from->file, "/best", H5P_DEFAULT);
-    if (has_best < 0) return unreadable(from->path, "/best");
-    if (s->restart < 0 || (has_best > 0) != (s->restart > 0)) return damaged(from->path, "/best");
-    if (has_best > 0 && s->k > most / s->d) return damaged(from->path, "/best");
+    if (has_best < 0) return lloyd_seal_unreadable(from->path, "/best");
+    if (s->restart < 0 || (has_best > 0) != (s->restart > 0))
+        return lloyd_seal_damaged(from->path, "/best");
+    if (has_best > 0 && s->k > most / s->d) return lloyd_seal_damaged(from->path, "/best");
     return has_best > 0 ? read_run(from, s, &s->best, "/best/centroids", "/best/history")
                         : LLOYD_OK;
 }
@@ -581,8 +301,8 @@ lloyd_status lloyd_saved_read(const char *path, lloyd_saved *saved)
     source from = {.path = path};
     *saved = (lloyd_saved){0};
     LLOYD_H5_SCOPE;
-    if (stat(path, &info) != 0) return unreadable(path, strerror(errno));
-    LLOYD_TRY(check_seal(path));
+    if (stat(path, &info) != 0) return lloyd_seal_unreadable(path, strerror(errno));
+    LLOYD_TRY(lloyd_seal_check(path));
     LLOYD_TRY(lloyd_h5_open_file(path, &from.file));
     from.bytes = (int64_t)info.st_size;
     lloyd_status status = read_content(&from, saved);
@@ -617,7 +337,7 @@ void lloyd_saved_free(lloyd_saved *saved)
 int lloyd_saved_is_one(const char *path)
 {
     int sealed;
-    return look_for_seal(path, &sealed) == LLOYD_OK && sealed;
+    return lloyd_seal_find(path, &sealed) == LLOYD_OK && sealed;
 }
 
 int lloyd_saved_exists(const char *path)
@@ -626,21 +346,10 @@ int lloyd_saved_exists(const char *path)
     return stat(path, &info) == 0 || errno != ENOENT;
 }
 
-lloyd_status lloyd_saved_check_writable(const char *path)
-{
-    lloyd_output output;
-    LLOYD_TRY(lloyd_output_open(path, 1, &output));
-    lloyd_status status = lloyd_output_tidy(&output);
-    if (status == LLOYD_OK) status = reserve(&output, SEAL);
-    lloyd_output_discard(&output);
-    lloyd_output_close(&output);
-    return status;
-}
-
 lloyd_status lloyd_saved_check_replaceable(const char *path)
 {
     int sealed;
-    LLOYD_TRY(look_for_seal(path, &sealed));
+    LLOYD_TRY(lloyd_seal_find(path, &sealed));
     if (sealed) return LLOYD_OK;
     return lloyd_fail(LLOYD_USAGE,
                       "%s is there and is no checkpoint; remove it, or choose "

@@ -1,11 +1,11 @@
 /* Outputs: checked before work begins, written under another name, renamed when complete. */
-#include "io/output.h"
+#include "io/writers/output.h"
 
-#include "io/h5.h"
-#include "io/origin.h"
-#include "io/part.h"
 #include "io/path.h"
 #include "io/space.h"
+#include "io/writers/origin.h"
+#include "io/writers/part.h"
+#include "io/writers/part_name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -187,44 +187,9 @@ void lloyd_output_discard(const lloyd_output *output)
     if (output->part) unlink(output->part);
 }
 
-lloyd_status lloyd_part_failed(const char *path, const char *what)
+lloyd_status lloyd_output_tidy(const lloyd_output *output)
 {
-    char text[256];
-    lloyd_h5_reason(text, sizeof text);
-    return lloyd_fail(LLOYD_FAILED,
-                      "cannot write %s to %s: %s; check the space and the permissions there", what,
-                      path, text);
-}
-
-/* After lloyd_h5_enter(): the lock is kept for lloyd_part_close(). */
-static lloyd_status opened(const lloyd_output *output, hid_t file, int *entered)
-{
-    if (file >= 0) return LLOYD_OK;
-    lloyd_status status = lloyd_part_failed(output->path, "a new file");
-    lloyd_h5_leave(entered);
-    return status;
-}
-
-lloyd_status lloyd_part_create(const lloyd_output *output, const char *kind, hid_t *file)
-{
-    int entered = lloyd_h5_enter();
-    hid_t access_list = lloyd_h5_file_access();
-    *file = H5Fcreate(output->part, H5F_ACC_EXCL, H5P_DEFAULT, access_list);
-    lloyd_status status = opened(output, *file, &entered);
-    H5Pclose(access_list);
-    if (status != LLOYD_OK) return status;
-    status = lloyd_part_text(output->path, *file, LLOYD_ORIGIN, kind);
-    return status == LLOYD_OK ? LLOYD_OK : lloyd_part_close(output->path, *file, status);
-}
-
-lloyd_status lloyd_part_open(const lloyd_output *output, hid_t *file)
-{
-    int entered = lloyd_h5_enter();
-    hid_t access_list = lloyd_h5_file_access();
-    *file = H5Fopen(output->part, H5F_ACC_RDWR, access_list);
-    lloyd_status status = opened(output, *file, &entered);
-    H5Pclose(access_list);
-    return status;
+    return lloyd_part_tidy(output);
 }
 
 lloyd_status lloyd_output_create(const lloyd_output *output, const char *kind, int64_t bytes)
@@ -233,40 +198,6 @@ lloyd_status lloyd_output_create(const lloyd_output *output, const char *kind, i
     LLOYD_TRY(lloyd_part_create(output, kind, &file));
     LLOYD_TRY(lloyd_part_close(output->path, file, LLOYD_OK));
     return lloyd_space_reserve(output->part, bytes, output->path);
-}
-
-lloyd_status lloyd_part_close(const char *path, hid_t file, lloyd_status status)
-{
-    if (status == LLOYD_OK && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
-        status = lloyd_part_failed(path, "the last bytes");
-    if (H5Fclose(file) < 0 && status == LLOYD_OK)
-        status = lloyd_part_failed(path, "the last bytes");
-    int entered = 0; /* by lloyd_part_open() */
-    lloyd_h5_leave(&entered);
-    return status;
-}
-
-hid_t lloyd_part_creation(void)
-{
-    hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-    H5Pset_obj_track_times(creation, 0);
-    return creation;
-}
-
-lloyd_status lloyd_part_text(const char *path, hid_t object, const char *name, const char *text)
-{
-    hid_t type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, H5T_VARIABLE);
-    H5Tset_cset(type, H5T_CSET_UTF8);
-    hid_t space = H5Screate(H5S_SCALAR);
-    hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    lloyd_status status = LLOYD_OK;
-    if (attribute < 0 || H5Awrite(attribute, type, &text) < 0)
-        status = lloyd_part_failed(path, name);
-    if (attribute >= 0) H5Aclose(attribute);
-    H5Sclose(space);
-    H5Tclose(type);
-    return status;
 }
 
 lloyd_status lloyd_output_attribute(const lloyd_output *output, const char *object,

@@ -1,26 +1,22 @@
 /* Storage layouts: the chunk cache they need, and the files they point to.
- *
- * The names of external and virtual source files are looked up here as HDF5 itself looks them
- * up, only to be able to say that one is missing; reading is left to HDF5. External names are
- * taken relative to the HDF5 file where that finds them, because a pair of files that is moved
+ * External names are taken relative to the HDF5 file where that finds them, because a pair of files that is moved
  * or read from elsewhere should keep working, and otherwise relative to the current directory,
  * HDF5's default.
  */
-#include "io/storage.h"
+#include "io/hdf5/storage.h"
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "io/cover.h"
-#include "io/h5.h"
+#include "io/hdf5/cover.h"
+#include "io/hdf5/h5.h"
+#include "io/hdf5/names.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum {
-    NESTED = 8, /* virtual datasets of virtual datasets, that deep */
     CHUNKS_A_CALL = 1024,
     CHUNK_RECORD = 12 << 10, /* bytes that HDF5 1.10 needs per chunk during a call, rounded up */
     CHUNK_INDEX = 4 << 20    /* and for its cache of the index that finds the chunks */
@@ -31,30 +27,6 @@ static const int64_t CACHE_MAX = (int64_t)1 << 30, CACHE_MIN = (int64_t)1 << 20,
 static lloyd_status no_memory(const char *path)
 {
     return lloyd_fail(LLOYD_FAILED, "cannot look at the storage of %s: out of memory", path);
-}
-
-/* The name after a prefix in which HDF5 replaces ${ORIGIN} by the directory of the file `path`;
- * an absolute name stays. Free with free(); NULL without memory. */
-static char *prefixed(const char *path, const char *prefix, const char *name)
-{
-    static const char mark[] = "${ORIGIN}";
-    if (*name == '/' || !*prefix || strcmp(prefix, ".") == 0) return strdup(name);
-    const char *slash = strrchr(path, '/'), *directory = "";
-    size_t length = 0;
-    if (strncmp(prefix, mark, sizeof mark - 1) == 0) {
-        prefix += sizeof mark - 1;
-        directory = slash ? path : ".";
-        length = slash ? (size_t)(slash - path) : 1;
-    }
-    char *whole;
-    return asprintf(&whole, "%.*s%s/%s", (int)length, directory, prefix, name) < 0 ? NULL : whole;
-}
-
-/* The bytes of a file, -1 if it cannot be found. */
-static int64_t file_bytes(const char *path)
-{
-    struct stat info;
-    return path && stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (int64_t)info.st_size : -1;
 }
 
 /* The prefix of external names that HDF5 is to use; the environment variable wins, as in HDF5. */
@@ -94,9 +66,9 @@ static lloyd_status explain_link(hid_t file, const char *path, const char *name)
     lloyd_status status = LLOYD_OK;
     if (value && H5Lget_val(file, name, value, info.u.val_size, H5P_DEFAULT) >= 0 &&
         H5Lunpack_elink_val(value, info.u.val_size, &flags, &other, &inside) >= 0) {
-        char *whole = prefixed(path, "${ORIGIN}", other);
-        status =
-            whole ? lloyd_h5_check_unused(file_bytes(whole) >= 0 ? whole : other) : no_memory(path);
+        char *whole = lloyd_names_prefixed(path, "${ORIGIN}", other);
+        status = whole ? lloyd_h5_check_unused(lloyd_names_file_bytes(whole) >= 0 ? whole : other)
+                       : no_memory(path);
         free(whole);
         if (status == LLOYD_OK)
             status = lloyd_fail(LLOYD_BAD_INPUT,
@@ -194,8 +166,9 @@ static int lies_beside(hid_t creation, const char *path)
 {
     int64_t offset, bytes;
     char *name = external_file(creation, 0, &offset, &bytes);
-    char *whole = name ? prefixed(path, "${ORIGIN}", name) : NULL;
-    int beside = name && *name != '/' && (file_bytes(whole) >= 0 || file_bytes(name) < 0);
+    char *whole = name ? lloyd_names_prefixed(path, "${ORIGIN}", name) : NULL;
+    int beside = name && *name != '/' &&
+                 (lloyd_names_file_bytes(whole) >= 0 || lloyd_names_file_bytes(name) < 0);
     free(whole);
     free(name);
     return beside;
@@ -209,12 +182,13 @@ static lloyd_status check_external(hid_t creation, lloyd_storage *storage, int64
     for (int i = 0; i < storage->external && left > 0; i++) {
         int64_t offset = 0, bytes = 0;
         char *given = external_file(creation, (unsigned)i, &offset, &bytes);
-        char *whole = given ? prefixed(path, external_prefix(storage->beside), given) : NULL;
+        char *whole =
+            given ? lloyd_names_prefixed(path, external_prefix(storage->beside), given) : NULL;
         if (!whole) {
             free(given);
             return no_memory(path);
         }
-        int64_t need = bytes < left ? bytes : left, have = file_bytes(whole);
+        int64_t need = bytes < left ? bytes : left, have = lloyd_names_file_bytes(whole);
         storage->extents[i] = (lloyd_extent){whole, offset, need};
         lloyd_status status = LLOYD_OK;
         if (have < 0) {
@@ -379,8 +353,6 @@ static lloyd_status inspect(hid_t file, hid_t dataset, const char *path, const c
     return status;
 }
 
-/* Opens and inspects. The sources of a virtual dataset (depth > 0) are opened by HDF5 itself
- * while it reads, and it looks for their external files in the current directory. */
 static lloyd_status open_inspected(hid_t file, const char *path, const char *name, int depth,
                                    lloyd_watch *watch, lloyd_storage *storage, hid_t *dataset)
 {
@@ -401,247 +373,19 @@ lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name, 
     return open_inspected(file, path, name, 0, watch, storage, dataset);
 }
 
+lloyd_status lloyd_storage_open_source(hid_t file, const char *path, const char *name,
+                                       const lloyd_storage *of, lloyd_storage *storage,
+                                       hid_t *dataset)
+{
+    return open_inspected(file, path, name, of->depth + 1, of->watch, storage, dataset);
+}
+
 void lloyd_storage_free(lloyd_storage *storage)
 {
     for (int i = 0; storage->extents && i < storage->external; i++) free(storage->extents[i].path);
     lloyd_free(storage->extents);
     lloyd_free(storage->sources);
     memset(storage, 0, sizeof *storage);
-}
-
-/* ---- Virtual datasets ----------------------------------------------------------------------- */
-
-/* `candidate` if it is a file, else NULL, and it is freed. */
-static char *if_file(char *candidate)
-{
-    if (file_bytes(candidate) >= 0) return candidate;
-    free(candidate);
-    return NULL;
-}
-
-/* Tries the directories of HDF5_VDS_PREFIX, a list separated by ':'. */
-static char *find_by_environment(const char *path, const char *name)
-{
-    const char *given = getenv("HDF5_VDS_PREFIX");
-    char *found = NULL;
-    while (!found && given && *given) {
-        size_t length = strcspn(given, ":");
-        char *prefix = strndup(given, length);
-        if (prefix && length > 0) found = if_file(prefixed(path, prefix, name));
-        free(prefix);
-        given += length + (given[length] == ':');
-    }
-    return found;
-}
-
-/* The file that HDF5 will find under the name of a source, looked for in the same order: as it is if
- * absolute, HDF5_VDS_PREFIX, beside the virtual dataset's file, the current directory, beside
- * the file that a symbolic link points to. NULL if there is none; free with free(). */
-static char *find_source(const char *path, const char *name)
-{
-    if (*name == '/') {
-        char *found = if_file(strdup(name));
-        if (found) return found;
-        name = strrchr(name, '/') + 1;
-    }
-    char *found = find_by_environment(path, name);
-    if (!found) found = if_file(prefixed(path, "${ORIGIN}", name));
-    if (!found) found = if_file(strdup(name));
-    if (found) return found;
-    char *real = realpath(path, NULL);
-    if (real) found = if_file(prefixed(real, "${ORIGIN}", name));
-    free(real);
-    return found;
-}
-
-int lloyd_storage_is_series(const char *name)
-{
-    for (; *name; name++) {
-        if (name[0] != '%') continue;
-        if (name[1] == 'b') return 1;
-        name += name[1] == '%';
-    }
-    return 0;
-}
-
-char *lloyd_storage_source_name(const char *name, int64_t number)
-{
-    char *copy = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&copy, &bytes);
-    if (!out) return NULL;
-    for (; *name; name++) {
-        if (name[0] == '%' && name[1] == 'b') {
-            fprintf(out, "%lld", (long long)number);
-        } else {
-            fputc(*name, out);
-        }
-        name += name[0] == '%' && (name[1] == 'b' || name[1] == '%');
-    }
-    if (fclose(out) == 0) return copy;
-    free(copy);
-    return NULL;
-}
-
-/* The box of the virtual dataset that mapping i fills from one source; its rank, or -1 where that is no
- * box. */
-static int target_box(hid_t creation, size_t i, hsize_t *size)
-{
-    hsize_t start[H5S_MAX_RANK] = {0}, stride[H5S_MAX_RANK] = {0}, count[H5S_MAX_RANK] = {0};
-    hid_t space = H5Pget_virtual_vspace(creation, i);
-    int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, size, NULL);
-    H5S_sel_type kind = space < 0 ? H5S_SEL_ERROR : H5Sget_select_type(space);
-    if (kind != H5S_SEL_ALL && (kind != H5S_SEL_HYPERSLABS || H5Sis_regular_hyperslab(space) <= 0 ||
-                                H5Sget_regular_hyperslab(space, start, stride, count, size) < 0))
-        rank = -1;
-    for (int d = 0; d < rank && kind == H5S_SEL_HYPERSLABS; d++) {
-        if (count[d] == 1 || count[d] == H5S_UNLIMITED) continue; /* without limit: of a series */
-        if (stride[d] != size[d]) return H5Sclose(space), -1;
-        size[d] *= count[d];
-    }
-    if (space >= 0) H5Sclose(space);
-    return rank;
-}
-
-/* Whether a source that is mapped as a whole still has the shape of what it fills: HDF5 takes its
- * elements one after the other, so rows may have been added, but not become longer. */
-static int whole_fits(hid_t creation, size_t i, int rank, const hsize_t *extent)
-{
-    hsize_t size[H5S_MAX_RANK] = {0};
-    if (target_box(creation, i, size) != rank || rank < 1)
-        return 1; /* HDF5 compares their number */
-    for (int d = 1; d < rank; d++)
-        if (extent[d] != size[d]) return 0;
-    return extent[0] >= size[0];
-}
-
-/* Whether the part of a source that mapping i selects lies inside the source. */
-static int selection_fits(hid_t creation, size_t i, int rank, const hsize_t *extent)
-{
-    hsize_t start[H5S_MAX_RANK] = {0}, end[H5S_MAX_RANK] = {0};
-    hid_t space = H5Pget_virtual_srcspace(creation, i);
-    int fits = 1;
-    if (space >= 0 && H5Sget_select_type(space) == H5S_SEL_ALL) {
-        fits = whole_fits(creation, i, rank, extent);
-    } else if (space >= 0 && H5Sget_select_bounds(space, start, end) >= 0) {
-        fits = rank == H5Sget_simple_extent_ndims(space);
-        for (int d = 0; fits && d < rank; d++) fits = end[d] == H5S_UNLIMITED || end[d] < extent[d];
-    }
-    if (space >= 0) H5Sclose(space);
-    return fits;
-}
-
-/* Checks one source dataset in its open file, with everything it depends on in turn. */
-static lloyd_status check_dataset(hid_t creation, size_t i, hid_t file, const char *path,
-                                  const char *name, const lloyd_storage *of, hsize_t *extent)
-{
-    lloyd_storage storage;
-    hid_t dataset;
-    int rank = 0;
-    if (of->depth >= NESTED) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "dataset %s of %s is virtual more than %d times over",
-                          name, path, NESTED);
-    }
-    LLOYD_TRY(open_inspected(file, path, name, of->depth + 1, of->watch, &storage, &dataset));
-    lloyd_status status = lloyd_h5_shape(dataset, name, H5S_MAX_RANK, &rank, extent);
-    if (status == LLOYD_OK && !selection_fits(creation, i, rank, extent)) {
-        status = lloyd_fail(LLOYD_BAD_INPUT,
-                            "dataset %s of %s is smaller than what is taken from it, or of another "
-                            "shape than when the virtual dataset was made",
-                            name, path);
-    } else if (status == LLOYD_OK) {
-        status = lloyd_storage_check_written(&storage, dataset, path, name);
-        if (status == LLOYD_OK)
-            status = lloyd_storage_require(&storage, file, dataset, path, name, 0, INT64_MAX);
-    }
-    H5Dclose(dataset);
-    lloyd_storage_free(&storage);
-    return status;
-}
-
-int lloyd_storage_source_names(hid_t creation, size_t i, char **source, char **name)
-{
-    ssize_t a = H5Pget_virtual_filename(creation, i, NULL, 0);
-    ssize_t b = H5Pget_virtual_dsetname(creation, i, NULL, 0);
-    *source = a >= 0 ? malloc((size_t)a + 1) : NULL;
-    *name = b >= 0 ? malloc((size_t)b + 1) : NULL;
-    return *source && *name && H5Pget_virtual_filename(creation, i, *source, (size_t)a + 1) >= 0 &&
-           H5Pget_virtual_dsetname(creation, i, *name, (size_t)b + 1) >= 0;
-}
-
-/* Checks a source in another file. */
-static lloyd_status check_file(hid_t creation, size_t i, const char *path, const char *inside,
-                               const lloyd_storage *of, hsize_t *extent)
-{
-    hid_t file;
-    LLOYD_TRY(lloyd_h5_open_source(path, &file));
-    lloyd_status status = lloyd_watch_file(of->watch, path, lloyd_h5_descriptor(file));
-    if (status == LLOYD_OK) status = check_dataset(creation, i, file, path, inside, of, extent);
-    H5Fclose(file);
-    return status;
-}
-
-lloyd_status lloyd_storage_check_source(hid_t creation, size_t i, hid_t virtual_file,
-                                        const char *path, const char *name, const char *source,
-                                        const char *inside, lloyd_storage *storage, hsize_t *extent)
-{
-    hsize_t unused[H5S_MAX_RANK];
-    int same = strcmp(source, ".") == 0;
-    if (!extent) extent = unused;
-    char *found = same ? NULL : find_source(path, source);
-    if (!same && !found) {
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "cannot read virtual dataset %s of %s: its source file %s is missing; put it back",
-            name, path, source);
-    }
-    lloyd_status status =
-        same ? check_dataset(creation, i, virtual_file, path, inside, storage, extent)
-             : check_file(creation, i, found, inside, storage, extent);
-    free(found);
-    if (status == LLOYD_OK) return LLOYD_OK;
-    return lloyd_fail(status, "cannot read virtual dataset %s of %s%s%s: %s", name, path,
-                      same ? "" : " from its source file ", same ? "" : source, lloyd_message());
-}
-
-/* Checks the source of mapping i, unless it is a series, which was checked at the beginning. */
-static lloyd_status check_source(hid_t creation, size_t i, hid_t virtual_file, const char *path,
-                                 const char *name, lloyd_storage *storage)
-{
-    char *source, *inside;
-    lloyd_status status = LLOYD_OK;
-    if (!lloyd_storage_source_names(creation, i, &source, &inside)) {
-        status = lloyd_fail(LLOYD_BAD_INPUT, "cannot read the sources of virtual dataset %s of %s",
-                            name, path);
-    } else if (!lloyd_storage_is_series(source) && !lloyd_storage_is_series(inside)) {
-        char *file = lloyd_storage_source_name(source, 0),
-             *dataset = lloyd_storage_source_name(inside, 0);
-        status = file && dataset ? lloyd_storage_check_source(creation, i, virtual_file, path, name,
-                                                              file, dataset, storage, NULL)
-                                 : no_memory(path);
-        free(file);
-        free(dataset);
-    }
-    free(source);
-    free(inside);
-    return status;
-}
-
-lloyd_status lloyd_storage_require(lloyd_storage *storage, hid_t file, hid_t dataset,
-                                   const char *path, const char *name, int64_t first, int64_t count)
-{
-    if (storage->layout != H5D_VIRTUAL) return LLOYD_OK;
-    hid_t creation = H5I_INVALID_HID;
-    lloyd_status status = LLOYD_OK;
-    for (int64_t i = 0; i < storage->source_count && status == LLOYD_OK; i++) {
-        lloyd_source *source = &storage->sources[i];
-        if (source->checked || source->last < first || source->first - first >= count) continue;
-        if (creation < 0) creation = H5Dget_create_plist(dataset);
-        status = check_source(creation, (size_t)i, file, path, name, storage);
-        source->checked = status == LLOYD_OK;
-    }
-    if (creation >= 0) H5Pclose(creation);
-    return status;
 }
 
 /* ---- Sizes and words ------------------------------------------------------------------------ */

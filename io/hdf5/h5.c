@@ -1,6 +1,6 @@
 /* HDF5 with errors a person understands. The common case costs nothing extra: a file is simply
  * opened, and only when that fails is it looked at more closely to say why. */
-#include "io/h5.h"
+#include "io/hdf5/h5.h"
 
 #include <errno.h>
 #include <fcntl.h>

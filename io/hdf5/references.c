@@ -1,9 +1,9 @@
 /* See references.h. Where names are looked up is the system of HDF5 (storage.c). Here all places
  * count: a file that is not the one that is read is not to be replaced either, since it is there
  * under a name that a dataset refers to. */
-#include "io/references.h"
+#include "io/hdf5/references.h"
 
-#include "io/h5.h"
+#include "io/hdf5/h5.h"
 #include "io/path.h"
 
 #include <glob.h>

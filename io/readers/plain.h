@@ -6,8 +6,8 @@
 #define LLOYD_IO_PLAIN_H
 
 #include "base/status.h"
+#include "io/hdf5/storage.h"
 #include "io/scratch.h"
-#include "io/storage.h"
 
 #include <hdf5.h>
 #include <stdint.h>

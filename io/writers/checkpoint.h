@@ -8,8 +8,8 @@
 #define LLOYD_IO_CHECKPOINT_H
 
 #include "base/status.h"
+#include "io/writers/image.h"
 
-#include <stdatomic.h>
 #include <stdint.h>
 
 /* One start of the algorithm, up to some iteration. */
@@ -49,15 +49,6 @@ typedef struct lloyd_saved {
     int best_converged;
 } lloyd_saved;
 
-/* The bytes of a checkpoint file, made beforehand: they can be written at any moment and by any
- * thread, without HDF5, which another thread may be using. Begins as zeros. */
-typedef struct lloyd_saved_image {
-    char *bytes;
-    int64_t count; /* 0: there is none */
-    int64_t room;
-    int64_t draft; /* HDF5's file in memory, between draft and adopt */
-} lloyd_saved_image;
-
 /* Makes a checkpoint in memory, beside what is in the image; `path` is for messages. Takes the lock of
  * HDF5, which lloyd_saved_adopt() gives back. */
 lloyd_status lloyd_saved_draft(const char *path, const lloyd_saved *saved,
@@ -66,16 +57,6 @@ lloyd_status lloyd_saved_draft(const char *path, const lloyd_saved *saved,
 /* The draft becomes what is in the image, which takes no longer than a copy in memory. After a failure
  * there is nothing in it. */
 lloyd_status lloyd_saved_adopt(const char *path, lloyd_saved_image *image);
-void lloyd_saved_discard(lloyd_saved_image *image);
-
-/* Writes the image: under another name, synced and renamed, so that `path` is at any time either the
- * old or the new one, whole. By one thread at a time. Once *hurry is not 0, the renaming does not wait
- * for the sync. After a failure (LLOYD_FAILED) `path` is as it was. */
-lloyd_status lloyd_saved_store(const char *path, const lloyd_saved_image *image,
-                               const atomic_int *hurry);
-
-/* Syncs the file, which may have been stored in a hurry. */
-lloyd_status lloyd_saved_sync(const char *path);
 
 /* All at once: draft, adopt and store. */
 lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved);
@@ -88,10 +69,6 @@ void lloyd_saved_free(lloyd_saved *saved);
 int lloyd_saved_is_one(const char *path);
 
 int lloyd_saved_exists(const char *path);
-
-/* Tries whether a file can be made beside `path`, so that a fit does not find out after hours.
- * Nothing is left there. LLOYD_FAILED. */
-lloyd_status lloyd_saved_check_writable(const char *path);
 
 /* LLOYD_USAGE if the file is no checkpoint: another one is not to be replaced. LLOYD_BAD_INPUT if it
  * cannot be read. */

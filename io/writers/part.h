@@ -1,20 +1,13 @@
-/* The part file that an output is until it is complete: its name, and HDF5 in it. Private to io/. */
+/* HDF5 in the partial file that an output is until it is complete. Private to io/. */
 #ifndef LLOYD_IO_PART_H
 #define LLOYD_IO_PART_H
 
 #include "base/status.h"
 #include "base/types.h"
-#include "io/output.h"
+#include "io/writers/output.h"
 
 #include <hdf5.h>
 #include <stdint.h>
-
-/* A new name for the part file of `target`: TARGET.HOST-PID-PLACE-RANDOM.part, PLACE being a hash of
- * what a process number belongs to. Free with free(); NULL without memory. */
-char *lloyd_part_name(const char *target);
-
-/* Whether `name` (without a folder) is kept for part files of a file of the name `of`. */
-int lloyd_part_is_of(const char *name, const char *of);
 
 /* Makes the part file, which must not be there, with an attribute that says what it is (formats.md).
  * Takes the lock of HDF5, which lloyd_part_close() gives back. */
