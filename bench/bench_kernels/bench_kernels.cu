@@ -1,0 +1,227 @@
+/* Times the CUDA kernels through kernels.h, shape by shape, and verifies while it times: every
+ * figure stands beside a #wrong column, and beside what the same machine gave in the same process
+ * to cuBLAS, to a plain copy and to CUB's sort.
+ *
+ *     bench_kernels [--shapes N,K,D[;...]] [--types float16,float32] [--repeat 7] [--cool SECONDS]
+ *                   [--only PART[,...]] [--rows FILE] [--fill] [--device 0] [--json FILE]
+ *
+ * Rows are Gaussian, made on the device by a counter-based generator, or those of a file, as stored,
+ * row after row; the first centroids are rows. Times are medians of CUDA events in milliseconds.
+ * A benchmark is a file of this folder and a row of the table below.
+ */
+#include "bench.cuh"
+#include "data.cuh"
+#include "definition.cuh"
+#include "table.cuh"
+#include "timing.cuh"
+
+#include <getopt.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <iterator>
+
+using namespace benchmarks;
+
+namespace
+{
+
+/* In the order in which they run. Those of shapes share the rows of a shape and a row of the table. */
+const benchmark *const table[] = {&limits_benchmark, &assign_benchmark, &update_benchmark,
+                                  &iteration_benchmark, &allreduce_benchmark};
+
+const int64_t Mi = 1 << 20;
+
+const std::vector<shape> default_shapes = {{Mi, 1024, 128},      {8 * Mi, 1024, 128},
+                                           {Mi, 8192, 128},      {Mi, 65536, 128},
+                                           {4 * Mi, 4096, 128},  {Mi, 4096, 64},
+                                           {Mi, 4096, 96},       {Mi, 4096, 256},
+                                           {Mi, 4096, 384},      {Mi, 4096, 768},
+                                           {Mi / 4, 4096, 1536}, {16 * Mi, 256, 32}};
+
+std::vector<std::string> split(const std::string &text, char separator)
+{
+    std::vector<std::string> parts;
+    size_t begin = 0;
+    for (size_t end; (end = text.find(separator, begin)) != std::string::npos; begin = end + 1)
+        parts.push_back(text.substr(begin, end - begin));
+    parts.push_back(text.substr(begin));
+    return parts;
+}
+
+bool parse_shapes(const std::string &text, std::vector<shape> *shapes)
+{
+    for (const std::string &one : split(text, ';')) {
+        long long n, k, d;
+        int used = 0;
+        if (sscanf(one.c_str(), "%lld,%lld,%lld%n", &n, &k, &d, &used) != 3 ||
+            (size_t)used != one.size())
+            return false;
+        shapes->push_back({n, k, d});
+    }
+    return true;
+}
+
+bool parse_types(const std::string &text, std::vector<lloyd_type> *types)
+{
+    types->clear();
+    for (const std::string &name : split(text, ',')) {
+        size_t before = types->size();
+        for (lloyd_type type : {LLOYD_F32, LLOYD_F16, LLOYD_BF16, LLOYD_U8, LLOYD_I8}) {
+            if (name == lloyd_type_name(type) || name == "all") types->push_back(type);
+        }
+        if (types->size() == before) return false;
+    }
+    return true;
+}
+
+bool parse_parts(const std::string &text, std::set<std::string> *only)
+{
+    for (const std::string &name : split(text, ',')) {
+        auto is_named = [&](const benchmark *one) { return name == one->name; };
+        if (std::none_of(std::begin(table), std::end(table), is_named)) return false;
+        only->insert(name);
+    }
+    return true;
+}
+
+bool parse_option(int letter, const char *value, options *o)
+{
+    switch (letter) {
+    case 's': return parse_shapes(value, &o->shapes);
+    case 't': return parse_types(value, &o->types);
+    case 'o': return parse_parts(value, &o->only);
+    case 'r': return (o->repeat = atoi(value)) > 0;
+    case 'c': return (o->cool = atof(value)) >= 0;
+    case 'w': return (o->pretend = atoi(value)) >= 0;
+    case 'd': return (o->device = atoi(value)) >= 0;
+    case 'f': return (o->rows = value) != nullptr;
+    case 'v': return (o->fill = true);
+    case 'j': return (o->json = fopen(value, "w")) != nullptr;
+    default: return false;
+    }
+}
+
+const char usage[] =
+    "usage: bench_kernels [--shapes N,K,D[;...]] [--types TYPE[,...]] [--only PART[,...]]\n"
+    "                     [--repeat R] [--cool SECONDS] [--pretend P] [--rows FILE] [--device I]\n"
+    "                     [--fill] [--json FILE]\n"
+    "  types: float32, float16, bfloat16, uint8, int8, all; float16,float32 if not given\n"
+    "  cool:  seconds without work before the measurements of each shape\n"
+    "  pretend: 80 works as on older GPUs; 1 streams centroids that would stay in shared memory, 2 sifts\n"
+    "         products where it would not and the reverse, 4 sorts labels of few clusters as of many,\n"
+    "         8 verifies a few rows as many, 32 sorts rows of few clusters too; or a sum of these\n"
+    "  rows:  a raw file of rows, of one type; Gaussian rows if not given\n"
+    "  fill:  one element of float32 rows is 9.97e36, so that its column has six digits\n"
+    "  json:  one line per shape\n";
+
+void print_usage()
+{
+    fputs(usage, stderr);
+    fputs("  parts: all if not given\n", stderr);
+    for (const benchmark *one : table) fprintf(stderr, "         %-10s %s\n", one->name, one->help);
+}
+
+bool parse(int argc, char **argv, options *o)
+{
+    const option names[] = {{"shapes", required_argument, nullptr, 's'},
+                            {"types", required_argument, nullptr, 't'},
+                            {"only", required_argument, nullptr, 'o'},
+                            {"repeat", required_argument, nullptr, 'r'},
+                            {"cool", required_argument, nullptr, 'c'},
+                            {"pretend", required_argument, nullptr, 'w'},
+                            {"rows", required_argument, nullptr, 'f'},
+                            {"device", required_argument, nullptr, 'd'},
+                            {"json", required_argument, nullptr, 'j'},
+                            {"fill", no_argument, nullptr, 'v'},
+                            {nullptr, 0, nullptr, 0}};
+    int letter;
+    while ((letter = getopt_long(argc, argv, "", names, nullptr)) != -1) {
+        if (letter == '?') return false;
+        if (!parse_option(letter, optarg, o)) {
+            fprintf(stderr, "bench_kernels: cannot use \"%s\"\n", optarg);
+            return false;
+        }
+    }
+    if (o->shapes.empty()) o->shapes = default_shapes;
+    return optind == argc;
+}
+
+lloyd_status measure_shape(const options &o, lloyd_type type, const shape &size, figures *out)
+{
+    bench b;
+    b.size = size;
+    b.type = type;
+    LLOYD_TRY(prepare(&b, o));
+    LLOYD_TRY(restart(b));
+    LLOYD_TRY(check(b, true, out));
+    idle(o.cool);
+    for (const benchmark *one : table) {
+        if (one->run_shape && o.wants(one->name)) LLOYD_TRY(one->run_shape(b, o.repeat, out));
+    }
+    return LLOYD_OK;
+}
+
+/* A shape that fails is reported, and the next one is measured. */
+int measure_shapes(const options &o)
+{
+    int failures = 0;
+    print_header();
+    for (lloyd_type type : o.types) {
+        for (const shape &s : o.shapes) {
+            figures f;
+            if (measure_shape(o, type, s, &f) != LLOYD_OK) {
+                fprintf(stderr, "bench_kernels: %s %lld x %lld, K = %lld: %s\n",
+                        lloyd_type_name(type), (long long)s.n, (long long)s.d, (long long)s.k,
+                        lloyd_message());
+                failures++;
+                continue;
+            }
+            print_row(type, s, f);
+            if (o.json) json_row(o.json, type, s, f);
+            failures += f.wrong > 0;
+        }
+    }
+    return failures;
+}
+
+int report(lloyd_status status)
+{
+    if (status == LLOYD_OK) return 0;
+    fprintf(stderr, "bench_kernels: %s\n", lloyd_message());
+    return 1;
+}
+
+/* Benchmarks that run once, and all of those of shapes where the first of them is. */
+int run(const options &o)
+{
+    int failures = 0;
+    bool shapes_measured = false;
+    for (const benchmark *one : table) {
+        int64_t wrong = 0;
+        if (!o.wants(one->name)) continue;
+        if (one->run_once) {
+            failures += report(one->run_once(o, &wrong));
+            failures += wrong > 0;
+        } else if (!shapes_measured) {
+            failures += measure_shapes(o);
+            shapes_measured = true;
+        }
+    }
+    return failures;
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    options o;
+    if (!parse(argc, argv, &o)) {
+        print_usage();
+        return 2;
+    }
+    int failures = report(lloyd_cuda_check(cudaSetDevice(o.device), "choosing the device"));
+    if (failures == 0) failures = run(o);
+    if (o.json) fclose(o.json);
+    return failures > 0;
+}
