@@ -2,6 +2,9 @@
  * stands for. */
 #include "base/json.h"
 
+#include "base/text.h"
+
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,4 +162,39 @@ int lloyd_json_next(char **at, lloyd_json_field *field)
     if (**at != ',') return -1;
     ++*at;
     return 1;
+}
+
+void lloyd_json_text(FILE *out, const char *text)
+{
+    if (text == NULL) {
+        fputs("null", out);
+        return;
+    }
+    fputc('"', out);
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0';) {
+        int length = lloyd_text_utf8((const char *)at);
+        if (length == 0)
+            fputs("\\ufffd", out);
+        else if (*at == '"' || *at == '\\')
+            fprintf(out, "\\%c", *at);
+        else if (*at < 0x20)
+            fprintf(out, "\\u%04x", *at);
+        else
+            fwrite(at, 1, (size_t)length, out);
+        at += length == 0 ? 1 : length;
+    }
+    fputc('"', out);
+}
+
+void lloyd_json_number(FILE *out, double value)
+{
+    char text[40];
+    if (!isfinite(value)) {
+        fputs("null", out);
+        return;
+    }
+    snprintf(text, sizeof text, "%.17g", value);
+    char *comma = strchr(text, ','); /* the caller's locale may have one */
+    if (comma != NULL) *comma = '.';
+    fputs(text, out);
 }

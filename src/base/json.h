@@ -1,9 +1,10 @@
-/* Reading the JSON that lloyd writes itself: one object, whose values are texts, numbers, words or
- * lists. A list, or an object inside, is not looked into. */
+/* JSON: values are written, and what lloyd itself has written is read back: one object, whose values
+ * are texts, numbers, words or lists. A list, or an object inside, is not looked into. */
 #ifndef LLOYD_JSON_H
 #define LLOYD_JSON_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 typedef enum lloyd_json_kind {
     LLOYD_JSON_TEXT,
@@ -26,5 +27,10 @@ int lloyd_json_open(char **at);
 /* The next field: 1; 0 at the end of the object, with *at after it; -1 where the text is no JSON.
  * Texts are decoded in place. */
 int lloyd_json_next(char **at, lloyd_json_field *field);
+
+/* One JSON value to `out`. Text: quoted and escaped; bytes that are not UTF-8 become U+FFFD;
+ * NULL is null. Number: 17 significant digits, null where it is not finite. */
+void lloyd_json_text(FILE *out, const char *text);
+void lloyd_json_number(FILE *out, double value);
 
 #endif

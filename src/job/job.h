@@ -12,7 +12,7 @@
 #include "io/writers/model.h"
 #include "io/writers/output.h"
 #include "job/backend.h"
-#include "job/checkpoint.h"
+#include "job/checkpoint/checkpoint.h"
 #include "job/plan.h"
 #include "job/progress.h"
 #include "job/source.h"

@@ -1,8 +1,8 @@
 /* See options.h. */
 #include "job/options.h"
 
+#include "base/json.h"
 #include "job/backend.h"
-#include "job/progress.h"
 
 #include <math.h>
 #include <stddef.h>

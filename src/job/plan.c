@@ -4,7 +4,7 @@
 #include "algorithm/problem.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "job/checkpoint.h"
+#include "job/checkpoint/checkpoint.h"
 #include "job/estimate.h"
 #include "job/options.h"
 

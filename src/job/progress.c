@@ -7,6 +7,7 @@
 #include "job/progress.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "io/writers/output.h"
@@ -42,42 +43,7 @@ struct lloyd_progress {
     lloyd_progress_run run;
 };
 
-/* ---- JSON ------------------------------------------------------------------------------ */
-
-void lloyd_json_text(FILE *out, const char *text)
-{
-    if (text == NULL) {
-        fputs("null", out);
-        return;
-    }
-    fputc('"', out);
-    for (const unsigned char *at = (const unsigned char *)text; *at != '\0';) {
-        int length = lloyd_text_utf8((const char *)at);
-        if (length == 0)
-            fputs("\\ufffd", out);
-        else if (*at == '"' || *at == '\\')
-            fprintf(out, "\\%c", *at);
-        else if (*at < 0x20)
-            fprintf(out, "\\u%04x", *at);
-        else
-            fwrite(at, 1, (size_t)length, out);
-        at += length == 0 ? 1 : length;
-    }
-    fputc('"', out);
-}
-
-void lloyd_json_number(FILE *out, double value)
-{
-    char text[40];
-    if (!isfinite(value)) {
-        fputs("null", out);
-        return;
-    }
-    snprintf(text, sizeof text, "%.17g", value);
-    char *comma = strchr(text, ','); /* the caller's locale may have one */
-    if (comma != NULL) *comma = '.';
-    fputs(text, out);
-}
+/* ---- The log --------------------------------------------------------------------------- */
 
 static void log_text(lloyd_progress *p, const char *name, const char *value)
 {

@@ -69,9 +69,4 @@ void lloyd_progress_end(lloyd_progress *progress, const lloyd_fit_result *result
 /* Also after a failure. LLOYD_FAILED where the log could not be written. NULL is allowed. */
 lloyd_status lloyd_progress_close(lloyd_progress *progress);
 
-/* One JSON value to `out`. Text: quoted and escaped; bytes that are not UTF-8 become U+FFFD;
- * NULL is null. Number: 17 significant digits, null where it is not finite. */
-void lloyd_json_text(FILE *out, const char *text);
-void lloyd_json_number(FILE *out, double value);
-
 #endif

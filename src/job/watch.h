@@ -3,7 +3,7 @@
 #define LLOYD_WATCH_H
 
 #include "algorithm/observer.h"
-#include "job/checkpoint.h"
+#include "job/checkpoint/checkpoint.h"
 #include "job/progress.h"
 
 typedef struct lloyd_watch {

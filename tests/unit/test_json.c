@@ -1,9 +1,10 @@
-/* The reader of JSON lines (src/base/json.c) and the characters of a text (src/base/text.c, src/report/html.c). */
+/* JSON, read and written (src/base/json.c) and the characters of a text (src/base/text.c, src/report/html.c). */
 #include "base/json.h"
 #include "base/text.h"
 #include "report/html.h"
 
 #include <float.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -130,6 +131,48 @@ static void numbers_are_readable(void **state)
     assert_string_equal(lloyd_text_power(308, text, sizeof text), "10³⁰⁸");
 }
 
+static void text_and_numbers_are_json(void **state)
+{
+    static const struct {
+        const char *text, *json;
+    } texts[] = {{"", "\"\""},
+                 {"a b", "\"a b\""},
+                 {"\"\\/", "\"\\\"\\\\/\""},
+                 {"\n\t\x01\x1f", "\"\\u000a\\u0009\\u0001\\u001f\""},
+                 {"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
+                  "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\""},
+                 {"\xff\xc3", "\"\\ufffd\\ufffd\""},
+                 {"\xc0\x80", "\"\\ufffd\\ufffd\""},                       /* overlong */
+                 {"\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""},            /* surrogate */
+                 {"\xf0\x9f\x98", "\"\\ufffd\\ufffd\\ufffd\""},            /* cut off */
+                 {"\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\""}, /* above U+10FFFF */
+                 {NULL, "null"}};
+    static const struct {
+        double value;
+        const char *json;
+    } numbers[] = {{0.1, "0.10000000000000001"},
+                   {1e300, "1.0000000000000001e+300"},
+                   {-3, "-3"},
+                   {NAN, "null"},
+                   {INFINITY, "null"},
+                   {-INFINITY, "null"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts + sizeof numbers / sizeof *numbers; i++) {
+        size_t n = i - sizeof texts / sizeof *texts, bytes = 0;
+        int is_text = i < sizeof texts / sizeof *texts;
+        char *json = NULL;
+        FILE *out = open_memstream(&json, &bytes);
+        assert_non_null(out);
+        if (is_text)
+            lloyd_json_text(out, texts[i].text);
+        else
+            lloyd_json_number(out, numbers[n].value);
+        assert_int_equal(fclose(out), 0);
+        assert_string_equal(json, is_text ? texts[i].json : numbers[n].json);
+        free(json);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +181,7 @@ int main(void)
         cmocka_unit_test(text_is_escaped),
         cmocka_unit_test(a_part_of_a_text_ends_where_it_ends),
         cmocka_unit_test(numbers_are_readable),
+        cmocka_unit_test(text_and_numbers_are_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
