@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The CUDA kernels beside flash-kmeans: same machine, same run, same shapes, Gaussian data for both.
+"""The CUDA kernels compared with flash-kmeans and FlashLib: same machine, same run, same shapes, Gaussian data for all.
 
     bench/kernels.py --bench build/release/bench/bench_kernels --peer PATH/TO/flash-kmeans [--json results.json]
 
-The two take turns, type by type: bench_kernels, then the peer (bench/peer_flash_kmeans.py says where it comes from). A ratio is the
-peer's time over lloyd's, so above 1 lloyd is faster:
+They run one after another, type by type: bench_kernels, then each peer that is installed (bench/peer_kernels.py, which says what it
+measures). A table per peer; a ratio is the peer's time over lloyd's, so above 1 lloyd is faster:
 
     assign      the whole certified assignment against the peer's top-1
     update      sums and new centroids against the peer's update, which makes both
@@ -23,6 +23,9 @@ import subprocess
 import sys
 import tempfile
 
+import support
+from peer_kernels import TOOLS
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 RATIOS = ("assign", "update", "iteration")
 
@@ -39,26 +42,28 @@ def run_bench(arguments, kind):
             return [json.loads(line) for line in lines], status == 0
 
 
-def run_peer(arguments, kind):
-    """{(n, k, d): what the peer says about that shape}"""
-    path = os.pathsep.join(filter(None, [os.path.abspath(arguments.peer), os.environ.get("PYTHONPATH")]))
-    command = [arguments.python, os.path.join(HERE, "peer_flash_kmeans.py"), "--dtype", kind, "--cool", str(arguments.cool)]
+def run_peer(arguments, name, kind):
+    """{(n, k, d): what the peer reports for that shape}, None if it is not installed."""
+    command = [arguments.python, os.path.join(HERE, "peer_kernels.py"), name, "--dtype", kind, "--cool", str(arguments.cool)]
     if arguments.shapes:
         command += ["--shapes", arguments.shapes]
-    done = subprocess.run(command, check=False, env=dict(os.environ, PYTHONPATH=path), stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=False, env=support.with_python_path(os.environ, arguments.peer), stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        print(f"kernels.py: the peer ended with status {done.returncode}", file=sys.stderr)
+        print(f"kernels.py: {name} ended with status {done.returncode}", file=sys.stderr)
     found = {}
     for line in done.stdout.splitlines():
         if not line.startswith("{"):
             continue  # what its libraries print
         row = json.loads(line)
+        if "missing" in row:
+            print(support.skipped(name, row["missing"]), file=sys.stderr)
+            return None
         found[tuple(row["shape"]) if "error" in row else (row["N"], row["K"], row["D"])] = row
     return found
 
 
 def pair_up(ours, peer):
-    """One row of the table from a shape of bench_kernels and the peer's row for it, if any."""
+    """One row of the table of a peer from a shape of bench_kernels and the peer's row for it, if any."""
     row = {"type": ours["type"], "n": ours["n"], "k": ours["k"], "d": ours["d"], "wrong": ours["wrong"], "lloyd": ours,
            "peer": peer}
     row["ratio"] = dict.fromkeys(RATIOS)
@@ -81,8 +86,8 @@ def number(value, width, digits):
     return f"{'-':>{width}}" if value is None else f"{value:>{width}.{digits}f}"
 
 
-def print_rows(rows, means):
-    print(f"\n{'':<33} | {'assign ms':^27} | {'update ms':^27} | {'iteration ms':^27} | {'':<16}")
+def print_rows(name_of_peer, rows, means):
+    print(f"\nlloyd and {name_of_peer}\n{'':<33} | {'assign ms':^27} | {'update ms':^27} | {'iteration ms':^27} | {'':<16}")
     times = f"{'lloyd':>9} {'peer':>9} {'ratio':>7}"
     print(f"{'type':<8} {'N':>9} {'K':>7} {'D':>6} | {times} | {times} | {times} | {'right':>8} {'#wrong':>7}")
     for row in rows:
@@ -95,7 +100,7 @@ def print_rows(rows, means):
             line += f" | {number(mine, 9, 4)} {number(theirs, 9, 4)} {number(row['ratio'][name], 7, 2)}"
         print(f"{line} | {number(peer.get('fp64'), 8, 5)} {row['wrong']:>7}")
         if "error" in peer:
-            print(f"{'':<8} the peer: {peer['error']}")
+            print(f"{'':<8} {name_of_peer}: {peer['error']}")
     line = f"{'geometric mean':<33}"
     for name in RATIOS:
         line += f" | {'':>9} {'':>9} {number(means[name], 7, 2)}"
@@ -110,8 +115,8 @@ def print_rows(rows, means):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", default="build/release/bench/bench_kernels")
-    parser.add_argument("--peer", required=True, help="the folder that holds the package flash_kmeans")
-    parser.add_argument("--python", default=sys.executable, help="an interpreter with torch and triton")
+    parser.add_argument("--peer", help="the folder that holds the package flash_kmeans, unless Python finds it")
+    parser.add_argument("--python", default=sys.executable, help="an interpreter with torch and the peers")
     parser.add_argument("--types", default="float16,float32", help="float16, float32 or both")
     parser.add_argument("--shapes", help='"N,K,D[;...]"; the twelve of bench_kernels if not given')
     parser.add_argument("--cool", type=float, default=0, help="seconds without work before each shape is measured")
@@ -123,11 +128,15 @@ def main():
         ours, well = run_bench(arguments, kind)
         all_well = all_well and well
         machine = machine or next((line for line in ours if line["what"] == "machine"), None)
-        peer = run_peer(arguments, kind)
-        rows = [pair_up(line, peer.get((line["n"], line["k"], line["d"]))) for line in ours if line["what"] == "shape"]
-        means = geometric_means(rows)
-        print_rows(rows, means)
-        results[kind] = {"rows": rows, "geometric_means": means}
+        results[kind] = {}
+        for name in (name for name, tool in TOOLS.items() if kind in tool.TYPES):
+            peer = run_peer(arguments, name, kind)
+            if peer is None:
+                continue
+            rows = [pair_up(line, peer.get((line["n"], line["k"], line["d"]))) for line in ours if line["what"] == "shape"]
+            means = geometric_means(rows)
+            print_rows(name, rows, means)
+            results[kind][name] = {"rows": rows, "geometric_means": means}
     if arguments.json:
         about = {"date": datetime.date.today().isoformat(), "machine": machine, "cool_seconds": arguments.cool,
                  "command": shlex.join([os.path.basename(sys.argv[0])] + sys.argv[1:])}

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""lloyd beside its peers: same rows, same first centroids, same iterations, same machine.
+"""lloyd compared with its peers: same rows, same first centroids, same iterations, same machine.
 
     bench/peers.py --lloyd build/release/lloyd DATA.h5 [--json results.json] [--plot results.png]
     bench/peers.py --lloyd build/gpu/lloyd DATA.h5 --gpu [--ranks 2] [--flash PATH/TO/flash-kmeans] [...]
 
-scikit-learn and faiss-cpu, on the same cores; with --gpu lloyd runs on GPUs, and so do flash-kmeans (bench/peer_flash_kmeans.py says where
-it comes from), in float32 and float16, and cuVS and faiss if Python finds them. A peer that is missing is named and left out.
+scikit-learn, faiss-cpu and SuperKMeans (not hierarchical, without early termination), on the same cores; with --gpu lloyd runs on
+GPUs, and so do flash-kmeans, in float32 and float16, FlashLib (its CuTe DSL kernel after autotuning, in float16), cuVS and faiss. A
+peer that is not installed is skipped, and how to install it is printed. SuperKMeans takes no first centroids: it begins with rows of
+its own, so its inertia says how good its result is, not how exact.
 
 Only the iterations count, not reading, seeding or writing: lloyd reports the seconds of each in /history/seconds, faiss
 in its iteration statistics, and for the others the time of a short fit is subtracted from that of a long one. Every
@@ -35,6 +37,8 @@ import time
 
 import h5py
 import numpy as np
+
+import support
 
 WARM = 1  # iterations of the short fit, which a peer's long one is measured against
 
@@ -134,20 +138,45 @@ def measure_faiss(x, start, iterations, gpu=False):
             "version": faiss.__version__, **quality(x, model.centroids, labels)}
 
 
-def measure_flash(x, start, iterations, kind):
-    """The centroids after the updates, and the labels that the peer finds for them."""
-    import flash_kmeans
-    import torch
-    from flash_kmeans.assign_euclid_triton import euclid_assign_triton
-    from flash_kmeans.kmeans_triton_impl import batch_kmeans_Euclid
+def measure_superkmeans(x, start, iterations):
+    """It begins with random rows of its own. Only the first iteration compares all rows with all centroids in full; the following
+    ones are what the difference of two fits has."""
+    import superkmeans
 
+    def fit(count):
+        model = superkmeans.SuperKMeans(len(start), x.shape[1], hierarchical=False, iters=count, early_termination=False, tol=0,
+                                        sampling_fraction=1.0, max_points_per_cluster=len(x),
+                                        n_threads=int(os.environ["OMP_NUM_THREADS"]))
+        began = time.perf_counter()
+        centroids = model.train(x)
+        seconds = time.perf_counter() - began
+        if len(model.iteration_stats) != count:
+            raise SystemExit(f"SuperKMeans stopped after {len(model.iteration_stats)} iterations; ask for fewer")
+        return seconds, model, centroids
+
+    fit(WARM)
+    short, _, _ = fit(WARM)
+    forget_peak()
+    long, model, centroids = fit(WARM + iterations)
+    memory = peak_memory()
+    labels = model.assign(x, centroids).astype(np.int64)
+    return {"seconds": (long - short) / iterations, "inertia": {str(WARM + iterations): inertia_of(x, centroids, labels)},
+            "memory": memory, "version": superkmeans.__version__, **quality(x, centroids, labels)}
+
+
+def measure_on_torch(x, start, iterations, kind, load):
+    """The centroids after the updates, and the labels that the peer finds for them. `load` imports the peer: (its version,
+    fit(rows, first centroids, iterations) = centroids, assign(rows, centroids) = labels)."""
+    import torch
+
+    version, fit_on, assign = load()
     torch.backends.cuda.matmul.allow_tf32 = True
     rows, first = (torch.from_numpy(array).to("cuda", getattr(torch, kind))[None] for array in (x, start))
 
     def fit(count):
         torch.cuda.synchronize()
         began = time.perf_counter()
-        _, centroids, _ = batch_kmeans_Euclid(rows, len(start), max_iters=count, tol=-1.0, init_centroids=first)
+        centroids = fit_on(rows, first, count)
         torch.cuda.synchronize()
         return time.perf_counter() - began, centroids
 
@@ -156,11 +185,34 @@ def measure_flash(x, start, iterations, kind):
     short, _ = fit(WARM)
     long, centroids = fit(WARM + iterations)
     memory = torch.cuda.max_memory_allocated()
-    labels = euclid_assign_triton(rows, centroids, (rows**2).sum(dim=-1))[0].cpu().numpy()
+    labels = assign(rows, centroids)[0].cpu().numpy()
     centroids = centroids[0].float().cpu().numpy()
     far = inertia_of(x, centroids, labels)
     return {"seconds": (long - short) / iterations, "inertia": {str(WARM + iterations): far}, "memory": memory,
-            "version": getattr(flash_kmeans, "__version__", "unknown"), **quality(x, centroids, labels)}
+            "version": version, **quality(x, centroids, labels)}
+
+
+def load_flash_kmeans():
+    import flash_kmeans
+    from flash_kmeans.assign_euclid_triton import euclid_assign_triton
+    from flash_kmeans.kmeans_triton_impl import batch_kmeans_Euclid
+
+    return (getattr(flash_kmeans, "__version__", "unknown"),
+            lambda x, c, count: batch_kmeans_Euclid(x, c.shape[1], max_iters=count, tol=-1.0, init_centroids=c)[1],
+            lambda x, c: euclid_assign_triton(x, c, (x**2).sum(dim=-1)))
+
+
+def load_flashlib():
+    """Its CuTe DSL kernel, tuned to the shape in the first fit."""
+    import importlib.metadata
+
+    from flashlib.primitives.kmeans.cutedsl import assign, cutedsl_assign_euclid, cutedsl_info, cutedsl_kmeans_Euclid
+
+    if not assign._try_init_cutedsl():
+        raise ImportError(cutedsl_info())
+    return (importlib.metadata.version("flashlib"),  # it writes to its first centroids
+            lambda x, c, count: cutedsl_kmeans_Euclid(x, c.shape[1], max_iters=count, tol=-1.0, init_centroids=c.clone())[1],
+            cutedsl_assign_euclid)
 
 
 def measure_cuvs(x, start, iterations):
@@ -199,15 +251,18 @@ def measure_cuvs(x, start, iterations):
             "version": cuvs.__version__, **quality(x, centroids, labels)}
 
 
+# {name in the table: function of rows, first centroids and iterations}
+ON_CPUS = {"scikit-learn": measure_sklearn, "faiss-cpu": measure_faiss, "SuperKMeans, own start": measure_superkmeans}
+ON_GPUS = {"flash-kmeans, float32": lambda *a: measure_on_torch(*a, "float32", load_flash_kmeans),
+           "flash-kmeans, float16": lambda *a: measure_on_torch(*a, "float16", load_flash_kmeans),
+           "FlashLib, float16": lambda *a: measure_on_torch(*a, "float16", load_flashlib),
+           "cuVS": measure_cuvs, "faiss-gpu": lambda *a: measure_faiss(*a, gpu=True)}
+
+
 def peer(arguments):
     x, start = rows_of(arguments.data), rows_of(arguments.init + ":centroids")
-    measure = {"scikit-learn": measure_sklearn, "faiss-cpu": measure_faiss,
-               "faiss-gpu": lambda *a: measure_faiss(*a, gpu=True),
-               "cuVS": measure_cuvs,
-               "flash-kmeans, float32": lambda *a: measure_flash(*a, "float32"),
-               "flash-kmeans, float16": lambda *a: measure_flash(*a, "float16")}[arguments.peer]
     try:
-        print(json.dumps(measure(x, start, arguments.iterations)))
+        print(json.dumps((ON_CPUS | ON_GPUS)[arguments.peer](x, start, arguments.iterations)))
     except ImportError as error:
         print(json.dumps({"missing": str(error)}))
 
@@ -242,9 +297,7 @@ def run_lloyd(arguments, init, k, ranks, threads, directory):
 def run_peer(arguments, name, init, threads):
     command = [sys.executable, os.path.abspath(__file__), arguments.data, "--peer", name, "--init", init, "--iterations",
                str(arguments.iterations)]
-    place = environment(threads)
-    if arguments.flash:
-        place["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.abspath(arguments.flash), place.get("PYTHONPATH")]))
+    place = support.with_python_path(environment(threads), arguments.flash)
     done = subprocess.run(command, check=False, env=place, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         return {"missing": f"it ended with status {done.returncode}"}
@@ -269,12 +322,10 @@ def benchmark(arguments, directory):
     x = arguments.x = rows_of(arguments.data)
     if arguments.gpu:
         ways = {f"lloyd, {ranks} GPU{'s' if ranks > 1 else ''}": (ranks, cores // ranks) for ranks in sorted({1, arguments.ranks})}
-        others = ["flash-kmeans, float32", "flash-kmeans, float16", "cuVS", "faiss-gpu"]
     else:
         ways = {f"lloyd, 1 rank x {cores} threads": (1, cores), f"lloyd, {cores} ranks x 1 thread": (cores, 1)}
-        others = []
-    others += ["scikit-learn", "faiss-cpu"]
     tools = {name: lambda init, k, way=way: run_lloyd(arguments, init, k, *way, directory) for name, way in ways.items()}
+    others = ON_GPUS | ON_CPUS if arguments.gpu else ON_CPUS
     tools |= {name: lambda init, k, name=name: run_peer(arguments, name, init, cores) for name in others}
     tools = {name: tool for name, tool in tools.items() if not any(name.startswith(skipped) for skipped in arguments.skip)}
     results, versions = [], {}
@@ -286,7 +337,7 @@ def benchmark(arguments, directory):
             for name in list(tools)[::1 if repeat % 2 == 0 else -1]:
                 run = tools[name](init, k)
                 if "missing" in run:
-                    print(f"{name} is left out: {run['missing']}", file=sys.stderr)
+                    print(support.skipped(name, run["missing"]), file=sys.stderr)
                     del tools[name], found[name]
                     continue
                 found[name].append(run)
@@ -305,7 +356,7 @@ def benchmark(arguments, directory):
                 "all_seconds": [run["seconds"] for run in runs], "updates": int(last) if last else None,
                 "memory": max((run["memory"] for run in runs if run["memory"]), default=None), "wrong": max(run["wrong"] for run in runs),
                 "equal": len({run["digest"] for run in runs}) == 1 if len(runs) > 1 else None,
-                "iterations_to_1_percent": reached,
+                "iterations_to_1_percent": None if "own start" in name else reached,
                 "inertia": runs[0]["inertia"][last] if last else None,
                 "inertia_difference": runs[0]["inertia"][last] / exact[last] - 1 if last else None})
     return x.shape, results, versions
