@@ -133,7 +133,7 @@ def pipelined(first, second, pieces):
 
 
 def overlap(c, job, t):
-    """Seconds that would be saved in an iteration, by each of the ways there are (docs/results/scaling.md):
+    """Seconds that would be saved in an iteration, by each of the ways there are (docs/notebook/scaling.md):
     finalize    the sums travel in pieces, by clusters; means of a piece are made while the next one travels
     next        besides, the next pass begins with the centroids that are there. Rows then go through the filter once per piece: they are
                 read again, and what is known of each (24 bytes, written and read) is kept; the all-reduce takes multiprocessors
@@ -379,7 +379,7 @@ def parse():
     parser.add_argument("-k", type=int, nargs="+", default=[8192, 65536, 1048576])
     parser.add_argument("--type", choices=sorted(SIZES), default="uint8")
     parser.add_argument("--verified", type=float, default=0.15,
-                        help="share of rows that need the second step (default 0.15: real descriptors, docs/results/gpu.md)")
+                        help="share of rows that need the second step (default 0.15: real descriptors, docs/notebook/gpu-real-rows.md)")
     parser.add_argument("--out", help="folder for model.json, model.csv and plots")
     return parser.parse_args()
 
