@@ -2,7 +2,7 @@
 
 Commands are found in the indented and fenced blocks of README.md, docs/*.md and docs/lloyd.1, and in the comment at the top of each
 script of jobs/. Each runs as it stands, page by page in a folder of its own, on small files that are made before; or it is in one of
-the tables ELSEWHERE and EXEMPT. Slurm, and the build of the demo, are played by stand_in.py. docs/results records what was run.
+the tables ELSEWHERE and EXEMPT. Slurm, and the build of the demo, are played by stand_in.py. docs/results and docs/notebook record what was run.
 """
 import glob
 import json
@@ -33,7 +33,7 @@ def without_fences(text):
 
 
 def files(*patterns):
-    return sorted(os.path.relpath(path, ROOT) for pattern in patterns for path in glob.glob(os.path.join(ROOT, pattern)))
+    return sorted(os.path.relpath(path, ROOT) for pattern in patterns for path in glob.glob(os.path.join(ROOT, pattern), recursive=True))
 
 
 MARKDOWN = files("README.md", "docs/*.md")
@@ -53,7 +53,7 @@ ELSEWHERE = {
 }
 # (page, beginning of the command): why nothing runs it.
 EXEMPT = {
-    ("README.md", "./tests/run.sh gpu"): "needs a GPU, and is what runs the tests",
+    ("docs/contributing.md", ""): "build and run the tests, of which this is one",
 }
 # (page, beginning of the command): what it must print, where ending with 0 says little.
 PRINTS = {
@@ -65,8 +65,8 @@ PRINTS = {
 }
 # (page, beginning of a line of output): where its words come from. Both lines are of a plan with GPUs.
 SHOWN = {
-    ("README.md", "rows  "): "src/job/plan.c",
-    ("README.md", "every pass "): "src/job/plan.c",
+    ("docs/operations.md", "rows  "): "src/job/plan.c",
+    ("docs/operations.md", "every pass "): "src/job/plan.c",
 }
 
 ASSIGNMENT = r"(?:[A-Z_0-9]+=(?:'[^']*'|\S)* +)"
@@ -162,7 +162,8 @@ def prepare(folder, text):
 def make_folder(page):
     """A folder that looks like a checkout of the project: a copy, since commands write where they are."""
     folder = t.path(page.replace("/", "-"))
-    parts = ("bench", "comm", "docs", "io", "jobs", "kernels", "src", "tests") if page == "README.md" else ("jobs",)
+    builds = page in ("README.md", "docs/install.md")
+    parts = ("bench", "comm", "docs", "io", "jobs", "kernels", "src", "tests") if builds else ("jobs",)
     for name in parts:
         shutil.copytree(os.path.join(ROOT, name), os.path.join(folder, name))
     shutil.copy(os.path.join(ROOT, "CMakeLists.txt"), folder)
@@ -280,7 +281,7 @@ def check_commands():
     t.check(count >= 50, f"commands are found ({count})")
     left = {**ELSEWHERE, **EXEMPT, **SHOWN, **PRINTS}.keys() - used
     t.check(not left, "every entry of the tables is needed", f"      {left}")
-    for page in files("docs/results/*.md"):
+    for page in files("docs/results/*.md", "docs/notebook/*.md"):
         for line in (line for _, block in blocks_of(page) for line in commands_of(block)):
             program = line.split()[0]
             ok = "/" not in program or os.access(os.path.join(ROOT, program), os.X_OK)
@@ -296,7 +297,7 @@ def anchors_of(page):
 
 
 def check_links():
-    for page in [*MARKDOWN, *files("docs/results/*.md", "tests/data/*.md")]:
+    for page in [*MARKDOWN, *files("CHANGELOG.md", "docs/results/*.md", "docs/notebook/*.md", "tests/data/*.md")]:
         broken = []
         for link in re.findall(r"\]\(([^)\s]+)\)", without_fences(text_of(page))):
             name, _, anchor = link.partition("#")
@@ -338,7 +339,7 @@ def check_options():
     ours = set(re.findall(r'add_argument\("(--[a-z-]+)"', "".join(map(text_of, files("bench/*.py")))))
     known = set().union(*of.values(), ours, {"--help", "--version"}, {f"--{name}" for name in {**stand_in.SBATCH, **stand_in.SRUN}})
     foreign = set()
-    for page in (page for page in MARKDOWN if page != "docs/design.md"):  # which speaks of the linker's too
+    for page in (page for page in MARKDOWN if page not in ("docs/contributing.md", "docs/design.md")):  # which speak of others' too
         wrong = []
         for span in re.findall("(?<!`)`([^`]+)`(?!`)", without_fences(text_of(page))):
             command = re.match(r"lloyd (\w+)", span)
@@ -366,8 +367,7 @@ def says(string, message):
 def check_operations():
     text = text_of("docs/operations.md")
     sources = {name: literals_of(name) for name in
-               files(*(f"{folder}/*.[ch]" for folder in ("src", "src/*", "io", "comm", "kernels", "kernels/*")), "kernels/cuda/*.cu*",
-                     "jobs/*")}
+               files(*(f"{folder}/**/*.[ch]" for folder in ("src", "io", "comm", "kernels")), "kernels/cuda/**/*.cu*", "jobs/*")}
     strings = [string for found in sources.values() for string in found]
 
     # Variables: settings of the scripts, or what is read from the environment, or another's.

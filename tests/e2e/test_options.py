@@ -1,5 +1,5 @@
-"""The options of lloyd, where a person looks for them: --help, the manual page, the completion of bash and README's table say the
-same. The program is what counts; the others are compared with it.
+"""The options of lloyd, where a person looks for them: --help, the manual page, the completion of bash and the table of
+docs/options.md say the same. The program is what counts; the others are compared with it.
 """
 import json
 import os
@@ -137,14 +137,14 @@ check_equal("completion: --metric=", complete("fit", "--metric", "="), {"l2": No
 check_equal("completion: --metric=c", complete("fit", "--metric", "=", "c"), {"cosine": None})
 check_equal("completion: the file of info", complete("info", "m"), {"model.h5": None})
 
-# ---- README -----------------------------------------------------------------------------------------------------------
+# ---- the table of docs/options.md -------------------------------------------------------------------------------------
 
-with open(os.path.join(root, "README.md"), encoding="utf-8") as file:
-    readme = file.read()
-table = readme.split("## Options of `lloyd fit`")[1].split("\n\n")[1]
+with open(os.path.join(root, "docs/options.md"), encoding="utf-8") as file:
+    options_page = file.read()
+table = options_page.split("## Options of `lloyd fit`")[1].split("\n\n")[1]
 cells = re.findall(r"^\| (`-.*?) \|", table, re.M)  # `--output MODEL.h5`, `-o`
 named = [name for cell in cells for name in re.findall(r"`(-\S+?)(?: [^`]*)?`", cell)]
-check_equal("README: the options of fit", dict.fromkeys(named), dict.fromkeys(program["fit"]))
+check_equal("options.md: the options of fit", dict.fromkeys(named), dict.fromkeys(program["fit"]))
 for c in program:
-    t.check(re.search(rf"`(lloyd )?{c}`", readme), f"README names {c}")
+    t.check(re.search(rf"`(lloyd )?{c}`", options_page), f"options.md names {c}")
 t.finish()
