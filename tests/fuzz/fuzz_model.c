@@ -1,6 +1,6 @@
 /* Models whose content is arbitrary in files that are whole: the input is a list of datasets and
  * attributes, of any name, type, shape and layout, and HDF5 makes a file in memory of it. (Files that
- * are damaged are tests/unit/test_hostile.c's: there HDF5 itself may fail, which would end a search
+ * are damaged are tests/unit/io/test_hostile.c's: there HDF5 itself may fail, which would end a search
  * here.) What is accepted must be a model, and nothing of HDF5 may stay open. */
 #include "content.h"
 #include "io/writers/model.h"
