@@ -2,7 +2,7 @@
  *
  * Collective calls are made by all ranks in the same order. Sums are of 64-bit integers, hence the
  * same for any algorithm, order and number of ranks. A local failure becomes everybody's through
- * agree(): after it either all ranks go on, or all ranks return the same status, and exactly one of
+ * agree(): after it either all ranks continue, or all ranks return the same status, and exactly one of
  * them still holds the message.
  */
 #ifndef LLOYD_COMM_COMM_H
@@ -31,6 +31,11 @@ struct lloyd_comm {
     int broken; /* 1 after a failure of the communication itself: no rank can reach the others any
                    more */
     double timeout; /* seconds that this rank waits for others in one call; then all ranks end */
+    /* What rank 0 saves where all ranks end without a return to their callers: after `timeout`, and where
+     * another rank has failed in a way that no agreement carries. NULL: nothing. It may not
+     * communicate. */
+    void (*rescue)(void *context);
+    void *rescued; /* its context */
     void *state;
 
     /* buffer[0 .. count) int64 = the sum over ranks, in place. In host memory or (buffer.place) in
@@ -50,33 +55,20 @@ struct lloyd_comm {
     lloyd_status (*agree)(lloyd_comm *comm, lloyd_status status);
     /* To be called over and over while this rank waits for others in `what` ("a sum over ranks").
      * Returns the seconds since the wait began. Once they are more than the time limit, here or on
-     * another rank that waits, it says which ranks have not arrived and ends all ranks. NULL but
-     * in "mpi". */
+     * another rank that waits, it reports which ranks have not arrived, lets rank 0 rescue what it keeps, and
+     * ends all ranks; the same on rank 0 once another has called break_off(). NULL but in "mpi". */
     double (*watch)(lloyd_comm *comm, lloyd_wait *wait, const char *what);
     /* After a failure (its message stored) while others may wait where agree() does not reach them:
-     * the communicator is broken, and of the ranks that fail so at about the same time one keeps its
-     * message. NULL but in "mpi". */
+     * the communicator is broken, rank 0 learns of it when it waits, and of the ranks that fail so at about
+     * the same time one keeps its message. NULL but in "mpi". */
     void (*break_off)(lloyd_comm *comm);
     /* Ends all ranks at once with `status`; does not return. For failures that the other ranks
      * cannot wait for. */
     void (*abort)(lloyd_comm *comm, lloyd_status status);
-    /* If broken, ends all ranks instead: some may wait for this one for ever. */
+    /* If broken, ends all ranks instead, as soon as rank 0 has rescued what it keeps: some may wait for
+     * this one for ever. */
     void (*destroy)(lloyd_comm *comm);
 };
-
-/* A communicator of one. */
-lloyd_status lloyd_comm_self(lloyd_comm **comm);
-
-/* All ranks of MPI_COMM_WORLD (initialises MPI if nobody has, and then destroy() finalises it, as
- * does a failure of this call, which is told before). A failure of MPI itself is told, and ends all
- * ranks. */
-lloyd_status lloyd_comm_world(lloyd_comm **comm);
-
-/* Sums of device buffers by NCCL, over the ranks of `base`, which does all else and must live
- * longer; destroy() ends NCCL only, and a failure of NCCL breaks `base` too. `device`: the GPU of
- * this rank, no other rank's. NCCL is not started for one rank. Collective. In builds with NCCL
- * only. */
-lloyd_status lloyd_comm_nccl(lloyd_comm *base, int device, lloyd_comm **comm);
 
 /* lloyd_alloc() on all ranks: all have their memory, or none and all fail. Collective. */
 lloyd_status lloyd_comm_alloc(lloyd_comm *comm, void *out, int64_t count, size_t size,

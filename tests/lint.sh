@@ -90,7 +90,7 @@ strangers() {
 gpu_at_home() {
     local files
     mapfile -t files < <(find src kernels comm io -type f ! -path 'kernels/cuda/*' ! -path 'src/cmake/*' \
-        ! -name staging_cuda.c ! -name comm_nccl.c)
+        ! -name staging_cuda.c ! -path 'comm/nccl.[ch]')
     none '^[[:space:]]*#[[:space:]]*include <(cuda|nccl|cub/)' "${files[@]}"
 }
 
@@ -123,7 +123,7 @@ check "shellcheck" shellcheck -x "${scripts[@]}"
 check "layers: base includes only base, and the public header" includes src/base base 'lloyd\.h'
 check "layers: kernels include only kernels and base" includes kernels 'kernels|base'
 check "layers: kernels/cpu and kernels/cuda do not know each other" strangers
-check "layers: CUDA and NCCL only in kernels/cuda, comm/staging_cuda.c and comm/comm_nccl.c" gpu_at_home
+check "layers: CUDA and NCCL only in kernels/cuda, comm/staging_cuda.c and comm/nccl.c" gpu_at_home
 check "layers: comm includes only comm and base" includes comm 'comm|base'
 check "layers: io includes only io and base" includes io 'io|base'
 check "layers: rows includes only io, comm, kernels and base" includes src/rows 'rows|io|comm|kernels|base'

@@ -108,3 +108,20 @@ const char *lloyd_text_real(double value, int digits, char *text, size_t bytes)
     snprintf(text, bytes, "%s\u00a0×\u00a0%s", plain, power);
     return text;
 }
+
+int lloyd_text_ranks(int size, int (*listed)(const void *context, int rank), const void *context,
+                     char *text, size_t bytes)
+{
+    enum { NAMED = 8 };
+    char names[128] = "";
+    int count = 0;
+    size_t at = 0;
+    for (int r = 0; r < size; r++) {
+        if (!listed(context, r) || count++ >= NAMED) continue;
+        int written = snprintf(names + at, sizeof names - at, "%s%d", count > 1 ? ", " : "", r);
+        if (written > 0 && (size_t)written < sizeof names - at) at += (size_t)written;
+    }
+    if (count > NAMED) snprintf(names + at, sizeof names - at, " and %d more", count - NAMED);
+    snprintf(text, bytes, "rank%s %s", count == 1 ? "" : "s", names);
+    return count;
+}

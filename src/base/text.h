@@ -20,6 +20,11 @@ const char *lloyd_text_real(double value, int digits, char *text,
                             size_t bytes); /* 0.25, 1.87 × 10⁹; digits: how many that count */
 const char *lloyd_text_power(int exponent, char *text, size_t bytes); /* 10⁻⁷ */
 
+/* "rank 3", "ranks 1, 2, 5 and 9 more": those of `size` ranks that `listed` says 1 of. Returns how many they
+ * are. */
+int lloyd_text_ranks(int size, int (*listed)(const void *context, int rank), const void *context,
+                     char *text, size_t bytes);
+
 /* By how many percent the inertia has changed; NAN where that says nothing: there is nothing to compare
  * with, or it has risen, which is rounding alone and visible only where next to nothing is left. */
 double lloyd_text_change(double before, double now);

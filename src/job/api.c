@@ -1,7 +1,8 @@
 /* The small functions of lloyd.h and lloyd_mpi.h: communicators and defaults. */
 #include "lloyd_mpi.h"
 
-#include "comm/over_mpi.h"
+#include "comm/mpi.h"
+#include "comm/self.h"
 
 lloyd_status lloyd_comm_open_self(lloyd_comm **comm)
 {

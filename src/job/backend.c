@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -96,30 +97,13 @@ static int64_t reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
 
 #endif
 
-#ifdef LLOYD_HAVE_NCCL
-
-enum { HAVE_NCCL = 1 };
-
-static lloyd_status open_nccl(lloyd_comm *base, int device, lloyd_comm **comm)
-{
-    return lloyd_comm_nccl(base, device, comm);
-}
-
-#else
-
-enum { HAVE_NCCL = 0 };
-
-static lloyd_status open_nccl(lloyd_comm *base, int device, lloyd_comm **comm)
-{
-    (void)base, (void)device, (void)comm;
-    return lloyd_fail(LLOYD_FAILED, "this lloyd was built without NCCL");
-}
-
-#endif
-
 const char *lloyd_backend_parts(void)
 {
-    return HAVE_NCCL ? "cpu, cuda; mpi, nccl" : HAVE_CUDA ? "cpu, cuda; mpi" : "cpu; mpi";
+    static char text[64];
+    char transports[32];
+    snprintf(text, sizeof text, "cpu%s; %s", HAVE_CUDA ? ", cuda" : "",
+             lloyd_transports_built(transports, sizeof transports));
+    return text;
 }
 
 /* --- options --- */
@@ -135,26 +119,32 @@ static lloyd_status cannot_be(const char *option, const char *value)
                       value ? value : "");
 }
 
-static lloyd_status nccl_needs_cuda(void)
+static lloyd_status needs_gpu(const lloyd_transport *transport)
 {
-    return lloyd_fail(LLOYD_USAGE, "--comm nccl sums in GPU memory, but the CPUs compute here; "
-                                   "use --comm mpi");
+    return lloyd_fail(LLOYD_USAGE,
+                      "--comm %s sums in GPU memory, but the CPUs compute here; use --comm mpi",
+                      transport->name);
+}
+
+static lloyd_status check_transport(const char *name, const char *backend)
+{
+    const lloyd_transport *transport = lloyd_transport_named(name);
+    if (is(name, "auto")) return LLOYD_OK;
+    if (!transport) return cannot_be("--comm", name);
+    if (!transport->built)
+        return lloyd_fail(LLOYD_USAGE, "--comm %s: this lloyd was built without %s; use --comm mpi",
+                          name, transport->label);
+    return transport->needs_gpu && is(backend, "cpu") ? needs_gpu(transport) : LLOYD_OK;
 }
 
 lloyd_status lloyd_backend_check(const char *backend, const char *comm)
 {
     if (!is(backend, "auto") && !is(backend, "cuda") && !is(backend, "cpu"))
         return cannot_be("--backend", backend);
-    if (comm && !is(comm, "auto") && !is(comm, "nccl") && !is(comm, "mpi"))
-        return cannot_be("--comm", comm);
     if (is(backend, "cuda") && !HAVE_CUDA)
         return lloyd_fail(LLOYD_USAGE,
                           "--backend cuda: this lloyd was built without CUDA; use --backend cpu");
-    if (is(comm, "nccl") && !HAVE_NCCL)
-        return lloyd_fail(LLOYD_USAGE,
-                          "--comm nccl: this lloyd was built without NCCL; use --comm mpi");
-    if (is(comm, "nccl") && is(backend, "cpu")) return nccl_needs_cuda();
-    return LLOYD_OK;
+    return comm ? check_transport(comm, backend) : LLOYD_OK;
 }
 
 /* --- the choice --- */
@@ -185,25 +175,9 @@ static lloyd_status look(const lloyd_comm *comm, const char *wanted, lloyd_backe
     return LLOYD_OK;
 }
 
-/* "0, 3, 5 and 2 more": the ranks that see no GPU. */
-static const char *ranks_without(const int64_t *all, int size, char *text, size_t bytes)
+static int sees_none(const void *all, int rank)
 {
-    enum { NAMED = 8 };
-    int named = 0, more = 0;
-    size_t at = 0;
-    text[0] = '\0';
-    for (int r = 0; r < size; r++) {
-        if (all[(int64_t)r * FIELDS + SEES]) continue;
-        if (named == NAMED) {
-            more++;
-            continue;
-        }
-        int written = snprintf(text + at, bytes - at, "%s%d", named > 0 ? ", " : "", r);
-        if (written > 0 && (size_t)written < bytes - at) at += (size_t)written;
-        named++;
-    }
-    if (more > 0) snprintf(text + at, bytes - at, " and %d more", more);
-    return text;
+    return !((const int64_t *)all)[(int64_t)rank * FIELDS + SEES];
 }
 
 /* Whether another rank has taken this rank's GPU. */
@@ -235,10 +209,11 @@ static lloyd_status decide(const lloyd_comm *comm, const char *wanted, const int
         return lloyd_fail(LLOYD_FAILED, "--backend cuda: no GPU is visible; look at nvidia-smi and "
                                         "CUDA_VISIBLE_DEVICES, or use --backend cpu");
     }
+    (void)lloyd_text_ranks(comm->size, sees_none, all, text, sizeof text);
     return lloyd_fail(LLOYD_FAILED,
-                      "%d of %d ranks see a GPU, but not these: %s; look at nvidia-smi and "
+                      "%d of %d ranks see a GPU, but not %s; look at nvidia-smi and "
                       "CUDA_VISIBLE_DEVICES there, or use --backend cpu",
-                      seeing, comm->size, ranks_without(all, comm->size, text, sizeof text));
+                      seeing, comm->size, text);
 }
 
 static lloyd_status choose_devices(lloyd_comm *comm, const char *wanted, int64_t *all,
@@ -249,6 +224,15 @@ static lloyd_status choose_devices(lloyd_comm *comm, const char *wanted, int64_t
     LLOYD_TRY(comm->agree(comm, status));
     LLOYD_TRY(lloyd_comm_sum_host(comm, all, fields));
     return comm->agree(comm, decide(comm, wanted, all, b));
+}
+
+static lloyd_status choose_transport(const lloyd_comm *comm, const char *name, lloyd_backend *b)
+{
+    const lloyd_transport *transport =
+        is(name, "auto") ? lloyd_transport_auto(b->cuda) : lloyd_transport_named(name);
+    if (transport->needs_gpu && !b->cuda) return needs_gpu(transport);
+    if (comm->size > 1) b->transport = transport;
+    return LLOYD_OK;
 }
 
 lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const char *transport,
@@ -263,9 +247,8 @@ lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const c
         lloyd_free(all);
         LLOYD_TRY(status);
     }
-    if (is(transport, "nccl") && !out->cuda) return comm->agree(comm, nccl_needs_cuda());
-    out->nccl = HAVE_NCCL && out->cuda && transport && !is(transport, "mpi") && comm->size > 1;
-    return LLOYD_OK;
+    if (!transport) return LLOYD_OK;
+    return comm->agree(comm, choose_transport(comm, transport, out));
 }
 
 const char *lloyd_backend_name(const lloyd_backend *backend)
@@ -278,9 +261,9 @@ const char *lloyd_backend_name(const lloyd_backend *backend)
 lloyd_status lloyd_backend_connect(lloyd_backend *backend, lloyd_comm *comm, lloyd_comm **out)
 {
     *out = comm;
-    if (!backend->nccl) return LLOYD_OK;
-    LLOYD_TRY(open_nccl(comm, backend->device, &backend->sum));
-    *out = backend->sum;
+    if (!backend->transport) return LLOYD_OK;
+    LLOYD_TRY(backend->transport->open(comm, backend->device, out));
+    if (*out != comm) backend->sum = *out;
     return LLOYD_OK;
 }
 

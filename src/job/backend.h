@@ -9,16 +9,17 @@
 #define LLOYD_BACKEND_H
 
 #include "comm/comm.h"
+#include "comm/transports.h"
 #include "kernels/kernels.h"
 
 #include <stdint.h>
 
 typedef struct lloyd_backend {
-    int cuda;        /* 1: GPUs, 0: CPUs */
-    int nccl;        /* 1: sums of device buffers go through NCCL */
-    int device;      /* this rank's GPU */
-    char gpu[256];   /* its name, "" on a CPU */
-    lloyd_comm *sum; /* NCCL's communicator once connected, else NULL */
+    int cuda;                         /* 1: GPUs, 0: CPUs */
+    const lloyd_transport *transport; /* what sums buffers; NULL: one rank, or nothing is summed */
+    int device;                       /* this rank's GPU */
+    char gpu[256];                    /* its name, "" on a CPU */
+    lloyd_comm *sum; /* the transport's own communicator once connected, else NULL */
 } lloyd_backend;
 
 /* LLOYD_USAGE where --backend or --comm names what does not exist, is not in this build, or does
@@ -26,8 +27,7 @@ typedef struct lloyd_backend {
 lloyd_status lloyd_backend_check(const char *backend, const char *comm);
 
 /* backend: "auto" (GPUs if this build has CUDA and the ranks see any), "cuda" or "cpu"; transport:
- * "auto" (NCCL if this build has it and GPUs of several ranks compute), "nccl", "mpi", or NULL where
- * nothing is summed. Fails where some ranks see a GPU and others do not, or two ranks would
+ * "auto", a name of comm/transports.c, or NULL where nothing is summed. Fails where some ranks see a GPU and others do not, or two ranks would
  * share one. Collective. */
 lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const char *transport,
                                   lloyd_backend *out);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/half.h"
 #include "base/memory.h"
+#include "comm/self.h"
 #include "job/options.h"
 #include "job/watch.h"
 #include "kernels/reduce.h"

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "job/backend.h"
 #include "lloyd.h"
 
@@ -80,23 +81,23 @@ static int find_reference(const int64_t *all, int size)
     return best;
 }
 
-/* "rank 3", "ranks 1, 2, 5 and 9 more": those that told something else than `usual` in `field`. Returns
- * how many they are. */
-static int list_ranks(const int64_t *all, int size, int field, int64_t usual, char *text,
+typedef struct field {
+    const int64_t *all;
+    int field;
+    int64_t usual;
+} field;
+
+static int is_unusual(const void *context, int rank)
+{
+    const field *f = context;
+    return told(f->all, rank, f->field) != f->usual;
+}
+
+/* The ranks that told something else than `usual`. Returns how many they are. */
+static int list_ranks(const int64_t *all, int size, int which, int64_t usual, char *text,
                       size_t bytes)
 {
-    enum { NAMED = 8 };
-    char names[160] = "";
-    int count = 0;
-    size_t at = 0;
-    for (int r = 0; r < size; r++) {
-        if (told(all, r, field) == usual || count++ >= NAMED) continue;
-        int written = snprintf(names + at, sizeof names - at, "%s%d", count > 1 ? ", " : "", r);
-        if (written > 0 && (size_t)written < sizeof names - at) at += (size_t)written;
-    }
-    if (count > NAMED) snprintf(names + at, sizeof names - at, " and %d more", count - NAMED);
-    snprintf(text, bytes, "rank%s %s", count == 1 ? "" : "s", names);
-    return count;
+    return lloyd_text_ranks(size, is_unusual, &(field){all, which, usual}, text, bytes);
 }
 
 /* --- failures --- */

@@ -278,6 +278,13 @@ static lloyd_status show_plan(lloyd_job *j)
                             status == LLOYD_OK ? &estimate : NULL);
 }
 
+/* What rank 0 does before the process ends in the midst of a collective call. */
+static void rescue_checkpoint(void *job)
+{
+    const lloyd_job *j = job;
+    lloyd_checkpoint_rescue(j->checkpoint, j->progress);
+}
+
 static lloyd_status run(lloyd_job *j, lloyd_fit_result *result)
 {
     LLOYD_TRY(compare_options(j));
@@ -290,6 +297,8 @@ static lloyd_status run(lloyd_job *j, lloyd_fit_result *result)
     LLOYD_TRY(open_checkpoint(j));
     LLOYD_TRY(j->comm->agree(j->comm, open_output(j)));
     LLOYD_TRY(lloyd_outputs_share(j->comm, j->options->output, &j->output));
+    j->comm->rescue = rescue_checkpoint;
+    j->comm->rescued = j;
     LLOYD_TRY(lloyd_job_cluster(j));
 
     int64_t *counts = NULL;

@@ -374,6 +374,7 @@ static lloyd_status close_progress(lloyd_job *j, lloyd_status status)
 
 lloyd_status lloyd_job_end(lloyd_job *j, lloyd_status status)
 {
+    j->comm->rescue = NULL;
     status = lloyd_checkpoint_close(j->checkpoint, j->progress, status);
     lloyd_stop_clear();
     status = close_progress(j, status);

@@ -17,8 +17,6 @@
 
 enum {
     GPU_COPY_BYTES = 32 << 20, /* pinned memory that copies to and from a GPU pass through */
-    GPU_SUM_BYTES = 16 << 20,  /* the same, of sums by MPI */
-    NCCL_BYTES = 350 << 20,    /* of the host, once NCCL is connected: seen with 2.28 on two GPUs */
     GPU_RESERVE = 1 << 30,     /* of a GPU, for NCCL and the driver; an eighth of a small one */
     LABEL_ROWS = 1 << 20,      /* labels written at a time */
     BLAS_BYTES = 1 << 20, /* packed operands and stack of a thread inside the BLAS and OpenMP */
@@ -168,7 +166,7 @@ static void count_rest(const planner *p, lloyd_plan *plan)
         plan->gpu_working = kernels;
         plan->gpu_seeding = need.kernels;
         plan->working += GPU_COPY_BYTES;
-        if (p->comm->size > 1) plan->working += p->backend->nccl ? NCCL_BYTES : GPU_SUM_BYTES;
+        if (p->backend->transport) plan->working += p->backend->transport->gpu_bytes;
     } else {
         plan->seeding += need.kernels;
         plan->working += kernels + plan->kernels.threads * (int64_t)BLAS_BYTES;
@@ -399,7 +397,7 @@ static void print_header(const lloyd_comm *comm, const lloyd_backend *backend,
            plan->kernels.threads == 1 ? "" : "s");
     if (backend->cuda)
         printf("  backend          cuda, one GPU per rank (%s), sums by %s\n", backend->gpu,
-               backend->nccl ? "NCCL" : "MPI");
+               backend->transport ? backend->transport->label : "MPI");
     else
         printf("  backend          cpu\n");
 }

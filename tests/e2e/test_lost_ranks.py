@@ -150,6 +150,34 @@ def stopped(t, source, long_job):
         t.check(len(told) == 1 and len(result.messages) == 1, f"{name}: it is named once", result.describe())
 
 
+def stopped_saves(t, source):
+    """The other ranks end without a return from where they wait; what rank 0 keeps in memory is in the checkpoint then."""
+    fit = ["-k", 300, "--max-iters", 1000000, "--seed", 4]
+    checkpoint, log = t.path("saved.ckpt"), t.path("resumed.jsonl")
+    name = "rank 2 stopped, with a checkpoint"
+    result = lose(t, source, name, '"iteration":3', signal.SIGSTOP, 2, "--timeout", "2s", "--checkpoint", checkpoint,
+                  "--checkpoint-every", "9h", *fit)
+    t.check("--resume continues from" in result.err, f"{name}: it is saved", result.describe())
+    resumed = t.fit(source, "resumed.h5", "--log", log, "--checkpoint", checkpoint, "--resume", *fit)
+    if resumed:
+        with open(log, encoding="utf-8") as file:
+            t.check('"iteration":2,' not in file.read(), f"{name}: resumed from a later iteration than the second")
+        t.check_same(f"{name}: resumed, the same bits as in one run", resumed, t.fit(source, "whole.h5", *fit))
+
+
+def failed_alone(t):
+    """A rank that fails where no agreement reaches the others: rank 0 learns of it while it waits, and saves."""
+    for failing in ("1", "0", "1,2", "0,2"):
+        saved = t.path(f"saved-{failing}")
+        result = t.run(t.mpirun + ["-n", str(RANKS), t.options.break_off, failing, saved])
+        name = f"ranks {failing} fail alone"
+        t.check(result.status == 1, f"{name}: status 1", result.describe())
+        if t.check(os.path.exists(saved), f"{name}: rank 0 has saved", result.describe()):
+            os.remove(saved)
+        told = [m for m in result.messages if "fails alone" in m]
+        t.check(len(told) == 1 and f"rank {failing[0]} fails" in told[0], f"{name}: one message", result.describe())
+
+
 def late(t, source):
     """A rank that is late, but not too late, is waited for."""
     job = Job(t, "late", "--input", source, "-k", 64, "--max-iters", 3, "--timeout", "20s")
@@ -163,7 +191,8 @@ def late(t, source):
 
 
 def main():
-    t = Test("lost-ranks")
+    t = Test("lost-ranks", lambda parser: parser.add_argument("--break-off", required=True,
+                                                              help="the program whose ranks fail alone (lloyd_break_off)"))
     seed = random.randrange(1 << 32)
     random.seed(seed)
     print(f"seed {seed}")
@@ -172,6 +201,8 @@ def main():
     killed(t, source, long_job)
     killed_writing(t)
     stopped(t, source, long_job)
+    stopped_saves(t, source)
+    failed_alone(t)
     late(t, source)
     t.finish()
 

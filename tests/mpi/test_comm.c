@@ -1,5 +1,6 @@
 /* The collectives of comm.h over real ranks, and the same calls on a communicator of one. */
-#include "comm/comm.h"
+#include "comm/mpi.h"
+#include "comm/self.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -357,17 +357,22 @@ int lloyd_checkpoint_has_all(const lloyd_checkpoint *c)
     return c && c->comm->rank == 0 && c->centroids && !c->unsaved;
 }
 
+void lloyd_checkpoint_rescue(lloyd_checkpoint *c, lloyd_progress *progress)
+{
+    if (!c || c->comm->rank != 0 || !lloyd_checkpoint_is_unsaved(c)) return;
+    lloyd_checkpoint_try_to_save(c, progress);
+    if (!lloyd_checkpoint_is_unsaved(c))
+        lloyd_progress_warn(progress,
+                            "a checkpoint was written: --resume continues from %s, after %s",
+                            lloyd_checkpoint_file(c), c->place);
+}
+
 /* After a failure: its status and message stay what they are. */
 static void leave(lloyd_checkpoint *c, lloyd_progress *progress, lloyd_status status)
 {
     char message[LLOYD_MESSAGE_BYTES];
-    if (c->comm->rank != 0 || !lloyd_checkpoint_is_unsaved(c)) return;
     snprintf(message, sizeof message, "%s", lloyd_message());
-    lloyd_checkpoint_try_to_save(c, progress);
-    if (!lloyd_checkpoint_is_unsaved(c))
-        lloyd_progress_warn(progress,
-                            "a checkpoint was written: --resume goes on from %s, after %s",
-                            lloyd_checkpoint_file(c), c->place);
+    lloyd_checkpoint_rescue(c, progress);
     (void)lloyd_fail(status, "%s", message);
 }
 

@@ -9,7 +9,7 @@
  * once more, bit for bit, so none of these need to be in the file; only how many labels had moved
  * cannot be known again, and is taken from the file. The inertia must come out as it was.
  *
- * Rank 0 keeps and writes; every function but the last is collective. NULL is a fit without
+ * Rank 0 keeps and writes; every function is collective that is not called local. NULL is a fit without
  * checkpoints, for which they do nothing.
  */
 #ifndef LLOYD_CHECKPOINT_H
@@ -80,6 +80,10 @@ void lloyd_checkpoint_last(lloyd_checkpoint *checkpoint, lloyd_progress *progres
 
 /* 1 on rank 0 if the file holds all that is kept. */
 int lloyd_checkpoint_has_all(const lloyd_checkpoint *checkpoint);
+
+/* Before this process ends without lloyd_checkpoint_close(): on rank 0, what is kept and not yet in the
+ * file is written. NULL is allowed. Local. */
+void lloyd_checkpoint_rescue(lloyd_checkpoint *checkpoint, lloyd_progress *progress);
 
 /* Ends the fit with `status`: after a failure, what is kept and not yet in the file is written; a stop
  * is explained. Returns the status, or LLOYD_FAILED where it was a stop whose

@@ -2,7 +2,7 @@
  * read then has seen it. The kernels here are as slow as a GPU that has a queue: they only enqueue,
  * and are done when they are waited for. */
 #include "algorithm/fit.h"
-#include "comm/comm.h"
+#include "comm/self.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * which is the current one while the tests run. */
 #include "base/half.h"
 #include "base/memory.h"
-#include "comm/comm.h"
+#include "comm/self.h"
 #include "io/inspect.h"
 #include "io/readers/raw.h"
 #include "io/rows.h"

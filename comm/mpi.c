@@ -3,12 +3,12 @@
  * time limit. Sums of device buffers: a CUDA-aware MPI gets the device's pointers, any other the
  * values in host memory.
  */
-#include "comm/over_mpi.h"
+#include "comm/mpi.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "comm/roll.h"
+#include "comm/liveness.h"
 #include "comm/staging.h"
 
 #include <limits.h>
@@ -27,7 +27,8 @@ typedef struct mpi_state {
     int finalize;   /* we initialised MPI */
     int cuda_aware; /* of all ranks: MPI takes pointers to device memory */
     lloyd_staging *staging;
-    lloyd_roll *roll;
+    lloyd_liveness *liveness;
+    int broke_off; /* the others know of this rank's failure by `liveness` only */
 } mpi_state;
 
 static MPI_Comm handle(const lloyd_comm *comm)
@@ -62,14 +63,24 @@ static void end(lloyd_comm *comm, lloyd_status status)
     _Exit(status);
 }
 
-/* Nothing can be unwound: what this rank waits for may hold its memory or its GPU. */
+static lloyd_liveness *liveness_of(const lloyd_comm *comm)
+{
+    return ((const mpi_state *)comm->state)->liveness;
+}
+
+/* Ends all ranks when rank 0 has saved what it keeps. Nothing is unwound: what this rank waits for may hold
+ * its memory or its GPU. */
+static void leave(lloyd_comm *comm)
+{
+    if (comm->rank == 0 && comm->rescue) comm->rescue(comm->rescued);
+    lloyd_liveness_leave(liveness_of(comm));
+    end(comm, LLOYD_FAILED);
+}
+
 static void give_up(lloyd_comm *comm, const char *what, double seconds)
 {
-    if (lloyd_roll_call(((mpi_state *)comm->state)->roll, what, seconds))
-        lloyd_complain();
-    else
-        take_nap(0.9); /* the rank with the message ends this one */
-    end(comm, LLOYD_FAILED);
+    if (lloyd_liveness_check(liveness_of(comm), what, seconds)) lloyd_complain();
+    leave(comm);
 }
 
 static double watch(lloyd_comm *comm, lloyd_wait *wait, const char *what)
@@ -80,15 +91,21 @@ static double watch(lloyd_comm *comm, lloyd_wait *wait, const char *what)
     double seconds = now - wait->began;
     if (now - wait->looked < look) return seconds;
     wait->looked = now;
-    if (seconds > comm->timeout || lloyd_roll_is_called(((mpi_state *)comm->state)->roll))
+    if (comm->rank == 0 && lloyd_liveness_has_failure(liveness_of(comm))) {
+        lloyd_liveness_acknowledge(liveness_of(comm));
+        leave(comm);
+    }
+    if (seconds > comm->timeout || lloyd_liveness_is_checked(liveness_of(comm)))
         give_up(comm, what, seconds);
     return seconds;
 }
 
 static void break_off(lloyd_comm *comm)
 {
-    if (!comm->broken && !lloyd_roll_speaks(((mpi_state *)comm->state)->roll))
+    mpi_state *state = comm->state;
+    if (!comm->broken && !lloyd_liveness_fail(state->liveness))
         (void)lloyd_fail(LLOYD_FAILED, "%s", "");
+    state->broke_off |= !comm->broken;
     comm->broken = 1;
 }
 
@@ -220,7 +237,7 @@ static lloyd_status agree(lloyd_comm *comm, lloyd_status status)
 static void free_comm(lloyd_comm *comm)
 {
     mpi_state *state = comm ? comm->state : NULL;
-    if (state) lloyd_roll_close(state->roll);
+    if (state) lloyd_liveness_close(state->liveness);
     lloyd_free(state);
     lloyd_free(comm);
 }
@@ -233,6 +250,7 @@ static void destroy(lloyd_comm *comm)
         lloyd_complain(); /* nobody else would */
     if (comm->broken) {
         lloyd_complain(); /* unless the caller did: nothing comes after this */
+        if (state->broke_off) lloyd_liveness_leave(state->liveness);
         end(comm, LLOYD_FAILED);
     }
     int finalize = state->finalize;
@@ -294,7 +312,7 @@ static lloyd_status connect_ranks(lloyd_comm *comm, MPI_Comm mpi)
     LLOYD_TRY(check(comm, MPI_Comm_dup(mpi, &state->comm), "the start"));
     (void)MPI_Comm_set_errhandler(state->comm, MPI_ERRORS_RETURN);
     LLOYD_TRY(find_place(comm));
-    LLOYD_TRY(lloyd_roll_open(state->roll, state->comm));
+    LLOYD_TRY(lloyd_liveness_open(state->liveness, state->comm));
     return agree_on_cuda(comm);
 }
 
@@ -322,7 +340,7 @@ static lloyd_status make_comm(int size, lloyd_comm **out)
         .abort = end,
         .destroy = destroy,
     };
-    return lloyd_roll_make(size, &state->roll);
+    return lloyd_liveness_make(size, &state->liveness);
 }
 
 /* Whether one of the ranks of `mpi` has failed, before there is a communicator to agree with: the
@@ -372,7 +390,7 @@ lloyd_status lloyd_comm_world(lloyd_comm **comm)
     if (status == LLOYD_OK) {
         ((mpi_state *)(*comm)->state)->finalize = started;
     } else if (started) {
-        lloyd_complain(); /* now: a rank that has none to tell may end first, and with it all */
+        lloyd_complain(); /* now: a rank without a message may end first, and with it all */
         (void)MPI_Finalize();
     }
     return status;

@@ -1,4 +1,4 @@
-/* Memory that all ranks get, or none. */
+/* See comm.h. */
 #include "comm/comm.h"
 
 #include "base/memory.h"

@@ -1,9 +1,9 @@
 /* Sums of device buffers by NCCL; host memory, and everything else, is the business of the
  * communicator it wraps, which also carries NCCL's unique id to all ranks. NCCL's communicator does
- * not block: a call begins something, settle() waits for NCCL to have taken it up and finish() for
- * the stream, and both look at NCCL's errors and at the time limit meanwhile.
+ * not block: a call begins something, settle() waits until NCCL has enqueued it and finish() for
+ * the stream, and both look at NCCL's errors, at the time limit and at failures of other ranks meanwhile.
  */
-#include "comm/comm.h"
+#include "comm/nccl.h"
 
 #include "base/clock.h"
 #include "base/memory.h"

@@ -1,5 +1,5 @@
 /* A communicator of one rank: every collective is the identity, wherever the values are. */
-#include "comm/comm.h"
+#include "comm/self.h"
 
 #include "base/memory.h"
 
