@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How far the choice of a fused kernel (kernels/cuda/flash_shape.c) is from the best of all choices, for 30 shapes.
+"""How far the choice of a fused kernel (kernels/cuda/assign/shape.c) is from the best of all choices, for 30 shapes.
 
     bench/heuristic.py --bench build/gpu/bench/bench_kernels [--json results.json]
 

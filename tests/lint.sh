@@ -84,7 +84,7 @@ includes() {
 }
 
 strangers() {
-    none 'include "kernels/cuda/' kernels/cpu/* && none 'include "kernels/cpu/' kernels/cuda/*
+    none -r 'include "kernels/cuda/' kernels/cpu && none -r 'include "kernels/cpu/' kernels/cuda
 }
 
 gpu_at_home() {

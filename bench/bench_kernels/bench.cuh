@@ -4,7 +4,8 @@
 #ifndef BENCH_CUH
 #define BENCH_CUH
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/assign/assign.h"
+#include "kernels/cuda/memory.h"
 
 extern "C" {
 #include "base/types.h"

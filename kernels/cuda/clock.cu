@@ -2,7 +2,9 @@
  * the next, read when the host has waited for the inertia anyway. Each costs the stream about as
  * much as an empty kernel, so there are none unless somebody wants to know (config.timed).
  */
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/clock.h"
+
+#include "kernels/cuda/memory.h"
 
 #include <algorithm>
 

@@ -1,291 +1,23 @@
-/* The CUDA implementation of kernels.h: state, memory and the table of functions.
- *
- * A slot owns device memory and load() copies into it. Rows in pageable memory pass through two
- * pinned buffers, so that the host fills one while the other is on its way; rows in pinned memory
- * go directly. load_start() copies on a stream of its own: the copy waits for what was enqueued
- * before it, and what follows load_finish() waits for the copy. Everything that is needed in every iteration is allocated here, once.
+/* The CUDA implementation of kernels.h: state, and the table of functions. Everything that is needed in every iteration is allocated
+ * here, once.
  */
 #include "kernels/cuda/cuda.h"
 
-#include <assert.h>
-#include <string.h>
+#include "kernels/cuda/assign/assign.h"
+#include "kernels/cuda/clock.h"
+#include "kernels/cuda/column_stats.h"
+#include "kernels/cuda/distances.h"
+#include "kernels/cuda/memory.h"
+#include "kernels/cuda/rows.h"
+#include "kernels/cuda/seed/reduce.h"
+#include "kernels/cuda/seed/seed.h"
+#include "kernels/cuda/slots.h"
+#include "kernels/cuda/update/means.h"
+#include "kernels/cuda/update/sort.h"
+#include "kernels/cuda/update/update.h"
 
-static const int64_t STAGING_BYTES = 16 << 20, /* of either buffer */
-    STAGED_BYTES = 1 << 18,                    /* less than this is not worth the buffers */
-    PIECE_BYTES = 1 << 20;                     /* that a thread copies at a time */
-
-struct cuda_staging {
-    char *memory[2];
-    cudaEvent_t sent[2]; /* what was in the buffer has left it */
-    int next;
-};
-
-/* --- errors and memory --- */
-
-lloyd_status lloyd_cuda_check(cudaError_t code, const char *what)
-{
-    if (code == cudaSuccess) return LLOYD_OK;
-    (void)cudaGetLastError(); /* or the next launch would report it again */
-    return lloyd_fail(LLOYD_FAILED,
-                      "on the GPU, %s: %s (%s); --backend cpu gives the same results without a GPU",
-                      what, cudaGetErrorString(code), cudaGetErrorName(code));
-}
-
-lloyd_status lloyd_cuda_alloc(cuda_kernels *cuda, void *out, int64_t count, size_t size,
-                              const char *what)
-{
-    void *memory = nullptr;
-    size_t bytes;
-    memcpy(out, &memory, sizeof memory);
-    if (count < 0 || __builtin_mul_overflow((size_t)count, size, &bytes) ||
-        bytes > (size_t)INT64_MAX) {
-        return lloyd_fail(LLOYD_FAILED,
-                          "cannot allocate %s: %lld elements of %zu bytes are more than any memory",
-                          what, (long long)count, size);
-    }
-    cudaError_t code = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
-    if (code == cudaErrorMemoryAllocation) {
-        size_t left = 0, total = 0;
-        (void)cudaGetLastError();
-        (void)cudaMemGetInfo(&left, &total);
-        return lloyd_fail(
-            LLOYD_FAILED,
-            "cannot allocate %.3f GB for %s on GPU %d (%.3f of its %.3f GB are free); use more GPUs, or a smaller "
-            "--chunk-rows",
-            (double)bytes / 1e9, what, cuda->device, (double)left / 1e9, (double)total / 1e9);
-    }
-    CUDA_TRY(code, what);
-    cuda->allocated += (int64_t)bytes;
-    if (cuda->allocated > cuda->peak) cuda->peak = cuda->allocated;
-    memcpy(out, &memory, sizeof memory);
-    return LLOYD_OK;
-}
-
-void lloyd_cuda_free(cuda_kernels *cuda, void *memory, int64_t count, size_t size)
-{
-    if (!memory) return;
-    (void)cudaFree(memory);
-    cuda->allocated -= count * (int64_t)size;
-}
-
-lloyd_status lloyd_cuda_fetch(cuda_kernels *cuda, void *host, const void *device, size_t bytes)
-{
-    assert(bytes <= CUDA_PINNED);
-    CUDA_TRY(cudaMemcpyAsync(cuda->pinned, device, bytes, cudaMemcpyDeviceToHost, cuda->stream),
-             "copying results to the host");
-    CUDA_TRY(cudaStreamSynchronize(cuda->stream), "waiting for results");
-    memcpy(host, cuda->pinned, bytes);
-    return LLOYD_OK;
-}
-
-/* --- rows and other arrays on their way in --- */
-
-static lloyd_status new_staging(cuda_kernels *cuda)
-{
-    LLOYD_TRY(lloyd_alloc(&cuda->staging, 1, sizeof *cuda->staging, "copies to the GPU"));
-    for (int b = 0; b < 2; b++) {
-        CUDA_TRY(cudaMallocHost(&cuda->staging->memory[b], STAGING_BYTES),
-                 "allocating pinned memory for copies");
-        CUDA_TRY(cudaEventCreateWithFlags(&cuda->staging->sent[b], cudaEventDisableTiming),
-                 "creating an event for copies");
-    }
-    return LLOYD_OK;
-}
-
-static void free_staging(cuda_kernels *cuda)
-{
-    if (!cuda->staging) return;
-    for (int b = 0; b < 2; b++) {
-        if (cuda->staging->sent[b]) (void)cudaEventDestroy(cuda->staging->sent[b]);
-        (void)cudaFreeHost(cuda->staging->memory[b]);
-    }
-    lloyd_free(cuda->staging);
-    cuda->staging = nullptr;
-}
-
-/* memcpy() by several threads: one core copies slower than the bus. */
-static void copy_on_host(char *to, const char *from, int64_t bytes, int threads)
-{
-    (void)threads; /* without OpenMP there is one */
-#if defined(_OPENMP)
-#pragma omp parallel for num_threads(threads)
-#endif
-    for (int64_t at = 0; at < bytes; at += PIECE_BYTES) {
-        int64_t here = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;
-        memcpy(to + at, from + at, (size_t)here);
-    }
-}
-
-static lloyd_status copy_staged(cuda_kernels *cuda, char *to, const char *from, int64_t bytes)
-{
-    if (!cuda->staging) LLOYD_TRY(new_staging(cuda));
-    cuda_staging *staging = cuda->staging;
-    for (int64_t at = 0; at < bytes; at += STAGING_BYTES) {
-        int64_t here = bytes - at < STAGING_BYTES ? bytes - at : STAGING_BYTES;
-        int b = staging->next;
-        staging->next = 1 - b;
-        CUDA_TRY(cudaEventSynchronize(staging->sent[b]), "waiting for a copy to the GPU");
-        copy_on_host(staging->memory[b], from + at, here, cuda->base.config.threads);
-        CUDA_TRY(cudaMemcpyAsync(to + at, staging->memory[b], (size_t)here, cudaMemcpyHostToDevice,
-                                 cuda->stream),
-                 "copying to the GPU");
-        CUDA_TRY(cudaEventRecord(staging->sent[b], cuda->stream), "copying to the GPU");
-    }
-    return LLOYD_OK;
-}
-
-/* Memory CUDA knows (pinned, managed, of a device) is copied from where it is. */
-static bool is_known(const void *memory)
-{
-    cudaPointerAttributes attributes;
-    if (cudaPointerGetAttributes(&attributes, memory) != cudaSuccess) {
-        (void)cudaGetLastError();
-        return false;
-    }
-    return attributes.type != cudaMemoryTypeUnregistered;
-}
-
-/* Copies into device memory, in the order of the stream. `from` is free again on return. */
-static lloyd_status copy_in(cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
-{
-    if (bytes == 0) return LLOYD_OK;
-    if (bytes >= STAGED_BYTES && !is_known(from))
-        return copy_staged(cuda, (char *)to, (const char *)from, bytes);
-    CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
-             "copying to the GPU");
-    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying to the GPU");
-}
-
-/* To wherever the caller wants it. */
-static lloyd_status copy_out(cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
-{
-    if (bytes == 0) return LLOYD_OK;
-    CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
-             "copying results");
-    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying results");
-}
-
-/* --- slots --- */
-
-static int64_t row_bytes(const lloyd_kernels_config *config)
-{
-    return config->dim * (int64_t)lloyd_type_size(config->type);
-}
-
-/* Memory for `count` rows. What comes and goes through a slot is mostly as large as before. */
-static lloyd_status reserve(cuda_kernels *cuda, cuda_slot *slot, int64_t count)
-{
-    int64_t bytes = count * row_bytes(&cuda->base.config);
-    if (slot->rows && bytes <= slot->bytes) return LLOYD_OK;
-    lloyd_cuda_free(cuda, slot->rows, slot->bytes, 1);
-    slot->rows = nullptr;
-    slot->bytes = 0;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &slot->rows, bytes, 1, "the rows of this rank"));
-    slot->bytes = bytes;
-    return LLOYD_OK;
-}
-
-/* The slot becomes rows [first, first + count), which are not in it yet. */
-static lloyd_status assign_slot(cuda_kernels *cuda, cuda_slot *slot, int64_t first, int64_t count)
-{
-    slot->described = false;
-    slot->first = first;
-    slot->count = 0;
-    LLOYD_TRY(reserve(cuda, slot, count));
-    slot->count = count;
-    return LLOYD_OK;
-}
-
-static lloyd_status fill(lloyd_kernels *kernels, int slot_number, int64_t at, int64_t count,
-                         const void *rows)
-{
-    cuda_kernels *cuda = lloyd_cuda(kernels);
-    cuda_slot *slot = &cuda->slots[slot_number];
-    int64_t bytes = row_bytes(&kernels->config);
-    assert(at >= 0 && count >= 0 && at + count <= slot->count);
-    slot->described = false;
-    LLOYD_TRY(copy_in(cuda, slot->rows + at * bytes, rows, count * bytes));
-    return kernels->config.cosine ? lloyd_cuda_lengths(cuda, slot_number, at, count) : LLOYD_OK;
-}
-
-static lloyd_status load(lloyd_kernels *kernels, int slot_number, int64_t first, int64_t count,
-                         const void *rows)
-{
-    cuda_kernels *cuda = lloyd_cuda(kernels);
-    cuda_slot *slot = &cuda->slots[slot_number];
-    if (slot->copied)
-        CUDA_TRY(cudaStreamWaitEvent(cuda->stream, slot->copied, 0), "ordering a copy to the GPU");
-    LLOYD_TRY(assign_slot(cuda, slot, first, count));
-    return rows ? fill(kernels, slot_number, 0, count, rows) : LLOYD_OK;
-}
-
-/* --- copies beside the computing --- */
-
-static lloyd_status open_copies(cuda_kernels *cuda)
-{
-    const char *what = "preparing copies to the GPU";
-    CUDA_TRY(cudaEventCreateWithFlags(&cuda->asked, cudaEventDisableTiming), what);
-    return lloyd_cuda_check(cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking), what);
-}
-
-/* Whatever reads the slot is on the stream by now, so the copy waits for the stream as it is. */
-static lloyd_status load_start(lloyd_kernels *kernels, int slot_number, int64_t first,
-                               int64_t count, const void *rows)
-{
-    cuda_kernels *cuda = lloyd_cuda(kernels);
-    cuda_slot *slot = &cuda->slots[slot_number];
-    const char *what = "starting a copy to the GPU";
-    size_t bytes = (size_t)(count * row_bytes(&kernels->config));
-    if (!cuda->copies) LLOYD_TRY(open_copies(cuda));
-    if (!slot->copied)
-        CUDA_TRY(cudaEventCreateWithFlags(&slot->copied, cudaEventDisableTiming), what);
-    LLOYD_TRY(assign_slot(cuda, slot, first, count));
-    CUDA_TRY(cudaEventRecord(cuda->asked, cuda->stream), what);
-    CUDA_TRY(cudaStreamWaitEvent(cuda->copies, cuda->asked, 0), what);
-    CUDA_TRY(cudaMemcpyAsync(slot->rows, rows, bytes, cudaMemcpyHostToDevice, cuda->copies), what);
-    return lloyd_cuda_check(cudaEventRecord(slot->copied, cuda->copies), what);
-}
-
-static lloyd_status load_finish(lloyd_kernels *kernels, int slot_number)
-{
-    cuda_kernels *cuda = lloyd_cuda(kernels);
-    const cuda_slot *slot = &cuda->slots[slot_number];
-    CUDA_TRY(cudaStreamWaitEvent(cuda->stream, slot->copied, 0), "ordering a copy to the GPU");
-    return kernels->config.cosine ? lloyd_cuda_lengths(cuda, slot_number, 0, slot->count)
-                                  : LLOYD_OK;
-}
-
-static lloyd_status loaded(lloyd_kernels *kernels, int slot)
-{
-    cudaEvent_t copied = lloyd_cuda(kernels)->slots[slot].copied;
-    return copied ? lloyd_cuda_check(cudaEventSynchronize(copied), "copying rows to the GPU")
-                  : LLOYD_OK;
-}
-
-/* Pinning memory that is there, in huge pages, takes a fraction of the time of cudaMallocHost(). */
-static lloyd_status host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
-                               void **memory)
-{
-    (void)kernels;
-    LLOYD_TRY(lloyd_alloc(memory, bytes, 1, what));
-    cudaError_t code = cudaHostRegister(*memory, (size_t)bytes, cudaHostRegisterDefault);
-    if (code == cudaSuccess) return LLOYD_OK;
-    (void)cudaGetLastError();
-    lloyd_free(*memory);
-    *memory = nullptr;
-    return lloyd_fail(LLOYD_FAILED,
-                      "cannot pin %.3f GB of host memory for %s: %s; use a smaller "
-                      "--max-host-memory",
-                      (double)bytes / 1e9, what, cudaGetErrorString(code));
-}
-
-static void host_free(lloyd_kernels *kernels, void *memory)
-{
-    (void)kernels;
-    if (!memory) return;
-    (void)cudaHostUnregister(memory);
-    lloyd_free(memory);
-}
+#include <cassert>
+#include <cstring>
 
 /* --- small functions of the table --- */
 
@@ -299,7 +31,7 @@ static lloyd_status get_centroids(lloyd_kernels *kernels, float *centroids)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     int64_t bytes = cuda->set * kernels->config.dim * (int64_t)sizeof *centroids;
-    return copy_out(cuda, centroids, cuda->centroids, bytes);
+    return lloyd_cuda_copy_out(cuda, centroids, cuda->centroids, bytes);
 }
 
 static lloyd_status forget_labels(lloyd_kernels *kernels)
@@ -321,7 +53,7 @@ static lloyd_buffer sums(lloyd_kernels *kernels)
 static lloyd_status labels(lloyd_kernels *kernels, int64_t first, int64_t count, int32_t *out)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
-    return copy_out(cuda, out, cuda->labels + first, count * (int64_t)sizeof *out);
+    return lloyd_cuda_copy_out(cuda, out, cuda->labels + first, count * (int64_t)sizeof *out);
 }
 
 static lloyd_status finish(lloyd_kernels *kernels)
@@ -388,7 +120,7 @@ static void destroy(lloyd_kernels *kernels)
     lloyd_cuda_free(cuda, cuda->results, CUDA_PINNED, 1);
     lloyd_cuda_free(cuda, cuda->scratch, lloyd_cuda_scratch_bytes(config->dim), 1);
     free_grid(cuda);
-    free_staging(cuda);
+    lloyd_cuda_free_staging(cuda);
     (void)cudaFreeHost(cuda->pinned);
     if (cuda->asked) (void)cudaEventDestroy(cuda->asked);
     if (cuda->copies) (void)cudaStreamDestroy(cuda->copies);
@@ -403,13 +135,13 @@ static const lloyd_kernels table = {
     .seconds = {},
     .config = {},
     .create = create,
-    .load = load,
-    .load_start = load_start,
-    .load_finish = load_finish,
-    .loaded = loaded,
-    .host_alloc = host_alloc,
-    .host_free = host_free,
-    .fill = fill,
+    .load = lloyd_cuda_load,
+    .load_start = lloyd_cuda_load_start,
+    .load_finish = lloyd_cuda_load_finish,
+    .loaded = lloyd_cuda_loaded,
+    .host_alloc = lloyd_cuda_host_alloc,
+    .host_free = lloyd_cuda_host_free,
+    .fill = lloyd_cuda_fill,
     .measure = lloyd_cuda_measure,
     .measure_weighted = lloyd_cuda_measure_weighted,
     .set_grid = lloyd_cuda_set_grid,
@@ -461,28 +193,10 @@ static lloyd_status refuse_device(const cuda_kernels *cuda, const char *why)
         cuda->device, properties.name, cuda->gpu.capability / 10, cuda->gpu.capability % 10, why);
 }
 
-static cudaError_t look_at(int device, cuda_gpu *gpu)
-{
-    int major = 0, minor = 0;
-    const struct {
-        cudaDeviceAttr which;
-        int *value;
-    } wanted[] = {{cudaDevAttrComputeCapabilityMajor, &major},
-                  {cudaDevAttrComputeCapabilityMinor, &minor},
-                  {cudaDevAttrMultiProcessorCount, &gpu->multiprocessors},
-                  {cudaDevAttrMaxSharedMemoryPerBlockOptin, &gpu->shared_bytes}};
-    for (const auto &w : wanted) {
-        cudaError_t code = cudaDeviceGetAttribute(w.value, w.which, device);
-        if (code != cudaSuccess) return code;
-    }
-    gpu->capability = 10 * major + minor;
-    return cudaSuccess;
-}
-
 static lloyd_status open_device(cuda_kernels *cuda)
 {
     CUDA_TRY(cudaSetDevice(cuda->device), "selecting the GPU");
-    CUDA_TRY(look_at(cuda->device, &cuda->gpu), "asking what the GPU is");
+    CUDA_TRY(lloyd_cuda_look_at(cuda->device, &cuda->gpu), "asking what the GPU is");
     if (cuda->gpu.capability < 80) return refuse_device(cuda, "but 8.0 or newer is needed");
     cudaFuncAttributes attributes;
     cudaError_t code = cudaFuncGetAttributes(&attributes, (const void *)probe);
@@ -523,7 +237,7 @@ static lloyd_status alloc_rows(cuda_kernels *cuda)
         LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->lengths, n, sizeof(double), "lengths of rows"));
     if (!config->weights) return LLOYD_OK;
     LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->weights, n, sizeof(float), "weights"));
-    return copy_in(cuda, cuda->weights, config->weights, n * (int64_t)sizeof(float));
+    return lloyd_cuda_copy_in(cuda, cuda->weights, config->weights, n * (int64_t)sizeof(float));
 }
 
 static lloyd_status alloc_state(cuda_kernels *cuda)
@@ -559,16 +273,6 @@ extern "C" lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, i
 
 /* --- what a plan asks --- */
 
-cuda_gpu lloyd_cuda_planned_gpu(void)
-{
-    const cuda_gpu h200 = {132, 90, 227 << 10};
-    cuda_gpu gpu;
-    int device;
-    if (cudaGetDevice(&device) == cudaSuccess && look_at(device, &gpu) == cudaSuccess) return gpu;
-    (void)cudaGetLastError();
-    return h200;
-}
-
 extern "C" int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set)
 {
     int64_t n = config->n_local, dim = config->dim;
@@ -581,27 +285,4 @@ extern "C" int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, 
            lloyd_cuda_scratch_bytes(dim) + CUDA_PINNED + lloyd_cuda_filter_bytes(config, set) +
            lloyd_cuda_sorter_bytes(config) + lloyd_cuda_means_bytes(config, set) +
            (seeding > distances ? seeding : distances);
-}
-
-extern "C" lloyd_status lloyd_cuda_devices(int *count)
-{
-    *count = 0;
-    cudaError_t code = cudaGetDeviceCount(count);
-    if (code == cudaErrorNoDevice || code == cudaErrorInsufficientDriver ||
-        code == cudaErrorStubLibrary) {
-        (void)cudaGetLastError();
-        *count = 0;
-        return LLOYD_OK;
-    }
-    return lloyd_cuda_check(code, "counting GPUs");
-}
-
-extern "C" lloyd_status lloyd_cuda_memory(int device, int64_t *free_bytes, int64_t *total_bytes)
-{
-    size_t left, total;
-    CUDA_TRY(cudaSetDevice(device), "selecting the GPU");
-    CUDA_TRY(cudaMemGetInfo(&left, &total), "asking for the GPU's memory");
-    *free_bytes = (int64_t)left;
-    *total_bytes = (int64_t)total;
-    return LLOYD_OK;
 }

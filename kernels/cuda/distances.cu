@@ -1,13 +1,15 @@
 /* Distances of rows to their own centroids: as a result, as an exact total, and to find rows for
  * empty clusters; and rows per label. The twin of kernels/cpu/distances.c.
  *
- * One kernel computes the distances (dist.cuh) and hands each to a sink; the sinks below are what
+ * One kernel computes the distances (row_distance.cuh) and hands each to a sink; the sinks below are what
  * differs. Totals are integers and maxima are of bits, so the order of the atomics leaves no trace.
  * Scratch is taken when needed and given back: 8 bytes a row of a block of BLOCK_ROWS, 36 and a bit
  * for farthest() (keys and row numbers, sorted ones, and as much for the sort); 8 bytes a bin of a
  * WINDOW of a histogram.
  */
-#include "kernels/cuda/dist.cuh"
+#include "kernels/cuda/distances.h"
+
+#include "kernels/cuda/row_distance.cuh"
 
 #include <cub/device/device_radix_sort.cuh>
 

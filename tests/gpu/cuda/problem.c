@@ -135,7 +135,7 @@ static lloyd_status new_cuda_kernels(const test_case *c, const lloyd_kernels_con
     return status;
 }
 
-/* kernels/cuda/assign.cu: --pretend 80 tests what labels rows on older GPUs, --pretend 1 the
+/* kernels/cuda/assign/assign.h: --pretend 80 tests what labels rows on older GPUs, --pretend 1 the
  * streaming kernel where the resident one would be chosen, 2 the other choice of sifting, 4 the other
  * sort, 8 both steps of verification where few rows would be compared with all centroids at once, 32
  * sorted rows where they would be summed in shared memory. */

@@ -1,0 +1,236 @@
+/* Labels decided by dist(), docs/numerics.md, section 2.4: of rows without a certificate, or of all rows where there are few centroids. */
+#include "kernels/cuda/assign/fallback.cuh"
+#include "kernels/cuda/assign/filter.h"
+#include "kernels/cuda/row_distance.cuh"
+
+#include <algorithm>
+
+namespace
+{
+
+enum { THREADS = 256, WARPS = THREADS / 32 };
+/* Blocks of decide() and decide_all() on a multiprocessor, and how far these load ahead: latencies
+ * bind both, the first with long rows in few registers, the second with few rows. */
+enum { DECIDING = 2, DECIDING_AHEAD = 4, DECIDING_ALL = 4, DECIDING_ALL_AHEAD = 2 };
+
+/* The nearest of some centroids: the smallest of those at the least distance. */
+struct nearest {
+    double least = INFINITY;
+    int32_t label = INT32_MAX;
+
+    __device__ void add(double distance, int32_t k)
+    {
+        if (distance < least || (distance == least && k < label)) {
+            least = distance;
+            label = k;
+        }
+    }
+    __device__ void join(int bit) /* with the lane whose number differs in `bit` */
+    {
+        double distance = __shfl_xor_sync(0xffffffffu, least, bit);
+        int32_t k = __shfl_xor_sync(0xffffffffu, label, bit);
+        add(distance, k);
+    }
+    /* Where nothing is nearer than infinity, the definition takes the first. */
+    __device__ int32_t result() const
+    {
+        return least < INFINITY ? label : 0;
+    }
+};
+
+/* What an octet compares: row i with centroids list[c], or c itself without a list, for c = begin,
+ * begin + 1 (CUDA_OCTET_ROWS), and from there `stride` on, below `end`. */
+struct comparison {
+    int64_t i;
+    const int32_t *list;
+    int64_t begin, end, stride;
+};
+
+/* The nearest of them, in lanes 0 and 1 of the octet what each has found. By whole warps; octets may
+ * have different rows, and nothing to compare. */
+template <lloyd_type T, bool VECTOR, int AHEAD>
+__device__ nearest compare(const cuda_decision &d, const comparison &own)
+{
+    const int g = threadIdx.x % CUDA_OCTET;
+    const int64_t same[CUDA_OCTET_ROWS] = {own.i, own.i};
+    const int64_t left = own.end - own.begin;
+    const unsigned passes = left > 0 ? (unsigned)((left - 1) / own.stride + 1) : 0,
+                   most = __reduce_max_sync(0xffffffffu, passes);
+    nearest found;
+    int64_t c = own.begin;
+#pragma unroll 1
+    for (unsigned pass = 0; pass < most; pass++, c += own.stride) {
+        cuda_centroid centroid[CUDA_OCTET_ROWS];
+        int32_t number[CUDA_OCTET_ROWS];
+#pragma unroll
+        for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
+            number[r] = c + r >= own.end ? 0 : own.list ? own.list[c + r] : (int32_t)(c + r);
+            centroid[r].at = d.centroids + number[r] * d.rows.dim;
+        }
+        double distance = cuda_octet_dist<T, VECTOR, AHEAD>(d.rows, same, centroid, g);
+        if (g < CUDA_OCTET_ROWS && c + g < own.end) found.add(distance, number[g ? 1 : 0]);
+    }
+    return found;
+}
+
+/* A few centroids, all of them compared. A warp per row. */
+template <lloyd_type T> __global__ void label_few(cuda_decision d)
+{
+    int lane = threadIdx.x % 32;
+    unsigned moved = 0;
+    for (int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32; i < d.rows.count;
+         i += (int64_t)gridDim.x * WARPS) {
+        double least = INFINITY;
+        int32_t label = 0;
+        for (int64_t k = 0; k < d.set; k++) {
+            double distance = cuda_warp_dist<T>(d.rows, i, d.centroids + k * d.rows.dim, lane);
+            if (distance < least) {
+                least = distance;
+                label = (int32_t)k;
+            }
+        }
+        if (lane == 0 && d.labels[i] != label) {
+            d.labels[i] = label;
+            moved++;
+        }
+    }
+    if (lane == 0 && moved > 0) atomicAdd(&d.counters[0], (unsigned long long)moved);
+}
+
+/* Listed and complete rows: the nearest of the candidates. A warp takes OCTETS rows at a time, and an
+ * octet each of them, or all octets one after the other where that takes fewer passes: where there
+ * are few rows, or rows with many candidates. */
+template <lloyd_type T, bool VECTOR>
+__global__ void __launch_bounds__(THREADS, DECIDING) decide(cuda_decision d)
+{
+    enum { OCTETS = 32 / CUDA_OCTET };
+    cuda_await();
+    const int lane = threadIdx.x % 32, octet = lane / CUDA_OCTET;
+    const bool leads = lane % CUDA_OCTET == 0;
+    const int warps = gridDim.x * WARPS;
+    const int listed = d.lists.counters[FLASH_LISTED], listed_room = flash_room(d.lists);
+    const int rows = listed + d.lists.counters[FLASH_COMPLETE];
+    unsigned moved = 0;
+    if (blockIdx.x == 0 && threadIdx.x == 0) {
+        atomicAdd(&d.counters[1], (unsigned long long)rows + d.lists.counters[FLASH_IRREGULAR]);
+    }
+    for (int first = blockIdx.x * WARPS + threadIdx.x / 32; first < rows; first += OCTETS * warps) {
+        const int i = first + octet * warps;
+        const int at = i < listed ? i : d.lists.capacity - 1 - (i - listed);
+        const int room = i < listed ? listed_room : FLASH_CANDIDATES;
+        int count = 0, row = 0;
+        if (i < rows) {
+            count = d.lists.found[at];
+            row = d.lists.row[at];
+            if (count < 1 || count > room) {
+                count = 0;
+                if (leads) {
+                    int place = atomicAdd(&d.lists.counters[FLASH_CROWDED], 1);
+                    d.lists.undecided[d.lists.capacity - 1 - place] = row;
+                }
+            }
+        }
+        const int64_t list = (int64_t)at * room;
+        const unsigned apart =
+            __reduce_max_sync(0xffffffffu,
+                              (unsigned)(count + CUDA_OCTET_ROWS - 1) / CUDA_OCTET_ROWS);
+        const unsigned together =
+            __reduce_add_sync(0xffffffffu,
+                              leads ? (unsigned)(count + CUDA_WARP_ROWS - 1) / CUDA_WARP_ROWS : 0);
+        const bool share = together < apart;
+        int32_t label = 0;
+        for (int turn = 0; turn < (share ? OCTETS : 1); turn++) {
+            const int from = CUDA_OCTET * (share ? turn : octet);
+            if (share && __shfl_sync(0xffffffffu, count, from) == 0) continue;
+            nearest found =
+                compare<T, VECTOR, DECIDING_AHEAD>(d, {__shfl_sync(0xffffffffu, row, from),
+                                                       d.lists.candidate +
+                                                           __shfl_sync(0xffffffffu, list, from),
+                                                       share ? octet * CUDA_OCTET_ROWS : 0,
+                                                       __shfl_sync(0xffffffffu, count, from),
+                                                       share ? CUDA_WARP_ROWS : CUDA_OCTET_ROWS});
+            found.join(1);
+            for (int bit = CUDA_OCTET; share && bit < 32; bit *= 2) found.join(bit);
+            if (!share || turn == octet) label = found.result();
+        }
+        if (leads && count > 0 && d.labels[row] != label) {
+            d.labels[row] = label;
+            moved++;
+        }
+    }
+    moved = __reduce_add_sync(0xffffffffu, moved);
+    if (lane == 0 && moved > 0) atomicAdd(&d.counters[0], (unsigned long long)moved);
+}
+
+/* Irregular and crowded rows: the nearest of all centroids. A block per row. The last kernel of a block
+ * of rows, which sets the other counters to zero. */
+template <lloyd_type T, bool VECTOR>
+__global__ void __launch_bounds__(THREADS, DECIDING_ALL) decide_all(cuda_decision d)
+{
+    __shared__ double least_of[WARPS];
+    __shared__ int32_t label_of[WARPS];
+    cuda_await();
+    int warp = threadIdx.x / 32;
+    int irregular = d.lists.counters[FLASH_IRREGULAR], crowded = d.lists.counters[FLASH_CROWDED];
+    if (blockIdx.x == 0) {
+        if (threadIdx.x < FLASH_COUNTERS) d.counters_of_next[threadIdx.x] = 0;
+        if (d.direct && threadIdx.x == 0) atomicAdd(&d.counters[1], (unsigned long long)irregular);
+    }
+    for (int at = blockIdx.x; at < irregular + crowded; at += gridDim.x) {
+        int64_t i =
+            d.lists.undecided[at < irregular ? at : d.lists.capacity - 1 - (at - irregular)];
+        nearest found =
+            compare<T, VECTOR, DECIDING_ALL_AHEAD>(d, {i, nullptr,
+                                                       (threadIdx.x / CUDA_OCTET) * CUDA_OCTET_ROWS,
+                                                       d.set, WARPS * CUDA_WARP_ROWS});
+        for (int bit = 1; bit < 32; bit *= 2) found.join(bit);
+        if (threadIdx.x % 32 == 0) {
+            least_of[warp] = found.least;
+            label_of[warp] = found.label;
+        }
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            for (int w = 1; w < WARPS; w++) found.add(least_of[w], label_of[w]);
+            if (d.labels[i] != found.result()) {
+                d.labels[i] = found.result();
+                atomicAdd(&d.counters[0], 1ull);
+            }
+        }
+        __syncthreads();
+    }
+}
+
+} // namespace
+
+lloyd_status lloyd_cuda_label_few(cuda_kernels *cuda, const cuda_decision &d)
+{
+    cuda_for_type(d.rows.type, [&](auto type) {
+        label_few<type.value>
+            <<<lloyd_cuda_persistent_blocks(cuda, d.rows.count, WARPS), THREADS, 0, cuda->stream>>>(
+                d);
+    });
+    CUDA_LAUNCHED("assigning rows");
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_decide(cuda_kernels *cuda, const cuda_decision &d, int count)
+{
+    const bool quads = cuda_quads(d.rows, d.centroids);
+    const int blocks =
+        (int)std::min<int64_t>(cuda_divide_up(count, WARPS), DECIDING * cuda->gpu.multiprocessors);
+    const int blocks_for_all = std::min(count, DECIDING_ALL * cuda->gpu.multiprocessors);
+    const char *what = "verifying rows";
+    lloyd_status status = LLOYD_OK;
+    cuda_for_type(d.rows.type, [&](auto type) {
+        constexpr lloyd_type T = decltype(type)::value;
+        auto some = quads ? decide<T, true> : decide<T, false>;
+        auto all = quads ? decide_all<T, true> : decide_all<T, false>;
+        if (!d.direct)
+            status = cuda_launch_after(cuda->stream, cuda->gpu.capability, some, blocks, THREADS, 0,
+                                       what, d);
+        if (status != LLOYD_OK) return;
+        status = cuda_launch_after(cuda->stream, cuda->gpu.capability, all, blocks_for_all, THREADS,
+                                   0, what, d);
+    });
+    return status;
+}

@@ -1,0 +1,85 @@
+/* The state of the filter, and what the files of this folder do for each other. */
+#ifndef LLOYD_KERNELS_CUDA_ASSIGN_FILTER_H
+#define LLOYD_KERNELS_CUDA_ASSIGN_FILTER_H
+
+#include "kernels/cuda/assign/assign.h"
+#include "kernels/cuda/assign/certificate.cuh"
+#include "kernels/cuda/assign/shape.h"
+#include "kernels/cuda/launch.cuh"
+
+/* The centroids sorted by length, and what the kernel without a slab knows of them. */
+struct cuda_sifting {
+    float *length, *sorted_length; /* [capacity] */
+    int32_t *number, *order;       /* [capacity] */
+    float *bias;                   /* [capacity] */
+    float4 *most;                  /* [capacity / TILE] */
+    void *sorter;
+    size_t sorter_bytes;
+    int64_t capacity;
+};
+
+struct cuda_filter {
+    lloyd_flash_shape shape; /* for the current set */
+    bool ready;              /* origin and sigma are chosen */
+    int offset_steps;        /* that `offset` was computed for, 0: none */
+    const float *prepared;   /* the centroids that image and bound belong to, NULL: none */
+    float *origin;           /* [D] */
+    flash_units *units;      /* [1] */
+    double nearest;   /* mean square of the distance of rows to their centroids, 0: not known */
+    int64_t verified; /* rows without a certificate in the last iteration, -1: not known */
+    float *offset;    /* [steps*16] of the shape */
+    __half2 *norms;   /* [n_local] */
+    bool *described;  /* [chunks], on the host: the chunk's norms are there */
+    uint8_t *image;
+    int64_t image_bytes;
+    float2 *bound; /* [bound_count] */
+    int64_t bound_count;
+    cuda_sifting *sifting; /* NULL until a set needs it */
+    flash_lists lists;     /* with two sets of counters */
+    int turn;              /* the set that the next block of rows takes, which is zero */
+    uint8_t *scratch;
+    int64_t scratch_bytes;
+};
+
+/* --- between the files of this folder --- */
+
+/* Origin and scale from the rows of this slot. */
+lloyd_status lloyd_cuda_choose_units(cuda_kernels *cuda, const cuda_rows &rows);
+/* What the origin comes to in units of the filter, for the current shape. */
+lloyd_status lloyd_cuda_filter_offsets(cuda_kernels *cuda);
+/* The norms of the slot's rows. They stay when the rows go: what is loaded again is the same. */
+lloyd_status lloyd_cuda_describe_slot(cuda_kernels *cuda, const cuda_slot &slot,
+                                      const cuda_rows &rows);
+
+/* Room for the image of `set` centroids, as they are padded. */
+int64_t lloyd_cuda_padded_set(const lloyd_flash_shape &shape, int64_t set);
+/* CUB's space for sorting `set` lengths. */
+cudaError_t lloyd_cuda_measure_sorter(int64_t set, size_t *bytes);
+/* The operands of the centroids. inertia: as for lloyd_cuda_prepare(). */
+lloyd_status lloyd_cuda_prepare_image(cuda_kernels *cuda, const float *centroids,
+                                      const cuda_inertia &inertia);
+
+/* What is to be decided by dist(). */
+struct cuda_decision {
+    cuda_rows rows;
+    const float *centroids;
+    int64_t set;
+    int32_t *labels;
+    unsigned long long *counters; /* moved, verified */
+    flash_lists lists;
+    bool direct;           /* flash_params' */
+    int *counters_of_next; /* of the next block's lists */
+};
+
+/* All rows, compared with all of a few centroids. */
+lloyd_status lloyd_cuda_label_few(cuda_kernels *cuda, const cuda_decision &d);
+/* What is in the lists of `count` rows. */
+lloyd_status lloyd_cuda_decide(cuda_kernels *cuda, const cuda_decision &d, int count);
+
+static inline int lloyd_cuda_persistent_blocks(const cuda_kernels *cuda, int64_t rows, int warps)
+{
+    int64_t blocks = cuda_divide_up(rows, warps), most = 16 * (int64_t)cuda->gpu.multiprocessors;
+    return (int)(blocks < 1 ? 1 : blocks < most ? blocks : most);
+}
+
+#endif

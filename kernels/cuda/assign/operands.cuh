@@ -1,0 +1,234 @@
+/* The operands of the filter: the image of the centroids, and how rows become fragments of matrix instructions. docs/numerics.md, section 2.5. */
+#ifndef LLOYD_KERNELS_CUDA_ASSIGN_OPERANDS_CUH
+#define LLOYD_KERNELS_CUDA_ASSIGN_OPERANDS_CUH
+
+#include "kernels/cuda/rows.cuh"
+
+/* Units of the filter: rows up to REACH long, with operands off by up to REST, are regular;
+ * centroids beyond FAR (more than REACH + REST) are far. The longer rows are, the less the last bit
+ * of a score weighs. */
+constexpr float FLASH_REACH = 2400.0F;
+constexpr float FLASH_REST = 16.0F;
+constexpr float FLASH_FAR = 3072.0F;
+constexpr float FLASH_ORIGIN = 13369344.0F; /* M = 12.75 * 2^20 */
+constexpr float FLASH_LEAST = 786432.0F;    /* less than any centroid's score, */
+constexpr float FLASH_FLOOR = 262144.0F; /* and more than filler's, which this is without bounds */
+constexpr float FLASH_UNIT = 1024.0F;    /* what the slab multiplies biases by */
+
+constexpr int FLASH_STEP = 16; /* columns of one matrix instruction */
+
+/* --- columns --- */
+
+/* A thread reads consecutive columns of a row, 16 bytes at a time, and takes them as they come: the
+ * columns are permuted, for points and centroids alike, inside groups of `group` steps (0: not at
+ * all). Column that sits at place p (0..15) of step s. */
+__host__ __device__ constexpr int flash_column(int step, int place, int steps, int group)
+{
+    if (group == 0) return FLASH_STEP * step + place;
+    int base = step / group * group;
+    while (base + group > steps) {
+        group /= 2;
+        base = step / group * group;
+    }
+    return FLASH_STEP * base + 4 * group * (place % 8 / 2) + 4 * (step - base) + place / 8 * 2 +
+           place % 2;
+}
+
+/* Steps that a thread's 16 bytes cover. */
+__host__ __device__ constexpr int flash_group(lloyd_type type, bool vector)
+{
+    return !vector ? 1 : type == LLOYD_F32 ? 1 : type == LLOYD_F16 || type == LLOYD_BF16 ? 2 : 4;
+}
+
+/* Bytes of the operand image of a tile of `width` centroids, `steps` with the slab if there is one.
+ * The image is what the matrix instructions read from shared memory, so that a tile is one plain
+ * copy: per step, per 8 centroids, two core matrices (8 rows of 16 bytes), no swizzle. */
+__host__ __device__ constexpr int64_t flash_tile_bytes(int64_t steps, int width)
+{
+    return steps * width * FLASH_STEP * 2;
+}
+
+__host__ __device__ constexpr int64_t flash_image_offset(int64_t centroid, int step, int place,
+                                                         int steps, int width)
+{
+    int64_t tile = centroid / width;
+    int row = (int)(centroid % width);
+    return tile * flash_tile_bytes(steps, width) +
+           (((int64_t)step * (width / 8) + row / 8) * 2 + place / 8) * 128 + row % 8 * 16 +
+           place % 8 * 2;
+}
+
+/* --- the operand of an element: one fma and one rounding to float16, the same wherever it is
+ * needed --- */
+
+/* Bytes become floats by being written below 2^23: the constant goes into the offset, except where
+ * rows have scales of their own. */
+__host__ __device__ constexpr float flash_lift(lloyd_type type)
+{
+    return type == LLOYD_U8 ? 8388608.0F : type == LLOYD_I8 ? 8388736.0F : 0.0F;
+}
+
+__device__ inline float flash_offset(lloyd_type type, bool cosine, float origin, float sigma)
+{
+    return -sigma * ((cosine ? 0.0F : flash_lift(type)) + origin);
+}
+
+__device__ inline float flash_row_scale(const cuda_rows &rows, int64_t i, float sigma)
+{
+    return rows.lengths ? __fdiv_rn(sigma, __double2float_rn(rows.lengths[i])) : sigma;
+}
+
+/* The four elements of 32 bits of bytes, lifted. */
+template <lloyd_type T> __device__ inline void flash_bytes(uint32_t word, float out[4])
+{
+    if (T == LLOYD_I8) word ^= 0x80808080u;
+    for (int i = 0; i < 4; i++)
+        out[i] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7440 + i));
+}
+
+/* Four consecutive elements from 4, 2 or 1 words; bytes are lifted, unless `cosine`. */
+template <lloyd_type T>
+__device__ inline void flash_quad(const uint32_t *words, bool cosine, float out[4])
+{
+    if constexpr (T == LLOYD_F32) {
+        for (int i = 0; i < 4; i++) out[i] = __uint_as_float(words[i]);
+    } else if constexpr (T == LLOYD_F16) {
+        for (int i = 0; i < 2; i++) {
+            float2 pair = __half22float2(*reinterpret_cast<const __half2 *>(&words[i]));
+            out[2 * i] = pair.x, out[2 * i + 1] = pair.y;
+        }
+    } else if constexpr (T == LLOYD_BF16) {
+        for (int i = 0; i < 2; i++) {
+            out[2 * i] = __uint_as_float(words[i] << 16);
+            out[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
+        }
+    } else {
+        flash_bytes<T>(words[0], out);
+        for (int i = 0; cosine && i < 4; i++) out[i] -= flash_lift(T); /* exact */
+    }
+}
+
+template <lloyd_type T> __device__ inline float flash_lifted(float x, bool cosine)
+{
+    return cosine ? x : x + flash_lift(T); /* exact: bytes below 2^23 */
+}
+
+__device__ inline float flash_operand(float lifted, float scale, float offset)
+{
+    return __fmaf_rn(lifted, scale, offset);
+}
+
+__device__ inline uint32_t flash_pack(float low, float high)
+{
+    __half2 pair = __floats2half2_rn(low, high);
+    return *reinterpret_cast<uint32_t *>(&pair);
+}
+
+/* Calls work(step, column, steps) for every piece in which a thread reads its columns of a row that
+ * starts at a multiple of 16 bytes: `steps` steps from `step` on, which lie together in the row from
+ * `column` on. All but t and the column are constants once the loop is unrolled. */
+template <int STEPS, int GROUP, class Work>
+__device__ inline void flash_for_chunks(int t, Work work)
+{
+#pragma unroll
+    for (int base = 0; base < STEPS; base++) {
+        int first = flash_column(base, 0, STEPS, GROUP); /* of thread 0 */
+        int group = (flash_column(base, 2, STEPS, GROUP) - first) / 4;
+        if (first % (FLASH_STEP * group) != 0) continue; /* not the first step of its group */
+        work(base, first + 4 * group * t, group);
+    }
+}
+
+/* Bytes of an element. */
+__host__ __device__ constexpr int flash_size(lloyd_type type)
+{
+    return type == LLOYD_F32 ? 4 : type == LLOYD_F16 || type == LLOYD_BF16 ? 2 : 1;
+}
+
+/* `words` (4, 2 or 1) words to raw[step][0], raw[step][1], ... */
+template <int SIZE>
+__device__ inline void flash_take_words(const void *at, bool there, int words, int step,
+                                        uint32_t (*raw)[SIZE])
+{
+    if (words == 4) {
+        uint4 v = there ? *reinterpret_cast<const uint4 *>(at) : uint4{0, 0, 0, 0};
+        uint32_t list[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+        for (int w = 0; w < 4; w++) raw[step + w / SIZE][w % SIZE] = list[w];
+    } else if (words == 2) {
+        uint2 v = there ? *reinterpret_cast<const uint2 *>(at) : uint2{0, 0};
+        raw[step][0] = v.x;
+        raw[step + 1 / SIZE][1 % SIZE] = v.y;
+    } else {
+        raw[step][0] = there ? *reinterpret_cast<const uint32_t *>(at) : 0;
+    }
+}
+
+/* One row's share of a thread's A fragments (m16n8k16 and wgmma agree on them) from its elements as
+ * they are stored: places 2t, 2t+1 and 2t+8, 2t+9 of every step go to fragment[step][half] and
+ * fragment[step][half + 2]. `offset` is in shared memory. */
+template <int STEPS, lloyd_type T, bool VECTOR>
+__device__ inline void flash_convert_row(const uint32_t (*raw)[flash_size(T)], bool cosine,
+                                         float scale, const float *offset, int t, int half,
+                                         uint32_t (*fragment)[4])
+{
+    constexpr int GROUP = flash_group(T, VECTOR);
+#pragma unroll
+    for (int step = 0; step < STEPS; step++) {
+        float x[4];
+        flash_quad<T>(raw[step], cosine, x);
+        int first = flash_column(step, 0, STEPS, GROUP);
+        int group = (flash_column(step, 2, STEPS, GROUP) - first) / 4;
+        float4 o = *reinterpret_cast<const float4 *>(offset + first + 4 * group * t);
+        fragment[step][half] =
+            flash_pack(flash_operand(x[0], scale, o.x), flash_operand(x[1], scale, o.y));
+        fragment[step][half + 2] =
+            flash_pack(flash_operand(x[2], scale, o.z), flash_operand(x[3], scale, o.w));
+    }
+}
+
+/* The same of a row in global memory. One that does not exist is read as zeros, whatever operand
+ * that gives. */
+template <int STEPS, lloyd_type T, bool VECTOR>
+__device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exists, float scale,
+                                      const float *offset, int t, int half, uint32_t (*fragment)[4])
+{
+    constexpr int GROUP = flash_group(T, VECTOR), SIZE = flash_size(T);
+    const char *row = rows.data + i * rows.dim * SIZE;
+    uint32_t raw[STEPS][SIZE];
+    /* all loads first */
+    flash_for_chunks<STEPS, GROUP>(t, [&](int base, int column, int group) {
+        if constexpr (VECTOR) {
+            flash_take_words<SIZE>(row + (int64_t)column * SIZE, exists && column < rows.dim,
+                                   group * SIZE, base, raw);
+        } else {
+            using element = typename cuda_element<T>::type;
+            const element *at = reinterpret_cast<const element *>(row) + column;
+            element quad[4];
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                quad[e] = exists && column + e < rows.dim ? at[e] : element(0.0F);
+#pragma unroll
+            for (int w = 0; w < SIZE; w++)
+                raw[base][w] = reinterpret_cast<const uint32_t *>(quad)[w];
+        }
+    });
+    flash_convert_row<STEPS, T, VECTOR>(raw, rows.lengths != nullptr, scale, offset, t, half,
+                                        fragment);
+}
+
+/* The point's side of the slab: places 2t and 2t+1 for its two rows; places 8..15 are zeros. */
+__device__ inline void flash_slab_fragment(const __half2 norms[2], int t, uint32_t slab[2])
+{
+    const __half unit = __float2half_rn(FLASH_UNIT), zero = __float2half_rn(0.0F);
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        __half2 pair = t == 0   ? __halves2half2(unit, unit)
+                       : t == 1 ? __halves2half2(unit, __low2half(norms[h]))
+                       : t == 2 ? __halves2half2(__high2half(norms[h]), zero)
+                                : __halves2half2(zero, zero);
+        slab[h] = *reinterpret_cast<uint32_t *>(&pair);
+    }
+}
+
+#endif

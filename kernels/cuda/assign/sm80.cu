@@ -1,0 +1,328 @@
+/* FlashAssign for any GPU from compute capability 8.0 on, any number of columns.
+ *
+ * A block has eight warps with 16 rows each, which read the same tile of centroids: in slabs of four
+ * steps, copied one ahead of the products. No two warps share a row, so a thread makes its own
+ * fragments. Where there is room it parks those of all steps in shared memory, once per tile of
+ * rows; else it makes them anew for every tile of centroids, and the cache brings the rows. Two such
+ * blocks share a multiprocessor where they can: one multiplies while the other reads or compares.
+ * The same kernel verifies listed rows.
+ */
+#include "kernels/cuda/assign/fallback.cuh"
+#include "kernels/cuda/assign/launch.h"
+#include "kernels/cuda/launch.cuh"
+
+#include <algorithm>
+
+namespace
+{
+
+enum {
+    WIDTH = 128,
+    WARPS = 8,
+    THREADS = WARPS * 32,
+    WARP_ROWS = 16,
+    ROWS = WARPS * WARP_ROWS,
+    SLAB = 4,                      /* steps of a slab; the tile's last one has the biases' too */
+    STEP = WIDTH * FLASH_STEP * 2, /* bytes of a step of a tile */
+    PARKED = THREADS * 16,         /* and of a step of the rows' fragments */
+    STAGE = (SLAB + 1) * STEP,
+    STAGES = 2,
+    SHARED = STAGES * STAGE,
+    MOST_SHARED = 96 * 1024 /* every such GPU has as much */
+};
+static_assert(STEP == THREADS * 16, "each thread copies 16 bytes of a step");
+
+/* --- instructions --- */
+
+__device__ inline uint32_t shared_address(const void *pointer)
+{
+    return (uint32_t)__cvta_generic_to_shared(pointer);
+}
+
+__device__ inline void start_copy(uint32_t to, const uint8_t *from)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
+
+__device__ inline void wait_for_copies()
+{
+    asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
+/* Four core matrices, 512 bytes from `at`: both halves of a step, for 16 centroids. */
+__device__ inline void load_matrices(uint32_t at, int lane, uint32_t b[4])
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
+                 : "r"(at + lane * 16)
+                 : "memory");
+}
+
+__device__ inline void product(float sum[4], const uint32_t a[4], const uint32_t b[2])
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/* --- work --- */
+
+__device__ int slab_count(const flash_params &p)
+{
+    return (p.steps + SLAB - 1) / SLAB;
+}
+
+/* Steps of a slab, without the biases'. */
+__device__ int slab_steps(const flash_params &p, int slab)
+{
+    int left = p.steps - slab * SLAB;
+    return left < SLAB ? left : SLAB;
+}
+
+/* Starts copying a slab of a tile of centroids. All threads of the block. */
+__device__ void copy_slab(const flash_params &p, int tile, int slab, uint8_t *stage)
+{
+    int steps = slab_steps(p, slab) + (slab == slab_count(p) - 1);
+    const uint8_t *from = p.image + (int64_t)tile * flash_tile_bytes(p.steps + 1, WIDTH) +
+                          (int64_t)slab * SLAB * STEP + threadIdx.x * 16;
+    uint32_t to = shared_address(stage) + threadIdx.x * 16;
+#pragma unroll
+    for (int step = 0; step <= SLAB; step++)
+        if (step < steps) start_copy(to + step * STEP, from + step * STEP);
+}
+
+/* The slab that the block needs after this one, if there is any. */
+__device__ void copy_next(const flash_params &p, const flash_work &w, int item, int tile, int slab,
+                          uint8_t *stage)
+{
+    if (++slab == slab_count(p)) {
+        slab = 0;
+        if (++tile == w.last(p, item)) {
+            item += (int)gridDim.x;
+            tile = w.first(p, item);
+        }
+    }
+    if (item < w.items) copy_slab(p, tile, slab, stage);
+}
+
+/* --- fragments --- */
+
+/* What a thread knows of its two rows. Beyond the last row there is the last row once more. */
+struct row_pair {
+    int64_t row[2]; /* of the slot */
+    float scale[2];
+    __half2 norms[2];
+};
+
+template <bool VERIFY>
+__device__ inline int64_t row_at(const flash_params &p, const flash_work &w, int place)
+{
+    int at = min(place, w.count - 1);
+    return VERIFY ? p.lists.row[at] : p.begin + at;
+}
+
+template <bool VERIFY>
+__device__ inline row_pair pair_at(const flash_params &p, const flash_work &w, const int place[2])
+{
+    row_pair r;
+    float sigma = p.units->sigma;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        r.row[h] = row_at<VERIFY>(p, w, place[h]);
+        r.scale[h] = flash_row_scale(p.rows, r.row[h], sigma);
+        r.norms[h] = p.norms[r.row[h]];
+    }
+    return r;
+}
+
+/* The fragments of slab `slab`, of COUNT steps. The columns of a slab are permuted among themselves,
+ * so it is loaded like a short row. */
+template <lloyd_type T, bool VECTOR, int COUNT>
+__device__ inline void load_typed(const flash_params &p, const row_pair &r, int slab, int t,
+                                  uint32_t (*fragment)[4])
+{
+    static_assert(SLAB % flash_group(T, VECTOR) == 0, "a slab is a whole number of groups");
+    using element = typename cuda_element<T>::type;
+    const int first = slab * SLAB * FLASH_STEP;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        cuda_rows part = {};
+        part.lengths = p.rows.lengths; /* that there are any */
+        part.data = p.rows.data + (r.row[h] * p.rows.dim + first) * (int64_t)sizeof(element);
+        part.dim = p.rows.dim - first;
+        flash_load_row<COUNT, T, VECTOR>(part, 0, true, r.scale[h], p.offset + first, t, h,
+                                         fragment);
+    }
+}
+
+template <int COUNT>
+__device__ inline void load_steps(const flash_params &p, const row_pair &r, int slab, int t,
+                                  uint32_t (*fragment)[4])
+{
+#define FLASH_LOAD(T)                                                                              \
+    if (p.vector)                                                                                  \
+        load_typed<T, true, COUNT>(p, r, slab, t, fragment);                                       \
+    else                                                                                           \
+        load_typed<T, false, COUNT>(p, r, slab, t, fragment)
+    switch (p.rows.type) {
+    case LLOYD_F32: FLASH_LOAD(LLOYD_F32); break;
+    case LLOYD_F16: FLASH_LOAD(LLOYD_F16); break;
+    case LLOYD_BF16: FLASH_LOAD(LLOYD_BF16); break;
+    case LLOYD_U8: FLASH_LOAD(LLOYD_U8); break;
+    case LLOYD_I8: FLASH_LOAD(LLOYD_I8); break;
+    }
+#undef FLASH_LOAD
+}
+
+/* Steps that the slab does not have are left as they are. */
+__device__ inline void load_slab(const flash_params &p, const row_pair &r, int slab, int t,
+                                 uint32_t (*fragment)[4])
+{
+    switch (slab_steps(p, slab)) {
+    case 1: load_steps<1>(p, r, slab, t, fragment); break;
+    case 2: load_steps<2>(p, r, slab, t, fragment); break;
+    case 3: load_steps<3>(p, r, slab, t, fragment); break;
+    default: load_steps<4>(p, r, slab, t, fragment); break;
+    }
+}
+
+/* Fragments of all steps, to where only this thread reads them: parked[step * THREADS]. */
+__device__ inline void park_rows(const flash_params &p, const row_pair &r, int t, uint4 *parked)
+{
+    for (int slab = 0; slab < slab_count(p); slab++) {
+        uint32_t fragment[SLAB][4] = {};
+        load_slab(p, r, slab, t, fragment);
+#pragma unroll
+        for (int s = 0; s < SLAB; s++) {
+            if (s >= slab_steps(p, slab)) continue;
+            parked[(slab * SLAB + s) * THREADS] = {fragment[s][0], fragment[s][1], fragment[s][2],
+                                                   fragment[s][3]};
+        }
+    }
+}
+
+__device__ inline void fetch_step(const uint4 *parked, int step, uint32_t a[4])
+{
+    uint4 words = parked[step * THREADS];
+    a[0] = words.x, a[1] = words.y, a[2] = words.z, a[3] = words.w;
+}
+
+/* --- products --- */
+
+/* One step of a tile. A sum gets one matrix instruction a step: the filter's bound counts them. */
+__device__ inline void multiply_step(float *sum, const uint32_t a[4], uint32_t step, int lane)
+{
+#pragma unroll
+    for (int pair = 0; pair < WIDTH / 16; pair++) {
+        uint32_t b[4];
+        load_matrices(step + pair * 512, lane, b);
+        product(sum + pair * 8, a, b);
+        product(sum + pair * 8 + 4, a, b + 2);
+    }
+}
+
+/* The scores of a tile: slab after slab, the biases' step last. The next copy goes on meanwhile. */
+template <bool RESIDENT>
+__device__ inline void multiply(float *sum, const flash_params &p, const flash_work &w, int item,
+                                int tile, const row_pair &r, const uint4 *parked, uint8_t *stages,
+                                int &at)
+{
+    const int lane = threadIdx.x % 32, slabs = slab_count(p);
+#pragma unroll
+    for (int i = 0; i < WIDTH / 2; i++) sum[i] = 0;
+#pragma unroll 1
+    for (int slab = 0; slab < slabs; slab++) {
+        const int steps = slab_steps(p, slab);
+        uint32_t fragment[SLAB][4] = {};
+        if (!RESIDENT) load_slab(p, r, slab, lane % 4, fragment);
+        wait_for_copies();
+        __syncthreads(); /* this stage is complete, and nobody reads the other one any more */
+        copy_next(p, w, item, tile, slab, stages + (at ^ 1) * STAGE);
+        __syncwarp();
+        const uint32_t stage = shared_address(stages + at * STAGE);
+#pragma unroll
+        for (int s = 0; s < SLAB; s++) {
+            if (s >= steps) continue;
+            if (RESIDENT) fetch_step(parked, slab * SLAB + s, fragment[s]);
+            multiply_step(sum, fragment[s], stage + s * STEP, lane);
+        }
+        if (slab == slabs - 1) {
+            uint32_t last[4] = {};
+            flash_slab_fragment(r.norms, lane % 4, last);
+            multiply_step(sum, last, stage + steps * STEP, lane);
+        }
+        at ^= 1;
+    }
+}
+
+/* RESIDENT: the fragments of all steps fit the shared memory. */
+template <bool RESIDENT, bool VERIFY>
+__global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant__ flash_params p)
+{
+    extern __shared__ __align__(128) uint8_t shared[];
+    const int lane = threadIdx.x % 32, t = lane % 4;
+    uint4 *parked = reinterpret_cast<uint4 *>(shared + SHARED) + threadIdx.x;
+    const flash_work w(p, ROWS, gridDim.x, VERIFY);
+    unsigned moved = 0;
+    int at = 0;
+
+    if ((int)blockIdx.x < w.items) copy_slab(p, w.first(p, (int)blockIdx.x), 0, shared);
+    for (int item = (int)blockIdx.x; item < w.items; item += (int)gridDim.x) {
+        const int first = item / w.parts * ROWS + (int)threadIdx.x / 32 * WARP_ROWS + lane / 4;
+        const int place[2] = {first, first + 8};
+        const row_pair r = pair_at<VERIFY>(p, w, place);
+        const bool exists[2] = {place[0] < w.count, place[1] < w.count};
+        if (RESIDENT) park_rows(p, r, t, parked);
+        flash_top2 top[2] = {};
+        float threshold[2];
+#pragma unroll
+        for (int h = 0; h < 2; h++)
+            threshold[h] = VERIFY && exists[h] ? p.lists.threshold[place[h]] : FLASH_NEVER;
+        const int32_t row[2] = {exists[0] ? (int32_t)r.row[0] : -1,
+                                exists[1] ? (int32_t)r.row[1] : -1};
+        int32_t previous = !VERIFY && flash_owns(t, row) ? p.labels[t ? row[1] : row[0]] : -1;
+        for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
+            float sum[WIDTH / 2];
+            multiply<RESIDENT>(sum, p, w, item, tile, r, parked, shared, at);
+            if (VERIFY)
+                flash_keep_candidates<WIDTH>(p, w.room, sum, tile, t, threshold, place);
+            else
+                flash_keep_top2<WIDTH>(sum, p.shift, tile, top);
+        }
+        if (!VERIFY) {
+            flash_settle<WIDTH>(p, top, row, r.norms, previous, lane, moved,
+                                flash_knowing_list{{p}});
+        }
+    }
+    if (!VERIFY) {
+        moved = __reduce_add_sync(0xffffffffu, moved);
+        if (lane == 0 && moved > 0) atomicAdd(p.moved, (unsigned long long)moved);
+    }
+}
+
+template <bool RESIDENT>
+lloyd_status launch(const flash_params &p, bool verify, int multiprocessors, int shared,
+                    cudaStream_t stream)
+{
+    auto kernel = verify ? flash_assign<RESIDENT, true> : flash_assign<RESIDENT, false>;
+    const char *what = "preparing the assignment kernel";
+    int blocks = 0;
+    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
+             what);
+    CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, THREADS,
+                                                           (size_t)shared),
+             what);
+    kernel<<<multiprocessors * std::max(1, blocks), THREADS, shared, stream>>>(p);
+    CUDA_LAUNCHED("starting the assignment kernel");
+    return LLOYD_OK;
+}
+
+} // namespace
+
+lloyd_status lloyd_flash_sm80(const flash_params &p, bool verify, int blocks, cudaStream_t stream)
+{
+    if (p.steps <= (MOST_SHARED - SHARED) / PARKED)
+        return launch<true>(p, verify, blocks, SHARED + p.steps * PARKED, stream);
+    return launch<false>(p, verify, blocks, SHARED, stream);
+}

@@ -1,0 +1,600 @@
+/* FlashAssign for Hopper: nearest and second-nearest centroid of every row, no N x K matrix
+ * anywhere (after Flash-KMeans, arXiv 2603.09229, section 4; the design of the kernel is our own).
+ *
+ * A block keeps one tile of rows at a time, as fragments in the registers of its math warpgroups (64
+ * rows each), and streams the centroids' image past them: one thread copies tile after tile into a
+ * ring of stages. The warpgroups take turns: one hands over the tensor cores when all but its last
+ * products have completed, so its top-2 runs beside the next one's products. Nothing in a turn waits
+ * for global memory: three warps beside the copying one turn the next tile of rows into fragments in
+ * shared memory, 16 rows at a time, each from copies that it asked for two pieces earlier; one of
+ * them writes out the lists of rows without a certificate. The same kernel verifies: its rows then
+ * come from the list, and instead of top-2 it keeps the centroids that reach a threshold.
+ */
+#include "kernels/cuda/assign/fallback.cuh"
+#include "kernels/cuda/assign/launch.h"
+#include "kernels/cuda/assign/sm90_instructions.cuh"
+#include "kernels/cuda/launch.cuh"
+
+namespace
+{
+
+/* CONVERTERS: warps. PIECE: rows that one converts at a time. LISTS: those not written out yet. */
+constexpr int WARPGROUP = 128, GROUP_ROWS = 64, CONVERTERS = 3, PIECE = 16, LISTS = 3;
+
+/* What is known of rows before it is their turn. */
+template <int ROWS> struct row_facts {
+    int32_t row[ROWS]; /* of the slot, -1: none */
+    __half2 norms[ROWS];
+    int32_t previous[ROWS]; /* labels, or thresholds where listed rows are verified */
+};
+
+/* Rows without a certificate, of one tile. */
+template <int ROWS> struct tile_list {
+    int count;
+    int32_t row[ROWS];
+    float threshold[ROWS];
+};
+
+template <int STAGES, int ROWS, int AHEAD> struct control {
+    uint64_t full[STAGES], empty[STAGES];
+    uint64_t arrived[CONVERTERS][AHEAD]; /* the rows of a piece */
+    uint64_t ready;                      /* fragments and facts are there */
+    uint64_t taken; /* the fragments are not needed any more; all tiles before are settled */
+    uint64_t done;
+    row_facts<ROWS> facts[2]; /* of a tile until it is settled, and of the next */
+    row_facts<PIECE> piece[CONVERTERS][AHEAD];
+    tile_list<ROWS> list[LISTS];
+};
+
+/* The shape of a block, and the registers of its math and other threads. SLAB: 1 or 0. ELEMENT:
+ * bytes of the largest element it is for. */
+template <int STEPS_, int SLAB_, int STAGES_, int GROUPS_, int ELEMENT = 4> struct shape {
+    static constexpr int STEPS = STEPS_, SLAB = SLAB_, PRODUCTS = STEPS + SLAB;
+    static constexpr int WIDTH = 128, STAGES = STAGES_, GROUPS = GROUPS_;
+    static constexpr int ROWS = GROUPS * GROUP_ROWS, THREADS = (GROUPS + 1) * WARPGROUP;
+    static constexpr int TILE_BYTES = flash_tile_bytes(PRODUCTS, WIDTH);
+    /* Rows are copied to shared memory before they are converted, where there is room for them. */
+    static constexpr int AHEAD = STEPS <= 2 ? 6 : STEPS <= 4 ? 4 : 2; /* pieces of a converter */
+    static constexpr int RAW = STEPS <= 8 ? PIECE * STEPS * FLASH_STEP * ELEMENT : 0;
+    static constexpr int FRAGMENTS = STAGES * TILE_BYTES;
+    static constexpr int RAWS = FRAGMENTS + ROWS * STEPS * FLASH_STEP * 2;
+    static constexpr int BIASES = RAWS + CONVERTERS * AHEAD * RAW;
+    static constexpr int OFFSETS = BIASES + (SLAB ? 0 : (STAGES + 1) * WIDTH * 4);
+    static constexpr int CONTROL = OFFSETS + STEPS * FLASH_STEP * 4;
+    static constexpr int SHARED = CONTROL + (int)sizeof(control<STAGES, ROWS, AHEAD>);
+    /* What a math thread holds: sums, fragments, and what counts and addresses. The others share what
+     * is left of the 65,536 registers (61,440 where five warpgroups divide them). */
+    static constexpr int NEED = WIDTH / 2 + STEPS * 4 + (SLAB ? 40 : 52);
+    static constexpr int MATH = GROUPS == 4   ? (STEPS > 2 ? 112 : 104)
+                                : GROUPS == 3 ? (NEED > 144 ? 152 : 136)
+                                              : 216;
+    static constexpr int OTHER = GROUPS == 2 ? 72 : (GROUPS == 4 ? 480 : 512) - GROUPS * MATH;
+    static constexpr int BATCH = OTHER >= 64 ? 4 : OTHER >= 56 ? 2 : 1; /* groups of a converter */
+    /* products left when the tensor cores are handed over: measured */
+    static constexpr int LEFT = SLAB || PRODUCTS < 3 ? (PRODUCTS > 1 ? 1 : 0) : 2;
+    static_assert(SHARED <= 227 * 1024, "more shared memory than a block has");
+    static_assert(WIDTH <= 256, "six bits number the columns of a thread");
+};
+
+/* The parts of a block's shared memory. */
+template <class S> struct memory {
+    uint8_t *stages;
+    uint4 *fragments;
+    char *raw;
+    float *biases, *offset;
+    control<S::STAGES, S::ROWS, S::AHEAD> *c;
+    __device__ explicit memory(uint8_t *shared)
+        : stages(shared), fragments((uint4 *)(shared + S::FRAGMENTS)),
+          raw((char *)shared + S::RAWS), biases((float *)(shared + S::BIASES)),
+          offset((float *)(shared + S::OFFSETS)),
+          c((control<S::STAGES, S::ROWS, S::AHEAD> *)(shared + S::CONTROL))
+    {
+    }
+};
+
+/* A ring of the tiles' biases, where there is no slab. A warpgroup that has done its products of a
+ * tile is through with the scores of the one before: one slot more than there are stages. */
+template <class S> struct bias_ring {
+    static constexpr int BYTES = S::WIDTH * 4;
+    int slot = 0;
+    __device__ float *here(const memory<S> &m) const
+    {
+        return m.biases + slot * S::WIDTH;
+    }
+    __device__ void step()
+    {
+        if (++slot > S::STAGES) slot = 0;
+    }
+};
+
+/* --- centroids --- */
+
+/* `bytes` at `data`, to whole pieces of 16 bytes, into the L2 cache. */
+__device__ inline void prefetch(const void *data, int64_t bytes)
+{
+    uintptr_t first = (uintptr_t)data & ~(uintptr_t)15;
+    uintptr_t end = ((uintptr_t)data + (uintptr_t)bytes) & ~(uintptr_t)15;
+    if (end > first) sm90_prefetch((const void *)first, (uint32_t)(end - first));
+}
+
+/* What the converters will ask for of a later tile. */
+template <class S>
+__device__ void prefetch_rows(const flash_params &p, const flash_work &w, int item)
+{
+    if (item >= w.items) return;
+    int64_t first = (int64_t)item * S::ROWS, left = p.count - first;
+    int64_t rows = left < S::ROWS ? left : S::ROWS;
+    int64_t row_bytes = p.rows.dim * flash_size(p.rows.type);
+    first += p.begin;
+    prefetch(p.rows.data + first * row_bytes, rows * row_bytes);
+    prefetch(p.norms + first, rows * (int64_t)sizeof *p.norms);
+    prefetch(p.labels + first, rows * (int64_t)sizeof *p.labels);
+}
+
+template <class S, bool VERIFY>
+__device__ void copy_tiles(const flash_params &p, const flash_work &w, const memory<S> &m)
+{
+    bias_ring<S> biases;
+    int at = 0;
+    uint32_t parity = 1; /* all stages are empty */
+    for (int item = blockIdx.x; item < w.items; item += gridDim.x) {
+        if (!VERIFY) prefetch_rows<S>(p, w, item + 2 * gridDim.x);
+        for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
+            sm90_wait(&m.c->empty[at], parity);
+            sm90_expect(&m.c->full[at], S::TILE_BYTES + (S::SLAB ? 0 : biases.BYTES));
+            if (!S::SLAB) {
+                sm90_copy(biases.here(m), p.bias + tile * S::WIDTH, biases.BYTES, &m.c->full[at]);
+                biases.step();
+            }
+            sm90_copy(m.stages + at * S::TILE_BYTES, p.image + (int64_t)tile * S::TILE_BYTES,
+                      S::TILE_BYTES, &m.c->full[at]);
+            if (++at == S::STAGES) at = 0, parity ^= 1;
+        }
+    }
+}
+
+/* --- rows --- */
+
+/* A converter's walk over its pieces: every third one of every tile of the block. */
+template <class S> struct walk {
+    int item, piece;
+    __device__ explicit walk(int converter) : item(blockIdx.x), piece(converter)
+    {
+    }
+    __device__ void step()
+    {
+        piece += CONVERTERS;
+        if (piece < S::ROWS / PIECE) return;
+        piece %= CONVERTERS;
+        item += gridDim.x;
+    }
+};
+
+/* Asks for a piece: facts by words, rows (where they start at multiples of 16 bytes) in one copy, or
+ * one each where they come from a list. A warp. */
+template <class S, bool VERIFY>
+__device__ void request_piece(const flash_params &p, const flash_work &w, const memory<S> &m,
+                              const walk<S> &at, int converter, int slot)
+{
+    const int lane = threadIdx.x % 32;
+    if (at.item < w.items) {
+        const int first = at.item / w.parts * S::ROWS + at.piece * PIECE, place = first + lane;
+        row_facts<PIECE> *facts = &m.c->piece[converter][slot];
+        int32_t row = -1;
+        if (lane < PIECE) {
+            bool exists = place < w.count;
+            if (exists) row = VERIFY ? p.lists.row[place] : (int32_t)(p.begin + place);
+            facts->row[lane] = row;
+            if (exists) {
+                sm90_copy_word(&facts->norms[lane], &p.norms[row]);
+                sm90_copy_word(&facts->previous[lane],
+                               VERIFY ? (void *)&p.lists.threshold[place] : (void *)&p.labels[row]);
+            } else {
+                facts->norms[lane] = __half2half2(__ushort_as_half(0));
+                facts->previous[lane] = VERIFY ? __float_as_int(FLASH_NEVER) : -1;
+            }
+        }
+        if (S::RAW > 0 && p.vector) {
+            const int64_t bytes = p.rows.dim * flash_size(p.rows.type);
+            char *raw = m.raw + (converter * S::AHEAD + slot) * S::RAW;
+            uint64_t *arrived = &m.c->arrived[converter][slot];
+            int count = __popc(__ballot_sync(0xffffffffu, row >= 0));
+            if (lane == 0) sm90_expect(arrived, (uint32_t)(count * bytes));
+            __syncwarp();
+            if (VERIFY && row >= 0) {
+                sm90_copy(raw + lane * bytes, p.rows.data + row * bytes, (uint32_t)bytes, arrived);
+            } else if (!VERIFY && lane == 0 && count > 0) {
+                sm90_copy(raw, p.rows.data + row * bytes, (uint32_t)(count * bytes), arrived);
+            }
+        }
+    }
+    sm90_copy_word_commit();
+}
+
+/* WORDS words from `data`, or zeros. */
+template <int WORDS>
+__device__ inline void read_words(const void *data, bool there, uint32_t *words)
+{
+    if constexpr (WORDS == 4) {
+        uint4 v = there ? *(const uint4 *)data : uint4{0, 0, 0, 0};
+        words[0] = v.x, words[1] = v.y, words[2] = v.z, words[3] = v.w;
+    } else if constexpr (WORDS == 2) {
+        uint2 v = there ? *(const uint2 *)data : uint2{0, 0};
+        words[0] = v.x, words[1] = v.y;
+    } else {
+        words[0] = there ? *(const uint32_t *)data : 0;
+    }
+}
+
+/* The same from rows that start anywhere: 4 elements from column `column` on. */
+template <lloyd_type T>
+__device__ inline void read_elements(const void *row, int column, int64_t dim, bool there,
+                                     uint32_t *words)
+{
+    using element = typename cuda_element<T>::type;
+    const element *at = (const element *)row + column;
+    element quad[4];
+#pragma unroll
+    for (int e = 0; e < 4; e++) quad[e] = there && column + e < dim ? at[e] : element(0.0F);
+#pragma unroll
+    for (int w = 0; w < (int)sizeof quad / 4; w++) words[w] = ((const uint32_t *)quad)[w];
+}
+
+/* Two rows of a piece, as a lane of a math warp will hold them: where they are, or null, and their
+ * scales. */
+struct row_pair {
+    const char *data[2];
+    float scale[2];
+};
+
+/* COUNT groups of GROUP steps each from `base` on. */
+template <class S, lloyd_type T, bool VECTOR, int GROUP, int COUNT>
+__device__ inline void convert_groups(const flash_params &p, const row_pair &pair, int base,
+                                      const float *offset, uint4 *fragments)
+{
+    constexpr int SIZE = (int)sizeof(typename cuda_element<T>::type), WORDS = GROUP * SIZE;
+    const bool cosine = p.rows.lengths != nullptr;
+    const int first = FLASH_STEP * base + 4 * GROUP * (threadIdx.x % 4);
+    uint32_t raw[COUNT][2][WORDS];
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        const int column = first + i * GROUP * FLASH_STEP;
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            bool there = pair.data[h] != nullptr;
+            if constexpr (VECTOR)
+                read_words<WORDS>(pair.data[h] + column * SIZE, there && column < p.rows.dim,
+                                  raw[i][h]);
+            else
+                read_elements<T>(pair.data[h], column, p.rows.dim, there, raw[i][h]);
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+#pragma unroll
+        for (int g = 0; g < GROUP; g++) {
+            float4 o = *(const float4 *)(offset + first + i * GROUP * FLASH_STEP + 4 * g);
+            uint32_t half[2][2];
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                float x[4], scale = pair.scale[h];
+                flash_quad<T>(raw[i][h] + g * SIZE, cosine, x);
+                half[h][0] =
+                    flash_pack(flash_operand(x[0], scale, o.x), flash_operand(x[1], scale, o.y));
+                half[h][1] =
+                    flash_pack(flash_operand(x[2], scale, o.z), flash_operand(x[3], scale, o.w));
+            }
+            fragments[(base + i * GROUP + g) * 32] = {half[0][0], half[1][0], half[0][1],
+                                                      half[1][1]};
+        }
+    }
+}
+
+/* All groups, as flash_column() cuts the steps into them. */
+template <class S, lloyd_type T, bool VECTOR>
+__device__ void convert_rows(const flash_params &p, const row_pair &pair, const float *offset,
+                             uint4 *fragments)
+{
+    constexpr int GROUP = flash_group(T, VECTOR), WHOLE = S::STEPS / GROUP;
+    constexpr int COUNT = S::BATCH < WHOLE ? S::BATCH : WHOLE;
+    if constexpr (WHOLE > 0) {
+        constexpr int BATCHES = WHOLE / COUNT;
+#pragma unroll 1
+        for (int batch = 0; batch < BATCHES; batch++) {
+            convert_groups<S, T, VECTOR, GROUP, COUNT>(p, pair, batch * COUNT * GROUP, offset,
+                                                       fragments);
+        }
+        if constexpr (WHOLE % COUNT > 0) {
+            convert_groups<S, T, VECTOR, GROUP, WHOLE % COUNT>(p, pair, BATCHES * COUNT * GROUP,
+                                                               offset, fragments);
+        }
+    }
+    if constexpr (GROUP == 4 && (S::STEPS & 2))
+        convert_groups<S, T, VECTOR, 2, 1>(p, pair, WHOLE * GROUP, offset, fragments);
+    if constexpr (GROUP > 1 && (S::STEPS & 1))
+        convert_groups<S, T, VECTOR, 1, 1>(p, pair, S::STEPS - 1, offset, fragments);
+}
+
+/* A piece that has arrived, into the tile's fragments and facts. A warp. */
+template <class S>
+__device__ void convert_piece(const flash_params &p, const memory<S> &m, row_facts<S::ROWS> *to,
+                              int piece, int converter, int slot)
+{
+    const int lane = threadIdx.x % 32;
+    const row_facts<PIECE> &facts = m.c->piece[converter][slot];
+    const bool in_shared = S::RAW > 0 && p.vector;
+    const int64_t bytes = p.rows.dim * flash_size(p.rows.type);
+    const float sigma = p.units->sigma;
+    row_pair pair;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        int i = lane / 4 + 8 * h;
+        int64_t row = facts.row[i];
+        pair.data[h] = row < 0     ? nullptr
+                       : in_shared ? m.raw + (converter * S::AHEAD + slot) * S::RAW + i * bytes
+                                   : p.rows.data + row * bytes;
+        pair.scale[h] = row < 0 ? sigma : flash_row_scale(p.rows, row, sigma);
+    }
+    uint4 *fragments = m.fragments + piece * S::STEPS * 32 + lane;
+    switch (p.rows.type * 2 + (p.vector ? 1 : 0)) {
+    case LLOYD_F32 * 2: convert_rows<S, LLOYD_F32, false>(p, pair, m.offset, fragments); break;
+    case LLOYD_F32 * 2 + 1: convert_rows<S, LLOYD_F32, true>(p, pair, m.offset, fragments); break;
+    case LLOYD_F16 * 2: convert_rows<S, LLOYD_F16, false>(p, pair, m.offset, fragments); break;
+    case LLOYD_F16 * 2 + 1: convert_rows<S, LLOYD_F16, true>(p, pair, m.offset, fragments); break;
+    case LLOYD_BF16 * 2: convert_rows<S, LLOYD_BF16, false>(p, pair, m.offset, fragments); break;
+    case LLOYD_BF16 * 2 + 1: convert_rows<S, LLOYD_BF16, true>(p, pair, m.offset, fragments); break;
+    case LLOYD_U8 * 2: convert_rows<S, LLOYD_U8, false>(p, pair, m.offset, fragments); break;
+    case LLOYD_U8 * 2 + 1: convert_rows<S, LLOYD_U8, true>(p, pair, m.offset, fragments); break;
+    case LLOYD_I8 * 2: convert_rows<S, LLOYD_I8, false>(p, pair, m.offset, fragments); break;
+    case LLOYD_I8 * 2 + 1: convert_rows<S, LLOYD_I8, true>(p, pair, m.offset, fragments); break;
+    }
+    if (lane < PIECE) {
+        to->row[piece * PIECE + lane] = facts.row[lane];
+        to->norms[piece * PIECE + lane] = facts.norms[lane];
+        to->previous[piece * PIECE + lane] = facts.previous[lane];
+    }
+}
+
+/* Appends a tile's list to the global one, and empties it. A warp. */
+template <class S> __device__ void flush(const flash_params &p, const memory<S> &m, int tile)
+{
+    tile_list<S::ROWS> *list = &m.c->list[tile % LISTS];
+    const int lane = threadIdx.x % 32, count = list->count;
+    int base = 0;
+    if (count == 0) return;
+    if (lane == 0) base = atomicAdd(&p.lists.counters[FLASH_LISTED], count);
+    base = __shfl_sync(0xffffffffu, base, 0);
+    for (int i = lane; i < count; i += 32) {
+        p.lists.row[base + i] = list->row[i];
+        p.lists.threshold[base + i] = list->threshold[i];
+        p.lists.found[base + i] = 0;
+    }
+    __syncwarp();
+    if (lane == 0) list->count = 0;
+}
+
+/* One converter's part of all tiles of the block. */
+template <class S, bool VERIFY>
+__device__ void convert_tiles(const flash_params &p, const flash_work &w, const memory<S> &m,
+                              int converter)
+{
+    walk<S> wanted(converter);
+    for (int slot = 0; slot < S::AHEAD; slot++, wanted.step())
+        request_piece<S, VERIFY>(p, w, m, wanted, converter, slot);
+    int slot = 0, n = 0;
+    uint32_t parity = 0;
+    for (int item = blockIdx.x; item < w.items; item += gridDim.x, n++) {
+        if (n > 0) sm90_wait(&m.c->taken, (n - 1) & 1);
+        for (int piece = converter; piece < S::ROWS / PIECE; piece += CONVERTERS) {
+            sm90_copy_word_wait<S::AHEAD - 1>();
+            __syncwarp();
+            if (S::RAW > 0 && p.vector) sm90_wait(&m.c->arrived[converter][slot], parity);
+            convert_piece<S>(p, m, &m.c->facts[n & 1], piece, converter, slot);
+            __syncwarp();
+            request_piece<S, VERIFY>(p, w, m, wanted, converter, slot);
+            wanted.step();
+            if (++slot == S::AHEAD) slot = 0, parity ^= 1;
+        }
+        sm90_arrive(&m.c->ready);
+        /* the math warps fill the list of tile n + 1 only after it is ready */
+        if (!VERIFY && converter == 0 && n > 1) flush<S>(p, m, n - 2);
+    }
+    if (VERIFY || converter > 0 || n == 0) return;
+    sm90_wait(&m.c->done, 0);
+    if (n > 1) flush<S>(p, m, n - 2);
+    flush<S>(p, m, n - 1);
+}
+
+/* --- products --- */
+
+/* All products of a tile with the operands `b`. In two groups: when the first has completed it is
+ * the next warpgroup's turn, and the LEFT others keep the tensor cores busy until its products
+ * arrive. */
+template <class S>
+__device__ inline void multiply(float *sum, uint32_t (*fragment)[4], uint64_t b, int turn, int next)
+{
+    constexpr uint64_t STEP = S::WIDTH * FLASH_STEP * 2 >> 4;
+    sm90_named_sync(turn, 2 * WARPGROUP);
+    sm90_product_fence();
+#pragma unroll
+    for (int step = 0; step < S::PRODUCTS; step++) {
+        if (step > 0 && step == S::PRODUCTS - S::LEFT) sm90_product_commit();
+        sm90_product<S::WIDTH>(sum, fragment[step], b + step * STEP, step > 0);
+    }
+    sm90_product_commit();
+    sm90_product_wait<(S::LEFT > 0 ? 1 : 0)>();
+    sm90_named_arrive(next, 2 * WARPGROUP);
+    sm90_product_wait<0>();
+}
+
+/* Appends to the tile's own list. */
+template <int ROWS> struct shared_list {
+    tile_list<ROWS> *list;
+    template <int WIDTH>
+    __device__ void add(bool listed, int32_t row, float threshold, int, const flash_top2 *) const
+    {
+        if (!listed) return;
+        int at = atomicAdd(&list->count, 1);
+        list->row[at] = row;
+        list->threshold[at] = threshold;
+    }
+};
+
+template <class S, bool VERIFY>
+__device__ void label_rows(const flash_params &p, const flash_work &w, const memory<S> &m)
+{
+    const int group = threadIdx.x / WARPGROUP, lane = threadIdx.x % 32, t = lane % 4;
+    const int turn = 1 + group, next = 1 + (group + 1) % S::GROUPS;
+    const int warp = threadIdx.x / 32, row_in_tile = warp * 16 + lane / 4;
+    const uint64_t operands = sm90_descriptor(m.stages);
+    bias_ring<S> biases;
+    uint32_t fragment[S::PRODUCTS][4] = {};
+    const bool local = !S::SLAB && p.units->local;
+    unsigned moved = 0;
+    int at = 0, n = 0;
+    uint32_t parity = 0;
+
+    if (group == S::GROUPS - 1) sm90_named_arrive(1, 2 * WARPGROUP); /* the first turn */
+    for (int item = blockIdx.x; item < w.items; item += gridDim.x, n++) {
+        const row_facts<S::ROWS> &facts = m.c->facts[n & 1];
+        int32_t row[2] = {-1, -1}, previous = -1;
+        const auto know_rows = [&] {
+            for (int h = 0; h < 2; h++) row[h] = facts.row[row_in_tile + 8 * h];
+            previous = facts.previous[row_in_tile + 8 * (t & 1)];
+        };
+        __half2 norms[2];
+        float threshold[2];
+        int place[2];
+        sm90_wait(&m.c->ready, n & 1);
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            place[h] = item / w.parts * S::ROWS + row_in_tile + 8 * h;
+            norms[h] = facts.norms[row_in_tile + 8 * h];
+            threshold[h] = __int_as_float(facts.previous[row_in_tile + 8 * h]);
+        }
+        if (S::SLAB) know_rows();
+#pragma unroll
+        for (int step = 0; step < S::STEPS; step++) {
+            uint4 words = m.fragments[(warp * S::STEPS + step) * 32 + lane];
+            fragment[step][0] = words.x, fragment[step][1] = words.y;
+            fragment[step][2] = words.z, fragment[step][3] = words.w;
+        }
+        if (S::SLAB) flash_slab_fragment(norms, t, fragment[S::STEPS]);
+        __syncwarp();
+        if (lane == 0) sm90_arrive(&m.c->taken);
+
+        flash_top2 top[2] = {};
+        flash_sieve sieve = {};
+        sieve.local = local;
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            sieve.norms[h] = norms[h];
+            sieve.least[h] = VERIFY ? threshold[h] : 0;
+        }
+        for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
+            float sum[S::WIDTH / 2];
+            const uint64_t b = operands + (uint64_t)(at * (S::TILE_BYTES >> 4));
+            if (!S::SLAB) flash_set_sieve(p, tile, sieve);
+            sm90_wait(&m.c->full[at], parity);
+            multiply<S>(sum, fragment, b, turn, next);
+            if (threadIdx.x % WARPGROUP == 0) sm90_arrive(&m.c->empty[at]);
+            if (++at == S::STAGES) at = 0, parity ^= 1;
+            if (VERIFY && S::SLAB)
+                flash_keep_candidates<S::WIDTH>(p, w.room, sum, tile, t, threshold, place);
+            else if (VERIFY)
+                flash_sift_candidates<S::WIDTH>(p, w.room, sum, biases.here(m), tile, t, sieve,
+                                                place);
+            else if (S::SLAB)
+                flash_keep_top2<S::WIDTH>(sum, p.shift, tile, top);
+            else
+                flash_sift_top2<S::WIDTH>(p, sum, biases.here(m), tile, t, top, sieve);
+            if (!S::SLAB) biases.step();
+        }
+        if (!VERIFY) {
+            if (!S::SLAB) {
+                flash_add_sieve(p, sieve, top);
+                know_rows(); /* only now: in the loop, registers are short */
+            }
+            flash_settle<S::WIDTH>(p, top, row, norms, previous, lane, moved,
+                                   shared_list<S::ROWS>{&m.c->list[n % LISTS]});
+        }
+    }
+    if (VERIFY) return;
+    sm90_arrive(&m.c->done);
+    moved = __reduce_add_sync(0xffffffffu, moved);
+    if (lane == 0 && moved > 0) atomicAdd(p.moved, (unsigned long long)moved);
+}
+
+template <class S, bool VERIFY>
+__global__ void __launch_bounds__(S::THREADS, 1)
+    flash_assign(const __grid_constant__ flash_params p)
+{
+    extern __shared__ __align__(128) uint8_t shared[];
+    const memory<S> m(shared);
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < S::STAGES; i++) {
+            sm90_barrier_init(&m.c->full[i], 1);
+            sm90_barrier_init(&m.c->empty[i], S::GROUPS);
+        }
+        sm90_barrier_init(&m.c->ready, CONVERTERS * 32);
+        for (int i = 0; i < CONVERTERS * S::AHEAD; i++)
+            sm90_barrier_init(&m.c->arrived[i / S::AHEAD][i % S::AHEAD], 1);
+        sm90_barrier_init(&m.c->taken, S::GROUPS * 4);
+        sm90_barrier_init(&m.c->done, S::GROUPS * WARPGROUP);
+        sm90_barrier_fence();
+        for (int i = 0; i < LISTS; i++) m.c->list[i].count = 0;
+    }
+    cuda_await();
+    for (int j = threadIdx.x; j < S::STEPS * FLASH_STEP; j += S::THREADS) m.offset[j] = p.offset[j];
+    __syncthreads();
+    const flash_work w(p, S::ROWS, gridDim.x, VERIFY);
+    if (threadIdx.x / WARPGROUP == S::GROUPS) {
+        sm90_fewer_registers<S::OTHER>();
+        const int warp = threadIdx.x % WARPGROUP / 32;
+        if (warp > 0)
+            convert_tiles<S, VERIFY>(p, w, m, warp - 1);
+        else if (threadIdx.x % 32 == 0)
+            copy_tiles<S, VERIFY>(p, w, m);
+    } else {
+        sm90_more_registers<S::MATH>();
+        label_rows<S, VERIFY>(p, w, m);
+    }
+}
+
+template <class S>
+lloyd_status launch(const flash_params &p, bool verify, int blocks, cudaStream_t stream)
+{
+    auto kernel = verify ? flash_assign<S, true> : flash_assign<S, false>;
+    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::SHARED),
+             "preparing the assignment kernel");
+    return cuda_launch_after(stream, 90, kernel, blocks, S::THREADS, S::SHARED,
+                             "starting the assignment kernel", p);
+}
+
+} // namespace
+
+lloyd_status lloyd_flash_sm90(const flash_params &p, bool verify, int blocks, cudaStream_t stream)
+{
+    const bool small = p.rows.type != LLOYD_F32;
+    switch (2 * p.steps + (p.order ? 0 : 1)) {
+    case 2: return launch<shape<1, 0, 8, 4>>(p, verify, blocks, stream);
+    case 3: return launch<shape<1, 1, 8, 4>>(p, verify, blocks, stream);
+    case 4: return launch<shape<2, 0, 8, 4>>(p, verify, blocks, stream);
+    case 5: return launch<shape<2, 1, 8, 4>>(p, verify, blocks, stream);
+    case 8: return launch<shape<4, 0, 6, 4>>(p, verify, blocks, stream);
+    case 9: return launch<shape<4, 1, 6, 4>>(p, verify, blocks, stream);
+    case 12: return launch<shape<6, 0, 5, 3>>(p, verify, blocks, stream);
+    case 13: return launch<shape<6, 1, 5, 3>>(p, verify, blocks, stream);
+    case 16:
+        return small ? launch<shape<8, 0, 4, 3, 2>>(p, verify, blocks, stream)
+                     : launch<shape<8, 0, 3, 3>>(p, verify, blocks, stream);
+    case 17:
+        return small ? launch<shape<8, 1, 4, 3, 2>>(p, verify, blocks, stream)
+                     : launch<shape<8, 1, 3, 3>>(p, verify, blocks, stream);
+    case 24: return launch<shape<12, 0, 2, 3>>(p, verify, blocks, stream);
+    case 25: return launch<shape<12, 1, 2, 3>>(p, verify, blocks, stream);
+    case 32: return launch<shape<16, 0, 2, 2>>(p, verify, blocks, stream);
+    case 33: return launch<shape<16, 1, 2, 2>>(p, verify, blocks, stream);
+    }
+    return lloyd_fail(LLOYD_FAILED, "no assignment kernel for %d steps", p.steps);
+}

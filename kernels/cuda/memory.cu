@@ -1,0 +1,61 @@
+/* Device memory, counted, and errors of CUDA as messages. */
+#include "kernels/cuda/memory.h"
+
+#include <cassert>
+#include <cstring>
+
+lloyd_status lloyd_cuda_check(cudaError_t code, const char *what)
+{
+    if (code == cudaSuccess) return LLOYD_OK;
+    (void)cudaGetLastError(); /* or the next launch would report it again */
+    return lloyd_fail(LLOYD_FAILED,
+                      "on the GPU, %s: %s (%s); --backend cpu gives the same results without a GPU",
+                      what, cudaGetErrorString(code), cudaGetErrorName(code));
+}
+
+lloyd_status lloyd_cuda_alloc(cuda_kernels *cuda, void *out, int64_t count, size_t size,
+                              const char *what)
+{
+    void *memory = nullptr;
+    size_t bytes;
+    memcpy(out, &memory, sizeof memory);
+    if (count < 0 || __builtin_mul_overflow((size_t)count, size, &bytes) ||
+        bytes > (size_t)INT64_MAX) {
+        return lloyd_fail(LLOYD_FAILED,
+                          "cannot allocate %s: %lld elements of %zu bytes are more than any memory",
+                          what, (long long)count, size);
+    }
+    cudaError_t code = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
+    if (code == cudaErrorMemoryAllocation) {
+        size_t left = 0, total = 0;
+        (void)cudaGetLastError();
+        (void)cudaMemGetInfo(&left, &total);
+        return lloyd_fail(
+            LLOYD_FAILED,
+            "cannot allocate %.3f GB for %s on GPU %d (%.3f of its %.3f GB are free); use more GPUs, or a smaller "
+            "--chunk-rows",
+            (double)bytes / 1e9, what, cuda->device, (double)left / 1e9, (double)total / 1e9);
+    }
+    CUDA_TRY(code, what);
+    cuda->allocated += (int64_t)bytes;
+    if (cuda->allocated > cuda->peak) cuda->peak = cuda->allocated;
+    memcpy(out, &memory, sizeof memory);
+    return LLOYD_OK;
+}
+
+void lloyd_cuda_free(cuda_kernels *cuda, void *memory, int64_t count, size_t size)
+{
+    if (!memory) return;
+    (void)cudaFree(memory);
+    cuda->allocated -= count * (int64_t)size;
+}
+
+lloyd_status lloyd_cuda_fetch(cuda_kernels *cuda, void *host, const void *device, size_t bytes)
+{
+    assert(bytes <= CUDA_PINNED);
+    CUDA_TRY(cudaMemcpyAsync(cuda->pinned, device, bytes, cudaMemcpyDeviceToHost, cuda->stream),
+             "copying results to the host");
+    CUDA_TRY(cudaStreamSynchronize(cuda->stream), "waiting for results");
+    memcpy(host, cuda->pinned, bytes);
+    return LLOYD_OK;
+}

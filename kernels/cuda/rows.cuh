@@ -1,0 +1,38 @@
+/* Rows of a slot as kernels see them. */
+#ifndef LLOYD_KERNELS_CUDA_ROWS_CUH
+#define LLOYD_KERNELS_CUDA_ROWS_CUH
+
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/element.cuh"
+
+/* The rows of a slot, passed to kernels by value. */
+struct cuda_rows {
+    const char *data;      /* [count*D] */
+    const double *lengths; /* [count], NULL unless cosine */
+    const float *weights;  /* [count], NULL without */
+    int64_t count, dim;
+    lloyd_type type;
+};
+
+static inline cuda_rows lloyd_cuda_slot_rows(const cuda_kernels *cuda, int slot)
+{
+    const cuda_slot *s = &cuda->slots[slot];
+    return {s->rows,
+            cuda->lengths ? cuda->lengths + s->first : nullptr,
+            cuda->weights ? cuda->weights + s->first : nullptr,
+            s->count,
+            cuda->base.config.dim,
+            cuda->base.config.type};
+}
+
+/* Element j of row i: float32, of a row of unit length for cosine. */
+template <lloyd_type T>
+__device__ inline float cuda_value(const cuda_rows &rows, int64_t i, int64_t j)
+{
+    using element = cuda_element<T>;
+    const auto *data = reinterpret_cast<const typename element::type *>(rows.data);
+    float x = element::value(data[i * rows.dim + j]);
+    return rows.lengths ? lloyd_normalised(x, rows.lengths[i]) : x;
+}
+
+#endif

@@ -1,0 +1,366 @@
+/* Masses of rows: their sums, the row at a place of the running sum, and the draws of kmeans||.
+ *
+ * Masses are fixed-point integers
+ * and are summed per block of ROWS rows; seed_total() leaves these sums behind, and seed_pick()
+ * finds its row from them in one launch of one block. The draws of kmeans|| are counted per block
+ * the same way, then scanned, then written to their places.
+ *
+ * Device memory: 12 bytes a row of state and 8 bytes per ROWS rows from seed_begin() to seed_end();
+ * besides, at most WINDOW numbers of 8 bytes while rows are sampled or masses counted.
+ */
+#include "kernels/cuda/distances.h"
+#include "kernels/cuda/seed/seed.h"
+#include "kernels/cuda/seed/seeds.cuh"
+
+#include "base/philox.h"
+
+#include <cub/block/block_scan.cuh>
+
+namespace
+{
+
+constexpr int THREADS = 1024;  /* of the kernels over masses */
+constexpr int THREAD_ROWS = 4; /* neighbours: threads are in row order */
+constexpr int64_t ROWS = (int64_t)THREADS * THREAD_ROWS;
+constexpr int64_t WINDOW = 1 << 20; /* sampled rows that are written out at a time */
+
+__global__ void forget(double *distance, int64_t count)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) distance[i] = INFINITY;
+}
+
+/* --- masses and their sums per block of rows --- */
+
+/* All local rows, and the grid of their masses. */
+struct fixed_masses {
+    cuda_seeds s;
+    int64_t rows;
+    int exponent, bits;
+
+    __device__ int64_t of(int64_t row) const
+    {
+        if (row >= rows) return 0;
+        return lloyd_fixed_mass(cuda_row_mass(s, row, s.distance[row]), exponent, bits);
+    }
+};
+
+using block_scan = cub::BlockScan<int64_t, THREADS, cub::BLOCK_SCAN_WARP_SCANS>;
+
+/* The running sum before this thread's value, and *all of them. */
+__device__ int64_t scan(int64_t value, int64_t *all)
+{
+    __shared__ typename block_scan::TempStorage storage;
+    int64_t before;
+    block_scan(storage).ExclusiveSum(value, before, *all);
+    __syncthreads();
+    return before;
+}
+
+__device__ int64_t first_row(int64_t block)
+{
+    return block * ROWS + threadIdx.x * THREAD_ROWS;
+}
+
+/* sums[block] = mass of its rows; *total += it. */
+__global__ void __launch_bounds__(THREADS)
+    sum_masses(fixed_masses m, int64_t *sums, unsigned long long *total)
+{
+    int64_t row = first_row(blockIdx.x), own = 0, all;
+    for (int r = 0; r < THREAD_ROWS; r++) own += m.of(row + r);
+    scan(own, &all);
+    if (threadIdx.x != 0) return;
+    sums[blockIdx.x] = all;
+    atomicAdd(total, (unsigned long long)all);
+}
+
+/* The threads of one block share out `count` numbers: *begin and *end of this one's. */
+__device__ void share(int64_t count, int64_t *begin, int64_t *end)
+{
+    int64_t each = (count + THREADS - 1) / THREADS;
+    *begin = threadIdx.x * each < count ? threadIdx.x * each : count;
+    *end = *begin + each < count ? *begin + each : count;
+}
+
+/* *row = the first at which the running sum exceeds target: first its block, then the row in it.
+ * One block of threads. */
+__global__ void __launch_bounds__(THREADS)
+    pick_row(fixed_masses m, const int64_t *sums, int64_t blocks, int64_t target, int64_t *row)
+{
+    __shared__ int64_t block, left, found;
+    int64_t begin, end, own = 0, all;
+    if (threadIdx.x == 0) {
+        block = blocks - 1; /* target is below the total: both are found, */
+        left = 0;
+        found = m.rows - 1; /* or it is the last row as on the CPU */
+    }
+    share(blocks, &begin, &end);
+    for (int64_t b = begin; b < end; b++) own += sums[b];
+    int64_t before = scan(own, &all);
+    if (before <= target && target < before + own) {
+        int64_t b = begin;
+        for (; before + sums[b] <= target; b++) before += sums[b];
+        block = b;
+        left = target - before;
+    }
+    __syncthreads();
+    int64_t mass[THREAD_ROWS], first = first_row(block), rest = left;
+    own = 0;
+    for (int r = 0; r < THREAD_ROWS; r++) own += mass[r] = m.of(first + r);
+    before = scan(own, &all);
+    if (before <= rest && rest < before + own) {
+        int r = 0;
+        for (; r < THREAD_ROWS - 1 && before + mass[r] <= rest; r++) before += mass[r];
+        found = first + r;
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) *row = found;
+}
+
+/* --- sampling --- */
+
+struct sampling {
+    fixed_masses masses;
+    uint64_t total, oversampling, seed;
+    uint32_t round;
+    int64_t row_offset;
+
+    /* The first 64 bits of lloyd_philox64(seed, LLOYD_DRAW_KMEANSPAR, number, round). */
+    __device__ uint64_t draw(uint64_t number) const
+    {
+        philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
+        philox4x32_ctr_t counter = {
+            {LLOYD_DRAW_KMEANSPAR, (uint32_t)number, (uint32_t)(number >> 32), round}};
+        philox4x32_ctr_t random = philox4x32(counter, key);
+        return (uint64_t)random.v[1] << 32 | random.v[0];
+    }
+    /* floor(u total / 2^64) < oversampling * mass, whose product has up to 128 bits. */
+    __device__ bool takes(int64_t row) const
+    {
+        if (row >= masses.rows) return false;
+        uint64_t mass = (uint64_t)masses.of(row);
+        uint64_t point = __umul64hi(draw((uint64_t)(row_offset + row)), total);
+        return __umul64hi(mass, oversampling) != 0 || point < mass * oversampling;
+    }
+};
+
+/* counts[block] = rows taken of it. */
+__global__ void __launch_bounds__(THREADS) count_taken(sampling s, int64_t *counts)
+{
+    int64_t row = first_row(blockIdx.x), own = 0, all;
+    for (int r = 0; r < THREAD_ROWS; r++) own += s.takes(row + r);
+    scan(own, &all);
+    if (threadIdx.x == 0) counts[blockIdx.x] = all;
+}
+
+/* counts[0 .. blocks) become the sums before them, *total that of all. One block of threads. */
+__global__ void __launch_bounds__(THREADS)
+    scan_counts(int64_t *counts, int64_t blocks, int64_t *total)
+{
+    int64_t begin, end, own = 0, all;
+    share(blocks, &begin, &end);
+    for (int64_t b = begin; b < end; b++) own += counts[b];
+    int64_t before = scan(own, &all);
+    for (int64_t b = begin; b < end; b++) {
+        int64_t count = counts[b];
+        counts[b] = before;
+        before += count;
+    }
+    if (threadIdx.x == 0) *total = all;
+}
+
+/* out[0 .. count) = the taken rows number `first` to first + count, in increasing order; before[]
+ * as scan_counts() leaves it. */
+__global__ void __launch_bounds__(THREADS)
+    write_taken(sampling s, const int64_t *before, int64_t first, int64_t count, int64_t *out)
+{
+    int64_t place = before[blockIdx.x] - first;
+    if (place >= count || place + ROWS <= 0) return;
+    int64_t row = first_row(blockIdx.x), own = 0, all;
+    bool taken[THREAD_ROWS];
+    for (int r = 0; r < THREAD_ROWS; r++) own += taken[r] = s.takes(row + r);
+    place += scan(own, &all);
+    for (int r = 0; r < THREAD_ROWS; r++) {
+        if (!taken[r]) continue;
+        if (place >= 0 && place < count) out[place] = row + r;
+        place++;
+    }
+}
+
+/* --- the number of candidates --- */
+
+/* *candidates = the greatest number + 1; *candidates starts at 0. */
+__global__ void count_candidates(const int32_t *nearest, int64_t rows,
+                                 unsigned long long *candidates)
+{
+    int64_t stride = (int64_t)gridDim.x * blockDim.x;
+    int32_t most = 0;
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < rows; i += stride)
+        most = nearest[i] > most ? nearest[i] : most;
+    cuda_warp_max((unsigned long long)most + 1, candidates);
+}
+
+} // namespace
+
+static int64_t mass_blocks(int64_t rows)
+{
+    return cuda_divide_up(rows, ROWS);
+}
+
+int64_t lloyd_cuda_seed_scratch_bytes(const lloyd_kernels_config *config)
+{
+    return (mass_blocks(config->n_local) + WINDOW) * (int64_t)sizeof(int64_t);
+}
+
+/* --- state --- */
+
+lloyd_status lloyd_cuda_seed_begin(lloyd_kernels *kernels)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    int64_t rows = kernels->config.n_local;
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->nearest_distance, rows, sizeof *cuda->nearest_distance,
+                               "distances to the seeds"));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->nearest, rows, sizeof *cuda->nearest, "nearest seeds"));
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->mass_sums, mass_blocks(rows), sizeof *cuda->mass_sums,
+                               "masses of blocks of rows"));
+    cuda->mass_bits = 0;
+    if (rows == 0) return LLOYD_OK;
+    CUDA_TRY(cudaMemsetAsync(cuda->nearest, 0, (size_t)rows * sizeof *cuda->nearest, cuda->stream),
+             "clearing the nearest seeds");
+    forget<<<(unsigned)cuda_divide_up(rows, THREADS), THREADS, 0,
+             cuda->stream>>>(cuda->nearest_distance, rows);
+    CUDA_LAUNCHED("clearing the distances to the seeds");
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_seed_end(lloyd_kernels *kernels)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    int64_t rows = kernels->config.n_local;
+    if (cuda->nearest_distance)
+        lloyd_cuda_free(cuda, cuda->nearest_distance, rows, sizeof *cuda->nearest_distance);
+    if (cuda->nearest) lloyd_cuda_free(cuda, cuda->nearest, rows, sizeof *cuda->nearest);
+    if (cuda->mass_sums)
+        lloyd_cuda_free(cuda, cuda->mass_sums, mass_blocks(rows), sizeof *cuda->mass_sums);
+    cuda->nearest_distance = nullptr;
+    cuda->nearest = nullptr;
+    cuda->mass_sums = nullptr;
+    return LLOYD_OK;
+}
+
+/* --- total and pick --- */
+
+static fixed_masses masses_on(const cuda_kernels *cuda, int exponent, int bits)
+{
+    return {cuda_seeds_from(cuda, 0), cuda->base.config.n_local, exponent, bits};
+}
+
+/* Enqueues the sums of masses per block and over all rows, which are at least one; *total is in
+ * device memory. */
+static lloyd_status sum_up(cuda_kernels *cuda, int exponent, int bits, unsigned long long **total)
+{
+    int64_t blocks = mass_blocks(cuda->base.config.n_local);
+    *total = (unsigned long long *)cuda->results;
+    CUDA_TRY(cudaMemsetAsync(*total, 0, sizeof **total, cuda->stream), "clearing the total mass");
+    sum_masses<<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(masses_on(cuda, exponent, bits),
+                                                               cuda->mass_sums, *total);
+    CUDA_LAUNCHED("summing masses");
+    cuda->mass_exponent = exponent;
+    cuda->mass_bits = bits;
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_seed_total(lloyd_kernels *kernels, int exponent, int bits, int64_t *total)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    *total = 0;
+    if (kernels->config.n_local == 0) return LLOYD_OK;
+    unsigned long long *sum;
+    LLOYD_TRY(sum_up(cuda, exponent, bits, &sum));
+    return lloyd_cuda_fetch(cuda, total, sum, sizeof *total);
+}
+
+lloyd_status lloyd_cuda_seed_pick(lloyd_kernels *kernels, int exponent, int bits, int64_t target,
+                                  int64_t *row)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    int64_t rows = kernels->config.n_local;
+    *row = 0;
+    if (rows == 0) return LLOYD_OK;
+    unsigned long long *unused;
+    if (cuda->mass_bits != bits || cuda->mass_exponent != exponent)
+        LLOYD_TRY(sum_up(cuda, exponent, bits, &unused));
+    int64_t *found = (int64_t *)cuda->results;
+    pick_row<<<1, THREADS, 0, cuda->stream>>>(masses_on(cuda, exponent, bits), cuda->mass_sums,
+                                              mass_blocks(rows), target, found);
+    CUDA_LAUNCHED("picking a row by its mass");
+    return lloyd_cuda_fetch(cuda, row, found, sizeof *row);
+}
+
+/* --- sample --- */
+
+/* rows[0 .. count) = the first `count` rows that are taken, WINDOW at a time; scratch[WINDOW] or as
+ * many as there are. */
+static lloyd_status copy_taken(cuda_kernels *cuda, const sampling &s, int64_t *scratch,
+                               int64_t count, int64_t *rows)
+{
+    int64_t blocks = mass_blocks(s.masses.rows);
+    for (int64_t first = 0; first < count; first += WINDOW) {
+        int64_t here = count - first < WINDOW ? count - first : WINDOW;
+        write_taken<<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(s, cuda->mass_sums, first, here,
+                                                                    scratch);
+        CUDA_LAUNCHED("collecting sampled rows");
+        CUDA_TRY(cudaMemcpyAsync(rows + first, scratch, (size_t)here * sizeof *rows,
+                                 cudaMemcpyDeviceToHost, cuda->stream),
+                 "copying sampled rows to the host");
+    }
+    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "waiting for sampled rows");
+}
+
+lloyd_status lloyd_cuda_seed_sample(lloyd_kernels *kernels, int exponent, int bits, int64_t total,
+                                    int64_t oversampling, uint64_t seed, int round,
+                                    int64_t row_offset, int64_t capacity, int64_t *rows,
+                                    int64_t *count)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    int64_t blocks = mass_blocks(kernels->config.n_local), taken;
+    *count = 0;
+    if (blocks == 0 || capacity <= 0) return LLOYD_OK;
+    sampling s = {masses_on(cuda, exponent, bits),
+                  (uint64_t)total,
+                  (uint64_t)oversampling,
+                  seed,
+                  (uint32_t)round,
+                  row_offset};
+    cuda->mass_bits = 0; /* the place of the sums takes the counts */
+    count_taken<<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(s, cuda->mass_sums);
+    CUDA_LAUNCHED("sampling rows");
+    scan_counts<<<1, THREADS, 0, cuda->stream>>>(cuda->mass_sums, blocks, (int64_t *)cuda->results);
+    CUDA_LAUNCHED("counting sampled rows");
+    LLOYD_TRY(lloyd_cuda_fetch(cuda, &taken, cuda->results, sizeof taken));
+    if (taken > capacity) taken = capacity;
+    if (taken == 0) return LLOYD_OK;
+    int64_t *scratch = nullptr, room = taken < WINDOW ? taken : WINDOW;
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &scratch, room, sizeof *scratch, "sampled rows"));
+    lloyd_status status = copy_taken(cuda, s, scratch, taken, rows);
+    lloyd_cuda_free(cuda, scratch, room, sizeof *scratch);
+    if (status == LLOYD_OK) *count = taken;
+    return status;
+}
+
+/* --- masses of the candidates --- */
+
+lloyd_status lloyd_cuda_seed_masses(lloyd_kernels *kernels, int64_t *masses)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    int64_t rows = kernels->config.n_local, candidates;
+    if (rows == 0) return LLOYD_OK;
+    unsigned long long *most = (unsigned long long *)cuda->results;
+    CUDA_TRY(cudaMemsetAsync(most, 0, sizeof *most, cuda->stream), "counting candidates");
+    int64_t blocks = mass_blocks(rows), grid = 2 * cuda->gpu.multiprocessors;
+    count_candidates<<<(unsigned)(blocks < grid ? blocks : grid), THREADS, 0,
+                       cuda->stream>>>(cuda->nearest, rows, most);
+    CUDA_LAUNCHED("counting candidates");
+    LLOYD_TRY(lloyd_cuda_fetch(cuda, &candidates, most, sizeof candidates));
+    return lloyd_cuda_histogram(cuda, cuda->nearest, cuda->weights, candidates, masses);
+}

@@ -1,0 +1,273 @@
+/* Greedy k-means++ over candidates: the twin of kernels/cpu/reduce.c, for several leaves at a time.
+ *
+ * A choice needs to know what each of T tried points would do to the masses of all n. One launch first
+ * leaves, of every pair of points, a number that is not above dist() (two bytes, candidate_bounds.cuh). Then
+ * one launch makes all choices of all these leaves: some blocks form a team, each with a share of its leaf's
+ * points, whose masses stay in shared memory; they read the T rows of bounds, and compute dist() of the few
+ * pairs that may come nearer than what is chosen already. The blocks of a team wait for each other
+ * twice a choice: when the masses are summed, and when the trials are. All of them do the same draws
+ * and decisions from the same numbers.
+ *
+ * Blocks wait for each other, so all must run at once: the launch is cooperative.
+ */
+#include "kernels/cuda/seed/reduce.h"
+
+#include "kernels/cuda/assign/assign.h"
+#include "kernels/cuda/seed/choose.cuh"
+
+#include <algorithm>
+
+namespace
+{
+
+int64_t round_up(int64_t count, int64_t unit)
+{
+    return cuda_divide_up(count, unit) * unit;
+}
+
+/* Device memory of one leaf, cut from one allocation; with at = NULL only counts. */
+struct arena {
+    char *at;
+    int64_t used;
+
+    template <class T> T *take(int64_t count)
+    {
+        T *memory = at ? reinterpret_cast<T *>(at + used) : nullptr;
+        used += round_up(count * (int64_t)sizeof(T), 256);
+        return memory;
+    }
+};
+
+struct leaf_memory {
+    float *points;
+    double *weights;
+    uint16_t *bounds;
+    word *before, *sums, *greatest, *gains;
+    uint32_t *arrived;
+    lloyd_choice *choices;
+
+    leaf_memory(arena *a, int64_t count, int64_t dim)
+    {
+        const int64_t blocks = cuda_divide_up(count, LANE_BOUNDS);
+        points = a->take<float>(count * dim);
+        weights = a->take<double>(count);
+        bounds = a->take<uint16_t>(count * round_up(count, LANE_BOUNDS));
+        before = a->take<word>(count);
+        sums = a->take<word>(2 * blocks);
+        greatest = a->take<word>(2 * blocks);
+        gains = a->take<word>(3 * LLOYD_MOST_TRIALS);
+        arrived = a->take<uint32_t>(1);
+        choices = a->take<lloyd_choice>(count);
+    }
+};
+
+/* Several leaves at a time. */
+struct wave {
+    cuda_kernels *cuda;
+    const lloyd_reduction *reduction;
+    const lloyd_leaf *leaves;
+    int count; /* leaves */
+    team_shape shape;
+    bool quads;
+    char *memory;
+    int64_t bytes;
+    job *jobs; /* on the device */
+};
+
+const void *kernel_of(const wave &w)
+{
+    return w.quads ? (const void *)choose<true> : (const void *)choose<false>;
+}
+
+int64_t most_points(const wave &w)
+{
+    int64_t most = 0;
+    for (int l = 0; l < w.count; l++) most = w.leaves[l].count > most ? w.leaves[l].count : most;
+    return most;
+}
+
+/* How many blocks with this much shared memory run at once. */
+lloyd_status resident_blocks(const wave &w, size_t shared, int *blocks)
+{
+    int each = 0;
+    *blocks = 0;
+    if (shared > (size_t)lloyd_cuda_shared_bytes(w.cuda)) return LLOYD_OK;
+    CUDA_TRY(cudaFuncSetAttribute(kernel_of(w), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  (int)shared),
+             "preparing the reduction of candidates");
+    CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel_of(w), THREADS, shared),
+             "preparing the reduction of candidates");
+    *blocks = each * w.cuda->gpu.multiprocessors;
+    return LLOYD_OK;
+}
+
+/* How many leaves are done at a time, and by how many blocks each; w->count becomes 0 where the GPU can
+ * not. */
+lloyd_status shape_wave(wave *w, int64_t count)
+{
+    w->count = (int)std::min<int64_t>(count, LLOYD_LEAVES_AT_ONCE);
+    const int64_t points = most_points(*w), dim = w->shape.dim;
+    while (w->count > 0 && lloyd_cuda_reduce_bytes(points, dim, w->count) > w->reduction->room)
+        w->count--;
+    const int least = (int)cuda_divide_up(points, SHARE);
+    const int good = (int)cuda_divide_up(points, GOOD_SHARE);
+    int resident;
+    w->shape.share = SHARE;
+    w->shape.blocks = least;
+    LLOYD_TRY(resident_blocks(*w, share_memory::bytes(w->shape), &resident));
+    if (w->count > resident / least) w->count = resident / least;
+    if (w->count == 0) return LLOYD_OK;
+    const int most = resident / w->count;
+    w->shape.share = round_up(cuda_divide_up(points, good < most ? good : most), LANE_BOUNDS);
+    w->shape.blocks = (int)cuda_divide_up(points, w->shape.share);
+    return LLOYD_OK;
+}
+
+/* The points of a leaf and their weights, to the GPU. */
+lloyd_status send_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory &to)
+{
+    const lloyd_reduction *r = w.reduction;
+    const size_t row = (size_t)r->dim * sizeof(float);
+    float *points;
+    double *weights = nullptr;
+    LLOYD_TRY(lloyd_alloc(&points, leaf.count * r->dim, sizeof *points, "candidates"));
+    lloyd_status status = lloyd_alloc(&weights, leaf.count, sizeof *weights, "candidates");
+    for (int64_t i = 0; i < leaf.count && status == LLOYD_OK; i++) {
+        memcpy(points + i * r->dim, r->points + leaf.members[i] * r->dim, row);
+        weights[i] = r->weights[leaf.members[i]];
+    }
+    const char *what = "copying candidates to the GPU";
+    cudaStream_t stream = w.cuda->stream;
+    if (status == LLOYD_OK)
+        status = lloyd_cuda_check(cudaMemcpyAsync(to.points, points, row * (size_t)leaf.count,
+                                                  cudaMemcpyHostToDevice, stream),
+                                  what);
+    if (status == LLOYD_OK)
+        status = lloyd_cuda_check(cudaMemcpyAsync(to.weights, weights,
+                                                  (size_t)leaf.count * sizeof *weights,
+                                                  cudaMemcpyHostToDevice, stream),
+                                  what);
+    if (status == LLOYD_OK) status = lloyd_cuda_check(cudaStreamSynchronize(stream), what);
+    lloyd_free(points);
+    lloyd_free(weights);
+    return status;
+}
+
+float kept_part(int64_t dim)
+{
+    double lost = (double)(dim + 8) * 0x1p-23;
+    return lost < 0.5 ? (float)(1 - lost) : 0.0f;
+}
+
+/* Bounds, and nothing chosen yet. */
+lloyd_status begin_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory &m)
+{
+    const unsigned tiles = (unsigned)cuda_divide_up(leaf.count, TILE);
+    const char *what = "preparing the reduction of candidates";
+    cudaStream_t stream = w.cuda->stream;
+    LLOYD_TRY(send_leaf(w, leaf, m));
+    bound_pairs<<<dim3(tiles, tiles), BOUND_THREADS, 0, stream>>>(m.points, leaf.count, w.shape.dim,
+                                                                  round_up(leaf.count, LANE_BOUNDS),
+                                                                  kept_part(w.shape.dim), m.bounds);
+    CUDA_LAUNCHED("comparing candidates");
+    CUDA_TRY(cudaMemsetAsync(m.gains, 0, 3 * LLOYD_MOST_TRIALS * sizeof *m.gains, stream), what);
+    CUDA_TRY(cudaMemsetAsync(m.arrived, 0, sizeof *m.arrived, stream), what);
+    /* all bits: no point */
+    return lloyd_cuda_check(cudaMemsetAsync(m.choices, 0xff, (size_t)leaf.most * sizeof *m.choices,
+                                            stream),
+                            what);
+}
+
+leaf_memory memory_of(const wave &w, int leaf)
+{
+    const int64_t each = w.bytes / w.count;
+    arena a = {w.memory + leaf * each, 0};
+    return leaf_memory(&a, most_points(w), w.shape.dim);
+}
+
+lloyd_status launch(wave *w)
+{
+    job jobs[LLOYD_LEAVES_AT_ONCE];
+    for (int l = 0; l < w->count; l++) {
+        const lloyd_leaf &leaf = w->leaves[l];
+        const leaf_memory m = memory_of(*w, l);
+        LLOYD_TRY(begin_leaf(*w, leaf, m));
+        jobs[l] = {m.points,
+                   m.weights,
+                   m.bounds,
+                   m.before,
+                   m.sums,
+                   m.greatest,
+                   m.gains,
+                   m.arrived,
+                   m.choices,
+                   leaf.count,
+                   round_up(leaf.count, LANE_BOUNDS),
+                   leaf.number,
+                   leaf.most};
+    }
+    CUDA_TRY(cudaMemcpyAsync(w->jobs, jobs, (size_t)w->count * sizeof *jobs, cudaMemcpyHostToDevice,
+                             w->cuda->stream),
+             "starting the reduction of candidates");
+    void *arguments[] = {&w->jobs, &w->shape};
+    return lloyd_cuda_check(cudaLaunchCooperativeKernel(kernel_of(*w),
+                                                        dim3(
+                                                            (unsigned)(w->count * w->shape.blocks)),
+                                                        dim3(THREADS), arguments,
+                                                        share_memory::bytes(w->shape),
+                                                        w->cuda->stream),
+                            "reducing candidates");
+}
+
+/* The choices of a leaf, as numbers of the reduction's points. */
+lloyd_status fetch_leaf(const wave &w, int number)
+{
+    const lloyd_leaf &leaf = w.leaves[number];
+    CUDA_TRY(cudaMemcpyAsync(leaf.choices, memory_of(w, number).choices,
+                             (size_t)leaf.most * sizeof *leaf.choices, cudaMemcpyDeviceToHost,
+                             w.cuda->stream),
+             "copying choices from the GPU");
+    CUDA_TRY(cudaStreamSynchronize(w.cuda->stream), "reducing candidates");
+    for (int64_t i = 0; i < leaf.most; i++) {
+        lloyd_choice *choice = &leaf.choices[i];
+        *choice = choice->point < 0 ? lloyd_choice{0, -1}
+                                    : lloyd_choice{choice->gain, leaf.members[choice->point]};
+    }
+    return LLOYD_OK;
+}
+
+lloyd_status run_wave(wave *w)
+{
+    const char *what = "candidates";
+    w->bytes = lloyd_cuda_reduce_bytes(most_points(*w), w->shape.dim, w->count);
+    LLOYD_TRY(lloyd_cuda_alloc(w->cuda, &w->memory, w->bytes, 1, what));
+    lloyd_status status =
+        lloyd_cuda_alloc(w->cuda, &w->jobs, LLOYD_LEAVES_AT_ONCE, sizeof *w->jobs, what);
+    if (status == LLOYD_OK) status = launch(w);
+    for (int l = 0; l < w->count && status == LLOYD_OK; l++) status = fetch_leaf(*w, l);
+    lloyd_cuda_free(w->cuda, w->jobs, LLOYD_LEAVES_AT_ONCE, sizeof *w->jobs);
+    lloyd_cuda_free(w->cuda, w->memory, w->bytes, 1);
+    return status;
+}
+
+} // namespace
+
+extern "C" int64_t lloyd_cuda_reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
+{
+    arena counted = {nullptr, 0};
+    (void)leaf_memory(&counted, count, dim);
+    return leaves * counted.used;
+}
+
+lloyd_status lloyd_cuda_reduce(lloyd_kernels *kernels, const lloyd_reduction *reduction,
+                               const lloyd_leaf *leaves, int64_t count, int64_t *done)
+{
+    wave w = {lloyd_cuda(kernels), reduction, leaves, 0, {}, false, nullptr, 0, nullptr};
+    w.shape.dim = reduction->dim;
+    w.shape.trials = reduction->trials;
+    w.shape.seed = reduction->seed;
+    w.quads = reduction->dim % CUDA_OWNED == 0;
+    LLOYD_TRY(shape_wave(&w, count));
+    *done = w.count > 0 ? w.count : 1;
+    return w.count > 0 ? run_wave(&w) : lloyd_reduce_leaf(reduction, leaves);
+}

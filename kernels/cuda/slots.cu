@@ -1,0 +1,233 @@
+/* Rows on their way into the slots.
+ *
+ * A slot owns device memory and load() copies into it. Rows in pageable memory pass through two
+ * pinned buffers, so that the host fills one while the other is on its way; rows in pinned memory
+ * go directly. load_start() copies on a stream of its own: the copy waits for what was enqueued
+ * before it, and what follows load_finish() waits for the copy.
+ */
+#include "kernels/cuda/slots.h"
+
+#include "kernels/cuda/memory.h"
+#include "kernels/cuda/rows.h"
+
+#include <cassert>
+#include <cstring>
+
+static const int64_t STAGING_BYTES = 16 << 20, /* of either buffer */
+    STAGED_BYTES = 1 << 18,                    /* less than this is not worth the buffers */
+    PIECE_BYTES = 1 << 20;                     /* that a thread copies at a time */
+
+struct cuda_staging {
+    char *memory[2];
+    cudaEvent_t sent[2]; /* what was in the buffer has left it */
+    int next;
+};
+
+/* --- rows and other arrays on their way in --- */
+
+static lloyd_status new_staging(cuda_kernels *cuda)
+{
+    LLOYD_TRY(lloyd_alloc(&cuda->staging, 1, sizeof *cuda->staging, "copies to the GPU"));
+    for (int b = 0; b < 2; b++) {
+        CUDA_TRY(cudaMallocHost(&cuda->staging->memory[b], STAGING_BYTES),
+                 "allocating pinned memory for copies");
+        CUDA_TRY(cudaEventCreateWithFlags(&cuda->staging->sent[b], cudaEventDisableTiming),
+                 "creating an event for copies");
+    }
+    return LLOYD_OK;
+}
+
+void lloyd_cuda_free_staging(cuda_kernels *cuda)
+{
+    if (!cuda->staging) return;
+    for (int b = 0; b < 2; b++) {
+        if (cuda->staging->sent[b]) (void)cudaEventDestroy(cuda->staging->sent[b]);
+        (void)cudaFreeHost(cuda->staging->memory[b]);
+    }
+    lloyd_free(cuda->staging);
+    cuda->staging = nullptr;
+}
+
+/* memcpy() by several threads: one core copies slower than the bus. */
+static void copy_on_host(char *to, const char *from, int64_t bytes, int threads)
+{
+    (void)threads; /* without OpenMP there is one */
+#if defined(_OPENMP)
+#pragma omp parallel for num_threads(threads)
+#endif
+    for (int64_t at = 0; at < bytes; at += PIECE_BYTES) {
+        int64_t here = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;
+        memcpy(to + at, from + at, (size_t)here);
+    }
+}
+
+static lloyd_status copy_staged(cuda_kernels *cuda, char *to, const char *from, int64_t bytes)
+{
+    if (!cuda->staging) LLOYD_TRY(new_staging(cuda));
+    cuda_staging *staging = cuda->staging;
+    for (int64_t at = 0; at < bytes; at += STAGING_BYTES) {
+        int64_t here = bytes - at < STAGING_BYTES ? bytes - at : STAGING_BYTES;
+        int b = staging->next;
+        staging->next = 1 - b;
+        CUDA_TRY(cudaEventSynchronize(staging->sent[b]), "waiting for a copy to the GPU");
+        copy_on_host(staging->memory[b], from + at, here, cuda->base.config.threads);
+        CUDA_TRY(cudaMemcpyAsync(to + at, staging->memory[b], (size_t)here, cudaMemcpyHostToDevice,
+                                 cuda->stream),
+                 "copying to the GPU");
+        CUDA_TRY(cudaEventRecord(staging->sent[b], cuda->stream), "copying to the GPU");
+    }
+    return LLOYD_OK;
+}
+
+/* Memory CUDA knows (pinned, managed, of a device) is copied from where it is. */
+static bool is_known(const void *memory)
+{
+    cudaPointerAttributes attributes;
+    if (cudaPointerGetAttributes(&attributes, memory) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return false;
+    }
+    return attributes.type != cudaMemoryTypeUnregistered;
+}
+
+/* Copies into device memory, in the order of the stream. `from` is free again on return. */
+lloyd_status lloyd_cuda_copy_in(cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
+{
+    if (bytes == 0) return LLOYD_OK;
+    if (bytes >= STAGED_BYTES && !is_known(from))
+        return copy_staged(cuda, (char *)to, (const char *)from, bytes);
+    CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
+             "copying to the GPU");
+    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying to the GPU");
+}
+
+/* To wherever the caller wants it. */
+lloyd_status lloyd_cuda_copy_out(cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
+{
+    if (bytes == 0) return LLOYD_OK;
+    CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
+             "copying results");
+    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying results");
+}
+
+/* --- slots --- */
+
+static int64_t row_bytes(const lloyd_kernels_config *config)
+{
+    return config->dim * (int64_t)lloyd_type_size(config->type);
+}
+
+/* Memory for `count` rows. What comes and goes through a slot is mostly as large as before. */
+static lloyd_status reserve(cuda_kernels *cuda, cuda_slot *slot, int64_t count)
+{
+    int64_t bytes = count * row_bytes(&cuda->base.config);
+    if (slot->rows && bytes <= slot->bytes) return LLOYD_OK;
+    lloyd_cuda_free(cuda, slot->rows, slot->bytes, 1);
+    slot->rows = nullptr;
+    slot->bytes = 0;
+    LLOYD_TRY(lloyd_cuda_alloc(cuda, &slot->rows, bytes, 1, "the rows of this rank"));
+    slot->bytes = bytes;
+    return LLOYD_OK;
+}
+
+/* The slot becomes rows [first, first + count), which are not in it yet. */
+static lloyd_status assign_slot(cuda_kernels *cuda, cuda_slot *slot, int64_t first, int64_t count)
+{
+    slot->described = false;
+    slot->first = first;
+    slot->count = 0;
+    LLOYD_TRY(reserve(cuda, slot, count));
+    slot->count = count;
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_fill(lloyd_kernels *kernels, int slot_number, int64_t at, int64_t count,
+                             const void *rows)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    cuda_slot *slot = &cuda->slots[slot_number];
+    int64_t bytes = row_bytes(&kernels->config);
+    assert(at >= 0 && count >= 0 && at + count <= slot->count);
+    slot->described = false;
+    LLOYD_TRY(lloyd_cuda_copy_in(cuda, slot->rows + at * bytes, rows, count * bytes));
+    return kernels->config.cosine ? lloyd_cuda_lengths(cuda, slot_number, at, count) : LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_load(lloyd_kernels *kernels, int slot_number, int64_t first, int64_t count,
+                             const void *rows)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    cuda_slot *slot = &cuda->slots[slot_number];
+    if (slot->copied)
+        CUDA_TRY(cudaStreamWaitEvent(cuda->stream, slot->copied, 0), "ordering a copy to the GPU");
+    LLOYD_TRY(assign_slot(cuda, slot, first, count));
+    return rows ? lloyd_cuda_fill(kernels, slot_number, 0, count, rows) : LLOYD_OK;
+}
+
+/* --- copies beside the computing --- */
+
+static lloyd_status open_copies(cuda_kernels *cuda)
+{
+    const char *what = "preparing copies to the GPU";
+    CUDA_TRY(cudaEventCreateWithFlags(&cuda->asked, cudaEventDisableTiming), what);
+    return lloyd_cuda_check(cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking), what);
+}
+
+/* Whatever reads the slot is on the stream by now, so the copy waits for the stream as it is. */
+lloyd_status lloyd_cuda_load_start(lloyd_kernels *kernels, int slot_number, int64_t first,
+                                   int64_t count, const void *rows)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    cuda_slot *slot = &cuda->slots[slot_number];
+    const char *what = "starting a copy to the GPU";
+    size_t bytes = (size_t)(count * row_bytes(&kernels->config));
+    if (!cuda->copies) LLOYD_TRY(open_copies(cuda));
+    if (!slot->copied)
+        CUDA_TRY(cudaEventCreateWithFlags(&slot->copied, cudaEventDisableTiming), what);
+    LLOYD_TRY(assign_slot(cuda, slot, first, count));
+    CUDA_TRY(cudaEventRecord(cuda->asked, cuda->stream), what);
+    CUDA_TRY(cudaStreamWaitEvent(cuda->copies, cuda->asked, 0), what);
+    CUDA_TRY(cudaMemcpyAsync(slot->rows, rows, bytes, cudaMemcpyHostToDevice, cuda->copies), what);
+    return lloyd_cuda_check(cudaEventRecord(slot->copied, cuda->copies), what);
+}
+
+lloyd_status lloyd_cuda_load_finish(lloyd_kernels *kernels, int slot_number)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    const cuda_slot *slot = &cuda->slots[slot_number];
+    CUDA_TRY(cudaStreamWaitEvent(cuda->stream, slot->copied, 0), "ordering a copy to the GPU");
+    return kernels->config.cosine ? lloyd_cuda_lengths(cuda, slot_number, 0, slot->count)
+                                  : LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_loaded(lloyd_kernels *kernels, int slot)
+{
+    cudaEvent_t copied = lloyd_cuda(kernels)->slots[slot].copied;
+    return copied ? lloyd_cuda_check(cudaEventSynchronize(copied), "copying rows to the GPU")
+                  : LLOYD_OK;
+}
+
+/* Pinning memory that is there, in huge pages, takes a fraction of the time of cudaMallocHost(). */
+lloyd_status lloyd_cuda_host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
+                                   void **memory)
+{
+    (void)kernels;
+    LLOYD_TRY(lloyd_alloc(memory, bytes, 1, what));
+    cudaError_t code = cudaHostRegister(*memory, (size_t)bytes, cudaHostRegisterDefault);
+    if (code == cudaSuccess) return LLOYD_OK;
+    (void)cudaGetLastError();
+    lloyd_free(*memory);
+    *memory = nullptr;
+    return lloyd_fail(LLOYD_FAILED,
+                      "cannot pin %.3f GB of host memory for %s: %s; use a smaller "
+                      "--max-host-memory",
+                      (double)bytes / 1e9, what, cudaGetErrorString(code));
+}
+
+void lloyd_cuda_host_free(lloyd_kernels *kernels, void *memory)
+{
+    (void)kernels;
+    if (!memory) return;
+    (void)cudaHostUnregister(memory);
+    lloyd_free(memory);
+}

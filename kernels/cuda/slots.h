@@ -1,0 +1,26 @@
+/* Rows on their way into the slots, and pinned memory that they come from. */
+#ifndef LLOYD_KERNELS_CUDA_SLOTS_H
+#define LLOYD_KERNELS_CUDA_SLOTS_H
+
+#include "kernels/cuda/cuda.h"
+
+/* Copies into device memory, in the order of the stream. `from` is free again on return. */
+lloyd_status lloyd_cuda_copy_in(cuda_kernels *cuda, void *to, const void *from, int64_t bytes);
+/* From device memory to wherever the caller wants it. */
+lloyd_status lloyd_cuda_copy_out(cuda_kernels *cuda, void *to, const void *from, int64_t bytes);
+void lloyd_cuda_free_staging(cuda_kernels *cuda);
+
+/* kernels.h */
+lloyd_status lloyd_cuda_load(lloyd_kernels *kernels, int slot, int64_t first, int64_t count,
+                             const void *rows);
+lloyd_status lloyd_cuda_fill(lloyd_kernels *kernels, int slot, int64_t at, int64_t count,
+                             const void *rows);
+lloyd_status lloyd_cuda_load_start(lloyd_kernels *kernels, int slot, int64_t first, int64_t count,
+                                   const void *rows);
+lloyd_status lloyd_cuda_load_finish(lloyd_kernels *kernels, int slot);
+lloyd_status lloyd_cuda_loaded(lloyd_kernels *kernels, int slot);
+lloyd_status lloyd_cuda_host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
+                                   void **memory);
+void lloyd_cuda_host_free(lloyd_kernels *kernels, void *memory);
+
+#endif

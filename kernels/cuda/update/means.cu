@@ -1,0 +1,512 @@
+/* What follows from the sums of all ranks: inertia and new centroids (sections 3 to 5 of the
+ * contract), and the bookkeeping for empty clusters.
+ *
+ * A warp per cluster, its lanes the 32 interleaved partial sums of dist(), gives the cluster's term
+ * of the inertia; the block of 1024 threads that ends last, the 1024 interleaved partial sums over
+ * clusters, adds them up. The host needs these numbers to decide how to go on, and the GPU would wait
+ * for the host meanwhile. So inertia() also enqueues the new centroids, into a spare buffer, and what
+ * the next assignment needs of them, behind the copy of the numbers, and waits for that copy alone;
+ * update_means() then just exchanges the buffers. If the sums, the grid or the centroids change in
+ * between (lloyd_cuda_means_stale), it computes them anew; if the iteration ends there, they are never
+ * looked at.
+ */
+#include "kernels/cuda/update/means.h"
+
+#include "kernels/cuda/assign/assign.h"
+#include "kernels/cuda/clock.h"
+#include "kernels/cuda/row_distance.cuh"
+
+struct cuda_means {
+    lloyd_dd *terms;    /* [K] each cluster's term of the inertia */
+    float *largest;     /* [blocks of inertia()] |c| of any centroid of a block */
+    uint32_t *ended;    /* [1] blocks of inertia() that are through; 0 between launches */
+    float *spare;       /* [capacity*D] */
+    int64_t capacity;   /* the centroids' own set_capacity: the two are exchanged */
+    bool ready;         /* spare is what follows from sums, grid and centroids as they are */
+    cudaEvent_t copied; /* the numbers have reached the host; NULL: not created yet */
+};
+
+namespace
+{
+
+enum { THREADS = 256, CLUSTERS = THREADS / 32 };
+
+/* Terms of the sum over clusters are interleaved over this many partial sums. */
+enum { CLUSTER_LANES = 1024 };
+
+struct numbers {
+    double value, mass; /* cuda_inertia's terms */
+    double largest;     /* |c| */
+    int64_t moved, verified, empty;
+};
+
+/* All that centroids follow from. */
+struct means_input {
+    const float *centroids; /* [K*D], the ones so far */
+    const int64_t *sums;
+    lloyd_sum_layout layout;
+    const int *top, *digits;
+    const int32_t *second, *wide_number;
+    int weight_top;
+    bool cosine;
+};
+
+/* How many words columns and masses have: one, all of them; columns two and masses one, all of them; one
+ * or two; any number. */
+enum class words_of { ONE, TWO, SHORT, ANY };
+
+template <words_of W> constexpr int ROOM = W == words_of::ANY ? (int)LLOYD_MOST_DIGITS : 2;
+
+/* The sums of one cluster. */
+struct cluster_sums {
+    const int64_t *first, *second; /* its first digits, and its second ones */
+    int64_t k;
+
+    __device__ cluster_sums(const means_input &in, int64_t cluster)
+        : first(in.sums + cluster * in.layout.dim),
+          second(in.sums + in.layout.seconds_at + cluster * in.layout.seconds), k(cluster)
+    {
+    }
+};
+
+/* The total of column j; words: room for it. */
+template <words_of W>
+__device__ inline lloyd_total column_total(const means_input &in, const cluster_sums &of, int j,
+                                           int64_t *words)
+{
+    const lloyd_sum_layout &l = in.layout;
+    const int top = __ldg(&in.top[j]);
+    if constexpr (W == words_of::ANY) {
+        const int count = lloyd_column_words(&l, in.sums, of.k, j, __ldg(&in.digits[j]), in.second,
+                                             in.wide_number, words);
+        return {words, count, l.bits, top};
+    }
+    words[0] = of.first[j];
+    if constexpr (W == words_of::ONE) return {words, 1, l.bits, top};
+    const int at = W == words_of::TWO ? j : __ldg(&in.second[j]);
+    words[1] = at >= 0 ? of.second[at] : 0;
+    return {words, at >= 0 ? 2 : 1, l.bits, top};
+}
+
+template <words_of W>
+__device__ inline lloyd_total mass_total(const means_input &in, int64_t k, int64_t *words)
+{
+    const lloyd_sum_layout &l = in.layout;
+    if constexpr (W == words_of::ANY) {
+        const int count = lloyd_mass_words(&l, in.sums, k, words);
+        return {words, count, l.bits, in.weight_top};
+    }
+    words[0] = in.sums[l.masses_at + k];
+    if constexpr (W != words_of::SHORT) return {words, 1, l.bits, in.weight_top};
+    const bool two = l.weight_digits > 1;
+    words[1] = two ? in.sums[l.masses_at + l.clusters + k] : 0;
+    return {words, two ? 2 : 1, l.bits, in.weight_top};
+}
+
+__device__ inline lloyd_dd warp_tree(lloyd_dd p)
+{
+    for (int half = LLOYD_LANES / 2; half > 0; half /= 2) {
+        lloyd_dd other = {__shfl_down_sync(0xffffffffu, p.high, half),
+                          __shfl_down_sync(0xffffffffu, p.low, half)};
+        p = lloyd_dd_add(p, other);
+    }
+    return p;
+}
+
+__device__ inline float warp_max(float value)
+{
+    for (int half = LLOYD_LANES / 2; half > 0; half /= 2)
+        value = fmaxf(value, __shfl_xor_sync(0xffffffffu, value, half));
+    return value;
+}
+
+/* --- kernels --- */
+
+template <words_of W>
+__device__ void write_term(const means_input &in, int64_t k, lloyd_dd *terms, float *largest)
+{
+    int lane = (int)threadIdx.x % 32;
+    const int dim = (int)in.layout.dim;
+    int64_t words[ROOM<W>];
+    const float *centroid = in.centroids + k * dim;
+    const cluster_sums sums(in, k);
+    const lloyd_dd mass = lloyd_dd_total(mass_total<W>(in, k, words));
+    lloyd_dd p = {0, 0};
+#pragma unroll 2
+    for (int j = lane; j < dim; j += LLOYD_LANES) {
+        const lloyd_dd sum = lloyd_dd_total(column_total<W>(in, sums, j, words));
+        p = lloyd_dd_add(p, lloyd_inertia_term(centroid[j], mass, sum));
+        *largest = fmaxf(*largest, fabsf(centroid[j]));
+    }
+    p = warp_tree(p);
+    if (lane == 0) terms[k] = p;
+}
+
+/* By one block, whose threads have seen up to `largest`. */
+__device__ void add_terms(const means_input &in, const lloyd_dd *terms,
+                          const float *largest_of_block, lloyd_dd squares, numbers *out)
+{
+    __shared__ lloyd_dd lanes[CLUSTER_LANES];
+    __shared__ uint32_t empty_of_warp[CLUSTER_LANES / 32];
+    __shared__ double mass_of_warp[CLUSTER_LANES / 32];
+    __shared__ float largest_of_warp[CLUSTER_LANES / 32];
+    int t = (int)threadIdx.x;
+    lloyd_dd sum = {0, 0};
+    double mass = 0;
+    float largest = 0;
+    uint32_t empty = 0;
+    for (int64_t b = t; b < gridDim.x; b += CLUSTER_LANES)
+        largest = fmaxf(largest, __ldcg(&largest_of_block[b]));
+#pragma unroll 4
+    for (int64_t k = t; k < in.layout.clusters; k += CLUSTER_LANES) {
+        lloyd_dd term = {__ldcg(&terms[k].high), __ldcg(&terms[k].low)}; /* of other blocks */
+        sum = lloyd_dd_add(sum, term);
+        empty += lloyd_is_empty(&in.layout, in.sums, k) != 0;
+        mass += (double)in.sums[in.layout.masses_at + k]; /* the first digit is near enough */
+    }
+    lanes[t] = sum;
+    empty = __reduce_add_sync(0xffffffffu, empty);
+    mass = cuda_warp_tree(mass);
+    largest = warp_max(largest);
+    if (t % 32 == 0) {
+        empty_of_warp[t / 32] = empty;
+        mass_of_warp[t / 32] = mass;
+        largest_of_warp[t / 32] = largest;
+    }
+    __syncthreads();
+    for (int half = CLUSTER_LANES / 2; half > 0; half /= 2) {
+        if (t < half) lanes[t] = lloyd_dd_add(lanes[t], lanes[t + half]);
+        __syncthreads();
+    }
+    if (t > 0) return;
+    int64_t all_empty = 0;
+    mass = 0;
+    for (int w = 0; w < CLUSTER_LANES / 32; w++) {
+        all_empty += empty_of_warp[w];
+        mass += mass_of_warp[w];
+        largest = fmaxf(largest, largest_of_warp[w]);
+    }
+    const int64_t *counters = in.sums + in.layout.counters_at;
+    *out = {lloyd_dd_add(squares, lanes[0]).high,
+            lloyd_mul(mass, lloyd_exp2(in.weight_top - in.layout.bits)),
+            (double)largest,
+            counters[0],
+            counters[1],
+            all_empty};
+}
+
+template <words_of W>
+__global__ void __launch_bounds__(CLUSTER_LANES)
+    inertia(const __grid_constant__ means_input in, lloyd_dd squares, lloyd_dd *terms,
+            float *largest_of_block, uint32_t *ended, numbers *out)
+{
+    __shared__ float largest_of_warp[CLUSTER_LANES / 32];
+    cuda_await();
+    int t = (int)threadIdx.x;
+    int64_t k = (int64_t)blockIdx.x * (CLUSTER_LANES / 32) + t / 32;
+    float largest = 0;
+    if (k < in.layout.clusters) write_term<W>(in, k, terms, &largest);
+    largest = warp_max(largest);
+    if (t % 32 == 0) largest_of_warp[t / 32] = largest;
+    __syncthreads();
+    if (t == 0) {
+        for (int w = 1; w < CLUSTER_LANES / 32; w++) largest = fmaxf(largest, largest_of_warp[w]);
+        largest_of_block[blockIdx.x] = largest;
+    }
+    if (!cuda_ends_last(ended)) return;
+    add_terms(in, terms, largest_of_block, squares, out);
+    if (t == 0) *ended = 0;
+}
+
+/* out = the mean of cluster k, by a warp, of unit length for cosine. False: the cluster must keep
+ * the centroid it has, as its mean has no direction (cosine, exactly zero) or is out of float32's
+ * range, to which weights that are cut can take it. */
+template <words_of W>
+__device__ bool write_mean(const means_input &in, int64_t k, int lane, float *out)
+{
+    const int dim = (int)in.layout.dim;
+    int64_t words[ROOM<W>], masses[ROOM<W>];
+    const cluster_sums sums(in, k);
+    const lloyd_total mass = mass_total<W>(in, k, masses);
+    const double inverse = 1 / lloyd_rough(mass);
+    bool finite = true;
+    double square = 0;
+#pragma unroll 2
+    for (int j = lane; j < dim; j += LLOYD_LANES) {
+        float mean = lloyd_mean(column_total<W>(in, sums, j, words), mass, inverse);
+        out[j] = mean;
+        finite = finite && isfinite(mean);
+        if (in.cosine) square = __fma_rn((double)mean, (double)mean, square);
+    }
+    if (in.cosine) {
+        square = cuda_warp_tree(square);
+        if (square == 0) return false;
+        double length = sqrt(square);
+        finite = true;
+        for (int j = lane; j < dim; j += LLOYD_LANES) {
+            out[j] = lloyd_normalised(out[j], length);
+            finite = finite && isfinite(out[j]);
+        }
+    }
+    return __all_sync(0xffffffffu, finite);
+}
+
+template <words_of W>
+__global__ void __launch_bounds__(THREADS)
+    new_centroids(const __grid_constant__ means_input in, float *out)
+{
+    cuda_await();
+    int64_t k = (int64_t)blockIdx.x * CLUSTERS + threadIdx.x / 32, dim = in.layout.dim;
+    int lane = (int)threadIdx.x % 32;
+    if (k >= in.layout.clusters) return;
+    if (!lloyd_is_empty(&in.layout, in.sums, k) && write_mean<W>(in, k, lane, out + k * dim))
+        return;
+    for (int64_t j = lane; j < dim; j += LLOYD_LANES) out[k * dim + j] = in.centroids[k * dim + j];
+}
+
+/* words: a row of every part of the sums, as lloyd_row_words() counts them; thread i has word i. */
+__global__ void move_row(int64_t *sums, lloyd_sum_layout l, int64_t from, int64_t to,
+                         const int64_t *words, int64_t count)
+{
+    const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    int64_t at = i, width = l.dim, part = 0;
+    if (at >= l.dim) {
+        at -= l.dim;
+        part = l.seconds_at;
+        width = l.seconds;
+        if (at >= l.seconds) {
+            const int64_t more = l.wide > 0 ? (l.most_digits - 2) * l.wide : 0;
+            at -= l.seconds;
+            width = at < more ? l.wide : 1;
+            if (at < more) {
+                part = l.wide_at + at / l.wide * l.clusters * l.wide;
+                at %= l.wide;
+            } else {
+                part = l.masses_at + (at - more) * l.clusters;
+                at = 0;
+            }
+        }
+    }
+    sums[part + from * width + at] -= words[i];
+    sums[part + to * width + at] = words[i]; /* what rows without mass have left there goes */
+}
+
+/* --- launching --- */
+
+words_of words_of_grid(const lloyd_grid *grid, int64_t dim)
+{
+    if (grid->most_digits > 2 || grid->weight_digits > 2) return words_of::ANY;
+    if (grid->weight_digits == 1 && grid->most_digits == 1) return words_of::ONE;
+    return grid->weight_digits == 1 && grid->seconds == dim ? words_of::TWO : words_of::SHORT;
+}
+
+/* launch(w) with the constant for the grid. */
+template <class Launch> lloyd_status for_words(const cuda_kernels *cuda, Launch launch)
+{
+    switch (words_of_grid(cuda->grid, cuda->base.config.dim)) {
+    case words_of::ONE: return launch(std::integral_constant<words_of, words_of::ONE>());
+    case words_of::TWO: return launch(std::integral_constant<words_of, words_of::TWO>());
+    case words_of::SHORT: return launch(std::integral_constant<words_of, words_of::SHORT>());
+    case words_of::ANY: break;
+    }
+    return launch(std::integral_constant<words_of, words_of::ANY>());
+}
+
+means_input input(const cuda_kernels *cuda)
+{
+    return {cuda->centroids,
+            cuda->sums,
+            cuda->layout,
+            cuda->top,
+            cuda->digits,
+            cuda->second,
+            cuda->wide_number,
+            cuda->grid->weight_top,
+            cuda->base.config.cosine != 0};
+}
+
+int64_t inertia_blocks(const lloyd_kernels_config *config)
+{
+    return cuda_divide_up(config->k, CLUSTER_LANES / 32);
+}
+
+/* Memory that is not there yet; the spare buffer follows the size of the centroids'. */
+lloyd_status prepare_means(cuda_kernels *cuda)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    if (!cuda->means)
+        LLOYD_TRY(lloyd_alloc(&cuda->means, 1, sizeof *cuda->means, "state of the centroids"));
+    cuda_means *means = cuda->means;
+    if (!means->copied)
+        CUDA_TRY(cudaEventCreateWithFlags(&means->copied, cudaEventDisableTiming),
+                 "creating an event");
+    const char *what = "terms of the inertia";
+    if (!means->terms)
+        LLOYD_TRY(lloyd_cuda_alloc(cuda, &means->terms, config->k, sizeof *means->terms, what));
+    if (!means->largest)
+        LLOYD_TRY(
+            lloyd_cuda_alloc(cuda, &means->largest, inertia_blocks(config), sizeof(float), what));
+    if (!means->ended) {
+        LLOYD_TRY(lloyd_cuda_alloc(cuda, &means->ended, 1, sizeof *means->ended, what));
+        CUDA_TRY(cudaMemsetAsync(means->ended, 0, sizeof *means->ended, cuda->stream), what);
+    }
+    if (means->spare && means->capacity == cuda->set_capacity) return LLOYD_OK;
+    lloyd_cuda_free(cuda, means->spare, means->capacity * config->dim, sizeof(float));
+    means->spare = nullptr;
+    means->ready = false;
+    means->capacity = cuda->set_capacity;
+    return lloyd_cuda_alloc(cuda, &means->spare, means->capacity * config->dim, sizeof(float),
+                            "new centroids");
+}
+
+/* spare = what follows from the sums, ready to be assigned to. */
+lloyd_status compute_means(cuda_kernels *cuda, const cuda_inertia &inertia)
+{
+    LLOYD_TRY(for_words(cuda, [&](auto words) {
+        return cuda_launch_after(cuda->stream, cuda->gpu.capability, new_centroids<words>,
+                                 cuda_divide_up(cuda->base.config.k, CLUSTERS), THREADS, 0,
+                                 "computing centroids", input(cuda), cuda->means->spare);
+    }));
+    LLOYD_TRY(lloyd_cuda_prepare(cuda, cuda->means->spare, inertia));
+    cuda->means->ready = true;
+    return LLOYD_OK;
+}
+
+/* cuda->results = the numbers. */
+lloyd_status compute_numbers(cuda_kernels *cuda, lloyd_dd squares)
+{
+    return for_words(cuda, [&](auto words) {
+        return cuda_launch_after(cuda->stream, cuda->gpu.capability, inertia<words>,
+                                 inertia_blocks(&cuda->base.config), CLUSTER_LANES, 0,
+                                 "computing the inertia", input(cuda), squares, cuda->means->terms,
+                                 cuda->means->largest, cuda->means->ended,
+                                 (numbers *)cuda->results);
+    });
+}
+
+} // namespace
+
+/* --- the interface --- */
+
+lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    CUDA_TRY(cudaMemsetAsync(cuda->sums, 0, (size_t)cuda->layout.words * sizeof(int64_t),
+                             cuda->stream),
+             "setting the sums to zero");
+    cuda->sums_zero = true;
+    lloyd_cuda_means_stale(cuda);
+    return lloyd_cuda_mark(cuda, CUDA_UNTIMED);
+}
+
+lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_found *out)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_SUM));
+    LLOYD_TRY(prepare_means(cuda));
+    LLOYD_TRY(compute_numbers(cuda, squares));
+    CUDA_TRY(cudaMemcpyAsync(cuda->pinned, cuda->results, sizeof(numbers), cudaMemcpyDeviceToHost,
+                             cuda->stream),
+             "copying the inertia to the host");
+    LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE));
+    int64_t passed = lloyd_cuda_marks(cuda); /* when the event comes */
+    CUDA_TRY(cudaEventRecord(cuda->means->copied, cuda->stream), "recording an event");
+    /* all that update() is likely to ask for runs while the host waits and thinks */
+    LLOYD_TRY(compute_means(cuda, {(const double *)cuda->results}));
+    LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE));
+    CUDA_TRY(cudaEventSynchronize(cuda->means->copied), "waiting for the inertia");
+    LLOYD_TRY(lloyd_cuda_read_clock(cuda, passed));
+    numbers found;
+    memcpy(&found, cuda->pinned, sizeof found);
+    *out = {found.value, found.largest, found.moved, found.verified, found.empty};
+    lloyd_cuda_expect(cuda, found.mass > 0 && found.value > 0 ? found.value / found.mass : 0,
+                      found.verified);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    LLOYD_TRY(lloyd_cuda_mark(cuda, CUDA_UNTIMED));
+    LLOYD_TRY(prepare_means(cuda));
+    cuda_means *means = cuda->means;
+    if (!means->ready) LLOYD_TRY(compute_means(cuda, {}));
+    float *before = cuda->centroids;
+    cuda->centroids = means->spare;
+    means->spare = before;
+    means->ready = false;
+    return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
+}
+
+lloyd_status lloyd_cuda_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    const lloyd_sum_layout *l = &cuda->layout;
+    int64_t words = l->counters_at - l->masses_at, found = 0, *host;
+    LLOYD_TRY(lloyd_alloc(&host, words, sizeof *host, "masses of the clusters"));
+    cudaError_t code =
+        cudaMemcpyAsync(host, cuda->sums + l->masses_at, (size_t)words * sizeof *host,
+                        cudaMemcpyDeviceToHost, cuda->stream);
+    if (code == cudaSuccess) code = cudaStreamSynchronize(cuda->stream);
+    for (int64_t k = 0; code == cudaSuccess && k < l->clusters && found < count; k++) {
+        int64_t any = 0;
+        for (int t = 0; t < l->weight_digits; t++) any |= host[t * l->clusters + k];
+        if (any == 0) clusters[found++] = (int32_t)k;
+    }
+    lloyd_free(host);
+    return lloyd_cuda_check(code, "copying the masses of the clusters to the host");
+}
+
+lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t to,
+                                 const int64_t *words)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    const char *what = "copying a row for an empty cluster to the GPU";
+    int64_t count = lloyd_row_words(&cuda->layout);
+    int64_t room = lloyd_cuda_scratch_bytes(cuda->layout.dim) / (int64_t)sizeof *words;
+    int64_t *moved = (int64_t *)cuda->scratch, *space = nullptr;
+    lloyd_cuda_means_stale(cuda);
+    lloyd_cuda_expect(cuda, -1, -1); /* the next iteration may be unlike the last */
+    if (count > room) {              /* many digits of many columns */
+        LLOYD_TRY(lloyd_cuda_alloc(cuda, &space, count, sizeof *space, what));
+        moved = space;
+    }
+    cudaError_t code = cudaMemcpyAsync(moved, words, (size_t)count * sizeof *words,
+                                       cudaMemcpyHostToDevice, cuda->stream);
+    if (code == cudaSuccess) {
+        move_row<<<(unsigned)cuda_divide_up(count, THREADS), THREADS, 0,
+                   cuda->stream>>>(cuda->sums, cuda->layout, from, to, moved, count);
+        code = cudaGetLastError();
+    }
+    /* the words belong to the caller again when this returns; relocation is rare */
+    if (code == cudaSuccess) code = cudaStreamSynchronize(cuda->stream);
+    if (space) lloyd_cuda_free(cuda, space, count, sizeof *space);
+    return lloyd_cuda_check(code, "moving a row to an empty cluster");
+}
+
+void lloyd_cuda_means_stale(cuda_kernels *cuda)
+{
+    if (cuda->means) cuda->means->ready = false;
+}
+
+void lloyd_cuda_means_free(cuda_kernels *cuda)
+{
+    cuda_means *means = cuda->means;
+    if (!means) return;
+    int64_t dim = cuda->base.config.dim;
+    lloyd_cuda_free(cuda, means->terms, cuda->base.config.k, sizeof *means->terms);
+    lloyd_cuda_free(cuda, means->largest, inertia_blocks(&cuda->base.config), sizeof(float));
+    lloyd_cuda_free(cuda, means->ended, 1, sizeof *means->ended);
+    lloyd_cuda_free(cuda, means->spare, means->capacity * dim, sizeof(float));
+    if (means->copied) (void)cudaEventDestroy(means->copied);
+    lloyd_free(means);
+    cuda->means = nullptr;
+}
+
+int64_t lloyd_cuda_means_bytes(const lloyd_kernels_config *config, int64_t set)
+{
+    int64_t capacity = set > config->k ? set : config->k;
+    return config->k * (int64_t)sizeof(lloyd_dd) + inertia_blocks(config) * (int64_t)sizeof(float) +
+           (int64_t)sizeof(uint32_t) + capacity * config->dim * (int64_t)sizeof(float);
+}
