@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The first run, on a fresh Debian 12 or Ubuntu 24.04: installs what is missing, builds in build/demo, and clusters the
-# 20,000 SIFT descriptors of tests/data with two ranks, on CPUs: there may be no two GPUs. The model and the log stay in build/demo/out.
+# A first run, on a fresh Debian 12 or Ubuntu 24.04: installs missing packages, builds in build/demo, and clusters the 20,000 SIFT
+# descriptors of tests/data with two ranks on CPUs (there may not be two GPUs). The model and the log are in build/demo/out.
 set -euo pipefail
 
 [[ $# -eq 0 ]] || { echo "usage: jobs/demo.sh" >&2 && exit 2; }
@@ -8,7 +8,7 @@ set -euo pipefail
 called_from=$PWD
 cd "$(dirname "$0")/.."
 prefix=
-[[ $called_from -ef $PWD ]] || prefix=$PWD/ # names that the reader can use where he is
+[[ $called_from -ef $PWD ]] || prefix=$PWD/ # so that the printed names are valid in the caller's directory
 data=tests/data/sift-20k.h5
 out=build/demo/out
 
@@ -28,19 +28,19 @@ if ! {
     exit 1
 fi
 
-# Two ranks share the cores between them, also where MPI sees a single one or the user is root.
+# Two ranks share the cores, also where MPI sees a single one or the user is root.
 launch=(mpirun -n 2)
 if mpirun --version 2>/dev/null | grep -q 'Open MPI'; then
     launch=(mpirun --bind-to none -n 2)
     [[ $(id -u) -ne 0 ]] || launch+=(--allow-run-as-root)
     "${launch[@]}" true >/dev/null 2>&1 || launch+=(--oversubscribe)
-    # Containers forbid the system call by which Open MPI reads another rank's memory.
+    # Containers forbid the system call with which Open MPI reads another rank's memory.
     export OMPI_MCA_btl_vader_single_copy_mechanism=none
 fi
 cores=$(nproc)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > 1 ? cores / 2 : 1))}
 
-# mpirun stands between the ranks and the terminal, so they cannot see it themselves.
+# The ranks write to mpirun and cannot see that its output is a terminal.
 progress=plain
 if [[ -t 2 && ${TERM:-dumb} != dumb ]]; then
     progress=bar

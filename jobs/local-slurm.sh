@@ -2,12 +2,12 @@
 # A real Slurm on this machine alone, to try job scripts on: munge, slurmctld, and two nodes n1 and n2 with two CPUs and two
 # stand-ins for GPUs each. All of it lies in one folder; the machine's own Slurm, if any, is not touched.
 #
-#     jobs/local-slurm.sh start [FOLDER]      prints the line of shell that makes sbatch and srun talk to it
+#     jobs/local-slurm.sh start [FOLDER]      prints the shell command that makes sbatch and srun use it
 #     jobs/local-slurm.sh status [FOLDER]     0: all nodes are up
 #     jobs/local-slurm.sh stop [FOLDER]       ends its jobs and its processes, and removes the folder
 #
 # FOLDER is /tmp/lloyd-slurm-UID by default; munge's socket lies in it, so its name must be short. Needs the packages of
-# "lloyd_install slurm" (jobs/packages.sh) of Debian 12, no systemd, and a network beside the loopback. Where `unshare --mount --uts`
+# "lloyd_install slurm" (jobs/packages.sh) of Debian 12, no systemd, and a network besides the loopback. Where `unshare --mount --uts`
 # is allowed (root), the nodes have names and shared memory of their own, as MPI needs; elsewhere there is one, with four CPUs.
 set -euo pipefail
 
@@ -23,7 +23,7 @@ fail() {
     exit 1
 }
 
-# The first of `count` neighbouring ports that nobody listens on.
+# The first of `count` consecutive ports that are free.
 free_ports() {
     local count=$1 first port
     for ((first = 26817; first < 32000; first += count)); do

@@ -5,7 +5,7 @@
 #     lloyd_install build|test|slurm             installs them; status 1 with advice where that cannot be done
 #
 # The only list of packages in the project. A program counts as present wherever it is on the PATH, and a Python module
-# wherever it can be imported, so that somebody's own CMake or Python is not doubled.
+# wherever it can be imported, so that an existing CMake or Python is not installed twice.
 
 # package, then "program:NAME" or "module:NAME" where it may come from elsewhere
 lloyd_packages() {
@@ -54,7 +54,7 @@ lloyd_packages() {
     esac
 }
 
-# The tests take the first Python that has the modules; so does this.
+# Like the tests, this takes the first Python that has the modules.
 lloyd_has_module() {
     local python
     for python in python3 /usr/bin/python3; do
@@ -77,7 +77,7 @@ lloyd_missing_packages() {
     local list package elsewhere missing=()
     list=$(lloyd_packages "$1") || return
     while read -r package elsewhere; do
-        # Without dpkg a library cannot be looked for here; CMake says if it does not find one.
+        # Without dpkg a library cannot be looked for here; CMake reports it if it does not find one.
         if [[ -z $elsewhere ]] && ! command -v dpkg-query >/dev/null; then continue; fi
         lloyd_has_package "$package" "$elsewhere" || missing+=("$package")
     done <<<"$list"
@@ -111,6 +111,6 @@ lloyd_install() {
         return 0
     fi
     tail -n 20 "$log" >&2
-    echo "apt-get failed; all of what it said is in $log" >&2
+    echo "apt-get failed; all of its output is in $log" >&2
     return 1
 }

@@ -4,11 +4,11 @@
 #     K=65536 jobs/pipeline.sh results base.00.u8bin base.01.u8bin
 #
 # results/rows gets an HDF5 file of some kilobytes for each raw file (.fbin, .u8bin, .i8bin, .npy), which must stay where it is;
-# results/model.h5 and results/labels.h5 have the rows in the order of the files given. The check: the labels of predict are those of
-# the model, to the bit, since both are exact. (It needs h5diff, of HDF5's own tools.)
+# results/model.h5 and results/labels.h5 have the rows in the order of the files given. The check: the labels of predict and
+# those of the model are bit-identical, since both are exact. (It needs h5diff, one of HDF5's tools.)
 #
-# The settings of fit.sbatch and predict.sbatch apply, but for INPUT, MODEL, OUTPUT and what is named after it. SBATCH_OPTIONS are for
-# both, such as SBATCH_OPTIONS='--nodes=4 --time=8:00:00'; account and partition Slurm takes from SBATCH_ACCOUNT and SBATCH_PARTITION.
+# The settings of fit.sbatch and predict.sbatch apply, except INPUT, MODEL, OUTPUT and the names derived from it. SBATCH_OPTIONS apply to
+# both, such as SBATCH_OPTIONS='--nodes=4 --time=8:00:00'; Slurm takes account and partition from SBATCH_ACCOUNT and SBATCH_PARTITION.
 set -euo pipefail
 
 [[ $# -ge 2 && -n ${K:-} ]] || { echo "usage: K=CLUSTERS jobs/pipeline.sh RESULTS RAW..." >&2 && exit 2; }
