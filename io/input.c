@@ -2,11 +2,11 @@
  * the whole name wins, and only then is the name split at its last ':'. */
 #include "io/input.h"
 
-#include "io/hdf5/h5.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <glob.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,8 +26,9 @@ static lloyd_status append(lloyd_input_list *list, const char *path, const char 
         list->items = items;
         list->capacity = capacity;
     }
-    lloyd_input input = {strdup(path),
-                         dataset ? lloyd_h5_join(*dataset == '/' ? "" : "/", dataset) : NULL};
+    lloyd_input input = {strdup(path), NULL};
+    if (dataset && asprintf(&input.dataset, "%s%s", *dataset == '/' ? "" : "/", dataset) < 0)
+        input.dataset = NULL;
     if (!input.path || (dataset && !input.dataset)) {
         free(input.path);
         free(input.dataset);
@@ -44,7 +45,9 @@ static int by_bytes(const void *a, const void *b)
 
 /* glob() takes what it may not look at for what is not there, in a folder that cannot be listed as in
  * one that cannot be entered. So it looks through these functions, which remember the first place that
- * is there and cannot be seen. One glob() at a time: whoever opens inputs holds the lock of HDF5. */
+ * is there and cannot be seen. One glob() at a time. */
+static pthread_mutex_t globbing = PTHREAD_MUTEX_INITIALIZER;
+
 static struct {
     char *path;
     int error;
@@ -97,6 +100,7 @@ static lloyd_status expand(const char *pattern, glob_t *found, int *result)
                       .gl_closedir = close_folder,
                       .gl_lstat = look_at,
                       .gl_stat = look_behind};
+    pthread_mutex_lock(&globbing);
     unseen.error = 0;
     unseen.path = NULL;
     *result = glob(pattern, GLOB_NOSORT | GLOB_BRACE | GLOB_ALTDIRFUNC, NULL, found);
@@ -111,6 +115,7 @@ static lloyd_status expand(const char *pattern, glob_t *found, int *result)
                        pattern, unseen.path, strerror(unseen.error));
     }
     free(unseen.path);
+    pthread_mutex_unlock(&globbing);
     return status;
 }
 
@@ -178,6 +183,11 @@ lloyd_status lloyd_input_expand(const char *input, const char *dataset, lloyd_in
     return status;
 }
 
+lloyd_status lloyd_input_files(const char *input, lloyd_input_list *list)
+{
+    return append_files(list, input, NULL);
+}
+
 void lloyd_input_free(lloyd_input_list *list)
 {
     for (int i = 0; i < list->count; i++) {
@@ -186,71 +196,4 @@ void lloyd_input_free(lloyd_input_list *list)
     }
     free(list->items);
     memset(list, 0, sizeof *list);
-}
-
-/* Whether there is nothing two-dimensional in a file, and all of it could be looked at. */
-static int has_no_rows(hid_t file)
-{
-    lloyd_h5_list list;
-    lloyd_h5_list_datasets(file, 2, &list);
-    int none = list.count == 0 && !list.unreadable;
-    lloyd_h5_list_free(&list);
-    return none;
-}
-
-/* *kind = what lloyd calls a file that it has written itself and that holds no rows; NULL for any other.
- * By the attributes that the program gives them: a file with nothing but /centroids, from elsewhere, is
- * rows like any other. */
-static lloyd_status own_kind(hid_t file, const char *path, const char **kind)
-{
-    static const char *const of_model[] = {"version", "command", "options", "inputs", "metric"};
-    htri_t checkpoint = H5Aexists(file, "checkpoint"), model = 1;
-    for (size_t i = 0; i < sizeof of_model / sizeof *of_model && model > 0; i++)
-        model = H5Aexists(file, of_model[i]);
-    if (model > 0) model = H5Lexists(file, "/centroids", H5P_DEFAULT);
-    htri_t labels = H5Lexists(file, "/labels", H5P_DEFAULT);
-    *kind = NULL;
-    if (checkpoint < 0 || model < 0 || labels < 0) {
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot read what %s holds; the file may be damaged",
-                          path);
-    }
-    if (checkpoint > 0) {
-        *kind = "a checkpoint of lloyd fit";
-    } else if (model > 0) {
-        *kind = "a model of lloyd fit";
-    } else if (labels > 0 && has_no_rows(file)) {
-        *kind = "labels, as lloyd predict writes them";
-    }
-    return LLOYD_OK;
-}
-
-lloyd_status lloyd_input_default(hid_t file, const char *path, char **name)
-{
-    const char *kind;
-    *name = NULL;
-    LLOYD_TRY(own_kind(file, path, &kind));
-    if (kind) {
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "%s holds no rows to read: it is %s; give a pattern that leaves it out, or "
-            "FILE:DATASET if one of its datasets is meant",
-            path, kind);
-    }
-    lloyd_h5_list list;
-    lloyd_h5_list_datasets(file, 2, &list);
-    if (list.count == 1 && !list.unreadable) {
-        *name = list.names[0];
-        list.names[0] = NULL;
-    }
-    lloyd_h5_list_free(&list);
-    if (*name) return LLOYD_OK;
-    if (H5Lexists(file, "/train", H5P_DEFAULT) > 0) {
-        *name = strdup("/train");
-        return *name ? LLOYD_OK : no_memory();
-    }
-    char text[1024];
-    return lloyd_fail(
-        LLOYD_BAD_INPUT,
-        "cannot tell which dataset of %s is meant: it has no /train, and %s; name one as FILE:DATASET",
-        path, lloyd_h5_list_text(file, 2, text, sizeof text));
 }

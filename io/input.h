@@ -1,11 +1,8 @@
-/* From what a person writes, FILE[:DATASET] with globs, to files and dataset names. Private to
- * io/. */
+/* From what a person writes, FILE[:DATASET] with globs, to files and dataset names. */
 #ifndef LLOYD_IO_INPUT_H
 #define LLOYD_IO_INPUT_H
 
 #include "base/status.h"
-
-#include <hdf5.h>
 
 typedef struct lloyd_input {
     char *path;
@@ -20,10 +17,10 @@ typedef struct lloyd_input_list {
 /* Appends the files that `input` stands for. With `dataset` (else NULL) it names files only, of which
  * this is the dataset, and may have ':' in it. On failure the list keeps what it has. */
 lloyd_status lloyd_input_expand(const char *input, const char *dataset, lloyd_input_list *list);
-void lloyd_input_free(lloyd_input_list *list);
 
-/* name = the dataset of an open file that is meant where none is named: the only two-dimensional
- * one, else /train. Free with free(). */
-lloyd_status lloyd_input_default(hid_t file, const char *path, char **name);
+/* The same for a name that stands for files only, without datasets. */
+lloyd_status lloyd_input_files(const char *input, lloyd_input_list *list);
+
+void lloyd_input_free(lloyd_input_list *list);
 
 #endif

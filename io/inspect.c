@@ -3,6 +3,7 @@
 
 #include "io/hdf5/h5.h"
 #include "io/input.h"
+#include "io/readers/registry.h"
 #include "io/writers/checkpoint.h"
 
 #include <string.h>
@@ -24,6 +25,9 @@ static int is_labels(hid_t file)
 static lloyd_status file_kind(const char *path, lloyd_kind *kind)
 {
     hid_t file;
+    const lloyd_row_reader *reader;
+    LLOYD_TRY(lloyd_reader_find(path, &reader));
+    if (reader != &lloyd_reader_hdf5) return LLOYD_OK; /* rows */
     if (lloyd_saved_is_one(path)) {
         *kind = LLOYD_KIND_CHECKPOINT;
         return LLOYD_OK;

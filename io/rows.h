@@ -1,8 +1,8 @@
-/* Reading: one or more HDF5 files as one matrix of rows.
+/* Reading: one or more files as one matrix of rows. HDF5, .npy, .fbin and others: docs/formats.md.
  *
  * An input is "FILE" or "FILE:DATASET"; FILE may be a shell glob, whose matches are taken in
  * alphabetical order. Several inputs are one dataset, in the order given. DATASET defaults to the
- * only two-dimensional dataset in the file, else /train. Every rank opens the same inputs and reads
+ * only two-dimensional dataset in an HDF5 file, else /train; files of other formats have none. Every rank opens the same inputs and reads
  * only its own rows, straight into its own buffer. Reads may come from any thread; those of the same
  * lloyd_rows wait for each other.
  *
@@ -66,7 +66,7 @@ lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset);
  * lloyd_rows_open_weights(). */
 lloyd_status lloyd_rows_read_weights(lloyd_rows *rows, int64_t first, int64_t count, float *out);
 
-/* Writes "FILE:/DATASET row R" for the global row (R counts from 0 within that file, rows that are left
+/* Writes "FILE:/DATASET row R" (or "FILE row R") for the global row (R counts from 0 within that file, rows that are left
  * out included) into text. */
 void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t bytes);
 
@@ -74,7 +74,7 @@ void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t by
 int lloyd_rows_files(const lloyd_rows *rows);
 const char *lloyd_rows_file(const lloyd_rows *rows, int index);
 
-/* The dataset of a file that holds its rows, and the one that holds their weights (NULL: none). */
+/* The dataset of a file that holds its rows, and the one that holds their weights; NULL: none. */
 const char *lloyd_rows_dataset(const lloyd_rows *rows, int index);
 const char *lloyd_rows_weights_dataset(const lloyd_rows *rows, int index);
 /* Writes "FILE:/DATASET, R rows x D columns of TYPE, B bytes" of one file, as this process sees it, into
@@ -83,8 +83,9 @@ void lloyd_rows_fact(const lloyd_rows *rows, int index, char *text, size_t bytes
 
 /* How one file stores its rows, for a person. */
 typedef struct lloyd_rows_about {
-    const char *path, *dataset; /* owned by the lloyd_rows */
-    const char *type;           /* as stored: "float64" where rows are rounded */
+    const char *path;
+    const char *dataset; /* or NULL; both owned by the lloyd_rows */
+    const char *type;    /* as stored: "float64" where rows are rounded */
     int64_t rows;
     int64_t stored; /* bytes on disk, 0 where HDF5 does not know (virtual datasets) */
     char storage[256];

@@ -2,6 +2,8 @@
  * opened, and only when that fails is it looked at more closely to say why. */
 #include "io/hdf5/h5.h"
 
+#include "io/bytes.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -134,18 +136,37 @@ lloyd_status lloyd_h5_check_unused(const char *path)
                       path, strerror(error));
 }
 
-/* Whether the superblock (version 3, of the newer file formats) is marked as open for writing. It
- * lies at byte 0, 512, 1024, 2048, ... */
+enum {
+    SIGNATURE = 8,
+    VERSION = 8,
+    FLAGS = 11,
+    SUPERBLOCK
+}; /* bytes of a superblock; where they lie */
+
+/* Finds the superblock, at byte 0, 512, 1024, 2048, ..., into head[SUPERBLOCK]; -1 if the file cannot be read. */
+static int find_superblock(int descriptor, unsigned char *head)
+{
+    static const unsigned char signature[SIGNATURE] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    for (off_t at = 0;; at = at ? 2 * at : 512) {
+        ssize_t count = lloyd_bytes_read(descriptor, at, head, SUPERBLOCK);
+        if (count < SUPERBLOCK) return count < 0 ? -1 : 0;
+        if (memcmp(head, signature, SIGNATURE) == 0) return 1;
+    }
+}
+
+int lloyd_h5_recognises(int descriptor)
+{
+    unsigned char head[SUPERBLOCK];
+    return find_superblock(descriptor, head) != 0;
+}
+
+/* Whether the superblock (version 3, of the newer file formats) is marked as open for writing. */
 static int is_marked_open(int descriptor)
 {
-    static const unsigned char signature[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
-    enum { VERSION = 8, FLAGS = 11, BYTES, WRITING = 1 | 4 }; /* 4: for readers at the same time */
-    unsigned char head[BYTES];
-    for (off_t at = 0; pread(descriptor, head, BYTES, at) == BYTES; at = at ? 2 * at : 512) {
-        if (memcmp(head, signature, sizeof signature) == 0)
-            return head[VERSION] >= 3 && (head[FLAGS] & WRITING) != 0;
-    }
-    return 0;
+    enum { WRITING = 1 | 4 }; /* 4: for readers at the same time */
+    unsigned char head[SUPERBLOCK];
+    return find_superblock(descriptor, head) > 0 && head[VERSION] >= 3 &&
+           (head[FLAGS] & WRITING) != 0;
 }
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -196,11 +217,7 @@ static lloyd_status explain_open(const char *path, const char *text)
             "cannot open %s: the HDF5 file is damaged or was not written completely (%s); copy or make it again",
             path, text);
     }
-    return lloyd_fail(
-        LLOYD_BAD_INPUT,
-        "cannot open %s: it is not an HDF5 file; raw vectors (.fbin, .u8bin, .i8bin, .npy) become one with "
-        "'lloyd wrap'",
-        path);
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: it is not an HDF5 file", path);
 }
 
 lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)

@@ -37,6 +37,10 @@ hid_t lloyd_h5_read_access(const char *path);
  * without locks are tolerated; HDF5_USE_FILE_LOCKING is obeyed as HDF5 does. */
 lloyd_status lloyd_h5_check_unused(const char *path);
 
+/* Whether a file is HDF5, by its first bytes or those after a user block; 1 too if it cannot be read: HDF5
+ * says why. */
+int lloyd_h5_recognises(int descriptor);
+
 /* Opens `path` for reading, unless it is in use. LLOYD_BAD_INPUT with the reason. */
 lloyd_status lloyd_h5_open_file(const char *path, hid_t *file);
 

@@ -23,7 +23,8 @@ typedef struct filters {
 } filters;
 
 struct lloyd_packed {
-    lloyd_plain_name name;
+    const char *where; /* "FILE:/DATASET", borrowed */
+    int64_t row_bytes;
     hid_t dataset;
     lloyd_type type;
     int64_t rows, columns, size; /* size of an element */
@@ -92,24 +93,23 @@ static lloyd_status read_fill(hid_t creation, lloyd_type type, lloyd_packed *p)
         result = H5Pget_fill_value(creation, native, p->fill);
     H5Tclose(native);
     if (result >= 0) return LLOYD_OK;
-    return lloyd_fail(LLOYD_BAD_INPUT,
-                      "cannot read the fill value of %s:%s; the file may be damaged", p->name.path,
-                      p->name.dataset);
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read the fill value of %s; the file may be damaged",
+                      p->where);
 }
 
 static lloyd_status describe(lloyd_packed *p, hid_t creation, lloyd_type type)
 {
     hsize_t chunk[2] = {0, 0}, extent[2] = {0, 0};
     int rank = 0;
-    LLOYD_TRY(lloyd_h5_shape(p->dataset, p->name.path, 2, &rank, extent));
+    LLOYD_TRY(lloyd_h5_shape(p->dataset, p->where, 2, &rank, extent));
     p->type = type;
     p->size = (int64_t)lloyd_type_size(type);
     if (rank != 2 || H5Pget_chunk(creation, 2, chunk) != 2 || chunk[0] < 1 || chunk[1] < 1 ||
-        (int64_t)extent[1] * p->size != p->name.row_bytes ||
+        (int64_t)extent[1] * p->size != p->row_bytes ||
         !known_filters(creation, (size_t)p->size, &p->filters)) {
         return lloyd_fail(LLOYD_BAD_INPUT,
-                          "cannot read how %s:%s is stored; the file has changed or is damaged",
-                          p->name.path, p->name.dataset);
+                          "cannot read how %s is stored; the file has changed or is damaged",
+                          p->where);
     }
     p->rows = (int64_t)extent[0];
     p->columns = (int64_t)extent[1];
@@ -121,11 +121,12 @@ static lloyd_status describe(lloyd_packed *p, hid_t creation, lloyd_type type)
     return read_fill(creation, type, p);
 }
 
-lloyd_status lloyd_packed_open(hid_t dataset, lloyd_type type, const lloyd_plain_name *name,
+lloyd_status lloyd_packed_open(hid_t dataset, lloyd_type type, const char *where, int64_t row_bytes,
                                lloyd_packed **packed)
 {
     LLOYD_TRY(lloyd_alloc(packed, 1, sizeof **packed, "a chunked dataset"));
-    (*packed)->name = *name;
+    (*packed)->where = where;
+    (*packed)->row_bytes = row_bytes;
     (*packed)->dataset = dataset;
     hid_t creation = H5Dget_create_plist(dataset);
     lloyd_status status = describe(*packed, creation, type);
@@ -187,11 +188,10 @@ static lloyd_status damaged(const chunk *c, const char *what)
 {
     const lloyd_packed *p = c->packed;
     return lloyd_fail(LLOYD_BAD_INPUT,
-                      "cannot read rows %lld to %lld of %s:%s: %s; the file may be damaged or "
+                      "cannot read rows %lld to %lld of %s: %s; the file may be damaged or "
                       "the disk failing",
                       (long long)(c->row * p->chunk_rows),
-                      (long long)(c->row * p->chunk_rows + c->rows - 1), p->name.path,
-                      p->name.dataset, what);
+                      (long long)(c->row * p->chunk_rows + c->rows - 1), p->where, what);
 }
 
 /* Lets HDF5 read the chunk into the target: one that was never written, most of all, which the
@@ -204,7 +204,7 @@ static lloyd_status read_by_hdf5(const chunk *c)
             target[2] = {(hsize_t)c->rows, (hsize_t)p->columns};
     for (int64_t i = 0; i < c->rows; i++)
         for (int64_t j = 0; j < c->columns; j++)
-            memcpy(c->target + i * p->name.row_bytes + j * p->size, p->fill, (size_t)p->size);
+            memcpy(c->target + i * p->row_bytes + j * p->size, p->fill, (size_t)p->size);
     hid_t type = lloyd_h5_native(p->type), stored = H5Dget_space(p->dataset),
           memory = H5Screate_simple(2, target, NULL);
     int failed = stored < 0 || memory < 0 ||
@@ -280,8 +280,7 @@ static void copy_rows(const chunk *c, const char *elements)
     const lloyd_packed *p = c->packed;
     int64_t stride = p->chunk_columns * p->size;
     for (int64_t i = 0; i < c->rows; i++)
-        memcpy(c->target + i * p->name.row_bytes, elements + i * stride,
-               (size_t)(c->columns * p->size));
+        memcpy(c->target + i * p->row_bytes, elements + i * stride, (size_t)(c->columns * p->size));
 }
 
 /* The stored chunk into the target, which is written to directly where the order allows it. */
@@ -332,7 +331,7 @@ static lloyd_status unpack_part(void *task, int64_t part, int worker)
     c.rows = rows_in(p, c.row);
     c.columns = left < p->chunk_columns ? left : p->chunk_columns;
     int wanted = j->out && is_covered(p, c.row, j->first, j->count);
-    c.target = wanted ? j->out + (c.row * p->chunk_rows - j->first) * p->name.row_bytes : p->border;
+    c.target = wanted ? j->out + (c.row * p->chunk_rows - j->first) * p->row_bytes : p->border;
     c.target += c.column * p->chunk_columns * p->size;
     int done;
     LLOYD_TRY(fetch(&c, j->scratch, worker, &done));
@@ -345,7 +344,7 @@ static lloyd_status need_border(lloyd_packed *p)
 {
     p->border_row = -1; /* until it is complete */
     if (p->border) return LLOYD_OK;
-    return lloyd_alloc(&p->border, p->chunk_rows, (size_t)p->name.row_bytes, "a row of chunks");
+    return lloyd_alloc(&p->border, p->chunk_rows, (size_t)p->row_bytes, "a row of chunks");
 }
 
 /* The part of the border that is wanted. */
@@ -353,8 +352,8 @@ static void copy_border(const lloyd_packed *p, int64_t first, int64_t count, cha
 {
     int64_t begin = p->border_row * p->chunk_rows, end = begin + rows_in(p, p->border_row);
     int64_t from = begin > first ? begin : first, to = end < first + count ? end : first + count;
-    memcpy(out + (from - first) * p->name.row_bytes, p->border + (from - begin) * p->name.row_bytes,
-           (size_t)((to - from) * p->name.row_bytes));
+    memcpy(out + (from - first) * p->row_bytes, p->border + (from - begin) * p->row_bytes,
+           (size_t)((to - from) * p->row_bytes));
 }
 
 /* The row of chunks that the range begins in the middle of. */

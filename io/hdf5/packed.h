@@ -7,7 +7,6 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "io/hdf5/storage.h"
-#include "io/readers/plain.h"
 #include "io/scratch.h"
 
 #include <hdf5.h>
@@ -18,8 +17,8 @@ typedef struct lloyd_packed lloyd_packed;
 /* Whether a dataset of a native type is stored like that, in chunks that are not too large. */
 int lloyd_packed_suits(hid_t dataset, const lloyd_storage *storage);
 
-/* `dataset` is borrowed and must stay open. */
-lloyd_status lloyd_packed_open(hid_t dataset, lloyd_type type, const lloyd_plain_name *name,
+/* `dataset` is borrowed and must stay open; `where` is borrowed and for messages. */
+lloyd_status lloyd_packed_open(hid_t dataset, lloyd_type type, const char *where, int64_t row_bytes,
                                lloyd_packed **packed);
 void lloyd_packed_close(lloyd_packed *packed); /* NULL is allowed */
 

@@ -5,6 +5,7 @@
 #define LLOYD_IO_STORAGE_H
 
 #include "base/status.h"
+#include "io/readers/extents.h"
 #include "io/watch.h"
 
 #include <hdf5.h>
@@ -15,12 +16,6 @@ typedef struct lloyd_source {
     int64_t first, last;
     int checked;
 } lloyd_source;
-
-/* Bytes of a dataset that lie together in an external file. */
-typedef struct lloyd_extent {
-    char *path;
-    int64_t offset, bytes;
-} lloyd_extent;
 
 typedef struct lloyd_storage {
     H5D_layout_t layout;

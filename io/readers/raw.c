@@ -1,217 +1,298 @@
-/* The parsers read at most the bytes they are given and trust none of them: every number is
- * bounded before it is used. */
+/* See raw.h. What a header says is not believed: every number is bounded before it is used, and the size of
+ * the file must be the one that follows from the header. */
 #include "io/readers/raw.h"
 
+#include "base/memory.h"
+#include "io/bytes.h"
+#include "io/readers/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-/* Fills in offset and bytes of a file whose shape and type are known. */
-static lloyd_status finish(const char *name, int64_t offset, lloyd_raw *raw)
-{
-    int64_t size = raw->wide ? 8 : (int64_t)lloyd_type_size(raw->type), end;
-    if (raw->rows < 1 || raw->columns < 1) {
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "cannot wrap %s: its header says %lld rows of %lld columns; there is nothing to cluster",
-            name, (long long)raw->rows, (long long)raw->columns);
-    }
-    if (__builtin_mul_overflow(raw->rows, raw->columns, &raw->bytes) ||
-        __builtin_mul_overflow(raw->bytes, size, &raw->bytes) ||
-        __builtin_add_overflow(raw->bytes, offset, &end)) {
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "cannot wrap %s: its header says %lld x %lld elements, more than 2^63 bytes; it is damaged",
-            name, (long long)raw->rows, (long long)raw->columns);
-    }
-    raw->offset = offset;
-    return LLOYD_OK;
-}
+/* ---- Layouts -------------------------------------------------------------------------------- */
 
-static uint32_t little_endian(const unsigned char *bytes, int count)
+uint32_t lloyd_raw_number(const unsigned char *bytes, int count)
 {
     uint32_t value = 0;
     for (int i = count - 1; i >= 0; i--) value = value << 8 | bytes[i];
     return value;
 }
 
-lloyd_status lloyd_raw_bin(const unsigned char *header, size_t bytes, lloyd_type type,
-                           const char *name, lloyd_raw *raw)
+/* Bytes of an element as it is stored. */
+static int64_t element_bytes(const lloyd_raw *raw)
 {
+    return raw->wide ? (int64_t)sizeof(double) : (int64_t)lloyd_type_size(raw->type);
+}
+
+static lloyd_status check_size(const lloyd_raw_head *head, const lloyd_raw *raw)
+{
+    if (head->size == raw->offset + raw->bytes) return LLOYD_OK;
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot read %s: it has %lld bytes, but its header (%lld rows of %lld columns) makes "
+        "%lld; it was not copied completely, or it is of another format",
+        head->path, (long long)head->size, (long long)raw->rows, (long long)raw->columns,
+        (long long)(raw->offset + raw->bytes));
+}
+
+lloyd_status lloyd_raw_layout(const lloyd_row_reader *reader, const lloyd_raw_head *head,
+                              lloyd_raw *raw)
+{
+    int64_t end;
     memset(raw, 0, sizeof *raw);
-    if (bytes < 8) {
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "cannot wrap %s: it has %zu bytes, fewer than its header of 8", name,
-                          bytes);
-    }
-    raw->rows = little_endian(header, 4);
-    raw->columns = little_endian(header + 4, 4);
-    raw->type = type;
-    return finish(name, 8, raw);
-}
-
-/* What is left of a text. */
-typedef struct cursor {
-    const char *at, *end;
-} cursor;
-
-static void skip_space(cursor *c)
-{
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r'))
-        c->at++;
-}
-
-/* Takes `mark` after white space, if it is next. */
-static int take(cursor *c, const char *mark)
-{
-    size_t length = strlen(mark);
-    skip_space(c);
-    if ((size_t)(c->end - c->at) < length || memcmp(c->at, mark, length) != 0) return 0;
-    c->at += length;
-    return 1;
-}
-
-/* Takes a quoted string without escapes into text. */
-static int take_string(cursor *c, char *text, size_t bytes)
-{
-    skip_space(c);
-    if (c->at == c->end || (*c->at != '\'' && *c->at != '"')) return 0;
-    const char *start = c->at + 1;
-    const char *close = memchr(start, *c->at, (size_t)(c->end - start));
-    if (!close || (size_t)(close - start) >= bytes) return 0;
-    memcpy(text, start, (size_t)(close - start));
-    text[close - start] = '\0';
-    c->at = close + 1;
-    return 1;
-}
-
-static int take_number(cursor *c, int64_t *value)
-{
-    skip_space(c);
-    const char *start = c->at;
-    *value = 0;
-    for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++) {
-        if (__builtin_mul_overflow(*value, 10, value) ||
-            __builtin_add_overflow(*value, *c->at - '0', value))
-            return 0;
-    }
-    return c->at > start;
-}
-
-/* Takes "(a, b)" into extent[0 .. 2); *rank may be any number. */
-static int take_shape(cursor *c, int *rank, int64_t extent[2])
-{
-    *rank = 0;
-    if (!take(c, "(")) return 0;
-    while (!take(c, ")")) {
-        int64_t value;
-        if (!take_number(c, &value)) return 0;
-        if (*rank < 2) extent[*rank] = value;
-        ++*rank;
-        if (!take(c, ",")) return take(c, ")");
-    }
-    return 1;
-}
-
-/* What the dictionary of a .npy header says. */
-typedef struct npy_header {
-    char descr[32];
-    int fortran, rank;
-    int64_t extent[2];
-    int found; /* a bit for each of the three keys */
-} npy_header;
-
-static int take_entry(cursor *c, npy_header *h)
-{
-    char key[32];
-    if (!take_string(c, key, sizeof key) || !take(c, ":")) return 0;
-    if (strcmp(key, "descr") == 0) {
-        h->found |= 1;
-        return take_string(c, h->descr, sizeof h->descr);
-    }
-    if (strcmp(key, "fortran_order") == 0) {
-        h->found |= 2;
-        h->fortran = take(c, "True");
-        return h->fortran || take(c, "False");
-    }
-    h->found |= 4;
-    return strcmp(key, "shape") == 0 && take_shape(c, &h->rank, h->extent);
-}
-
-static int parse_dictionary(cursor c, npy_header *h)
-{
-    memset(h, 0, sizeof *h);
-    if (!take(&c, "{")) return 0;
-    while (!take(&c, "}")) {
-        if (!take_entry(&c, h)) return 0;
-        if (!take(&c, ",")) return take(&c, "}") && h->found == 7;
-    }
-    return h->found == 7;
-}
-
-static int parse_type(const char *descr, lloyd_raw *raw)
-{
-    static const struct {
-        const char *name;
-        lloyd_type type;
-        int wide;
-    } types[] = {{"f4", LLOYD_F32, 0},
-                 {"f2", LLOYD_F16, 0},
-                 {"f8", LLOYD_F32, 1},
-                 {"u1", LLOYD_U8, 0},
-                 {"i1", LLOYD_I8, 0}};
-    if (!strchr("<>|=", descr[0]) || descr[0] == '\0') return 0;
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (strcmp(descr + 1, types[i].name) != 0) continue;
-        raw->type = types[i].type;
-        raw->wide = types[i].wide;
-        raw->big_endian = descr[0] == '>';
-        return 1;
-    }
-    return 0;
-}
-
-lloyd_status lloyd_raw_npy(const unsigned char *header, size_t bytes, const char *name,
-                           lloyd_raw *raw)
-{
-    memset(raw, 0, sizeof *raw);
-    if (bytes < 12 || memcmp(header, "\x93NUMPY", 6) != 0 || header[6] < 1 || header[6] > 3) {
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "cannot wrap %s: it does not begin like a .npy file of version 1, 2 or 3",
-                          name);
-    }
-    size_t start = header[6] == 1 ? 10 : 12;
-    size_t length = little_endian(header + 8, header[6] == 1 ? 2 : 4);
-    if (length > bytes - start) {
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "cannot wrap %s: its header is cut off or too long (%zu bytes)", name,
-                          length);
-    }
-    npy_header h;
-    const char *text = (const char *)header + start;
-    if (!parse_dictionary((cursor){text, text + length}, &h)) {
+    LLOYD_TRY(reader->layout(head, raw));
+    if (raw->rows < 0 || raw->columns < 1) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
-            "cannot wrap %s: its .npy header is not understood; save a plain array with numpy.save()",
-            name);
+            "cannot read %s: its header says %lld rows of %lld columns; there is nothing to "
+            "cluster",
+            head->path, (long long)raw->rows, (long long)raw->columns);
     }
-    if (!parse_type(h.descr, raw)) {
+    if (__builtin_mul_overflow(raw->columns, element_bytes(raw), &raw->stride) ||
+        __builtin_add_overflow(raw->stride, raw->prefix, &raw->stride) ||
+        __builtin_mul_overflow(raw->rows, raw->stride, &raw->bytes) ||
+        __builtin_add_overflow(raw->bytes, raw->offset, &end)) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
-            "cannot wrap %s: elements of type '%s' are not read; save it with .astype('float32') or 'uint8'",
-            name, h.descr);
+            "cannot read %s: its header says %lld x %lld elements, more than 2^63 bytes; it is "
+            "damaged",
+            head->path, (long long)raw->rows, (long long)raw->columns);
     }
-    if (h.rank != 2) {
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "cannot wrap %s: the array has %d dimension%s, but vectors need two (rows x columns)",
-            name, h.rank, h.rank == 1 ? "" : "s");
-    }
-    if (h.fortran) {
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "cannot wrap %s: it is stored column by column; save it with numpy.ascontiguousarray()",
-            name);
-    }
-    raw->rows = h.extent[0];
-    raw->columns = h.extent[1];
-    return finish(name, (int64_t)(start + length), raw);
+    return check_size(head, raw);
 }
+
+/* ---- Files ---------------------------------------------------------------------------------- */
+
+lloyd_status lloyd_raw_open_head(const char *path, unsigned char *bytes, size_t most,
+                                 lloyd_raw_head *head)
+{
+    struct stat info = {0};
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error = errno;
+    ssize_t count = -1;
+    if (descriptor >= 0) {
+        int regular = fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode);
+        count = regular ? lloyd_bytes_read(descriptor, 0, bytes, most) : -1;
+        error = regular ? errno : EINVAL;
+    }
+    if (count < 0) {
+        if (descriptor >= 0) close(descriptor);
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path", path,
+                          error == EINVAL ? "it is not a regular file" : strerror(error));
+    }
+    *head = (lloyd_raw_head){path, bytes, (size_t)count, (int64_t)info.st_size, descriptor};
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_raw_inspect(const lloyd_row_reader *reader, const char *path, int *descriptor,
+                               lloyd_raw *raw)
+{
+    unsigned char *bytes;
+    lloyd_raw_head head = {.descriptor = -1};
+    LLOYD_TRY(lloyd_alloc(&bytes, LLOYD_RAW_HEADER, 1, "the header of a file"));
+    lloyd_status status = lloyd_raw_open_head(path, bytes, LLOYD_RAW_HEADER, &head);
+    if (status == LLOYD_OK) status = lloyd_raw_layout(reader, &head, raw);
+    lloyd_free(bytes);
+    if (status == LLOYD_OK && descriptor) {
+        *descriptor = head.descriptor;
+    } else if (head.descriptor >= 0) {
+        close(head.descriptor);
+    }
+    return status;
+}
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+static const int64_t PIECE = (int64_t)1 << 20; /* what a thread unpacks at a time */
+
+/* The state of a file. */
+typedef struct state {
+    lloyd_raw raw;
+    lloyd_extent extent;  /* all rows */
+    int descriptor;       /* of the open file */
+    lloyd_extents *reads; /* of an open file that is not native */
+} state;
+
+static lloyd_status refuse_dataset(const lloyd_row_file *file)
+{
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot read dataset %s of %s: it is a %s file, which has no datasets; give the name of "
+        "the file alone",
+        file->dataset, file->path, file->reader->name);
+}
+
+static lloyd_status refuse_order(const lloyd_row_file *file)
+{
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot read %s: its elements are big-endian; save them in the order of this machine, "
+        "with .astype(x.dtype.newbyteorder('<')) in NumPy, or read them through 'lloyd wrap'",
+        file->path);
+}
+
+static lloyd_status adopt_layout(lloyd_row_file *file, state *s)
+{
+    const lloyd_raw *raw = &s->raw;
+    if (raw->big_endian && element_bytes(raw) > 1) return refuse_order(file);
+    file->rows = raw->rows;
+    file->columns = raw->columns;
+    file->type = raw->type;
+    file->wide = raw->wide;
+    file->native = !raw->wide && raw->prefix == 0;
+    s->extent = (lloyd_extent){file->path, raw->offset, raw->bytes};
+    return LLOYD_OK;
+}
+
+static lloyd_status inspect(lloyd_row_file *file)
+{
+    if (file->dataset) return refuse_dataset(file);
+    state *s;
+    LLOYD_TRY(lloyd_alloc(&s, 1, sizeof *s, "a file of rows"));
+    s->descriptor = -1;
+    file->state = s;
+    LLOYD_TRY(lloyd_raw_inspect(file->reader, file->path, &s->descriptor, &s->raw));
+    lloyd_status status = lloyd_watch_file(&file->watch, file->path, s->descriptor);
+    close(s->descriptor);
+    s->descriptor = -1;
+    LLOYD_TRY(status);
+    file->where = strdup(file->path);
+    return file->where ? adopt_layout(file, s)
+                       : lloyd_fail(LLOYD_FAILED, "cannot open %s: out of memory", file->path);
+}
+
+static lloyd_extents_of extents(const lloyd_row_file *file)
+{
+    const state *s = file->state;
+    return (lloyd_extents_of){file->where, &s->extent, 1, s->descriptor, s->raw.stride};
+}
+
+static lloyd_status open_file(lloyd_row_file *file)
+{
+    state *s = file->state;
+    s->descriptor = open(file->path, O_RDONLY | O_CLOEXEC);
+    if (s->descriptor < 0 && errno != ENOENT) /* the watch says that it was removed */
+        return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path", file->path,
+                          strerror(errno));
+    LLOYD_TRY(lloyd_watch_file(&file->watch, file->path, s->descriptor));
+    if (file->native) return LLOYD_OK;
+    lloyd_extents_of all = extents(file);
+    return lloyd_extents_open(&all, 0, &s->reads);
+}
+
+static void close_file(lloyd_row_file *file)
+{
+    state *s = file->state;
+    if (!s) return;
+    lloyd_extents_close(s->reads);
+    s->reads = NULL;
+    if (s->descriptor >= 0) close(s->descriptor);
+    s->descriptor = -1;
+}
+
+static void release(lloyd_row_file *file)
+{
+    lloyd_free(file->state);
+    file->state = NULL;
+}
+
+/* Rows of a thread's piece. */
+static int64_t piece_rows(const lloyd_raw *raw)
+{
+    int64_t rows = PIECE / raw->stride;
+    return rows < 1 ? 1 : rows;
+}
+
+/* Rows on their way. */
+typedef struct job {
+    const lloyd_row_file *file;
+    lloyd_scratch *scratch;
+    int64_t first, count;
+    char *out;
+} job;
+
+static lloyd_status check_prefix(const lloyd_row_file *file, const char *stored, int64_t row)
+{
+    const state *s = file->state;
+    unsigned char bytes[4];
+    memcpy(bytes, stored, sizeof bytes);
+    int64_t columns = (int32_t)lloyd_raw_number(bytes, sizeof bytes);
+    if (columns == s->raw.columns) return LLOYD_OK;
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot read row %lld of %s: it says that it has %lld columns, but row 0 has %lld; the "
+        "file is damaged, or its rows are of different lengths",
+        (long long)row, file->where, (long long)columns, (long long)s->raw.columns);
+}
+
+/* The elements of a stored row, as they are in memory. */
+static void unpack(const lloyd_raw *raw, const char *stored, char *out)
+{
+    if (!raw->wide) {
+        memcpy(out, stored, (size_t)(raw->columns * element_bytes(raw)));
+        return;
+    }
+    for (int64_t i = 0; i < raw->columns; i++) {
+        double value;
+        memcpy(&value, stored + i * (int64_t)sizeof value, sizeof value);
+        float rounded = (float)value;
+        memcpy(out + i * (int64_t)sizeof rounded, &rounded, sizeof rounded);
+    }
+}
+
+static lloyd_status unpack_part(void *task, int64_t part, int worker)
+{
+    const job *j = task;
+    const state *s = j->file->state;
+    const lloyd_raw *raw = &s->raw;
+    int64_t most = piece_rows(raw), done = part * most, rows = j->count - done;
+    int64_t row_bytes = raw->columns * (int64_t)lloyd_type_size(raw->type);
+    char *buffer;
+    if (rows > most) rows = most;
+    LLOYD_TRY(lloyd_scratch_buffer(j->scratch, worker, most * raw->stride, &buffer));
+    LLOYD_TRY(
+        lloyd_extents_copy(s->reads, (j->first + done) * raw->stride, rows * raw->stride, buffer));
+    for (int64_t i = 0; i < rows; i++) {
+        const char *stored = buffer + i * raw->stride;
+        if (raw->prefix > 0) LLOYD_TRY(check_prefix(j->file, stored, j->first + done + i));
+        unpack(raw, stored + raw->prefix, j->out + (done + i) * row_bytes);
+    }
+    return LLOYD_OK;
+}
+
+static lloyd_status read_rows(lloyd_row_file *file, lloyd_scratch *scratch, int64_t first,
+                              int64_t count, char *out)
+{
+    const state *s = file->state;
+    int64_t most = piece_rows(&s->raw);
+    job all = {file, scratch, first, count, out};
+    return lloyd_pool_run(scratch->pool, (count + most - 1) / most, unpack_part, &all);
+}
+
+static int64_t thread_memory(const lloyd_row_file *file)
+{
+    const state *s = file->state;
+    return piece_rows(&s->raw) * s->raw.stride;
+}
+
+static void describe(const lloyd_row_file *file, int64_t *stored, char *text, size_t bytes)
+{
+    const state *s = file->state;
+    *stored = s->raw.bytes;
+    snprintf(text, bytes, "%s", file->reader->name);
+}
+
+const lloyd_row_access lloyd_raw_access = {
+    .inspect = inspect,
+    .open = open_file,
+    .close = close_file,
+    .release = release,
+    .extents = extents,
+    .read = read_rows,
+    .thread_memory = thread_memory,
+    .describe = describe,
+};

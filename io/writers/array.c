@@ -91,9 +91,9 @@ static lloyd_status locate(lloyd_array *array)
 
 static lloyd_status open_array(lloyd_array *array, const lloyd_output *output, const char *name)
 {
-    array->path = lloyd_h5_join("", output->path);
-    array->name = lloyd_h5_join("", name);
-    array->part = lloyd_h5_join("", output->part);
+    array->path = strdup(output->path);
+    array->name = strdup(name);
+    array->part = strdup(output->part);
     if (!array->path || !array->name || !array->part)
         return lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", output->path);
     if (locate(array) != LLOYD_OK)

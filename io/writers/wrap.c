@@ -1,80 +1,86 @@
-/* An HDF5 file around a raw one: HDF5's external storage says where the elements are, nothing is
- * copied, and every program that reads HDF5 can read the vectors. */
+/* HDF5's external storage says where the elements are, nothing is copied, and every program that reads HDF5
+ * can read the vectors. */
 #include "io/writers/wrap.h"
 
+#include "base/memory.h"
 #include "io/hdf5/h5.h"
 #include "io/path.h"
-#include "io/readers/raw.h"
+#include "io/readers/registry.h"
 #include "io/writers/origin.h"
 #include "io/writers/part.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* The first bytes of the raw file and its size. */
-static lloyd_status read_header(const char *path, unsigned char *header, size_t *bytes,
-                                int64_t *size)
+/* Why a file of a format without headers cannot be wrapped. */
+static lloyd_status refuse(const char *path, const lloyd_row_reader *reader)
 {
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat info = {0};
-    ssize_t got = 0;
-    *bytes = 0;
-    if (descriptor < 0 || fstat(descriptor, &info) != 0) {
-        lloyd_status status = lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path",
-                                         path, strerror(errno));
-        if (descriptor >= 0) close(descriptor);
-        return status;
-    }
-    if (!S_ISREG(info.st_mode)) {
-        close(descriptor);
-        return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: it is not a regular file", path);
-    }
-    while (*bytes < LLOYD_RAW_HEADER &&
-           (got = read(descriptor, header + *bytes, LLOYD_RAW_HEADER - *bytes)) != 0) {
-        if (got > 0) *bytes += (size_t)got;
-        if (got < 0 && errno != EINTR) break;
-    }
-    lloyd_status status =
-        got < 0 ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s: %s", path, strerror(errno))
-                : LLOYD_OK;
-    close(descriptor);
-    *size = (int64_t)info.st_size;
-    return status;
+    unsigned char first[1];
+    lloyd_raw_head head;
+    LLOYD_TRY(lloyd_raw_open_head(path, first, sizeof first, &head)); /* it is not there, perhaps */
+    close(head.descriptor);
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot wrap %s: it is an %s file, which needs no wrapping",
+                      path, reader->name);
 }
 
-static lloyd_status parse_header(const char *path, const unsigned char *header, size_t bytes,
-                                 lloyd_raw *raw)
-{
-    const char *dot = strrchr(path, '.');
-    if (dot && strcmp(dot, ".fbin") == 0) return lloyd_raw_bin(header, bytes, LLOYD_F32, path, raw);
-    if (dot && strcmp(dot, ".u8bin") == 0) return lloyd_raw_bin(header, bytes, LLOYD_U8, path, raw);
-    if (dot && strcmp(dot, ".i8bin") == 0) return lloyd_raw_bin(header, bytes, LLOYD_I8, path, raw);
-    if (dot && strcmp(dot, ".npy") == 0) return lloyd_raw_npy(header, bytes, path, raw);
-    return lloyd_fail(
-        LLOYD_BAD_INPUT,
-        "cannot wrap %s: only files named .fbin, .u8bin, .i8bin or .npy can be wrapped", path);
-}
-
+/* The layout of a file whose rows HDF5 can point to. */
 static lloyd_status look_at(const char *path, lloyd_raw *raw)
 {
-    unsigned char *header = malloc(LLOYD_RAW_HEADER);
-    if (!header) return lloyd_fail(LLOYD_FAILED, "cannot wrap %s: out of memory", path);
-    size_t bytes;
-    int64_t size = 0;
-    lloyd_status status = read_header(path, header, &bytes, &size);
-    if (status == LLOYD_OK) status = parse_header(path, header, bytes, raw);
-    free(header);
-    if (status != LLOYD_OK || size == raw->offset + raw->bytes) return status;
+    const lloyd_row_reader *reader;
+    LLOYD_TRY(lloyd_reader_find(path, &reader));
+    if (!reader->layout) return refuse(path, reader);
+    LLOYD_TRY(lloyd_raw_inspect(reader, path, NULL, raw));
+    if (raw->prefix == 0) return LLOYD_OK;
     return lloyd_fail(
         LLOYD_BAD_INPUT,
-        "cannot wrap %s: it has %lld bytes, but its header (%lld rows of %lld columns) makes %lld; it was not "
-        "copied completely, or it is of another format",
-        path, (long long)size, (long long)raw->rows, (long long)raw->columns,
-        (long long)(raw->offset + raw->bytes));
+        "cannot wrap %s: a number lies before each of its rows, which HDF5 cannot leave out; "
+        "give the file itself to --input",
+        path);
+}
+
+static const char *type_name(const lloyd_raw *raw)
+{
+    return raw->wide ? "float64" : lloyd_type_name(raw->type);
+}
+
+/* Adds the rows of one more file, which must be like those of the first. */
+static lloyd_status add_shape(const char *const *paths, const lloyd_raw *raws, int i,
+                              lloyd_wrapped *wrapped)
+{
+    const lloyd_raw *first = &raws[0], *raw = &raws[i];
+    if (raw->columns != first->columns) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s has %lld columns, but %s has %lld; all files must have the same number", paths[i],
+            (long long)raw->columns, paths[0], (long long)first->columns);
+    }
+    if (raw->type != first->type || raw->wide != first->wide ||
+        raw->big_endian != first->big_endian) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "%s is of type %s%s, but %s is of type %s%s; all files must have the same type",
+            paths[i], type_name(raw), raw->big_endian ? ", big-endian" : "", paths[0],
+            type_name(first), first->big_endian ? ", big-endian" : "");
+    }
+    wrapped->rows += raw->rows; /* of files that are there: no overflow */
+    return LLOYD_OK;
+}
+
+static lloyd_status look_at_all(const char *const *paths, int count, lloyd_raw *raws,
+                                lloyd_wrapped *wrapped)
+{
+    for (int i = 0; i < count; i++) {
+        LLOYD_TRY(look_at(paths[i], &raws[i]));
+        LLOYD_TRY(add_shape(paths, raws, i, wrapped));
+    }
+    wrapped->columns = raws[0].columns;
+    wrapped->type = type_name(&raws[0]);
+    if (wrapped->rows > 0) return LLOYD_OK;
+    return lloyd_fail(LLOYD_BAD_INPUT,
+                      "cannot wrap %s%s: its header says 0 rows; there is nothing to cluster",
+                      paths[0], count > 1 ? " and the others" : "");
 }
 
 /* The name under which the HDF5 file `target` refers to the raw one: relative where the raw file
@@ -97,40 +103,56 @@ static char *external_name(const char *raw, const char *target)
     return name;
 }
 
-static lloyd_status create_external(const lloyd_output *output, const char *name,
-                                    const lloyd_raw *raw)
+/* Lets a dataset go on in the raw file. */
+static lloyd_status add_external(hid_t creation, const char *path, const lloyd_output *output,
+                                 const lloyd_raw *raw)
 {
-    hid_t file;
-    const char *path = output->path;
-    LLOYD_TRY(lloyd_part_create(output, LLOYD_ORIGIN_WRAPPED, &file));
-    hsize_t extent[2] = {(hsize_t)raw->rows, (hsize_t)raw->columns};
-    hid_t creation = lloyd_part_creation(), space = H5Screate_simple(2, extent, NULL);
+    if (raw->rows == 0) return LLOYD_OK;
+    char *name = external_name(path, output->target);
+    if (!name) return LLOYD_FAILED;
+    herr_t set = H5Pset_external(creation, name, (off_t)raw->offset, (hsize_t)raw->bytes);
+    free(name);
+    return set < 0 ? lloyd_part_failed(output->path, "/train") : LLOYD_OK;
+}
+
+static lloyd_status create_dataset(hid_t file, hid_t creation, const lloyd_output *output,
+                                   const lloyd_raw *raw, int64_t rows)
+{
+    hsize_t extent[2] = {(hsize_t)rows, (hsize_t)raw->columns};
+    hid_t space = H5Screate_simple(2, extent, NULL);
     hid_t type = raw->wide ? H5Tcopy(H5T_NATIVE_DOUBLE) : lloyd_h5_native(raw->type);
     H5Tset_order(type, raw->big_endian ? H5T_ORDER_BE : H5T_ORDER_LE);
     H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
-    herr_t set = H5Pset_external(creation, name, (off_t)raw->offset, (hsize_t)raw->bytes);
-    hid_t dataset =
-        set < 0 ? H5I_INVALID_HID
-                : H5Dcreate2(file, "/train", type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
-    lloyd_status status = dataset < 0 ? lloyd_part_failed(path, "/train") : LLOYD_OK;
+    hid_t dataset = H5Dcreate2(file, "/train", type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    lloyd_status status = dataset < 0 ? lloyd_part_failed(output->path, "/train") : LLOYD_OK;
     if (dataset >= 0) H5Dclose(dataset);
     H5Tclose(type);
     H5Sclose(space);
-    H5Pclose(creation);
-    return lloyd_part_close(path, file, status);
+    return status;
 }
 
-lloyd_status lloyd_wrap(const char *raw, const lloyd_output *output, int64_t *rows,
-                        int64_t *columns, const char **type)
+static lloyd_status create_external(const lloyd_output *output, const char *const *paths, int count,
+                                    const lloyd_raw *raws, int64_t rows)
 {
-    lloyd_raw shape = {0};
-    LLOYD_TRY(look_at(raw, &shape));
-    char *name = external_name(raw, output->target);
-    if (!name) return LLOYD_FAILED;
-    lloyd_status status = create_external(output, name, &shape);
-    free(name);
-    *rows = shape.rows;
-    *columns = shape.columns;
-    *type = shape.wide ? "float64" : lloyd_type_name(shape.type);
+    hid_t file;
+    LLOYD_TRY(lloyd_part_create(output, LLOYD_ORIGIN_WRAPPED, &file));
+    hid_t creation = lloyd_part_creation();
+    lloyd_status status = LLOYD_OK;
+    for (int i = 0; i < count && status == LLOYD_OK; i++)
+        status = add_external(creation, paths[i], output, &raws[i]);
+    if (status == LLOYD_OK) status = create_dataset(file, creation, output, &raws[0], rows);
+    H5Pclose(creation);
+    return lloyd_part_close(output->path, file, status);
+}
+
+lloyd_status lloyd_wrap(const char *const *paths, int count, const lloyd_output *output,
+                        lloyd_wrapped *wrapped)
+{
+    lloyd_raw *raws;
+    *wrapped = (lloyd_wrapped){0};
+    LLOYD_TRY(lloyd_alloc(&raws, count, sizeof *raws, "the list of raw files"));
+    lloyd_status status = look_at_all(paths, count, raws, wrapped);
+    if (status == LLOYD_OK) status = create_external(output, paths, count, raws, wrapped->rows);
+    lloyd_free(raws);
     return status;
 }

@@ -7,10 +7,17 @@
 
 #include <stdint.h>
 
-/* `lloyd wrap`: an HDF5 file whose dataset /train points into RAW.{fbin,u8bin,i8bin,npy} (external
- * storage, no copy). Checks the header against the file's size. Returns the shape and type for a
- * message. */
-lloyd_status lloyd_wrap(const char *raw, const lloyd_output *output, int64_t *rows,
-                        int64_t *columns, const char **type);
+/* What was wrapped. */
+typedef struct lloyd_wrapped {
+    int64_t rows, columns;
+    const char *type; /* "float32" */
+} lloyd_wrapped;
+
+/* Makes the partial file of an HDF5 file whose dataset /train is the rows of `count` raw files, one after the
+ * other: of formats that are a header and rows (.npy, .fbin, ...), all with the same number of columns and the
+ * same type. Nothing is copied: the dataset points into them (external storage). Checks the headers against
+ * the sizes of the files. LLOYD_BAD_INPUT, LLOYD_FAILED. */
+lloyd_status lloyd_wrap(const char *const *paths, int count, const lloyd_output *output,
+                        lloyd_wrapped *wrapped);
 
 #endif

@@ -139,8 +139,8 @@ static lloyd_status print_files(lloyd_rows *rows)
     for (int i = 0; i < files && i < FILES_SHOWN; i++) {
         lloyd_rows_about about;
         LLOYD_TRY(lloyd_rows_describe(rows, i, &about));
-        printf("  %-12s %s:%s\n", i == 0 ? (files > 1 ? "files" : "file") : "", about.path,
-               about.dataset);
+        printf("  %-12s %s%s%s\n", i == 0 ? (files > 1 ? "files" : "file") : "", about.path,
+               about.dataset ? ":" : "", about.dataset ? about.dataset : "");
         printf("  %-12s   %s rows of %s, %s", "", lloyd_text_count(about.rows, count, sizeof count),
                about.type, about.storage);
         if (about.stored > 0)

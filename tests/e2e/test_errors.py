@@ -288,7 +288,8 @@ def other_commands(e, t, good):
     e.refused("info: no file", ["info"], 2)
     e.refused("info: not HDF5", ["info", t.path("text.h5")], 3, ["text.h5"])
     e.refused("wrap: missing", ["wrap", t.path("absent.fbin"), "--output", e.target], 3, ["absent.fbin"])
-    e.refused("wrap: unknown ending", ["wrap", good, "--output", e.target], (2, 3), [".fbin"])
+    e.refused("wrap: an HDF5 file", ["wrap", good, "--output", e.target], 3, ["good.h5", "HDF5"])
+    e.refused("wrap: unknown ending", ["wrap", t.path("text.h5"), "--output", e.target], 3, ["text.h5", ".fbin"])
     synth = ["synth", "--output", e.target, "--clusters", 3, "--seed", 1]
     e.refused("synth: no rows", [*synth, "--rows", 0, "--dim", 3, "--type", "uint8"], 2, ["--rows"])
     e.refused("synth: unknown type", [*synth, "--rows", 9, "--dim", 3, "--type", "int4"], 2, ["--type", "int4"])

@@ -2,11 +2,10 @@
  * length and memory must be multiples of a block: a piece is then read into the thread's own buffer,
  * from the block it begins in to the one it ends in, and copied. The copy costs little beside a
  * disk, and is needed for nearly every dataset, since HDF5 places none on a block's border. */
-#include "io/readers/plain.h"
+#include "io/readers/extents.h"
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "io/hdf5/h5.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,23 +18,12 @@ static const int64_t BLOCK = LLOYD_SCRATCH_ALIGNMENT;
 static const int64_t PIECE = (int64_t)4 << 20;   /* of a large read */
 static const int64_t LEAST = (int64_t)512 << 10; /* worth waking a thread for */
 
-struct lloyd_plain {
-    lloyd_plain_name name;
-    const lloyd_extent *extents; /* of the storage, or `whole` */
-    int count;
-    lloyd_extent whole; /* a contiguous dataset; its path is not used */
+struct lloyd_extents {
+    lloyd_extents_of of;
     int unbuffered;
-    int opened;     /* the extent whose file is open, -1: none */
-    int descriptor; /* of that file, or of the HDF5 file */
+    int opened; /* the extent whose file is open, -1: none */
+    int descriptor;
 };
-
-int lloyd_plain_suits(hid_t dataset, const lloyd_storage *storage, int64_t bytes)
-{
-    if (storage->external > 0) return 1;
-    haddr_t offset = storage->layout == H5D_CONTIGUOUS ? H5Dget_offset(dataset) : HADDR_UNDEF;
-    return offset != HADDR_UNDEF && offset <= (haddr_t)(INT64_MAX - bytes) &&
-           H5Dget_storage_size(dataset) >= (hsize_t)bytes && lloyd_h5_descriptor(dataset) >= 0;
-}
 
 /* Opens without the page cache, with it where the file system knows no other way. */
 static int open_unbuffered(const char *path)
@@ -55,39 +43,31 @@ static int open_same(int descriptor, int unbuffered)
     return open_unbuffered(path);
 }
 
-lloyd_status lloyd_plain_open(hid_t dataset, const lloyd_storage *storage,
-                              const lloyd_plain_name *name, int64_t bytes, int unbuffered,
-                              lloyd_plain **plain)
+lloyd_status lloyd_extents_open(const lloyd_extents_of *of, int unbuffered, lloyd_extents **extents)
 {
-    LLOYD_TRY(lloyd_alloc(plain, 1, sizeof **plain, "a dataset"));
-    lloyd_plain *p = *plain;
-    p->name = *name;
-    p->unbuffered = unbuffered;
-    p->opened = p->descriptor = -1;
-    if (storage->external > 0) {
-        p->extents = storage->extents;
-        p->count = storage->external;
-        return LLOYD_OK;
-    }
-    p->whole = (lloyd_extent){NULL, (int64_t)H5Dget_offset(dataset), bytes};
-    p->extents = &p->whole;
-    p->count = 1;
-    p->opened = 0;
-    p->descriptor = open_same(lloyd_h5_descriptor(dataset), unbuffered);
-    if (p->descriptor >= 0) return LLOYD_OK;
-    lloyd_free(p);
-    *plain = NULL;
-    return lloyd_fail(LLOYD_FAILED, "cannot open %s once more: %s", name->path, strerror(errno));
+    LLOYD_TRY(lloyd_alloc(extents, 1, sizeof **extents, "a file of rows"));
+    lloyd_extents *e = *extents;
+    e->of = *of;
+    e->unbuffered = unbuffered;
+    e->opened = e->descriptor = -1;
+    if (of->descriptor < 0) return LLOYD_OK;
+    e->opened = 0;
+    e->descriptor = open_same(of->descriptor, unbuffered);
+    if (e->descriptor >= 0) return LLOYD_OK;
+    lloyd_free(e);
+    *extents = NULL;
+    return lloyd_fail(LLOYD_FAILED, "cannot open %s once more: %s", of->items[0].path,
+                      strerror(errno));
 }
 
-void lloyd_plain_close(lloyd_plain *plain)
+void lloyd_extents_close(lloyd_extents *extents)
 {
-    if (!plain) return;
-    if (plain->descriptor >= 0) close(plain->descriptor);
-    lloyd_free(plain);
+    if (!extents) return;
+    if (extents->descriptor >= 0) close(extents->descriptor);
+    lloyd_free(extents);
 }
 
-int64_t lloyd_plain_memory(int unbuffered)
+int64_t lloyd_extents_memory(int unbuffered)
 {
     return unbuffered ? PIECE + 2 * BLOCK : 0;
 }
@@ -96,7 +76,7 @@ int64_t lloyd_plain_memory(int unbuffered)
 
 /* A read of bytes that lie together. */
 typedef struct stretch {
-    const lloyd_plain *plain;
+    const lloyd_extents *extents;
     lloyd_scratch *scratch;
     const char *path;
     int64_t offset, bytes; /* in the file */
@@ -108,26 +88,24 @@ typedef struct stretch {
 /* The row at an offset of the file. */
 static long long row_at(const stretch *s, int64_t offset)
 {
-    return (long long)((s->first + offset - s->offset) / s->plain->name.row_bytes);
+    return (long long)((s->first + offset - s->offset) / s->extents->of.row_bytes);
 }
 
 static lloyd_status failed(const stretch *s, int64_t offset)
 {
-    const lloyd_plain_name *name = &s->plain->name;
     return lloyd_fail(LLOYD_FAILED,
-                      "cannot read row %lld of %s:%s, at byte %lld of %s: %s; the disk or the "
+                      "cannot read row %lld of %s, at byte %lld of %s: %s; the disk or the "
                       "network may be failing",
-                      row_at(s, offset), name->path, name->dataset, (long long)offset, s->path,
+                      row_at(s, offset), s->extents->of.where, (long long)offset, s->path,
                       strerror(errno));
 }
 
 static lloyd_status too_short(const stretch *s, int64_t end)
 {
-    const lloyd_plain_name *name = &s->plain->name;
     return lloyd_fail(LLOYD_BAD_INPUT,
-                      "cannot read row %lld of %s:%s: %s ends after %lld bytes, too early; it was "
+                      "cannot read row %lld of %s: %s ends after %lld bytes, too early; it was "
                       "truncated or not copied completely",
-                      row_at(s, end), name->path, name->dataset, s->path, (long long)end);
+                      row_at(s, end), s->extents->of.where, s->path, (long long)end);
 }
 
 /* Reads [from, to) of the file to `out`, which has room for [from, limit). With `block` > 1 every
@@ -137,7 +115,7 @@ static lloyd_status read_bytes(const stretch *s, int64_t from, int64_t to, int64
 {
     int64_t at = from;
     while (at < to) {
-        ssize_t got = pread(s->plain->descriptor, out + (at - from), (size_t)(limit - at), at);
+        ssize_t got = pread(s->extents->descriptor, out + (at - from), (size_t)(limit - at), at);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return failed(s, at < s->offset ? s->offset : at);
         int64_t next = at + got;
@@ -155,9 +133,9 @@ static lloyd_status read_part(void *task, int64_t part, int worker)
     if (from < s->offset) from = s->offset;
     if (to > end) to = end;
     char *out = s->out + (from - s->offset), *buffer;
-    if (!s->plain->unbuffered) return read_bytes(s, from, to, to, 1, out);
+    if (!s->extents->unbuffered) return read_bytes(s, from, to, to, 1, out);
     int64_t low = from - from % BLOCK, high = to + (BLOCK - to % BLOCK) % BLOCK;
-    LLOYD_TRY(lloyd_scratch_buffer(s->scratch, worker, lloyd_plain_memory(1), &buffer));
+    LLOYD_TRY(lloyd_scratch_buffer(s->scratch, worker, lloyd_extents_memory(1), &buffer));
     LLOYD_TRY(read_bytes(s, low, to, high, BLOCK, buffer));
     memcpy(out, buffer + (from - low), (size_t)(to - from));
     return LLOYD_OK;
@@ -182,38 +160,37 @@ static lloyd_status read_stretch(stretch *s)
 /* ---- All of them ---------------------------------------------------------------------------- */
 
 /* Keeps one external file open: rows are mostly read in order. */
-static lloyd_status use_extent(lloyd_plain *p, int i)
+static lloyd_status use_extent(lloyd_extents *e, int i)
 {
-    if (p->opened == i) return LLOYD_OK;
-    if (p->descriptor >= 0) close(p->descriptor);
-    p->opened = -1;
-    const char *path = p->extents[i].path;
-    p->descriptor = p->unbuffered ? open_unbuffered(path) : open(path, O_RDONLY | O_CLOEXEC);
-    if (p->descriptor < 0) {
+    if (e->opened == i) return LLOYD_OK;
+    if (e->descriptor >= 0) close(e->descriptor);
+    e->opened = -1;
+    const char *path = e->of.items[i].path;
+    e->descriptor = e->unbuffered ? open_unbuffered(path) : open(path, O_RDONLY | O_CLOEXEC);
+    if (e->descriptor < 0) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
-            "cannot read dataset %s of %s: its data lies in the file %s, which cannot "
-            "be opened: %s",
-            p->name.dataset, p->name.path, path, strerror(errno));
+            "cannot read %s: its data lies in the file %s, which cannot be opened: %s", e->of.where,
+            path, strerror(errno));
     }
-    p->opened = i;
+    e->opened = i;
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_plain_read(lloyd_plain *plain, lloyd_scratch *scratch, int64_t first,
-                              int64_t bytes, char *out)
+lloyd_status lloyd_extents_read(lloyd_extents *extents, lloyd_scratch *scratch, int64_t first,
+                                int64_t bytes, char *out)
 {
     int64_t begin = 0; /* of the extent, in the dataset */
-    for (int i = 0; i < plain->count && bytes > 0; i++) {
-        const lloyd_extent *extent = &plain->extents[i];
+    for (int i = 0; i < extents->of.count && bytes > 0; i++) {
+        const lloyd_extent *extent = &extents->of.items[i];
         int64_t skip = first - begin, here = extent->bytes - skip;
         begin += extent->bytes;
         if (here <= 0) continue;
         if (here > bytes) here = bytes;
-        LLOYD_TRY(use_extent(plain, i));
-        stretch s = {.plain = plain,
+        LLOYD_TRY(use_extent(extents, i));
+        stretch s = {.extents = extents,
                      .scratch = scratch,
-                     .path = extent->path ? extent->path : plain->name.path,
+                     .path = extent->path,
                      .offset = extent->offset + skip,
                      .bytes = here,
                      .first = first,
@@ -224,4 +201,16 @@ lloyd_status lloyd_plain_read(lloyd_plain *plain, lloyd_scratch *scratch, int64_
         bytes -= here;
     }
     return LLOYD_OK;
+}
+
+lloyd_status lloyd_extents_copy(const lloyd_extents *extents, int64_t first, int64_t bytes,
+                                char *out)
+{
+    const lloyd_extent *extent = &extents->of.items[0];
+    const stretch s = {.extents = extents,
+                       .path = extent->path,
+                       .offset = extent->offset + first,
+                       .bytes = bytes,
+                       .first = first};
+    return read_bytes(&s, s.offset, s.offset + bytes, s.offset + bytes, 1, out);
 }

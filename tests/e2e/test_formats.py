@@ -1,0 +1,163 @@
+"""Every format of input gives the bits of an HDF5 copy: fit and predict, on one rank and on three, with the rows in memory and
+read in every pass, as one file and as several; checkpoints pass from one format to another; what is damaged is refused."""
+import os
+
+import h5py
+import numpy as np
+
+import data
+from common import Test, attribute
+
+ROWS, DIM, K = 5003, 19, 11
+OPTIONS = ("-k", K, "--max-iters", 6, "--seed", 3, "--progress", "none")
+
+
+def write_bin(path, x):
+    with open(path, "wb") as file:
+        np.array(x.shape, "<u4").tofile(file)
+        x.tofile(file)
+
+
+def write_vecs(path, x):
+    width = np.full((len(x), 1), x.shape[1], "<i4").view(np.uint8)
+    np.hstack([width, np.ascontiguousarray(x).view(np.uint8).reshape(len(x), -1)]).tofile(path)
+
+
+def write_bfloat16(path, x):
+    """As NumPy saves the bfloat16 of ml_dtypes."""
+    bits = (np.ascontiguousarray(x, np.float32).view(np.uint32) >> 16).astype("<u2")
+    np.lib.format.write_array(open(path, "wb"), bits.view("V2"))
+
+
+# Ending, type, how a file is written. .npy in float64 is rounded like HDF5's.
+FORMATS = [(".npy", "float32", np.save), (".npy", "float16", np.save), (".npy", "bfloat16", write_bfloat16), (".npy", "uint8", np.save),
+           (".npy", "int8", np.save), (".npy", "float64", np.save), (".fbin", "float32", write_bin), (".u8bin", "uint8", write_bin),
+           (".i8bin", "int8", write_bin), (".fvecs", "float32", write_vecs), (".bvecs", "uint8", write_vecs)]
+
+
+def rows(kind):
+    x = data.gaussian(ROWS, DIM, 5)
+    if kind in ("uint8", "int8"):
+        return np.clip(np.round(20 * x + (100 if kind == "uint8" else 0)), 0 if kind == "uint8" else -128, 127).astype(kind)
+    if kind == "bfloat16":
+        return data.bfloat16_values(x)
+    return x.astype(np.float64) / 3 if kind == "float64" else x.astype(kind)
+
+
+def same_bits(t, ending, kind, save):
+    name = f"{kind}{ending}"
+    x = rows(kind)
+    copy = data.write(t.path(f"copy-{name}.h5"), x, dtype=kind)
+    save(t.path(f"x-{name}"), x)
+    for i, (a, b) in enumerate(((0, 1), (1, 2000), (2000, ROWS))):
+        save(t.path(f"shard-{i}-{name}"), x[a:b])
+    usual = t.fit(copy, f"usual-{name}.h5", *OPTIONS)
+    inputs = {"one file": t.path(f"x-{name}"), "a pattern": t.path(f"shard-?-{name}"),
+              "several files": [t.path(f"shard-{i}-{name}") for i in range(3)]}
+    for what, given in inputs.items():
+        for ranks in (1, 3):
+            for where, options in (("in memory", ()), ("read in every pass", ("--chunk-rows", 700))):
+                model = t.fit(given, f"{name}-model.h5", *OPTIONS, *options, ranks=ranks)
+                t.check_same(f"{name}, {what}, {ranks} ranks, rows {where}: the model of the HDF5 copy", usual, model)
+    if usual is None:
+        return
+    for ranks in (1, 3):
+        for source, out in ((copy, "usual-labels.h5"), (t.path(f"shard-?-{name}"), "labels.h5")):
+            result = t.lloyd("predict", "--model", usual, "--input", source, "--distances", "--output", t.path(out), ranks=ranks)
+            t.check(result.status == 0, f"{name}: predict on {ranks} ranks", result.describe())
+        t.check_same(f"{name}, {ranks} ranks: the labels and distances of the HDF5 copy", t.path("usual-labels.h5"),
+                     t.path("labels.h5"), ("/labels", "/distances"))
+    result = t.lloyd("info", t.path(f"x-{name}"))
+    t.check(result.status == 0 and f"5,003 rows x {DIM} columns" in result.out and f"x-{name}\n" in result.out,
+            f"{name}: info shows it", result.describe())
+
+
+def checkpoints(t):
+    """A fit that began with one format is resumed with another."""
+    x = rows("float32")
+    copy = data.write(t.path("resume.h5"), x)
+    np.save(t.path("resume.npy"), x)
+    write_vecs(t.path("resume.fvecs"), x)
+    usual = t.fit(copy, "resume-usual.h5", *OPTIONS)
+    checkpoint = ("--checkpoint", t.path("resume.ck"))
+    t.fit(copy, "resume-part.h5", "-k", K, "--seed", 3, "--max-iters", 2, *checkpoint)
+    t.fit(t.path("resume.npy"), "resume-part.h5", "-k", K, "--seed", 3, "--max-iters", 4, *checkpoint, "--resume", ranks=2)
+    model = t.fit(t.path("resume.fvecs"), "resume-model.h5", *OPTIONS, *checkpoint, "--resume")
+    t.check_same("a checkpoint goes from HDF5 to .npy to .fvecs", usual, model)
+    if model:
+        t.check(attribute(model, "inputs") == t.path("resume.fvecs"), "the model names the file that it was made of")
+    np.save(t.path("other.npy"), x + 1)
+    result = t.lloyd("fit", "--input", t.path("other.npy"), *OPTIONS, *checkpoint, "--resume", "--output", t.path("other.h5"))
+    t.check(result.status != 0 and result.messages, "another file is refused", result.describe())
+
+
+def bad_rows(t):
+    x = rows("float32")
+    x[[7, 2500], 3] = np.nan
+    copy = data.write(t.path("bad.h5"), x)
+    np.save(t.path("bad.npy"), x)
+    write_vecs(t.path("bad.fvecs"), x)
+    usual = t.fit(copy, "bad-usual.h5", *OPTIONS, "--skip-bad-rows")
+    for name in ("bad.npy", "bad.fvecs"):
+        result = t.lloyd("fit", "--input", t.path(name), *OPTIONS, "--output", t.path("x.h5"), ranks=2)
+        t.check(result.status == 3 and f"{name} row 7" in result.messages[0], f"{name}: the bad row is named", result.describe())
+        t.check_same(f"{name}: bad rows are skipped", usual, t.fit(t.path(name), "bad-model.h5", *OPTIONS, "--skip-bad-rows", ranks=3))
+
+
+def refused(t):
+    x = rows("float32")[:100]
+    np.save(t.path("fortran.npy"), np.asfortranarray(x))
+    np.save(t.path("big.npy"), x.astype(">f4"))
+    np.save(t.path("line.npy"), x[0])
+    np.save(t.path("cube.npy"), x.reshape(10, 10, DIM))
+    np.save(t.path("objects.npy"), np.array([["a", 1], ["b", 2]], object), allow_pickle=True)
+    np.save(t.path("integers.npy"), x.astype(np.int64))
+    write_vecs(t.path("odd.fvecs"), x)
+    with open(t.path("odd.fvecs"), "r+b") as file:
+        file.seek(57 * (4 + 4 * DIM))
+        file.write(b"\x05\0\0\0")
+    write_vecs(t.path("cut.fvecs"), x)
+    write_bin(t.path("cut.fbin"), x)
+    np.save(t.path("cut.npy"), x)
+    for name in ("cut.fvecs", "cut.fbin", "cut.npy"):
+        os.truncate(t.path(name), os.path.getsize(t.path(name)) - 3)
+    open(t.path("empty.bvecs"), "wb").close()
+    for name, words in (("fortran.npy", "ascontiguousarray"), ("big.npy", "big-endian"), ("line.npy", "1 dimension"),
+                        ("cube.npy", "3 dimensions"), ("objects.npy", "'|O'"), ("integers.npy", "'<i8'"),
+                        ("odd.fvecs", "row 57"), ("cut.fvecs", "not copied completely"), ("cut.fbin", "not copied completely"),
+                        ("cut.npy", "not copied completely"), ("empty.bvecs", "0 bytes")):
+        for ranks in (1, 3):
+            result = t.lloyd("fit", "--input", t.path(name), *OPTIONS, "--output", t.path("refused.h5"), ranks=ranks)
+            t.check(result.status == 3 and len(result.messages) == 1 and name in result.messages[0] and words in result.messages[0]
+                    and not os.path.exists(t.path("refused.h5")), f"{name}, {ranks} ranks: {' '.join(result.messages)[7:]}",
+                    result.describe())
+
+
+def wrapped(t):
+    """wrap makes one HDF5 file of several raw ones."""
+    x = rows("uint8")
+    for i, (a, b) in enumerate(((0, 1700), (1700, 1701), (1701, ROWS))):
+        write_bin(t.path(f"w-{i}.u8bin"), x[a:b])
+    result = t.lloyd("wrap", "w-?.u8bin", "--output", "w.h5")
+    t.check(result.status == 0 and "5003 x 19 uint8, points into w-0.u8bin and 2 more files" in result.out, "wrap of a pattern",
+            result.describe())
+    with h5py.File(t.path("w.h5")) as file:
+        t.check(len(file["train"].external) == 3, "it points into three files")
+    usual = t.fit(data.write(t.path("w-copy.h5"), x), "w-usual.h5", *OPTIONS)
+    t.check_same("the model of the HDF5 copy", usual, t.fit("w.h5", "w-model.h5", *OPTIONS, ranks=3))
+    result = t.lloyd("wrap", "w-?.u8bin", "--output", "w-1.u8bin", "--force")
+    t.check(result.status == 2 and "w-1.u8bin" in result.messages[0], "an output that is one of them is refused", result.describe())
+
+
+def main():
+    t = Test("formats")
+    for ending, kind, save in FORMATS if not t.quick else FORMATS[:1] + FORMATS[-2:]:
+        same_bits(t, ending, kind, save)
+    checkpoints(t)
+    bad_rows(t)
+    refused(t)
+    wrapped(t)
+    t.finish()
+
+
+main()
