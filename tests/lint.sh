@@ -121,6 +121,7 @@ check "cppcheck" cppcheck --quiet --std=c11 --language=c --library=posix \
 check "shellcheck" shellcheck -x "${scripts[@]}"
 
 check "layers: base includes only base, and the public header" includes src/base base 'lloyd\.h'
+check "layers: options include only options, kernels and base" includes src/options 'options|kernels|base' 'lloyd\.h'
 check "layers: kernels include only kernels and base" includes kernels 'kernels|base'
 check "layers: kernels/cpu and kernels/cuda do not know each other" strangers
 check "layers: CUDA and NCCL only in kernels/cuda, comm/staging_cuda.c and comm/nccl.c" gpu_at_home
@@ -128,9 +129,9 @@ check "layers: comm includes only comm and base" includes comm 'comm|base'
 check "layers: io includes only io and base" includes io 'io|base'
 check "layers: rows includes only io, comm, kernels and base" includes src/rows 'rows|io|comm|kernels|base'
 check "layers: algorithm includes only rows, comm, kernels and base" includes src/algorithm 'algorithm|rows|comm|kernels|base'
-check "layers: job includes no report and no program" includes src/job 'job|algorithm|rows|io|comm|kernels|base' 'lloyd(_mpi)?\.h'
+check "layers: job includes no report and no program" includes src/job 'job|options|algorithm|rows|io|comm|kernels|base' 'lloyd(_mpi)?\.h'
 check "layers: report includes no program" includes src/report 'report|job|algorithm|io|comm|base' 'lloyd\.h'
-check "layers: program includes no report and no algorithm" includes src/program 'program|job|rows|io|comm|kernels|base' 'lloyd\.h'
+check "layers: program includes no report and no algorithm" includes src/program 'program|job|options|rows|io|comm|kernels|base' 'lloyd\.h'
 check "layers: the algorithm has no clock, log, progress or checkpoint" none -w 'clock\.h|log\.h|progress\.h|checkpoint\.h' src/algorithm/*
 check "src/algorithm/fit.c: no #if, no MPI, CUDA, NCCL or HDF5" \
     none -w '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef)|(mpi|cuda|nccl|hdf5)\.h|(MPI_|cuda|nccl|H5[A-Z])[A-Za-z0-9_]+|hid_t' src/algorithm/fit.c

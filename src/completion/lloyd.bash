@@ -1,19 +1,20 @@
 # shellcheck shell=bash
 # Completion of lloyd's commands, options and their values, for bash. Installed where the package bash-completion looks; without
-# it, source this file. tests/e2e/test_options.py compares it with the program.
+# it, source this file.
 
-# The options of a command.
+# begin options: written by docs/options.py
+_lloyd_commands() {
+    echo "fit predict info report wrap synth"
+}
+
+# The options of a command; FILES: a file may stand there too.
 _lloyd_options() {
     case $1 in
-        fit)
-            echo "--input --dataset -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --skip-bad-rows --empty" \
-                "--backend --comm --chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint" \
-                "--checkpoint-every --resume --log --progress --timeout --dry-run --help"
-            ;;
+        fit) echo "--input --dataset -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --empty --skip-bad-rows --backend --comm --chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
         predict) echo "--model --input --dataset -o --output --distances --force --skip-bad-rows --backend --timeout --help" ;;
-        info) echo "--dataset --help" ;;
-        report) echo "-o --output --log --force --help" ;;
-        wrap) echo "-o --output --force --help" ;;
+        info) echo "--dataset --help FILES" ;;
+        report) echo "-o --output --log --force --help FILES" ;;
+        wrap) echo "-o --output --force --help FILES" ;;
         synth) echo "--rows --dim --clusters --type --seed -o --output --force --help" ;;
     esac
 }
@@ -21,18 +22,19 @@ _lloyd_options() {
 # What completes the value of an option: words, FILES, or NOTHING where only a person knows; empty: it takes none.
 _lloyd_values() {
     case $1 in
-        --init) echo "random kmeans++ kmeans-parallel FILES" ;;
-        --metric) echo "l2 cosine" ;;
-        --empty) echo "relocate keep" ;;
+        --progress) echo "auto bar plain none" ;;
         --backend) echo "auto cuda cpu" ;;
         --comm) echo "auto nccl mpi" ;;
-        --progress) echo "auto bar plain none" ;;
         --type) echo "float32 float16 bfloat16 uint8 int8" ;;
-        --input | -o | --output | --model | --checkpoint | --log) echo "FILES" ;;
-        --no-labels | --skip-bad-rows | --force | --resume | --dry-run | --distances | --help) ;;
-        *) echo "NOTHING" ;;
+        --metric) echo "l2 cosine" ;;
+        --init) echo "random kmeans++ kmeans-parallel FILES" ;;
+        --empty) echo "relocate keep" ;;
+        --distances | --dry-run | --force | --help | --no-labels | --resume | --skip-bad-rows) echo "" ;;
+        --checkpoint | --input | --log | --model | --output | -o) echo "FILES" ;;
+        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --rows | --seed | --timeout | --tol | --weights | -k) echo "NOTHING" ;;
     esac
 }
+# end options
 
 _lloyd() {
     local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]-} words=
@@ -43,15 +45,12 @@ _lloyd() {
         before=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     if ((COMP_CWORD == 1)); then
-        words="fit predict info report wrap synth help --help --version"
+        words="$(_lloyd_commands) help --help --version"
     elif [[ $command == help || $command == --help ]]; then
-        words="fit predict info report wrap synth"
+        words=$(_lloyd_commands)
     else
         [[ $before == -* ]] && words=$(_lloyd_values "$before")
-        if [[ -z $words ]]; then
-            words=$(_lloyd_options "$command")
-            [[ $command == info || $command == report || $command == wrap ]] && words+=" FILES"
-        fi
+        [[ -z $words ]] && words=$(_lloyd_options "$command")
     fi
     words=" $words "
     mapfile -t COMPREPLY < <(

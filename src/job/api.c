@@ -3,6 +3,8 @@
 
 #include "comm/mpi.h"
 #include "comm/self.h"
+#include "options/table.h"
+#include "options/value.h"
 
 lloyd_status lloyd_comm_open_self(lloyd_comm **comm)
 {
@@ -41,20 +43,12 @@ void lloyd_comm_close(lloyd_comm *comm)
 
 void lloyd_fit_defaults(lloyd_fit_options *options)
 {
-    *options = (lloyd_fit_options){
-        .init = "kmeans-parallel",
-        .n_init = 1,
-        .max_iters = 25,
-        .metric = "l2",
-        .empty = "relocate",
-        .backend = "auto",
-        .comm = "auto",
-        .progress = "auto",
-        .timeout = LLOYD_TIMEOUT,
-    };
+    *options = (lloyd_fit_options){.inputs = NULL};
+    lloyd_options_set_defaults(lloyd_commands[LLOYD_COMMAND_FIT].options, options);
 }
 
 void lloyd_predict_defaults(lloyd_predict_options *options)
 {
-    *options = (lloyd_predict_options){.backend = "auto", .timeout = LLOYD_TIMEOUT};
+    *options = (lloyd_predict_options){.inputs = NULL};
+    lloyd_options_set_defaults(lloyd_commands[LLOYD_COMMAND_PREDICT].options, options);
 }

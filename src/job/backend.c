@@ -113,12 +113,6 @@ static int is(const char *value, const char *word)
     return value && strcmp(value, word) == 0;
 }
 
-static lloyd_status cannot_be(const char *option, const char *value)
-{
-    return lloyd_fail(LLOYD_USAGE, "%s cannot be '%s'; see lloyd --help", option,
-                      value ? value : "");
-}
-
 static lloyd_status needs_gpu(const lloyd_transport *transport)
 {
     return lloyd_fail(LLOYD_USAGE,
@@ -130,7 +124,7 @@ static lloyd_status check_transport(const char *name, const char *backend)
 {
     const lloyd_transport *transport = lloyd_transport_named(name);
     if (is(name, "auto")) return LLOYD_OK;
-    if (!transport) return cannot_be("--comm", name);
+    if (!transport) return lloyd_fail(LLOYD_USAGE, "--comm %s: there is no such transport", name);
     if (!transport->built)
         return lloyd_fail(LLOYD_USAGE, "--comm %s: this lloyd was built without %s; use --comm mpi",
                           name, transport->label);
@@ -139,8 +133,6 @@ static lloyd_status check_transport(const char *name, const char *backend)
 
 lloyd_status lloyd_backend_check(const char *backend, const char *comm)
 {
-    if (!is(backend, "auto") && !is(backend, "cuda") && !is(backend, "cpu"))
-        return cannot_be("--backend", backend);
     if (is(backend, "cuda") && !HAVE_CUDA)
         return lloyd_fail(LLOYD_USAGE,
                           "--backend cuda: this lloyd was built without CUDA; use --backend cpu");

@@ -22,7 +22,7 @@ typedef struct lloyd_backend {
     lloyd_comm *sum; /* the transport's own communicator once connected, else NULL */
 } lloyd_backend;
 
-/* LLOYD_USAGE where --backend or --comm names what does not exist, is not in this build, or does
+/* LLOYD_USAGE where --backend or --comm names what is not in this build, or where the two do
  * not go together. comm: NULL where there is no such option. */
 lloyd_status lloyd_backend_check(const char *backend, const char *comm);
 

@@ -70,7 +70,7 @@ static lloyd_status compare_options(lloyd_job *j)
     lloyd_facts facts = {0};
     lloyd_facts_begin(&facts, "fit");
     lloyd_status status = lloyd_options_check_fit(j->options);
-    if (status == LLOYD_OK) status = lloyd_options_facts_fit(j->options, &facts);
+    if (status == LLOYD_OK) status = lloyd_options_facts(LLOYD_COMMAND_FIT, j->options, &facts);
     return lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_options);
 }
 

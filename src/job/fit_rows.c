@@ -79,7 +79,7 @@ static lloyd_status take_and_compare(lloyd_comm *comm, const lloyd_fit_options *
     lloyd_facts facts = {0};
     lloyd_facts_begin(&facts, "fit of rows in memory");
     lloyd_status status = take_rows(comm, options, c, wide);
-    if (status == LLOYD_OK) status = lloyd_options_facts_fit(options, &facts);
+    if (status == LLOYD_OK) status = lloyd_options_facts(LLOYD_COMMAND_FIT, options, &facts);
     return lloyd_facts_compare(comm, status, &facts, &lloyd_differing_options);
 }
 

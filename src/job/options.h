@@ -1,24 +1,25 @@
-/* Checks of options that the C API and the command line share. */
+/* The options of a job: what the table (options/table.c) cannot say of them. */
 #ifndef LLOYD_OPTIONS_H
 #define LLOYD_OPTIONS_H
 
 #include "job/facts.h"
 #include "lloyd.h"
+#include "options/option.h"
 
 /* LLOYD_USAGE where a value is outside what lloyd.h allows or names something this build does not
  * have. */
 lloyd_status lloyd_options_check_fit(const lloyd_fit_options *options);
 lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *options);
 lloyd_status lloyd_options_check_predict(const lloyd_predict_options *options);
+lloyd_status lloyd_options_check_synth(const lloyd_synth_options *options);
 
 /* LLOYD_USAGE where OMP_NUM_THREADS is many times the processors of this machine. */
 lloyd_status lloyd_options_check_threads(void);
 
-/* Adds all options that must be the same on all ranks: those that decide the result, and those that
- * decide which collective calls are made or which files are written. Only memory limits, chunks,
- * the time limit and the display may differ. Input files and models are facts of their own. */
-lloyd_status lloyd_options_facts_fit(const lloyd_fit_options *options, lloyd_facts *facts);
-void lloyd_options_facts_predict(const lloyd_predict_options *options, lloyd_facts *facts);
+/* Adds all options of a command that must be the same on all ranks: those that decide the result, and
+ * those that decide which collective calls are made or which files are written (option.h). `fields`: the
+ * command's struct. Input files and models are facts of their own. */
+lloyd_status lloyd_options_facts(lloyd_command_id command, const void *fields, lloyd_facts *facts);
 
 /* 1 where --init names a model file and no method. */
 int lloyd_options_init_is_model(const lloyd_fit_options *options);

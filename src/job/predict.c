@@ -50,7 +50,7 @@ static lloyd_status compare_options(prediction *t)
     lloyd_facts facts = {0};
     lloyd_facts_begin(&facts, "predict");
     lloyd_status status = lloyd_options_check_predict(t->options);
-    if (status == LLOYD_OK) lloyd_options_facts_predict(t->options, &facts);
+    if (status == LLOYD_OK) status = lloyd_options_facts(LLOYD_COMMAND_PREDICT, t->options, &facts);
     return lloyd_facts_compare(t->comm, status, &facts, &lloyd_differing_options);
 }
 

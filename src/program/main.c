@@ -13,7 +13,9 @@
 #include "job/summary.h"
 #include "lloyd.h"
 #include "program/cli.h"
+#include "program/help.h"
 #include "program/launch.h"
+#include "program/quote.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -107,8 +109,8 @@ static int is_fancy(void)
 static lloyd_status print_next(const lloyd_cli *cli)
 {
     char *program = NULL, *model = NULL;
-    lloyd_status status = lloyd_cli_quote(cli->program, &program);
-    if (status == LLOYD_OK) status = lloyd_cli_quote(cli->fit.output, &model);
+    lloyd_status status = lloyd_quote(cli->program, &program);
+    if (status == LLOYD_OK) status = lloyd_quote(cli->fit.output, &model);
     if (status == LLOYD_OK) {
         printf("\nNext:\n  %s info %s\n", program, model);
         printf("  %s report %s -o report.html\n", program, model);
@@ -141,8 +143,8 @@ static lloyd_status predict(lloyd_comm *comm, const lloyd_cli *cli)
 /* What needs no ranks. */
 static void show(const lloyd_cli *cli)
 {
-    if (cli->command == LLOYD_CLI_HELP)
-        lloyd_cli_help(stdout, cli->topic);
+    if (cli->command == LLOYD_COMMAND_HELP)
+        lloyd_help(stdout, cli->topic);
     else
         printf("lloyd " LLOYD_VERSION " (%s)\n", lloyd_backend_parts());
 }
@@ -157,8 +159,8 @@ static lloyd_status compare_commands(lloyd_comm *comm, lloyd_status parsed, cons
 
 static lloyd_status show_once(lloyd_comm *comm, const lloyd_cli *cli)
 {
-    LLOYD_TRY(
-        compare_commands(comm, LLOYD_OK, cli->command == LLOYD_CLI_HELP ? "help" : "--version"));
+    LLOYD_TRY(compare_commands(comm, LLOYD_OK,
+                               cli->command == LLOYD_COMMAND_HELP ? "help" : "--version"));
     if (lloyd_comm_rank(comm) == 0) show(cli);
     return LLOYD_OK;
 }
@@ -166,16 +168,17 @@ static lloyd_status show_once(lloyd_comm *comm, const lloyd_cli *cli)
 static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
 {
     switch (cli->command) {
-    case LLOYD_CLI_FIT: return fit(comm, cli);
-    case LLOYD_CLI_PREDICT: return predict(comm, cli);
-    case LLOYD_CLI_INFO:
-        return cli->dataset ? lloyd_info_dataset(comm, cli->file, cli->dataset)
-                            : lloyd_info(comm, cli->file);
-    case LLOYD_CLI_REPORT: return lloyd_report(comm, &cli->report);
-    case LLOYD_CLI_WRAP: return lloyd_wrap_file(comm, cli->file, cli->output, cli->force);
-    case LLOYD_CLI_SYNTH: return lloyd_synth(comm, &cli->synth);
-    case LLOYD_CLI_HELP:
-    case LLOYD_CLI_VERSION: return show_once(comm, cli);
+    case LLOYD_COMMAND_FIT: return fit(comm, cli);
+    case LLOYD_COMMAND_PREDICT: return predict(comm, cli);
+    case LLOYD_COMMAND_INFO:
+        return cli->info.dataset ? lloyd_info_dataset(comm, cli->file, cli->info.dataset)
+                                 : lloyd_info(comm, cli->file);
+    case LLOYD_COMMAND_REPORT: return lloyd_report(comm, &cli->report);
+    case LLOYD_COMMAND_WRAP:
+        return lloyd_wrap_file(comm, cli->file, cli->wrap.output, cli->wrap.force);
+    case LLOYD_COMMAND_SYNTH: return lloyd_synth(comm, &cli->synth);
+    case LLOYD_COMMAND_HELP:
+    case LLOYD_COMMAND_VERSION: return show_once(comm, cli);
     }
     return LLOYD_OK;
 }
@@ -195,7 +198,7 @@ static lloyd_status run_alone(lloyd_launch launched, lloyd_status parsed, const 
 {
     if (parsed != LLOYD_OK) {
         status = lloyd_fail(parsed, "%s", launched.rank == 0 ? message : "");
-    } else if (cli->command == LLOYD_CLI_HELP || cli->command == LLOYD_CLI_VERSION) {
+    } else if (cli->command == LLOYD_COMMAND_HELP || cli->command == LLOYD_COMMAND_VERSION) {
         if (launched.rank == 0) show(cli);
         status = flush_output();
     }
@@ -240,7 +243,7 @@ int main(int argc, char **argv)
     lloyd_launch launched = lloyd_find_launch(environ);
     lloyd_status status = lloyd_cli_parse(argc, argv, &cli);
     if (status != LLOYD_OK) return (int)run_on_ranks(launched, status, &cli);
-    if (cli.command == LLOYD_CLI_FIT && cli.fit.checkpoint && !cli.fit.dry_run) watch_signals();
+    if (cli.command == LLOYD_COMMAND_FIT && cli.fit.checkpoint && !cli.fit.dry_run) watch_signals();
     status = run_on_ranks(launched, LLOYD_OK, &cli);
     lloyd_cli_free(&cli);
     return (int)status;

@@ -45,10 +45,11 @@ static const recipe recipes[] = {
     {"int8", LLOYD_ARRAY_I8, LLOYD_I8, -87.5, 87.5, 12, -128, 127},
 };
 
+/* Of a type that the option --type can have. */
 static const recipe *find_recipe(const char *type)
 {
     for (size_t i = 0; i < sizeof recipes / sizeof recipes[0]; i++) {
-        if (type && strcmp(type, recipes[i].name) == 0) return &recipes[i];
+        if (strcmp(type, recipes[i].name) == 0) return &recipes[i];
     }
     return NULL;
 }
@@ -158,17 +159,8 @@ static lloyd_status fill(const lloyd_comm *comm, const lloyd_synth_options *opti
 static lloyd_status check_options(const lloyd_synth_options *options)
 {
     int64_t bytes;
-    if (!options->output) return lloyd_fail(LLOYD_USAGE, "--output is missing: name the file");
-    LLOYD_TRY(lloyd_options_check_threads());
-    if (options->rows < 1) return lloyd_fail(LLOYD_USAGE, "--rows must be at least 1");
-    if (options->dim < 1 || options->dim > UINT32_MAX)
-        return lloyd_fail(LLOYD_USAGE, "--dim must be at least 1 and below 2^32");
-    if (options->clusters < 1) return lloyd_fail(LLOYD_USAGE, "--clusters must be at least 1");
-    if (!find_recipe(options->type)) {
-        return lloyd_fail(LLOYD_USAGE,
-                          "--type %s is unknown; use float32, float16, bfloat16, uint8 or int8",
-                          options->type ? options->type : "(none)");
-    }
+    LLOYD_TRY(lloyd_options_check_synth(options));
+    if (options->dim > UINT32_MAX) return lloyd_fail(LLOYD_USAGE, "--dim must be below 2^32");
     if (__builtin_mul_overflow(options->rows, options->dim * 4, &bytes)) {
         return lloyd_fail(LLOYD_USAGE, "--rows times --dim is more than a file can hold");
     }
@@ -221,13 +213,8 @@ static lloyd_status compare_options(lloyd_comm *comm, const lloyd_synth_options 
 {
     lloyd_facts facts = {0};
     lloyd_facts_begin(&facts, "synth");
-    lloyd_facts_add(&facts, "--rows %" PRId64, options->rows);
-    lloyd_facts_add(&facts, "--dim %" PRId64, options->dim);
-    lloyd_facts_add(&facts, "--clusters %" PRId64, options->clusters);
-    lloyd_facts_option(&facts, "--type", options->type);
-    lloyd_facts_add(&facts, "--seed %" PRIu64, options->seed);
-    lloyd_facts_option(&facts, "--output", options->output);
-    return lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options);
+    lloyd_status status = lloyd_options_facts(LLOYD_COMMAND_SYNTH, options, &facts);
+    return lloyd_facts_compare(comm, status, &facts, &lloyd_differing_options);
 }
 
 lloyd_status lloyd_synth(lloyd_comm *comm, const lloyd_synth_options *options)

@@ -11,6 +11,7 @@
 #include "io/writers/model.h"
 #include "io/writers/output.h"
 #include "job/facts.h"
+#include "job/options.h"
 #include "report/cluster_sizes.h"
 #include "report/content.h"
 #include "report/convergence.h"
@@ -195,8 +196,7 @@ lloyd_status lloyd_report(lloyd_comm *comm, const lloyd_report_options *options)
     lloyd_facts facts = {0};
     lloyd_facts_begin(&facts, "report");
     lloyd_facts_option(&facts, "the model", options->model);
-    lloyd_facts_option(&facts, "--log", options->log);
-    lloyd_facts_option(&facts, "--output", options->output);
-    LLOYD_TRY(lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options));
+    lloyd_status status = lloyd_options_facts(LLOYD_COMMAND_REPORT, options, &facts);
+    LLOYD_TRY(lloyd_facts_compare(comm, status, &facts, &lloyd_differing_options));
     return comm->agree(comm, comm->rank == 0 ? report_model(options) : LLOYD_OK);
 }

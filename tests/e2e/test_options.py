@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 from common import Test, attribute
 
@@ -56,7 +57,22 @@ commands = re.findall(r"^  (\w+) {2,}\S", usage.split("Commands:")[1].split("Opt
 program = {c: options_of(help_of(c), 2, 6) for c in commands if c != "help"}
 t.check(len(program) >= 5 and len(program["fit"]) > 20, "the options are found in the help texts")
 
-# ---- the list of a fit's options, from which follow what a model records, what decides the result and what ranks must agree on ----
+# ---- the C interface --------------------------------------------------------------------------------------------------
+
+def fields_of(struct):
+    """The names of the fields of a struct in lloyd.h."""
+    with open(os.path.join(root, "src/lloyd.h"), encoding="utf-8") as file:
+        body = re.search(rf"typedef struct {struct} {{(.*?)}} {struct};", re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S), re.S)[1]
+    return {name for line in body.split(";") for name in re.findall(r"(\w+)\s*(?:,|$)", line.strip())}
+
+
+# Fields that are no option of the command line; of an option, the field's name is its own but for hyphens.
+OTHERS = {"fit": {"input_count", "command"}, "predict": {"input_count", "chunk_rows"}, "report": {"model"}, "synth": set()}
+for c, others in OTHERS.items():
+    named = {name.lstrip("-").replace("-", "_") for name in program[c]} - {"o"}
+    named = {"inputs" if name == "input" else name for name in named}
+    check_equal(f"every field of lloyd_{c}_options is an option", dict.fromkeys(fields_of(f"lloyd_{c}_options") - others),
+                dict.fromkeys(named))
 
 model = t.fit(t.data("digits.h5"), "listed.h5", "-k", 3)
 if model:
@@ -137,14 +153,10 @@ check_equal("completion: --metric=", complete("fit", "--metric", "="), {"l2": No
 check_equal("completion: --metric=c", complete("fit", "--metric", "=", "c"), {"cosine": None})
 check_equal("completion: the file of info", complete("info", "m"), {"model.h5": None})
 
-# ---- the table of docs/options.md -------------------------------------------------------------------------------------
+# ---- what docs/options.py writes --------------------------------------------------------------------------------------
 
-with open(os.path.join(root, "docs/options.md"), encoding="utf-8") as file:
-    options_page = file.read()
-table = options_page.split("## Options of `lloyd fit`")[1].split("\n\n")[1]
-cells = re.findall(r"^\| (`-.*?) \|", table, re.M)  # `--output MODEL.h5`, `-o`
-named = [name for cell in cells for name in re.findall(r"`(-\S+?)(?: [^`]*)?`", cell)]
-check_equal("options.md: the options of fit", dict.fromkeys(named), dict.fromkeys(program["fit"]))
-for c in program:
-    t.check(re.search(rf"`(lloyd )?{c}`", options_page), f"options.md names {c}")
+written = subprocess.run([sys.executable, os.path.join(root, "docs/options.py"), "--check", t.lloyd_path], capture_output=True,
+                         text=True, check=False)
+t.check(written.returncode == 0, "docs/lloyd.1, lloyd.bash and docs/options.md are what docs/options.py writes",
+        written.stdout + written.stderr)
 t.finish()

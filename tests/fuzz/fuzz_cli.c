@@ -15,7 +15,7 @@ static void check(const lloyd_cli *cli, int argc)
     if (!cli->line || cli->input_count < 0 || cli->input_count >= argc) abort();
     for (int i = 0; i < cli->input_count; i++)
         if (!cli->inputs[i] || !*cli->inputs[i]) abort();
-    if (cli->command != LLOYD_CLI_FIT) return;
+    if (cli->command != LLOYD_COMMAND_FIT) return;
     const lloyd_fit_options *fit = &cli->fit;
     if (fit->k < 1 || fit->n_init < 1 || fit->max_iters < 0 || fit->chunk_rows < 0 ||
         !(fit->tol >= 0) || isinf(fit->tol) || !fit->output || !fit->init || !fit->metric ||

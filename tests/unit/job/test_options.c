@@ -1,7 +1,11 @@
-/* The options of the C interface: every text is one of those that lloyd.h names, and nothing else is taken
+/* The table of options (src/options), and the options of the C interface: every text is one of those that lloyd.h names, and nothing else is taken
  * for one of them. Nothing is read or written, since options are looked at first.
  */
+#include "comm/comm.h"
+#include "job/options.h"
 #include "lloyd.h"
+#include "options/table.h"
+#include "options/value.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -161,12 +165,94 @@ static void test_others(void **unused)
     check(lloyd_info(comm, ""), "file", "");
 }
 
+/* ---- What a resumed fit may not change ------------------------------------------------- */
+
+/* Options of fit that a resumed fit may have another value of. Any other decides the result. */
+static const char *const may_change[] = {"--input",
+                                         "--dataset",
+                                         "--output",
+                                         "--max-iters",
+                                         "--backend",
+                                         "--comm",
+                                         "--chunk-rows",
+                                         "--max-host-memory",
+                                         "--max-device-memory",
+                                         "--no-labels",
+                                         "--force",
+                                         "--checkpoint",
+                                         "--checkpoint-every",
+                                         "--resume",
+                                         "--log",
+                                         "--progress",
+                                         "--timeout",
+                                         "--dry-run"};
+
+static int may_be_changed(const char *name)
+{
+    for (size_t i = 0; i < sizeof may_change / sizeof *may_change; i++)
+        if (strcmp(name, may_change[i]) == 0) return 1;
+    return 0;
+}
+
+/* A legal value that is not the one in `options`. */
+static const char *other_value(const lloyd_option *o)
+{
+    switch (o->kind) {
+    case LLOYD_OPTION_CHOICE:
+    case LLOYD_OPTION_INIT:
+        return strcmp(o->choices[0].name, o->standard) == 0 ? o->choices[1].name
+                                                            : o->choices[0].name;
+    case LLOYD_OPTION_TEXT: return "other";
+    default: return "7";
+    }
+}
+
+static char *deciding(const lloyd_fit_options *options)
+{
+    char *lines = NULL;
+    assert_int_equal(lloyd_options_deciding(options, 0, &lines), LLOYD_OK);
+    return lines;
+}
+
+static void test_deciding(void **unused)
+{
+    (void)unused;
+    lloyd_fit_options before = good_fit();
+    char *was = deciding(&before);
+    for (const lloyd_option *o = lloyd_commands[LLOYD_COMMAND_FIT].options; o->name; o++) {
+        lloyd_fit_options after = before;
+        if (o->kind == LLOYD_OPTION_INPUT) continue;
+        assert_int_equal(lloyd_option_set(o, other_value(o), &after), LLOYD_OK);
+        assert_memory_not_equal(&before, &after, sizeof after);
+        char *is = deciding(&after);
+        if ((strcmp(was, is) == 0) != may_be_changed(o->name))
+            fail_msg("%s may %sbe changed when a fit is resumed", o->name,
+                     may_be_changed(o->name) ? "" : "not ");
+        free(is);
+    }
+    free(was);
+}
+
+/* Every default of the table is a legal value. */
+static void test_defaults(void **unused)
+{
+    (void)unused;
+    _Alignas(16) char fields[1024];
+    for (int c = 0; c < LLOYD_COMMANDS; c++)
+        for (const lloyd_option *o = lloyd_commands[c].options; o->name; o++)
+            if (o->standard && lloyd_option_set(o, o->standard, fields) != LLOYD_OK)
+                fail_msg("%s: %s", o->name, lloyd_message());
+    lloyd_fit_options options = good_fit();
+    assert_true(options.timeout == LLOYD_TIMEOUT && options.max_iters == 25);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fit),    cmocka_unit_test(test_fit_rows),
-        cmocka_unit_test(test_inputs), cmocka_unit_test(test_predict),
-        cmocka_unit_test(test_others),
+        cmocka_unit_test(test_fit),      cmocka_unit_test(test_fit_rows),
+        cmocka_unit_test(test_inputs),   cmocka_unit_test(test_predict),
+        cmocka_unit_test(test_others),   cmocka_unit_test(test_deciding),
+        cmocka_unit_test(test_defaults),
     };
     if (lloyd_comm_open_self(&comm) != LLOYD_OK) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,10 @@
 /* The command line (src/program/cli.c). Every wrong command line is one row: the arguments, and what its
  * message must contain.
  */
+#include "options/suggest.h"
 #include "program/cli.h"
+#include "program/help.h"
+#include "program/quote.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +56,7 @@ static void defaults_are_kept(void **state)
     lloyd_fit_options expected;
     lloyd_fit_defaults(&expected);
     parse("fit --input a.h5 -k 8 --output m.h5", &w, &cli);
-    assert_int_equal(cli.command, LLOYD_CLI_FIT);
+    assert_int_equal(cli.command, LLOYD_COMMAND_FIT);
     assert_int_equal(cli.fit.input_count, 1);
     assert_string_equal(cli.fit.inputs[0], "a.h5");
     assert_int_equal(cli.fit.k, 8);
@@ -123,7 +126,7 @@ static void other_commands_arrive(void **state)
     words w = {.argc = 0};
     lloyd_cli cli;
     parse("predict --model m.h5 --input a.h5 --input b.h5 --output l.h5 --distances", &w, &cli);
-    assert_int_equal(cli.command, LLOYD_CLI_PREDICT);
+    assert_int_equal(cli.command, LLOYD_COMMAND_PREDICT);
     assert_string_equal(cli.predict.model, "m.h5");
     assert_int_equal(cli.predict.input_count, 2);
     assert_string_equal(cli.predict.inputs[1], "b.h5");
@@ -132,7 +135,7 @@ static void other_commands_arrive(void **state)
     lloyd_cli_free(&cli);
 
     parse("info m.h5", &w, &cli);
-    assert_int_equal(cli.command, LLOYD_CLI_INFO);
+    assert_int_equal(cli.command, LLOYD_COMMAND_INFO);
     assert_string_equal(cli.file, "m.h5");
     lloyd_cli_free(&cli);
     parse("info -- --odd.h5", &w, &cli);
@@ -145,7 +148,7 @@ static void other_commands_arrive(void **state)
         char line[64];
         snprintf(line, sizeof line, "report m.h5 --log l.jsonl %s", names[i]);
         parse(line, &w, &cli);
-        assert_int_equal(cli.command, LLOYD_CLI_REPORT);
+        assert_int_equal(cli.command, LLOYD_COMMAND_REPORT);
         assert_string_equal(cli.report.model, "m.h5");
         assert_string_equal(cli.report.log, "l.jsonl");
         assert_string_equal(cli.report.output, "p.html");
@@ -153,14 +156,14 @@ static void other_commands_arrive(void **state)
     }
 
     parse("wrap --output x.h5 base.u8bin", &w, &cli);
-    assert_int_equal(cli.command, LLOYD_CLI_WRAP);
+    assert_int_equal(cli.command, LLOYD_COMMAND_WRAP);
     assert_string_equal(cli.file, "base.u8bin");
-    assert_string_equal(cli.output, "x.h5");
+    assert_string_equal(cli.wrap.output, "x.h5");
     lloyd_cli_free(&cli);
 
     parse("synth --rows 5000000000 --dim 96 --clusters 100 --type bfloat16 --seed 7 --output x.h5",
           &w, &cli);
-    assert_int_equal(cli.command, LLOYD_CLI_SYNTH);
+    assert_int_equal(cli.command, LLOYD_COMMAND_SYNTH);
     assert_true(cli.synth.rows == 5000000000);
     assert_int_equal(cli.synth.dim, 96);
     assert_int_equal(cli.synth.clusters, 100);
@@ -189,21 +192,21 @@ static void help_and_version(void **state)
 {
     static const struct {
         const char *line;
-        lloyd_cli_command command, topic;
-    } rows[] = {{"--help", LLOYD_CLI_HELP, LLOYD_CLI_HELP},
-                {"-h", LLOYD_CLI_HELP, LLOYD_CLI_HELP},
-                {"help", LLOYD_CLI_HELP, LLOYD_CLI_HELP},
-                {"help --help", LLOYD_CLI_HELP, LLOYD_CLI_HELP},
-                {"help fit", LLOYD_CLI_HELP, LLOYD_CLI_FIT},
-                {"--help fit", LLOYD_CLI_HELP, LLOYD_CLI_FIT},
-                {"-h predict", LLOYD_CLI_HELP, LLOYD_CLI_PREDICT},
-                {"--help --help", LLOYD_CLI_HELP, LLOYD_CLI_HELP},
-                {"fit --help", LLOYD_CLI_HELP, LLOYD_CLI_FIT},
-                {"predict --nonsense -h", LLOYD_CLI_HELP, LLOYD_CLI_PREDICT},
-                {"info --help", LLOYD_CLI_HELP, LLOYD_CLI_INFO},
-                {"help wrap", LLOYD_CLI_HELP, LLOYD_CLI_WRAP},
-                {"synth -h", LLOYD_CLI_HELP, LLOYD_CLI_SYNTH},
-                {"--version", LLOYD_CLI_VERSION, LLOYD_CLI_HELP}};
+        lloyd_command_id command, topic;
+    } rows[] = {{"--help", LLOYD_COMMAND_HELP, LLOYD_COMMAND_HELP},
+                {"-h", LLOYD_COMMAND_HELP, LLOYD_COMMAND_HELP},
+                {"help", LLOYD_COMMAND_HELP, LLOYD_COMMAND_HELP},
+                {"help --help", LLOYD_COMMAND_HELP, LLOYD_COMMAND_HELP},
+                {"help fit", LLOYD_COMMAND_HELP, LLOYD_COMMAND_FIT},
+                {"--help fit", LLOYD_COMMAND_HELP, LLOYD_COMMAND_FIT},
+                {"-h predict", LLOYD_COMMAND_HELP, LLOYD_COMMAND_PREDICT},
+                {"--help --help", LLOYD_COMMAND_HELP, LLOYD_COMMAND_HELP},
+                {"fit --help", LLOYD_COMMAND_HELP, LLOYD_COMMAND_FIT},
+                {"predict --nonsense -h", LLOYD_COMMAND_HELP, LLOYD_COMMAND_PREDICT},
+                {"info --help", LLOYD_COMMAND_HELP, LLOYD_COMMAND_INFO},
+                {"help wrap", LLOYD_COMMAND_HELP, LLOYD_COMMAND_WRAP},
+                {"synth -h", LLOYD_COMMAND_HELP, LLOYD_COMMAND_SYNTH},
+                {"--version", LLOYD_COMMAND_VERSION, LLOYD_COMMAND_HELP}};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         words w = {.argc = 0};
@@ -357,7 +360,7 @@ static void suggestions(void **state)
     char longer[400];
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const char *nearest = lloyd_cli_suggest(rows[i].word, names, 5);
+        const char *nearest = lloyd_suggest(rows[i].word, names, 5);
         if (rows[i].nearest == NULL)
             assert_null(nearest);
         else
@@ -365,75 +368,41 @@ static void suggestions(void **state)
     }
     memset(longer, 'a', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
-    assert_null(lloyd_cli_suggest(longer, names, 5));
+    assert_null(lloyd_suggest(longer, names, 5));
 }
 
 /* ---- Help, quoting --------------------------------------------------------------------- */
 
-static char *help_text(lloyd_cli_command topic)
+static char *help_text(lloyd_command_id topic)
 {
     char *text = NULL;
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
     assert_non_null(out);
-    lloyd_cli_help(out, topic);
+    lloyd_help(out, topic);
     assert_int_equal(fclose(out), 0);
     return text;
 }
 
 static void help_has_every_option(void **state)
 {
-    static const char *const fit[] = {"--input",
-                                      "--dataset",
-                                      "-k",
-                                      "--output",
-                                      "--init",
-                                      "--init-trials",
-                                      "--init-sample",
-                                      "--seed",
-                                      "--n-init",
-                                      "--max-iters",
-                                      "--tol",
-                                      "--metric",
-                                      "--weights",
-                                      "--skip-bad-rows",
-                                      "--empty",
-                                      "--backend",
-                                      "--comm",
-                                      "--chunk-rows",
-                                      "--max-host-memory",
-                                      "--max-device-memory",
-                                      "--no-labels",
-                                      "--force",
-                                      "--checkpoint",
-                                      "--checkpoint-every",
-                                      "--resume",
-                                      "--log",
-                                      "--progress",
-                                      "--timeout",
-                                      "--dry-run"};
     (void)state;
-    for (int topic = LLOYD_CLI_FIT; topic <= LLOYD_CLI_SYNTH; topic++) {
-        char *text = help_text((lloyd_cli_command)topic);
-        for (int i = 0; lloyd_cli_option((lloyd_cli_command)topic, i) != NULL; i++)
-            assert_non_null(strstr(text, lloyd_cli_option((lloyd_cli_command)topic, i)));
+    for (int topic = 0; topic < LLOYD_COMMANDS; topic++) {
+        char *text = help_text((lloyd_command_id)topic);
+        for (const lloyd_option *o = lloyd_commands[topic].options; o->name != NULL; o++)
+            assert_non_null(strstr(text, o->name));
         for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1)
             if (strstr(line, "Example") == NULL && strncmp(line, "Usage", 5) != 0 &&
                 strncmp(line, "  ", 2) != 0)
                 assert_true(strcspn(line, "\n") <= 80);
         free(text);
     }
-    for (size_t i = 0; i < sizeof fit / sizeof *fit; i++)
-        assert_string_equal(lloyd_cli_option(LLOYD_CLI_FIT, (int)i), fit[i]);
-    assert_null(lloyd_cli_option(LLOYD_CLI_FIT, sizeof fit / sizeof *fit));
-    assert_null(lloyd_cli_option(LLOYD_CLI_HELP, 0));
-
-    char *text = help_text(LLOYD_CLI_FIT);
+    char *text = help_text(LLOYD_COMMAND_FIT);
     assert_non_null(strstr(text, "random|kmeans++|kmeans-parallel|MODEL.h5"));
     assert_non_null(strstr(text, "Default: 25."));
     assert_non_null(strstr(text, "--checkpoint-every T"));
     free(text);
-    text = help_text(LLOYD_CLI_HELP);
+    text = help_text(LLOYD_COMMAND_HELP);
     static const char *const commands[] = {"  fit ",  "  predict ", "  info ",
                                            "  wrap ", "  synth ",   "  help "};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
@@ -447,14 +416,14 @@ static void command_line_is_quoted(void **state)
                     "it's",  "",    "$HOME",   "x=1,2:/y@%+_.-", "--init=kmeans||"};
     char *line = NULL;
     (void)state;
-    assert_int_equal(lloyd_cli_join(sizeof argv / sizeof *argv, argv, &line), LLOYD_OK);
+    assert_int_equal(lloyd_quote_line(sizeof argv / sizeof *argv, argv, &line), LLOYD_OK);
     assert_string_equal(line, "lloyd fit --input 'part-*.h5' 'a b' 'it'\\''s' '' '$HOME' "
                               "x=1,2:/y@%+_.- '--init=kmeans||'");
     free(line);
-    assert_int_equal(lloyd_cli_join(0, argv, &line), LLOYD_OK);
+    assert_int_equal(lloyd_quote_line(0, argv, &line), LLOYD_OK);
     assert_string_equal(line, "");
     free(line);
-    assert_int_equal(lloyd_cli_quote("'''", &line), LLOYD_OK);
+    assert_int_equal(lloyd_quote("'''", &line), LLOYD_OK);
     assert_string_equal(line, "''\\'''\\'''\\'''");
     free(line);
 }

@@ -1,0 +1,524 @@
+/* See option.h, which says how to add an option. */
+#include "options/table.h"
+
+#include "kernels/kernels.h"
+#include "lloyd.h"
+
+/* ---- Values ---------------------------------------------------------------------------- */
+
+static const lloyd_option_choice init_choices[] = {{"random", NULL},
+                                                   {"kmeans++", NULL},
+                                                   {"kmeans-parallel", "kmeans||"},
+                                                   {NULL, NULL}};
+static const lloyd_option_choice metric_choices[] = {{"l2", "euclidean"},
+                                                     {"cosine", "angular"},
+                                                     {NULL, NULL}};
+static const lloyd_option_choice empty_choices[] = {{"relocate", NULL},
+                                                    {"keep", NULL},
+                                                    {NULL, NULL}};
+static const lloyd_option_choice backend_choices[] = {{"auto", NULL},
+                                                      {"cuda", "gpu"},
+                                                      {"cpu", NULL},
+                                                      {NULL, NULL}};
+static const lloyd_option_choice comm_choices[] = {{"auto", NULL},
+                                                   {"nccl", NULL},
+                                                   {"mpi", NULL},
+                                                   {NULL, NULL}};
+static const lloyd_option_choice progress_choices[] = {{"auto", NULL},
+                                                       {"bar", NULL},
+                                                       {"plain", NULL},
+                                                       {"none", NULL},
+                                                       {NULL, NULL}};
+static const lloyd_option_choice type_choices[] = {{"float32", "float"}, {"float16", "half"},
+                                                   {"bfloat16", "bf16"}, {"uint8", "u8"},
+                                                   {"int8", "i8"},       {NULL, NULL}};
+
+/* ---- Help that several options share --------------------------------------------------- */
+
+static const char input_help[] =
+    "File with the rows: HDF5 (a two-dimensional dataset), .npy, .fbin, .u8bin, .i8bin, .fvecs or "
+    ".bvecs. FILE may be a shell glob in quotes, and the option may be given several times: several "
+    "files are one dataset, in the order given. DATASET, of HDF5 only, defaults to the only "
+    "two-dimensional dataset of the file, else /train.";
+
+static const char dataset_help[] =
+    "The dataset of every input, each of which is FILE then: for names with a colon in them.";
+
+static const char skip_help[] =
+    "Leave out rows with NaN or infinity (with the cosine metric, rows of zeros too), and give them the "
+    "label -1; the result is that of the other rows alone. The rows are read once more at the beginning. "
+    "Without this option such a row is an error.";
+
+static const char timeout_help[] =
+    "How long a rank waits for another, in seconds, or as in 30s, 10m, 2h. After that the job ends "
+    "and names the ranks that did not respond. The time must exceed the delay of the slowest rank in "
+    "a pass.";
+
+static const char force_help[] =
+    "Replace an existing file of the output's name even if lloyd has not written it. Without this "
+    "option, lloyd refuses.";
+
+static const char trials_help[] =
+    "How many rows k-means++ tries for each centroid, of which it keeps the best (2 + ln K by "
+    "default), or how many candidates k-means|| tries when it chooses among them (32).";
+
+static const char sample_help[] =
+    "k-means++ and k-means|| look at R rows, drawn at random, instead of all. By default R is 64 K, "
+    "but at least 262,144; where there are no more than four times as many rows, or these have "
+    "weights, they look at all.";
+
+/* ---- lloyd fit ------------------------------------------------------------------------- */
+
+/* In the order of the help text, and of the lists in models and checkpoints. */
+#define AT(field) offsetof(lloyd_fit_options, field)
+static const lloyd_option fit_options[] = {
+    {.name = "--input",
+     .argument = "FILE[:DATASET]",
+     .kind = LLOYD_OPTION_INPUT,
+     .role = LLOYD_OPTION_OWN,
+     .required = 1,
+     .of_files = 1,
+     .offset = AT(inputs),
+     .help = input_help},
+    {.name = "--dataset",
+     .argument = "NAME",
+     .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_OWN,
+     .of_files = 1,
+     .offset = AT(dataset),
+     .help = dataset_help},
+    {.name = "-k",
+     .argument = "K",
+     .kind = LLOYD_OPTION_WHOLE,
+     .role = LLOYD_OPTION_DECIDES,
+     .required = 1,
+     .offset = AT(k),
+     .least = 1,
+     .most = INT32_MAX, /* labels are stored as int32 */
+     .help = "Number of clusters, at most the number of rows."},
+    {.name = "--output",
+     .letter = "-o",
+     .argument = "MODEL.h5",
+     .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_ALIKE,
+     .required = 1,
+     .of_files = 1,
+     .offset = AT(output),
+     .help = "The model: centroids, counts, labels and history. Written under another name and "
+             "renamed when complete."},
+    {.name = "--init",
+     .argument = "MODEL.h5",
+     .kind = LLOYD_OPTION_INIT,
+     .role = LLOYD_OPTION_DECIDES,
+     .offset = AT(init),
+     .standard = "kmeans-parallel",
+     .choices = init_choices,
+     .help = "The initial centroids: distinct rows at random, k-means++, k-means||, or those of a "
+             "model."},
+    {.name = "--init-trials",
+     .argument = "T",
+     .kind = LLOYD_OPTION_WHOLE,
+     .role = LLOYD_OPTION_DECIDES,
+     .offset = AT(init_trials),
+     .least = 1,
+     .most = LLOYD_MOST_TRIALS,
+     .help = trials_help},
+    {.name = "--init-sample",
+     .argument = "R",
+     .kind = LLOYD_OPTION_WHOLE,
+     .role = LLOYD_OPTION_DECIDES,
+     .offset = AT(init_sample),
+     .least = 1,
+     .most = INT64_MAX,
+     .help = sample_help},
+    {.name = "--seed",
+     .argument = "S",
+     .kind = LLOYD_OPTION_SEED,
+     .role = LLOYD_OPTION_DECIDES,
+     .offset = AT(seed),
+     .standard = "0",
+     .help = "Seed of everything random, a whole number of 64 bits."},
+    {.name = "--n-init",
+     .argument = "R",
+     .kind = LLOYD_OPTION_WHOLE,
+     .role = LLOYD_OPTION_DECIDES,
+     .offset = AT(n_init),
+     .standard = "1",
+     .least = 1,
+     .most = INT64_MAX,
+     .help = "Run R times with different seeds and keep the run of lowest inertia; not with --init "
+             "MODEL.h5, whose runs would all be the same."},
+    {.name = "--max-iters",
+     .argument = "T",
+     .kind = LLOYD_OPTION_WHOLE,
+     .role = LLOYD_OPTION_ALIKE, /* a resumed fit may have a higher one */
+     .offset = AT(max_iters),
+     .standard = "25",
+     .least = 0,
+     .most = INT64_MAX,
+     .help = "Stop after T updates of the centroids; 0 seeds and assigns only."},
+    {.name = "--tol",
+     .argument = "X",
+     .kind = LLOYD_OPTION_REAL,
+     .role = LLOYD_OPTION_DECIDES,
+     .offset = AT(tol),
+     .standard = "0",
+     .help = "Stop when the relative decrease of the inertia falls below X; 0: only when no label "
+             "changes."},
+    {.name = "--metric",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_DECIDES,
+     .offset = AT(metric),
+     .standard = "l2",
+     .choices = metric_choices,
+     .help = "Squared Euclidean distance, or rows scaled to length 1 on reading."},
+    {.name = "--weights",
+     .argument = "DATASET",
+     .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_DECIDES,
+     .of_files = 1,
+     .offset = AT(weights),
+     .help =
+         "A one-dimensional dataset in every input file, which must be HDF5, with the weight of each row."},
+    {.name = "--empty",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_DECIDES,
+     .offset = AT(empty),
+     .standard = "relocate",
+     .choices = empty_choices,
+     .help = "An empty cluster takes the row farthest from its centroid, or keeps its centroid."},
+    {.name = "--skip-bad-rows",
+     .kind = LLOYD_OPTION_FLAG,
+     .role = LLOYD_OPTION_DECIDES,
+     .of_files = 1,
+     .offset = AT(skip_bad_rows),
+     .help = skip_help},
+    {.name = "--backend",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_ALIKE,
+     .offset = AT(backend),
+     .standard = "auto",
+     .choices = backend_choices,
+     .help = "What computes: GPUs, one per rank, or CPUs, with the same results. auto is cuda "
+             "where lloyd was built with it and the ranks see GPUs."},
+    {.name = "--comm",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_ALIKE,
+     .offset = AT(comm),
+     .standard = "auto",
+     .choices = comm_choices,
+     .help = "What carries the sums between the GPUs of several ranks; auto is nccl where lloyd "
+             "was built with it. Sums of CPUs always use MPI."},
+    {.name = "--chunk-rows",
+     .argument = "R",
+     .kind = LLOYD_OPTION_WHOLE,
+     .role = LLOYD_OPTION_OWN,
+     .of_files = 1,
+     .offset = AT(chunk_rows),
+     .least = 1,
+     .most = INT64_MAX,
+     .help = "Read the rows from the files in chunks of R in every iteration, instead of keeping "
+             "them in memory where they fit. The result is the same."},
+    {.name = "--max-host-memory",
+     .argument = "BYTES",
+     .kind = LLOYD_OPTION_BYTES,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(max_host_memory),
+     .least = 1,
+     .most = INT64_MAX,
+     .help = "Memory that each rank may use on the host, such as 64G; the rows that do not fit "
+             "are read again in every iteration. Default: what the machine and the cgroup leave. "
+             "K, M, G, T (or KiB, ...) are powers of 1024; KB, MB, GB, TB of 1000."},
+    {.name = "--max-device-memory",
+     .argument = "BYTES",
+     .kind = LLOYD_OPTION_BYTES,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(max_device_memory),
+     .least = 1,
+     .most = INT64_MAX,
+     .help = "Memory that each rank may use on its GPU; the rows that do not fit stay in host "
+             "memory and are copied in every iteration. Default: what is free."},
+    {.name = "--no-labels",
+     .kind = LLOYD_OPTION_FLAG,
+     .role = LLOYD_OPTION_ALIKE,
+     .of_files = 1,
+     .offset = AT(no_labels),
+     .help = "No /labels in the model."},
+    {.name = "--force",
+     .kind = LLOYD_OPTION_FLAG,
+     .role = LLOYD_OPTION_OWN,
+     .of_files = 1,
+     .offset = AT(force),
+     .help = force_help},
+    {.name = "--checkpoint",
+     .argument = "FILE",
+     .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_ALIKE,
+     .of_files = 1,
+     .offset = AT(checkpoint),
+     .help =
+         "Save in FILE what --resume needs: now and then, at the end, and when SIGTERM, SIGINT, "
+         "SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU stops the fit (exit status 75). Without --resume, "
+         "an older checkpoint is replaced."},
+    {.name = "--checkpoint-every",
+     .argument = "T",
+     .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_ALIKE,
+     .of_files = 1,
+     .offset = AT(checkpoint_every),
+     .help = "Write the checkpoint every T iterations (5) or after a time (90s, 10m, 1h); 10m by "
+             "default."},
+    {.name = "--resume",
+     .kind = LLOYD_OPTION_FLAG,
+     .role = LLOYD_OPTION_ALIKE,
+     .of_files = 1,
+     .offset = AT(resume),
+     .help = "Resume from the checkpoint if it exists, with the result of a fit that was never "
+             "interrupted."},
+    {.name = "--log",
+     .argument = "FILE.jsonl",
+     .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_ALIKE,
+     .offset = AT(log),
+     .help = "Write one line of JSON per event (docs/log.md)."},
+    {.name = "--progress",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_OWN,
+     .unrecorded = 1,
+     .offset = AT(progress),
+     .standard = "auto",
+     .choices = progress_choices,
+     .help = "On standard error: a bar, a line per iteration, or nothing (then no summary either); "
+             "auto is a bar on a terminal, lines elsewhere."},
+    {.name = "--timeout",
+     .argument = "TIME",
+     .kind = LLOYD_OPTION_PERIOD,
+     .role = LLOYD_OPTION_OWN,
+     .unrecorded = 1,
+     .offset = AT(timeout),
+     .standard = "30m", /* LLOYD_TIMEOUT */
+     .help = timeout_help},
+    {.name = "--dry-run",
+     .kind = LLOYD_OPTION_FLAG,
+     .role = LLOYD_OPTION_ALIKE,
+     .of_files = 1,
+     .unrecorded = 1,
+     .offset = AT(dry_run),
+     .help = "Print the plan (rows per rank, memory, work, an estimate of the time); read no rows, "
+             "write nothing."},
+    {.name = NULL}};
+#undef AT
+
+/* ---- lloyd predict --------------------------------------------------------------------- */
+
+#define AT(field) offsetof(lloyd_predict_options, field)
+static const lloyd_option predict_options[] =
+    {{.name = "--model",
+      .argument = "MODEL.h5",
+      .kind = LLOYD_OPTION_TEXT,
+      .role = LLOYD_OPTION_OWN, /* what is in it is compared, not its name */
+      .required = 1,
+      .offset = AT(model),
+      .help = "A model of lloyd fit, or any HDF5 file with a dataset /centroids."},
+     {.name = "--input",
+      .argument = "FILE[:DATASET]",
+      .kind = LLOYD_OPTION_INPUT,
+      .role = LLOYD_OPTION_OWN,
+      .required = 1,
+      .offset = AT(inputs),
+      .help = input_help},
+     {.name = "--dataset",
+      .argument = "NAME",
+      .kind = LLOYD_OPTION_TEXT,
+      .role = LLOYD_OPTION_OWN,
+      .offset = AT(dataset),
+      .help = dataset_help},
+     {.name = "--output",
+      .letter = "-o",
+      .argument = "LABELS.h5",
+      .kind = LLOYD_OPTION_TEXT,
+      .required = 1,
+      .offset = AT(output),
+      .help = "The labels, one per row."},
+     {.name = "--distances",
+      .kind = LLOYD_OPTION_FLAG,
+      .offset = AT(distances),
+      .help = "Write /distances too: squared, to the centroid of the label."},
+     {.name = "--force",
+      .kind = LLOYD_OPTION_FLAG,
+      .role = LLOYD_OPTION_OWN,
+      .offset = AT(force),
+      .help = force_help},
+     {.name = "--skip-bad-rows",
+      .kind = LLOYD_OPTION_FLAG,
+      .offset = AT(skip_bad_rows),
+      .help = skip_help},
+     {.name = "--backend",
+      .kind = LLOYD_OPTION_CHOICE,
+      .offset = AT(backend),
+      .standard = "auto",
+      .choices = backend_choices,
+      .help = "As for fit."},
+     {.name = "--timeout",
+      .argument = "TIME",
+      .kind = LLOYD_OPTION_PERIOD,
+      .role = LLOYD_OPTION_OWN,
+      .offset = AT(timeout),
+      .standard = "30m",
+      .help = timeout_help},
+     {.name = NULL}};
+#undef AT
+
+/* ---- lloyd info, report, wrap, synth --------------------------------------------------- */
+
+static const lloyd_option info_options[] = {
+    {.name = "--dataset",
+     .argument = "NAME",
+     .kind = LLOYD_OPTION_TEXT,
+     .offset = offsetof(lloyd_info_options, dataset),
+     .help =
+         "The dataset of FILE to show, for names with a colon in them; else FILE:DATASET will do."},
+    {.name = NULL}};
+
+#define AT(field) offsetof(lloyd_report_options, field)
+static const lloyd_option report_options[] = {
+    {.name = "--output",
+     .letter = "-o",
+     .argument = "REPORT.html",
+     .kind = LLOYD_OPTION_TEXT,
+     .required = 1,
+     .offset = AT(output),
+     .help = "The page. Written under another name and renamed when complete."},
+    {.name = "--log",
+     .argument = "FILE.jsonl",
+     .kind = LLOYD_OPTION_TEXT,
+     .offset = AT(log),
+     .help =
+         "The log of the fit, for the time of each phase and the share of labels that were decided "
+         "in double precision. Default: the log that the model names, if it still exists."},
+    {.name = "--force",
+     .kind = LLOYD_OPTION_FLAG,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(force),
+     .help = force_help},
+    {.name = NULL}};
+#undef AT
+
+static const lloyd_option wrap_options[] =
+    {{.name = "--output",
+      .letter = "-o",
+      .argument = "X.h5",
+      .kind = LLOYD_OPTION_TEXT,
+      .required = 1,
+      .offset = offsetof(lloyd_wrap_options, output),
+      .help = "The HDF5 file; its dataset /train is the raw file's rows."},
+     {.name = "--force",
+      .kind = LLOYD_OPTION_FLAG,
+      .role = LLOYD_OPTION_OWN,
+      .offset = offsetof(lloyd_wrap_options, force),
+      .help = force_help},
+     {.name = NULL}};
+
+#define AT(field) offsetof(lloyd_synth_options, field)
+static const lloyd_option synth_options[] =
+    {{.name = "--rows",
+      .argument = "N",
+      .kind = LLOYD_OPTION_WHOLE,
+      .required = 1,
+      .offset = AT(rows),
+      .least = 1,
+      .most = INT64_MAX,
+      .help = "Number of rows."},
+     {.name = "--dim",
+      .argument = "D",
+      .kind = LLOYD_OPTION_WHOLE,
+      .required = 1,
+      .offset = AT(dim),
+      .least = 1,
+      .most = INT64_MAX,
+      .help = "Number of columns."},
+     {.name = "--clusters",
+      .argument = "C",
+      .kind = LLOYD_OPTION_WHOLE,
+      .required = 1,
+      .offset = AT(clusters),
+      .least = 1,
+      .most = INT64_MAX,
+      .help = "Number of Gaussians in the mixture."},
+     {.name = "--type",
+      .kind = LLOYD_OPTION_CHOICE,
+      .offset = AT(type),
+      .standard = "float32",
+      .choices = type_choices,
+      .help = "How the elements are stored."},
+     {.name = "--seed",
+      .argument = "S",
+      .kind = LLOYD_OPTION_SEED,
+      .offset = AT(seed),
+      .standard = "0",
+      .help = "Seed, a whole number of 64 bits."},
+     {.name = "--output",
+      .letter = "-o",
+      .argument = "X.h5",
+      .kind = LLOYD_OPTION_TEXT,
+      .required = 1,
+      .offset = AT(output),
+      .help = "The HDF5 file; the rows are its dataset /train."},
+     {.name = "--force",
+      .kind = LLOYD_OPTION_FLAG,
+      .role = LLOYD_OPTION_OWN,
+      .offset = AT(force),
+      .help = force_help},
+     {.name = NULL}};
+#undef AT
+
+/* ---- The commands ---------------------------------------------------------------------- */
+
+const lloyd_command lloyd_commands[LLOYD_COMMANDS] = {
+    [LLOYD_COMMAND_FIT] =
+        {.name = "fit",
+         .brief = "cluster the rows of files and write a model",
+         .help =
+             "Clusters the rows of files (HDF5, .npy and others) into K clusters with exact k-means and "
+             "writes a model. The result depends on the data, the options and the seed, and on "
+             "nothing else: not on the number of ranks or threads.",
+         .example = "mpirun -n 4 lloyd fit --input 'part-*.h5' -k 1024 --output model.h5",
+         .options = fit_options},
+    [LLOYD_COMMAND_PREDICT] =
+        {.name = "predict",
+         .brief = "label rows with the centroids of a model",
+         .help = "Labels rows with the nearest centroid of a model.",
+         .example = "mpirun -n 4 lloyd predict --model model.h5 --input new.h5 --output labels.h5",
+         .options = predict_options},
+    [LLOYD_COMMAND_INFO] =
+        {.name = "info",
+         .brief = "show what a dataset, a model or a checkpoint holds",
+         .help = "Shows a dataset's shape, type and statistics, a model's options, sizes and "
+                 "history, or how far a checkpoint is.",
+         .example = "lloyd info model.h5",
+         .positional = "FILE",
+         .options = info_options},
+    [LLOYD_COMMAND_REPORT] =
+        {.name = "report",
+         .brief = "write a page about a model: plots and tables in one HTML file",
+         .help = "Writes one HTML file that needs no network and no other file: how the fit "
+                 "converged, how large the clusters are, where the time went, and how the model "
+                 "was made.",
+         .example = "lloyd report model.h5 -o report.html",
+         .positional = "MODEL.h5",
+         .options = report_options},
+    [LLOYD_COMMAND_WRAP] =
+        {.name = "wrap",
+         .brief = "make an HDF5 file that points into raw files",
+         .help = "Makes an HDF5 file whose dataset /train points into RAW, a .fbin, .u8bin, .i8bin "
+                 "or .npy file. Nothing is copied: RAW must stay where it is.",
+         .example = "lloyd wrap base.u8bin --output base.h5",
+         .positional = "RAW",
+         .options = wrap_options},
+    [LLOYD_COMMAND_SYNTH] =
+        {.name = "synth",
+         .brief = "write a synthetic dataset, a mixture of Gaussians",
+         .help = "Writes a reproducible mixture of Gaussians: the same bytes for any number of "
+                 "ranks.",
+         .example = "mpirun -n 4 lloyd synth --rows 1000000 --dim 96 --clusters 100 --output x.h5",
+         .options = synth_options}};
