@@ -3,7 +3,7 @@
 
 #include "io/hdf5/references.h"
 #include "io/path.h"
-#include "io/writers/part_name.h"
+#include "io/writers/partial_name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -102,12 +102,12 @@ static lloyd_status refuse_read(const guarded *written, const guarded *read)
                       written->path, read->what, read->path);
 }
 
-/* A name that part files of `output` have is for these alone. */
+/* A name that partial files of `output` have is for these alone. */
 static int is_part_of(const guarded *output, const guarded *other)
 {
     return lloyd_location_beside(&output->place, &other->place) &&
-           lloyd_part_is_of(lloyd_path_name(other->place.target),
-                            lloyd_path_name(output->place.target));
+           lloyd_partial_is_of(lloyd_path_name(other->place.target),
+                               lloyd_path_name(output->place.target));
 }
 
 static lloyd_status compare(const guarded *a, const guarded *b)

@@ -23,7 +23,7 @@ lloyd_status lloyd_guard_read_model(lloyd_guard *guard, const char *path);
 /* A file that is written, with the option that names it ("--output"; borrowed). NULL: none. */
 lloyd_status lloyd_guard_write(lloyd_guard *guard, const char *option, const char *path);
 
-/* LLOYD_USAGE where two are one, or one has a name that another's part files have. */
+/* LLOYD_USAGE where two are one, or one has a name that another's partial files have. */
 lloyd_status lloyd_guard_check(const lloyd_guard *guard);
 
 void lloyd_guard_free(lloyd_guard *guard);

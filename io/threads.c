@@ -34,11 +34,11 @@ struct lloyd_pool {
 
     /* The task. */
     int64_t task_number; /* tasks so far */
-    lloyd_part_of run;
+    lloyd_pool_piece run;
     void *task;
-    int64_t next, count; /* parts [next, count) are to be done */
-    int working;         /* threads that are at a part */
-    int64_t failed;      /* the lowest part that failed, -1: none */
+    int64_t next, count; /* pieces [next, count) are to be done */
+    int working;         /* threads that are at a piece */
+    int64_t failed;      /* the lowest piece that failed, -1: none */
     lloyd_status status;
     char message[2048];
 };
@@ -51,24 +51,24 @@ int lloyd_pool_size(void)
     return count < LLOYD_POOL_MOST ? count : LLOYD_POOL_MOST;
 }
 
-static void note_failure(lloyd_pool *pool, int64_t part, lloyd_status status)
+static void note_failure(lloyd_pool *pool, int64_t piece, lloyd_status status)
 {
-    if (pool->failed >= 0 && pool->failed < part) return;
-    pool->failed = part;
+    if (pool->failed >= 0 && pool->failed < piece) return;
+    pool->failed = piece;
     pool->status = status;
     snprintf(pool->message, sizeof pool->message, "%s", lloyd_message());
 }
 
-/* Does parts as long as there are any; called and returns with the lock held. */
+/* Does pieces as long as there are any; called and returns with the lock held. */
 static void work(lloyd_pool *pool, int worker)
 {
     pool->working++;
     while (pool->next < pool->count && pool->failed < 0) {
-        int64_t part = pool->next++;
+        int64_t piece = pool->next++;
         pthread_mutex_unlock(&pool->lock);
-        lloyd_status status = pool->run(pool->task, part, worker);
+        lloyd_status status = pool->run(pool->task, piece, worker);
         pthread_mutex_lock(&pool->lock);
-        if (status != LLOYD_OK) note_failure(pool, part, status);
+        if (status != LLOYD_OK) note_failure(pool, piece, status);
     }
     if (--pool->working == 0) pthread_cond_broadcast(&pool->changed);
 }
@@ -121,7 +121,7 @@ void lloyd_pool_close(lloyd_pool *pool)
     lloyd_free(pool);
 }
 
-/* As many threads as `count` parts can use, if the system gives them. */
+/* As many threads as `count` pieces can use, if the system gives them. */
 static void start_threads(lloyd_pool *pool, int64_t count)
 {
     while (pool->started + 1 < pool->threads && pool->started + 1 < count &&
@@ -129,7 +129,7 @@ static void start_threads(lloyd_pool *pool, int64_t count)
         pool->started++;
 }
 
-lloyd_status lloyd_pool_run(lloyd_pool *pool, int64_t count, lloyd_part_of run, void *task)
+lloyd_status lloyd_pool_run(lloyd_pool *pool, int64_t count, lloyd_pool_piece run, void *task)
 {
     start_threads(pool, count);
     pthread_mutex_lock(&pool->lock);

@@ -11,7 +11,7 @@
  * pthread_create() returns. */
 int lloyd_thread_start(pthread_t *thread, void *(*run)(void *), void *data);
 
-/* Threads that do the parts of one task at a time, together with the thread that asks for it. */
+/* Threads that work on the pieces of one task at a time, together with the thread that asks for it. */
 typedef struct lloyd_pool lloyd_pool;
 
 enum { LLOYD_POOL_MOST = 16 };
@@ -25,10 +25,10 @@ int lloyd_pool_size(void);
 lloyd_status lloyd_pool_open(int threads, lloyd_pool **pool);
 void lloyd_pool_close(lloyd_pool *pool); /* NULL is allowed */
 
-/* Does parts 0 .. count-1, each once, in any order; `worker` < threads tells who does it. After a
- * failure no more parts are begun. The failure of the lowest part is returned with its message, so
+/* Does pieces 0 .. count-1, each once, in any order; `worker` < threads is the number of the thread. After a
+ * failure no more pieces are begun. The failure of the lowest piece is returned with its message, so
  * that it is the same whatever the threads did. */
-typedef lloyd_status (*lloyd_part_of)(void *task, int64_t part, int worker);
-lloyd_status lloyd_pool_run(lloyd_pool *pool, int64_t count, lloyd_part_of run, void *task);
+typedef lloyd_status (*lloyd_pool_piece)(void *task, int64_t piece, int worker);
+lloyd_status lloyd_pool_run(lloyd_pool *pool, int64_t count, lloyd_pool_piece run, void *task);
 
 #endif

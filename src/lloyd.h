@@ -44,7 +44,7 @@ LLOYD_API void lloyd_stop(int signal);
 
 /* The options of `lloyd fit`; lloyd_fit_defaults() fills in the defaults. Strings are borrowed. */
 typedef struct lloyd_fit_options {
-    const char *const *inputs; /* FILE[:DATASET], globs allowed */
+    const char *const *inputs; /* FILE[:DATASET], globs allowed; formats: docs/formats.md */
     int input_count;
     const char *dataset; /* of all inputs, which are FILE then; NULL: as they say */
     int skip_bad_rows;   /* 1: rows with NaN or infinity (cosine: of zeros too) get the label -1 */
@@ -219,8 +219,8 @@ typedef struct lloyd_synth_options {
 
 LLOYD_API lloyd_status lloyd_synth(lloyd_comm *comm, const lloyd_synth_options *options);
 
-/* Makes an HDF5 file whose dataset /train points into a .fbin, .u8bin, .i8bin or .npy file, without
- * a copy. force: as for fit. */
+/* Makes an HDF5 file whose dataset /train points into a .fbin, .u8bin, .i8bin or .npy file, or into all files
+ * that match a glob, without a copy. force: as for fit. */
 LLOYD_API lloyd_status lloyd_wrap_file(lloyd_comm *comm, const char *raw, const char *output,
                                        int force);
 

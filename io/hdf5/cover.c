@@ -14,10 +14,10 @@
 enum { RANK = 2 };
 
 /* A regular selection. `open`: the dimension in which it has no bounds, -1: none. */
-typedef struct slab {
+typedef struct hyperslab {
     int rank, open;
     hsize_t start[H5S_MAX_RANK], stride[H5S_MAX_RANK], count[H5S_MAX_RANK], block[H5S_MAX_RANK];
-} slab;
+} hyperslab;
 
 /* What is put together. */
 typedef struct cover {
@@ -38,7 +38,7 @@ static lloyd_status unreadable(const cover *c)
         c->name, c->path);
 }
 
-static int read_slab(hid_t space, slab *s)
+static int read_hyperslab(hid_t space, hyperslab *s)
 {
     s->rank = H5Sget_simple_extent_ndims(space);
     s->open = -1;
@@ -52,7 +52,7 @@ static int read_slab(hid_t space, slab *s)
 }
 
 /* What the source has in its dimension without bounds, `extent` long. */
-static hsize_t slices_of(const slab *s, hsize_t extent)
+static hsize_t slices_of(const hyperslab *s, hsize_t extent)
 {
     int d = s->open;
     if (extent <= s->start[d]) return 0;
@@ -62,7 +62,7 @@ static hsize_t slices_of(const slab *s, hsize_t extent)
     return left / s->stride[d] * s->block[d] + (rest < s->block[d] ? rest : s->block[d]);
 }
 
-static lloyd_status add(cover *c, const slab *s)
+static lloyd_status add(cover *c, const hyperslab *s)
 {
     for (int d = 0; d < s->rank; d++)
         if (s->count[d] == 0 || s->block[d] == 0) return LLOYD_OK;
@@ -73,9 +73,9 @@ static lloyd_status add(cover *c, const slab *s)
 }
 
 /* Adds what the first `slices` of a mapping without bounds are. */
-static lloyd_status add_slices(cover *c, const slab *s, hsize_t slices)
+static lloyd_status add_slices(cover *c, const hyperslab *s, hsize_t slices)
 {
-    slab whole = *s, part = *s;
+    hyperslab whole = *s, part = *s;
     int d = s->open;
     if (s->block[d] == H5S_UNLIMITED) {
         whole.block[d] = slices;
@@ -103,7 +103,7 @@ static lloyd_status add_blocks(cover *c, hid_t space)
                               : LLOYD_OK;
     for (hssize_t b = 0; b < blocks && status == LLOYD_OK; b++) {
         const hsize_t *first = corners + b * 2 * c->rank, *last = first + c->rank;
-        slab one = {.rank = c->rank, .open = -1};
+        hyperslab one = {.rank = c->rank, .open = -1};
         for (int d = 0; d < c->rank; d++) {
             one.start[d] = first[d];
             one.stride[d] = one.block[d] = last[d] - first[d] + 1;
@@ -116,25 +116,25 @@ static lloyd_status add_blocks(cover *c, hid_t space)
 }
 
 /* A mapping that ends where its source ends. */
-static lloyd_status add_limited(cover *c, size_t i, const slab *s, const char *source,
+static lloyd_status add_limited(cover *c, size_t i, const hyperslab *s, const char *source,
                                 const char *inside)
 {
     hsize_t extent[H5S_MAX_RANK] = {0};
-    slab from;
+    hyperslab from;
     LLOYD_TRY(lloyd_sources_check(c->creation, i, c->file, c->path, c->name, source, inside,
                                   c->storage, extent));
     hid_t space = H5Pget_virtual_srcspace(c->creation, i);
-    int known = space >= 0 && read_slab(space, &from) && from.open >= 0;
+    int known = space >= 0 && read_hyperslab(space, &from) && from.open >= 0;
     if (space >= 0) H5Sclose(space);
     return known ? add_slices(c, s, slices_of(&from, extent[from.open])) : unreadable(c);
 }
 
 /* A mapping whose blocks come from a series of sources, one each. */
-static lloyd_status add_series(cover *c, size_t i, const slab *s, const char *source,
+static lloyd_status add_series(cover *c, size_t i, const hyperslab *s, const char *source,
                                const char *inside)
 {
     int d = s->open;
-    slab one = *s;
+    hyperslab one = *s;
     one.count[d] = 1;
     lloyd_status status = LLOYD_OK;
     for (int64_t b = 0; one.start[d] < c->extent[d] && status == LLOYD_OK; b++) {
@@ -152,7 +152,7 @@ static lloyd_status add_series(cover *c, size_t i, const slab *s, const char *so
     return status;
 }
 
-static lloyd_status add_open(cover *c, size_t i, const slab *s)
+static lloyd_status add_open(cover *c, size_t i, const hyperslab *s)
 {
     char *source, *inside;
     lloyd_status status = LLOYD_OK;
@@ -176,14 +176,14 @@ static lloyd_status add_open(cover *c, size_t i, const slab *s)
 
 static lloyd_status add_mapping(cover *c, size_t i)
 {
-    slab s;
+    hyperslab s;
     hid_t space = H5Pget_virtual_vspace(c->creation, i);
     H5S_sel_type kind = space < 0 ? H5S_SEL_ERROR : H5Sget_select_type(space);
     lloyd_status status = LLOYD_OK;
     if (kind == H5S_SEL_ALL) {
         if (H5Sselect_all(c->covered) < 0) status = unreadable(c);
     } else if (kind == H5S_SEL_HYPERSLABS) {
-        int regular = read_slab(space, &s);
+        int regular = read_hyperslab(space, &s);
         if (regular && s.rank != c->rank) {
             status = unreadable(c);
         } else if (!regular) {

@@ -186,7 +186,7 @@ hid_t lloyd_h5_read_access(const char *path)
     return lockless ? lloyd_h5_file_access() : plain_access();
 }
 
-/* Why HDF5 did not open the regular file `path`; `text` is what HDF5 said. */
+/* Why HDF5 did not open the regular file `path`; `text` is the reason that HDF5 gives. */
 static lloyd_status explain_open(const char *path, const char *text)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);

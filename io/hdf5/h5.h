@@ -45,7 +45,7 @@ int lloyd_h5_recognises(int descriptor);
 lloyd_status lloyd_h5_open_file(const char *path, hid_t *file);
 
 /* The same for the source of a virtual dataset. HDF5 opens it once more by itself, with the locks that
- * it would ask for without being told, and reads zeros where that fails, or where the file is open with
+ * it takes by default, and reads zeros where that fails, or where the file is open with
  * others; so this does the same. */
 lloyd_status lloyd_h5_open_source(const char *path, hid_t *file);
 

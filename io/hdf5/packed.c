@@ -1,4 +1,4 @@
-/* One part of the work is one chunk: under HDF5's lock its bytes are read as stored, then, without,
+/* A piece of the work is one chunk: under HDF5's lock its bytes are read as stored, then, without,
  * they are inflated, put in order (shuffle stores all first bytes of the elements, then all second
  * ones, ...) and copied to their rows. So one thread reads while the others unpack. What HDF5 does
  * on the way is done here as well: filters that a chunk's mask leaves out, the fill value of chunks
@@ -322,11 +322,11 @@ static int is_covered(const lloyd_packed *p, int64_t row, int64_t first, int64_t
     return begin >= first && begin + rows_in(p, row) <= first + count;
 }
 
-static lloyd_status unpack_part(void *task, int64_t part, int worker)
+static lloyd_status unpack_piece(void *task, int64_t piece, int worker)
 {
     const job *j = task;
     const lloyd_packed *p = j->packed;
-    chunk c = {.packed = p, .row = j->first_row + part / p->across, .column = part % p->across};
+    chunk c = {.packed = p, .row = j->first_row + piece / p->across, .column = piece % p->across};
     int64_t left = p->columns - c.column * p->chunk_columns;
     c.rows = rows_in(p, c.row);
     c.columns = left < p->chunk_columns ? left : p->chunk_columns;
@@ -362,7 +362,7 @@ static lloyd_status read_head(lloyd_packed *p, lloyd_scratch *scratch, int64_t r
     if (p->border_row == row) return LLOYD_OK;
     LLOYD_TRY(need_border(p));
     job head = {.packed = p, .scratch = scratch, .first_row = row};
-    LLOYD_TRY(lloyd_pool_run(scratch->pool, p->across, unpack_part, &head));
+    LLOYD_TRY(lloyd_pool_run(scratch->pool, p->across, unpack_piece, &head));
     p->border_row = row;
     return LLOYD_OK;
 }
@@ -381,7 +381,7 @@ lloyd_status lloyd_packed_read(lloyd_packed *packed, lloyd_scratch *scratch, int
     int tail = !is_covered(p, last, first, count); /* goes to the border, and from there */
     if (tail) LLOYD_TRY(need_border(p));
     job all = {p, scratch, row, first, count, out};
-    LLOYD_TRY(lloyd_pool_run(scratch->pool, (last - row + 1) * p->across, unpack_part, &all));
+    LLOYD_TRY(lloyd_pool_run(scratch->pool, (last - row + 1) * p->across, unpack_piece, &all));
     if (tail) {
         p->border_row = last;
         copy_border(p, first, count, out);

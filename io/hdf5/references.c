@@ -186,7 +186,7 @@ static void name_home(hid_t dataset, char *name, size_t bytes)
     if (home >= 0) H5Fclose(home);
 }
 
-/* An input has been read before; a source may be missing, which is said when it is read. */
+/* An input has been read before; a source may be missing, which is reported when it is read. */
 static lloyd_status not_opened(const char *path, int depth)
 {
     char text[256];

@@ -1,5 +1,5 @@
 /* How a dataset lies on disk, and whether all of it is there. HDF5 reads fill values where an
- * external or virtual source is missing or too short, without a word; clustering zeros that
+ * external or virtual source is missing or too short, and reports nothing; clustering zeros that
  * nobody wrote would be a wrong result, so it is an error here. Private to io/. */
 #ifndef LLOYD_IO_STORAGE_H
 #define LLOYD_IO_STORAGE_H

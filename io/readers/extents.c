@@ -81,7 +81,7 @@ typedef struct stretch {
     const char *path;
     int64_t offset, bytes; /* in the file */
     int64_t first;         /* the same place in the dataset */
-    int64_t base, piece;   /* part i is [base + i * piece, + piece) of the file */
+    int64_t base, piece;   /* piece i is [base + i * piece, + piece) of the file */
     char *out;
 } stretch;
 
@@ -126,10 +126,10 @@ static lloyd_status read_bytes(const stretch *s, int64_t from, int64_t to, int64
     return LLOYD_OK;
 }
 
-static lloyd_status read_part(void *task, int64_t part, int worker)
+static lloyd_status read_piece(void *task, int64_t number, int worker)
 {
     const stretch *s = task;
-    int64_t from = s->base + part * s->piece, to = from + s->piece, end = s->offset + s->bytes;
+    int64_t from = s->base + number * s->piece, to = from + s->piece, end = s->offset + s->bytes;
     if (from < s->offset) from = s->offset;
     if (to > end) to = end;
     char *out = s->out + (from - s->offset), *buffer;
@@ -153,8 +153,8 @@ static lloyd_status read_stretch(stretch *s)
 {
     s->piece = choose_piece(s);
     s->base = s->offset - s->offset % BLOCK;
-    int64_t parts = (s->offset + s->bytes - s->base + s->piece - 1) / s->piece;
-    return lloyd_pool_run(s->scratch->pool, parts, read_part, s);
+    int64_t pieces = (s->offset + s->bytes - s->base + s->piece - 1) / s->piece;
+    return lloyd_pool_run(s->scratch->pool, pieces, read_piece, s);
 }
 
 /* ---- All of them ---------------------------------------------------------------------------- */

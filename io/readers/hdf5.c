@@ -73,7 +73,7 @@ static int64_t set_bytes(const row_set *set)
     return fstat(lloyd_h5_descriptor(set->id), &info) == 0 ? (int64_t)info.st_size : -1;
 }
 
-/* HDF5 reads zeros beyond the end of a file, without a word. */
+/* HDF5 reads zeros beyond the end of a file, and reports nothing. */
 static lloyd_status check_size(const lloyd_row_file *file, const row_set *set)
 {
     int64_t bytes = set_bytes(set);

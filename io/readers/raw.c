@@ -244,12 +244,12 @@ static void unpack(const lloyd_raw *raw, const char *stored, char *out)
     }
 }
 
-static lloyd_status unpack_part(void *task, int64_t part, int worker)
+static lloyd_status unpack_piece(void *task, int64_t piece, int worker)
 {
     const job *j = task;
     const state *s = j->file->state;
     const lloyd_raw *raw = &s->raw;
-    int64_t most = piece_rows(raw), done = part * most, rows = j->count - done;
+    int64_t most = piece_rows(raw), done = piece * most, rows = j->count - done;
     int64_t row_bytes = raw->columns * (int64_t)lloyd_type_size(raw->type);
     char *buffer;
     if (rows > most) rows = most;
@@ -270,7 +270,7 @@ static lloyd_status read_rows(lloyd_row_file *file, lloyd_scratch *scratch, int6
     const state *s = file->state;
     int64_t most = piece_rows(&s->raw);
     job all = {file, scratch, first, count, out};
-    return lloyd_pool_run(scratch->pool, (count + most - 1) / most, unpack_part, &all);
+    return lloyd_pool_run(scratch->pool, (count + most - 1) / most, unpack_piece, &all);
 }
 
 static int64_t thread_memory(const lloyd_row_file *file)

@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "io/hdf5/h5.h"
-#include "io/writers/part.h"
+#include "io/writers/partial.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,20 +42,20 @@ lloyd_status lloyd_array_create(const lloyd_output *output, const char *name, ll
 {
     hid_t file;
     const char *path = output->path;
-    LLOYD_TRY(lloyd_part_open(output, &file));
+    LLOYD_TRY(lloyd_partial_open(output, &file));
     hsize_t extent[2] = {(hsize_t)rows, (hsize_t)columns};
-    hid_t creation = lloyd_part_creation(), element = array_type(type),
+    hid_t creation = lloyd_partial_creation(), element = array_type(type),
           space = H5Screate_simple(columns > 0 ? 2 : 1, extent, NULL);
     H5Pset_layout(creation, H5D_CONTIGUOUS);
     H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY);
     H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
     hid_t dataset = H5Dcreate2(file, name, element, space, H5P_DEFAULT, creation, H5P_DEFAULT);
-    lloyd_status status = dataset < 0 ? lloyd_part_failed(path, name) : LLOYD_OK;
+    lloyd_status status = dataset < 0 ? lloyd_partial_failed(path, name) : LLOYD_OK;
     if (dataset >= 0) H5Dclose(dataset);
     if (space >= 0) H5Sclose(space);
     H5Tclose(element);
     H5Pclose(creation);
-    return lloyd_part_close(path, file, status);
+    return lloyd_partial_close(path, file, status);
 }
 
 /* Where HDF5 has put the dataset. */
@@ -66,7 +66,7 @@ static lloyd_status locate(lloyd_array *array)
     hid_t dataset = H5Dopen2(file, array->name, H5P_DEFAULT);
     lloyd_status status = LLOYD_OK;
     if (dataset < 0) {
-        status = lloyd_part_failed(array->path, array->name);
+        status = lloyd_partial_failed(array->path, array->name);
     } else {
         hsize_t extent[2] = {0, 0};
         int rank = 0;
@@ -77,7 +77,7 @@ static lloyd_status locate(lloyd_array *array)
         array->row_bytes = (int64_t)H5Tget_size(type) * (rank == 2 ? (int64_t)extent[1] : 1);
         array->offset = offset == HADDR_UNDEF ? -1 : (int64_t)offset;
         if (status == LLOYD_OK && type < 0) {
-            status = lloyd_part_failed(array->path, array->name);
+            status = lloyd_partial_failed(array->path, array->name);
         } else if (status == LLOYD_OK && array->offset < 0 && array->rows > 0) {
             status = lloyd_fail(LLOYD_FAILED, "cannot write %s: HDF5 has not allocated dataset %s",
                                 array->path, array->name);
@@ -97,7 +97,7 @@ static lloyd_status open_array(lloyd_array *array, const lloyd_output *output, c
     if (!array->path || !array->name || !array->part)
         return lloyd_fail(LLOYD_FAILED, "cannot write %s: out of memory", output->path);
     if (locate(array) != LLOYD_OK)
-        return LLOYD_FAILED; /* a part file is never the user's bad input */
+        return LLOYD_FAILED; /* a partial file is never the user's bad input */
     array->descriptor = open(array->part, O_WRONLY | O_CLOEXEC);
     if (array->descriptor >= 0) return LLOYD_OK;
     return lloyd_fail(LLOYD_FAILED,

@@ -20,12 +20,12 @@ typedef enum lloyd_array_type {
     LLOYD_ARRAY_I8
 } lloyd_array_type;
 
-/* Creates dataset `name` in the part file, which is there: contiguous, allocated, not filled, [rows]
+/* Creates dataset `name` in the partial file, which is there: contiguous, allocated, not filled, [rows]
  * if columns is 0, else [rows, columns]. */
 lloyd_status lloyd_array_create(const lloyd_output *output, const char *name, lloyd_array_type type,
                                 int64_t rows, int64_t columns);
 
-/* Opens dataset `name` of the part file for writing rows from this process. */
+/* Opens dataset `name` of the partial file for writing rows from this process. */
 lloyd_status lloyd_array_open(const lloyd_output *output, const char *name, lloyd_array **array);
 
 /* Writes rows [first, first+count), native byte order. Safe beside other processes that write other

@@ -6,7 +6,7 @@
 #include "io/hdf5/h5.h"
 #include "io/writers/origin.h"
 #include "io/writers/output.h"
-#include "io/writers/part.h"
+#include "io/writers/partial.h"
 #include "io/writers/seal.h"
 
 #include <errno.h>
@@ -27,29 +27,32 @@ static lloyd_status write_run(const char *path, hid_t file, const lloyd_saved *s
     const hsize_t matrix[2] = {(hsize_t)s->k, (hsize_t)s->d}, steps[1] = {(hsize_t)run->iterations};
     char name[64];
     hid_t group = H5Gcreate2(file, history, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    if (group < 0) return lloyd_part_failed(path, history);
+    if (group < 0) return lloyd_partial_failed(path, history);
     H5Gclose(group);
     if (run->centroids)
-        LLOYD_TRY(
-            lloyd_part_dataset(path, file, centroids, H5T_NATIVE_FLOAT, 2, matrix, run->centroids));
+        LLOYD_TRY(lloyd_partial_dataset(path, file, centroids, H5T_NATIVE_FLOAT, 2, matrix,
+                                        run->centroids));
     snprintf(name, sizeof name, "%s/inertia", history);
-    LLOYD_TRY(lloyd_part_dataset(path, file, name, H5T_NATIVE_DOUBLE, 1, steps, run->inertia));
+    LLOYD_TRY(lloyd_partial_dataset(path, file, name, H5T_NATIVE_DOUBLE, 1, steps, run->inertia));
     snprintf(name, sizeof name, "%s/moved", history);
-    LLOYD_TRY(lloyd_part_dataset(path, file, name, H5T_NATIVE_INT64, 1, steps, run->moved));
+    LLOYD_TRY(lloyd_partial_dataset(path, file, name, H5T_NATIVE_INT64, 1, steps, run->moved));
     snprintf(name, sizeof name, "%s/seconds", history);
-    return lloyd_part_dataset(path, file, name, H5T_NATIVE_DOUBLE, 1, steps, run->seconds);
+    return lloyd_partial_dataset(path, file, name, H5T_NATIVE_DOUBLE, 1, steps, run->seconds);
 }
 
 static lloyd_status write_best(const char *path, hid_t file, hid_t root, const lloyd_saved *s)
 {
     if (!s->best.centroids) return LLOYD_OK;
     hid_t group = H5Gcreate2(file, "/best", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    if (group < 0) return lloyd_part_failed(path, "/best");
+    if (group < 0) return lloyd_partial_failed(path, "/best");
     H5Gclose(group);
     LLOYD_TRY(write_run(path, file, s, &s->best, "/best/centroids", "/best/history"));
-    LLOYD_TRY(lloyd_part_number(path, root, "best_inertia", H5T_NATIVE_DOUBLE, &s->best_inertia));
-    LLOYD_TRY(lloyd_part_number(path, root, "best_converged", H5T_NATIVE_INT, &s->best_converged));
-    return lloyd_part_number(path, root, "best_iterations", H5T_NATIVE_INT64, &s->best.iterations);
+    LLOYD_TRY(
+        lloyd_partial_number(path, root, "best_inertia", H5T_NATIVE_DOUBLE, &s->best_inertia));
+    LLOYD_TRY(
+        lloyd_partial_number(path, root, "best_converged", H5T_NATIVE_INT, &s->best_converged));
+    return lloyd_partial_number(path, root, "best_iterations", H5T_NATIVE_INT64,
+                                &s->best.iterations);
 }
 
 /* The rows of a seeding that is not finished. */
@@ -57,37 +60,37 @@ static lloyd_status write_rows(const char *path, hid_t file, hid_t root, const l
 {
     const hsize_t extent[1] = {(hsize_t)s->drawn};
     if (s->drawn == 0) return LLOYD_OK;
-    LLOYD_TRY(lloyd_part_dataset(path, file, "/seeds", H5T_NATIVE_INT64, 1, extent, s->rows));
-    LLOYD_TRY(lloyd_part_number(path, root, "seeds", H5T_NATIVE_INT64, &s->drawn));
-    return lloyd_part_number(path, root, "seed_steps", H5T_NATIVE_INT64, &s->steps);
+    LLOYD_TRY(lloyd_partial_dataset(path, file, "/seeds", H5T_NATIVE_INT64, 1, extent, s->rows));
+    LLOYD_TRY(lloyd_partial_number(path, root, "seeds", H5T_NATIVE_INT64, &s->drawn));
+    return lloyd_partial_number(path, root, "seed_steps", H5T_NATIVE_INT64, &s->steps);
 }
 
 static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_saved *s)
 {
     const int format = FORMAT;
-    LLOYD_TRY(lloyd_part_number(path, root, "checkpoint", H5T_NATIVE_INT, &format));
-    LLOYD_TRY(lloyd_part_text(path, root, LLOYD_ORIGIN, LLOYD_ORIGIN_CHECKPOINT));
-    LLOYD_TRY(lloyd_part_text(path, root, "version", s->version));
-    LLOYD_TRY(lloyd_part_text(path, root, "command", s->command));
-    LLOYD_TRY(lloyd_part_text(path, root, "options", s->options));
-    LLOYD_TRY(lloyd_part_text(path, root, "inputs", s->inputs));
-    LLOYD_TRY(lloyd_part_text(path, root, "type", s->type));
-    LLOYD_TRY(lloyd_part_number(path, root, "n", H5T_NATIVE_INT64, &s->n));
-    LLOYD_TRY(lloyd_part_number(path, root, "d", H5T_NATIVE_INT64, &s->d));
-    LLOYD_TRY(lloyd_part_number(path, root, "k", H5T_NATIVE_INT64, &s->k));
-    LLOYD_TRY(lloyd_part_number(path, root, "data", H5T_NATIVE_UINT64, &s->data));
-    LLOYD_TRY(lloyd_part_number(path, root, "max_iters", H5T_NATIVE_INT64, &s->max_iters));
-    LLOYD_TRY(lloyd_part_number(path, root, "restart", H5T_NATIVE_INT64, &s->restart));
-    LLOYD_TRY(lloyd_part_number(path, root, "iterations", H5T_NATIVE_INT64, &s->run.iterations));
-    LLOYD_TRY(lloyd_part_number(path, root, "known", H5T_NATIVE_INT, &s->known));
-    LLOYD_TRY(lloyd_part_number(path, root, "moved", H5T_NATIVE_INT64, &s->moved));
-    return lloyd_part_number(path, root, "inertia", H5T_NATIVE_DOUBLE, &s->inertia);
+    LLOYD_TRY(lloyd_partial_number(path, root, "checkpoint", H5T_NATIVE_INT, &format));
+    LLOYD_TRY(lloyd_partial_text(path, root, LLOYD_ORIGIN, LLOYD_ORIGIN_CHECKPOINT));
+    LLOYD_TRY(lloyd_partial_text(path, root, "version", s->version));
+    LLOYD_TRY(lloyd_partial_text(path, root, "command", s->command));
+    LLOYD_TRY(lloyd_partial_text(path, root, "options", s->options));
+    LLOYD_TRY(lloyd_partial_text(path, root, "inputs", s->inputs));
+    LLOYD_TRY(lloyd_partial_text(path, root, "type", s->type));
+    LLOYD_TRY(lloyd_partial_number(path, root, "n", H5T_NATIVE_INT64, &s->n));
+    LLOYD_TRY(lloyd_partial_number(path, root, "d", H5T_NATIVE_INT64, &s->d));
+    LLOYD_TRY(lloyd_partial_number(path, root, "k", H5T_NATIVE_INT64, &s->k));
+    LLOYD_TRY(lloyd_partial_number(path, root, "data", H5T_NATIVE_UINT64, &s->data));
+    LLOYD_TRY(lloyd_partial_number(path, root, "max_iters", H5T_NATIVE_INT64, &s->max_iters));
+    LLOYD_TRY(lloyd_partial_number(path, root, "restart", H5T_NATIVE_INT64, &s->restart));
+    LLOYD_TRY(lloyd_partial_number(path, root, "iterations", H5T_NATIVE_INT64, &s->run.iterations));
+    LLOYD_TRY(lloyd_partial_number(path, root, "known", H5T_NATIVE_INT, &s->known));
+    LLOYD_TRY(lloyd_partial_number(path, root, "moved", H5T_NATIVE_INT64, &s->moved));
+    return lloyd_partial_number(path, root, "inertia", H5T_NATIVE_DOUBLE, &s->inertia);
 }
 
 static lloyd_status write_content(const char *path, hid_t file, const lloyd_saved *s)
 {
     hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
-    if (root < 0) return lloyd_part_failed(path, "attributes");
+    if (root < 0) return lloyd_partial_failed(path, "attributes");
     lloyd_status status = write_attributes(path, root, s);
     if (status == LLOYD_OK) status = write_best(path, file, root, s);
     if (status == LLOYD_OK) status = write_rows(path, file, root, s);
@@ -108,7 +111,7 @@ static lloyd_status create_draft(const char *path, hid_t *file)
     *file = H5Pset_fapl_core(access_list, STEP, 0) < 0
                 ? H5I_INVALID_HID
                 : H5Fcreate(path, H5F_ACC_TRUNC, creation, access_list);
-    lloyd_status status = *file < 0 ? lloyd_part_failed(path, "a new file") : LLOYD_OK;
+    lloyd_status status = *file < 0 ? lloyd_partial_failed(path, "a new file") : LLOYD_OK;
     H5Pclose(creation);
     H5Pclose(access_list);
     if (status != LLOYD_OK) lloyd_h5_leave(&entered);
@@ -121,9 +124,9 @@ lloyd_status lloyd_saved_draft(const char *path, const lloyd_saved *saved, lloyd
     LLOYD_TRY(create_draft(path, &file));
     lloyd_status status = write_content(path, file, saved);
     if (status == LLOYD_OK && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
-        status = lloyd_part_failed(path, "the last bytes");
+        status = lloyd_partial_failed(path, "the last bytes");
     image->draft = file;
-    return status == LLOYD_OK ? LLOYD_OK : lloyd_part_close(path, file, status);
+    return status == LLOYD_OK ? LLOYD_OK : lloyd_partial_close(path, file, status);
 }
 
 static lloyd_status make_image_room(lloyd_saved_image *image, int64_t bytes)
@@ -142,12 +145,12 @@ static lloyd_status copy_draft(const char *path, lloyd_saved_image *image)
     hid_t file = (hid_t)image->draft;
     ssize_t bytes = H5Fget_file_image(file, NULL, 0);
     image->count = 0;
-    if (bytes <= 0) return lloyd_part_failed(path, "the checkpoint in memory");
+    if (bytes <= 0) return lloyd_partial_failed(path, "the checkpoint in memory");
     LLOYD_TRY(make_image_room(image, LLOYD_SEAL + (int64_t)bytes));
     if (!image->bytes ||
         H5Fget_file_image(file, image->bytes + LLOYD_SEAL, (size_t)bytes) != bytes ||
         memcmp(image->bytes + LLOYD_SEAL, signature, sizeof signature) != 0)
-        return lloyd_part_failed(path, "the checkpoint in memory");
+        return lloyd_partial_failed(path, "the checkpoint in memory");
     image->count = LLOYD_SEAL + (int64_t)bytes;
     return LLOYD_OK;
 }
@@ -155,7 +158,7 @@ static lloyd_status copy_draft(const char *path, lloyd_saved_image *image)
 lloyd_status lloyd_saved_adopt(const char *path, lloyd_saved_image *image)
 {
     hid_t file = (hid_t)image->draft;
-    return lloyd_part_close(path, file, copy_draft(path, image));
+    return lloyd_partial_close(path, file, copy_draft(path, image));
 }
 
 lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved)
@@ -247,8 +250,8 @@ static lloyd_status read_attributes(const source *from, lloyd_saved *s)
     if (format == 0) return lloyd_seal_damaged(from->path, "it lacks the attribute checkpoint");
     if (format != FORMAT) {
         return lloyd_fail(LLOYD_BAD_INPUT,
-                          "%s is a checkpoint of format %d, but this lloyd reads %d; go on with "
-                          "the lloyd that wrote it",
+                          "%s is a checkpoint of format %d, but this lloyd reads %d; continue "
+                          "with the lloyd that wrote it",
                           from->path, format, FORMAT);
     }
     LLOYD_TRY(lloyd_h5_number(from->path, file, "n", H5T_NATIVE_INT64, &s->n));

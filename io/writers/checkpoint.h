@@ -1,4 +1,4 @@
-/* The checkpoint file: all that a fit needs to go on as if nothing had happened (docs/formats.md).
+/* The checkpoint file: all that a fit needs to continue as if it had not been stopped (docs/formats.md).
  *
  * It is a model file as well, with /centroids and /history, so a checkpoint can be looked at,
  * labelled with, or be an --init, but for that of a seeding that is not finished. It begins with a seal, a hash of all that follows: what is not as

@@ -29,7 +29,7 @@ static int allocate(int descriptor, int64_t bytes)
     return error == EINVAL || error == EOPNOTSUPP ? 0 : error;
 }
 
-/* Makes the part file with that many bytes. */
+/* Makes the partial file with that many bytes. */
 static lloyd_status reserve(const lloyd_output *output, int64_t bytes)
 {
     int descriptor = open(output->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -10,7 +10,7 @@
 #include "io/hdf5/storage.h"
 #include "io/writers/array.h"
 #include "io/writers/origin.h"
-#include "io/writers/part.h"
+#include "io/writers/partial.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ static lloyd_status write_inputs(const char *path, hid_t root, const lloyd_model
         memcpy(end, model->inputs[i], length);
         end += length;
     }
-    lloyd_status status = lloyd_part_text(path, root, "inputs", text);
+    lloyd_status status = lloyd_partial_text(path, root, "inputs", text);
     lloyd_free(text);
     return status;
 }
@@ -41,49 +41,49 @@ static lloyd_status write_inputs(const char *path, hid_t root, const lloyd_model
 /* What models and labels have in common. */
 static lloyd_status write_origin(const char *path, hid_t root, const lloyd_model *m)
 {
-    LLOYD_TRY(lloyd_part_text(path, root, "version", m->version ? m->version : ""));
-    LLOYD_TRY(lloyd_part_text(path, root, "backend", m->backend ? m->backend : ""));
-    LLOYD_TRY(lloyd_part_text(path, root, "metric", m->cosine ? "cosine" : "l2"));
+    LLOYD_TRY(lloyd_partial_text(path, root, "version", m->version ? m->version : ""));
+    LLOYD_TRY(lloyd_partial_text(path, root, "backend", m->backend ? m->backend : ""));
+    LLOYD_TRY(lloyd_partial_text(path, root, "metric", m->cosine ? "cosine" : "l2"));
     LLOYD_TRY(write_inputs(path, root, m));
-    LLOYD_TRY(lloyd_part_number(path, root, "n", H5T_NATIVE_INT64, &m->n));
-    LLOYD_TRY(lloyd_part_number(path, root, "skipped", H5T_NATIVE_INT64, &m->skipped));
-    LLOYD_TRY(lloyd_part_number(path, root, "d", H5T_NATIVE_INT64, &m->d));
-    LLOYD_TRY(lloyd_part_number(path, root, "k", H5T_NATIVE_INT64, &m->k));
-    return lloyd_part_number(path, root, "ranks", H5T_NATIVE_INT, &m->ranks);
+    LLOYD_TRY(lloyd_partial_number(path, root, "n", H5T_NATIVE_INT64, &m->n));
+    LLOYD_TRY(lloyd_partial_number(path, root, "skipped", H5T_NATIVE_INT64, &m->skipped));
+    LLOYD_TRY(lloyd_partial_number(path, root, "d", H5T_NATIVE_INT64, &m->d));
+    LLOYD_TRY(lloyd_partial_number(path, root, "k", H5T_NATIVE_INT64, &m->k));
+    return lloyd_partial_number(path, root, "ranks", H5T_NATIVE_INT, &m->ranks);
 }
 
 static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_model *m)
 {
     LLOYD_TRY(write_origin(path, root, m));
-    LLOYD_TRY(lloyd_part_text(path, root, "command", m->command ? m->command : ""));
-    LLOYD_TRY(lloyd_part_text(path, root, "options", m->options ? m->options : ""));
-    LLOYD_TRY(lloyd_part_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
-    LLOYD_TRY(lloyd_part_number(path, root, "iterations", H5T_NATIVE_INT64, &m->iterations));
-    LLOYD_TRY(lloyd_part_number(path, root, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
-    return lloyd_part_number(path, root, "converged", H5T_NATIVE_INT, &m->converged);
+    LLOYD_TRY(lloyd_partial_text(path, root, "command", m->command ? m->command : ""));
+    LLOYD_TRY(lloyd_partial_text(path, root, "options", m->options ? m->options : ""));
+    LLOYD_TRY(lloyd_partial_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
+    LLOYD_TRY(lloyd_partial_number(path, root, "iterations", H5T_NATIVE_INT64, &m->iterations));
+    LLOYD_TRY(lloyd_partial_number(path, root, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
+    return lloyd_partial_number(path, root, "converged", H5T_NATIVE_INT, &m->converged);
 }
 
 static lloyd_status write_datasets(const char *path, hid_t file, const lloyd_model *m)
 {
     const hsize_t matrix[2] = {(hsize_t)m->k, (hsize_t)m->d}, steps[1] = {(hsize_t)m->iterations};
     LLOYD_TRY(
-        lloyd_part_dataset(path, file, "/centroids", H5T_NATIVE_FLOAT, 2, matrix, m->centroids));
-    LLOYD_TRY(lloyd_part_dataset(path, file, "/counts", H5T_NATIVE_INT64, 1, matrix, m->counts));
+        lloyd_partial_dataset(path, file, "/centroids", H5T_NATIVE_FLOAT, 2, matrix, m->centroids));
+    LLOYD_TRY(lloyd_partial_dataset(path, file, "/counts", H5T_NATIVE_INT64, 1, matrix, m->counts));
     hid_t history = H5Gcreate2(file, "/history", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    if (history < 0) return lloyd_part_failed(path, "/history");
+    if (history < 0) return lloyd_partial_failed(path, "/history");
     H5Gclose(history);
-    LLOYD_TRY(lloyd_part_dataset(path, file, "/history/inertia", H5T_NATIVE_DOUBLE, 1, steps,
-                                 m->inertia));
+    LLOYD_TRY(lloyd_partial_dataset(path, file, "/history/inertia", H5T_NATIVE_DOUBLE, 1, steps,
+                                    m->inertia));
     LLOYD_TRY(
-        lloyd_part_dataset(path, file, "/history/moved", H5T_NATIVE_INT64, 1, steps, m->moved));
-    return lloyd_part_dataset(path, file, "/history/seconds", H5T_NATIVE_DOUBLE, 1, steps,
-                              m->seconds);
+        lloyd_partial_dataset(path, file, "/history/moved", H5T_NATIVE_INT64, 1, steps, m->moved));
+    return lloyd_partial_dataset(path, file, "/history/seconds", H5T_NATIVE_DOUBLE, 1, steps,
+                                 m->seconds);
 }
 
 static lloyd_status write_content(const char *path, hid_t file, const lloyd_model *model)
 {
     hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
-    if (root < 0) return lloyd_part_failed(path, "attributes");
+    if (root < 0) return lloyd_partial_failed(path, "attributes");
     lloyd_status status = write_attributes(path, root, model);
     H5Gclose(root);
     return status == LLOYD_OK ? write_datasets(path, file, model) : status;
@@ -101,8 +101,8 @@ lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *mo
     hid_t file;
     const char *path = output->path;
     LLOYD_TRY(lloyd_output_create(output, LLOYD_ORIGIN_MODEL, lloyd_model_bytes(model, labels)));
-    LLOYD_TRY(lloyd_part_open(output, &file));
-    LLOYD_TRY(lloyd_part_close(path, file, write_content(path, file, model)));
+    LLOYD_TRY(lloyd_partial_open(output, &file));
+    LLOYD_TRY(lloyd_partial_close(path, file, write_content(path, file, model)));
     return labels ? lloyd_array_create(output, "/labels", LLOYD_ARRAY_I32,
                                        model->n + model->skipped, 0)
                   : LLOYD_OK;
@@ -112,9 +112,9 @@ static lloyd_status describe_labels(const char *path, hid_t file, const lloyd_mo
                                     const char *model)
 {
     hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
-    if (root < 0) return lloyd_part_failed(path, "attributes");
+    if (root < 0) return lloyd_partial_failed(path, "attributes");
     lloyd_status status = write_origin(path, root, about);
-    if (status == LLOYD_OK) status = lloyd_part_text(path, root, "model", model);
+    if (status == LLOYD_OK) status = lloyd_partial_text(path, root, "model", model);
     H5Gclose(root);
     return status;
 }
@@ -124,8 +124,8 @@ lloyd_status lloyd_labels_describe(const lloyd_output *output, const lloyd_model
 {
     hid_t file;
     const char *path = output->path;
-    LLOYD_TRY(lloyd_part_open(output, &file));
-    return lloyd_part_close(path, file, describe_labels(path, file, about, model));
+    LLOYD_TRY(lloyd_partial_open(output, &file));
+    return lloyd_partial_close(path, file, describe_labels(path, file, about, model));
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */

@@ -35,7 +35,7 @@ typedef struct lloyd_model {
 /* Bytes of a model's arrays, those of its labels included if `labels`. */
 int64_t lloyd_model_bytes(const lloyd_model *model, int labels);
 
-/* Makes the part file and writes the model to it through HDF5. With labels != 0 it also creates
+/* Makes the partial file and writes the model to it through HDF5. With labels != 0 it also creates
  * /labels int32 [n + skipped], contiguous, allocated and not yet written (fill it with lloyd_array_*). Datasets
  * and attributes: docs/formats.md. */
 lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model, int labels);

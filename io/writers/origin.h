@@ -1,4 +1,4 @@
-/* Whether a file is one that lloyd has written, told by what is in it. */
+/* Whether a file is one that lloyd has written, judged by what is in it. */
 #ifndef LLOYD_IO_ORIGIN_H
 #define LLOYD_IO_ORIGIN_H
 

@@ -4,8 +4,8 @@
 #include "io/path.h"
 #include "io/space.h"
 #include "io/writers/origin.h"
-#include "io/writers/part.h"
-#include "io/writers/part_name.h"
+#include "io/writers/partial.h"
+#include "io/writers/partial_name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -92,7 +92,7 @@ static lloyd_status name_output(const char *path, int force, lloyd_output *outpu
     LLOYD_TRY(lloyd_path_follow(path, &output->target));
     LLOYD_TRY(check_target(path, output->target, force));
     output->path = strdup(path);
-    output->part = lloyd_part_name(output->target);
+    output->part = lloyd_partial_name(output->target);
     return output->path && output->part ? LLOYD_OK : no_memory(path);
 }
 
@@ -189,14 +189,14 @@ void lloyd_output_discard(const lloyd_output *output)
 
 lloyd_status lloyd_output_tidy(const lloyd_output *output)
 {
-    return lloyd_part_tidy(output);
+    return lloyd_partial_tidy(output);
 }
 
 lloyd_status lloyd_output_create(const lloyd_output *output, const char *kind, int64_t bytes)
 {
     hid_t file;
-    LLOYD_TRY(lloyd_part_create(output, kind, &file));
-    LLOYD_TRY(lloyd_part_close(output->path, file, LLOYD_OK));
+    LLOYD_TRY(lloyd_partial_create(output, kind, &file));
+    LLOYD_TRY(lloyd_partial_close(output->path, file, LLOYD_OK));
     return lloyd_space_reserve(output->part, bytes, output->path);
 }
 
@@ -204,12 +204,12 @@ lloyd_status lloyd_output_attribute(const lloyd_output *output, const char *obje
                                     const char *name, const char *text)
 {
     hid_t file;
-    LLOYD_TRY(lloyd_part_open(output, &file));
+    LLOYD_TRY(lloyd_partial_open(output, &file));
     hid_t id = H5Oopen(file, object, H5P_DEFAULT);
-    lloyd_status status = id < 0 ? lloyd_part_failed(output->path, name)
-                                 : lloyd_part_text(output->path, id, name, text);
+    lloyd_status status = id < 0 ? lloyd_partial_failed(output->path, name)
+                                 : lloyd_partial_text(output->path, id, name, text);
     if (id >= 0) H5Oclose(id);
-    return lloyd_part_close(output->path, file, status);
+    return lloyd_partial_close(output->path, file, status);
 }
 
 lloyd_status lloyd_output_text(const lloyd_output *output, const char *text, size_t bytes)
@@ -231,7 +231,7 @@ FILE *lloyd_output_stream(const char *path)
     char *target, *part = NULL;
     FILE *file = NULL;
     if (lloyd_path_follow(path, &target) != LLOYD_OK) return NULL;
-    part = lloyd_part_name(target);
+    part = lloyd_partial_name(target);
     if (part) file = fopen(part, "wxe");
     if (file && rename(part, target) != 0) {
         int failed = errno;

@@ -1,7 +1,7 @@
 /* Outputs: files that are whole or not there.
  *
- * A reader never sees half a file: everything is written to a part file, synced and renamed when
- * complete. Every output of every job has a part file of its own, made exclusively, so that two jobs
+ * A reader never sees half a file: everything is written to a partial file, synced and renamed when
+ * complete. Every output of every job has a partial file of its own, made exclusively, so that two jobs
  * with one output each write a whole file, of which the last one stays. Small things are written
  * through HDF5 by one rank. Row-shaped things (labels, distances, synthetic rows) are created
  * contiguous and allocated at once by that rank, which closes the file; then all ranks write their
@@ -11,7 +11,7 @@
  * The caller's sequence (communication is the caller's: io/ knows none):
  *     rank 0      lloyd_output_open(), lloyd_output_tidy()
  *     every rank  lloyd_output_take(), with rank 0's names
- *     rank 0      lloyd_model_write(), or lloyd_output_create() and lloyd_array_create()  -> part file
+ *     rank 0      lloyd_model_write(), or lloyd_output_create() and lloyd_array_create()  -> partial file
  *     barrier
  *     every rank  lloyd_array_open(), lloyd_array_write() ..., lloyd_array_close()
  *     barrier
@@ -44,27 +44,27 @@ lloyd_status lloyd_output_take(const char *path, const char *target, const char 
                                lloyd_output *output);
 void lloyd_output_close(lloyd_output *output); /* frees the names; no file is touched */
 
-/* Looks for part files of this output that other jobs have left: removes those whose process has
+/* Looks for partial files of this output that other jobs have left: removes those whose process has
  * certainly ended, and mentions old ones. LLOYD_FAILED without memory. */
 lloyd_status lloyd_output_tidy(const lloyd_output *output);
 
-/* Makes the part file, an HDF5 file that says what it is (`kind`, of io/origin.h), and nothing else
+/* Makes the partial file, an HDF5 file that says what it is (`kind`, of io/origin.h), and nothing else
  * yet; then `bytes` are taken of the file system for what will be in it. */
 lloyd_status lloyd_output_create(const lloyd_output *output, const char *kind, int64_t bytes);
 
-/* fsync the part file, rename it to the target, fsync the directory. */
+/* fsync the partial file, rename it to the target, fsync the directory. */
 lloyd_status lloyd_output_commit(const lloyd_output *output);
 
-/* The same for a part file that is synced already. hurry: 1: the directory is not synced either. */
+/* The same for a partial file that is synced already. hurry: 1: the directory is not synced either. */
 lloyd_status lloyd_output_rename(const lloyd_output *output, int hurry);
 
 /* fsync of the file at `path` and of its directory. */
 lloyd_status lloyd_output_sync(const char *path);
 
-/* Removes the part file if it is there. */
+/* Removes the partial file if it is there. */
 void lloyd_output_discard(const lloyd_output *output);
 
-/* Writes the part file, a text. */
+/* Writes the partial file, a text. */
 lloyd_status lloyd_output_text(const lloyd_output *output, const char *text, size_t bytes);
 
 /* *file: a text that others read while it grows, in a new file which at once takes the place of
@@ -72,7 +72,7 @@ lloyd_status lloyd_output_text(const lloyd_output *output, const char *text, siz
  * where none can be made. */
 FILE *lloyd_output_stream(const char *path);
 
-/* Gives an object of the part file ("/" or a dataset) a text attribute. By one rank, while no other
+/* Gives an object of the partial file ("/" or a dataset) a text attribute. By one rank, while no other
  * has the file open. */
 lloyd_status lloyd_output_attribute(const lloyd_output *output, const char *object,
                                     const char *name, const char *text);

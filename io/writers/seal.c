@@ -62,7 +62,7 @@ void lloyd_seal_make(const char *bytes, int64_t count, char *text)
 }
 
 /* *sealed = whether the file of this descriptor begins with a seal, which is then in text[LLOYD_SEAL]. A
- * file that cannot be read is not said to have none: it may be a checkpoint, and not to be removed.
+ * file that cannot be read is an error: it may be a checkpoint, and must not be removed.
  */
 static lloyd_status read_seal(const char *path, int descriptor, char *text, int *sealed)
 {

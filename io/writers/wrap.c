@@ -7,7 +7,7 @@
 #include "io/path.h"
 #include "io/readers/registry.h"
 #include "io/writers/origin.h"
-#include "io/writers/part.h"
+#include "io/writers/partial.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -103,7 +103,7 @@ static char *external_name(const char *raw, const char *target)
     return name;
 }
 
-/* Lets a dataset go on in the raw file. */
+/* Appends the rows of a raw file to the dataset. */
 static lloyd_status add_external(hid_t creation, const char *path, const lloyd_output *output,
                                  const lloyd_raw *raw)
 {
@@ -112,7 +112,7 @@ static lloyd_status add_external(hid_t creation, const char *path, const lloyd_o
     if (!name) return LLOYD_FAILED;
     herr_t set = H5Pset_external(creation, name, (off_t)raw->offset, (hsize_t)raw->bytes);
     free(name);
-    return set < 0 ? lloyd_part_failed(output->path, "/train") : LLOYD_OK;
+    return set < 0 ? lloyd_partial_failed(output->path, "/train") : LLOYD_OK;
 }
 
 static lloyd_status create_dataset(hid_t file, hid_t creation, const lloyd_output *output,
@@ -124,7 +124,7 @@ static lloyd_status create_dataset(hid_t file, hid_t creation, const lloyd_outpu
     H5Tset_order(type, raw->big_endian ? H5T_ORDER_BE : H5T_ORDER_LE);
     H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
     hid_t dataset = H5Dcreate2(file, "/train", type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
-    lloyd_status status = dataset < 0 ? lloyd_part_failed(output->path, "/train") : LLOYD_OK;
+    lloyd_status status = dataset < 0 ? lloyd_partial_failed(output->path, "/train") : LLOYD_OK;
     if (dataset >= 0) H5Dclose(dataset);
     H5Tclose(type);
     H5Sclose(space);
@@ -135,14 +135,14 @@ static lloyd_status create_external(const lloyd_output *output, const char *cons
                                     const lloyd_raw *raws, int64_t rows)
 {
     hid_t file;
-    LLOYD_TRY(lloyd_part_create(output, LLOYD_ORIGIN_WRAPPED, &file));
-    hid_t creation = lloyd_part_creation();
+    LLOYD_TRY(lloyd_partial_create(output, LLOYD_ORIGIN_WRAPPED, &file));
+    hid_t creation = lloyd_partial_creation();
     lloyd_status status = LLOYD_OK;
     for (int i = 0; i < count && status == LLOYD_OK; i++)
         status = add_external(creation, paths[i], output, &raws[i]);
     if (status == LLOYD_OK) status = create_dataset(file, creation, output, &raws[0], rows);
     H5Pclose(creation);
-    return lloyd_part_close(output->path, file, status);
+    return lloyd_partial_close(output->path, file, status);
 }
 
 lloyd_status lloyd_wrap(const char *const *paths, int count, const lloyd_output *output,

@@ -5,7 +5,7 @@
 #include "comm/comm.h"
 #include "io/writers/output.h"
 
-/* All ranks get the output that rank 0 has opened: its part file has one name for all. `path` is
+/* All ranks get the output that rank 0 has opened: its partial file has one name for all. `path` is
  * known to all. Collective. */
 lloyd_status lloyd_outputs_share(lloyd_comm *comm, const char *path, lloyd_output *output);
 

@@ -81,7 +81,7 @@ void put_virtual(const char *path, int count, const char *const *files, int64_t 
 /* The output of that name, the same as long as the test runs. */
 lloyd_output *out(const char *path);
 
-/* One without a part file. */
+/* One without a partial file. */
 lloyd_output *fresh(const char *path);
 
 /* Removes the directory. */
@@ -91,7 +91,7 @@ int close_outputs(void **state);
 void put_array(const lloyd_output *output, const char *name, lloyd_array_type type,
                const void *data, int64_t n, int64_t d, int64_t row_bytes, int64_t piece);
 
-/* A new part file. */
+/* A new partial file. */
 lloyd_output *begun(const char *path);
 
 /* Writes a header and n x d elements of a type and byte order; returns the path. */

@@ -1,4 +1,4 @@
-/* What surrounds an output (io/): the names of part files and what killed jobs have left of them, paths
+/* What surrounds an output (io/): the names of partial files and what killed jobs have left of them, paths
  * compared (guard.c), whose file is there (origin.c), room for it (space.c). Files are made in a
  * temporary directory, the current one meanwhile. */
 #include "base/log.h"
@@ -7,7 +7,7 @@
 #include "io/space.h"
 #include "io/writers/origin.h"
 #include "io/writers/output.h"
-#include "io/writers/part_name.h"
+#include "io/writers/partial_name.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -80,26 +80,26 @@ static void part_names(void **state)
 {
     (void)state;
     char name[NAME_MAX + 2];
-    char *one = lloyd_part_name("d/m.h5"), *two = lloyd_part_name("d/m.h5");
+    char *one = lloyd_partial_name("d/m.h5"), *two = lloyd_partial_name("d/m.h5");
     assert_string_not_equal(one, two);
     assert_int_equal(strncmp(one, "d/m.h5.", 7), 0);
-    assert_true(lloyd_part_is_of(one + 2, "m.h5"));
-    assert_true(lloyd_part_is_of("m.h5.part", "m.h5"));
-    assert_false(lloyd_part_is_of("m.h5", "m.h5"));
-    assert_false(lloyd_part_is_of("n.h5.part", "m.h5"));
-    assert_false(lloyd_part_is_of("m.h55.part", "m.h5"));
-    assert_false(lloyd_part_is_of("m.h5.parts", "m.h5"));
+    assert_true(lloyd_partial_is_of(one + 2, "m.h5"));
+    assert_true(lloyd_partial_is_of("m.h5.part", "m.h5"));
+    assert_false(lloyd_partial_is_of("m.h5", "m.h5"));
+    assert_false(lloyd_partial_is_of("n.h5.part", "m.h5"));
+    assert_false(lloyd_partial_is_of("m.h55.part", "m.h5"));
+    assert_false(lloyd_partial_is_of("m.h5.parts", "m.h5"));
     free(one), free(two);
     /* as long as names may be */
     memset(name, 'n', NAME_MAX);
     name[NAME_MAX] = '\0';
-    char *longest = lloyd_part_name(name);
+    char *longest = lloyd_partial_name(name);
     assert_true(strlen(longest) <= NAME_MAX);
-    assert_true(lloyd_part_is_of(longest, name));
+    assert_true(lloyd_partial_is_of(longest, name));
     free(longest);
 }
 
-/* The part file that a process makes and leaves, by its own name. */
+/* The partial file that a process makes and leaves, by its own name. */
 static void leave_part(const char *path, char *part, size_t bytes)
 {
     int pipe_ends[2], status;
@@ -140,7 +140,7 @@ static void leftovers(void **state)
 
     /* a process that runs: this one */
     assert_int_equal(lloyd_output_open("m.h5", 0, &output), LLOYD_OK);
-    char *own = lloyd_part_name("m.h5");
+    char *own = lloyd_partial_name("m.h5");
     put_text(own, "");
     assert_int_equal(lloyd_output_tidy(&output), LLOYD_OK);
     assert_true(is_there(own));

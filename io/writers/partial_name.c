@@ -1,7 +1,7 @@
-/* The names of part files. Every job has its own, so that two jobs with one output never write into
+/* The names of partial files. Every job has its own, so that two jobs with one output never write into
  * one file: the last to complete its file stays. The name says which process has made it, so that
- * what a killed job has left can be told from what a running one still writes. */
-#include "io/writers/part_name.h"
+ * what a killed job has left can be distinguished from what a running one still writes. */
+#include "io/writers/partial_name.h"
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -64,7 +64,7 @@ static uint32_t draw(void)
     return (uint32_t)(lloyd_hash_word((uint64_t)now.tv_nsec, (uint64_t)now.tv_sec) >> 32);
 }
 
-/* How much of an output's name its part files begin with: names have a limit. */
+/* How much of an output's name its partial files begin with: names have a limit. */
 static int stem(const char *name)
 {
     enum { REST = HOST + 40 };
@@ -72,7 +72,7 @@ static int stem(const char *name)
     return (int)(length < most ? length : most);
 }
 
-char *lloyd_part_name(const char *target)
+char *lloyd_partial_name(const char *target)
 {
     char host[HOST], *part;
     const char *name = lloyd_path_name(target);
@@ -84,7 +84,7 @@ char *lloyd_part_name(const char *target)
     return part;
 }
 
-int lloyd_part_is_of(const char *name, const char *of)
+int lloyd_partial_is_of(const char *name, const char *of)
 {
     size_t length = strlen(name), begin = (size_t)stem(of), end = sizeof ending - 1;
     return length >= begin + end && strncmp(name, of, begin) == 0 && name[begin] == '.' &&
@@ -93,7 +93,7 @@ int lloyd_part_is_of(const char *name, const char *of)
 
 /* ---- What killed jobs have left ------------------------------------------------------------- */
 
-/* Who has made a part file. */
+/* Who has made a partial file. */
 typedef struct maker {
     char host[HOST];
     long pid;
@@ -120,11 +120,11 @@ static int take_number(const char *text, size_t *length, int base, unsigned long
     return *end == '\0' && isxdigit((unsigned char)digits[0]);
 }
 
-/* Whether `name` is one that lloyd_part_name() makes for the output `of`. */
+/* Whether `name` is one that lloyd_partial_name() makes for the output `of`. */
 static int read_name(const char *name, const char *of, maker *m)
 {
     unsigned long random, place, pid;
-    if (!lloyd_part_is_of(name, of)) return 0;
+    if (!lloyd_partial_is_of(name, of)) return 0;
     const char *text = name + stem(of) + 1;
     size_t length = strlen(name) - (size_t)(text - name);
     if (length < sizeof ending) return 0;
@@ -177,7 +177,7 @@ static lloyd_status look_at_entry(const lloyd_output *output, const char *entry)
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_part_tidy(const lloyd_output *output)
+lloyd_status lloyd_partial_tidy(const lloyd_output *output)
 {
     char *folder = lloyd_path_folder(output->target);
     if (!folder) return no_memory(output->path);
