@@ -2,13 +2,10 @@
 #include "comm/mpi.h"
 #include "comm/self.h"
 
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
+#include "on_ranks.h"
 
-#include <cmocka.h>
+#include <math.h>
+#include <string.h>
 
 static lloyd_comm *comm;
 
@@ -100,6 +97,7 @@ static int use_world(void **unused)
 static int leave(void **unused)
 {
     (void)unused;
+    (void)end_all_if_failed(NULL);
     comm->destroy(comm);
     return 0;
 }
@@ -107,8 +105,8 @@ static int leave(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_place),     cmocka_unit_test(test_sum),  cmocka_unit_test(test_max),
-        cmocka_unit_test(test_broadcast), cmocka_unit_test(test_scan), cmocka_unit_test(test_agree),
+        RANKS_TEST(test_place),     RANKS_TEST(test_sum),  RANKS_TEST(test_max),
+        RANKS_TEST(test_broadcast), RANKS_TEST(test_scan), RANKS_TEST(test_agree),
     };
     int failed = cmocka_run_group_tests_name("self", tests, use_self, leave);
     return failed + cmocka_run_group_tests_name("world", tests, use_world, leave);

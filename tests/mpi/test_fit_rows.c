@@ -8,17 +8,13 @@
 #include "io/rows.h"
 #include "io/writers/model.h"
 
+#include "on_ranks.h"
+
 #include <hdf5.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 enum { N = 700, D = 9, K = 12, ITERATIONS = 6 };
 
@@ -474,6 +470,7 @@ static int close_all(void **unused)
     static const char *const names[] = {"float32.h5", "float16.h5", "bfloat16.h5", "uint8.h5",
                                         "int8.h5",    "float64.h5", "model.h5"};
     int left = 0;
+    (void)end_all_if_failed(NULL);
     (void)comm->barrier(comm);
     for (int i = 0; comm->rank == 0 && i < 7; i++) {
         char path[600];
@@ -487,14 +484,9 @@ static int close_all(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_methods),
-        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_first),
-        cmocka_unit_test(test_results_left_out),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_halves),
-        cmocka_unit_test(test_no_communicator),
+        RANKS_TEST(test_types),  RANKS_TEST(test_methods),          RANKS_TEST(test_rules),
+        RANKS_TEST(test_first),  RANKS_TEST(test_results_left_out), RANKS_TEST(test_refused),
+        RANKS_TEST(test_halves), RANKS_TEST(test_no_communicator),
     };
     int level;
     lloyd_comm *early = NULL;
