@@ -18,6 +18,8 @@ import time
 import h5py
 import numpy as np
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
 # What must be equal to the bit between two runs of the same job; seconds may differ.
 EXACT = ("/centroids", "/counts", "/labels", "/history/inertia", "/history/moved")
 

@@ -37,6 +37,12 @@ def write(path, x, dataset="train", weights=None, dtype=None, **storage):
     return path
 
 
+def load(path, rows=None):
+    """The first rows of /train (all of them), in float32."""
+    with h5py.File(path, "r") as file:
+        return file["train"][:rows].astype(np.float32)
+
+
 def centroids(path, c):
     """A model made by hand: only /centroids."""
     with h5py.File(path, "w") as file:

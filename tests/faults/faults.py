@@ -21,9 +21,8 @@ import tempfile
 import h5py
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-import data  # noqa: E402
-from common import EXACT, Test, differences, digest  # noqa: E402
+import data
+from common import EXACT, Test, differences, digest
 
 TIME_LIMIT = 60
 

@@ -3,7 +3,7 @@
 Every job runs once with --backend cpu; all ways of running it with --backend cuda must give the same datasets and the same
 final inertia. With --ranks R, also on R GPUs, the sums carried by NCCL and by MPI. Exit status 77 if lloyd sees no GPU.
 
-    e2e_cuda.py --lloyd build/lloyd --reference none --data tests/data [--ranks 2] [--full-data sift-photos-200k.h5] [--quick]
+    python3 tests/e2e tests/gpu/e2e_cuda.py --lloyd build/lloyd --reference none --data tests/data [--ranks 2] [--full-data sift-photos-200k.h5] [--quick]
                 [--parallel P]
 
 Much of the time goes to starting processes, so groups of jobs run side by side, on the same GPU.
@@ -20,9 +20,8 @@ import time
 import h5py
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-import data  # noqa: E402
-from common import EXACT, Test, attribute, differences  # noqa: E402
+import data
+from common import EXACT, Test, attribute, differences
 
 NUMBERS = ("inertia", "iterations", "converged", "n", "d", "k")
 PREDICTED = ("/labels", "/distances")

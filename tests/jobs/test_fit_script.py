@@ -8,10 +8,9 @@ import stat
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from common import Test  # noqa: E402
+from common import ROOT, Test
 
-JOBS = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "jobs"))
+JOBS = os.path.join(ROOT, "jobs")
 STOPPED = 75
 
 STAND_INS = {

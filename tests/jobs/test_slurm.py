@@ -17,10 +17,9 @@ import time
 
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from common import LAUNCHER, SKIPPED, Test, read  # noqa: E402
+from common import LAUNCHER, ROOT, SKIPPED, Test, read
 
-JOBS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "jobs")
+JOBS = os.path.join(ROOT, "jobs")
 WAIT = 120  # seconds in which anything must happen
 CLUSTERS, ITERATIONS, SEED = 1024, 30, 7
 FIT = {"K": CLUSTERS, "SEED": SEED, "MAX_ITERS": ITERATIONS, "INIT": "random"}

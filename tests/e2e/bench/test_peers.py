@@ -7,11 +7,10 @@ import sys
 
 import numpy as np
 
-from common import LAUNCHER, Test
+import peers
+from common import LAUNCHER, ROOT, Test
 
-BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench")
-sys.path.insert(0, BENCH)
-import peers  # noqa: E402
+BENCH = os.path.join(ROOT, "bench")
 
 
 def checks(t):

@@ -8,11 +8,10 @@ import random
 import shlex
 import sys
 
-from common import Test
+import cost_model
+from common import ROOT, Test
 
-BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench")
-sys.path.insert(0, BENCH)
-import cost_model  # noqa: E402
+BENCH = os.path.join(ROOT, "bench")
 
 COLUMNS = ("mode type backend rows dim k ranks threads repeats iterations seconds lowest highest speedup efficiency mean io assign verify "
            "update idle all_reduce compute other verified equal").split()

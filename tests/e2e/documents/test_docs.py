@@ -16,10 +16,8 @@ import h5py
 import numpy as np
 
 import stand_in
-from common import Test
+from common import ROOT, Test
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
 t = Test("docs")
 
 
@@ -43,9 +41,9 @@ SCRIPTS = files("jobs/*.sh", "jobs/*.sbatch")
 
 # (page, beginning of the command, "" for all): the file that runs it, and what that says where it does.
 ELSEWHERE = {
-    ("docs/tutorial.md", ""): ("tests/e2e/test_tutorial.py", '"tutorial.md"'),
-    ("docs/operations.md", "bench/scaling.py"): ("tests/e2e/test_scaling.py", '"scaling.py"'),
-    ("docs/operations.md", "bench/cost_model.py"): ("tests/e2e/test_scaling.py", "cost_model"),
+    ("docs/tutorial.md", ""): ("tests/e2e/documents/test_tutorial.py", '"tutorial.md"'),
+    ("docs/operations.md", "bench/scaling.py"): ("tests/e2e/bench/test_scaling.py", '"scaling.py"'),
+    ("docs/operations.md", "bench/cost_model.py"): ("tests/e2e/bench/test_scaling.py", "cost_model"),
     ("README.md", "./tests/run.sh"): (".ci/run", "exec ./tests/run.sh"),
     ("jobs/local-slurm.sh", "jobs/local-slurm.sh start"): ("tests/jobs/test_slurm.py", 'local-slurm.sh", "start"'),
     ("jobs/local-slurm.sh", "jobs/local-slurm.sh status"): ("tests/jobs/test_slurm.py", 'local-slurm.sh", "status"'),
@@ -179,7 +177,7 @@ def make_programs():
     for folder, names in (("bin", ("sbatch", "srun", "scontrol", "squeue")), ("demo", ("cmake", "apt-get"))):
         os.makedirs(t.path(folder))
         for name in names:
-            os.symlink(os.path.join(HERE, "stand_in.py"), t.path(f"{folder}/{name}"))
+            os.symlink(stand_in.__file__, t.path(f"{folder}/{name}"))
     os.symlink(t.lloyd_path, t.path("bin/lloyd"))
     with open(t.path("quickly"), "w", encoding="ascii") as file:
         file.write('#!/bin/sh\nexec "$@" -O0\n')

@@ -5,10 +5,10 @@ import re
 import subprocess
 import sys
 
-from common import Test
+from common import ROOT, Test
 
 t = Test("tutorial")
-page = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "tutorial.md")
+page = os.path.join(ROOT, "docs", "tutorial.md")
 with open(page, encoding="utf-8") as file:
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", file.read(), re.M | re.S)
 

@@ -3,9 +3,8 @@ is a stand-in, so that the test needs none."""
 import os
 import shutil
 
-from common import Test
+from common import ROOT, Test
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 SCRIPT = """
 list(PREPEND CMAKE_MODULE_PATH "${CMAKE_CURRENT_LIST_DIR}") # whose CheckLanguage finds the stand-in

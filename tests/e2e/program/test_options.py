@@ -7,12 +7,11 @@ import re
 import subprocess
 import sys
 
-from common import Test, attribute
+from common import ROOT, Test, attribute
 
 t = Test("options")
-root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-page = os.path.join(root, "docs/lloyd.1")
-completion = os.path.join(root, "src/completion/lloyd.bash")
+page = os.path.join(ROOT, "docs/lloyd.1")
+completion = os.path.join(ROOT, "src/completion/lloyd.bash")
 
 
 def one_line(text):
@@ -61,7 +60,7 @@ t.check(len(program) >= 5 and len(program["fit"]) > 20, "the options are found i
 
 def fields_of(struct):
     """The names of the fields of a struct in lloyd.h."""
-    with open(os.path.join(root, "src/lloyd.h"), encoding="utf-8") as file:
+    with open(os.path.join(ROOT, "src/lloyd.h"), encoding="utf-8") as file:
         body = re.search(rf"typedef struct {struct} {{(.*?)}} {struct};", re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S), re.S)[1]
     return {name for line in body.split(";") for name in re.findall(r"(\w+)\s*(?:,|$)", line.strip())}
 
@@ -155,7 +154,7 @@ check_equal("completion: the file of info", complete("info", "m"), {"model.h5": 
 
 # ---- what docs/options.py writes --------------------------------------------------------------------------------------
 
-written = subprocess.run([sys.executable, os.path.join(root, "docs/options.py"), "--check", t.lloyd_path], capture_output=True,
+written = subprocess.run([sys.executable, os.path.join(ROOT, "docs/options.py"), "--check", t.lloyd_path], capture_output=True,
                          text=True, check=False)
 t.check(written.returncode == 0, "docs/lloyd.1, lloyd.bash and docs/options.md are what docs/options.py writes",
         written.stdout + written.stderr)

@@ -76,13 +76,8 @@ def run_case(t, case, number):
         check_history(t, case, model, reference)
 
 
-def load(path, rows=None):
-    with h5py.File(path, "r") as file:
-        return file["train"][:rows].astype(np.float32)
-
-
 def real_cases(t):
-    sift, digits = load(t.data("sift-20k.h5")), load(t.data("digits.h5"))
+    sift, digits = data.load(t.data("sift-20k.h5")), data.load(t.data("digits.h5"))
     if t.quick:
         sift = sift[:3001]
     weights = np.random.default_rng(1).uniform(0, 2, len(sift)).astype(np.float32)

@@ -8,7 +8,6 @@ from sklearn.cluster import KMeans
 
 import data
 from common import Test, attribute, read
-from test_reference import load
 
 
 def check_same_place(t, name, x, k, iterations, seed):
@@ -56,7 +55,7 @@ def check_seeding(t, name, k, iterations, seeds):
 
 def main():
     t = Test("sklearn")
-    digits, sift = load(t.data("digits.h5")), load(t.data("sift-20k.h5"))
+    digits, sift = data.load(t.data("digits.h5")), data.load(t.data("sift-20k.h5"))
     for seed in range(1 if t.quick else 3):
         check_same_place(t, "digits", digits, 10, 8, seed)
         check_same_place(t, "digits", digits, 50, 300, seed)
