@@ -34,6 +34,14 @@ LAUNCHER = {"OMPI_MCA_orte_tmpdir_base": OWN_FOLDER.name,
             "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
 
 
+def environment(threads=1, **more):
+    """That of a command which may be a launcher, with a folder of its own for what Open MPI writes."""
+    own = os.path.join(OWN_FOLDER.name, str(next(RUNS)))
+    os.mkdir(own)
+    return {**LAUNCHER, **os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads),
+            "OMPI_MCA_orte_tmpdir_base": own, **more}
+
+
 class Result:
     """A finished command: exit status, stdout, stderr, and the lines of stderr that lloyd itself wrote."""
 
@@ -94,16 +102,20 @@ class Test:
             sys.exit(1)
         shutil.rmtree(self.directory)
 
+    def steps(self, *steps):
+        """Calls functions of the test, (function, argument, ...) each, and prints the seconds that each takes."""
+        for step, *arguments in steps:
+            began = time.time()
+            step(self, *arguments)
+            print(f"      ({step.__name__}: {time.time() - began:.1f} s)", flush=True)
+
     # ---- running ---------------------------------------------------------------------------------------------
 
     def run(self, command, threads=1, timeout=600, cwd=None, **more):
         """Runs a command in its own process group, so that a hang ends with all of its ranks."""
-        environment = dict(LAUNCHER, **os.environ)
-        environment.update(OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
-        own = environment["OMPI_MCA_orte_tmpdir_base"] = os.path.join(OWN_FOLDER.name, str(next(RUNS)))
-        os.mkdir(own)
+        place = environment(threads)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment,
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=place,
                                        cwd=cwd or self.directory, start_new_session=True, **more)
             timed_out = False
             try:
@@ -116,7 +128,7 @@ class Test:
             for stream in (out, err):
                 stream.seek(0)
                 texts.append(stream.read().decode(errors="replace"))
-        shutil.rmtree(own, ignore_errors=True)
+        shutil.rmtree(place["OMPI_MCA_orte_tmpdir_base"], ignore_errors=True)
         return Result(command, process.returncode, texts[0], texts[1], timed_out)
 
     def lloyd(self, *arguments, ranks=1, launcher=None, **more):

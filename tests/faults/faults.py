@@ -15,7 +15,6 @@ With sanitizers, a run that leaks or touches freed memory fails as well. With --
 import concurrent.futures
 import os
 import shutil
-import sys
 import tempfile
 
 import h5py

@@ -6,7 +6,6 @@ run, None no checkpoint, "done" the end of the fit. test_slurm.py tries the same
 import os
 import stat
 import subprocess
-import sys
 
 from common import ROOT, Test
 

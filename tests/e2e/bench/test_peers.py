@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 import peers
-from common import LAUNCHER, ROOT, Test
+from common import ROOT, Test, environment
 
 BENCH = os.path.join(ROOT, "bench")
 
@@ -30,7 +30,7 @@ def run(t, name, *more):
                " ".join(t.mpirun), "-k", "24", "--repeats", "2", "--iterations", "3", "--skip", "faiss-cpu", "--json", result, *more]
     if importlib.util.find_spec("matplotlib"):
         command += ["--plot", plot]
-    done = subprocess.run(command, env={**LAUNCHER, **os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, stdout=subprocess.PIPE,
+    done = subprocess.run(command, env=environment(PYTHONDONTWRITEBYTECODE="1"), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, check=False, timeout=300)
     return done, result, plot
 

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 import data
-from common import LAUNCHER, Test
+from common import Test, environment
 
 TIME_LIMIT = 60
 t = Test("inputs")
@@ -69,7 +69,7 @@ def start_writer(name, libver="earliest", mode="-"):
     return writer
 
 
-def environment(**values):
+def set_environment(**values):
     """The environment of this process with other variables, for runs of lloyd."""
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
@@ -103,10 +103,10 @@ def in_use():
         file["train"] = h5py.ExternalLink("held.h5", "train")
     fit("an external link to a file in use", t.path("link-held.h5") + ":train", 3, ["held.h5", "in use"])
     for value in ("TRUE", "BEST_EFFORT"):
-        before = environment(HDF5_USE_FILE_LOCKING=value)
+        before = set_environment(HDF5_USE_FILE_LOCKING=value)
         fit(f"HDF5_USE_FILE_LOCKING={value}", held, 3, ["held.h5", "in use"])
         restore(before)
-    before = environment(HDF5_USE_FILE_LOCKING="FALSE")
+    before = set_environment(HDF5_USE_FILE_LOCKING="FALSE")
     fit("HDF5_USE_FILE_LOCKING=FALSE: not in use, but never written", held, 3, ["held.h5", "ever written"])
     restore(before)
     writer.communicate("\n")
@@ -342,7 +342,7 @@ def change(what, files, changing, words):
     for name in files:
         command += ["--input", t.path(name)]
     with open(t.path("change.err"), "w+", encoding="utf-8") as err:
-        process = subprocess.Popen(command, stderr=err, env=dict(LAUNCHER, **os.environ, OMP_NUM_THREADS="1"))
+        process = subprocess.Popen(command, stderr=err, env=environment())
         begun = wait_for_iterations(log, process, 2)
         changing()
         try:

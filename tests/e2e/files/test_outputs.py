@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 
 import data
-from common import EXACT, LAUNCHER, Test, attribute, differences, digest, part_files
-from test_checkpoint import Fit, small_disk
+from common import EXACT, Test, attribute, differences, digest, environment, part_files
+from fits import Fit, small_disk
 
 LABELS = ("/labels", "/distances")
 
@@ -25,9 +25,8 @@ LABELS = ("/labels", "/distances")
 def start(t, arguments, ranks=1):
     """lloyd in the background."""
     command = (t.mpirun + ["-n", str(ranks)] if ranks > 1 else []) + [t.lloyd_path, *map(str, arguments)]
-    environment = {**LAUNCHER, **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                            env=environment, cwd=t.directory)
+                            env=environment(), cwd=t.directory)
 
 
 def end(process):
@@ -389,7 +388,7 @@ def main():
         parser.add_argument("--pairs", type=int, default=9, help="pairs of jobs with one output")
 
     t = Test("outputs", more)
-    t.held_path = os.path.abspath(t.options.held)
+    t.held_path = os.path.realpath(t.options.held)
     seed = random.randrange(1 << 32)
     random.seed(seed)
     print(f"seed {seed}")
@@ -399,12 +398,8 @@ def main():
     small = data.write(t.path("small.h5"), data.gaussian(500, 8, 1))
     sift = t.data("sift-20k.h5")
     models = [t.fit(source, f"model{i}.h5", "-k", 5, "--max-iters", 1) for i, source in enumerate((inputs[0], small, sift))]
-    parts = [(pairs, inputs, models[0]), (checkpoints_and_logs, [sift]), (replaced, small, models[1]), (guarded, small, models[1]),
-             (links, small), (leftovers, inputs, models[0]), (no_room, sift, models[2]), (rescued, sift)]
-    for part, *files in parts:
-        began = time.time()
-        part(t, *files)
-        print(f"      ({part.__name__}: {time.time() - began:.1f} s)", flush=True)
+    t.steps((pairs, inputs, models[0]), (checkpoints_and_logs, [sift]), (replaced, small, models[1]), (guarded, small, models[1]),
+            (links, small), (leftovers, inputs, models[0]), (no_room, sift, models[2]), (rescued, sift))
     t.finish()
 
 

@@ -10,7 +10,7 @@ import time
 import h5py
 
 import data
-from common import EXACT, LAUNCHER, Result, Test, digest, part_files
+from common import EXACT, Result, Test, digest, environment, part_files
 
 RANKS = 3
 WRITES = 8
@@ -31,9 +31,8 @@ class Job:
         self.command = t.mpirun + ["-n", str(RANKS), t.lloyd_path, "fit", "--output", self.output, "--log", self.log,
                                    "--progress", "none", *map(str, arguments)]
         self.err = open(t.path(f"{name}.err"), "w+", encoding="utf-8")
-        environment = {**LAUNCHER, **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.err, stderr=self.err,
-                                        env=environment, cwd=t.directory, start_new_session=True)
+                                        env=environment(), cwd=t.directory, start_new_session=True)
 
     def ranks(self):
         """{rank: process id} of the ranks that run."""

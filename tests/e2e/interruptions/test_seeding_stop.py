@@ -12,7 +12,7 @@ import time
 import h5py
 
 from common import Test, read
-from fits import STOPPED, Fit
+from fits import STOPPED, SavingFit
 
 CLUSTERS = {"kmeans-parallel": 1500, "kmeans++": 800}
 
@@ -40,11 +40,11 @@ def disturb(t, rows, whole, number):
     what = f"{number}: {init}, {how.name}, {ranks} then {later} rank(s)"
     options = ["--input", rows, "-k", CLUSTERS[init], "--init", init, "--seed", 3, "--max-iters", 1]
     every = "1s" if init == "kmeans++" else "1"
-    fit = Fit(t, f"seeding-{number}", options, ranks=ranks, every=every)
+    fit = SavingFit(t, f"seeding-{number}", options, ranks=ranks, every=every)
     step = 1 + number // 4 % 2 if init == "kmeans-parallel" else 1
     fit.wait_for(f'"done":{step},')
     if init == "kmeans++" and how == signal.SIGKILL:
-        fit.wait_for_file()
+        fit.wait_until(lambda: os.path.exists(fit.checkpoint))
     elif init == "kmeans++":
         time.sleep(chance.uniform(0.2, 1))
     done = steps_done(fit)

@@ -17,7 +17,7 @@ import threading
 import time
 
 from common import Test
-from fits import GRACE, STOPPED, Fit
+from fits import STOPPED, SavingFit
 
 STOP_SIGNALS = [signal.SIGHUP, signal.SIGXCPU, signal.SIGUSR2]
 
@@ -25,24 +25,24 @@ STOP_SIGNALS = [signal.SIGHUP, signal.SIGXCPU, signal.SIGUSR2]
 def held_for_ever(t):
     """Rank 0 does not come back from a pass (it is held where the log says that iteration 3 is done)."""
     for name, more, wanted in (("held", (), "iteration 3"), ("several", ("--n-init", 2), "iteration 3 of run 1")):
-        fit = Fit(t, name, ["--input", t.data("digits.h5"), "-k", 20, "--max-iters", 50, *more], hold='"iteration":2,')
+        fit = SavingFit(t, name, ["--input", t.data("digits.h5"), "-k", 20, "--max-iters", 50, *more], hold='"iteration":2,')
         time.sleep(0.5)  # a slow iteration
         fit.hold_at('"iteration":3,')
         fit.wait_for('"iteration":3,')
         fit.send(signal.SIGTERM)
-        result = fit.end()
+        result = fit.end(release=False)
         t.check(fit.kept() == 3 and not result.timed_out, f"{name}: the checkpoint has iteration 3 ({fit.kept()})", result.describe())
         said = [line for line in result.messages if "SIGTERM" in line and fit.checkpoint in line and wanted in line]
         t.check(len(said) == 1, f"{name}: one sentence says so", result.describe())
-    fit = Fit(t, "fast", ["--input", t.data("digits.h5"), "-k", 20, "--max-iters", 50], hold='"iteration":5,')
+    fit = SavingFit(t, "fast", ["--input", t.data("digits.h5"), "-k", 20, "--max-iters", 50], hold='"iteration":5,')
     fit.send(signal.SIGTERM)
-    result = fit.end()
+    result = fit.end(release=False)
     t.check(fit.kept() == 5, f"held after short iterations: the checkpoint has iteration 5 ({fit.kept()})", result.describe())
 
 
 def stopped_in_a_pass(t, rows, clusters, number):
     """SIGTERM to mpirun at a random moment after iteration 1. Returns what is wrong, or ""."""
-    fit = Fit(t, f"pass-{number}", ["--input", rows, "-k", clusters, "--init", "random", "--max-iters", 50, "--no-labels", "--seed", number])
+    fit = SavingFit(t, f"pass-{number}", ["--input", rows, "-k", clusters, "--init", "random", "--max-iters", 50, "--no-labels", "--seed", number])
     began = time.time()
     if not fit.wait_for('"iteration":1,'):
         return "no iteration has ended\n" + fit.end().describe()
@@ -81,17 +81,15 @@ def other_signals(t):
     """What schedulers, terminals and limits send."""
     options = ["--input", t.data("digits.h5"), "-k", 20, "--max-iters", 50]
     for number in STOP_SIGNALS:
-        fit = Fit(t, "signal", options, ranks=1, hold='"iteration":2,')
+        fit = SavingFit(t, "signal", options, ranks=1, hold='"iteration":2,')
         fit.send(number)
         time.sleep(0.1)
-        os.remove(fit.held)
         result = fit.end()
         t.check(result.status == STOPPED and fit.kept() >= 2 and number.name in result.messages[-1], f"{number.name}: stopped with a checkpoint",
                 result.describe())
-    fit = Fit(t, "nohup", options, ranks=1, hold='"iteration":2,', before=["nohup"])
+    fit = SavingFit(t, "nohup", options, ranks=1, hold='"iteration":2,', before=["nohup"])
     fit.send(signal.SIGHUP)
     time.sleep(0.1)
-    os.remove(fit.held)
     result = fit.end()
     t.check(result.status == 0, "under nohup, SIGHUP is nothing", result.describe())
 
@@ -100,7 +98,7 @@ def cpu_limit(t):
     """The soft limit on CPU time: SIGXCPU, and once more for every second after it."""
     def limit():
         resource.setrlimit(resource.RLIMIT_CPU, (1, 60))
-    fit = Fit(t, "limit", ["--input", t.path("rows.h5"), "-k", t.options.clusters // 2, "--init", "random", "--max-iters", 50, "--no-labels"], ranks=1,
+    fit = SavingFit(t, "limit", ["--input", t.path("rows.h5"), "-k", t.options.clusters // 2, "--init", "random", "--max-iters", 50, "--no-labels"], ranks=1,
               preexec_fn=limit)
     result = fit.end()
     t.check(result.status == STOPPED and "SIGXCPU" in result.messages[-1], "a limit on CPU time stops it", result.describe())
@@ -115,11 +113,8 @@ def main():
         parser.add_argument("--clusters", type=int, default=15000, help="with the rows, how long a pass takes")
 
     t = Test("stop", more)
-    t.held_path = os.path.abspath(t.options.held)
-    for step in (held_for_ever, other_signals, stopped_in_passes, cpu_limit):
-        began = time.time()
-        step(t)
-        print(f"      ({step.__name__}: {time.time() - began:.1f} s)", flush=True)
+    t.held_path = os.path.realpath(t.options.held)
+    t.steps((held_for_ever,), (other_signals,), (stopped_in_passes,), (cpu_limit,))
     t.finish()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 import contract
 import data
-from common import EXACT, Test, attribute, differences, read
+from common import Test, attribute, differences, read
 
 TYPES = ("float32", "float16", "bfloat16", "uint8", "int8")
 LARGEST = {"float32": 3e38, "float16": 6e4, "bfloat16": 3e38, "uint8": 255, "int8": 127}

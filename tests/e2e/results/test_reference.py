@@ -8,7 +8,6 @@ import collections
 from fractions import Fraction
 import math
 
-import h5py
 import numpy as np
 
 import data
