@@ -32,18 +32,18 @@ A machine is a JSON file: {"constants": {NAME: {"value", "unit", "origin", "note
 """
 import argparse
 import csv
-import datetime
 import json
 import math
 import os
-import shlex
 import statistics
 import sys
 
 import numpy as np
 
+import support
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-SIZES = {"uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+SIZES = {**support.SIZES, "float64": 8}
 DEFAULTS = {"rows": 0, "dim": 128, "k": 0, "type": "uint8", "ranks": 1, "verified": 0.0}
 PREDICTED = ("rows", "dim", "k", "gpus", "rows_per_gpu", "gpu_share", "host_share", "file_share", "iteration", "compute", "copy",
              "read", "idle", "all_reduce", "centroids", "agree", "bound", "all_reduce_share", "efficiency", "overlap_pieces",
@@ -318,14 +318,12 @@ def print_prediction(results, options):
 
 
 def write_files(options, machine, c, fitted, points, results):
-    with open(os.path.join(options.out, "model.json"), "w", encoding="utf-8") as file:
-        json.dump({"date": datetime.date.today().isoformat(),
-                   "command": shlex.join([os.path.basename(sys.argv[0])] + sys.argv[1:]), "machine": machine.get("about"),
-                   "constants": {name: dict(entry, value=c[name], fitted=name in fitted, error=fitted.get(name))
-                                 for name, entry in machine["constants"].items()},
-                   "points": [dict(point, model=modelled(c, point)) for point in points],
-                   "predicted_not_measured": results}, file, indent=1)
-        file.write("\n")
+    support.write_json(os.path.join(options.out, "model.json"), {
+        **support.how(), "machine": machine.get("about"),
+        "constants": {name: dict(entry, value=c[name], fitted=name in fitted, error=fitted.get(name))
+                      for name, entry in machine["constants"].items()},
+        "points": [dict(point, model=modelled(c, point)) for point in points],
+        "predicted_not_measured": results})
     if results:
         with open(os.path.join(options.out, "model.csv"), "w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, PREDICTED, lineterminator="\n")

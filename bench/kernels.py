@@ -14,11 +14,9 @@ measures). A table per peer; a ratio is the peer's time over lloyd's, so above 1
 where the peer fails has no ratio and is left out of the geometric means. Exits with 1 if a shape of bench_kernels failed or was wrong.
 """
 import argparse
-import datetime
 import json
 import math
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -138,11 +136,7 @@ def main():
             print_rows(name, rows, means)
             results[kind][name] = {"rows": rows, "geometric_means": means}
     if arguments.json:
-        about = {"date": datetime.date.today().isoformat(), "machine": machine, "cool_seconds": arguments.cool,
-                 "command": shlex.join([os.path.basename(sys.argv[0])] + sys.argv[1:])}
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(dict(about, results=results), file, indent=1)
-            file.write("\n")
+        support.write_json(arguments.json, dict(support.how(), machine=machine, cool_seconds=arguments.cool, results=results))
     sys.exit(0 if all_well else 1)
 
 

@@ -23,11 +23,9 @@ other time, and the table shows medians. It verifies while it times:
               memory of the GPU: what lloyd plans, and the most that the peer has allocated, if it tells
 """
 import argparse
-import datetime
 import hashlib
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
@@ -270,25 +268,19 @@ def peer(arguments):
 # ---- the benchmark -----------------------------------------------------------------------------------------------
 
 
-def environment(threads):
-    return dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads), OMPI_ALLOW_RUN_AS_ROOT="1",
-                OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_hwloc_base_binding_policy="none")
-
-
 def run_lloyd(arguments, init, k, ranks, threads, directory):
     model, log = os.path.join(directory, "model.h5"), os.path.join(directory, "fit.jsonl")
     command = [] if ranks == 1 else shlex.split(arguments.mpirun) + ["-n", str(ranks)]
     command += [arguments.lloyd, "fit", "--backend", "cuda" if arguments.gpu else "cpu", "--input", arguments.data, "-k", str(k), "--init", init,
                 "--output", model, "--max-iters", str(WARM + arguments.iterations), "--progress", "none", "--log", log]
-    subprocess.run(command, check=True, env=environment(threads), stdout=subprocess.DEVNULL)
+    support.run(command, support.environment(**support.threads_of(threads)))
     with h5py.File(model, "r") as file:
         seconds, history = file["history/seconds"][()], file["history/inertia"][()]
         inertia = {str(t): float(value) for t, value in enumerate(history)}
         inertia[str(len(history))] = float(file.attrs["inertia"])
         version = file.attrs["version"]
         found = quality(arguments.x, file["centroids"][()], file["labels"][()])
-    with open(log, encoding="utf-8") as file:
-        events = [json.loads(line) for line in file]
+    events = support.read_log(log)
     memory = events[0]["gpu_memory"] * ranks if arguments.gpu else sum(events[-1]["memory_peak"])
     version = version.decode() if isinstance(version, bytes) else str(version)
     return {"seconds": float(np.median(seconds[WARM:])), "inertia": inertia, "memory": memory, "version": version, **found}
@@ -297,24 +289,15 @@ def run_lloyd(arguments, init, k, ranks, threads, directory):
 def run_peer(arguments, name, init, threads):
     command = [sys.executable, os.path.abspath(__file__), arguments.data, "--peer", name, "--init", init, "--iterations",
                str(arguments.iterations)]
-    place = support.with_python_path(environment(threads), arguments.flash)
+    place = support.with_python_path(support.environment(**support.threads_of(threads)), arguments.flash)
     done = subprocess.run(command, check=False, env=place, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         return {"missing": f"it ended with status {done.returncode}"}
     return json.loads(done.stdout.strip().splitlines()[-1])  # after what its libraries print
 
 
-def cpu_name():
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def gpu_name():
-    asked = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], check=True, stdout=subprocess.PIPE, text=True)
-    return asked.stdout.splitlines()[0]
+    return support.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]).splitlines()[0]
 
 
 def benchmark(arguments, directory):
@@ -345,7 +328,7 @@ def benchmark(arguments, directory):
         exact = next((runs[0]["inertia"] for name, runs in found.items() if name.startswith(LLOYD)), {})
         digests = {run["digest"] for name, runs in found.items() if name.startswith(LLOYD) for run in runs}
         if len(digests) > 1:
-            sys.exit(f"K {k}: lloyd's runs differ; nothing of this is a result")
+            raise support.Failed(f"K {k}: lloyd's runs differ; nothing of this is a result")
         reached = next((t for t in sorted(map(int, exact)) if exact[str(t)] <= 1.01 * min(exact.values())), None)
         for name, runs in found.items():
             versions[name.split(",")[0]] = runs[0]["version"]
@@ -439,10 +422,9 @@ def main():
         return
     with tempfile.TemporaryDirectory(prefix="lloyd-bench-") as directory:
         shape, results, versions = benchmark(arguments, directory)
-    about = {"data": os.path.basename(arguments.data), "rows": shape[0], "columns": shape[1], "cpu": cpu_name(),
-             "gpu": gpu_name() if arguments.gpu else None, "cores": arguments.cores, "date": datetime.date.today().isoformat(), "versions": versions,
-             "iterations": arguments.iterations, "repeats": arguments.repeats,
-             "command": shlex.join([os.path.basename(sys.argv[0])] + sys.argv[1:])}
+    about = {"data": os.path.basename(arguments.data), "rows": shape[0], "columns": shape[1], "cpu": support.cpu_name(),
+             "gpu": gpu_name() if arguments.gpu else None, "cores": arguments.cores, "versions": versions,
+             "iterations": arguments.iterations, "repeats": arguments.repeats, **support.how()}
     place = f"{about['gpu']}, " if about["gpu"] else ""
     print(f"{about['data']}: {shape[0]} x {shape[1]}; {place}{about['cores']} cores of {about['cpu']}; {about['date']}")
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
@@ -451,10 +433,8 @@ def main():
     if arguments.plot:
         draw(results, about, arguments.plot)
     if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(dict(about, results=results), file, indent=1)
-            file.write("\n")
+        support.write_json(arguments.json, dict(about, results=results))
 
 
 if __name__ == "__main__":
-    main()
+    support.main(main)

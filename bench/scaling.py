@@ -18,19 +18,18 @@ bench/cost_model.py --points OUT/scaling.json fits the cost model to it.
 """
 import argparse
 import csv
-import datetime
 import hashlib
-import json
 import os
 import platform
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 
 import h5py
 import numpy as np
+
+import support
 
 EXACT = ("centroids", "counts", "history/inertia", "history/moved")
 # The log's name of each part of an iteration, and ours.
@@ -43,28 +42,7 @@ COLUMNS = SHARED_COLUMNS + ("seconds", "lowest", "highest", "speedup", "efficien
     "compute", "other", "verified", "equal")
 
 
-class Failed(Exception):
-    """One sentence for the user."""
-
-
-def command_output(command, environment=None):
-    try:
-        done = subprocess.run(command, check=False, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True)
-    except OSError as error:
-        raise Failed(f"cannot run {command[0]}: {error.strerror}") from error
-    if done.returncode != 0:
-        raise Failed(f"{shlex.join(command)}\nended with {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
-    return done.stdout
-
-
 # ---- one fit -------------------------------------------------------------------------------------------------------
-
-
-def environment():
-    """Open MPI as root, with ranks that keep off its binding: it would put all threads of a rank on one core."""
-    return dict({"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-                 "OMPI_MCA_hwloc_base_binding_policy": "none"}, **os.environ)
 
 
 def launched(options, ranks, arguments):
@@ -80,19 +58,10 @@ def data_of(options, rows):
     path = os.path.join(options.data, name)
     if not os.path.exists(path):
         most = max(options.ranks)
-        command_output(launched(options, most, [
+        support.run(launched(options, most, [
             "synth", "--rows", rows, "--dim", options.dim, "--clusters", options.clusters, "--type", options.type, "--seed",
-            options.seed, "--output", path]), environment())
+            options.seed, "--output", path]))
     return path
-
-
-def read_log(path):
-    """(begin, iterations, end) of a fit's log."""
-    with open(path, encoding="utf-8") as file:
-        events = [json.loads(line) for line in file]
-    if not events or events[-1]["event"] != "end":
-        raise Failed(f"the log {path} has no end")
-    return events[0], [event for event in events if event["event"] == "iteration"], events[-1]
 
 
 def parts_of(end, ranks):
@@ -115,7 +84,7 @@ def fingerprint(model):
 def check_begin(options, ranks, begin):
     for name, asked in (("ranks", ranks), ("threads", options.threads), ("backend", options.backend)):
         if begin.get(name) != asked:
-            raise Failed(f"a fit was asked for with {name} = {asked} and ran with {begin.get(name)}; look at --mpirun, whose "
+            raise support.Failed(f"a fit was asked for with {name} = {asked} and ran with {begin.get(name)}; look at --mpirun, whose "
                          "launcher must belong to the MPI of lloyd, and at the machine")
 
 
@@ -124,15 +93,16 @@ def run_fit(options, directory, ranks, rows, k):
     for path in (model, log):
         if os.path.exists(path):
             os.remove(path)
-    command_output(launched(options, ranks, [
+    support.run(launched(options, ranks, [
         "fit", "--input", data_of(options, rows), "-k", k, "--init", "random", "--seed", options.seed, "--max-iters", options.iterations, "--backend",
         options.backend, "--no-labels", "--progress", "none", "--log", log, "--output", model]
-        + shlex.split(options.fit_options)), environment())
-    begin, iterations, end = read_log(log)
+        + shlex.split(options.fit_options)))
+    events = support.read_log(log)
+    begin, iterations, end = events[0], support.iterations_of(events), events[-1]
     check_begin(options, ranks, begin)
     seconds = [event["seconds"] for event in iterations]
     if len(seconds) < 2:
-        raise Failed(f"a fit of {rows} rows with K = {k} ended after {len(seconds)} iteration; there is nothing to time")
+        raise support.Failed(f"a fit of {rows} rows with K = {k} ended after {len(seconds)} iteration; there is nothing to time")
     return {"seconds": statistics.median(seconds[1:]), "mean": statistics.fmean(seconds), "all": seconds,
             "verified": statistics.fmean(event["verified"] for event in iterations[1:]) / rows, "iterations": len(seconds),
             "parts": parts_of(end, ranks), "gpu": begin.get("gpu"), "comm": begin.get("comm"), "exact": fingerprint(model)}
@@ -162,7 +132,7 @@ def measure(options, directory):
             others, first = expected.setdefault((rows, k), (ranks, run["exact"]))
             different = [name for name in EXACT if first[name] != run["exact"][name]]
             if different:
-                raise Failed(f"{rows} rows, K = {k}: {', '.join(different)} of {ranks} ranks differ from those of {others}; "
+                raise support.Failed(f"{rows} rows, K = {k}: {', '.join(different)} of {ranks} ranks differ from those of {others}; "
                              "that is a defect of lloyd or of the machine, and nothing was written")
             found[fit].append(run)
     return found
@@ -213,30 +183,22 @@ def evaluate(options, found):
 # ---- what comes out ------------------------------------------------------------------------------------------------
 
 
-def cpu_name():
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def first_line(command):
     try:
-        return command_output(command, environment()).strip().splitlines()[0]
-    except (Failed, IndexError):
+        return support.run(command).strip().splitlines()[0]
+    except (support.Failed, IndexError):
         return None
 
 
 def about(options, results):
     import matplotlib
 
-    return {"date": datetime.date.today().isoformat(), "command": shlex.join([os.path.basename(sys.argv[0])] + sys.argv[1:]),
+    return {**support.how(),
             "versions": {"lloyd": first_line([options.lloyd, "--version"]),
                          "launcher": first_line(shlex.split(options.mpirun)[:1] + ["--version"]),
                          "python": platform.python_version(), "numpy": np.__version__, "h5py": h5py.__version__,
                          "matplotlib": matplotlib.__version__},
-            "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.system() + " " + platform.release(),
+            "machine": {"cpu": support.cpu_name(), "cores": os.cpu_count(), "system": platform.system() + " " + platform.release(),
                         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
                         "load": os.getloadavg()[0], "gpu": results[0]["gpu"], "comm": results[-1]["comm"]},
             "settings": {name: getattr(options, name) for name in
@@ -265,9 +227,7 @@ def write_files(options, results, facts):
         for row in results:
             table.writerow({name: "" if row[name] is None else f"{row[name]:.6g}" if isinstance(row[name], float) else row[name]
                             for name in COLUMNS})
-    with open(os.path.join(options.out, "scaling.json"), "w", encoding="utf-8") as file:
-        json.dump(dict(facts, results=results), file, indent=1)
-        file.write("\n")
+    support.write_json(os.path.join(options.out, "scaling.json"), dict(facts, results=results))
 
 
 def title(options, facts):
@@ -382,11 +342,8 @@ def main():
     if options.backend == "cpu" and max(options.ranks) * options.threads > cores and not shlex.split(options.mpirun)[1:]:
         print(f"scaling.py: {max(options.ranks)} ranks of {options.threads} threads on {cores} cores, unless there are more nodes",
               file=sys.stderr)
-    try:
-        with tempfile.TemporaryDirectory(prefix="scaling-", dir=options.out) as directory:  # where all ranks see the models
-            results = evaluate(options, measure(options, directory))
-    except Failed as reason:
-        sys.exit(f"scaling.py: {reason}")
+    with tempfile.TemporaryDirectory(prefix="scaling-", dir=options.out) as directory:  # where all ranks see the models
+        results = evaluate(options, measure(options, directory))
     facts = about(options, results)
     machine = facts["machine"]
     print(f"{facts['versions']['lloyd']}; {facts['date']}; {machine['gpu'] or machine['cpu']}, {machine['cores']} cores; "
@@ -399,4 +356,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    support.main(main)

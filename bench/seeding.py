@@ -18,12 +18,13 @@ import json
 import multiprocessing
 import os
 import platform
-import subprocess
 import tempfile
 import time
 
 import h5py
 import numpy as np
+
+import support
 
 METHODS = ("kmeans-parallel", "kmeans++", "random")
 
@@ -53,10 +54,8 @@ def fit_lloyd(options, source, k, init, seed, more):
     more = [*more, "--backend", options.backend]
     command = [options.lloyd, "fit", "--input", source, "-k", str(k), "--init", init, "--seed", str(seed), "--max-iters", str(options.iterations),
                "--output", model, "--force", "--log", log, "--no-labels", "--progress", "none", *more]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
-    with open(log, encoding="utf-8") as file:
-        events = [json.loads(line) for line in file]
-    seconds = sum(event["seconds"] for event in events if event["event"] == "phase" and event["phase"] == "seed")
+    support.run(command, support.environment(**support.threads_of(options.threads)))
+    seconds = sum(event["seconds"] for event in support.read_log(log) if event["event"] == "phase" and event["phase"] == "seed")
     with h5py.File(model, "r") as file:
         return float(file.attrs["inertia"]), seconds
 
@@ -149,4 +148,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    support.main(main)

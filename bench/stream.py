@@ -19,36 +19,26 @@ import json
 import os
 import re
 import statistics
-import subprocess
 import sys
 
 import h5py
 import numpy as np
 
+import support
+
 EXACT = ("centroids", "counts", "history/inertia", "history/moved")
-SIZES = {"uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 LEAST_CHUNK = 1 << 18  # bytes of the smallest chunks that lloyd chooses
 SLACK = 64 << 20
-
-
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def run(command, environment=None):
-    done = subprocess.run([str(part) for part in command], check=False, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}\nstatus {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 class Bench:
     def __init__(self, options):
         self.options = options
-        self.row_bytes = options.dim * SIZES[options.type]
+        self.row_bytes = options.dim * support.SIZES[options.type]
         self.source = os.path.join(options.directory, f"stream-{options.type}-{options.rows}x{options.dim}.h5")
         if not os.path.exists(self.source):
-            run([options.lloyd, "synth", "--rows", options.rows, "--dim", options.dim, "--clusters", 4096, "--type",
+            support.run([options.lloyd, "synth", "--rows", options.rows, "--dim", options.dim, "--clusters", 4096, "--type",
                  options.type, "--seed", 1, "--output", self.source])
 
     def start(self, k):
@@ -64,10 +54,9 @@ class Bench:
 
     def peer(self, start):
         """Seconds of an iteration of flash-kmeans."""
-        place = dict(os.environ)
-        place["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.abspath(self.options.peer), place.get("PYTHONPATH")]))
+        place = support.with_python_path(os.environ, self.options.peer)
         command = [sys.executable, os.path.join(HERE, "peer_flash_stream.py"), self.source, start, "--dtype", self.options.type]
-        return json.loads(run(command, place).strip().splitlines()[-1])["iteration_s"]
+        return json.loads(support.run(command, place).strip().splitlines()[-1])["iteration_s"]
 
     def path(self, name):
         return os.path.join(self.options.directory, f"stream-{os.getpid()}-{name}")
@@ -78,7 +67,7 @@ class Bench:
 
     def plan(self, k, *more):
         """(rows on the GPU, on the host, in the file; bytes on the host, on the GPU)"""
-        text = run(self.command(k, "--output", self.path("plan.h5"), "--dry-run", *more)).replace(",", "")
+        text = support.run(self.command(k, "--output", self.path("plan.h5"), "--dry-run", *more)).replace(",", "")
         places = re.search(r"rows +(\d+) stay in GPU memory (\d+) in host memory (\d+) are read", text)
         needs = re.search(r"rank 0 .* ([0-9.]+) MB on its GPU .*\((\d+) bytes\)", text)
         rows = tuple(map(int, places.groups())) if places else (self.options.rows, 0, 0)
@@ -95,12 +84,10 @@ class Bench:
     def fit(self, k, name, *more):
         """(seconds per iteration, seconds of the whole run, model)"""
         model, log = self.path(name + ".h5"), self.path(name + ".jsonl")
-        run(self.command(k, "--output", model, "--log", log, *more))
-        with open(log, encoding="utf-8") as file:
-            events = [json.loads(line) for line in file]
+        support.run(self.command(k, "--output", model, "--log", log, *more))
+        events = support.read_log(log)
         os.remove(log)
-        steps = [event["seconds"] for event in events if event["event"] == "iteration"]
-        return statistics.median(steps[1:]), events[-1]["seconds"], model
+        return statistics.median(event["seconds"] for event in support.iterations_of(events)[1:]), events[-1]["seconds"], model
 
     def measure(self, k, bandwidth):
         start = self.start(k) if self.options.peer else None
@@ -128,7 +115,7 @@ def main():
     parser.add_argument("--lloyd", required=True)
     parser.add_argument("--copy", required=True, help="the program bench_copy")
     parser.add_argument("--directory", required=True, help="for the dataset, which is kept, and the models")
-    parser.add_argument("--type", choices=sorted(SIZES), default="uint8")
+    parser.add_argument("--type", choices=sorted(support.SIZES), default="uint8")
     parser.add_argument("--rows", type=int, default=64 << 20)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--k", type=int, action="append")
@@ -141,7 +128,7 @@ def main():
     if options.peer and options.type not in ("float16", "float32"):
         parser.error("flash-kmeans takes float16 and float32")
     bench = Bench(options)
-    copies = json.loads(run([options.copy]))
+    copies = json.loads(support.run([options.copy]))
     print(f"copies from pinned memory: {copies['h2d_gbs']} GB/s (best {copies['h2d_gbs_best']}); a GB takes "
           f"{copies['alloc_s_per_gb']} s to allocate and {copies['pin_s_per_gb']} s to pin")
     print(f"{'type':9} {'rows':>12} {'K':>7} {'copied':>9} {'from file':>10} {'resident':>10} {'streamed':>10} {'bound':>10} "
@@ -156,8 +143,8 @@ def main():
         if options.json:
             with open(options.json, "a", encoding="utf-8") as file:
                 file.write(json.dumps(r) + "\n")
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    support.main(main)
