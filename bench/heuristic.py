@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How far the choice of a fused kernel (kernels/cuda/assign/shape.c) is from the best of all choices, for 30 shapes.
+"""How far the choice of a fused kernel (kernels/cuda/assign/registry.cu) is from the best of all choices, for 30 shapes.
 
     bench/heuristic.py --bench build/gpu/bench/bench_kernels [--json results.json]
 
@@ -20,14 +20,14 @@ SHAPES = [(4 * Mi, 64, 16), (4 * Mi, 256, 16), (4 * Mi, 2048, 16),
           (2 * Mi, 256, 96), (Mi, 768, 96), (Mi, 1000, 100), (Mi, 4096, 96),
           (2 * Mi, 128, 128), (2 * Mi, 512, 128), (Mi, 700, 128), (Mi, 1024, 128), (Mi, 2048, 128), (Mi, 3000, 128), (Mi, 8192, 128),
           (512 * Ki, 32768, 128), (Mi, 1000, 200), (Mi, 2048, 256), (512 * Ki, 8192, 256)]
-CHOICES = {"chosen": 0, "streamed": 1, "other sift": 2, "both": 3}
+CHOICES = {"chosen": "", "streamed": "sm90", "other pruning": "other-pruning", "both": "sm90,other-pruning"}
 
 
-def times(bench, pretend, element):
+def times(bench, override, element):
     """ms of an iteration per shape."""
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
         shapes = ";".join(f"{n},{k},{d}" for n, k, d in SHAPES)
-        subprocess.run([bench, "--types", element, "--only", "iteration", "--pretend", str(pretend), "--shapes", shapes,
+        subprocess.run([bench, "--types", element, "--only", "iteration", "--override", override, "--shapes", shapes,
                         "--json", out.name], check=True, stdout=subprocess.DEVNULL)
         rows = [json.loads(line) for line in open(out.name)]
     found = {(row["n"], row["k"], row["d"]): row["iteration_ms"] for row in rows if "iteration_ms" in row}
@@ -40,7 +40,7 @@ def main():
     parser.add_argument("--type", default="float16")
     parser.add_argument("--json")
     options = parser.parse_args()
-    table = {name: times(options.bench, pretend, options.type) for name, pretend in CHOICES.items()}
+    table = {name: times(options.bench, override, options.type) for name, override in CHOICES.items()}
     print(f"{'N':>9} {'K':>6} {'D':>4} | " + " ".join(f"{name + ' ms':>13}" for name in CHOICES) + " | of best")
     within = 0
     for i, (n, k, d) in enumerate(SHAPES):

@@ -78,6 +78,9 @@ enum { LLOYD_NO_TOP = -(1 << 20) };
 /* The most rows that are tried for one initial centroid. */
 enum { LLOYD_MOST_TRIALS = 256 };
 
+/* What seeding keeps of a row: its distance to the nearest centroid so far, and which one that is. */
+enum { LLOYD_SEED_ROW_BYTES = sizeof(double) + sizeof(int32_t) };
+
 /* What an iteration has found, of all ranks. */
 typedef struct lloyd_found {
     double inertia; /* C of the contract, from the sums; may be far off where most has cancelled */
@@ -215,7 +218,7 @@ struct lloyd_kernels {
     /* --- seeding: every row keeps its squared distance to the centroids chosen so far, and which
      * one it is --- */
 
-    /* Forgets; the state takes 12 bytes a row until seed_end(). */
+    /* Forgets; the state takes LLOYD_SEED_ROW_BYTES a row until seed_end(). */
     lloyd_status (*seed_begin)(lloyd_kernels *self);
     /* Compares with the current centroid set, whose first member has number `base`; *mass =
      * max(*mass, w d^2) over the slot. */

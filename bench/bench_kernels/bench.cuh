@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/overrides.h"
 
 extern "C" {
 #include "base/types.h"
@@ -34,7 +35,7 @@ struct options {
     std::set<std::string> only; /* empty: all */
     int repeat = 7, device = 0;
     double cool = 0;
-    int pretend = 0; /* lloyd_cuda_pretend() */
+    const char *override = ""; /* names of lloyd_cuda_override() */
     const char *rows = nullptr;
     bool fill = false; /* one element of float32 rows is a fill value: its column has many digits */
     FILE *json = nullptr;

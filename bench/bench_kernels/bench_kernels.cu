@@ -93,7 +93,7 @@ bool parse_option(int letter, const char *value, options *o)
     case 'o': return parse_parts(value, &o->only);
     case 'r': return (o->repeat = atoi(value)) > 0;
     case 'c': return (o->cool = atof(value)) >= 0;
-    case 'w': return (o->pretend = atoi(value)) >= 0;
+    case 'w': return (o->override = value) != nullptr;
     case 'd': return (o->device = atoi(value)) >= 0;
     case 'f': return (o->rows = value) != nullptr;
     case 'v': return (o->fill = true);
@@ -104,13 +104,13 @@ bool parse_option(int letter, const char *value, options *o)
 
 const char usage[] =
     "usage: bench_kernels [--shapes N,K,D[;...]] [--types TYPE[,...]] [--only PART[,...]]\n"
-    "                     [--repeat R] [--cool SECONDS] [--pretend P] [--rows FILE] [--device I]\n"
+    "                     [--repeat R] [--cool SECONDS] [--override NAME[,...]] [--rows FILE] [--device I]\n"
     "                     [--fill] [--json FILE]\n"
     "  types: float32, float16, bfloat16, uint8, int8, all; float16,float32 if not given\n"
     "  cool:  seconds without work before the measurements of each shape\n"
-    "  pretend: 80 works as on older GPUs; 1 streams centroids that would stay in shared memory, 2 sifts\n"
-    "         products where it would not and the reverse, 4 sorts labels of few clusters as of many,\n"
-    "         8 verifies a few rows as many, 32 sorts rows of few clusters too; or a sum of these\n"
+    "  override: an assignment kernel, where it supports the shape (sm80, sm90, ...), or another choice:\n"
+    "         other-pruning, other-sort (of few clusters, as of many), fallback-pass (also for few rows),\n"
+    "         sorted-sums (of few clusters too), small-shared (memory, as of older GPUs)\n"
     "  rows:  a raw file of rows, of one type; Gaussian rows if not given\n"
     "  fill:  one element of float32 rows is 9.97e36, so that its column has six digits\n"
     "  json:  one line per shape\n";
@@ -129,7 +129,7 @@ bool parse(int argc, char **argv, options *o)
                             {"only", required_argument, nullptr, 'o'},
                             {"repeat", required_argument, nullptr, 'r'},
                             {"cool", required_argument, nullptr, 'c'},
-                            {"pretend", required_argument, nullptr, 'w'},
+                            {"override", required_argument, nullptr, 'w'},
                             {"rows", required_argument, nullptr, 'f'},
                             {"device", required_argument, nullptr, 'd'},
                             {"json", required_argument, nullptr, 'j'},

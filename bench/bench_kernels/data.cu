@@ -177,7 +177,7 @@ lloyd_status prepare(bench *b, const options &o)
     config.type = b->type;
     config.threads = 1;
     LLOYD_TRY(lloyd_kernels_cuda(&config, o.device, &b->kernels));
-    lloyd_cuda_pretend(b->kernels, o.pretend);
+    LLOYD_TRY(lloyd_cuda_override(b->kernels, o.override));
     b->stream = static_cast<cudaStream_t>(b->kernels->sums(b->kernels).stream);
     LLOYD_TRY(b->kernels->load(b->kernels, 0, 0, s.n, b->rows.data));
     return make_grid(b);

@@ -420,7 +420,7 @@ lloyd_status copy(const cuda_kernels *cuda, void *to, const void *from, int64_t 
  * maxima as keys, and D lowest bits. */
 extremes_parameters measured(const cuda_kernels *cuda)
 {
-    auto *bad_row = reinterpret_cast<int64_t *>(cuda->scratch);
+    auto *bad_row = reinterpret_cast<int64_t *>(cuda->scratch.data);
     auto *min = reinterpret_cast<unsigned *>(bad_row + 1);
     int64_t dim = cuda->base.config.dim;
     return {min, min + dim, reinterpret_cast<int *>(min + 2 * dim), bad_row};
@@ -498,7 +498,7 @@ lloyd_status lloyd_cuda_measure_weighted(lloyd_kernels *kernels, int slot,
     if (cuda->slots[slot].count == 0) return LLOYD_OK;
     double *found;
     LLOYD_TRY(lloyd_alloc(&found, 3 * dim, sizeof *found, "column extremes"));
-    auto *max = reinterpret_cast<unsigned long long *>(cuda->scratch);
+    auto *max = reinterpret_cast<unsigned long long *>(cuda->scratch.data);
     auto *low = reinterpret_cast<int *>(max + 2 * dim);
     lloyd_status status = set_bytes(cuda, max, 0, bytes);
     if (status == LLOYD_OK) status = forget_low(cuda, low);
@@ -524,7 +524,7 @@ lloyd_status lloyd_cuda_squares(lloyd_kernels *kernels, int slot, int64_t *words
     if (cuda->slots[slot].count == 0) return LLOYD_OK;
     int64_t *found;
     LLOYD_TRY(lloyd_alloc(&found, count, sizeof *found, "column sums"));
-    auto *sums = reinterpret_cast<unsigned long long *>(cuda->scratch);
+    auto *sums = reinterpret_cast<unsigned long long *>(cuda->scratch.data);
     squares_parameters parameters = {cuda->digit_scale, cuda->square_top, grid->bits, sums};
     lloyd_status status = set_bytes(cuda, sums, 0, bytes);
     if (status == LLOYD_OK) {

@@ -16,8 +16,7 @@
 #include "kernels/cuda/update/sort.h"
 #include "kernels/cuda/update/update.h"
 
-#include <cassert>
-#include <cstring>
+#include <algorithm>
 
 /* --- small functions of the table --- */
 
@@ -64,30 +63,39 @@ static lloyd_status finish(lloyd_kernels *kernels)
 
 /* --- life and death --- */
 
-/* The tables of the grid, D entries each. */
-static void free_grid(cuda_kernels *cuda)
+/* What is there from create() to destroy(). */
+static void list_state(cuda_buffers &buffer, cuda_kernels *cuda, const lloyd_kernels_config *config)
 {
-    int64_t dim = cuda->base.config.dim;
-    lloyd_cuda_free(cuda, cuda->digit_scale, dim, sizeof(double));
-    lloyd_cuda_free(cuda, cuda->top, dim, sizeof(int));
-    lloyd_cuda_free(cuda, cuda->digits, dim, sizeof(int));
-    lloyd_cuda_free(cuda, cuda->square_top, dim, sizeof(int));
-    lloyd_cuda_free(cuda, cuda->second, dim, sizeof(int32_t));
-    lloyd_cuda_free(cuda, cuda->wide_number, dim, sizeof(int32_t));
-    lloyd_cuda_free(cuda, cuda->wide_column, dim, sizeof(int32_t));
+    const int64_t n = config->n_local, dim = config->dim;
+    const char *digits = "digits of the columns";
+    buffer(cuda->digit_scale, dim, digits);
+    buffer(cuda->top, dim, digits);
+    buffer(cuda->digits, dim, digits);
+    buffer(cuda->square_top, dim, digits);
+    buffer(cuda->second, dim, digits);
+    buffer(cuda->wide_number, dim, digits);
+    buffer(cuda->wide_column, dim, digits);
+    buffer(cuda->results, CUDA_PINNED, "results");
+    buffer(cuda->scratch, lloyd_cuda_scratch_bytes(dim), "working space");
+    buffer(cuda->labels, n, "labels");
+    buffer.optional(config->cosine, cuda->lengths, n, "lengths of rows");
+    buffer.optional(config->weights, cuda->weights, n, "weights");
 }
 
-enum { GRID_BYTES = 8 + 6 * 4 }; /* of a column */
+/* Sums come with the grid. */
+static void list_sums(cuda_buffers &buffer, cuda_kernels *cuda, int64_t words)
+{
+    buffer(cuda->sums, words, "sums per cluster");
+}
 
 lloyd_status lloyd_cuda_alloc_sums(cuda_kernels *cuda, const lloyd_grid *grid)
 {
-    const char *what = "sums per cluster";
     const lloyd_kernels_config *config = &cuda->base.config;
-    lloyd_cuda_free(cuda, cuda->sums, cuda->layout.words, sizeof *cuda->sums);
-    cuda->sums = nullptr;
     cuda->grid = grid;
     cuda->layout = lloyd_layout_of_sums(grid, config->dim, config->k);
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->sums, cuda->layout.words, sizeof *cuda->sums, what));
+    cuda_buffers reserve = cuda_buffers::reserve(cuda);
+    list_sums(reserve, cuda, cuda->layout.words);
+    LLOYD_TRY(reserve.status());
     return lloyd_cuda_check(cudaMemsetAsync(cuda->sums, 0,
                                             (size_t)cuda->layout.words * sizeof *cuda->sums,
                                             cuda->stream),
@@ -102,24 +110,17 @@ static void destroy(lloyd_kernels *kernels)
     (void)cudaSetDevice(cuda->device);
     if (cuda->stream) (void)cudaStreamSynchronize(cuda->stream);
     (void)lloyd_cuda_seed_end(kernels);
-    if (cuda->filter) lloyd_cuda_filter_free(cuda);
+    lloyd_cuda_filter_free(cuda);
     if (cuda->sorter) lloyd_cuda_sorter_free(cuda);
     if (cuda->means) lloyd_cuda_means_free(cuda);
     lloyd_cuda_clock_free(cuda);
     if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
-    for (int s = 0; cuda->slots && s < config->slots; s++) {
-        lloyd_cuda_free(cuda, cuda->slots[s].rows, cuda->slots[s].bytes, 1);
-        if (cuda->slots[s].copied) (void)cudaEventDestroy(cuda->slots[s].copied);
-    }
+    for (int s = 0; cuda->slots && s < config->slots; s++)
+        lloyd_cuda_free_slot(cuda, &cuda->slots[s]);
     lloyd_free(cuda->slots);
-    lloyd_cuda_free(cuda, cuda->labels, config->n_local, sizeof(int32_t));
-    lloyd_cuda_free(cuda, cuda->weights, config->n_local, sizeof(float));
-    lloyd_cuda_free(cuda, cuda->lengths, config->n_local, sizeof(double));
-    lloyd_cuda_free(cuda, cuda->centroids, cuda->set_capacity * config->dim, sizeof(float));
-    lloyd_cuda_free(cuda, cuda->sums, cuda->layout.words, sizeof(int64_t));
-    lloyd_cuda_free(cuda, cuda->results, CUDA_PINNED, 1);
-    lloyd_cuda_free(cuda, cuda->scratch, lloyd_cuda_scratch_bytes(config->dim), 1);
-    free_grid(cuda);
+    cuda_buffers release = cuda_buffers::release(cuda);
+    list_state(release, cuda, config);
+    list_sums(release, cuda, 0);
     lloyd_cuda_free_staging(cuda);
     (void)cudaFreeHost(cuda->pinned);
     if (cuda->asked) (void)cudaEventDestroy(cuda->asked);
@@ -209,47 +210,21 @@ static lloyd_status open_device(cuda_kernels *cuda)
     return LLOYD_OK;
 }
 
-static lloyd_status alloc_grid(cuda_kernels *cuda)
-{
-    int64_t dim = cuda->base.config.dim;
-    const char *what = "digits of the columns";
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->digit_scale, dim, sizeof(double), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->top, dim, sizeof(int), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->digits, dim, sizeof(int), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->square_top, dim, sizeof(int), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->second, dim, sizeof(int32_t), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->wide_number, dim, sizeof(int32_t), what));
-    return lloyd_cuda_alloc(cuda, &cuda->wide_column, dim, sizeof(int32_t), what);
-}
-
-/* The arrays that are as long as the rank has rows. */
-static lloyd_status alloc_rows(cuda_kernels *cuda)
-{
-    const lloyd_kernels_config *config = &cuda->base.config;
-    int64_t n = config->n_local;
-    LLOYD_TRY(lloyd_alloc(&cuda->slots, config->slots, sizeof(cuda_slot), "chunk table"));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->labels, n, sizeof(int32_t), "labels"));
-    if (n > 0) {
-        CUDA_TRY(cudaMemsetAsync(cuda->labels, 0, (size_t)n * sizeof(int32_t), cuda->stream),
-                 "clearing labels");
-    }
-    if (config->cosine)
-        LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->lengths, n, sizeof(double), "lengths of rows"));
-    if (!config->weights) return LLOYD_OK;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->weights, n, sizeof(float), "weights"));
-    return lloyd_cuda_copy_in(cuda, cuda->weights, config->weights, n * (int64_t)sizeof(float));
-}
-
 static lloyd_status alloc_state(cuda_kernels *cuda)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
+    const int64_t n = config->n_local;
+    cuda_buffers reserve = cuda_buffers::reserve(cuda);
     LLOYD_TRY(lloyd_cuda_alloc_sums(cuda, nullptr));
-    LLOYD_TRY(alloc_grid(cuda));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->results, CUDA_PINNED, 1, "results"));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->scratch, lloyd_cuda_scratch_bytes(config->dim), 1,
-                               "working space"));
+    list_state(reserve, cuda, config);
+    LLOYD_TRY(reserve.status());
     CUDA_TRY(cudaMallocHost(&cuda->pinned, CUDA_PINNED), "allocating pinned memory for results");
-    return alloc_rows(cuda);
+    LLOYD_TRY(lloyd_alloc(&cuda->slots, config->slots, sizeof(cuda_slot), "chunk table"));
+    if (n > 0)
+        CUDA_TRY(cudaMemsetAsync(cuda->labels, 0, (size_t)n * sizeof(int32_t), cuda->stream),
+                 "clearing labels");
+    if (!config->weights) return LLOYD_OK;
+    return lloyd_cuda_copy_in(cuda, cuda->weights, config->weights, n * (int64_t)sizeof(float));
 }
 
 extern "C" lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
@@ -275,14 +250,16 @@ extern "C" lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, i
 
 extern "C" int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set)
 {
-    int64_t n = config->n_local, dim = config->dim;
-    int64_t per_row = 4 + (config->weights ? 4 : 0) + (config->cosine ? 8 : 0);
-    int64_t sums = lloyd_planned_sum_words(dim, config->k, lloyd_sums_one_digit(config),
-                                           config->weights != nullptr);
-    int64_t seeding = lloyd_cuda_seed_scratch_bytes(config),
-            distances = lloyd_cuda_distances_bytes(config);
-    return n * per_row + sums * (int64_t)sizeof(int64_t) + dim * GRID_BYTES +
-           lloyd_cuda_scratch_bytes(dim) + CUDA_PINNED + lloyd_cuda_filter_bytes(config, set) +
-           lloyd_cuda_sorter_bytes(config) + lloyd_cuda_means_bytes(config, set) +
-           (seeding > distances ? seeding : distances);
+    cuda_kernels none = {};
+    cuda_buffers count = cuda_buffers::count();
+    list_state(count, &none, config);
+    list_sums(count, &none,
+              lloyd_planned_sum_words(config->dim, config->k, lloyd_sums_one_digit(config),
+                                      config->weights != nullptr));
+    /* no two of these are there at a time */
+    const int64_t temporary =
+        std::max({lloyd_cuda_seed_scratch_bytes(config), lloyd_cuda_distances_bytes(config),
+                  lloyd_cuda_relocation_bytes(config)});
+    return count.bytes() + lloyd_cuda_filter_bytes(config, set) + lloyd_cuda_sorter_bytes(config) +
+           lloyd_cuda_means_bytes(config, set) + temporary;
 }

@@ -18,17 +18,18 @@ extern "C" {
 }
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/memory.h"
+#include "kernels/cuda/overrides.h"
 
 #include <cuda_runtime.h>
 
 /* A slot's rows in device memory. */
 struct cuda_slot {
-    char *rows;         /* [capacity] rows as stored, or NULL: nothing was loaded yet */
-    int64_t first;      /* local number of its first row */
-    int64_t count;      /* rows in it */
-    int64_t bytes;      /* allocated */
-    bool described;     /* the filter has norms of these rows (assign.cu) */
-    cudaEvent_t copied; /* the last copy of load_start(); NULL: there was none */
+    cuda_array<char> rows; /* as stored, in bytes; NULL: nothing was loaded yet */
+    int64_t first;         /* local number of its first row */
+    int64_t count;         /* rows in it */
+    bool described;        /* the filter has norms of these rows */
+    cudaEvent_t copied;    /* the last copy of load_start(); NULL: there was none */
 };
 
 struct cuda_staging; /* slots.cu: pinned memory that rows pass through on their way in */
@@ -44,43 +45,44 @@ struct cuda_kernels {
     cudaEvent_t asked;   /* on `stream`: what was enqueued before a copy */
     int device;
     cuda_gpu gpu;
-    int pretended; /* lloyd_cuda_pretend() */
+    cuda_overrides overrides;
 
-    cuda_slot *slots;      /* host array [slots] */
-    cuda_staging *staging; /* NULL until rows come from pageable memory */
-    int32_t *labels;       /* [n_local] */
-    float *weights;        /* [n_local], NULL without */
-    double *lengths;       /* [n_local] sqrt of the squares of a row, for cosine, else NULL */
+    cuda_slot *slots;           /* host array [slots] */
+    cuda_staging *staging;      /* NULL until rows come from pageable memory */
+    cuda_array<int32_t> labels; /* [n_local] */
+    cuda_array<float> weights;  /* [n_local], NULL without */
+    cuda_array<double> lengths; /* [n_local] sqrt of the squares of a row, for cosine, else NULL */
 
     /* the centroid set */
-    int64_t set, set_capacity;
-    float *centroids; /* [set_capacity*D] */
+    int64_t set;
+    cuda_array<float> centroids; /* [D] of each, of the largest set so far */
     cuda_filter *filter;
 
     /* sums */
-    const lloyd_grid *grid;         /* of the caller, on the host; NULL until set_grid() */
-    lloyd_sum_layout layout;        /* of `sums` */
-    double *digit_scale;            /* [D] 2^(b - M); 0 for wide columns */
-    int *top, *digits, *square_top; /* [D] as in the grid, on the device, and so */
-    int32_t *second, *wide_number, *wide_column; /* [D] are these */
-    double mass_scale, least_mass;               /* 2^(b - M_w), 2^(b T_w - M_w) */
-    int64_t *sums;
+    const lloyd_grid *grid;                  /* of the caller, on the host; NULL until set_grid() */
+    lloyd_sum_layout layout;                 /* of `sums` */
+    cuda_array<double> digit_scale;          /* [D] 2^(b - M); 0 for wide columns */
+    cuda_array<int> top, digits, square_top; /* [D] as in the grid, on the device, and so */
+    cuda_array<int32_t> second, wide_number, wide_column; /* [D] are these */
+    double mass_scale, least_mass;                        /* 2^(b - M_w), 2^(b T_w - M_w) */
+    cuda_array<int64_t> sums;
     bool sums_zero; /* no rows were added since begin() */
     cuda_sorter *sorter;
     cuda_means *means;
 
     /* seeding */
-    double *nearest_distance; /* [n_local] */
-    int32_t *nearest;         /* [n_local] */
-    int64_t *mass_sums;       /* fixed-point masses of blocks of rows (seed.cu) */
-    int mass_exponent;        /* the grid that mass_sums are on; */
-    int mass_bits;            /* 0: they are not those of the rows now */
+    cuda_array<double> nearest_distance; /* [n_local] */
+    cuda_array<int32_t> nearest;         /* [n_local] */
+    cuda_array<int64_t> mass_sums;       /* fixed-point masses of blocks of rows (seed/masses.cu) */
+    int mass_exponent;                   /* the grid that mass_sums are on; */
+    int mass_bits;                       /* 0: they are not those of the rows now */
 
     /* numbers on their way to the host */
-    void *pinned;  /* CUDA_PINNED bytes of pinned host memory */
-    void *results; /* CUDA_PINNED bytes of device memory */
+    void *pinned;             /* CUDA_PINNED bytes of pinned host memory */
+    cuda_array<char> results; /* CUDA_PINNED bytes of device memory */
 
-    char *scratch; /* [lloyd_cuda_scratch_bytes()] of device memory, used within one function */
+    cuda_array<char>
+        scratch; /* [lloyd_cuda_scratch_bytes()] of device memory, used within one function */
 
     cuda_clock *clock; /* NULL until the first mark */
 
@@ -100,6 +102,12 @@ static inline int64_t lloyd_cuda_scratch_bytes(int64_t dim)
     const int64_t least = 1 << 20;
     const int64_t words = 8 * LLOYD_SQUARE_DIGITS * dim;
     return words > least ? words : least;
+}
+
+/* Shared memory that a block can have. */
+static inline int lloyd_cuda_shared_bytes(const cuda_kernels *cuda)
+{
+    return cuda->overrides.small_shared ? 99 << 10 : cuda->gpu.shared_bytes;
 }
 
 /* Room for the sums of a grid, or for the counters alone (NULL), set to zero. */

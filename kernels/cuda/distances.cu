@@ -3,14 +3,13 @@
  *
  * One kernel computes the distances (row_distance.cuh) and hands each to a sink; the sinks below are what
  * differs. Totals are integers and maxima are of bits, so the order of the atomics leaves no trace.
- * Scratch is taken when needed and given back: 8 bytes a row of a block of BLOCK_ROWS, 36 and a bit
- * for farthest() (keys and row numbers, sorted ones, and as much for the sort); 8 bytes a bin of a
- * WINDOW of a histogram.
+ * Scratch is taken when needed and given back.
  */
 #include "kernels/cuda/distances.h"
 
 #include "kernels/cuda/row_distance.cuh"
 
+#include <algorithm>
 #include <cub/device/device_radix_sort.cuh>
 
 namespace
@@ -178,13 +177,69 @@ __global__ void gather_labels(const int32_t *labels, const int32_t *rows, int64_
 
 /* ---------------------------------------------------------------------------------------------- */
 
+/* A block of rows with its keys, in device memory, before and after sorting; and the front of the
+ * sorted block on the host. */
+struct far_block {
+    int64_t rows, taken; /* at most so many of it */
+    cuda_array<unsigned long long> keys, sorted_keys;
+    cuda_array<int32_t> order,
+        sorted_order; /* row numbers in the block; `order` then takes labels */
+    cuda_array<char> sorter;
+    unsigned long long *host_keys; /* [taken] */
+    int32_t *host_order, *host_labels;
+};
+
+static cudaError_t sort_far(const far_block &f, int64_t rows, void *space, size_t *bytes,
+                            cudaStream_t stream)
+{
+    return cub::DeviceRadixSort::SortPairsDescending(space, *bytes, f.keys.data, f.sorted_keys.data,
+                                                     f.order.data, f.sorted_order.data, (int)rows,
+                                                     0, 64, stream);
+}
+
+/* Where there is no GPU to ask: as much again as a pair, and a little. */
+static int64_t far_sorter_bytes(int64_t rows)
+{
+    size_t bytes = 0;
+    if (sort_far({}, rows, nullptr, &bytes, nullptr) == cudaSuccess) return (int64_t)bytes;
+    (void)cudaGetLastError();
+    return rows * 12 + (1 << 20);
+}
+
+static void list_far(cuda_buffers &buffer, far_block *f)
+{
+    const char *what = "sorting rows by distance";
+    buffer(f->keys, f->rows, what);
+    buffer(f->sorted_keys, f->rows, what);
+    buffer(f->order, f->rows, what);
+    buffer(f->sorted_order, f->rows, what);
+    buffer(f->sorter, far_sorter_bytes(f->rows), what);
+}
+
+static void list_distances(cuda_buffers &buffer, cuda_array<double> &distances, int64_t rows)
+{
+    buffer(distances, rows, "distances");
+}
+
+static void list_histogram(cuda_buffers &buffer, cuda_array<unsigned long long> &counts,
+                           int64_t bins)
+{
+    buffer(counts, bins, "a histogram");
+}
+
+/* No two of them are there at a time. */
 int64_t lloyd_cuda_distances_bytes(const lloyd_kernels_config *config)
 {
-    int64_t rows = config->n_local < config->chunk_rows ? config->n_local : config->chunk_rows;
-    int64_t block = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
-    /* farthest(): keys and row numbers before and after the sort, which takes as much again as one
-     * pair and a little. Distances and histograms are smaller. */
-    return block * 36 + (1 << 20) + WINDOW * 8;
+    const int64_t block = std::min({config->n_local, config->chunk_rows, BLOCK_ROWS});
+    far_block far = {};
+    far.rows = block;
+    cuda_array<double> distances = {};
+    cuda_array<unsigned long long> counts = {};
+    cuda_buffers count[3] = {cuda_buffers::count(), cuda_buffers::count(), cuda_buffers::count()};
+    list_far(count[0], &far);
+    list_distances(count[1], distances, block);
+    list_histogram(count[2], counts, WINDOW);
+    return std::max({count[0].bytes(), count[1].bytes(), count[2].bytes()});
 }
 
 /* --- distances as a result --- */
@@ -210,12 +265,14 @@ lloyd_status lloyd_cuda_distances(lloyd_kernels *kernels, int slot, double *out)
     cuda_kernels *cuda = lloyd_cuda(kernels);
     int64_t count = cuda->slots[slot].count, block = count < BLOCK_ROWS ? count : BLOCK_ROWS;
     if (count == 0) return LLOYD_OK;
-    double *scratch = nullptr;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &scratch, block, sizeof *scratch, "distances"));
+    cuda_array<double> scratch = {};
+    cuda_buffers reserve = cuda_buffers::reserve(cuda), release = cuda_buffers::release(cuda);
+    list_distances(reserve, scratch, block);
+    LLOYD_TRY(reserve.status());
     lloyd_status status = copy_distances(cuda, slot, block, scratch, out);
     lloyd_status waited =
         lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "waiting for distances");
-    lloyd_cuda_free(cuda, scratch, block, sizeof *scratch);
+    list_distances(release, scratch, 0);
     return status != LLOYD_OK ? status : waited;
 }
 
@@ -224,7 +281,7 @@ lloyd_status lloyd_cuda_distances(lloyd_kernels *kernels, int slot, double *out)
 /* The device numbers that `count` sums or maxima are collected in, set to zero. */
 static lloyd_status zeros(cuda_kernels *cuda, int count, unsigned long long **numbers)
 {
-    *numbers = (unsigned long long *)cuda->results;
+    *numbers = reinterpret_cast<unsigned long long *>(cuda->results.data);
     CUDA_TRY(cudaMemsetAsync(*numbers, 0, (size_t)count * sizeof **numbers, cuda->stream),
              "clearing sums of distances");
     return LLOYD_OK;
@@ -235,7 +292,7 @@ lloyd_status lloyd_cuda_distance_span(lloyd_kernels *kernels, int slot, lloyd_sp
     cuda_kernels *cuda = lloyd_cuda(kernels);
     cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
     if (rows.count == 0) return LLOYD_OK;
-    int *ends = (int *)cuda->results, found[2];
+    int *ends = reinterpret_cast<int *>(cuda->results.data), found[2];
     CUDA_TRY(cudaMemsetAsync(ends, 0x80, sizeof found, cuda->stream), "clearing a span"); /* < 0 */
     LLOYD_TRY(cuda_each_own_distance(cuda, rows, cuda->labels + cuda->slots[slot].first,
                                      span{rows.weights, ends}));
@@ -292,9 +349,11 @@ lloyd_status lloyd_cuda_histogram(cuda_kernels *cuda, const int32_t *ids, const 
 {
     int64_t rows = cuda->base.config.n_local, window = bins < WINDOW ? bins : WINDOW;
     if (rows == 0 || bins == 0) return LLOYD_OK;
-    unsigned long long *scratch = nullptr;
+    cuda_array<unsigned long long> scratch = {};
     int64_t *host = nullptr;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &scratch, window, sizeof *scratch, "a histogram"));
+    cuda_buffers reserve = cuda_buffers::reserve(cuda), release = cuda_buffers::release(cuda);
+    list_histogram(reserve, scratch, window);
+    LLOYD_TRY(reserve.status());
     lloyd_status status = lloyd_alloc(&host, window, sizeof *host, "a histogram");
     for (int64_t first = 0; first < bins && status == LLOYD_OK; first += window) {
         int64_t here = bins - first < window ? bins - first : window;
@@ -302,7 +361,7 @@ lloyd_status lloyd_cuda_histogram(cuda_kernels *cuda, const int32_t *ids, const 
         status = count_window(cuda, b, host, counts + first);
     }
     lloyd_free(host);
-    lloyd_cuda_free(cuda, scratch, window, sizeof *scratch);
+    list_histogram(release, scratch, 0);
     return status;
 }
 
@@ -314,47 +373,21 @@ lloyd_status lloyd_cuda_count_labels(lloyd_kernels *kernels, int64_t *counts)
 
 /* --- rows for empty clusters --- */
 
-/* A block of rows with its keys, in device memory, before and after sorting; and the front of the
- * sorted block on the host. */
-struct far_block {
-    int64_t rows, taken; /* at most so many of it */
-    unsigned long long *keys, *sorted_keys;
-    int32_t *order, *sorted_order; /* row numbers in the block; `order` then takes labels */
-    char *sorter;
-    size_t sorter_bytes;
-    unsigned long long *host_keys; /* [taken] */
-    int32_t *host_order, *host_labels;
-};
-
 static lloyd_status alloc_far(cuda_kernels *cuda, far_block *f)
 {
     const char *what = "sorting rows by distance";
-    CUDA_TRY(cub::DeviceRadixSort::SortPairsDescending(nullptr, f->sorter_bytes, f->keys,
-                                                       f->sorted_keys, f->order, f->sorted_order,
-                                                       (int)f->rows, 0, 64, cuda->stream),
-             "asking for the working space of a sort");
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->keys, f->rows, sizeof *f->keys, what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->sorted_keys, f->rows, sizeof *f->keys, what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->order, f->rows, sizeof *f->order, what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->sorted_order, f->rows, sizeof *f->order, what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &f->sorter, (int64_t)f->sorter_bytes, 1, what));
+    cuda_buffers reserve = cuda_buffers::reserve(cuda);
+    list_far(reserve, f);
+    LLOYD_TRY(reserve.status());
     LLOYD_TRY(lloyd_alloc(&f->host_keys, f->taken, sizeof *f->host_keys, what));
     LLOYD_TRY(lloyd_alloc(&f->host_order, f->taken, sizeof *f->host_order, what));
     return lloyd_alloc(&f->host_labels, f->taken, sizeof *f->host_labels, what);
 }
 
-static void free_device(cuda_kernels *cuda, void *memory, int64_t count, size_t size)
-{
-    if (memory) lloyd_cuda_free(cuda, memory, count, size);
-}
-
 static void free_far(cuda_kernels *cuda, far_block *f)
 {
-    free_device(cuda, f->keys, f->rows, sizeof *f->keys);
-    free_device(cuda, f->sorted_keys, f->rows, sizeof *f->keys);
-    free_device(cuda, f->order, f->rows, sizeof *f->order);
-    free_device(cuda, f->sorted_order, f->rows, sizeof *f->order);
-    free_device(cuda, f->sorter, (int64_t)f->sorter_bytes, 1);
+    cuda_buffers release = cuda_buffers::release(cuda);
+    list_far(release, f);
     lloyd_free(f->host_keys);
     lloyd_free(f->host_order);
     lloyd_free(f->host_labels);
@@ -411,10 +444,8 @@ static lloyd_status sort_block(cuda_kernels *cuda, far_block *f, int64_t rows,
 {
     const char *what = "sorting rows by distance";
     int64_t front = rows < f->taken ? rows : f->taken;
-    CUDA_TRY(cub::DeviceRadixSort::SortPairsDescending(f->sorter, f->sorter_bytes, f->keys,
-                                                       f->sorted_keys, f->order, f->sorted_order,
-                                                       (int)rows, 0, 64, cuda->stream),
-             what);
+    size_t bytes = (size_t)f->sorter.count;
+    CUDA_TRY(sort_far(*f, rows, f->sorter.data, &bytes, cuda->stream), what);
     gather_labels<<<(unsigned)cuda_divide_up(front, 256), 256, 0, cuda->stream>>>(labels,
                                                                                   f->sorted_order,
                                                                                   front, f->order);

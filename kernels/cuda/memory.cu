@@ -1,5 +1,7 @@
-/* Device memory, counted, and errors of CUDA as messages. */
+/* Device memory, counted, and errors of CUDA as messages; see memory.h. */
 #include "kernels/cuda/memory.h"
+
+#include "kernels/cuda/cuda.h"
 
 #include <cassert>
 #include <cstring>
@@ -13,12 +15,12 @@ lloyd_status lloyd_cuda_check(cudaError_t code, const char *what)
                       what, cudaGetErrorString(code), cudaGetErrorName(code));
 }
 
-lloyd_status lloyd_cuda_alloc(cuda_kernels *cuda, void *out, int64_t count, size_t size,
-                              const char *what)
+/* *out = `count` elements of `size` bytes, counted in cuda->allocated. */
+static lloyd_status allocate(cuda_kernels *cuda, void **out, int64_t count, size_t size,
+                             const char *what)
 {
     void *memory = nullptr;
     size_t bytes;
-    memcpy(out, &memory, sizeof memory);
     if (count < 0 || __builtin_mul_overflow((size_t)count, size, &bytes) ||
         bytes > (size_t)INT64_MAX) {
         return lloyd_fail(LLOYD_FAILED,
@@ -39,15 +41,25 @@ lloyd_status lloyd_cuda_alloc(cuda_kernels *cuda, void *out, int64_t count, size
     CUDA_TRY(code, what);
     cuda->allocated += (int64_t)bytes;
     if (cuda->allocated > cuda->peak) cuda->peak = cuda->allocated;
-    memcpy(out, &memory, sizeof memory);
+    *out = memory;
     return LLOYD_OK;
 }
 
-void lloyd_cuda_free(cuda_kernels *cuda, void *memory, int64_t count, size_t size)
+void cuda_buffers::visit(void **data, int64_t *held, int64_t count, size_t size, const char *what)
 {
-    if (!memory) return;
-    (void)cudaFree(memory);
-    cuda->allocated -= count * (int64_t)size;
+    if (work_ == COUNT) {
+        bytes_ += count * (int64_t)size;
+        return;
+    }
+    if (work_ == RESERVE && (status_ != LLOYD_OK || (*data && *held >= count))) return;
+    if (*data) {
+        (void)cudaFree(*data);
+        cuda_->allocated -= *held * (int64_t)size;
+    }
+    *data = nullptr, *held = 0;
+    if (work_ == RELEASE) return;
+    status_ = allocate(cuda_, data, count, size, what);
+    if (status_ == LLOYD_OK) *held = count;
 }
 
 lloyd_status lloyd_cuda_fetch(cuda_kernels *cuda, void *host, const void *device, size_t bytes)

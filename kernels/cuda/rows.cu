@@ -89,7 +89,7 @@ lloyd_status gather(const cuda_kernels *cuda, int slot, const int64_t *list, int
                     float *gathered)
 {
     cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
-    auto *numbers = reinterpret_cast<int64_t *>(cuda->scratch);
+    auto *numbers = reinterpret_cast<int64_t *>(cuda->scratch.data);
     CUDA_TRY(cudaMemcpyAsync(numbers, list, (size_t)count * sizeof *list, cudaMemcpyDefault,
                              cuda->stream),
              "copying row numbers to the GPU");
@@ -180,7 +180,7 @@ lloyd_status lloyd_cuda_take(lloyd_kernels *kernels, int slot, const int64_t *ro
     cuda_slot *target = &lloyd_cuda(to)->slots[to_slot];
     int64_t dim = kernels->config.dim;
     int64_t batch = lloyd_cuda_scratch_bytes(dim) / (int64_t)sizeof *rows;
-    auto *out = reinterpret_cast<float *>(target->rows);
+    auto *out = reinterpret_cast<float *>(target->rows.data);
     assert(to->config.type == LLOYD_F32 && to->config.dim == dim && at + count <= target->count);
     target->described = false;
     for (int64_t done = 0; done < count; done += batch) {

@@ -117,17 +117,25 @@ static int64_t row_bytes(const lloyd_kernels_config *config)
     return config->dim * (int64_t)lloyd_type_size(config->type);
 }
 
+/* The plan counts these by the layout of the rows (kernels.h). */
+static void list_slot(cuda_buffers &buffer, cuda_slot *slot, int64_t bytes)
+{
+    buffer(slot->rows, bytes, "the rows of this rank");
+}
+
 /* Memory for `count` rows. What comes and goes through a slot is mostly as large as before. */
 static lloyd_status reserve(cuda_kernels *cuda, cuda_slot *slot, int64_t count)
 {
-    int64_t bytes = count * row_bytes(&cuda->base.config);
-    if (slot->rows && bytes <= slot->bytes) return LLOYD_OK;
-    lloyd_cuda_free(cuda, slot->rows, slot->bytes, 1);
-    slot->rows = nullptr;
-    slot->bytes = 0;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &slot->rows, bytes, 1, "the rows of this rank"));
-    slot->bytes = bytes;
-    return LLOYD_OK;
+    cuda_buffers reserve = cuda_buffers::reserve(cuda);
+    list_slot(reserve, slot, count * row_bytes(&cuda->base.config));
+    return reserve.status();
+}
+
+void lloyd_cuda_free_slot(cuda_kernels *cuda, cuda_slot *slot)
+{
+    cuda_buffers release = cuda_buffers::release(cuda);
+    list_slot(release, slot, 0);
+    if (slot->copied) (void)cudaEventDestroy(slot->copied);
 }
 
 /* The slot becomes rows [first, first + count), which are not in it yet. */

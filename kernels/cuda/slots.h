@@ -8,6 +8,7 @@
 lloyd_status lloyd_cuda_copy_in(cuda_kernels *cuda, void *to, const void *from, int64_t bytes);
 /* From device memory to wherever the caller wants it. */
 lloyd_status lloyd_cuda_copy_out(cuda_kernels *cuda, void *to, const void *from, int64_t bytes);
+void lloyd_cuda_free_slot(cuda_kernels *cuda, cuda_slot *slot);
 void lloyd_cuda_free_staging(cuda_kernels *cuda);
 
 /* kernels.h */

@@ -4,41 +4,43 @@
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/assign/certificate.cuh"
-#include "kernels/cuda/assign/shape.h"
+#include "kernels/cuda/assign/registry.h"
 #include "kernels/cuda/launch.cuh"
 
-/* The centroids sorted by length, and what the kernel without a slab knows of them. */
-struct cuda_sifting {
-    float *length, *sorted_length; /* [capacity] */
-    int32_t *number, *order;       /* [capacity] */
-    float *bias;                   /* [capacity] */
-    float4 *most;                  /* [capacity / TILE] */
-    void *sorter;
-    size_t sorter_bytes;
-    int64_t capacity;
+/* The centroids sorted by length, and what a kernel that prunes knows of them. */
+struct cuda_pruning {
+    cuda_array<float> length, sorted_length; /* [padded set] */
+    cuda_array<int32_t> number, order;       /* [padded set] */
+    cuda_array<float> bias;                  /* [padded set] */
+    cuda_array<float4> most;                 /* [tiles] */
+    cuda_array<char> sorter;                 /* CUB's space */
 };
 
 struct cuda_filter {
-    lloyd_flash_shape shape; /* for the current set */
-    bool ready;              /* origin and sigma are chosen */
-    int offset_steps;        /* that `offset` was computed for, 0: none */
-    const float *prepared;   /* the centroids that image and bound belong to, NULL: none */
-    float *origin;           /* [D] */
-    flash_units *units;      /* [1] */
+    cuda_assign_config config; /* for the current set */
+    bool ready;                /* origin and sigma are chosen */
+    int offset_steps;          /* that `offset` was computed for, 0: none */
+    const float *prepared;     /* the centroids that image and bound belong to, NULL: none */
     double nearest;   /* mean square of the distance of rows to their centroids, 0: not known */
-    int64_t verified; /* rows without a certificate in the last iteration, -1: not known */
-    float *offset;    /* [steps*16] of the shape */
-    __half2 *norms;   /* [n_local] */
+    int64_t fallback; /* rows without a certificate in the last iteration, -1: not known */
     bool *described;  /* [chunks], on the host: the chunk's norms are there */
-    uint8_t *image;
-    int64_t image_bytes;
-    float2 *bound; /* [bound_count] */
-    int64_t bound_count;
-    cuda_sifting *sifting; /* NULL until a set needs it */
-    flash_lists lists;     /* with two sets of counters */
-    int turn;              /* the set that the next block of rows takes, which is zero */
-    uint8_t *scratch;
-    int64_t scratch_bytes;
+    int turn;         /* the set of counters that the next block of rows takes, which is zero */
+    int capacity;     /* rows of a block */
+
+    /* of the rows */
+    cuda_array<float> origin;                                /* [D] */
+    cuda_array<flash_units> units;                           /* [1] */
+    cuda_array<float> offset;                                /* [steps*16] of the kernel */
+    cuda_array<__half2> norms;                               /* [n_local] */
+    cuda_array<int> counters;                                /* [2][FLASH_COUNTERS] */
+    cuda_array<int32_t> listed, found, candidate, undecided; /* flash_lists */
+    cuda_array<float> threshold;
+
+    /* of the set */
+    cuda_array<uint8_t> image;
+    cuda_array<float2> bound;
+    cuda_array<uint8_t> scratch; /* of the kernel */
+    cuda_pruning pruning;        /* nothing until a set needs it */
 };
 
 /* --- between the files of this folder --- */
@@ -52,9 +54,9 @@ lloyd_status lloyd_cuda_describe_slot(cuda_kernels *cuda, const cuda_slot &slot,
                                       const cuda_rows &rows);
 
 /* Room for the image of `set` centroids, as they are padded. */
-int64_t lloyd_cuda_padded_set(const lloyd_flash_shape &shape, int64_t set);
-/* CUB's space for sorting `set` lengths. */
-cudaError_t lloyd_cuda_measure_sorter(int64_t set, size_t *bytes);
+int64_t lloyd_cuda_padded_set(const cuda_assign_config &config, int64_t set);
+/* Bytes of CUB's space for sorting `set` lengths. */
+int64_t lloyd_cuda_length_sorter_bytes(int64_t set);
 /* The operands of the centroids. inertia: as for lloyd_cuda_prepare(). */
 lloyd_status lloyd_cuda_prepare_image(cuda_kernels *cuda, const float *centroids,
                                       const cuda_inertia &inertia);

@@ -8,7 +8,7 @@
  * The same kernel verifies listed rows.
  */
 #include "kernels/cuda/assign/fallback.cuh"
-#include "kernels/cuda/assign/launch.h"
+#include "kernels/cuda/assign/registry.h"
 #include "kernels/cuda/launch.cuh"
 
 #include <algorithm>
@@ -302,10 +302,10 @@ __global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant
 }
 
 template <bool RESIDENT>
-lloyd_status launch(const flash_params &p, bool verify, int multiprocessors, int shared,
-                    cudaStream_t stream)
+lloyd_status launch_shape(const cuda_gpu &gpu, const flash_params &p, bool fallback, int shared,
+                          cudaStream_t stream)
 {
-    auto kernel = verify ? flash_assign<RESIDENT, true> : flash_assign<RESIDENT, false>;
+    auto kernel = fallback ? flash_assign<RESIDENT, true> : flash_assign<RESIDENT, false>;
     const char *what = "preparing the assignment kernel";
     int blocks = 0;
     CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
@@ -313,16 +313,37 @@ lloyd_status launch(const flash_params &p, bool verify, int multiprocessors, int
     CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, THREADS,
                                                            (size_t)shared),
              what);
-    kernel<<<multiprocessors * std::max(1, blocks), THREADS, shared, stream>>>(p);
+    kernel<<<gpu.multiprocessors * std::max(1, blocks), THREADS, shared, stream>>>(p);
     CUDA_LAUNCHED("starting the assignment kernel");
     return LLOYD_OK;
 }
 
-} // namespace
-
-lloyd_status lloyd_flash_sm80(const flash_params &p, bool verify, int blocks, cudaStream_t stream)
+lloyd_status launch(const cuda_gpu &gpu, const flash_params &p, bool fallback, cudaStream_t stream)
 {
     if (p.steps <= (MOST_SHARED - SHARED) / PARKED)
-        return launch<true>(p, verify, blocks, SHARED + p.steps * PARKED, stream);
-    return launch<false>(p, verify, blocks, SHARED, stream);
+        return launch_shape<true>(gpu, p, fallback, SHARED + p.steps * PARKED, stream);
+    return launch_shape<false>(gpu, p, fallback, SHARED, stream);
 }
+
+bool supports(const cuda_gpu &gpu, const cuda_assign_shape &)
+{
+    return gpu.capability >= 80;
+}
+
+void configure(const cuda_assign_shape &shape, cuda_assign_config *config)
+{
+    config->steps = (int)cuda_divide_up(shape.dim, FLASH_STEP);
+    config->width = WIDTH;
+    config->group = flash_group(shape.type, config->vector);
+}
+
+} // namespace
+
+extern const cuda_assign_kernel lloyd_cuda_assign_sm80 = {
+    .name = "sm80",
+    .supports = supports,
+    .configure = configure,
+    .scratch_bytes = nullptr,
+    .launch = launch,
+    .can_prune = false,
+};

@@ -9,9 +9,11 @@
  * looks at. The same kernel verifies listed rows, which it reads when it needs them.
  */
 #include "kernels/cuda/assign/fallback.cuh"
-#include "kernels/cuda/assign/launch.h"
+#include "kernels/cuda/assign/registry.h"
 #include "kernels/cuda/assign/sm90_instructions.cuh"
 #include "kernels/cuda/launch.cuh"
+
+#include <iterator>
 
 namespace
 {
@@ -311,32 +313,68 @@ __global__ void __launch_bounds__(S::THREADS, 1)
 }
 
 template <class S>
-lloyd_status launch(const flash_params &p, bool verify, int blocks, cudaStream_t stream)
+lloyd_status launch_shape(const cuda_gpu &gpu, const flash_params &p, bool fallback,
+                          cudaStream_t stream)
 {
     int bytes = p.tiles * S::TILE_BYTES + S::OFFSETS + 8;
     const int staged = S::staged(flash_size(p.rows.type));
-    const bool ahead = !verify && p.vector && bytes + staged <= MOST_SHARED;
-    auto kernel = verify  ? flash_resident<S, true, false>
-                  : ahead ? flash_resident<S, false, true>
-                          : flash_resident<S, false, false>;
+    const bool ahead = !fallback && p.vector && bytes + staged <= MOST_SHARED;
+    auto kernel = fallback ? flash_resident<S, true, false>
+                  : ahead  ? flash_resident<S, false, true>
+                           : flash_resident<S, false, false>;
     if (ahead) bytes += staged;
     CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
              "preparing the assignment kernel");
-    return cuda_launch_after(stream, 90, kernel, blocks, S::THREADS, (size_t)bytes,
+    return cuda_launch_after(stream, 90, kernel, gpu.multiprocessors, S::THREADS, (size_t)bytes,
                              "starting the assignment kernel", p);
+}
+
+/* Of tile TILE or one of those after it. */
+template <int TILE = 0>
+lloyd_status launch_tile(const cuda_gpu &gpu, const flash_params &p, bool fallback,
+                         cudaStream_t stream)
+{
+    constexpr cuda_assign_tile T = SM90_RESIDENT_TILES[TILE];
+    if (p.steps == T.steps) return launch_shape<shape<T.steps, T.groups>>(gpu, p, fallback, stream);
+    if constexpr (TILE + 1 < (int)std::size(SM90_RESIDENT_TILES))
+        return launch_tile<TILE + 1>(gpu, p, fallback, stream);
+    return lloyd_fail(LLOYD_FAILED, "sm90_resident: no tile for %d k-steps", p.steps);
+}
+
+int tile_of(int64_t dim)
+{
+    return cuda_assign_tile_of(SM90_RESIDENT_TILES, cuda_divide_up(dim, FLASH_STEP), 1);
+}
+
+/* Few centroids are compared with a row then: its loading weighs more. */
+bool supports(const cuda_gpu &gpu, const cuda_assign_shape &shape)
+{
+    constexpr int64_t MOST_BYTES = 224 << 10; /* of centroids */
+    const int tile = tile_of(shape.dim);
+    if (gpu.capability != 90 || tile < 0) return false;
+    const int64_t tiles = cuda_divide_up(shape.set, WIDTH);
+    return tiles * flash_tile_bytes(SM90_RESIDENT_TILES[tile].steps + 1, WIDTH) <= MOST_BYTES;
+}
+
+void configure(const cuda_assign_shape &shape, cuda_assign_config *config)
+{
+    config->steps = SM90_RESIDENT_TILES[tile_of(shape.dim)].steps;
+    config->width = WIDTH;
+    config->group = flash_group(shape.type, config->vector);
+}
+
+lloyd_status launch(const cuda_gpu &gpu, const flash_params &p, bool fallback, cudaStream_t stream)
+{
+    return launch_tile(gpu, p, fallback, stream);
 }
 
 } // namespace
 
-lloyd_status lloyd_flash_resident_sm90(const flash_params &p, bool verify, int blocks,
-                                       cudaStream_t stream)
-{
-    switch (p.steps) {
-    case 1: return launch<shape<1, 7>>(p, verify, blocks, stream);
-    case 2: return launch<shape<2, 7>>(p, verify, blocks, stream);
-    case 4: return launch<shape<4, 5>>(p, verify, blocks, stream);
-    case 6: return launch<shape<6, 4>>(p, verify, blocks, stream);
-    case 8: return launch<shape<8, 4>>(p, verify, blocks, stream);
-    }
-    return lloyd_fail(LLOYD_FAILED, "no resident assignment kernel for %d steps", p.steps);
-}
+extern const cuda_assign_kernel lloyd_cuda_assign_sm90_resident = {
+    .name = "sm90_resident",
+    .supports = supports,
+    .configure = configure,
+    .scratch_bytes = nullptr,
+    .launch = launch,
+    .can_prune = false,
+};

@@ -8,7 +8,7 @@
  * converted once per tile and never as a whole. The same kernel verifies listed rows.
  */
 #include "kernels/cuda/assign/fallback.cuh"
-#include "kernels/cuda/assign/launch.h"
+#include "kernels/cuda/assign/registry.h"
 #include "kernels/cuda/assign/sm90_instructions.cuh"
 #include "kernels/cuda/launch.cuh"
 
@@ -344,20 +344,41 @@ __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 1)
     sm90_cluster_sync(); /* nobody leaves while its partner may still reach into its memory */
 }
 
-} // namespace
-
-int64_t lloyd_flash_wide_scratch(int steps, int blocks)
+lloyd_status launch(const cuda_gpu &gpu, const flash_params &p, bool fallback, cudaStream_t stream)
 {
-    return (int64_t)blocks * 2 * (steps + 1) * STEP_ROWS;
-}
-
-lloyd_status lloyd_flash_wide_sm90(const flash_params &p, bool verify, int blocks,
-                                   cudaStream_t stream)
-{
-    auto kernel = verify ? flash_assign_wide<true> : flash_assign_wide<false>;
+    auto kernel = fallback ? flash_assign_wide<true> : flash_assign_wide<false>;
     CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SHARED),
              "preparing the assignment kernel");
-    kernel<<<blocks / CLUSTER * CLUSTER, THREADS, SHARED, stream>>>(p);
+    kernel<<<gpu.multiprocessors / CLUSTER * CLUSTER, THREADS, SHARED, stream>>>(p);
     CUDA_LAUNCHED("starting the assignment kernel");
     return LLOYD_OK;
 }
+
+bool supports(const cuda_gpu &gpu, const cuda_assign_shape &shape)
+{
+    return gpu.capability == 90 && shape.dim > 256;
+}
+
+void configure(const cuda_assign_shape &shape, cuda_assign_config *config)
+{
+    config->steps = (int)cuda_divide_up(shape.dim, SLAB * FLASH_STEP) * SLAB;
+    config->width = WIDTH;
+    config->group = 0; /* a thread converts eight columns as they lie */
+}
+
+/* The operands of two tiles of rows, of every block. */
+int64_t scratch_bytes(const cuda_gpu &gpu, const cuda_assign_config &config)
+{
+    return (int64_t)gpu.multiprocessors * 2 * (config.steps + 1) * STEP_ROWS;
+}
+
+} // namespace
+
+extern const cuda_assign_kernel lloyd_cuda_assign_sm90_wide = {
+    .name = "sm90_wide",
+    .supports = supports,
+    .configure = configure,
+    .scratch_bytes = scratch_bytes,
+    .launch = launch,
+    .can_prune = false,
+};

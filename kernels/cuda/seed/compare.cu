@@ -185,7 +185,8 @@ static lloyd_status launch_few(cuda_kernels *cuda, const cuda_rows &rows, int32_
 static lloyd_status launch_many(cuda_kernels *cuda, int slot, const cuda_rows &rows, int32_t base,
                                 const cuda_seeds &s, unsigned long long *greatest)
 {
-    int64_t *counters = (int64_t *)cuda->results + CUDA_PINNED / sizeof(int64_t) - 2;
+    int64_t *counters =
+        reinterpret_cast<int64_t *>(cuda->results.data) + CUDA_PINNED / sizeof(int64_t) - 2;
     CUDA_TRY(cudaMemsetAsync(counters, 0, 2 * sizeof *counters, cuda->stream),
              "clearing the counters of an assignment");
     LLOYD_TRY(lloyd_cuda_nearest(cuda, slot, counters));
@@ -200,7 +201,7 @@ lloyd_status lloyd_cuda_seed_compare(lloyd_kernels *kernels, int slot, int64_t b
     if (rows.count == 0) return LLOYD_OK;
     cuda->mass_bits = 0;
     cuda_seeds s = cuda_seeds_from(cuda, cuda->slots[slot].first);
-    unsigned long long *greatest = (unsigned long long *)cuda->results;
+    unsigned long long *greatest = reinterpret_cast<unsigned long long *>(cuda->results.data);
     CUDA_TRY(cudaMemsetAsync(greatest, 0, sizeof *greatest, cuda->stream),
              "clearing the greatest mass");
     if (cuda->set <= FEW)
@@ -245,7 +246,7 @@ lloyd_status lloyd_cuda_seed_try(lloyd_kernels *kernels, int slot, int exponent,
     int64_t found[LLOYD_MOST_TRIALS];
     if (rows.count == 0) return LLOYD_OK;
     size_t bytes = (size_t)cuda->set * sizeof *found;
-    unsigned long long *sums = (unsigned long long *)cuda->results;
+    unsigned long long *sums = reinterpret_cast<unsigned long long *>(cuda->results.data);
     cuda_seeds s = cuda_seeds_from(cuda, cuda->slots[slot].first);
     CUDA_TRY(cudaMemsetAsync(sums, 0, bytes, cuda->stream), "clearing the totals of trials");
     LLOYD_TRY(launch_try(cuda, rows, s, exponent, bits, sums));

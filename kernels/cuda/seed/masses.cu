@@ -5,7 +5,7 @@
  * finds its row from them in one launch of one block. The draws of kmeans|| are counted per block
  * the same way, then scanned, then written to their places.
  *
- * Device memory: 12 bytes a row of state and 8 bytes per ROWS rows from seed_begin() to seed_end();
+ * Device memory: LLOYD_SEED_ROW_BYTES a row of state and 8 bytes per ROWS rows from seed_begin() to seed_end();
  * besides, at most WINDOW numbers of 8 bytes while rows are sampled or masses counted.
  */
 #include "kernels/cuda/distances.h"
@@ -207,9 +207,27 @@ static int64_t mass_blocks(int64_t rows)
     return cuda_divide_up(rows, ROWS);
 }
 
+static void list_seeds(cuda_buffers &buffer, cuda_kernels *cuda, int64_t rows)
+{
+    buffer(cuda->nearest_distance, rows, "distances to the seeds");
+    buffer(cuda->nearest, rows, "nearest seeds");
+    buffer(cuda->mass_sums, mass_blocks(rows), "masses of blocks of rows");
+}
+
+static void list_sampled(cuda_buffers &buffer, cuda_array<int64_t> &rows, int64_t count)
+{
+    buffer(rows, count, "sampled rows");
+}
+
+/* The plan knows the state of the rows by its size (kernels.h). */
 int64_t lloyd_cuda_seed_scratch_bytes(const lloyd_kernels_config *config)
 {
-    return (mass_blocks(config->n_local) + WINDOW) * (int64_t)sizeof(int64_t);
+    cuda_kernels none = {};
+    cuda_array<int64_t> sampled = {};
+    cuda_buffers count = cuda_buffers::count();
+    list_seeds(count, &none, config->n_local);
+    list_sampled(count, sampled, WINDOW);
+    return count.bytes() - config->n_local * LLOYD_SEED_ROW_BYTES;
 }
 
 /* --- state --- */
@@ -218,14 +236,12 @@ lloyd_status lloyd_cuda_seed_begin(lloyd_kernels *kernels)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     int64_t rows = kernels->config.n_local;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->nearest_distance, rows, sizeof *cuda->nearest_distance,
-                               "distances to the seeds"));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->nearest, rows, sizeof *cuda->nearest, "nearest seeds"));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &cuda->mass_sums, mass_blocks(rows), sizeof *cuda->mass_sums,
-                               "masses of blocks of rows"));
+    cuda_buffers reserve = cuda_buffers::reserve(cuda);
+    list_seeds(reserve, cuda, rows);
+    LLOYD_TRY(reserve.status());
     cuda->mass_bits = 0;
     if (rows == 0) return LLOYD_OK;
-    CUDA_TRY(cudaMemsetAsync(cuda->nearest, 0, (size_t)rows * sizeof *cuda->nearest, cuda->stream),
+    CUDA_TRY(cudaMemsetAsync(cuda->nearest, 0, (size_t)rows * sizeof(int32_t), cuda->stream),
              "clearing the nearest seeds");
     forget<<<(unsigned)cuda_divide_up(rows, THREADS), THREADS, 0,
              cuda->stream>>>(cuda->nearest_distance, rows);
@@ -236,15 +252,8 @@ lloyd_status lloyd_cuda_seed_begin(lloyd_kernels *kernels)
 lloyd_status lloyd_cuda_seed_end(lloyd_kernels *kernels)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
-    int64_t rows = kernels->config.n_local;
-    if (cuda->nearest_distance)
-        lloyd_cuda_free(cuda, cuda->nearest_distance, rows, sizeof *cuda->nearest_distance);
-    if (cuda->nearest) lloyd_cuda_free(cuda, cuda->nearest, rows, sizeof *cuda->nearest);
-    if (cuda->mass_sums)
-        lloyd_cuda_free(cuda, cuda->mass_sums, mass_blocks(rows), sizeof *cuda->mass_sums);
-    cuda->nearest_distance = nullptr;
-    cuda->nearest = nullptr;
-    cuda->mass_sums = nullptr;
+    cuda_buffers release = cuda_buffers::release(cuda);
+    list_seeds(release, cuda, kernels->config.n_local);
     return LLOYD_OK;
 }
 
@@ -260,7 +269,7 @@ static fixed_masses masses_on(const cuda_kernels *cuda, int exponent, int bits)
 static lloyd_status sum_up(cuda_kernels *cuda, int exponent, int bits, unsigned long long **total)
 {
     int64_t blocks = mass_blocks(cuda->base.config.n_local);
-    *total = (unsigned long long *)cuda->results;
+    *total = reinterpret_cast<unsigned long long *>(cuda->results.data);
     CUDA_TRY(cudaMemsetAsync(*total, 0, sizeof **total, cuda->stream), "clearing the total mass");
     sum_masses<<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(masses_on(cuda, exponent, bits),
                                                                cuda->mass_sums, *total);
@@ -290,7 +299,7 @@ lloyd_status lloyd_cuda_seed_pick(lloyd_kernels *kernels, int exponent, int bits
     unsigned long long *unused;
     if (cuda->mass_bits != bits || cuda->mass_exponent != exponent)
         LLOYD_TRY(sum_up(cuda, exponent, bits, &unused));
-    int64_t *found = (int64_t *)cuda->results;
+    int64_t *found = reinterpret_cast<int64_t *>(cuda->results.data);
     pick_row<<<1, THREADS, 0, cuda->stream>>>(masses_on(cuda, exponent, bits), cuda->mass_sums,
                                               mass_blocks(rows), target, found);
     CUDA_LAUNCHED("picking a row by its mass");
@@ -335,15 +344,18 @@ lloyd_status lloyd_cuda_seed_sample(lloyd_kernels *kernels, int exponent, int bi
     cuda->mass_bits = 0; /* the place of the sums takes the counts */
     count_taken<<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(s, cuda->mass_sums);
     CUDA_LAUNCHED("sampling rows");
-    scan_counts<<<1, THREADS, 0, cuda->stream>>>(cuda->mass_sums, blocks, (int64_t *)cuda->results);
+    scan_counts<<<1, THREADS, 0, cuda->stream>>>(cuda->mass_sums, blocks,
+                                                 reinterpret_cast<int64_t *>(cuda->results.data));
     CUDA_LAUNCHED("counting sampled rows");
     LLOYD_TRY(lloyd_cuda_fetch(cuda, &taken, cuda->results, sizeof taken));
     if (taken > capacity) taken = capacity;
     if (taken == 0) return LLOYD_OK;
-    int64_t *scratch = nullptr, room = taken < WINDOW ? taken : WINDOW;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &scratch, room, sizeof *scratch, "sampled rows"));
-    lloyd_status status = copy_taken(cuda, s, scratch, taken, rows);
-    lloyd_cuda_free(cuda, scratch, room, sizeof *scratch);
+    cuda_array<int64_t> sampled = {};
+    cuda_buffers reserve = cuda_buffers::reserve(cuda), release = cuda_buffers::release(cuda);
+    list_sampled(reserve, sampled, taken < WINDOW ? taken : WINDOW);
+    LLOYD_TRY(reserve.status());
+    lloyd_status status = copy_taken(cuda, s, sampled, taken, rows);
+    list_sampled(release, sampled, 0);
     if (status == LLOYD_OK) *count = taken;
     return status;
 }
@@ -355,7 +367,7 @@ lloyd_status lloyd_cuda_seed_masses(lloyd_kernels *kernels, int64_t *masses)
     cuda_kernels *cuda = lloyd_cuda(kernels);
     int64_t rows = kernels->config.n_local, candidates;
     if (rows == 0) return LLOYD_OK;
-    unsigned long long *most = (unsigned long long *)cuda->results;
+    unsigned long long *most = reinterpret_cast<unsigned long long *>(cuda->results.data);
     CUDA_TRY(cudaMemsetAsync(most, 0, sizeof *most, cuda->stream), "counting candidates");
     int64_t blocks = mass_blocks(rows), grid = 2 * cuda->gpu.multiprocessors;
     count_candidates<<<(unsigned)(blocks < grid ? blocks : grid), THREADS, 0,

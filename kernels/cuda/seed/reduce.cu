@@ -69,9 +69,8 @@ struct wave {
     int count; /* leaves */
     team_shape shape;
     bool quads;
-    char *memory;
-    int64_t bytes;
-    job *jobs; /* on the device */
+    cuda_array<char> memory; /* of all leaves */
+    cuda_array<job> jobs;
 };
 
 const void *kernel_of(const wave &w)
@@ -178,10 +177,23 @@ lloyd_status begin_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory
                             what);
 }
 
+int64_t leaf_bytes(int64_t points, int64_t dim)
+{
+    arena counted = {nullptr, 0};
+    (void)leaf_memory(&counted, points, dim);
+    return counted.used;
+}
+
+void list_wave(cuda_buffers &buffer, wave *w, int64_t points, int64_t leaves)
+{
+    const char *what = "candidates";
+    buffer(w->memory, leaves * leaf_bytes(points, w->shape.dim), what);
+    buffer(w->jobs, LLOYD_LEAVES_AT_ONCE, what);
+}
+
 leaf_memory memory_of(const wave &w, int leaf)
 {
-    const int64_t each = w.bytes / w.count;
-    arena a = {w.memory + leaf * each, 0};
+    arena a = {w.memory.data + leaf * leaf_bytes(most_points(w), w.shape.dim), 0};
     return leaf_memory(&a, most_points(w), w.shape.dim);
 }
 
@@ -209,7 +221,7 @@ lloyd_status launch(wave *w)
     CUDA_TRY(cudaMemcpyAsync(w->jobs, jobs, (size_t)w->count * sizeof *jobs, cudaMemcpyHostToDevice,
                              w->cuda->stream),
              "starting the reduction of candidates");
-    void *arguments[] = {&w->jobs, &w->shape};
+    void *arguments[] = {&w->jobs.data, &w->shape};
     return lloyd_cuda_check(cudaLaunchCooperativeKernel(kernel_of(*w),
                                                         dim3(
                                                             (unsigned)(w->count * w->shape.blocks)),
@@ -238,15 +250,12 @@ lloyd_status fetch_leaf(const wave &w, int number)
 
 lloyd_status run_wave(wave *w)
 {
-    const char *what = "candidates";
-    w->bytes = lloyd_cuda_reduce_bytes(most_points(*w), w->shape.dim, w->count);
-    LLOYD_TRY(lloyd_cuda_alloc(w->cuda, &w->memory, w->bytes, 1, what));
-    lloyd_status status =
-        lloyd_cuda_alloc(w->cuda, &w->jobs, LLOYD_LEAVES_AT_ONCE, sizeof *w->jobs, what);
+    cuda_buffers reserve = cuda_buffers::reserve(w->cuda), release = cuda_buffers::release(w->cuda);
+    list_wave(reserve, w, most_points(*w), w->count);
+    lloyd_status status = reserve.status();
     if (status == LLOYD_OK) status = launch(w);
     for (int l = 0; l < w->count && status == LLOYD_OK; l++) status = fetch_leaf(*w, l);
-    lloyd_cuda_free(w->cuda, w->jobs, LLOYD_LEAVES_AT_ONCE, sizeof *w->jobs);
-    lloyd_cuda_free(w->cuda, w->memory, w->bytes, 1);
+    list_wave(release, w, 0, 0);
     return status;
 }
 
@@ -254,15 +263,20 @@ lloyd_status run_wave(wave *w)
 
 extern "C" int64_t lloyd_cuda_reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
 {
-    arena counted = {nullptr, 0};
-    (void)leaf_memory(&counted, count, dim);
-    return leaves * counted.used;
+    wave planned = {};
+    planned.shape.dim = dim;
+    cuda_buffers counted = cuda_buffers::count();
+    list_wave(counted, &planned, count, leaves);
+    return counted.bytes();
 }
 
 lloyd_status lloyd_cuda_reduce(lloyd_kernels *kernels, const lloyd_reduction *reduction,
                                const lloyd_leaf *leaves, int64_t count, int64_t *done)
 {
-    wave w = {lloyd_cuda(kernels), reduction, leaves, 0, {}, false, nullptr, 0, nullptr};
+    wave w = {};
+    w.cuda = lloyd_cuda(kernels);
+    w.reduction = reduction;
+    w.leaves = leaves;
     w.shape.dim = reduction->dim;
     w.shape.trials = reduction->trials;
     w.shape.seed = reduction->seed;

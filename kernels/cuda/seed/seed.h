@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/cuda.h"
 
-/* Device memory of seeding beside its 12 bytes a row. */
+/* Device memory of seeding beside LLOYD_SEED_ROW_BYTES a row. */
 int64_t lloyd_cuda_seed_scratch_bytes(const lloyd_kernels_config *config);
 lloyd_status lloyd_cuda_seed_begin(lloyd_kernels *kernels);
 lloyd_status lloyd_cuda_seed_compare(lloyd_kernels *kernels, int slot, int64_t base, double *mass);

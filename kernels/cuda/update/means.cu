@@ -17,11 +17,10 @@
 #include "kernels/cuda/row_distance.cuh"
 
 struct cuda_means {
-    lloyd_dd *terms;    /* [K] each cluster's term of the inertia */
-    float *largest;     /* [blocks of inertia()] |c| of any centroid of a block */
-    uint32_t *ended;    /* [1] blocks of inertia() that are through; 0 between launches */
-    float *spare;       /* [capacity*D] */
-    int64_t capacity;   /* the centroids' own set_capacity: the two are exchanged */
+    cuda_array<lloyd_dd> terms; /* [K] each cluster's term of the inertia */
+    cuda_array<float> largest;  /* [blocks of inertia()] |c| of any centroid of a block */
+    cuda_array<uint32_t> ended; /* [1] blocks of inertia() that are through; 0 between launches */
+    cuda_array<float> spare;    /* as large as the centroids: the two are exchanged */
     bool ready;         /* spare is what follows from sums, grid and centroids as they are */
     cudaEvent_t copied; /* the numbers have reached the host; NULL: not created yet */
 };
@@ -331,33 +330,40 @@ int64_t inertia_blocks(const lloyd_kernels_config *config)
     return cuda_divide_up(config->k, CLUSTER_LANES / 32);
 }
 
-/* Memory that is not there yet; the spare buffer follows the size of the centroids'. */
+/* The digits of a row that is moved to an empty cluster. */
+void list_moved(cuda_buffers &buffer, cuda_array<int64_t> &words, int64_t count)
+{
+    buffer(words, count, "a row for an empty cluster");
+}
+
+/* centroids: elements of the largest set. */
+void list_means(cuda_buffers &buffer, cuda_means *m, const lloyd_kernels_config *config,
+                int64_t centroids)
+{
+    const char *what = "terms of the inertia";
+    buffer(m->terms, config->k, what);
+    buffer(m->largest, inertia_blocks(config), what);
+    buffer(m->ended, 1, what);
+    buffer(m->spare, centroids, "new centroids");
+}
+
+/* Memory that is not there yet. */
 lloyd_status prepare_means(cuda_kernels *cuda)
 {
-    const lloyd_kernels_config *config = &cuda->base.config;
     if (!cuda->means)
         LLOYD_TRY(lloyd_alloc(&cuda->means, 1, sizeof *cuda->means, "state of the centroids"));
     cuda_means *means = cuda->means;
     if (!means->copied)
         CUDA_TRY(cudaEventCreateWithFlags(&means->copied, cudaEventDisableTiming),
                  "creating an event");
-    const char *what = "terms of the inertia";
-    if (!means->terms)
-        LLOYD_TRY(lloyd_cuda_alloc(cuda, &means->terms, config->k, sizeof *means->terms, what));
-    if (!means->largest)
-        LLOYD_TRY(
-            lloyd_cuda_alloc(cuda, &means->largest, inertia_blocks(config), sizeof(float), what));
-    if (!means->ended) {
-        LLOYD_TRY(lloyd_cuda_alloc(cuda, &means->ended, 1, sizeof *means->ended, what));
-        CUDA_TRY(cudaMemsetAsync(means->ended, 0, sizeof *means->ended, cuda->stream), what);
-    }
-    if (means->spare && means->capacity == cuda->set_capacity) return LLOYD_OK;
-    lloyd_cuda_free(cuda, means->spare, means->capacity * config->dim, sizeof(float));
-    means->spare = nullptr;
-    means->ready = false;
-    means->capacity = cuda->set_capacity;
-    return lloyd_cuda_alloc(cuda, &means->spare, means->capacity * config->dim, sizeof(float),
-                            "new centroids");
+    const bool is_new = !means->ended, grows = means->spare.count < cuda->centroids.count;
+    if (grows) means->ready = false;
+    cuda_buffers reserve = cuda_buffers::reserve(cuda);
+    list_means(reserve, means, &cuda->base.config, cuda->centroids.count);
+    LLOYD_TRY(reserve.status());
+    if (!is_new) return LLOYD_OK;
+    return lloyd_cuda_check(cudaMemsetAsync(means->ended, 0, sizeof(uint32_t), cuda->stream),
+                            "clearing a counter");
 }
 
 /* spare = what follows from the sums, ready to be assigned to. */
@@ -381,7 +387,7 @@ lloyd_status compute_numbers(cuda_kernels *cuda, lloyd_dd squares)
                                  inertia_blocks(&cuda->base.config), CLUSTER_LANES, 0,
                                  "computing the inertia", input(cuda), squares, cuda->means->terms,
                                  cuda->means->largest, cuda->means->ended,
-                                 (numbers *)cuda->results);
+                                 reinterpret_cast<numbers *>(cuda->results.data));
     });
 }
 
@@ -413,7 +419,7 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
     int64_t passed = lloyd_cuda_marks(cuda); /* when the event comes */
     CUDA_TRY(cudaEventRecord(cuda->means->copied, cuda->stream), "recording an event");
     /* all that update() is likely to ask for runs while the host waits and thinks */
-    LLOYD_TRY(compute_means(cuda, {(const double *)cuda->results}));
+    LLOYD_TRY(compute_means(cuda, {reinterpret_cast<const double *>(cuda->results.data)}));
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE));
     CUDA_TRY(cudaEventSynchronize(cuda->means->copied), "waiting for the inertia");
     LLOYD_TRY(lloyd_cuda_read_clock(cuda, passed));
@@ -432,9 +438,7 @@ lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels)
     LLOYD_TRY(prepare_means(cuda));
     cuda_means *means = cuda->means;
     if (!means->ready) LLOYD_TRY(compute_means(cuda, {}));
-    float *before = cuda->centroids;
-    cuda->centroids = means->spare;
-    means->spare = before;
+    std::swap(cuda->centroids, means->spare);
     means->ready = false;
     return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
 }
@@ -462,16 +466,13 @@ lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t t
                                  const int64_t *words)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
-    const char *what = "copying a row for an empty cluster to the GPU";
     int64_t count = lloyd_row_words(&cuda->layout);
-    int64_t room = lloyd_cuda_scratch_bytes(cuda->layout.dim) / (int64_t)sizeof *words;
-    int64_t *moved = (int64_t *)cuda->scratch, *space = nullptr;
+    cuda_array<int64_t> moved = {};
+    cuda_buffers reserve = cuda_buffers::reserve(cuda), release = cuda_buffers::release(cuda);
     lloyd_cuda_means_stale(cuda);
     lloyd_cuda_expect(cuda, -1, -1); /* the next iteration may be unlike the last */
-    if (count > room) {              /* many digits of many columns */
-        LLOYD_TRY(lloyd_cuda_alloc(cuda, &space, count, sizeof *space, what));
-        moved = space;
-    }
+    list_moved(reserve, moved, count);
+    LLOYD_TRY(reserve.status());
     cudaError_t code = cudaMemcpyAsync(moved, words, (size_t)count * sizeof *words,
                                        cudaMemcpyHostToDevice, cuda->stream);
     if (code == cudaSuccess) {
@@ -481,7 +482,7 @@ lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t t
     }
     /* the words belong to the caller again when this returns; relocation is rare */
     if (code == cudaSuccess) code = cudaStreamSynchronize(cuda->stream);
-    if (space) lloyd_cuda_free(cuda, space, count, sizeof *space);
+    list_moved(release, moved, count);
     return lloyd_cuda_check(code, "moving a row to an empty cluster");
 }
 
@@ -494,19 +495,25 @@ void lloyd_cuda_means_free(cuda_kernels *cuda)
 {
     cuda_means *means = cuda->means;
     if (!means) return;
-    int64_t dim = cuda->base.config.dim;
-    lloyd_cuda_free(cuda, means->terms, cuda->base.config.k, sizeof *means->terms);
-    lloyd_cuda_free(cuda, means->largest, inertia_blocks(&cuda->base.config), sizeof(float));
-    lloyd_cuda_free(cuda, means->ended, 1, sizeof *means->ended);
-    lloyd_cuda_free(cuda, means->spare, means->capacity * dim, sizeof(float));
+    cuda_buffers release = cuda_buffers::release(cuda);
+    list_means(release, means, &cuda->base.config, 0);
     if (means->copied) (void)cudaEventDestroy(means->copied);
     lloyd_free(means);
     cuda->means = nullptr;
 }
 
+int64_t lloyd_cuda_relocation_bytes(const lloyd_kernels_config *config)
+{
+    cuda_array<int64_t> words = {};
+    cuda_buffers count = cuda_buffers::count();
+    list_moved(count, words, LLOYD_MOST_DIGITS * (config->dim + 1));
+    return count.bytes();
+}
+
 int64_t lloyd_cuda_means_bytes(const lloyd_kernels_config *config, int64_t set)
 {
-    int64_t capacity = set > config->k ? set : config->k;
-    return config->k * (int64_t)sizeof(lloyd_dd) + inertia_blocks(config) * (int64_t)sizeof(float) +
-           (int64_t)sizeof(uint32_t) + capacity * config->dim * (int64_t)sizeof(float);
+    cuda_means means = {};
+    cuda_buffers count = cuda_buffers::count();
+    list_means(count, &means, config, (set > config->k ? set : config->k) * config->dim);
+    return count.bytes();
 }

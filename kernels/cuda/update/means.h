@@ -16,5 +16,7 @@ void lloyd_cuda_means_stale(cuda_kernels *cuda);
 void lloyd_cuda_means_free(cuda_kernels *cuda);
 /* Bytes that means.cu allocates for sets of at most `set` centroids. */
 int64_t lloyd_cuda_means_bytes(const lloyd_kernels_config *config, int64_t set);
+/* Bytes that relocate() allocates while it runs. */
+int64_t lloyd_cuda_relocation_bytes(const lloyd_kernels_config *config);
 
 #endif

@@ -21,20 +21,18 @@
 #include <algorithm>
 
 struct cuda_sorter {
-    int64_t capacity; /* rows sorted at a time */
-    uint32_t *labels; /* [capacity] sorted */
-    uint32_t *order;  /* [capacity] row numbers in that order */
+    int64_t capacity;                   /* rows sorted at a time */
+    cuda_array<uint32_t> labels, order; /* [capacity] sorted, and row numbers in that order */
     bool counted;
 
     /* by counting: */
-    uint32_t *counts; /* [K] 0 between sorts */
-    uint32_t *begins; /* [K] where the next rows of a cluster go */
-    uint32_t *ended;  /* [1] blocks that have counted; 0 between sorts */
+    cuda_array<uint32_t> counts; /* [K] 0 between sorts */
+    cuda_array<uint32_t> begins; /* [K] where the next rows of a cluster go */
+    cuda_array<uint32_t> ended;  /* [1] blocks that have counted; 0 between sorts */
 
     /* by CUB: */
-    uint32_t *numbers; /* [capacity] 0, 1, 2, ... */
-    void *temporary;
-    size_t temporary_bytes;
+    cuda_array<uint32_t> numbers; /* [capacity] 0, 1, 2, ... */
+    cuda_array<char> temporary;
 };
 
 namespace
@@ -224,50 +222,53 @@ int label_bits(int64_t k)
 
 /* CUB's call, which with temporary == NULL only says how much memory it wants. No bits to sort by
  * make it a copy. */
-cudaError_t radix_sort(const cuda_kernels *cuda, const cuda_sorter *sorter, const int32_t *labels,
-                       int64_t rows, void *temporary, size_t *bytes)
+cudaError_t radix_sort(const cuda_sorter &sorter, const int32_t *labels, int64_t rows,
+                       int64_t clusters, void *temporary, size_t *bytes, cudaStream_t stream)
 {
     return cub::DeviceRadixSort::SortPairs(temporary, *bytes,
                                            reinterpret_cast<const uint32_t *>(labels),
-                                           sorter->labels, sorter->numbers, sorter->order,
-                                           (int)rows, 0, label_bits(cuda->base.config.k),
-                                           cuda->stream);
+                                           sorter.labels.data, sorter.numbers.data,
+                                           sorter.order.data, (int)rows, 0, label_bits(clusters),
+                                           stream);
 }
 
-lloyd_status alloc_counters(cuda_kernels *cuda, cuda_sorter *sorter, const char *what)
+/* Where there is no GPU to ask for: CUB takes a second copy of labels and numbers if it goes over them more than once (8 bits at a time),
+ * and up to 512 bytes per 1024 rows of counters. */
+int64_t radix_bytes(int64_t rows, int64_t clusters)
 {
-    int64_t clusters = cuda->base.config.k;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sorter->begins, clusters, sizeof(uint32_t), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sorter->counts, clusters, sizeof(uint32_t), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sorter->ended, 1, sizeof(uint32_t), what));
-    CUDA_TRY(cudaMemsetAsync(sorter->counts, 0, (size_t)clusters * sizeof(uint32_t), cuda->stream),
-             what);
-    return lloyd_cuda_check(cudaMemsetAsync(sorter->ended, 0, sizeof(uint32_t), cuda->stream),
-                            what);
+    size_t bytes = 0;
+    if (radix_sort({}, nullptr, rows, clusters, nullptr, &bytes, nullptr) == cudaSuccess)
+        return (int64_t)bytes;
+    (void)cudaGetLastError();
+    return 2 * rows * (int64_t)sizeof(uint32_t) + rows / 2 + (1 << 20);
 }
 
-lloyd_status alloc_radix(cuda_kernels *cuda, cuda_sorter *sorter, const char *what)
-{
-    int64_t rows = sorter->capacity;
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sorter->numbers, rows, sizeof(uint32_t), what));
-    CUDA_TRY(radix_sort(cuda, sorter, cuda->labels, rows, nullptr, &sorter->temporary_bytes), what);
-    LLOYD_TRY(
-        lloyd_cuda_alloc(cuda, &sorter->temporary, (int64_t)sorter->temporary_bytes, 1, what));
-    count_up<<<(unsigned)cuda_divide_up(rows, 256), 256, 0, cuda->stream>>>(sorter->numbers, rows);
-    CUDA_LAUNCHED(what);
-    return LLOYD_OK;
-}
-
-lloyd_status alloc_sorter(cuda_kernels *cuda, cuda_sorter *sorter)
+void list_sorter(cuda_buffers &buffer, cuda_sorter *s, int64_t clusters)
 {
     const char *what = "rows sorted by label";
-    int64_t rows = lloyd_cuda_sorted_rows(&cuda->base.config);
-    sorter->capacity = rows;
-    sorter->counted =
-        is_counted(cuda->base.config.k, rows) && !lloyd_cuda_pretends(cuda, CUDA_OTHER_SORT);
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sorter->labels, rows, sizeof(uint32_t), what));
-    LLOYD_TRY(lloyd_cuda_alloc(cuda, &sorter->order, rows, sizeof(uint32_t), what));
-    return sorter->counted ? alloc_counters(cuda, sorter, what) : alloc_radix(cuda, sorter, what);
+    const int64_t rows = s->capacity;
+    buffer(s->labels, rows, what);
+    buffer(s->order, rows, what);
+    buffer.optional(s->counted, s->begins, clusters, what);
+    buffer.optional(s->counted, s->counts, clusters, what);
+    buffer.optional(s->counted, s->ended, 1, what);
+    buffer.optional(!s->counted, s->numbers, rows, what);
+    buffer.optional(!s->counted, s->temporary, s->counted ? 0 : radix_bytes(rows, clusters), what);
+}
+
+/* What does not change from sort to sort. */
+lloyd_status fill_sorter(cuda_kernels *cuda, const cuda_sorter *s)
+{
+    const char *what = "rows sorted by label";
+    if (!s->counted) {
+        count_up<<<(unsigned)cuda_divide_up(s->capacity, 256), 256, 0, cuda->stream>>>(s->numbers,
+                                                                                       s->capacity);
+        return lloyd_cuda_check(cudaGetLastError(), what);
+    }
+    CUDA_TRY(cudaMemsetAsync(s->counts, 0, (size_t)s->counts.count * sizeof(uint32_t),
+                             cuda->stream),
+             what);
+    return lloyd_cuda_check(cudaMemsetAsync(s->ended, 0, sizeof(uint32_t), cuda->stream), what);
 }
 
 /* Enough blocks for the machine, and enough rows for each that its counters pay. */
@@ -307,11 +308,24 @@ lloyd_status sort_by_counting(const cuda_kernels *cuda, const uint32_t *labels, 
                              sorter->labels, sorter->order);
 }
 
+cuda_sorter planned_sorter(const lloyd_kernels_config *config)
+{
+    cuda_sorter sorter = {};
+    sorter.capacity = lloyd_cuda_sorted_rows(config);
+    sorter.counted = is_counted(config->k, sorter.capacity);
+    return sorter;
+}
+
 lloyd_status prepare_sorter(cuda_kernels *cuda)
 {
     if (cuda->sorter) return LLOYD_OK;
     LLOYD_TRY(lloyd_alloc(&cuda->sorter, 1, sizeof *cuda->sorter, "sorting state"));
-    lloyd_status status = alloc_sorter(cuda, cuda->sorter);
+    *cuda->sorter = planned_sorter(&cuda->base.config);
+    if (cuda->overrides.other_sort) cuda->sorter->counted = false;
+    cuda_buffers reserve = cuda_buffers::reserve(cuda);
+    list_sorter(reserve, cuda->sorter, cuda->base.config.k);
+    lloyd_status status = reserve.status();
+    if (status == LLOYD_OK) status = fill_sorter(cuda, cuda->sorter);
     if (status != LLOYD_OK) lloyd_cuda_sorter_free(cuda);
     return status;
 }
@@ -336,33 +350,26 @@ lloyd_status lloyd_cuda_sort(cuda_kernels *cuda, const int32_t *labels, int64_t 
     *sorted = {sorter->labels, sorter->order};
     if (sorter->counted)
         return sort_by_counting(cuda, reinterpret_cast<const uint32_t *>(labels), count);
-    return lloyd_cuda_check(radix_sort(cuda, sorter, labels, count, sorter->temporary,
-                                       &sorter->temporary_bytes),
+    size_t bytes = (size_t)sorter->temporary.count;
+    return lloyd_cuda_check(radix_sort(*sorter, labels, count, cuda->base.config.k,
+                                       sorter->temporary.data, &bytes, cuda->stream),
                             "sorting rows by label");
 }
 
 void lloyd_cuda_sorter_free(cuda_kernels *cuda)
 {
-    cuda_sorter *sorter = cuda->sorter;
-    if (!sorter) return;
-    int64_t clusters = cuda->base.config.k;
-    lloyd_cuda_free(cuda, sorter->labels, sorter->capacity, sizeof(uint32_t));
-    lloyd_cuda_free(cuda, sorter->order, sorter->capacity, sizeof(uint32_t));
-    lloyd_cuda_free(cuda, sorter->begins, clusters, sizeof(uint32_t));
-    lloyd_cuda_free(cuda, sorter->counts, clusters, sizeof(uint32_t));
-    lloyd_cuda_free(cuda, sorter->ended, 1, sizeof(uint32_t));
-    lloyd_cuda_free(cuda, sorter->numbers, sorter->capacity, sizeof(uint32_t));
-    lloyd_cuda_free(cuda, sorter->temporary, (int64_t)sorter->temporary_bytes, 1);
-    lloyd_free(sorter);
+    if (!cuda->sorter) return;
+    cuda_buffers release = cuda_buffers::release(cuda);
+    list_sorter(release, cuda->sorter, cuda->base.config.k);
+    lloyd_free(cuda->sorter);
     cuda->sorter = nullptr;
 }
 
-/* CUB takes a second copy of labels and numbers if it goes over them more than once (8 bits at a
- * time), and up to 512 bytes per 1024 rows of counters. */
 int64_t lloyd_cuda_sorter_bytes(const lloyd_kernels_config *config)
 {
     if (lloyd_cuda_plans_to_share(config, lloyd_cuda_planned_gpu().shared_bytes)) return 0;
-    int64_t rows = lloyd_cuda_sorted_rows(config), word = sizeof(uint32_t);
-    if (is_counted(config->k, rows)) return (2 * rows + 2 * config->k + 1) * word;
-    return 5 * rows * word + rows / 2 + (1 << 20);
+    cuda_sorter sorter = planned_sorter(config);
+    cuda_buffers count = cuda_buffers::count();
+    list_sorter(count, &sorter, config->k);
+    return count.bytes();
 }

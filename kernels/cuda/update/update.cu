@@ -61,7 +61,7 @@ lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot)
     if (count == 0) return LLOYD_OK;
     lloyd_cuda_means_stale(cuda);
     bool wide = cuda->layout.wide > 0 || cuda->layout.weight_digits > 2;
-    if (!wide && !lloyd_cuda_pretends(cuda, CUDA_SORTED) &&
+    if (!wide && !cuda->overrides.sorted_sums &&
         lloyd_cuda_shares_sums(&kernels->config, lloyd_cuda_arithmetic(cuda),
                                lloyd_cuda_shared_bytes(cuda))) {
         LLOYD_TRY(lloyd_cuda_add_shared(cuda, slot));

@@ -9,7 +9,8 @@
 enum { TYPES = LLOYD_I8 + 1, TALLIES = 40 };
 
 typedef struct test_options {
-    int small, verbose, one_process, threads, only, pretend;
+    int small, verbose, one_process, threads, only;
+    const char *override; /* names of lloyd_cuda_override(), "": none */
     int64_t random;
     uint64_t seed;
     double budget; /* the most N*K*D of a case */

@@ -135,15 +135,19 @@ static lloyd_status new_cuda_kernels(const test_case *c, const lloyd_kernels_con
     return status;
 }
 
-/* kernels/cuda/assign/assign.h: --pretend 80 tests what labels rows on older GPUs, --pretend 1 the
- * streaming kernel where the resident one would be chosen, 2 the other choice of sifting, 4 the other
- * sort, 8 both steps of verification where few rows would be compared with all centroids at once, 32
- * sorted rows where they would be summed in shared memory. */
-void lloyd_cuda_pretend(lloyd_kernels *kernels, int pretended);
+/* kernels/cuda/overrides.h, which is C++. "sm80,small-shared" tests what runs on older GPUs, "sm90" the kernel that streams centroids where
+ * they would stay in shared memory. */
+lloyd_status lloyd_cuda_override(lloyd_kernels *kernels, const char *names);
 
-void pretend_too(const problem *p, int pretended)
+int override_too(problem *p, const char *name)
 {
-    lloyd_cuda_pretend(p->side[CUDA], options.pretend | pretended);
+    char names[256];
+    snprintf(names, sizeof names, "%s,%s", options.override, name);
+    if (lloyd_cuda_override(p->side[CUDA], names) == LLOYD_OK) return 1;
+    p->differences++;
+    describe(p, "override");
+    print_error("fails: %s\n", lloyd_message());
+    return 0;
 }
 
 int new_kernels(problem *p)
@@ -161,8 +165,7 @@ int new_kernels(problem *p)
                                    .threads = options.threads};
     lloyd_status status = lloyd_kernels_cpu(&config, &p->side[CPU]);
     if (status == LLOYD_OK) status = new_cuda_kernels(c, &config, &p->side[CUDA]);
-    if (status == LLOYD_OK) pretend_too(p, 0);
-    if (status == LLOYD_OK) return 1;
+    if (status == LLOYD_OK) return override_too(p, "");
     p->differences++;
     describe(p, "create");
     print_error("fails with %d: %s\n", (int)status, lloyd_message());

@@ -89,8 +89,8 @@ void choose_chunks(problem *p);
 /* Makes the kernels of both sides; 0 if that fails. */
 int new_kernels(problem *p);
 
-/* Changes a choice of the CUDA kernels, besides those that --pretend names. */
-void pretend_too(const problem *p, int pretended);
+/* Overrides a choice of the CUDA kernels (kernels/cuda/overrides.h), besides those that --override names; 0 if that fails. */
+int override_too(problem *p, const char *name);
 
 int64_t chunk_first(const problem *p, int64_t chunk);
 int64_t chunk_count(const problem *p, int64_t chunk);

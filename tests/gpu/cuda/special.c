@@ -88,13 +88,12 @@ void test_cone(void **unused)
 /* The same centroids, when it is known how near rows are to them. */
 static void run_known(const test_case *c)
 {
-    enum { KNOWN = 16, ALL = 63 }; /* of lloyd_cuda_pretend() */
     if (!begin_case(c, " (distances known)")) return;
     double start = seconds();
     int64_t empty;
     problem p = new_problem(c);
     int good = new_kernels(&p) && compare_measures(&p);
-    if (good && options.pretend <= ALL) pretend_too(&p, KNOWN);
+    if (good) good = override_too(&p, "keep-distances");
     for (int t = 0; t < 2 && good; t++) {
         good = set_centroids(&p, c->k, p.centroids);
         for (int s = 0; s < SIDES && good; s++)

@@ -118,6 +118,7 @@ static void read_options(int argc, char **argv)
 {
     const char *small = getenv("LLOYD_TEST_SMALL");
     options.small = small && strcmp(small, "0") != 0;
+    options.override = "";
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--small") == 0)
             options.small = 1;
@@ -127,8 +128,8 @@ static void read_options(int argc, char **argv)
             options.one_process = 1;
         else if (strcmp(argv[i], "--threads") == 0)
             options.threads = (int)number_after(argc, argv, &i);
-        else if (strcmp(argv[i], "--pretend") == 0)
-            options.pretend = (int)number_after(argc, argv, &i);
+        else if (strcmp(argv[i], "--override") == 0 && i + 1 < argc)
+            options.override = argv[++i];
         else if (strcmp(argv[i], "--random") == 0)
             options.random = number_after(argc, argv, &i);
         else if (strcmp(argv[i], "--seed") == 0)

@@ -1,0 +1,43 @@
+/* Overrides by name; see overrides.h. */
+#include "kernels/cuda/overrides.h"
+
+#include "kernels/cuda/cuda.h"
+
+#include <algorithm>
+#include <string>
+
+static lloyd_status set(const std::string &name, cuda_overrides *o)
+{
+    const struct {
+        const char *name;
+        bool *flag;
+    } flags[] = {{"other-pruning", &o->assign.other_pruning},
+                 {"fallback-pass", &o->fallback_pass},
+                 {"keep-distances", &o->keep_distances},
+                 {"other-sort", &o->other_sort},
+                 {"sorted-sums", &o->sorted_sums},
+                 {"small-shared", &o->small_shared}};
+    for (const auto &flag : flags) {
+        if (name != flag.name) continue;
+        *flag.flag = true;
+        return LLOYD_OK;
+    }
+    o->assign.kernel = lloyd_cuda_find_assign(name.c_str());
+    return o->assign.kernel
+               ? LLOYD_OK
+               : lloyd_fail(LLOYD_USAGE, "no kernel and no choice of the kernels is named \"%s\"",
+                            name.c_str());
+}
+
+lloyd_status lloyd_cuda_override(lloyd_kernels *kernels, const char *names)
+{
+    cuda_overrides wanted = {};
+    const std::string all = names;
+    for (size_t at = 0; at < all.size();) {
+        const size_t end = std::min(all.find(',', at), all.size());
+        if (end > at) LLOYD_TRY(set(all.substr(at, end - at), &wanted));
+        at = end + 1;
+    }
+    lloyd_cuda(kernels)->overrides = wanted;
+    return LLOYD_OK;
+}
