@@ -88,6 +88,8 @@ COMMANDS = [
     Command("fit, rows in memory, seeded", "float32 kmeans-parallel", in_memory=True, strides=(32, 96)),
     Command("predict", "predict --model IN/given.h5 --input IN/a.h5 --input IN/b.h5 --output labels.h5 --distances",
             "labels.h5", ("/labels", "/distances")),
+    Command("predict, of other formats", "predict --model IN/given.h5 --input IN/raw.fbin --input IN/x.fvecs --input IN/x.npy "
+            "--output labels.h5", "labels.h5", ("/labels",), ranks=(1,)),
     Command("info", "info IN/given.h5", ranks=(1,)),
     Command("info of rows", "info IN/b.h5", ranks=(1,)),
     Command("report", "report IN/given.h5 -o page.html --log IN/given.jsonl", ranks=(1,), also=["page.html"]),
@@ -126,6 +128,8 @@ class Loops:
         data.write(f"{self.inputs}/same.h5", data.duplicated(40, 5, 4, 3))
         with open(f"{self.inputs}/raw.fbin", "wb") as file:
             file.write(np.array(x.shape, np.uint32).tobytes() + x.tobytes())
+        np.hstack([np.full((60, 1), 5, np.int32).view(np.float32), x]).tofile(f"{self.inputs}/x.fvecs")
+        np.save(f"{self.inputs}/x.npy", x)
         made = self.t.run([self.program, "fit", "--input", f"{self.inputs}/a.h5", "-k", "12", "--metric", "cosine", "--output",
                            f"{self.inputs}/given.h5", "--log", f"{self.inputs}/given.jsonl", "--progress", "none"])
         self.t.check(made.status == 0, "a cosine model to start from", made.describe())

@@ -402,6 +402,8 @@ static void vecs_refused(void **state)
     bad_input("x.fvecs", "-1 columns", NULL, NULL);
     put_bytes("x.fvecs", "\xff\xff\xff\x7fxxxx", 8);
     bad_input("x.fvecs", "8 bytes", "2147483647 columns", NULL);
+    put_bytes("x.bvecs", "\1\0\0\0x\1\0\0", 8);
+    bad_input("x.bvecs", "8 bytes are no whole number of rows of 5 bytes", NULL, NULL);
     put_bytes("x.bvecs", "\0\0\0\x80xxxx", 8);
     bad_input("x.bvecs", "-2147483648 columns", NULL, NULL);
     size_t bytes;
