@@ -1,4 +1,4 @@
-/* Rows that are left out of a dataset: those that stay are numbered anew, without holes. Only
+/* Rows that are left out of a dataset: the rows that stay are renumbered without holes. Pure
  * arithmetic. */
 #ifndef LLOYD_IO_GAPS_H
 #define LLOYD_IO_GAPS_H

@@ -1,5 +1,5 @@
-/* The paths of one command, compared: nothing that it writes replaces what it reads, or anything else
- * that it writes. Paths are taken one after the other, in any order, and compared in the end. */
+/* Compares all paths of a command, so that no output replaces an input or another output. Paths are
+ * added in any order and compared in the end. */
 #ifndef LLOYD_IO_GUARD_H
 #define LLOYD_IO_GUARD_H
 
@@ -23,7 +23,8 @@ lloyd_status lloyd_guard_read_model(lloyd_guard *guard, const char *path);
 /* A file that is written, with the option that names it ("--output"; borrowed). NULL: none. */
 lloyd_status lloyd_guard_write(lloyd_guard *guard, const char *option, const char *path);
 
-/* LLOYD_USAGE where two are one, or one has a name that another's partial files have. */
+/* LLOYD_USAGE if two paths are one file, or one has a name reserved for the partial files of
+ * another. */
 lloyd_status lloyd_guard_check(const lloyd_guard *guard);
 
 void lloyd_guard_free(lloyd_guard *guard);

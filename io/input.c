@@ -43,9 +43,9 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* glob() takes what it may not look at for what is not there, in a folder that cannot be listed as in
- * one that cannot be entered. So it looks through these functions, which remember the first place that
- * is there and cannot be seen. One glob() at a time. */
+/* glob() takes what it may not look at for what is not there, in a folder that cannot be listed as
+ * in one that cannot be entered. So it looks through these functions, which remember the first
+ * place that is there and cannot be seen. One glob() at a time. */
 static pthread_mutex_t globbing = PTHREAD_MUTEX_INITIALIZER;
 
 static struct {

@@ -14,8 +14,8 @@ typedef struct lloyd_input_list {
     int count, capacity;
 } lloyd_input_list;
 
-/* Appends the files that `input` stands for. With `dataset` (else NULL) it names files only, of which
- * this is the dataset, and may have ':' in it. On failure the list keeps what it has. */
+/* Appends the files that `input` stands for. With `dataset` (else NULL) it names files only, of
+ * which this is the dataset, and may have ':' in it. On failure the list keeps what it has. */
 lloyd_status lloyd_input_expand(const char *input, const char *dataset, lloyd_input_list *list);
 
 /* The same for a name that stands for files only, without datasets. */

@@ -1,4 +1,4 @@
-/* Paths of files, and whether two of them are one file, which need not be there. Private to io/. */
+/* Paths, and whether two of them lead to one file, which need not exist. Private to io/. */
 #ifndef LLOYD_IO_PATH_H
 #define LLOYD_IO_PATH_H
 
@@ -13,11 +13,11 @@ char *lloyd_path_folder(const char *path);
 const char *lloyd_path_name(const char *path);
 
 /* *target = `path`, or where it is a symbolic link the name that the last link leads to, whether or
- * not a file is there. Free with free(). LLOYD_FAILED where links go round in a circle. */
+ * not it exists. Free with free(). LLOYD_FAILED if the links are circular. */
 lloyd_status lloyd_path_follow(const char *path, char **target);
 
-/* What tells one file from another: device and inode, and, for files that are not there yet, the
- * folder's with the name in it. */
+/* The identity of a file: device and inode or, if it does not exist yet, those of its folder and
+ * the name. */
 typedef struct lloyd_location {
     char *target; /* as lloyd_path_follow() gives it */
     int there, folder_there;

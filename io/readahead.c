@@ -1,5 +1,6 @@
 /* A queue of ranges, and a thread that reads them in order. A range is waiting, then being read,
- * then ready until it is taken; a buffer is busy from the start of its read until it is released. */
+ * then ready until it is taken; a buffer is busy from the start of its read until it is
+ * released. */
 #include "io/readahead.h"
 
 #include "base/memory.h"

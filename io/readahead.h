@@ -1,11 +1,11 @@
-/* Reading ahead: a thread reads ranges of rows into buffers before they are asked for, so that the
- * files and whoever works on the rows are busy at the same time.
+/* Reading ahead: a thread reads ranges of rows into buffers before they are needed, so that reading
+ * and computing overlap.
  *
  *     lloyd_readahead_queue() ...             the ranges to come, as many as are known
  *     lloyd_readahead_take(), work, lloyd_readahead_release()         for each, in the same order
  *
- * These functions are called by one thread. Meanwhile everything else of io/ may be called: another
- * read of the same rows waits for the one in flight, and HDF5 has its own lock.
+ * One thread calls these functions. All other functions of io/ may be called at the same time:
+ * another read of the same rows waits for the one in flight, and HDF5 has its own lock.
  */
 #ifndef LLOYD_IO_READAHEAD_H
 #define LLOYD_IO_READAHEAD_H
@@ -32,10 +32,10 @@ lloyd_status lloyd_readahead_queue(lloyd_readahead *readahead, int64_t first, in
  * buffer; later ranges are read nevertheless. */
 lloyd_status lloyd_readahead_take(lloyd_readahead *readahead, int *buffer, const void **rows);
 
-/* Gives a buffer back, in any order. */
+/* Releases a buffer, in any order. */
 void lloyd_readahead_release(lloyd_readahead *readahead, int buffer);
 
-/* Forgets what is queued, waits for the read in flight, ends the thread. NULL is allowed. */
+/* Drops the queue, waits for the read in flight, and ends the thread. NULL is allowed. */
 void lloyd_readahead_close(lloyd_readahead *readahead);
 
 #endif

@@ -346,7 +346,7 @@ void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t by
     snprintf(text, bytes, "%s row %lld", file->where, (long long)(row - file->first));
 }
 
-void lloyd_rows_fact(const lloyd_rows *rows, int index, char *text, size_t bytes)
+void lloyd_rows_metadata(const lloyd_rows *rows, int index, char *text, size_t bytes)
 {
     const lloyd_row_file *file = &rows->files[index];
     struct stat info;

@@ -2,9 +2,9 @@
  *
  * An input is "FILE" or "FILE:DATASET"; FILE may be a shell glob, whose matches are taken in
  * alphabetical order. Several inputs are one dataset, in the order given. DATASET defaults to the
- * only two-dimensional dataset in an HDF5 file, else /train; files of other formats have none. Every rank opens the same inputs and reads
- * only its own rows, straight into its own buffer. Reads may come from any thread; those of the same
- * lloyd_rows wait for each other.
+ * only two-dimensional dataset in an HDF5 file, else /train; files of other formats have none.
+ * Every rank opens the same inputs and reads only its own rows, straight into its own buffer. Reads
+ * may come from any thread; those of the same lloyd_rows wait for each other.
  *
  * LLOYD_DIRECT_IO=1 in the environment, read by lloyd_rows_open(), bypasses the page cache where
  * rows are read past HDF5.
@@ -35,12 +35,12 @@ int64_t lloyd_rows_dim(const lloyd_rows *rows); /* D */
 lloyd_type lloyd_rows_type(const lloyd_rows *rows);
 int lloyd_rows_rounded(const lloyd_rows *rows); /* 1: float64 is stored, and rounded by reading */
 
-/* Leaves rows out: pairs (first, count), [2 * count], in order and disjoint. From now on the rows that
- * stay are numbered from 0 to lloyd_rows_count() - 1. At most once. */
+/* Leaves rows out: pairs (first, count), [2 * count], in order and disjoint. From now on the rows
+ * that stay are numbered from 0 to lloyd_rows_count() - 1. At most once. */
 lloyd_status lloyd_rows_skip(lloyd_rows *rows, const int64_t *pairs, int64_t count);
 
-/* How many rows are left out; the number that a row had before; how many of the `count` rows from it on
- * have no row left out between them. */
+/* How many rows are left out; the number that a row had before; how many of the `count` rows from
+ * it on have no row left out between them. */
 int64_t lloyd_rows_skipped(const lloyd_rows *rows);
 int64_t lloyd_rows_original(const lloyd_rows *rows, int64_t row);
 int64_t lloyd_rows_run(const lloyd_rows *rows, int64_t row, int64_t count);
@@ -53,9 +53,9 @@ int64_t lloyd_rows_memory(const lloyd_rows *rows);
  * row-major. */
 lloyd_status lloyd_rows_read(lloyd_rows *rows, int64_t first, int64_t count, void *out);
 
-/* LLOYD_BAD_INPUT, with its name, if a file that holds some of the rows [first, first+count), or that
- * one of them refers to, is not as it was when it was first opened: for the end of every pass. Opening
- * a file again compares it too. */
+/* LLOYD_BAD_INPUT, naming the file, if a file that holds some of the rows [first, first+count), or
+ * one that it refers to, has changed since it was first opened. Called at the end of every pass;
+ * reopening a file compares it too. */
 lloyd_status lloyd_rows_check(const lloyd_rows *rows, int64_t first, int64_t count);
 
 /* Names the one-dimensional dataset that holds one weight per row in every input file (float16,
@@ -66,8 +66,8 @@ lloyd_status lloyd_rows_open_weights(lloyd_rows *rows, const char *dataset);
  * lloyd_rows_open_weights(). */
 lloyd_status lloyd_rows_read_weights(lloyd_rows *rows, int64_t first, int64_t count, float *out);
 
-/* Writes "FILE:/DATASET row R" (or "FILE row R") for the global row (R counts from 0 within that file, rows that are left
- * out included) into text. */
+/* Writes "FILE:/DATASET row R" (or "FILE row R") for the global row (R counts from 0 within that
+ * file, rows that are left out included) into text. */
 void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t bytes);
 
 /* The files, after glob expansion. */
@@ -77,11 +77,11 @@ const char *lloyd_rows_file(const lloyd_rows *rows, int index);
 /* The dataset of a file that holds its rows, and the one that holds their weights; NULL: none. */
 const char *lloyd_rows_dataset(const lloyd_rows *rows, int index);
 const char *lloyd_rows_weights_dataset(const lloyd_rows *rows, int index);
-/* Writes "FILE:/DATASET, R rows x D columns of TYPE, B bytes" of one file, as this process sees it, into
- * text. */
-void lloyd_rows_fact(const lloyd_rows *rows, int index, char *text, size_t bytes);
+/* Writes "FILE:/DATASET, R rows x D columns of TYPE, B bytes" of one file, as this process sees it,
+ * into text. */
+void lloyd_rows_metadata(const lloyd_rows *rows, int index, char *text, size_t bytes);
 
-/* How one file stores its rows, for a person. */
+/* How one file stores its rows, for display. */
 typedef struct lloyd_rows_about {
     const char *path;
     const char *dataset; /* or NULL; both owned by the lloyd_rows */

@@ -1,4 +1,4 @@
-/* What reading past HDF5 works with: threads, and a buffer for each. Private to io/. */
+/* Threads for reading without HDF5, and a buffer for each. Private to io/. */
 #ifndef LLOYD_IO_SCRATCH_H
 #define LLOYD_IO_SCRATCH_H
 
@@ -21,8 +21,8 @@ typedef struct lloyd_scratch {
 lloyd_status lloyd_scratch_open(lloyd_scratch *scratch);
 void lloyd_scratch_close(lloyd_scratch *scratch);
 
-/* *buffer = at least `bytes` for that worker, aligned to LLOYD_SCRATCH_ALIGNMENT, with anything in
- * it; until the next call for the worker. */
+/* *buffer = at least `bytes` for that worker, aligned to LLOYD_SCRATCH_ALIGNMENT, with undefined
+ * content; valid until the next call for the worker. */
 lloyd_status lloyd_scratch_buffer(lloyd_scratch *scratch, int worker, int64_t bytes, char **buffer);
 
 #endif

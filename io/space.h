@@ -1,5 +1,5 @@
-/* Whether there is room for files of known sizes: asked before hours of work, and taken before it is
- * written to. Private to io/ but for lloyd_space_check(). */
+/* Disk space for files of known sizes: checked before hours of work, and reserved before writing.
+ * Private to io/ except lloyd_space_check(). */
 #ifndef LLOYD_IO_SPACE_H
 #define LLOYD_IO_SPACE_H
 
@@ -13,17 +13,17 @@ typedef struct lloyd_need {
     int64_t bytes;
 } lloyd_need;
 
-/* LLOYD_FAILED where a file is larger than this process may make one (RLIMIT_FSIZE), or than what is
- * free on its file system together with the others there. A file system that does not say how much
- * is free has enough. */
+/* LLOYD_FAILED if a file would exceed the size limit of this process (RLIMIT_FSIZE), or if the
+ * files together exceed the free space of their file system. A file system that does not report its
+ * free space is assumed to have enough. */
 lloyd_status lloyd_space_check(const lloyd_need *needs, int count);
 
-/* The first half of it: what differs between the nodes of a job. */
+/* Only the size limit, which may differ between the nodes of a job. */
 lloyd_status lloyd_space_check_limit(const char *path, int64_t bytes);
 
-/* Takes `bytes` of the file system for the file `part`, which stays as long as it is. LLOYD_FAILED
- * where there are none; a file system that cannot reserve is asked how much is free. `path` is for
- * the message. */
+/* Reserves `bytes` for the file `part` without changing its length. LLOYD_FAILED if there is no
+ * room; where the file system cannot reserve, its free space is checked instead. `path` is for the
+ * message. */
 lloyd_status lloyd_space_reserve(const char *part, int64_t bytes, const char *path);
 
 #endif

@@ -1,6 +1,6 @@
-/* The files that rows are read from, as they were when they were first opened. A dataset is one set of
- * rows: a file that is replaced, written to or cut off while it is read, in one pass or between two,
- * would be clustered partly as it was and partly as it is. Private to io/. */
+/* Detects files that change while a job reads them. A file that is replaced, written to or
+ * truncated, during a pass or between two, would be clustered partly as it was and partly as it is.
+ * Private to io/. */
 #ifndef LLOYD_IO_WATCH_H
 #define LLOYD_IO_WATCH_H
 
@@ -13,12 +13,12 @@ typedef struct lloyd_watch {
     int count, room;
 } lloyd_watch;
 
-/* Remembers a file, at first, and later compares it with what is remembered: device, inode, size and
- * time of the last change. descriptor: of the open file, or -1: whatever has that name now. A watch of
- * NULL remembers nothing. LLOYD_BAD_INPUT if it is not the same file any more. */
+/* The first call for a path stores the file's device, inode, size and time of last change; later
+ * calls compare them. descriptor: of the open file, or -1 for the file that has that name now.
+ * watch may be NULL: nothing is stored. LLOYD_BAD_INPUT if the file has changed. */
 lloyd_status lloyd_watch_file(lloyd_watch *watch, const char *path, int descriptor);
 
-/* Compares all files with what now has their names. Safe beside lloyd_watch_file() in another thread. */
+/* Compares all files with those that have their names now. Thread-safe. */
 lloyd_status lloyd_watch_check(const lloyd_watch *watch);
 
 void lloyd_watch_free(lloyd_watch *watch);

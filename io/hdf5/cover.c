@@ -1,5 +1,6 @@
-/* The elements that the mappings provide are put together as a selection of HDF5's, mapping by mapping,
- * and compared with all elements. A mapping without bounds is given those of its source first. */
+/* The elements that the mappings provide are put together as a selection of HDF5's, mapping by
+ * mapping, and compared with all elements. A mapping without bounds is given those of its source
+ * first. */
 #include "io/hdf5/cover.h"
 
 #include "base/memory.h"

@@ -14,10 +14,10 @@
  * still found, and the hole reported. */
 enum { LLOYD_HOLES = 100 };
 
-/* Checks a virtual dataset that is open, with the property list of its creation. Sources of mappings
- * that are limited by their sources, or numbered, are opened; others are trusted to be as large as is
- * taken from them, until their rows are read. LLOYD_BAD_INPUT names the first row that is not there,
- * and the source. */
+/* Checks a virtual dataset that is open, with the property list of its creation. Sources of
+ * mappings that are limited by their sources, or numbered, are opened; others are trusted to be as
+ * large as is taken from them, until their rows are read. LLOYD_BAD_INPUT names the first row that
+ * is not there, and the source. */
 lloyd_status lloyd_cover_check(hid_t file, hid_t dataset, hid_t creation, const char *path,
                                const char *name, lloyd_storage *storage);
 

@@ -16,9 +16,9 @@ static int has_no_rows(hid_t file)
     return none;
 }
 
-/* *kind = what lloyd calls a file that it has written itself and that holds no rows; NULL for any other.
- * By the attributes that the program gives them: a file with nothing but /centroids, from elsewhere, is
- * rows like any other. */
+/* *kind = what lloyd calls a file that it has written itself and that holds no rows; NULL for any
+ * other. By the attributes that the program gives them: a file with nothing but /centroids, from
+ * elsewhere, is rows like any other. */
 static lloyd_status own_kind(hid_t file, const char *path, const char **kind)
 {
     static const char *const of_model[] = {"version", "command", "options", "inputs", "metric"};

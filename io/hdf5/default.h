@@ -7,8 +7,8 @@
 #include <hdf5.h>
 
 /* name = the dataset of an open file that is meant where none is named: the only two-dimensional
- * one, else /train. Free with free(). LLOYD_BAD_INPUT if there is none, or the file is a model, a checkpoint
- * or labels of lloyd. */
+ * one, else /train. Free with free(). LLOYD_BAD_INPUT if there is none, or the file is a model, a
+ * checkpoint or labels of lloyd. */
 lloyd_status lloyd_default_dataset(hid_t file, const char *path, char **name);
 
 #endif

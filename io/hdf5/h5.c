@@ -83,8 +83,8 @@ hid_t lloyd_h5_file_access(void)
 
 /* ---- Files in use ---------------------------------------------------------------------------- */
 
-/* Whether locks are to be looked at: what HDF5_USE_FILE_LOCKING says to HDF5, with BEST_EFFORT as the
- * default. */
+/* Whether locks are to be looked at: what HDF5_USE_FILE_LOCKING says to HDF5, with BEST_EFFORT as
+ * the default. */
 enum { LOCKS_IGNORED, LOCKS_TRIED, LOCKS_REQUIRED };
 
 static int asked_for_locks(void)
@@ -143,7 +143,8 @@ enum {
     SUPERBLOCK
 }; /* bytes of a superblock; where they lie */
 
-/* Finds the superblock, at byte 0, 512, 1024, 2048, ..., into head[SUPERBLOCK]; -1 if the file cannot be read. */
+/* Finds the superblock, at byte 0, 512, 1024, 2048, ..., into head[SUPERBLOCK]; -1 if the file
+ * cannot be read. */
 static int find_superblock(int descriptor, unsigned char *head)
 {
     static const unsigned char signature[SIGNATURE] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};

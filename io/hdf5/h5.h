@@ -1,5 +1,5 @@
-/* What io/ needs of HDF5 beyond HDF5: files opened with errors a person understands, element
- * types, a look at what a file holds. Private to io/. */
+/* Helpers for HDF5: opening files with understandable errors, element types, listing datasets.
+ * Private to io/. */
 #ifndef LLOYD_IO_H5_H
 #define LLOYD_IO_H5_H
 
@@ -24,28 +24,28 @@ void lloyd_h5_leave(int *entered);
  * right after the failure. */
 const char *lloyd_h5_reason(char *text, size_t bytes);
 
-/* An access list for files that are written: no file locks (parallel file systems often have none, and
- * outputs have names of their own) and the oldest file format. Close with H5Pclose(). */
+/* An access list for files that are written: no file locks (parallel file systems often have none,
+ * and outputs have names of their own) and the oldest file format. Close with H5Pclose(). */
 hid_t lloyd_h5_file_access(void);
 
 /* An access list for a file that is read, with HDF5's locks unless the file system has none. HDF5
  * refuses to open a file twice with and without. */
 hid_t lloyd_h5_read_access(const char *path);
 
-/* LLOYD_BAD_INPUT where another program holds a lock on the file because it writes to it: it may have
- * made a dataset whose rows are still in its memory, and they would be read as zeros. File systems
- * without locks are tolerated; HDF5_USE_FILE_LOCKING is obeyed as HDF5 does. */
+/* LLOYD_BAD_INPUT where another program holds a lock on the file because it writes to it: it may
+ * have made a dataset whose rows are still in its memory, and they would be read as zeros. File
+ * systems without locks are tolerated; HDF5_USE_FILE_LOCKING is obeyed as HDF5 does. */
 lloyd_status lloyd_h5_check_unused(const char *path);
 
-/* Whether a file is HDF5, by its first bytes or those after a user block; 1 too if it cannot be read: HDF5
- * says why. */
+/* Whether a file is HDF5, by its first bytes or those after a user block; 1 too if it cannot be
+ * read: HDF5 says why. */
 int lloyd_h5_recognises(int descriptor);
 
 /* Opens `path` for reading, unless it is in use. LLOYD_BAD_INPUT with the reason. */
 lloyd_status lloyd_h5_open_file(const char *path, hid_t *file);
 
-/* The same for the source of a virtual dataset. HDF5 opens it once more by itself, with the locks that
- * it takes by default, and reads zeros where that fails, or where the file is open with
+/* The same for the source of a virtual dataset. HDF5 opens it once more by itself, with the locks
+ * that it takes by default, and reads zeros where that fails, or where the file is open with
  * others; so this does the same. */
 lloyd_status lloyd_h5_open_source(const char *path, hid_t *file);
 
@@ -66,8 +66,8 @@ lloyd_status lloyd_h5_shape(hid_t dataset, const char *where, int limit, int *ra
 lloyd_status lloyd_h5_type(hid_t dataset, const char *path, const char *name, lloyd_type *type,
                            int *wide);
 
-/* A command that writes what lloyd cannot read to new.h5, into text, which is returned: in Python, with
- * `modules`, and `value` made from the h5py dataset x. */
+/* A command that writes what lloyd cannot read to new.h5, into text, which is returned: in Python,
+ * with `modules`, and `value` made from the h5py dataset x. */
 const char *lloyd_h5_conversion(const char *path, const char *name, const char *modules,
                                 const char *value, char *text, size_t bytes);
 
@@ -77,8 +77,8 @@ int lloyd_h5_is_native(hid_t dataset);
 /* A new datatype: elements of that type in native byte order. Close with H5Tclose(). */
 hid_t lloyd_h5_native(lloyd_type type);
 
-/* Datasets of a file with so many dimensions (1 or 2): their number (counting stops at LLOYD_H5_LISTED + 1), the
- * first ones' names. */
+/* Datasets of a file with so many dimensions (1 or 2): their number (counting stops at
+ * LLOYD_H5_LISTED + 1), the first ones' names. */
 enum { LLOYD_H5_LISTED = 8 };
 typedef struct lloyd_h5_list {
     int rank, count;

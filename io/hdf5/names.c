@@ -1,5 +1,5 @@
-/* See names.h. The names are looked up here as HDF5 itself looks them up, only to be able to say that a file
- * is missing; reading is left to HDF5. */
+/* See names.h. The names are looked up here as HDF5 itself looks them up, only to be able to say
+ * that a file is missing; reading is left to HDF5. */
 #include "io/hdf5/names.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* The names under which HDF5 looks for external files and for the sources of virtual datasets. Private to
- * io/. */
+/* The names under which HDF5 looks for external files and for the sources of virtual datasets.
+ * Private to io/. */
 #ifndef LLOYD_IO_NAMES_H
 #define LLOYD_IO_NAMES_H
 
@@ -12,8 +12,8 @@ char *lloyd_names_prefixed(const char *path, const char *prefix, const char *nam
 /* The bytes of a file, -1 if it cannot be found. */
 int64_t lloyd_names_file_bytes(const char *path);
 
-/* The file that HDF5 will find under the name of a source, looked for in the same order: as it is if
- * absolute, HDF5_VDS_PREFIX, beside the virtual dataset's file, the current directory, beside
+/* The file that HDF5 will find under the name of a source, looked for in the same order: as it is
+ * if absolute, HDF5_VDS_PREFIX, beside the virtual dataset's file, the current directory, beside
  * the file that a symbolic link points to. NULL if there is none; free with free(). */
 char *lloyd_names_find_source(const char *path, const char *name);
 

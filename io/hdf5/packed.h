@@ -1,6 +1,6 @@
-/* Rows in chunks, unpacked past HDF5: HDF5 finds and reads the chunks, as they are stored, and
- * several threads inflate them straight into the caller's memory, which HDF5 does with one. For
- * native types without filters, or with deflate or shuffle or both. Private to io/. */
+/* Chunked datasets, decompressed by several threads: HDF5 finds and reads the stored chunks, and
+ * the threads inflate them straight into the caller's memory. (HDF5 itself inflates with one
+ * thread.) For native types without filters, or with deflate, shuffle or both. Private to io/. */
 #ifndef LLOYD_IO_PACKED_H
 #define LLOYD_IO_PACKED_H
 

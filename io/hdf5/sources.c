@@ -9,8 +9,8 @@
 
 enum { NESTED = 8 }; /* virtual datasets of virtual datasets, that deep */
 
-/* The box of the virtual dataset that mapping i fills from one source; its rank, or -1 where that is no
- * box. */
+/* The box of the virtual dataset that mapping i fills from one source; its rank, or -1 where that
+ * is no box. */
 static int target_box(hid_t creation, size_t i, hsize_t *size)
 {
     hsize_t start[H5S_MAX_RANK] = {0}, stride[H5S_MAX_RANK] = {0}, count[H5S_MAX_RANK] = {0};

@@ -1,5 +1,5 @@
-/* The sources of virtual datasets: whether each is there and as large as what is taken from it. Private to
- * io/. */
+/* The sources of virtual datasets: whether each is there and as large as what is taken from it.
+ * Private to io/. */
 #ifndef LLOYD_IO_SOURCES_H
 #define LLOYD_IO_SOURCES_H
 

@@ -1,8 +1,7 @@
-/* Storage layouts: the chunk cache they need, and the files they point to.
- * External names are taken relative to the HDF5 file where that finds them, because a pair of files that is moved
- * or read from elsewhere should keep working, and otherwise relative to the current directory,
- * HDF5's default.
- */
+/* Storage layouts: the chunk cache they need, and the files they point to. External names are taken
+ * relative to the HDF5 file where that finds them, because a pair of files that is moved or read
+ * from elsewhere should keep working, and otherwise relative to the current directory, HDF5's
+ * default. */
 #include "io/hdf5/storage.h"
 
 #include "base/log.h"
@@ -47,8 +46,8 @@ static hid_t dataset_access(const lloyd_storage *storage)
     return access;
 }
 
-/* Why a dataset that an external link leads to could not be opened: the other file is missing, or in
- * use. */
+/* Why a dataset that an external link leads to could not be opened: the other file is missing, or
+ * in use. */
 static lloyd_status explain_link(hid_t file, const char *path, const char *name)
 {
     const char *other = NULL, *inside = NULL;

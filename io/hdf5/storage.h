@@ -34,22 +34,22 @@ typedef struct lloyd_storage {
 } lloyd_storage;
 
 /* Opens dataset `name`, finds out how it is stored and checks what is cheap: filters, external
- * files, whether virtual sources leave anything out. `path` is the file's, for messages and names relative to it. The files that it depends on, beside its own, are
- * given to `watch` (borrowed; NULL is allowed). *dataset must be closed by the caller, *storage freed.
- */
+ * files, whether virtual sources leave anything out. `path` is the file's, for messages and names
+ * relative to it. The files that it depends on, beside its own, are given to `watch` (borrowed;
+ * NULL is allowed). *dataset must be closed by the caller, *storage freed. */
 lloyd_status lloyd_storage_open(hid_t file, const char *path, const char *name, lloyd_watch *watch,
                                 lloyd_storage *storage, hid_t *dataset);
 
-/* The same for the source of a virtual dataset whose storage is `of`. HDF5 opens sources by itself while it
- * reads, and looks for their external files in the current directory. */
+/* The same for the source of a virtual dataset whose storage is `of`. HDF5 opens sources by itself
+ * while it reads, and looks for their external files in the current directory. */
 lloyd_status lloyd_storage_open_source(hid_t file, const char *path, const char *name,
                                        const lloyd_storage *of, lloyd_storage *storage,
                                        hid_t *dataset);
 void lloyd_storage_free(lloyd_storage *storage);
 
 /* LLOYD_BAD_INPUT where nothing was ever written into an open dataset, and a warning where its last
- * rows were not: what an interrupted writer leaves behind, which would be read as zeros. A fill value
- * that the dataset defines itself is meant, and allowed. */
+ * rows were not: what an interrupted writer leaves behind, which would be read as zeros. A fill
+ * value that the dataset defines itself is meant, and allowed. */
 lloyd_status lloyd_storage_check_written(const lloyd_storage *storage, hid_t dataset,
                                          const char *path, const char *name);
 

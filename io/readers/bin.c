@@ -1,5 +1,5 @@
-/* .fbin, .u8bin, .i8bin (big-ann-benchmarks): number of rows and of columns as little-endian uint32, then the
- * elements, row by row. */
+/* .fbin, .u8bin, .i8bin (big-ann-benchmarks): number of rows and of columns as little-endian
+ * uint32, then the elements, row by row. */
 #include "io/readers/registry.h"
 
 #include <string.h>

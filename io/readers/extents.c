@@ -1,7 +1,8 @@
-/* Reads are cut into pieces that begin at round offsets of the file. Without the page cache, offset,
- * length and memory must be multiples of a block: a piece is then read into the thread's own buffer,
- * from the block it begins in to the one it ends in, and copied. The copy costs little beside a
- * disk, and is needed for nearly every dataset, since HDF5 places none on a block's border. */
+/* Reads are cut into pieces that begin at round offsets of the file. Without the page cache,
+ * offset, length and memory must be multiples of a block: a piece is then read into the thread's
+ * own buffer, from the block it begins in to the one it ends in, and copied. The copy costs little
+ * beside a disk, and is needed for nearly every dataset, since HDF5 places none on a block's
+ * border. */
 #include "io/readers/extents.h"
 
 #include "base/log.h"

@@ -1,6 +1,6 @@
-/* Rows that lie in files exactly as they are in memory, or as bytes that a reader unpacks: contiguous
- * datasets of HDF5, its external files, raw formats. Several threads read large pieces straight into the
- * caller's memory, which fills a page cache or a disk's queue. Private to io/. */
+/* Rows that lie in files exactly as they are in memory, or as bytes that a reader unpacks:
+ * contiguous datasets of HDF5, its external files, raw formats. Several threads read large pieces
+ * straight into the caller's memory, which fills a page cache or a disk's queue. Private to io/. */
 #ifndef LLOYD_IO_EXTENTS_H
 #define LLOYD_IO_EXTENTS_H
 
@@ -26,15 +26,15 @@ typedef struct lloyd_extents_of {
 
 typedef struct lloyd_extents lloyd_extents;
 
-/* unbuffered 1: bypasses the page cache (O_DIRECT) where the file system can. of->descriptor may be closed
- * before this is. */
+/* unbuffered 1: bypasses the page cache (O_DIRECT) where the file system can. of->descriptor may be
+ * closed before this is. */
 lloyd_status lloyd_extents_open(const lloyd_extents_of *of, int unbuffered,
                                 lloyd_extents **extents);
 void lloyd_extents_close(lloyd_extents *extents); /* NULL is allowed */
 
-/* out[0 .. bytes) = the bytes from `first` on, counted from the first extent's. LLOYD_BAD_INPUT if a file is
- * shorter than it was, LLOYD_FAILED if the system cannot read it; the message names the first row it
- * missed. */
+/* out[0 .. bytes) = the bytes from `first` on, counted from the first extent's. LLOYD_BAD_INPUT if
+ * a file is shorter than it was, LLOYD_FAILED if the system cannot read it; the message names the
+ * first row it missed. */
 lloyd_status lloyd_extents_read(lloyd_extents *extents, lloyd_scratch *scratch, int64_t first,
                                 int64_t bytes, char *out);
 

@@ -1,8 +1,9 @@
 /* Rows from HDF5 files.
  *
- * Rows that are stored as they are wanted are read without HDF5, by several threads (extents.h, packed.h). All
- * else is read by HDF5, with a memory type that differs from the file's at most in byte order; only float64 is
- * rounded here, by the compiler's conversion, which is to nearest, ties to even.
+ * Rows that are stored as they are wanted are read without HDF5, by several threads (extents.h,
+ * packed.h). All else is read by HDF5, with a memory type that differs from the file's at most in
+ * byte order; only float64 is rounded here, by the compiler's conversion, which is to nearest, ties
+ * to even.
  */
 #include "io/readers/registry.h"
 
@@ -140,7 +141,8 @@ static lloyd_status read_shape(lloyd_row_file *file)
     return LLOYD_OK;
 }
 
-/* Whether the rows of a dataset of a native type lie in one file, or external ones, as in memory. */
+/* Whether the rows of a dataset of a native type lie in one file, or external ones, as in
+ * memory. */
 static int is_plain(const lloyd_row_file *file, const row_set *set)
 {
     int64_t bytes = file->rows * row_bytes(file);

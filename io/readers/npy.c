@@ -1,5 +1,5 @@
-/* .npy, versions 1 to 3 (NumPy enhancement proposal 1): a header that is a dictionary of Python, and the
- * elements. Two-dimensional arrays in C order are rows. */
+/* .npy, versions 1 to 3 (NumPy enhancement proposal 1): a header that is a dictionary of Python,
+ * and the elements. Two-dimensional arrays in C order are rows. */
 #include "io/readers/registry.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* See raw.h. What a header says is not believed: every number is bounded before it is used, and the size of
- * the file must be the one that follows from the header. */
+/* See raw.h. What a header says is not believed: every number is bounded before it is used, and the
+ * size of the file must be the one that follows from the header. */
 #include "io/readers/raw.h"
 
 #include "base/memory.h"

@@ -1,6 +1,6 @@
-/* Raw formats: a header, and rows of equal size after each other. What all of them have in common: a format
- * only says, as a pure function of the first bytes and the size of a file, where the rows lie. Private to
- * io/. */
+/* Raw formats: a header, and rows of equal size after each other. What all of them have in common:
+ * a format only says, as a pure function of the first bytes and the size of a file, where the rows
+ * lie. Private to io/. */
 #ifndef LLOYD_IO_RAW_H
 #define LLOYD_IO_RAW_H
 
@@ -25,9 +25,9 @@ typedef struct lloyd_raw_head {
 typedef struct lloyd_raw {
     int64_t rows, columns;
     int64_t offset; /* of the first row in the file */
-    int64_t
-        prefix; /* bytes before the elements of each row, 0 or 4: the row's number of columns, little-endian
-                       int32, which is checked when the row is read */
+    /* Bytes before the elements of each row, 0 or 4: the row's number of columns, a little-endian
+     * int32, which is checked when the row is read. */
+    int64_t prefix;
     int64_t stride; /* bytes of a row, its prefix included */
     int64_t bytes;  /* of all rows; offset + bytes is the size of the file */
     lloyd_type type;
@@ -40,13 +40,13 @@ enum {
     LLOYD_RAW_HEADER = 1 << 16, /* and no header that is accepted is longer */
 };
 
-/* Opens a regular file and reads up to `most` of its first bytes, which are borrowed by the head. The caller
- * closes head->descriptor. LLOYD_BAD_INPUT, with nothing open. */
+/* Opens a regular file and reads up to `most` of its first bytes, which are borrowed by the head.
+ * The caller closes head->descriptor. LLOYD_BAD_INPUT, with nothing open. */
 lloyd_status lloyd_raw_open_head(const char *path, unsigned char *bytes, size_t most,
                                  lloyd_raw_head *head);
 
-/* Stride and bytes of a layout, from its other members. LLOYD_BAD_INPUT where they do not fit the size of
- * the file, or are none that a matrix has. */
+/* Stride and bytes of a layout, from its other members. LLOYD_BAD_INPUT where they do not fit the
+ * size of the file, or are none that a matrix has. */
 lloyd_status lloyd_raw_layout(const struct lloyd_row_reader *reader, const lloyd_raw_head *head,
                               lloyd_raw *raw);
 

@@ -15,7 +15,8 @@ const lloyd_row_reader *lloyd_reader_at(int index)
     return readers[index];
 }
 
-/* The endings of all names, ", .npy, .fbin" without the first comma, into text, which is returned. */
+/* The endings of all names, ", .npy, .fbin" without the first comma, into text, which is
+ * returned. */
 static const char *all_endings(char *text, size_t bytes)
 {
     size_t used = 0;

@@ -1,6 +1,6 @@
-/* .fvecs, .bvecs (corpus-texmex.irisa.fr): before the elements of each row their number, a little-endian int32.
- * It is the same in all rows: the first row's gives the shape, that of each other row is compared when the row
- * is read. */
+/* .fvecs, .bvecs (corpus-texmex.irisa.fr): before the elements of each row their number, a
+ * little-endian int32. It is the same in all rows: the first row's gives the shape, that of each
+ * other row is compared when the row is read. */
 #include "io/readers/registry.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Row-shaped datasets of an output (labels, distances, synthetic rows), which all ranks write at the same
- * time: the sequence of calls is that of output.h. */
+/* Row-shaped datasets of an output (labels, distances, synthetic rows), which all ranks write at
+ * the same time: the sequence of calls is that of output.h. */
 #ifndef LLOYD_IO_ARRAY_H
 #define LLOYD_IO_ARRAY_H
 
@@ -20,8 +20,8 @@ typedef enum lloyd_array_type {
     LLOYD_ARRAY_I8
 } lloyd_array_type;
 
-/* Creates dataset `name` in the partial file, which is there: contiguous, allocated, not filled, [rows]
- * if columns is 0, else [rows, columns]. */
+/* Creates dataset `name` in the partial file, which is there: contiguous, allocated, not filled,
+ * [rows] if columns is 0, else [rows, columns]. */
 lloyd_status lloyd_array_create(const lloyd_output *output, const char *name, lloyd_array_type type,
                                 int64_t rows, int64_t columns);
 

@@ -101,7 +101,8 @@ static lloyd_status write_content(const char *path, hid_t file, const lloyd_save
 
 /* ---- In memory ------------------------------------------------------------------------------- */
 
-/* A file in memory, with room for the seal. Takes the lock of HDF5 and keeps it, unless it fails. */
+/* A file in memory, with room for the seal. Takes the lock of HDF5 and keeps it, unless it
+ * fails. */
 static lloyd_status create_draft(const char *path, hid_t *file)
 {
     enum { STEP = 1 << 16 }; /* in which its memory grows */

@@ -1,8 +1,9 @@
-/* The checkpoint file: all that a fit needs to continue as if it had not been stopped (docs/formats.md).
+/* The checkpoint file: all that a fit needs to continue as if it had not been stopped
+ * (docs/formats.md).
  *
- * It is a model file as well, with /centroids and /history, so a checkpoint can be looked at,
- * labelled with, or be an --init, but for that of a seeding that is not finished. It begins with a seal, a hash of all that follows: what is not as
- * it was written is refused.
+ * It is also a model file, with /centroids and /history: it can be inspected, used for predictions,
+ * or given to --init, unless its seeding is not finished. It begins with a seal, a hash of all that
+ * follows, so that a damaged checkpoint is refused.
  */
 #ifndef LLOYD_IO_CHECKPOINT_H
 #define LLOYD_IO_CHECKPOINT_H
@@ -38,8 +39,8 @@ typedef struct lloyd_saved {
     int64_t moved;
     double inertia;
 
-    /* Of a seeding that is not finished, in place of centroids, which are NULL then: the rows that it has
-     * drawn, and how many of its steps (rounds or centroids) are done. */
+    /* Of a seeding that is not finished, in place of centroids, which are NULL then: the rows that
+     * it has drawn, and how many of its steps (rounds or centroids) are done. */
     int64_t drawn; /* 0: it is finished */
     int64_t *rows; /* [drawn] */
     int64_t steps;
@@ -49,28 +50,28 @@ typedef struct lloyd_saved {
     int best_converged;
 } lloyd_saved;
 
-/* Makes a checkpoint in memory, beside what is in the image; `path` is for messages. Takes the lock of
- * HDF5, which lloyd_saved_adopt() gives back. */
+/* Makes a new checkpoint in memory; the image keeps its bytes for now. `path` is for messages.
+ * Takes the lock of HDF5, which lloyd_saved_adopt() releases. */
 lloyd_status lloyd_saved_draft(const char *path, const lloyd_saved *saved,
                                lloyd_saved_image *image);
 
-/* The draft becomes what is in the image, which takes no longer than a copy in memory. After a failure
- * there is nothing in it. */
+/* Replaces the bytes of the image by the draft, in the time of a copy in memory. After a failure
+ * the image is empty. */
 lloyd_status lloyd_saved_adopt(const char *path, lloyd_saved_image *image);
 
 /* All at once: draft, adopt and store. */
 lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved);
 
-/* Reads a checkpoint that must be whole. LLOYD_BAD_INPUT where it is not. */
+/* Reads a checkpoint. LLOYD_BAD_INPUT if it is damaged or not a checkpoint. */
 lloyd_status lloyd_saved_read(const char *path, lloyd_saved *saved);
 void lloyd_saved_free(lloyd_saved *saved);
 
-/* Whether a file says that it is a checkpoint. */
+/* Whether a file begins like a checkpoint. */
 int lloyd_saved_is_one(const char *path);
 
 int lloyd_saved_exists(const char *path);
 
-/* LLOYD_USAGE if the file is no checkpoint: another one is not to be replaced. LLOYD_BAD_INPUT if it
+/* LLOYD_USAGE if the file is not a checkpoint: other files are not replaced. LLOYD_BAD_INPUT if it
  * cannot be read. */
 lloyd_status lloyd_saved_check_replaceable(const char *path);
 

@@ -75,8 +75,8 @@ static void *run_sync(void *context)
     return NULL;
 }
 
-/* Waits until it is done, or there is a hurry: the system writes what a killed process has left, but
- * nobody renames its file. Returns the error. */
+/* Waits until it is done, or there is a hurry: the system writes what a killed process has left,
+ * but nobody renames its file. Returns the error. */
 static int wait_for_sync(syncing *s, const atomic_int *hurry)
 {
     enum { STEP = 20000000 }; /* nanoseconds */

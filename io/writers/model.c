@@ -188,8 +188,8 @@ static lloyd_status read_inputs(const char *path, hid_t file, lloyd_model *m)
     return status;
 }
 
-/* values[count] = the elements of an open dataset as `as`, of 8 bytes, if it is a vector of numbers:
- * of *count if that is not -1. Else *values stays NULL. */
+/* values[count] = the elements of an open dataset as `as`, of 8 bytes, if it is a vector of
+ * numbers: of *count if that is not -1. Else *values stays NULL. */
 static lloyd_status read_elements(const char *path, const char *name, hid_t dataset, hid_t as,
                                   int64_t *count, void **values)
 {

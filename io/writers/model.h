@@ -1,5 +1,5 @@
-/* The model file: what a fit writes and a prediction reads (docs/formats.md). Labels say in the same form
- * what made them. */
+/* The model file: what a fit writes and a prediction reads (docs/formats.md). Labels say in the
+ * same form what made them. */
 #ifndef LLOYD_IO_MODEL_H
 #define LLOYD_IO_MODEL_H
 
@@ -36,8 +36,8 @@ typedef struct lloyd_model {
 int64_t lloyd_model_bytes(const lloyd_model *model, int labels);
 
 /* Makes the partial file and writes the model to it through HDF5. With labels != 0 it also creates
- * /labels int32 [n + skipped], contiguous, allocated and not yet written (fill it with lloyd_array_*). Datasets
- * and attributes: docs/formats.md. */
+ * /labels int32 [n + skipped], contiguous, allocated and not yet written (fill it with
+ * lloyd_array_*). Datasets and attributes: docs/formats.md. */
 lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model, int labels);
 
 /* Reads /centroids (required: float32 or convertible, two-dimensional, finite) and, where present,
@@ -49,9 +49,9 @@ lloyd_status lloyd_model_read(const char *path, lloyd_model *model);
 lloyd_status lloyd_model_read_about(const char *path, lloyd_model *model);
 void lloyd_model_free(lloyd_model *model);
 
-/* Says in "PATH.part", a file of labels, what made it, as a model does: of `about`, n, d, k, version,
- * backend, cosine, ranks and inputs; and the file of the model. By one rank, while no other
- * has the file open. */
+/* Says in "PATH.part", a file of labels, what made it, as a model does: of `about`, n, d, k,
+ * version, backend, cosine, ranks and inputs; and the file of the model. By one rank, while no
+ * other has the file open. */
 lloyd_status lloyd_labels_describe(const lloyd_output *output, const lloyd_model *about,
                                    const char *model);
 

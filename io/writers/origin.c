@@ -32,8 +32,8 @@ static int yes(looked_at *l, htri_t answer)
     return answer > 0;
 }
 
-/* Files of earlier versions have no such attribute. Their models and synthetic rows are recognised by
- * what they hold. */
+/* Files of earlier versions have no such attribute. Their models and synthetic rows are recognised
+ * by what they hold. */
 static int is_early_model(looked_at *l)
 {
     static const char *const names[] = {"version", "options", "backend", "seed", "iterations"};

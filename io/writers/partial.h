@@ -9,8 +9,8 @@
 #include <hdf5.h>
 #include <stdint.h>
 
-/* Makes the partial file, which must not be there, with an attribute that says what it is (formats.md).
- * Takes the lock of HDF5, which lloyd_partial_close() gives back. */
+/* Makes the partial file, which must not be there, with an attribute that says what it is
+ * (formats.md). Takes the lock of HDF5, which lloyd_partial_close() gives back. */
 lloyd_status lloyd_partial_create(const lloyd_output *output, const char *kind, hid_t *file);
 
 /* Opens it for writing; as above. */

@@ -1,6 +1,6 @@
-/* The names of partial files. Every job has its own, so that two jobs with one output never write into
- * one file: the last to complete its file stays. The name says which process has made it, so that
- * what a killed job has left can be distinguished from what a running one still writes. */
+/* The names of partial files. Every job has its own, so that two jobs with one output never write
+ * into one file: the last to complete its file stays. The name says which process has made it, so
+ * that what a killed job has left can be distinguished from what a running one still writes. */
 #include "io/writers/partial_name.h"
 
 #include "base/hash.h"

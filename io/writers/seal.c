@@ -34,7 +34,8 @@ static void print_seal(long long bytes, uint64_t hash, char *text)
              (unsigned long long)hash);
 }
 
-/* The line for the bytes after the seal, in text[LLOYD_SEAL]; *failed = 0, or the error of a read. */
+/* The line for the bytes after the seal, in text[LLOYD_SEAL]; *failed = 0, or the error of a
+ * read. */
 static lloyd_status make_seal(int descriptor, char *text, int *failed)
 {
     char *block;
@@ -61,9 +62,9 @@ void lloyd_seal_make(const char *bytes, int64_t count, char *text)
     print_seal((long long)count - LLOYD_SEAL, hash, text);
 }
 
-/* *sealed = whether the file of this descriptor begins with a seal, which is then in text[LLOYD_SEAL]. A
- * file that cannot be read is an error: it may be a checkpoint, and must not be removed.
- */
+/* *sealed = whether the file of this descriptor begins with a seal, which is then in
+ * text[LLOYD_SEAL]. A file that cannot be read is an error: it may be a checkpoint, and must not be
+ * removed. */
 static lloyd_status read_seal(const char *path, int descriptor, char *text, int *sealed)
 {
     ssize_t count = pread(descriptor, text, LLOYD_SEAL, 0);

@@ -1,5 +1,5 @@
-/* HDF5's external storage says where the elements are, nothing is copied, and every program that reads HDF5
- * can read the vectors. */
+/* HDF5's external storage says where the elements are, nothing is copied, and every program that
+ * reads HDF5 can read the vectors. */
 #include "io/writers/wrap.h"
 
 #include "base/memory.h"
@@ -84,8 +84,8 @@ static lloyd_status look_at_all(const char *const *paths, int count, lloyd_raw *
 }
 
 /* The name under which the HDF5 file `target` refers to the raw one: relative where the raw file
- * lies beside or below it, so that both can be moved together, otherwise absolute. Free with free();
- * NULL with the failure stored. */
+ * lies beside or below it, so that both can be moved together, otherwise absolute. Free with
+ * free(); NULL with the failure stored. */
 static char *external_name(const char *raw, const char *target)
 {
     char *directory = lloyd_path_folder(target);

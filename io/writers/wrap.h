@@ -13,10 +13,10 @@ typedef struct lloyd_wrapped {
     const char *type; /* "float32" */
 } lloyd_wrapped;
 
-/* Makes the partial file of an HDF5 file whose dataset /train is the rows of `count` raw files, one after the
- * other: of formats that are a header and rows (.npy, .fbin, ...), all with the same number of columns and the
- * same type. Nothing is copied: the dataset points into them (external storage). Checks the headers against
- * the sizes of the files. LLOYD_BAD_INPUT, LLOYD_FAILED. */
+/* Makes the partial file of an HDF5 file whose dataset /train is the rows of `count` raw files, one
+ * after the other: of formats that are a header and rows (.npy, .fbin, ...), all with the same
+ * number of columns and the same type. Nothing is copied: the dataset points into them (external
+ * storage). Checks the headers against the sizes of the files. LLOYD_BAD_INPUT, LLOYD_FAILED. */
 lloyd_status lloyd_wrap(const char *const *paths, int count, const lloyd_output *output,
                         lloyd_wrapped *wrapped);
 

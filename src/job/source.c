@@ -31,7 +31,7 @@ void lloyd_source_facts(const lloyd_rows *rows, lloyd_facts *facts)
                     (long long)lloyd_rows_count(rows), (long long)lloyd_rows_dim(rows),
                     lloyd_type_name(lloyd_rows_type(rows)), files, files == 1 ? "" : "s");
     for (int i = 0; i < files; i++) {
-        lloyd_rows_fact(rows, i, text, sizeof text);
+        lloyd_rows_metadata(rows, i, text, sizeof text);
         lloyd_facts_add(facts, "%s", text);
     }
 }

@@ -1,5 +1,5 @@
-/* Headers of raw formats. The first byte says which reader of the registry, and which of its endings, gets the rest. What
- * is accepted must be a shape that the file can have. */
+/* Headers of raw formats. The first byte says which reader of the registry, and which of its
+ * endings, gets the rest. What is accepted must be a shape that the file can have. */
 #include "io/readers/registry.h"
 
 #include <stddef.h>

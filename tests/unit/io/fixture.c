@@ -224,7 +224,8 @@ void put_virtual(const char *path, int count, const char *const *files, int64_t 
 }
 
 /* Dataset x of rows 10 to 19, in an external file. */
-/* Outputs by name, so that those who write and those who complete one mean the same partial file. */
+/* Outputs by name, so that those who write and those who complete one mean the same partial
+ * file. */
 static lloyd_output outputs[8];
 
 lloyd_output *out(const char *path)

@@ -1,5 +1,5 @@
-/* What the tests of io/ have in common: files of every kind with known rows, made in a temporary directory, which
- * is the current one while a test runs, and checks of what is read from them. */
+/* What the tests of io/ have in common: files of every kind with known rows, made in a temporary
+ * directory, which is the current one while a test runs, and checks of what is read from them. */
 #ifndef LLOYD_TEST_FIXTURE_H
 #define LLOYD_TEST_FIXTURE_H
 

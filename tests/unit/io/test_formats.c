@@ -1,6 +1,7 @@
-/* Every format beside HDF5, through the registry: the rows are those that were written, whatever is asked for and in
- * whatever way; a file that is cut off, too long, changed while it is read or damaged is refused. A new format needs a
- * row in `samples`, without which `all_have_samples` fails. */
+/* Every format beside HDF5, through the registry: the rows are those that were written, whatever is
+ * asked for and in whatever way; a file that is cut off, too long, changed while it is read or
+ * damaged is refused. A new format needs a row in `samples`, without which `all_have_samples`
+ * fails. */
 #include "fixture.h"
 
 #include "io/readers/registry.h"
@@ -280,8 +281,8 @@ static void changed_while_read(void **state)
     }
 }
 
-/* A bit flipped anywhere in the first bytes: right, refused, or (in the elements) another value; never a crash, and
- * never rows that the file has not. */
+/* A bit flipped anywhere in the first bytes: right, refused, or (in the elements) another value;
+ * never a crash, and never rows that the file has not. */
 static void flipped(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* File locks: of a writer, of a file system that has none, and what HDF5_USE_FILE_LOCKING makes of them.
- * flock() is ours, for HDF5 too. HDF5 asks for the variable once, so every case has a process of its own.
- */
+/* File locks: of a writer, of a file system that has none, and what HDF5_USE_FILE_LOCKING makes of
+ * them. flock() is ours, for HDF5 too. HDF5 asks for the variable once, so every case has a process
+ * of its own. */
 #include "io/rows.h"
 
 #include <setjmp.h>
@@ -140,8 +140,8 @@ static void locked_by_writer(void **state)
     close(writer);
 }
 
-/* HDF5 opens the sources of virtual datasets itself, and every file as the variable says: whether it does
- * depends on the version and on how it was built. */
+/* HDF5 opens the sources of virtual datasets itself, and every file as the variable says: whether
+ * it does depends on the version and on how it was built. */
 static void check_or_advise(const char *asked, int error, const char *const *inputs, int count)
 {
     if (read_in_child(asked, error, inputs, count) == LLOYD_OK) return;

@@ -1,6 +1,6 @@
-/* What surrounds an output (io/): the names of partial files and what killed jobs have left of them, paths
- * compared (guard.c), whose file is there (origin.c), room for it (space.c). Files are made in a
- * temporary directory, the current one meanwhile. */
+/* What surrounds an output (io/): the names of partial files and what killed jobs have left of
+ * them, paths compared (guard.c), whose file is there (origin.c), room for it (space.c). Files are
+ * made in a temporary directory, the current one meanwhile. */
 #include "base/log.h"
 #include "io/guard.h"
 #include "io/path.h"

@@ -1,5 +1,5 @@
-/* Rows of HDF5 files: every storage, type and byte order, names and several files, and the values, not only the
- * status. */
+/* Rows of HDF5 files: every storage, type and byte order, names and several files, and the values,
+ * not only the status. */
 #include "fixture.h"
 
 #include <fcntl.h>

@@ -158,7 +158,8 @@ static void wrap_npy(void **state)
     bad_wrap("y.npy", "cut off", NULL);
 }
 
-/* What is accepted is in bounds. The size of the file is that of the bytes, or the one that the header says. */
+/* What is accepted is in bounds. The size of the file is that of the bytes, or the one that the
+ * header says. */
 static void check_layout(const lloyd_row_reader *reader, const char *path,
                          const unsigned char *bytes, size_t count)
 {

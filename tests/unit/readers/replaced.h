@@ -1,5 +1,5 @@
-/* pread(), uncompress() and a function of HDF5 are replaced here, to fail as a system does and to see who is called; and
- * what the tests of reading have in common. */
+/* pread(), uncompress() and a function of HDF5 are replaced here, to fail as a system does and to
+ * see who is called; and what the tests of reading have in common. */
 #ifndef LLOYD_TEST_REPLACED_H
 #define LLOYD_TEST_REPLACED_H
 

@@ -1,5 +1,5 @@
-/* Rows that lie in a file as in memory, against HDF5: the same for any range, and any way in which the system answers
- * a read. */
+/* Rows that lie in a file as in memory, against HDF5: the same for any range, and any way in which
+ * the system answers a read. */
 #include "replaced.h"
 
 #include "base/memory.h"
