@@ -335,6 +335,10 @@ def literals_of(name):
 OTHERS = {"--no-requeue", "--batch", "--nv", "--bind-to", "--map-by", "--mca", "--oversubscribe"}
 
 
+# Pages that name options of the tests, the benchmarks and the linker too.
+OF_DEVELOPERS = ("docs/contributing.md", "docs/design.md", "docs/howto-add-kernel.md")
+
+
 def check_options():
     """`lloyd COMMAND --option` in running text is a command and an option of it; any `--option` is one of lloyd or Slurm."""
     of = {name: set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", t.lloyd(name, "--help").out))
@@ -342,7 +346,7 @@ def check_options():
     ours = set(re.findall(r'add_argument\("(--[a-z-]+)"', "".join(map(text_of, files("bench/*.py")))))
     known = set().union(*of.values(), ours, {"--help", "--version"}, {f"--{name}" for name in {**stand_in.SBATCH, **stand_in.SRUN}})
     foreign = set()
-    for page in (page for page in MARKDOWN if page not in ("docs/contributing.md", "docs/design.md")):  # which speak of others' too
+    for page in (page for page in MARKDOWN if page not in OF_DEVELOPERS):
         wrong = []
         for span in re.findall("(?<!`)`([^`]+)`(?!`)", without_fences(text_of(page))):
             command = re.match(r"lloyd (\w+)", span)
