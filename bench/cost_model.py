@@ -301,7 +301,7 @@ def prediction(c, options):
 
 
 def print_prediction(results, options):
-    print(f"\nPREDICTED, NOT MEASURED: {options.dim} columns of {options.type}, {100 * options.verified:g} % of the rows verified")
+    print(f"\nPREDICTED, NOT MEASURED: {options.dim} columns of {options.type}, {100 * options.verified:g} % of the rows in the fallback pass")
     print(f"{'rows':>8} {'K':>8} {'GPUs':>5} {'rows/GPU':>12} {'GPU/host/file %':>15} {'s/iteration':>12} {'bound by':>8} "
           f"{'idle %':>7} {'all-reduce ms':>13} {'%':>6} {'efficiency':>10} | {'overlap saves':>13}")
     for row in results:

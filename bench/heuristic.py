@@ -3,9 +3,9 @@
 
     bench/heuristic.py --bench build/gpu/bench/bench_kernels [--json results.json]
 
-The choices are: centroids resident or streamed, low products sifted out or not. Prints per shape the time of an iteration (ten / 10) for
+The choices are: centroids resident or streamed, low products pruned or not. Prints per shape the time of an iteration (ten / 10) for
 the choice made and for every other, and the ratio of the choice made to the best. Whole iterations, because a single assignment is
-measured with rows as centroids, from which sifting gains more than from means.
+measured with rows as centroids, from which pruning gains more than from means.
 """
 import argparse
 import json

@@ -3,7 +3,7 @@
 
     bench/peer_flash_stream.py DATA.h5 START.h5 --dtype float16 [--iterations 10]
 
-DATA.h5:/train holds the rows, START.h5:/centroids the first centroids. bench/stream.py runs this beside lloyd on the same file;
+DATA.h5:/train holds the rows, START.h5:/centroids the first centroids. bench/stream.py runs this and lloyd on the same file;
 bench/support.py says where flash-kmeans comes from. As in its own benchmark (examples/benchmark_large.py) there are two runs of
 two iterations to warm up, and the time of an iteration is that of a run divided by its iterations.
 """

@@ -5,7 +5,7 @@
 
 flash-kmeans (Triton): its folder must be on PYTHONPATH. FlashLib: its CuTe DSL kernel after autotuning, for GPUs of compute capability
 9.0, float16, and columns a multiple of 16 up to 512; its Triton kernels are those of flash-kmeans. bench/support.py says where both
-come from. Needs a GPU and torch. bench/kernels.py runs this beside bench_kernels, which measures the same things of lloyd.
+come from. Needs a GPU and torch. bench/kernels.py runs this and bench_kernels, which measures the same things of lloyd.
 
 assign = nearest centroid; update = sums and means; iter = a ten-iteration run / 10; gemm = cuBLAS at the same shape with the N x K
 result written; fp64 = share of 4096 sampled labels equal to the double-precision ones. Times are medians of CUDA-event timings after

@@ -11,12 +11,12 @@ its own, so its inertia says how good its result is, not how exact.
 
 Only the iterations count, not reading, seeding or writing: lloyd reports the seconds of each in /history/seconds, faiss
 in its iteration statistics, and for the others the time of a short fit is subtracted from that of a long one. Every
-measurement is a process of its own, so that no tool inherits another's threads; the tools take turns, in the opposite order every
-other time, and the table shows medians. It verifies while it times:
+measurement is a process of its own, so that no tool inherits another's threads; the tools run one after another, in the opposite
+order in every second round, and the table shows medians. It checks while it times:
 
     wrong     rows whose label is not a nearest one of the tool's own final centroids, in double precision
     inertia   how far the inertia after the same number of updates is from lloyd's, which is exact
-    equal     whether all runs gave the same labels and centroids, to the bit; of lloyd, on any ranks and threads
+    equal     whether all runs gave bit-identical labels and centroids; of lloyd, on any ranks and threads
     to 1 %    seconds of iterations until the inertia is within 1 % of lloyd's last. The iterations are counted in
               lloyd's history, since all tools go through the same centroids but for rounding
     memory    peak resident memory while it iterates, the rows (and of Python tools the interpreter) included; of tools on GPUs,

@@ -5,11 +5,11 @@
                      --type uint8 --backend cuda --threads 8 --out scaling
 
 Strong: --rows in all, for any number of ranks. Weak: --rows for each rank. The rows are made by `lloyd synth`, once per size, and
-kept in --data for the next time. The fits of a grid take turns, in the opposite order every other time; the time of a fit is the
+kept in --data for the next time. The fits of a grid run one after another, in the opposite order in every second round; the time of a fit is the
 median of its iterations but the first, and the table shows medians over the repeats. One rank is started without a launcher.
 
-It verifies while it times: each fit must have run with the ranks, threads and backend it was asked for, and all fits of the same
-rows and K must give the same centroids, inertia and moved labels, to the bit, whatever their number of ranks. If they do not, it
+It checks while it times: each fit must have run with the ranks, threads and backend it was asked for, and all fits of the same
+rows and K must give bit-identical centroids, inertia and moved labels, whatever their number of ranks. If they do not, it
 says so, draws nothing and exits with 1.
 
 Writes OUT/scaling.csv, OUT/scaling.json, OUT/scaling-speedup.png, OUT/scaling-efficiency.png and OUT/scaling-breakdown.png. The breakdown

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The first centroids: how good and how fast, beside scikit-learn's default (greedy k-means++, one start), in one run.
+"""The first centroids: how good and how fast, compared with scikit-learn's default (greedy k-means++, one start), in one run.
 
     bench/seeding.py --lloyd build/release/lloyd --out seeding DATA.h5 K [K ...]
     bench/seeding.py --lloyd build/release/lloyd --out seeding gaussians-60 60

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Iterations over rows that do not stay on the GPU, beside the same iterations with all rows on it.
+"""Iterations over rows that do not stay on the GPU, compared with the same iterations with all rows on it.
 
     bench/stream.py --lloyd build/gpu/lloyd --copy build/gpu/bench/bench_copy --directory /dev/shm
                     [--type uint8] [--rows 67108864] [--dim 128] [--k 1024 --k 8192] [--share 3] [--files] [--json FILE]
                     [--peer PATH/TO/flash-kmeans]
 
 For every K: a fit with all rows in GPU memory, then one that --max-device-memory leaves room for 1/SHARE of the rows, the rest in
-pinned host memory (with --files: all rows are read from the file in every iteration, in chunks of 256 MiB). Both models must be equal to the bit. The time of an
+pinned host memory (with --files: all rows are read from the file in every iteration, in chunks of 256 MiB). Both models must be bit-identical. The time of an
 iteration is the median of all but the first, from the log. A streamed iteration cannot be faster than
 
     bound = max(resident iteration, bytes copied / bandwidth of copies from pinned memory, measured in the same run by bench_copy)

@@ -1,6 +1,6 @@
-/* Times the CUDA kernels through kernels.h, shape by shape, and verifies while it times: every
- * figure stands beside a #wrong column, and beside what the same machine gave in the same process
- * to cuBLAS, to a plain copy and to CUB's sort.
+/* Times the CUDA kernels through kernels.h, shape by shape, and checks while it times: every
+ * row has a column #wrong, and the same process measures what the machine gives to cuBLAS, to a
+ * plain copy and to CUB's sort.
  *
  *     bench_kernels [--shapes N,K,D[;...]] [--types float16,float32] [--repeat 7] [--cool SECONDS]
  *                   [--only PART[,...]] [--rows FILE] [--fill] [--device 0] [--json FILE]

@@ -120,7 +120,7 @@ lloyd_status make_data(bench *b, const options &o)
     return gather(*b, b->sample_row, &b->sample);
 }
 
-/* Section 3 of the contract; the smallest ordinary values are taken to have the exponent -10. */
+/* Section 3 of the contract; the exponent of the smallest ordinary values is assumed to be -10. */
 lloyd_status make_grid(bench *b)
 {
     size_t dim = (size_t)b->size.d;

@@ -175,7 +175,7 @@ lloyd_status check_sums(const bench &b, const std::vector<int32_t> &labels,
     return LLOYD_OK;
 }
 
-/* *wrong += elements of the updated centroids that are not section 4's, to the bit; of columns of up to
+/* *wrong += elements of the updated centroids that are not bit-identical to section 4's; of columns of up to
  * two digits, whose quotient is in long double close enough. */
 lloyd_status check_means(const bench &b, const std::vector<float> &before,
                          const std::vector<unsigned long long> &sums, int64_t *wrong)

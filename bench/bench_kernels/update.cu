@@ -1,4 +1,4 @@
-/* The update: sums of all clusters, beside CUB's sort of as many labels, and the new centroids. */
+/* The update: sums of all clusters, the new centroids, and for comparison CUB's sort of as many labels. */
 #include "data.cuh"
 #include "timing.cuh"
 

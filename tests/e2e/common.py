@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: running lloyd on some ranks, running the reference, comparing models to the bit.
+"""What the end-to-end tests share: running lloyd on some ranks, running the reference, comparing models bit for bit.
 
 A test is a plain script: it makes a Test, calls check() any number of times and ends with finish(), which removes the
 scratch directory if all went well and otherwise leaves it in place and names it.
@@ -20,7 +20,7 @@ import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-# What must be equal to the bit between two runs of the same job; seconds may differ.
+# What must be bit-identical between two runs of the same job; seconds may differ.
 EXACT = ("/centroids", "/counts", "/labels", "/history/inertia", "/history/moved")
 
 # Open MPI as root, with more ranks than cores; other launchers ignore these. Each test has a folder of its own for Open MPI's files,

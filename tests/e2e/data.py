@@ -24,7 +24,7 @@ def bfloat16_type():
 
 
 def write(path, x, dataset="train", weights=None, dtype=None, **storage):
-    """x (in `dtype`, "bfloat16" allowed) as a dataset of a new file, with /weights beside it if given."""
+    """x (in `dtype`, "bfloat16" allowed) as a dataset of a new file, with /weights in the same file if given."""
     with h5py.File(path, "w") as file:
         if dtype == "bfloat16":
             space = h5py.h5s.create_simple(x.shape)

@@ -165,7 +165,7 @@ FILE *__wrap_fopen(const char *path, const char *mode)
     return NULL;
 }
 
-/* --- closing: the work is done, and then it is said to have failed; not where a file was only read, which
+/* --- closing: the work is done, and then reported as failed; not where a file was only read, which
  * loses nothing --- */
 
 static int is_written(int file)

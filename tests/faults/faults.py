@@ -5,10 +5,10 @@ For each command of the table and each kind of call (calls.h), a first run count
 once for n = 1, 2, 3, ... with the n-th call failing. Each run must end in time, and either
   - fail: with the right status and one message, no temporary file left, and an earlier output as it was to the byte (or
     replaced by the whole new one, where what fails comes after it, such as the summary), or
-  - succeed, where the call is one that a job can do without (TOLERATED), with the same result to the bit.
+  - succeed, where the call is one that a job can do without (TOLERATED), with a bit-identical result.
 A fit with checkpoints finds an old one. Afterwards that is there as it was, or a whole newer one, and from either --resume
-ends with the same model. A checkpoint that cannot be written is no failure: the fit says so and goes on. A fit that has not said that
-it goes on from a checkpoint has not touched it.
+ends with the same model. A checkpoint that cannot be written is no failure: the fit reports it and continues. A fit that has not reported that
+it resumes from a checkpoint has not touched it.
 Rows in memory (rows.c): after an error, the same call succeeds in the same process.
 With sanitizers, a run that leaks or touches freed memory fails as well. With --backend cuda, exit status 77 where lloyd sees no GPU.
 """
@@ -34,12 +34,12 @@ TOLERATED = {
     ("read", "stat"), ("read", "statvfs"),  # which file system is it, and how much is free? then nothing is known of it
     # Which dataset is meant: one that cannot be looked at leaves /train, as documented.
     ("read", "H5Dopen2"), ("read", "H5Dget_space"), ("alloc", "asprintf"),
-    ("read", "H5Lexists", "info"),  # are there labels beside the rows that info shows?
+    ("read", "H5Lexists", "info"),  # does the file that info shows have labels too?
     ("read", "H5Dread_chunk"), ("read", "H5Dget_type"),  # HDF5 then reads rows itself
     ("read", "pread"),  # rows read ahead that no pass comes for; is this file a checkpoint?
     ("read", "open"),  # the same
     ("rename", "unlink"),  # the file that a look at the checkpoint's folder made: the next job removes it
-    ("cuda", "cudaSetDevice"), ("cuda", "cudaEventSynchronize"),  # while kernels and pipeline are taken down
+    ("cuda", "cudaSetDevice"), ("cuda", "cudaEventSynchronize"),  # while kernels and pipeline are destroyed
     ("read", "H5Dget_create_plist"),  # info then says that it does not know how the rows are stored
 }
 # The same, where the call is made by this function: the GPU's memory is given back whether or not its work has ended.
@@ -117,7 +117,7 @@ class Loops:
         self.program, self.rows = os.path.abspath(options.faults), os.path.abspath(options.rows)
         self.inputs = t.path("inputs")
         self.tolerated, self.runs, self.reached = {}, 0, 0
-        self.resumed = {}  # what a checkpoint holds: what is wrong with going on from it
+        self.resumed = {}  # what a checkpoint holds: what is wrong with resuming from it
 
     def make_inputs(self):
         os.mkdir(self.inputs)
@@ -179,11 +179,11 @@ class Loops:
             if digest(os.path.join(folder, CHECKPOINT)) != digest(f"{self.inputs}/{command.checkpoint}"):
                 wrong.append("changes a checkpoint that it has not gone on from")
             if digest(path) != self.earlier:
-                wrong.append("writes a model without going on from the checkpoint")
+                wrong.append("writes a model without resuming from the checkpoint")
         return wrong
 
     def judge_checkpoint(self, command, folder):
-        """What is wrong with the checkpoint that is there afterwards, and with going on from it."""
+        """What is wrong with the checkpoint that is there afterwards, and with resuming from it."""
         path = os.path.join(folder, CHECKPOINT)
         if not os.path.exists(path):
             return ["the checkpoint is gone"]

@@ -1,4 +1,4 @@
-"""The program on GPUs gives the models and labels it gives on CPUs, to the bit.
+"""The program on GPUs gives the models and labels it gives on CPUs, bit for bit.
 
 Every job runs once with --backend cpu; all ways of running it with --backend cuda must give the same datasets and the same
 final inertia. With --ranks R, also on R GPUs, the sums carried by NCCL and by MPI. Exit status 77 if lloyd sees no GPU.
@@ -314,7 +314,7 @@ def homes(t):
 
 
 def choices(t):
-    """What is chosen where nothing is asked for, and what a person is told who asks for too much."""
+    """What is chosen where nothing is asked for, and what is reported where too much is asked for."""
     digits = t.data("digits.h5")
     fit = ("fit", "--input", digits, "-k", 5, "--max-iters", 3, "--progress", "none")
     cpu = t.on("cpu", digits, "chosen-cpu.h5", "-k", 5, "--max-iters", 3)

@@ -1,5 +1,5 @@
-/* Rows, centroids and labels in the caller's GPU memory: lloyd_fit_rows() gives what CPUs give for the
- * same rows in host memory, to the bit. Exit status 77 without a GPU.
+/* Rows, centroids and labels in the caller's GPU memory: lloyd_fit_rows() gives bit for bit what CPUs
+ * give for the same rows in host memory. Exit status 77 without a GPU.
  */
 #include "lloyd.h"
 

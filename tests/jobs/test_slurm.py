@@ -172,7 +172,7 @@ def submit_limited(t, slurm):
 
 
 def start_pipeline(t, slurm, raw):
-    """wrap, fit, predict, check; the fit is told of its end."""
+    """wrap, fit, predict, check; the fit is notified of its end."""
     done = slurm.command(f"{JOBS}/pipeline.sh", "piped", *raw, LAUNCHER="mpirun", SBATCH_OPTIONS=" ".join(slurm.two_tasks()), **FIT)
     numbers = re.search(r"fit (\d+), predict (\d+), check (\d+);", done.stdout)
     if not t.check(done.returncode == 0 and numbers, "pipeline: three jobs are submitted", done.stdout + done.stderr):
@@ -212,7 +212,7 @@ def check_cancelled(t, slurm):
 
 
 def check_seeding(t, slurm):
-    """A job whose time is shorter than its seeding takes goes on with it whenever it comes back."""
+    """A job whose time is shorter than its seeding takes resumes it whenever it is started again."""
     options = {**FIT, "INIT": "kmeans++", "MAX_ITERS": 1}
     job = slurm.submit("fit.sbatch", INPUT=t.data("sift-20k.h5"), OUTPUT="seeded.h5", **options)
     for run in range(2):
@@ -221,7 +221,7 @@ def check_seeding(t, slurm):
         job.signal()
     t.check(job.ended() and job.state() == "COMPLETED" and job.show("Restarts") == "2", "seeding: comes back twice, and ends well", job.describe())
     steps = [int(step) for step in re.findall(r"^stopped with a checkpoint, after step (\d+) of run 1$", job.output(), re.M)]
-    t.check(len(steps) == 2 and 0 < steps[0] < steps[1] < CLUSTERS, f"seeding: goes on, and does not begin anew ({steps})", job.describe())
+    t.check(len(steps) == 2 and 0 < steps[0] < steps[1] < CLUSTERS, f"seeding: resumes, and does not begin anew ({steps})", job.describe())
     whole = t.fit(t.data("sift-20k.h5"), "whole.h5", "-k", CLUSTERS, "--init", "kmeans++", "--seed", SEED, "--max-iters", 1, threads=2)
     t.check_same("seeding: the model of an undisturbed fit, bit for bit", whole, if_there(t.path("seeded.h5")))
 

@@ -1,5 +1,5 @@
 /* Rows in memory against the same rows in a file: lloyd_fit_rows() must give what lloyd_fit() does,
- * to the bit, however the rows are spread over the ranks. And what it refuses, on all ranks.
+ * bit for bit, however the rows are spread over the ranks. And what it refuses, on all ranks.
  */
 #include "lloyd_mpi.h"
 

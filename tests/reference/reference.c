@@ -2,7 +2,7 @@
  *
  * It shares no line with the library, and does everything the slow and obvious way: every distance in double precision,
  * every row against every centroid, every sum an exact one of 1,280 bits, all data in memory, one process. Whatever it
- * computes, `lloyd` must equal to the bit. The one exception is the history of the inertia, of which the contract says only
+ * computes, `lloyd` must equal bit for bit. The one exception is the history of the inertia, of which the contract says only
  * how near it is to the exact sum: here it is that sum, rounded once.
  *
  *     reference labels DATA.h5[:DATASET] MODEL.h5 [--labels LABELS.h5] [--cosine]
@@ -90,7 +90,7 @@ static int compare_labels(const options *o)
     return wrong || wrong_counts || wrong_distances;
 }
 
-/* What a fit leaves behind, beside the centroids. */
+/* What a fit leaves behind, besides the centroids. */
 typedef struct outcome {
     int64_t passes;
     int converged;

@@ -18,7 +18,7 @@ COLUMNS = ("mode type backend rows dim k ranks threads repeats iterations second
 ROWS, DIM = 3000, 16
 
 # lloyd, but the fit on two ranks ends otherwise: with a flipped bit (centroids), or with parts in its log (parts).
-PRETENDER = """#!{python}
+FAKE_LLOYD = """#!{python}
 import json, os, subprocess, sys
 lloyd, what = {lloyd!r}, {what!r}
 status = subprocess.run([lloyd] + sys.argv[1:]).returncode
@@ -52,8 +52,8 @@ def script(t, name, text):
     return path
 
 
-def pretender(t, what):
-    return script(t, f"lloyd-{what}.py", PRETENDER.format(python=sys.executable, lloyd=t.lloyd_path, what=what))
+def fake_lloyd(t, what):
+    return script(t, f"lloyd-{what}.py", FAKE_LLOYD.format(python=sys.executable, lloyd=t.lloyd_path, what=what))
 
 
 def scaling(t, out, *more, lloyd=None, mpirun=None):
@@ -113,7 +113,7 @@ def a_grid(t):
 def parts(t):
     """What a log with parts, and one where some are null, are made into."""
     made = {name: os.stat(os.path.join(t.path("data"), name)).st_mtime_ns for name in os.listdir(t.path("data"))}
-    result = scaling(t, "parts", "--ranks", 2, "--mode", "strong", "-k", 8, 9, "--repeats", 1, lloyd=pretender(t, "parts"))
+    result = scaling(t, "parts", "--ranks", 2, "--mode", "strong", "-k", 8, 9, "--repeats", 1, lloyd=fake_lloyd(t, "parts"))
     if not t.check(result.status == 0, "logs with parts", result.describe()):
         return
     t.check({name: os.stat(os.path.join(t.path("data"), name)).st_mtime_ns for name in os.listdir(t.path("data"))} == made,
@@ -133,7 +133,7 @@ def parts(t):
 
 def failures(t):
     """Fits that are not what they should be."""
-    result = scaling(t, "differ", "--ranks", 1, 2, "--mode", "strong", "-k", 8, "--repeats", 1, lloyd=pretender(t, "centroids"))
+    result = scaling(t, "differ", "--ranks", 1, 2, "--mode", "strong", "-k", 8, "--repeats", 1, lloyd=fake_lloyd(t, "centroids"))
     t.check(result.status == 1 and "centroids of 2 ranks differ from those of 1" in result.err, "one flipped bit of one centroid is found",
             result.describe())
     t.check(os.listdir(t.path("differ")) == [], "and nothing is written")

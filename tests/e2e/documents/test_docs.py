@@ -97,7 +97,7 @@ def blocks_of(page):
 
 
 def commands_of(block):
-    """The lines of a block, without what is said of them behind two spaces; none if none of them is a command."""
+    """The lines of a block, without the remarks behind two spaces; none if none of them is a command."""
     lines = [line.strip() for line in re.sub(r"\\\n *", "", block).splitlines() if line.strip()]
     return [re.match(r"(?:'[^']*'|\S| (?! ))+", line)[0].strip() for line in lines] if any(map(is_command, lines)) else []
 
@@ -390,7 +390,7 @@ def check_operations():
     messages = [span for before, span in spans
                 if " " in span and not re.match("lloyd |srun |--comm ", span) and not before.endswith("Open MPI says ")]
     for message in messages:
-        t.check(any(says(string, message) for string in strings), f"docs/operations.md: {message!r} is said somewhere")
+        t.check(any(says(string, message) for string in strings), f"docs/operations.md: {message!r} occurs in the sources")
     t.check(len(messages) >= 14, f"messages are found ({len(messages)})")
 
 

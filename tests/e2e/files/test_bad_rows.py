@@ -164,7 +164,7 @@ def told():
     result = t.lloyd("fit", "--input", one, "-k", 3, "--skip-bad-rows", "--dry-run", "--output", t.path("dry.h5"))
     t.check(result.status == 0 and "200 rows x 4 columns" in result.out, "a plan reads no rows and counts all of them", result.describe())
     clean = t.lloyd("fit", "--input", good, "-k", 3, "--skip-bad-rows", "--output", t.path("clean.h5"), "--progress", "plain")
-    t.check(clean.status == 0 and "skipped" not in clean.out + clean.err, "nothing is said where all rows are good", clean.describe())
+    t.check(clean.status == 0 and "skipped" not in clean.out + clean.err, "nothing is printed where all rows are good", clean.describe())
     single = x.copy()
     single[[17, 40, 41, 42]] = 1
     result = t.lloyd("fit", "--input", data.write(t.path("single.h5"), single), "-k", 3, "--output", t.path("single-model.h5"))

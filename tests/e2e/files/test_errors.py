@@ -1,4 +1,4 @@
-"""What goes wrong, and what a person is told: one sentence, the right exit status, no hang, nothing overwritten.
+"""What goes wrong, and what is reported: one sentence, the right exit status, no hang, nothing overwritten.
 
 Every case runs alone and on three ranks. Its output is an existing, earlier model, which must stay as it is to the byte.
 """

@@ -1,4 +1,4 @@
-"""Inputs that must not be taken for rows, or not for all of them: files in use, lloyd's own files, folders that cannot be read, virtual
+"""Inputs that must not be read as rows, or not as all of them: files in use, lloyd's own files, folders that cannot be read, virtual
 datasets with holes, files that change while they are read, types and filters that HDF5 alone does not know. Each is refused with one
 sentence that names the file, and the commands that messages advise are run.
 """
@@ -208,7 +208,7 @@ def grown(name, x, dataset="train"):
 
 
 def unlimited(name, sources, columns):
-    """Sources beside each other, as long as each of them is."""
+    """Sources next to each other, as long as each of them is."""
     each = columns // len(sources)
     with h5py.File(t.path(name), "w", libver="latest") as file:
         layout = h5py.VirtualLayout((1, columns), "f4", maxshape=(None, columns))

@@ -1,4 +1,4 @@
-"""Checkpoints: a fit that was stopped, killed or ran out of disk goes on, and ends as if nothing had happened.
+"""Checkpoints: a fit that was stopped, killed or ran out of disk resumes, and ends as if nothing had happened.
 
 The oracle is always the same job run in one go. Signals are real ones, sent to ranks or to the launcher while the run is held at a
 line of its log (by the copy of the program in tests/faults), so that a busy machine cannot let it end before; runs are killed at
@@ -27,7 +27,7 @@ def interrupted(t, arguments, ranks, text, number, to):
 
 
 def resumed_anywhere(t, source, weighted):
-    """A run that ended after a few iterations goes on for more: on other ranks, in other chunks, whatever the options."""
+    """A run that ended after a few iterations resumes for more: on other ranks, in other chunks, whatever the options."""
     jobs = {"plain": [], "plusplus": ["--init", "kmeans++", "--seed", 3], "tol": ["--tol", 1e-3],
             "cosine": ["--metric", "cosine"], "weights": ["--weights", "weights", "--init", "kmeans-parallel"]}
     ways = [(1, ()), (2, ("--chunk-rows", 99)), (3, ()), (4, ("--chunk-rows", 333))]
@@ -104,7 +104,7 @@ def regular(t, slow):
                   "--checkpoint-every", "1s", "--chunk-rows", 50], 1)
     fit.wait_for('"phase":"checkpoint"')
     t.check('"phase":"checkpoint"' in fit.lines() and '"phase":"write"' not in fit.lines(),
-            "--checkpoint-every 1s writes one while the run goes on")
+            "--checkpoint-every 1s writes one while the run continues")
     fit.send(signal.SIGTERM, 0)
     fit.end()
 
@@ -197,7 +197,7 @@ def twice(t, slow):
 
 
 def killed(t, slow, kills):
-    """SIGKILL to a random rank at a random time; what is left goes on to the same result."""
+    """SIGKILL to a random rank at a random time; what is left resumes to the same result."""
     job = Job(t, "killed", slow, ["--init", "kmeans++", "--seed", 4], iterations=16)
     most, more = t.options.kill_ranks, ["--backend", t.options.backend, "--chunk-rows", 400]
     draw = random.Random(t.options.kill_seed)
@@ -245,7 +245,7 @@ def main():
         parser.add_argument("--kills", type=int, help="random kills to try, and nothing else")
         parser.add_argument("--kill-ranks", type=int, default=4, help="ranks of the job that is killed")
         parser.add_argument("--kill-seed", type=int, default=1, help="of the times and ranks")
-        parser.add_argument("--backend", choices=("cpu", "cuda"), default="cpu", help="of the job that is killed and of the one that goes on")
+        parser.add_argument("--backend", choices=("cpu", "cuda"), default="cpu", help="of the job that is killed and of the one that resumes")
 
     t = Test("checkpoint", more)
     t.held_path = os.path.realpath(t.options.held)

@@ -137,7 +137,7 @@ def fill_and_free(t, arguments, filler):
 
 
 def no_room(t, slow):
-    """A full disk: the run goes on without checkpoints; a stop says that there is none, and the last one is still there."""
+    """A full disk: the run continues without checkpoints; a stop reports that there is none, and the last one is still there."""
     job = Job(t, "full", slow, [], iterations=30)
     chunks = ("--chunk-rows", 400)
     job.stop_after(2)
@@ -151,7 +151,7 @@ def no_room(t, slow):
     fit.send(signal.SIGTERM, 0)
     result = fit.end()
     t.check(result.status == 1 and "no checkpoint was written" in result.err and "stopped by SIGTERM" in result.messages[-1] and
-            job.checkpoint in result.messages[-1], "no room: the run goes on, and a stop says what is missing",
+            job.checkpoint in result.messages[-1], "no room: the run continues, and a stop reports what is missing",
             result.describe())
     t.check(digest(job.checkpoint) == kept and not part_files(job.checkpoint), "no room: the old one is intact")
     job.finish("no room", ranks=2)

@@ -107,7 +107,7 @@ def few_distinct_rows(t):
         with open(t.path("same.html"), encoding="utf-8") as file:
             t.check((said[1:] in file.read()) == known, f"few distinct rows, {name}: the report")
     usual = t.lloyd("fit", "--input", t.data("digits.h5"), "-k", 10, "--output", model)
-    t.check(usual.status == 0 and "only" not in usual.out, "as many distinct rows as clusters: nothing is said", usual.describe())
+    t.check(usual.status == 0 and "only" not in usual.out, "as many distinct rows as clusters: nothing is printed", usual.describe())
 
 
 def one_style(t):

@@ -216,7 +216,7 @@ def model_file(t):
 
 
 def time_estimate(t, init):
-    """The time that --dry-run expects, beside what a fit takes; other tests run at the same time."""
+    """The time that --dry-run expects, compared with what a fit takes; other tests run at the same time."""
     log, options = t.path(f"timed-{init}.jsonl"), ("--input", t.data("sift-20k.h5"), "-k", 256, "--init", init, "--max-iters", 4)
     plan = t.lloyd("fit", *options, "--output", t.path("timed.h5"), "--dry-run")
     t.lloyd("fit", *options, "--output", t.path("timed.h5"), "--force", "--no-labels", "--log", log)

@@ -2,7 +2,7 @@
 
 All stored types, with and without weights, both metrics. Every centroid must be the exact mean of the digits, rounded once to
 float32, and the true mean rounded once wherever nothing is cut; the inertia of every iteration within 1e-12 of the true one;
-the final inertia the exact sum of w dist(), rounded once. Then the same on 2, 3 and 5 ranks and in chunks, to the bit.
+the final inertia the exact sum of w dist(), rounded once. Then the same on 2, 3 and 5 ranks and in chunks, bit for bit.
 """
 import os
 import shutil
@@ -256,7 +256,7 @@ def check_reference(t, cases, fits):
 
 
 def check_spread(t, cases, folder):
-    """The same models on other ranks and in chunks, to the bit."""
+    """The same models on other ranks and in chunks, bit for bit."""
     few = len(cases) if t.options.everywhere else CROWDED
     for name, ranks, chunk_rows, count in (("2 ranks", 2, 0, len(cases)), ("3 ranks", 3, 0, len(cases)), ("5 ranks", 5, 0, few),
                                            ("1 rank, chunks of 7 rows", 1, 7, len(cases)),
@@ -272,7 +272,7 @@ def check_spread(t, cases, folder):
             text = differences(one, two) or ("" if attribute(one, "inertia") == attribute(two, "inertia") else "final inertia")
             if text:
                 wrong[case.describe()] = text.strip()
-        report(t, f"{name}: the same models, to the bit", wrong)
+        report(t, f"{name}: bit-identical models", wrong)
         if not wrong:
             shutil.rmtree(other)
 

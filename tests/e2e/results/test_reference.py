@@ -1,7 +1,7 @@
-"""Everything the contract defines to the bit, against the brute-force reference.
+"""Everything the contract defines bit for bit, against the brute-force reference.
 
 Each case seeds (--max-iters 0), lets the reference check those labels, then runs Lloyd's iteration from there and compares
-labels, counts, centroids, the moved-label history and the final inertia to the bit. The inertia of an iteration is compared with
+labels, counts, centroids, the moved-label history and the final inertia bit for bit. The inertia of an iteration is compared with
 the tolerance that the contract gives it, relative to the inertia itself.
 """
 import collections
@@ -21,7 +21,7 @@ TOLERANCE = 1e-12  # of the inertia of an iteration
 
 
 def check_seeds(t, case, source, model):
-    """random: K distinct rows of the data, none taken more often than it occurs."""
+    """random: K distinct rows of the data, none chosen more often than it occurs."""
     if "--cosine" in case.options:
         return
     rows = collections.Counter(row.tobytes() for row in np.ascontiguousarray(case.x, np.float32) + np.float32(0))
@@ -212,7 +212,7 @@ def check_sentinels(t):
 
 
 def check_few_values(t):
-    """A far value beside so few others that the sample has not four of them, and beside none in the sample."""
+    """A far value with so few others that the sample has fewer than four of them, or none."""
     x = np.array([[1], [1.1], [1e20]], np.float32)
     source = data.write(t.path("few.h5"), x)
     init = data.centroids(t.path("few-start.h5"), x[[0, 2]])

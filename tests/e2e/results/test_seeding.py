@@ -1,4 +1,4 @@
-"""The first centroids (section 8 of docs/numerics.md) against that page written in Python (contract.py), to the bit: every method,
+"""The first centroids (section 8 of docs/numerics.md) against that page written in Python (contract.py), bit for bit: every method,
 all types of draw, with weights, cosine, duplicates, and candidates enough for several leaves.
 """
 import itertools

@@ -43,9 +43,10 @@ void end_case(const problem *p, double start)
     progress->began = 0;
     if (p->differences > 0) progress->bad_cases++, progress->here++;
     if (options.verbose) {
-        print_message("%s %s (%.2f s; verified at last: cpu %.1f %%, cuda %.1f %%)\n",
+        print_message("%s %s (%.2f s; fallback rows at last: cpu %.1f %%, cuda %.1f %%)\n",
                       p->differences ? "WRONG" : "ok   ", progress->name, seconds() - start,
-                      (double)p->verified[CPU] * share, (double)p->verified[CUDA] * share);
+                      (double)p->fallback_rows[CPU] * share,
+                      (double)p->fallback_rows[CUDA] * share);
     }
 }
 

@@ -136,7 +136,7 @@ static void mend_zero_rows(problem *p)
     }
 }
 
-/* Half of them rows, half of them fresh; not so many rows that each is taken several times. */
+/* Half of them rows, half of them fresh; not so many rows that each is chosen several times. */
 static void draw_centroids(problem *p)
 {
     const test_case *c = &p->c;

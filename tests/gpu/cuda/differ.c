@@ -29,7 +29,7 @@ int failed(problem *p, int side, lloyd_status status, const char *what)
     if (side == CUDA && p->side[CUDA]->sums(p->side[CUDA]).place == LLOYD_CUDA) {
         cudaError_t error = cudaDeviceSynchronize();
         if (error != cudaSuccess && !options.one_process) {
-            print_error("        the device is lost (%s); going on in a new process\n",
+            print_error("        the device is lost (%s); continuing in a new process\n",
                         cudaGetErrorString(error));
             (void)fflush(NULL);
             _exit(LOST);

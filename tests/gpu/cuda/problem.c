@@ -56,7 +56,8 @@ static lloyd_status give(problem *p, int side, int slot, int64_t first, int64_t 
 }
 
 /* As give(), by a copy that other work does not wait for. */
-static lloyd_status give_beside(problem *p, int side, int slot, int64_t first, int64_t count)
+static lloyd_status give_while_computing(problem *p, int side, int slot, int64_t first,
+                                         int64_t count)
 {
     lloyd_kernels *kernels = p->side[side];
     size_t bytes = (size_t)(count * p->c.d) * lloyd_type_size(p->c.type);
@@ -92,7 +93,7 @@ int load(problem *p, int side, int64_t chunk, int *slot)
     if (p->c.layout == PIECES && p->side[side]->copies)
         TRY(p, side, "load and fill", load_pieces(p, side, *slot, first, count));
     else if (p->c.layout == ALTERNATE && p->side[side]->copies)
-        TRY(p, side, "load beside", give_beside(p, side, *slot, first, count));
+        TRY(p, side, "load while computing", give_while_computing(p, side, *slot, first, count));
     else
         TRY(p, side, "load", give(p, side, *slot, first, 0, count, 0));
     return 1;

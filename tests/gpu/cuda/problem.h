@@ -44,7 +44,7 @@ typedef enum layout {
     WHOLE,     /* one slot */
     RESIDENT,  /* a slot for each chunk, the last slot for the first chunk */
     STREAMED,  /* one slot, loaded again in every pass */
-    ALTERNATE, /* the same with two slots, copied beside the computing */
+    ALTERNATE, /* the same with two slots, copied while the kernels compute */
     PIECES,    /* as RESIDENT, filled in pieces; and one slot without rows */
     LAYOUTS
 } layout;
@@ -73,7 +73,7 @@ typedef struct problem {
     int reversed;
     int differences;
     int iteration; /* for messages, 0: none */
-    int64_t verified[SIDES];
+    int64_t fallback_rows[SIDES];
 } problem;
 
 /* Memory for `count` elements of `size` bytes, which the caller frees by lloyd_free(). */

@@ -217,7 +217,7 @@ void test_large(void **unused)
         {SHARED, LLOYD_U8, 60011, 128, 3000, 0, UNWEIGHTED, STREAMED},
         {SHARED, LLOYD_F32, 30011, 300, 700, 0, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_BF16, 20011, 128, 17000, 0, UNWEIGHTED, WHOLE},
-        /* centroids that are streamed, more than one tile of rows in a block: with a slab, and without */
+        /* centroids that are streamed, more than one tile of rows in a block: with bound columns, and without */
         {SHARED, LLOYD_F16, 100019, 128, 1100, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_U8, 70001, 64, 8200, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F32, 60013, 120, 8200, 0, UNWEIGHTED, WHOLE},

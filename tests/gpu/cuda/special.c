@@ -129,7 +129,7 @@ void test_lossy(void **unused)
 }
 
 /* Rows without a certificate in an iteration of the GPU's. */
-static int count_verified(problem *p, int64_t *verified)
+static int count_fallback_rows(problem *p, int64_t *fallback_rows)
 {
     lloyd_found found;
     TRY(p, CUDA, "begin", p->side[CUDA]->begin(p->side[CUDA]));
@@ -137,25 +137,25 @@ static int count_verified(problem *p, int64_t *verified)
         !pass(p, CUDA, "accumulate", accumulate_chunk, NULL))
         return 0;
     TRY(p, CUDA, "inertia", p->side[CUDA]->inertia(p->side[CUDA], p->squares, &found));
-    *verified = found.verified;
+    *fallback_rows = found.verified;
     return 1;
 }
 
 /* Once it is known how near rows are to their centroids, fewer of them have no certificate, with the
  * same centroids. */
-static int compare_bounds(problem *p, float *centroids, int64_t verified[2])
+static int compare_bounds(problem *p, float *centroids, int64_t fallback_rows[2])
 {
     lloyd_kernels *cuda = p->side[CUDA];
     if (!compare_measures(p)) return 0;
     TRY(p, CUDA, "set_centroids", cuda->set_centroids(cuda, p->c.k, p->centroids));
     for (int t = 0; t < 3; t++) {
-        if (!count_verified(p, verified)) return 0;
+        if (!count_fallback_rows(p, fallback_rows)) return 0;
         TRY(p, CUDA, "update", cuda->update(cuda));
     }
     TRY(p, CUDA, "get_centroids", cuda->get_centroids(cuda, centroids));
-    if (!count_verified(p, &verified[0])) return 0;
+    if (!count_fallback_rows(p, &fallback_rows[0])) return 0;
     TRY(p, CUDA, "set_centroids", cuda->set_centroids(cuda, p->c.k, centroids));
-    return count_verified(p, &verified[1]);
+    return count_fallback_rows(p, &fallback_rows[1]);
 }
 
 void test_local_bound(void **unused)
@@ -165,15 +165,15 @@ void test_local_bound(void **unused)
     const test_case c = {SHARED, LLOYD_U8, n, 128, k, 0, UNWEIGHTED, WHOLE};
     if (!begin_case(&c, " (near rows)")) return;
     double start = seconds();
-    int64_t verified[2] = {0, 0};
+    int64_t fallback_rows[2] = {0, 0};
     problem p = new_problem(&c);
     float *centroids = new_array(c.k * c.d, sizeof *centroids);
-    if (new_kernels(&p) && compare_bounds(&p, centroids, verified) &&
-        !(verified[0] * 3 < verified[1] * 2)) {
+    if (new_kernels(&p) && compare_bounds(&p, centroids, fallback_rows) &&
+        !(fallback_rows[0] * 3 < fallback_rows[1] * 2)) {
         p.differences++;
-        describe(&p, "verified");
-        print_error("%lld rows with what is known of distances, %lld without\n",
-                    (long long)verified[0], (long long)verified[1]);
+        describe(&p, "fallback rows");
+        print_error("%lld fallback rows where distances are known, %lld where not\n",
+                    (long long)fallback_rows[0], (long long)fallback_rows[1]);
     }
     end_case(&p, start);
     lloyd_free(centroids);
@@ -189,16 +189,17 @@ void test_far(void **unused)
         const test_case c = {FAR, (lloyd_type)type, 1003, 64, 60, 0, UNWEIGHTED, WHOLE};
         if (!begin_case(&c, " (others)")) continue;
         double start = seconds();
-        int64_t verified = 0;
+        int64_t fallback_rows = 0;
         problem p = new_problem(&c);
         int good = new_kernels(&p) && compare_measures(&p) && set_centroids(&p, c.k, p.centroids);
         for (int s = 0; s < SIDES && good; s++)
             good = !failed(&p, s, p.side[s]->begin(p.side[s]), "begin") &&
                    pass(&p, s, "assign", assign_chunk, NULL);
-        if (good && compare_labels(&p) && count_verified(&p, &verified) && 4 * verified > c.n) {
+        if (good && compare_labels(&p) && count_fallback_rows(&p, &fallback_rows) &&
+            4 * fallback_rows > c.n) {
             p.differences++;
-            describe(&p, "verified");
-            print_error("%lld rows of %lld\n", (long long)verified, (long long)c.n);
+            describe(&p, "fallback rows");
+            print_error("%lld rows of %lld\n", (long long)fallback_rows, (long long)c.n);
         }
         end_case(&p, start);
         free_problem(&p);

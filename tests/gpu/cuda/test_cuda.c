@@ -1,8 +1,8 @@
-/* The CUDA kernels against the CPU kernels, function by function, to the bit.
+/* The CUDA kernels against the CPU kernels, function by function, bit for bit.
  *
  * A case is one problem (data, type, shape, metric, weights, the way rows are cut into slots). Both
  * kernels get the same calls of kernels.h, and every number that comes back is compared; only the
- * count of verified rows may differ, since the filters do. A difference is printed with its place
+ * count of fallback rows may differ, since the filters do. A difference is printed with its place
  * and both values, and the next case follows, so that one run on a GPU tells everything. The cases
  * run in a child process: one that hangs, crashes or loses the device costs that case and no other.
  *

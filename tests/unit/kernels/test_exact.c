@@ -1,5 +1,5 @@
 /* kernels/exact.h: digits, totals, double-doubles and means against integers of 128 bits, and means that
- * lie on a boundary between two float32 numbers or one unit beside it. */
+ * lie on a boundary between two float32 numbers or one unit away from it. */
 #include "kernels/exact.h"
 
 #include "kernels/grid.h"

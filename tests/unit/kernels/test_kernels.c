@@ -118,8 +118,7 @@ static lloyd_kernels *new_kernels(const problem *p)
     return kernels;
 }
 
-/* Assigns, compares every label with the definition, and gives the share of rows that needed
- * verification. */
+/* Assigns, compares every label with the definition, and gives the share of fallback rows. */
 static double check_labels(const problem *p, const char *what)
 {
     lloyd_kernels *kernels = new_kernels(p);

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-/* --- what a rank takes beside its rows --- */
+/* --- what a rank needs besides its rows --- */
 
 typedef struct rest {
     lloyd_bytes base, per_chunk_row;
