@@ -5,34 +5,41 @@
  */
 #include "algorithm/fit.h"
 
-/* One pass over this rank's rows. */
-static lloyd_status pass(lloyd_problem *p, int accumulate, lloyd_observer *observer)
+static lloyd_status assign_chunk(void *context, lloyd_chunk *chunk)
 {
-    lloyd_kernels *kernels = p->kernels;
-    LLOYD_TRY(kernels->begin(kernels));
-    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        lloyd_observe_part(observer, LLOYD_PART_ROWS);
-        LLOYD_TRY(kernels->assign(kernels, slot));
-        lloyd_observe_part(observer, LLOYD_PART_ASSIGN);
-        if (accumulate) LLOYD_TRY(kernels->accumulate(kernels, slot));
-        lloyd_observe_part(observer, LLOYD_PART_UPDATE);
-    }
+    lloyd_problem *p = context;
+    return p->kernels->assign(p->kernels, chunk->slot);
+}
+
+static lloyd_status assign_and_accumulate_chunk(void *context, lloyd_chunk *chunk)
+{
+    lloyd_problem *p = context;
+    lloyd_observe_part(p->observer, LLOYD_PART_ROWS);
+    LLOYD_TRY(p->kernels->assign(p->kernels, chunk->slot));
+    lloyd_observe_part(p->observer, LLOYD_PART_ASSIGN);
+    LLOYD_TRY(p->kernels->accumulate(p->kernels, chunk->slot));
+    lloyd_observe_part(p->observer, LLOYD_PART_UPDATE);
     return LLOYD_OK;
+}
+
+/* One pass over this rank's rows. */
+static lloyd_status pass(lloyd_problem *p, lloyd_chunk_work work)
+{
+    LLOYD_TRY(p->kernels->begin(p->kernels));
+    return lloyd_shard_each(p->shard, work, p);
 }
 
 /* Kernels that only enqueue have not assigned anything yet when the pass returns. */
 lloyd_status lloyd_assign(lloyd_problem *p)
 {
-    lloyd_status status = pass(p, 0, NULL);
+    lloyd_status status = pass(p, assign_chunk);
     if (status == LLOYD_OK) status = p->kernels->finish(p->kernels);
     return p->comm->agree(p->comm, status);
 }
 
 static lloyd_status assign_and_sum(lloyd_problem *p)
 {
-    LLOYD_TRY(p->comm->agree(p->comm, pass(p, 1, p->observer)));
+    LLOYD_TRY(p->comm->agree(p->comm, pass(p, assign_and_accumulate_chunk)));
     lloyd_observe_part(p->observer, LLOYD_PART_IDLE);
     int64_t words = lloyd_layout_of_sums(&p->grid, p->d, p->k).words;
     LLOYD_TRY(p->comm->sum(p->comm, p->kernels->sums(p->kernels), words));

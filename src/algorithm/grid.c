@@ -12,14 +12,27 @@
 
 /* --- the first pass --- */
 
+/* The first passes: each fills one of these in. */
+typedef struct measuring {
+    lloyd_problem *problem;
+    lloyd_range *range;            /* of the columns */
+    lloyd_product_range *products; /* of the columns of w x */
+    int64_t *words;                /* sums of squares in digits */
+} measuring;
+
+static lloyd_status measure_chunk(void *context, lloyd_chunk *chunk)
+{
+    measuring *m = context;
+    lloyd_kernels *kernels = m->problem->kernels;
+    LLOYD_TRY(kernels->measure(kernels, chunk->slot, m->range));
+    chunk->ends_pass = m->range->bad_row >= 0;
+    return LLOYD_OK;
+}
+
 static lloyd_status measure_rows(lloyd_problem *p, lloyd_range *range)
 {
-    for (int64_t chunk = 0; chunk < p->shard->chunks && range->bad_row < 0; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->measure(p->kernels, slot, range));
-    }
-    return LLOYD_OK;
+    measuring m = {.problem = p, .range = range};
+    return lloyd_shard_each(p->shard, measure_chunk, &m);
 }
 
 /* Says where a row of this rank is: in which file, or in whose memory. */
@@ -32,23 +45,29 @@ static void name_row(const lloyd_problem *p, int64_t row, char *text, size_t byt
         snprintf(text, bytes, "row %lld of rank %d", (long long)row, p->comm->rank);
 }
 
-/* How many of a chunk's rows are bad. Where rows are scaled to length 1, those of zeros only have become NaN.
- */
-static lloyd_status count_in_chunk(lloyd_problem *p, int64_t chunk, int64_t *numbers, float *values,
-                                   int64_t batch, int64_t *bad)
+/* A count of the bad rows of this rank, a batch at a time. */
+typedef struct counting {
+    lloyd_problem *problem;
+    int64_t batch;    /* rows that are looked at together */
+    int64_t *numbers; /* [batch] */
+    float *values;    /* [batch * d] */
+    int64_t bad;
+} counting;
+
+/* Adds those of a chunk. Where rows are scaled to length 1, those of zeros only have become NaN. */
+static lloyd_status count_in_chunk(void *context, lloyd_chunk *chunk)
 {
-    const int64_t first = chunk * p->shard->chunk_rows;
-    const int64_t end = first + lloyd_layout_chunk_rows(&p->shard->layout, chunk);
-    int slot;
-    LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-    for (int64_t at = first; at < end; at += batch) {
-        int64_t here = end - at < batch ? end - at : batch;
-        for (int64_t i = 0; i < here; i++) numbers[i] = at + i;
-        LLOYD_TRY(p->kernels->rows(p->kernels, slot, numbers, here, values));
+    counting *c = context;
+    lloyd_kernels *kernels = c->problem->kernels;
+    const int64_t d = c->problem->d, end = chunk->first + chunk->count;
+    for (int64_t at = chunk->first; at < end; at += c->batch) {
+        int64_t here = end - at < c->batch ? end - at : c->batch;
+        for (int64_t i = 0; i < here; i++) c->numbers[i] = at + i;
+        LLOYD_TRY(kernels->rows(kernels, chunk->slot, c->numbers, here, c->values));
         for (int64_t i = 0; i < here; i++) {
             int finite = 1;
-            for (int64_t j = i * p->d; j < (i + 1) * p->d; j++) finite &= isfinite(values[j]) != 0;
-            *bad += !finite;
+            for (int64_t j = i * d; j < (i + 1) * d; j++) finite &= isfinite(c->values[j]) != 0;
+            c->bad += !finite;
         }
     }
     return LLOYD_OK;
@@ -59,16 +78,13 @@ static lloyd_status count_in_memory(lloyd_problem *p, int64_t *bad)
 {
     enum { BATCH_BYTES = 1 << 20 };
     const int64_t row_bytes = p->d * (int64_t)sizeof(float);
-    const int64_t batch = row_bytes < BATCH_BYTES ? BATCH_BYTES / row_bytes : 1;
-    float *values = NULL;
-    int64_t *numbers = NULL;
-    *bad = 0;
-    lloyd_status status = lloyd_alloc(&values, batch * p->d, sizeof *values, "rows");
-    if (status == LLOYD_OK) status = lloyd_alloc(&numbers, batch, sizeof *numbers, "rows");
-    for (int64_t chunk = 0; chunk < p->shard->chunks && status == LLOYD_OK; chunk++)
-        status = count_in_chunk(p, chunk, numbers, values, batch, bad);
-    lloyd_free(values);
-    lloyd_free(numbers);
+    counting c = {.problem = p, .batch = row_bytes < BATCH_BYTES ? BATCH_BYTES / row_bytes : 1};
+    lloyd_status status = lloyd_alloc(&c.values, c.batch * p->d, sizeof *c.values, "rows");
+    if (status == LLOYD_OK) status = lloyd_alloc(&c.numbers, c.batch, sizeof *c.numbers, "rows");
+    if (status == LLOYD_OK) status = lloyd_shard_each(p->shard, count_in_chunk, &c);
+    lloyd_free(c.values);
+    lloyd_free(c.numbers);
+    *bad = c.bad;
     LLOYD_TRY(p->comm->agree(p->comm, status));
     return lloyd_comm_sum_host(p->comm, bad, 1);
 }
@@ -138,14 +154,17 @@ static lloyd_status share_range(lloyd_problem *p, lloyd_range *range, double *va
     return LLOYD_OK;
 }
 
-static lloyd_status measure_products(lloyd_problem *p, lloyd_product_range *range)
+static lloyd_status measure_products_chunk(void *context, lloyd_chunk *chunk)
 {
-    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->measure_weighted(p->kernels, slot, range));
-    }
-    return LLOYD_OK;
+    measuring *m = context;
+    lloyd_kernels *kernels = m->problem->kernels;
+    return kernels->measure_weighted(kernels, chunk->slot, m->products);
+}
+
+static lloyd_status measure_products(lloyd_problem *p, lloyd_product_range *products)
+{
+    measuring m = {.problem = p, .products = products};
+    return lloyd_shard_each(p->shard, measure_products_chunk, &m);
 }
 
 /* M, L and Z of every column: of x, or of w x. */
@@ -344,14 +363,17 @@ static lloyd_status share_weights(lloyd_problem *p)
 
 /* --- Q --- */
 
+static lloyd_status square_chunk(void *context, lloyd_chunk *chunk)
+{
+    measuring *m = context;
+    lloyd_kernels *kernels = m->problem->kernels;
+    return kernels->squares(kernels, chunk->slot, m->words);
+}
+
 static lloyd_status square_rows(lloyd_problem *p, int64_t *words)
 {
-    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->squares(p->kernels, slot, words));
-    }
-    return LLOYD_OK;
+    measuring m = {.problem = p, .words = words};
+    return lloyd_shard_each(p->shard, square_chunk, &m);
 }
 
 static lloyd_status sum_squares(lloyd_problem *p, int64_t *words)

@@ -30,40 +30,42 @@ static double round_total(const int64_t *words, int count, int bits, int top)
     return lloyd_mul(value, lloyd_exp2(base + 32 * (highest - 2) - 1));
 }
 
-static lloyd_status span_distances(lloyd_problem *p, lloyd_span *span)
+typedef struct distances {
+    lloyd_problem *problem;
+    lloyd_span span;                 /* of the first pass */
+    int top, count;                  /* of the digits of the second pass, */
+    int64_t total[LLOYD_MOST_TOTAL]; /* and their sums */
+} distances;
+
+static lloyd_status span_chunk(void *context, lloyd_chunk *chunk)
 {
-    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->distance_span(p->kernels, slot, span));
-    }
-    return LLOYD_OK;
+    distances *s = context;
+    lloyd_kernels *kernels = s->problem->kernels;
+    return kernels->distance_span(kernels, chunk->slot, &s->span);
 }
 
-static lloyd_status total_distances(lloyd_problem *p, int top, int count, int64_t *total)
+static lloyd_status total_chunk(void *context, lloyd_chunk *chunk)
 {
-    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->total_distance(p->kernels, slot, top, p->grid.bits, count, total));
-    }
-    return LLOYD_OK;
+    distances *s = context;
+    lloyd_kernels *kernels = s->problem->kernels;
+    return kernels->total_distance(kernels, chunk->slot, s->top, s->problem->grid.bits, s->count,
+                                   s->total);
 }
 
 lloyd_status lloyd_problem_inertia(lloyd_problem *p, double *value)
 {
-    int64_t total[LLOYD_MOST_TOTAL] = {0};
-    lloyd_span span = {LLOYD_NO_TOP, LLOYD_NO_BITS};
+    distances s = {.problem = p, .span = {LLOYD_NO_TOP, LLOYD_NO_BITS}};
     *value = 0;
-    LLOYD_TRY(p->comm->agree(p->comm, span_distances(p, &span)));
-    double ends[] = {(double)span.top, -(double)span.low};
+    LLOYD_TRY(p->comm->agree(p->comm, lloyd_shard_each(p->shard, span_chunk, &s)));
+    double ends[] = {(double)s.span.top, -(double)s.span.low};
     LLOYD_TRY(p->comm->max(p->comm, ends, 2));
     int top = (int)ends[0], low = (int)-ends[1];
     if (top < low) return LLOYD_OK; /* all distances are zero */
     int bits = p->grid.bits, count = (top - low + bits - 1) / bits;
-    LLOYD_TRY(p->comm->agree(p->comm, total_distances(p, top, count, total)));
-    LLOYD_TRY(lloyd_comm_sum_host(p->comm, total, count));
-    *value = round_total(total, count, bits, top);
+    s.top = top, s.count = count;
+    LLOYD_TRY(p->comm->agree(p->comm, lloyd_shard_each(p->shard, total_chunk, &s)));
+    LLOYD_TRY(lloyd_comm_sum_host(p->comm, s.total, count));
+    *value = round_total(s.total, count, bits, top);
     return LLOYD_OK;
 }
 

@@ -15,6 +15,8 @@
 enum { BATCH_BYTES = 1 << 20 };
 
 typedef struct relocation {
+    lloyd_problem *problem;
+    int64_t empty;       /* m */
     lloyd_far_row *list; /* [m] this rank's farthest rows, farthest first */
     int64_t list_count;
     int64_t *chosen;   /* [3*m] of all ranks: distance bits, row, label */
@@ -32,14 +34,11 @@ static int64_t distance_bits(double distance)
     return bits;
 }
 
-static lloyd_status list_farthest(lloyd_problem *p, int64_t want, relocation *r)
+static lloyd_status list_farthest(void *context, lloyd_chunk *chunk)
 {
-    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->farthest(p->kernels, slot, want, r->list, &r->list_count));
-    }
-    return LLOYD_OK;
+    relocation *r = context;
+    lloyd_kernels *kernels = r->problem->kernels;
+    return kernels->farthest(kernels, chunk->slot, r->empty, r->list, &r->list_count);
 }
 
 /* *count = entries of all lists with bits >= threshold; *mine of this rank's. */
@@ -139,7 +138,7 @@ static lloyd_status move_rows(lloyd_problem *p, relocation *r, int64_t count, in
 
 static lloyd_status relocate(lloyd_problem *p, relocation *r, int64_t empty, int64_t batch)
 {
-    LLOYD_TRY(p->comm->agree(p->comm, list_farthest(p, empty, r)));
+    LLOYD_TRY(p->comm->agree(p->comm, lloyd_shard_each(p->shard, list_farthest, r)));
     int64_t available = r->list_count, take, first;
     LLOYD_TRY(lloyd_comm_sum_host(p->comm, &available, 1));
     int64_t want =
@@ -173,7 +172,7 @@ static lloyd_status alloc_relocation(const lloyd_problem *p, int64_t empty, int6
 lloyd_status lloyd_problem_relocate(lloyd_problem *p, int64_t empty)
 {
     lloyd_sum_layout layout = lloyd_layout_of_sums(&p->grid, p->d, p->k);
-    relocation r = {.words = lloyd_row_words(&layout)};
+    relocation r = {.problem = p, .empty = empty, .words = lloyd_row_words(&layout)};
     int64_t batch = BATCH_BYTES / (8 * r.words);
     if (batch < 1) batch = 1;
     if (batch > empty) batch = empty;

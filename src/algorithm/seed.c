@@ -76,26 +76,32 @@ lloyd_status lloyd_masses_draw(lloyd_problem *p, const lloyd_masses *m, const ui
     return lloyd_comm_sum_host(p->comm, rows, count);
 }
 
-/* *greatest = this rank's greatest mass after the comparison. */
-static lloyd_status compare_rows(lloyd_problem *p, int64_t base, int64_t count,
-                                 const float *centroids, double *greatest)
+/* A comparison of this rank's rows with centroids of number `base` and more. */
+typedef struct comparison {
+    lloyd_kernels *kernels;
+    int64_t base;
+    double greatest; /* mass after it */
+} comparison;
+
+static lloyd_status compare_chunk(void *context, lloyd_chunk *chunk)
 {
-    *greatest = 0;
+    comparison *c = context;
+    return c->kernels->seed_compare(c->kernels, chunk->slot, c->base, &c->greatest);
+}
+
+static lloyd_status compare_rows(lloyd_problem *p, comparison *c, int64_t count,
+                                 const float *centroids)
+{
     LLOYD_TRY(p->kernels->set_centroids(p->kernels, count, centroids));
-    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->seed_compare(p->kernels, slot, base, greatest));
-    }
-    return LLOYD_OK;
+    return lloyd_shard_each(p->shard, compare_chunk, c);
 }
 
 lloyd_status lloyd_masses_compare(lloyd_problem *p, int64_t base, int64_t count,
                                   const float *centroids, lloyd_masses *m)
 {
-    double greatest;
-    LLOYD_TRY(p->comm->agree(p->comm, compare_rows(p, base, count, centroids, &greatest)));
-    return lloyd_masses_weigh(p, greatest, m);
+    comparison c = {.kernels = p->kernels, .base = base};
+    LLOYD_TRY(p->comm->agree(p->comm, compare_rows(p, &c, count, centroids)));
+    return lloyd_masses_weigh(p, c.greatest, m);
 }
 
 lloyd_status lloyd_masses_begin(lloyd_problem *p, const lloyd_seeding *s, int64_t *rows,
@@ -138,10 +144,12 @@ lloyd_status lloyd_seed_fill_up(const lloyd_problem *p, uint64_t seed, int64_t *
 /* The rows that are tried for one centroid. */
 typedef struct trials {
     int count;
-    uint64_t *random; /* [count] */
-    int64_t *rows;    /* [count] global numbers */
-    float *vectors;   /* [count * d] */
-    int64_t *totals;  /* [count] mass of all rows if it were chosen */
+    uint64_t *random;       /* [count] */
+    int64_t *rows;          /* [count] global numbers */
+    float *vectors;         /* [count * d] */
+    int64_t *totals;        /* [count] mass of all rows if it were chosen */
+    lloyd_kernels *kernels; /* what a pass needs beside these */
+    const lloyd_masses *masses;
 } trials;
 
 static lloyd_status open_trials(const lloyd_problem *p, int count, trials *t)
@@ -161,16 +169,20 @@ static void close_trials(trials *t)
     lloyd_free(t->totals);
 }
 
+static lloyd_status try_chunk(void *context, lloyd_chunk *chunk)
+{
+    trials *t = context;
+    return t->kernels->seed_try(t->kernels, chunk->slot, t->masses->exponent, t->masses->bits,
+                                t->totals);
+}
+
 static lloyd_status try_rows(lloyd_problem *p, const lloyd_masses *m, trials *t, int count)
 {
+    t->kernels = p->kernels;
+    t->masses = m;
     memset(t->totals, 0, (size_t)count * sizeof *t->totals);
     LLOYD_TRY(p->kernels->set_centroids(p->kernels, count, t->vectors));
-    for (int64_t chunk = 0; chunk < p->shard->chunks; chunk++) {
-        int slot;
-        LLOYD_TRY(lloyd_shard_load(p->shard, chunk, &slot));
-        LLOYD_TRY(p->kernels->seed_try(p->kernels, slot, m->exponent, m->bits, t->totals));
-    }
-    return LLOYD_OK;
+    return lloyd_shard_each(p->shard, try_chunk, t);
 }
 
 /* *best = the one of the first `count` that leaves the lowest total. */

@@ -42,6 +42,7 @@ typedef struct prediction {
     float *rounded;
     float *min, *max; /* [d] of the rows so far */
     int *low;
+    lloyd_range range;    /* with these three, and the first bad row */
     int64_t first, count; /* global rows whose results are here and not written yet */
 } prediction;
 
@@ -148,41 +149,37 @@ static lloyd_status write_fetched(prediction *t)
                                 sizeof *t->rounded, &unknown);
 }
 
-static lloyd_status fetch(prediction *t, int64_t chunk, int slot)
+static lloyd_status fetch(prediction *t, const lloyd_chunk *chunk)
 {
-    const lloyd_shard *shard = t->problem.shard;
     lloyd_kernels *kernels = t->problem.kernels;
-    int64_t begin = chunk * shard->chunk_rows;
-    t->first = shard->first + begin;
-    t->count = lloyd_layout_chunk_rows(&shard->layout, chunk);
-    LLOYD_TRY(kernels->labels(kernels, begin, t->count, t->label));
+    t->first = t->problem.shard->first + chunk->first;
+    t->count = chunk->count;
+    LLOYD_TRY(kernels->labels(kernels, chunk->first, t->count, t->label));
     if (!t->distances) return LLOYD_OK;
-    LLOYD_TRY(kernels->distances(kernels, slot, t->distance));
+    LLOYD_TRY(kernels->distances(kernels, chunk->slot, t->distance));
     for (int64_t i = 0; i < t->count; i++) t->rounded[i] = (float)t->distance[i];
     return LLOYD_OK;
 }
 
 /* While a GPU labels the chunk, the results of the one before are written. */
-static lloyd_status label_chunk(prediction *t, int64_t chunk, lloyd_range *range)
+static lloyd_status label_chunk(void *context, lloyd_chunk *chunk)
 {
+    prediction *t = context;
     lloyd_kernels *kernels = t->problem.kernels;
-    int slot;
-    LLOYD_TRY(lloyd_shard_load(t->problem.shard, chunk, &slot));
-    LLOYD_TRY(kernels->measure(kernels, slot, range));
-    if (range->bad_row >= 0) return LLOYD_OK;
-    LLOYD_TRY(kernels->assign(kernels, slot));
+    LLOYD_TRY(kernels->measure(kernels, chunk->slot, &t->range));
+    chunk->ends_pass = t->range.bad_row >= 0;
+    if (chunk->ends_pass) return LLOYD_OK;
+    LLOYD_TRY(kernels->assign(kernels, chunk->slot));
     LLOYD_TRY(write_fetched(t));
-    return fetch(t, chunk, slot);
+    return fetch(t, chunk);
 }
 
-static lloyd_status label_rows(prediction *t, lloyd_range *range)
+static lloyd_status label_rows(prediction *t)
 {
     const lloyd_predict_options *o = t->options;
     LLOYD_TRY(lloyd_array_open(&t->output, "/labels", &t->labels));
     if (o->distances) LLOYD_TRY(lloyd_array_open(&t->output, "/distances", &t->distances));
-    for (int64_t chunk = 0; chunk < t->problem.shard->chunks && range->bad_row < 0; chunk++) {
-        LLOYD_TRY(label_chunk(t, chunk, range));
-    }
+    LLOYD_TRY(lloyd_shard_each(t->problem.shard, label_chunk, t));
     LLOYD_TRY(write_fetched(t));
     lloyd_status status = lloyd_array_close(t->labels), distances = lloyd_array_close(t->distances);
     t->labels = NULL;
@@ -227,10 +224,10 @@ static lloyd_status create(prediction *t)
 
 static lloyd_status write_all(prediction *t)
 {
-    lloyd_range range = {.min = t->min, .max = t->max, .low = t->low, .bad_row = -1};
+    t->range = (lloyd_range){.min = t->min, .max = t->max, .low = t->low, .bad_row = -1};
     LLOYD_TRY(t->comm->agree(t->comm, create(t)));
-    LLOYD_TRY(t->comm->agree(t->comm, label_rows(t, &range)));
-    LLOYD_TRY(lloyd_problem_report_defect(&t->problem, &range));
+    LLOYD_TRY(t->comm->agree(t->comm, label_rows(t)));
+    LLOYD_TRY(lloyd_problem_report_defect(&t->problem, &t->range));
     return t->comm->agree(t->comm, t->comm->rank == 0 ? lloyd_output_commit(&t->output) : LLOYD_OK);
 }
 

@@ -160,6 +160,19 @@ lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot)
     return check_files(shard, chunk);
 }
 
+lloyd_status lloyd_shard_each(lloyd_shard *shard, lloyd_chunk_work work, void *context)
+{
+    int ends = 0;
+    for (int64_t number = 0; number < shard->chunks && !ends; number++) {
+        lloyd_chunk chunk = {.first = number * shard->chunk_rows,
+                             .count = lloyd_layout_chunk_rows(&shard->layout, number)};
+        LLOYD_TRY(lloyd_shard_load(shard, number, &chunk.slot));
+        LLOYD_TRY(work(context, &chunk));
+        ends = chunk.ends_pass;
+    }
+    return LLOYD_OK;
+}
+
 int lloyd_shard_is_fixed(const lloyd_shard *shard, int64_t chunk)
 {
     int64_t index;

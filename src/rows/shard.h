@@ -1,14 +1,11 @@
 /* The rows of this rank: a contiguous range of the dataset, in chunks that live in memory of the
  * kernels, in host memory or in the files (layout.h).
  *
- * A pass over the shard is
- *     for (int64_t chunk = 0; chunk < shard->chunks; chunk++) {
- *         lloyd_shard_load(shard, chunk, &slot); ...
- *     }
- * and what happens inside sees slots of the kernels only. Chunks that do not stay in a slot pass
- * through a few: while one is worked on, the next are copied, and those after them are read. All
- * passes go over the chunks in the same order, so this goes on from the end of one pass to the
- * beginning of the next. Whoever asks for another chunk gets it, but waits for it.
+ * A pass over the shard is lloyd_shard_each(), and what it calls sees slots of the kernels only. Chunks
+ * that do not stay in a slot pass through a few: while one is worked on, the next are copied, and
+ * those after them are read. All passes visit the chunks in the same order, so this continues from
+ * the end of one pass to the beginning of the next. Whoever asks for another chunk gets it, but waits
+ * for it.
  */
 #ifndef LLOYD_SHARD_H
 #define LLOYD_SHARD_H
@@ -59,6 +56,19 @@ lloyd_status lloyd_shard_attach(lloyd_shard *shard, lloyd_kernels *kernels);
 /* Brings a chunk into a slot of the kernels, which is valid until the next call. LLOYD_STOPPED if a
  * signal has asked to stop: here every pass over the rows can be left. */
 lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot);
+
+/* A chunk during a pass: its rows are in a slot of the kernels. */
+typedef struct lloyd_chunk {
+    int slot;
+    int64_t first, count; /* local rows [first, first + count) */
+    int ends_pass;        /* 0; set to 1 by the work that needs no further chunk */
+} lloyd_chunk;
+
+typedef lloyd_status (*lloyd_chunk_work)(void *context, lloyd_chunk *chunk);
+
+/* A pass over the rows of this rank: loads every chunk in turn, and does the work on it. Ends with the
+ * first status that is not LLOYD_OK, of loading or of the work. Not collective. */
+lloyd_status lloyd_shard_each(lloyd_shard *shard, lloyd_chunk_work work, void *context);
 
 /* Whether a chunk has a slot of its own, so that bringing it costs nothing. */
 int lloyd_shard_is_fixed(const lloyd_shard *shard, int64_t chunk);
