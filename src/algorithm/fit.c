@@ -5,6 +5,9 @@
  */
 #include "algorithm/fit.h"
 
+#include "algorithm/inertia.h"
+#include "algorithm/relocate.h"
+
 static lloyd_status assign_chunk(void *context, lloyd_chunk *chunk)
 {
     lloyd_problem *p = context;

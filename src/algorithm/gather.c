@@ -1,6 +1,6 @@
 /* Rows that all ranks need: every rank takes its own from where they are, in their order; then whoever
  * has a row puts its bits into a buffer of zeros, and a sum of integers is the gather. */
-#include "algorithm/problem.h"
+#include "algorithm/gather.h"
 
 #include "base/memory.h"
 

@@ -1,7 +1,9 @@
 /* The passes before the first iteration: rows that cannot be clustered, in how many digits every column
  * is summed, and the sum of squares (sections 3 and 5 of the contract). */
-#include "algorithm/problem.h"
+#include "algorithm/grid.h"
 
+#include "algorithm/gather.h"
+#include "algorithm/permutation.h"
 #include "base/hash.h"
 #include "base/memory.h"
 #include "kernels/numerics.h"

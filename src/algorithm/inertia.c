@@ -1,5 +1,5 @@
 /* The inertia of an iteration, and the exact one at the end (section 5 of the contract). */
-#include "algorithm/problem.h"
+#include "algorithm/inertia.h"
 
 #include "base/status.h"
 

@@ -5,7 +5,7 @@
  * how far down each list the m farthest rows of the whole dataset reach. No rank ever holds more
  * than m entries, whatever the number of ranks.
  */
-#include "algorithm/problem.h"
+#include "algorithm/relocate.h"
 
 #include "base/memory.h"
 

@@ -3,8 +3,11 @@
  * what the rows nearest to them weigh. Everything that touches rows is the kernels', and so are the choices
  * among the candidates (kernels/reduce.h), whose leaves the ranks share out.
  */
-#include "algorithm/seeding.h"
+#include "algorithm/seed_parallel.h"
 
+#include "algorithm/gather.h"
+#include "algorithm/masses.h"
+#include "algorithm/permutation.h"
 #include "base/memory.h"
 #include "base/philox.h"
 #include "base/stop.h"
@@ -103,14 +106,14 @@ static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, ll
         if (added > 0)
             LLOYD_TRY(lloyd_masses_compare(p, c->count, added, c->vectors + c->count * p->d, &m));
         c->count += added;
-        lloyd_seed_tell(s,
-                        (lloyd_seed_step){.what = "rounds",
-                                          .done = round + 1,
-                                          .all = ROUNDS,
-                                          .candidates = c->count,
-                                          .rows = c->rows,
-                                          .count = c->count},
-                        &m);
+        lloyd_masses_tell(s,
+                          (lloyd_seed_step){.what = "rounds",
+                                            .done = round + 1,
+                                            .all = ROUNDS,
+                                            .candidates = c->count,
+                                            .rows = c->rows,
+                                            .count = c->count},
+                          &m);
     }
     LLOYD_TRY(p->comm->agree(p->comm, p->kernels->seed_masses(p->kernels, c->masses)));
     return lloyd_comm_sum_host(p->comm, c->masses, c->count);
@@ -150,12 +153,12 @@ static lloyd_status choose_in_leaves(lloyd_problem *p, const lloyd_seeding *s,
         LLOYD_TRY(lloyd_stop_check());
         LLOYD_TRY(p->kernels->reduce(p->kernels, r, leaves + at, count - at, &done));
         int64_t by_all = (at + done) * p->comm->size; /* the other ranks are about as far */
-        lloyd_seed_tell(s,
-                        (lloyd_seed_step){.what = "leaves",
-                                          .done = by_all < all ? by_all : all,
-                                          .all = all,
-                                          .candidates = r->count},
-                        NULL);
+        lloyd_masses_tell(s,
+                          (lloyd_seed_step){.what = "leaves",
+                                            .done = by_all < all ? by_all : all,
+                                            .all = all,
+                                            .candidates = r->count},
+                          NULL);
     }
     return LLOYD_OK;
 }
@@ -310,7 +313,7 @@ static lloyd_status seed_anew(lloyd_problem *p, const lloyd_seeding *s, lloyd_ca
     LLOYD_TRY(status);
     LLOYD_TRY(take_some(p, s, c, rows, centroids, &taken));
     if (taken == p->k) return LLOYD_OK;
-    LLOYD_TRY(p->comm->agree(p->comm, lloyd_seed_fill_up(p, s->seed, rows, taken)));
+    LLOYD_TRY(p->comm->agree(p->comm, lloyd_permuted_fill_up(p, s->seed, rows, taken)));
     return lloyd_problem_gather(p, rows + taken, p->k - taken, centroids + taken * p->d);
 }
 

@@ -3,8 +3,10 @@
  * kernels, so no row travels, not even between a GPU and its host; as float32, as the kernels see them, so that nothing is read, converted or
  * scaled again in the passes that follow.
  */
-#include "algorithm/problem.h"
+#include "algorithm/seed_sample.h"
 
+#include "algorithm/gather.h"
+#include "algorithm/permutation.h"
 #include "base/memory.h"
 
 #include <math.h>

@@ -4,7 +4,10 @@
 #include "job/estimate.h"
 
 #include "algorithm/fit.h"
+#include "algorithm/grid.h"
 #include "algorithm/problem.h"
+#include "algorithm/seed.h"
+#include "algorithm/seed_parallel.h"
 #include "base/clock.h"
 #include "base/half.h"
 #include "base/memory.h"

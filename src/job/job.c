@@ -5,6 +5,11 @@
 #include "job/job.h"
 
 #include "algorithm/fit.h"
+#include "algorithm/grid.h"
+#include "algorithm/inertia.h"
+#include "algorithm/seed.h"
+#include "algorithm/seed_parallel.h"
+#include "algorithm/seed_sample.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"

@@ -18,7 +18,7 @@ static const lloyd_option *options_of(lloyd_command_id command)
 /* --- checks --- */
 
 /* A mistyped number of threads would otherwise end as a lack of memory, or of threads, later on. */
-lloyd_status lloyd_options_check_threads(void)
+static lloyd_status check_threads(void)
 {
     const char *wanted = getenv("OMP_NUM_THREADS");
     long processors = sysconf(_SC_NPROCESSORS_ONLN),
@@ -52,7 +52,7 @@ static lloyd_status check_together(const lloyd_fit_options *o)
     }
     LLOYD_TRY(check_method_has("--init-trials", o->init_trials, o));
     LLOYD_TRY(check_method_has("--init-sample", o->init_sample, o));
-    LLOYD_TRY(lloyd_options_check_threads());
+    LLOYD_TRY(check_threads());
     return lloyd_backend_check(o->backend, o->comm);
 }
 
@@ -85,14 +85,14 @@ lloyd_status lloyd_options_check_predict(const lloyd_predict_options *o)
     if (o->chunk_rows < 0)
         return lloyd_fail(LLOYD_USAGE, "chunk_rows %lld: must be at least 0",
                           (long long)o->chunk_rows);
-    LLOYD_TRY(lloyd_options_check_threads());
+    LLOYD_TRY(check_threads());
     return lloyd_backend_check(o->backend, NULL);
 }
 
 lloyd_status lloyd_options_check_synth(const lloyd_synth_options *o)
 {
     LLOYD_TRY(lloyd_options_check(options_of(LLOYD_COMMAND_SYNTH), o, 0));
-    return lloyd_options_check_threads();
+    return check_threads();
 }
 
 /* --- seeding --- */

@@ -13,9 +13,6 @@ lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *options);
 lloyd_status lloyd_options_check_predict(const lloyd_predict_options *options);
 lloyd_status lloyd_options_check_synth(const lloyd_synth_options *options);
 
-/* LLOYD_USAGE where OMP_NUM_THREADS is many times the processors of this machine. */
-lloyd_status lloyd_options_check_threads(void);
-
 /* Adds all options of a command that must be the same on all ranks: those that decide the result, and
  * those that decide which collective calls are made or which files are written (option.h). `fields`: the
  * command's struct. Input files and models are facts of their own. */

@@ -1,7 +1,10 @@
 /* Sizes and splits; see plan.h. */
 #include "job/plan.h"
 
-#include "algorithm/problem.h"
+#include "algorithm/gather.h"
+#include "algorithm/seed.h"
+#include "algorithm/seed_parallel.h"
+#include "algorithm/seed_sample.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "job/checkpoint/checkpoint.h"

@@ -4,6 +4,7 @@
  */
 #include "lloyd.h"
 
+#include "algorithm/grid.h"
 #include "algorithm/problem.h"
 #include "base/clock.h"
 #include "base/memory.h"

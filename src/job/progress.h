@@ -9,8 +9,7 @@
 #define LLOYD_PROGRESS_H
 
 #include "algorithm/observer.h"
-#include "algorithm/parts.h"
-#include "algorithm/seed_step.h"
+#include "algorithm/seeding.h"
 #include "lloyd.h"
 
 #include <stdint.h>

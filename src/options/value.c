@@ -205,7 +205,7 @@ static const char *const *inputs_at(const lloyd_option *o, const void *fields, i
     return *(const char *const *const *)at;
 }
 
-int lloyd_option_is_given(const lloyd_option *o, const void *fields)
+static int is_given(const lloyd_option *o, const void *fields)
 {
     int count = 0;
     switch (o->kind) {
@@ -302,7 +302,7 @@ lloyd_status lloyd_options_check(const lloyd_option *options, const void *fields
     for (const lloyd_option *o = options; o->name != NULL; o++) {
         if (!in_memory || !o->of_files)
             LLOYD_TRY(check_option(o, fields));
-        else if (lloyd_option_is_given(o, fields))
+        else if (is_given(o, fields))
             return lloyd_fail(
                 LLOYD_USAGE,
                 "a fit of rows in memory has no files, so %s makes no sense; leave it as lloyd_fit_defaults() "

@@ -15,9 +15,6 @@ lloyd_status lloyd_option_set(const lloyd_option *option, const char *text, void
 /* Stores the defaults of `options` in the struct at `fields`, which is all zeros. */
 void lloyd_options_set_defaults(const lloyd_option *options, void *fields);
 
-/* 1 where the field of an option is not 0 or NULL. */
-int lloyd_option_is_given(const lloyd_option *option, const void *fields);
-
 /* 1 where `text` is one of the option's choices. */
 int lloyd_option_is_choice(const lloyd_option *option, const char *text);
 

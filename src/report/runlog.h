@@ -2,7 +2,7 @@
 #ifndef LLOYD_RUNLOG_H
 #define LLOYD_RUNLOG_H
 
-#include "algorithm/parts.h"
+#include "algorithm/observer.h"
 #include "base/status.h"
 #include "io/writers/model.h"
 

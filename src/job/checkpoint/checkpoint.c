@@ -1,6 +1,7 @@
 /* See checkpoint.h. */
 #include "job/checkpoint/checkpoint.h"
 
+#include "algorithm/gather.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"

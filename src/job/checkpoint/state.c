@@ -1,6 +1,8 @@
 /* See state.h. */
 #include "job/checkpoint/state.h"
 
+#include "algorithm/seed_parallel.h"
+
 #include <stdio.h>
 #include <string.h>
 
