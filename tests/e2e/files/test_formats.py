@@ -54,11 +54,11 @@ def same_bits(t, ending, kind, save):
     usual = t.fit(copy, f"usual-{name}.h5", *OPTIONS)
     inputs = {"one file": t.path(f"x-{name}"), "a pattern": t.path(f"shard-?-{name}"),
               "several files": [t.path(f"shard-{i}-{name}") for i in range(3)]}
-    for what, given in inputs.items():
-        for ranks in (1, 3):
-            for where, options in (("in memory", ()), ("read in every pass", ("--chunk-rows", 700))):
-                model = t.fit(given, f"{name}-model.h5", *OPTIONS, *options, ranks=ranks)
-                t.check_same(f"{name}, {what}, {ranks} ranks, rows {where}: the model of the HDF5 copy", usual, model)
+    memory, passes = ("in memory", ()), ("read in every pass", ("--chunk-rows", 700))
+    for what, ranks, (where, options) in (("one file", 1, memory), ("one file", 3, passes), ("a pattern", 1, passes),
+                                          ("a pattern", 3, memory), ("several files", 3, passes)):
+        model = t.fit(inputs[what], f"{name}-model.h5", *OPTIONS, *options, ranks=ranks)
+        t.check_same(f"{name}, {what}, {ranks} ranks, rows {where}: the model of the HDF5 copy", usual, model)
     if usual is None:
         return
     for ranks in (1, 3):
