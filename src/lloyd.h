@@ -23,7 +23,7 @@ extern "C" {
 typedef struct lloyd_comm lloyd_comm;
 
 /* A communicator of this process alone, or of all ranks of MPI_COMM_WORLD (which initialises MPI
- * where nobody has, and then finalises it in lloyd_comm_close(); a failure after that start is told
+ * where nobody has, and then finalises it in lloyd_comm_close(); a failure after that start is printed
  * on standard error, since MPI ends with it). One over the caller's own MPI communicator:
  * lloyd_mpi.h. */
 LLOYD_API lloyd_status lloyd_comm_open_self(lloyd_comm **comm);
@@ -32,7 +32,7 @@ LLOYD_API int lloyd_comm_rank(const lloyd_comm *comm);
 LLOYD_API int lloyd_comm_size(const lloyd_comm *comm);
 /* Ends all ranks at once; for a failure the other ranks cannot know of. */
 LLOYD_API void lloyd_comm_abort(lloyd_comm *comm, lloyd_status status);
-/* After a failure of MPI or NCCL itself, tells the message and ends all ranks. */
+/* After a failure of MPI or NCCL itself, prints the message and ends all ranks. */
 LLOYD_API void lloyd_comm_close(lloyd_comm *comm);
 
 /* Asks the fit (or prediction) that this process runs, or runs next, to end soon with
@@ -71,7 +71,7 @@ typedef struct lloyd_fit_options {
     int force;                    /* 1: `output` may replace a file that lloyd has not written */
     const char *checkpoint;       /* file, or NULL: none is written */
     const char *checkpoint_every; /* "5" (iterations), "90s", "10m" or "1h"; NULL: "10m" */
-    int resume;                   /* 1: goes on from the checkpoint if it is there */
+    int resume;                   /* 1: continues from the checkpoint if it exists */
     const char *log;              /* JSON lines, or NULL */
     const char *progress;         /* "auto", "bar", "plain" or "none" */
     int dry_run;                  /* 1: print the plan, read no data, write nothing */
@@ -95,9 +95,9 @@ typedef struct lloyd_fit_result {
                                          to the last */
     int curve_points;
     int converged;
-    int files;                  /* input files; 0: rows in memory */
-    const char *type;           /* of the elements, "uint8"; a constant */
-    int resumed;                /* 1: went on from a checkpoint; `seconds` are those of this call */
+    int files;        /* input files; 0: rows in memory */
+    const char *type; /* of the elements, "uint8"; a constant */
+    int resumed;      /* 1: continued from a checkpoint; `seconds` are those of this call */
     int64_t resumed_iterations; /* of `iterations`, those done before this call */
     double resumed_seconds;     /* in these iterations */
     int64_t distinct_rows;      /* where the result shows that they are fewer than k; else 0 */
@@ -139,8 +139,8 @@ typedef struct lloyd_local_result {
 } lloyd_local_result;
 
 /* As lloyd_fit(), over rows in memory: those of all ranks, in the order of the ranks, are one
- * dataset, and the results are those of lloyd_fit() over a file with these rows, to the bit, however
- * they are spread.
+ * dataset, and the results are bit-identical with those of lloyd_fit() over a file with these rows,
+ * however they are spread.
  *
  * `first`: [k x dim] centroids to begin with, of rank 0 (ignored on others); NULL there: those that
  * options->init says. They are finite, and may lie in out->centroids, and options->n_init is 1

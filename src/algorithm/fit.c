@@ -17,11 +17,11 @@ static lloyd_status assign_chunk(void *context, lloyd_chunk *chunk)
 static lloyd_status assign_and_accumulate_chunk(void *context, lloyd_chunk *chunk)
 {
     lloyd_problem *p = context;
-    lloyd_observe_part(p->observer, LLOYD_PART_ROWS);
+    lloyd_observe_time(p->observer, LLOYD_TIME_ROWS);
     LLOYD_TRY(p->kernels->assign(p->kernels, chunk->slot));
-    lloyd_observe_part(p->observer, LLOYD_PART_ASSIGN);
+    lloyd_observe_time(p->observer, LLOYD_TIME_ASSIGN);
     LLOYD_TRY(p->kernels->accumulate(p->kernels, chunk->slot));
-    lloyd_observe_part(p->observer, LLOYD_PART_UPDATE);
+    lloyd_observe_time(p->observer, LLOYD_TIME_UPDATE);
     return LLOYD_OK;
 }
 
@@ -43,10 +43,10 @@ lloyd_status lloyd_assign(lloyd_problem *p)
 static lloyd_status assign_and_sum(lloyd_problem *p)
 {
     LLOYD_TRY(p->comm->agree(p->comm, pass(p, assign_and_accumulate_chunk)));
-    lloyd_observe_part(p->observer, LLOYD_PART_IDLE);
+    lloyd_observe_time(p->observer, LLOYD_TIME_IDLE);
     int64_t words = lloyd_layout_of_sums(&p->grid, p->d, p->k).words;
     LLOYD_TRY(p->comm->sum(p->comm, p->kernels->sums(p->kernels), words));
-    lloyd_observe_part(p->observer, LLOYD_PART_SUM);
+    lloyd_observe_time(p->observer, LLOYD_TIME_SUM);
     return LLOYD_OK;
 }
 
@@ -71,15 +71,15 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
         LLOYD_TRY(assign_and_sum(p));
         LLOYD_TRY(lloyd_problem_found(p, &found));
         step.inertia = found.inertia, step.moved = found.moved;
-        step.verified = found.verified, step.empty = found.empty;
+        step.fallback_rows = found.verified, step.empty = found.empty;
         if (o) LLOYD_TRY(o->found(o, p, history, &step));
         history->converged = step.moved == 0 || hardly_fell(rule, history, step.inertia);
         lloyd_status status = LLOYD_OK;
         if (!history->converged) {
             if (step.empty > 0 && rule->relocate) LLOYD_TRY(lloyd_problem_relocate(p, step.empty));
-            lloyd_observe_part(o, LLOYD_PART_NONE);
+            lloyd_observe_time(o, LLOYD_TIME_NONE);
             status = kernels->update(kernels);
-            lloyd_observe_part(o, LLOYD_PART_UPDATE);
+            lloyd_observe_time(o, LLOYD_TIME_UPDATE);
         }
         if (o) o->done(o, &step);
         if (status == LLOYD_OK) status = lloyd_history_add(history, &step);

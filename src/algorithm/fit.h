@@ -12,7 +12,8 @@ typedef struct lloyd_rule {
     int relocate; /* 1: give empty clusters the farthest rows; 0: they keep their centroids */
 } lloyd_rule;
 
-/* From the centroids that the kernels hold to those that Lloyd's algorithm ends with. Where it has
+/* From the centroids that the kernels hold to those that Lloyd's algorithm (batch k-means: assignment
+ * step, update step) ends with. Where it has
  * converged, the kernels then hold the labels that belong to them, else lloyd_assign() finds these.
  * `history` has the iterations that came before, in a resumed fit. problem->observer watches. Collective.
  * Contract, sections 6 and 7. */

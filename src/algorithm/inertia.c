@@ -83,11 +83,11 @@ static int is_right(const lloyd_problem *p, const lloyd_found *found)
 lloyd_status lloyd_problem_found(lloyd_problem *p, lloyd_found *found)
 {
     lloyd_status status = p->kernels->inertia(p->kernels, p->squares, found);
-    lloyd_observe_part(p->observer, LLOYD_PART_UPDATE);
+    lloyd_observe_time(p->observer, LLOYD_TIME_UPDATE);
     LLOYD_TRY(p->comm->agree(p->comm, status));
-    lloyd_observe_part(p->observer, LLOYD_PART_IDLE);
+    lloyd_observe_time(p->observer, LLOYD_TIME_IDLE);
     if (is_right(p, found)) return LLOYD_OK;
     LLOYD_TRY(lloyd_problem_inertia(p, &found->inertia));
-    lloyd_observe_part(p->observer, LLOYD_PART_UPDATE);
+    lloyd_observe_time(p->observer, LLOYD_TIME_UPDATE);
     return LLOYD_OK;
 }

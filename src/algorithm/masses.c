@@ -78,7 +78,7 @@ lloyd_status lloyd_masses_begin(lloyd_problem *p, const lloyd_seeding *s, int64_
     return LLOYD_OK;
 }
 
-void lloyd_masses_tell(const lloyd_seeding *s, lloyd_seed_step step, const lloyd_masses *m)
+void lloyd_masses_report(const lloyd_seeding *s, lloyd_seed_step step, const lloyd_masses *m)
 {
     if (!s->watch) return;
     step.potential = m ? ldexp((double)m->total, m->exponent - m->bits) : NAN;

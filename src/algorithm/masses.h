@@ -18,8 +18,8 @@ typedef struct lloyd_masses {
 lloyd_status lloyd_masses_begin(lloyd_problem *problem, const lloyd_seeding *seeding, int64_t *rows,
                                 float *vectors, int64_t most, lloyd_masses *masses);
 
-/* Lets every row look at `count` more centroids, the first of which has number `base`, and weighs the
- * rows then. Collective. */
+/* Compares every row with `count` more centroids, the first of which has number `base`, and finds the
+ * masses anew. Collective. */
 lloyd_status lloyd_masses_compare(lloyd_problem *problem, int64_t base, int64_t count,
                                   const float *centroids, lloyd_masses *masses);
 
@@ -28,8 +28,8 @@ lloyd_status lloyd_masses_compare(lloyd_problem *problem, int64_t base, int64_t 
 lloyd_status lloyd_masses_draw(lloyd_problem *problem, const lloyd_masses *masses,
                                const uint64_t *random, int count, int64_t *rows);
 
-/* Tells whoever watches how far this is; the potential follows from `masses`, if there are any. */
-void lloyd_masses_tell(const lloyd_seeding *seeding, lloyd_seed_step step,
-                       const lloyd_masses *masses);
+/* Reports to seeding->watch how far this is; the potential (phi of the papers) follows from `masses`, if there are any. */
+void lloyd_masses_report(const lloyd_seeding *seeding, lloyd_seed_step step,
+                         const lloyd_masses *masses);
 
 #endif

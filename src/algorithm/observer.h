@@ -8,31 +8,31 @@
 
 #include <stdint.h>
 
-/* What an iteration consists of, on one rank. */
-typedef enum lloyd_part {
-    LLOYD_PART_ROWS,   /* waiting for rows that do not stay where they are used */
-    LLOYD_PART_ASSIGN, /* the filter and its certificate */
-    LLOYD_PART_VERIFY, /* rows without a certificate */
-    LLOYD_PART_UPDATE, /* sums of clusters, inertia, new centroids */
-    LLOYD_PART_IDLE,   /* waiting for slower ranks */
-    LLOYD_PART_SUM,    /* the all-reduce */
-    LLOYD_PARTS,
-    LLOYD_PART_NONE = LLOYD_PARTS /* what is none of these */
-} lloyd_part;
+/* What the time of an iteration is spent on, on one rank. */
+typedef enum lloyd_time_share {
+    LLOYD_TIME_ROWS,     /* waiting for rows that do not stay where they are used */
+    LLOYD_TIME_ASSIGN,   /* the filter and its certificate */
+    LLOYD_TIME_FALLBACK, /* the fallback pass: rows without a certificate */
+    LLOYD_TIME_UPDATE,   /* sums of clusters, inertia, new centroids */
+    LLOYD_TIME_IDLE,     /* waiting for slower ranks */
+    LLOYD_TIME_SUM,      /* the all-reduce */
+    LLOYD_TIME_SHARES,
+    LLOYD_TIME_NONE = LLOYD_TIME_SHARES /* anything else */
+} lloyd_time_share;
 
-#define LLOYD_PART_NAMES                                                                           \
+#define LLOYD_TIME_SHARE_NAMES                                                                     \
     {                                                                                              \
         "rows", "assign", "verify", "update", "idle", "sum"                                        \
     }
 
 /* An iteration. */
 typedef struct lloyd_step {
-    int64_t restart;   /* 0, 1, ... */
-    int64_t iteration; /* 1, 2, ... of this restart */
-    double inertia;
-    int64_t moved;    /* rows whose label changed, over all ranks */
-    int64_t verified; /* rows whose label needed the second step, over all ranks */
-    int64_t empty;    /* empty clusters */
+    int64_t restart;       /* 0, 1, ... */
+    int64_t iteration;     /* 1, 2, ... of this restart */
+    double inertia;        /* sum of w dist() of all rows: the k-means objective, SSE */
+    int64_t moved;         /* rows whose label changed, over all ranks */
+    int64_t fallback_rows; /* rows whose label was decided in double precision, over all ranks */
+    int64_t empty;         /* empty clusters */
     double seconds;
 } lloyd_step;
 
@@ -45,8 +45,8 @@ typedef struct lloyd_observer lloyd_observer;
 struct lloyd_observer {
     /* An iteration begins. */
     void (*begin)(lloyd_observer *self);
-    /* What was done since begin() or the last call of this function was this part of it. */
-    void (*part)(lloyd_observer *self, lloyd_part part);
+    /* What was done since begin() or the last call of this function was this share of it. */
+    void (*spent)(lloyd_observer *self, lloyd_time_share share);
     /* The iteration has found this; `history` has those before it, and the kernels the centroids that it
      * began with. May put what it found at first in place of what a repeated one has found. Not LLOYD_OK:
      * the fit ends. Collective. */
@@ -56,9 +56,9 @@ struct lloyd_observer {
     void (*done)(lloyd_observer *self, lloyd_step *step);
 };
 
-static inline void lloyd_observe_part(lloyd_observer *observer, lloyd_part part)
+static inline void lloyd_observe_time(lloyd_observer *observer, lloyd_time_share share)
 {
-    if (observer) observer->part(observer, part);
+    if (observer) observer->spent(observer, share);
 }
 
 #endif

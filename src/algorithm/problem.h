@@ -14,12 +14,12 @@ struct lloyd_problem {
     lloyd_comm *comm;
     lloyd_shard *shard;
     lloyd_kernels *kernels;
-    int64_t n, d, k;
+    int64_t n, d, k;          /* N, D and K: rows of all ranks, columns, clusters */
     lloyd_observer *observer; /* of the iterations; NULL: nobody watches */
 
     /* grid.c */
-    int *low; /* [d] L of every column, of x or of w x */
-    double max_weight;
+    int *low;          /* [d] L of every column, of x or of w x */
+    double max_weight; /* the greatest w */
     int weight_low;
     lloyd_grid grid;
     double cut_columns, cut_weights; /* sum of delta of all columns, and that of the weights */

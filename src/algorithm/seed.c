@@ -1,5 +1,6 @@
 /* Initial centroids (section 8 of the contract): random rows, and greedy kmeans++ (Arthur and
- * Vassilvitskii 2007, whose program drew several rows for each centroid and took the best). Every draw
+ * Vassilvitskii 2007; greedy: their program drew several rows for each centroid, the local trials, and
+ * kept the one that lowers the potential phi most). Every draw
  * is a function of (seed, what, centroid number, trial); sampling is by integer masses and their
  * prefix sums in the global order of the rows. So the split of the rows over ranks and chunks
  * leaves no trace.
@@ -112,13 +113,13 @@ static lloyd_status kmeanspp(lloyd_problem *p, const lloyd_seeding *s, trials *t
         LLOYD_TRY(choose_row(p, s->seed, &m, t, i, rows, centroids));
         if (i + 1 == p->k) break;
         LLOYD_TRY(lloyd_masses_compare(p, i, 1, centroids + i * p->d, &m));
-        lloyd_masses_tell(s,
-                          (lloyd_seed_step){.what = "centroids",
-                                            .done = i + 1,
-                                            .all = p->k,
-                                            .rows = rows,
-                                            .count = i + 1},
-                          &m);
+        lloyd_masses_report(s,
+                            (lloyd_seed_step){.what = "centroids",
+                                              .done = i + 1,
+                                              .all = p->k,
+                                              .rows = rows,
+                                              .count = i + 1},
+                            &m);
     }
     return LLOYD_OK;
 }

@@ -18,11 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 3, TRIALS = 32 /* of the reduction */ };
+/* ROUNDS: r of the paper. TRIALS: for each centroid, when the candidates (C of the paper) are reduced to K. */
+enum { ROUNDS = 3, TRIALS = 32 };
 
-/* The rows that a round is expected to draw: more for each centroid where there are few of them, and more
- * candidates cost nothing; fewer where there are so many that the rounds would take longer than iterations.
- */
+/* The oversampling factor, l of the paper: the rows that a round is expected to draw. More for each centroid
+ * where there are few of them, and more candidates cost nothing; fewer where there are so many that the
+ * rounds would take longer than iterations. */
 static int64_t oversampling(int64_t k)
 {
     enum { LEAST = 500, SOME = 8192, MANY = 1 << 18 };
@@ -106,14 +107,14 @@ static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, ll
         if (added > 0)
             LLOYD_TRY(lloyd_masses_compare(p, c->count, added, c->vectors + c->count * p->d, &m));
         c->count += added;
-        lloyd_masses_tell(s,
-                          (lloyd_seed_step){.what = "rounds",
-                                            .done = round + 1,
-                                            .all = ROUNDS,
-                                            .candidates = c->count,
-                                            .rows = c->rows,
-                                            .count = c->count},
-                          &m);
+        lloyd_masses_report(s,
+                            (lloyd_seed_step){.what = "rounds",
+                                              .done = round + 1,
+                                              .all = ROUNDS,
+                                              .candidates = c->count,
+                                              .rows = c->rows,
+                                              .count = c->count},
+                            &m);
     }
     LLOYD_TRY(p->comm->agree(p->comm, p->kernels->seed_masses(p->kernels, c->masses)));
     return lloyd_comm_sum_host(p->comm, c->masses, c->count);
@@ -153,12 +154,12 @@ static lloyd_status choose_in_leaves(lloyd_problem *p, const lloyd_seeding *s,
         LLOYD_TRY(lloyd_stop_check());
         LLOYD_TRY(p->kernels->reduce(p->kernels, r, leaves + at, count - at, &done));
         int64_t by_all = (at + done) * p->comm->size; /* the other ranks are about as far */
-        lloyd_masses_tell(s,
-                          (lloyd_seed_step){.what = "leaves",
-                                            .done = by_all < all ? by_all : all,
-                                            .all = all,
-                                            .candidates = r->count},
-                          NULL);
+        lloyd_masses_report(s,
+                            (lloyd_seed_step){.what = "leaves",
+                                              .done = by_all < all ? by_all : all,
+                                              .all = all,
+                                              .candidates = r->count},
+                            NULL);
     }
     return LLOYD_OK;
 }

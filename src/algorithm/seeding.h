@@ -11,7 +11,8 @@ typedef struct lloyd_seed_step {
     const char *what;   /* what is counted: "centroids", "rounds" or "leaves", a constant */
     int64_t done, all;  /* of them */
     int64_t candidates; /* of kmeans-parallel, so far */
-    double potential;   /* sum of w dist() to the nearest of those drawn so far; of leaves NAN */
+    double
+        potential; /* phi of both papers: sum of w dist() to the nearest of those drawn; of leaves NAN */
     /* [count] that are drawn: with them and `done`, another run can resume the seeding. Of leaves NULL. */
     const int64_t *rows;
     int64_t count;
@@ -23,7 +24,8 @@ typedef struct lloyd_candidates lloyd_candidates;
 typedef struct lloyd_seeding {
     uint64_t seed;
     uint64_t start; /* the seed of the choices among the candidates of kmeans-parallel */
-    int trials; /* rows (or candidates) that are tried for every centroid, 0: the usual number */
+    int trials; /* rows (or candidates) that are tried for every centroid (the local trials of greedy
+                 * kmeans++), 0: the usual number */
     void (*watch)(void *watcher, const lloyd_seed_step *step); /* on every rank; NULL: nobody */
     void *watcher;
     const int64_t

@@ -1,4 +1,4 @@
-/* What the program tells a person: warnings, and notes that are worth a line. Results go to files,
+/* What the program prints for a person: warnings, and notes that are worth a line. Results go to files,
  * progress to src/job/progress.c. Only rank 0 speaks: the others are silenced at start, but for the failure that
  * ends them all. */
 #ifndef LLOYD_BASE_LOG_H

@@ -15,7 +15,7 @@ lloyd_status lloyd_alloc(void *out, int64_t count, size_t size, const char *what
 void lloyd_free(void *memory);
 
 /* Bytes of memory this process holds now and at its peak (VmRSS, VmHWM); 0 where the system does
- * not tell. */
+ * not report it. */
 int64_t lloyd_memory_now(void);
 int64_t lloyd_memory_peak(void);
 

@@ -25,7 +25,7 @@ typedef enum lloyd_status {
     LLOYD_FAILED = 1,    /* failed while running: memory, I/O, communication */
     LLOYD_USAGE = 2,     /* the caller's options are wrong */
     LLOYD_BAD_INPUT = 3, /* a file or its contents are wrong */
-    LLOYD_STOPPED = 75   /* stopped by a signal; the same command with --resume goes on */
+    LLOYD_STOPPED = 75   /* stopped by a signal; the same command with --resume continues */
 } lloyd_status;
 
 /* Of a message, its end included; longer ones are cut. */

@@ -18,7 +18,7 @@ int lloyd_stop_signal(void)
     return atomic_load(&wanted);
 }
 
-const atomic_int *lloyd_stop_wish(void)
+const atomic_int *lloyd_stop_request(void)
 {
     return &wanted;
 }

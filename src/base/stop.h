@@ -1,4 +1,4 @@
-/* A wish to stop, from a signal: looked at where work can be left, at the beginning of every chunk
+/* A request to stop, from a signal: checked where work can be left, at the beginning of every chunk
  * of rows. It becomes the status LLOYD_STOPPED of the phase, on all ranks when they agree on it. */
 #ifndef LLOYD_STOP_H
 #define LLOYD_STOP_H
@@ -14,12 +14,12 @@ lloyd_status lloyd_stop_check(void);
 int lloyd_stop_signal(void);
 
 /* That number where it changes: 0, or the signal. For threads that wait. */
-const atomic_int *lloyd_stop_wish(void);
+const atomic_int *lloyd_stop_request(void);
 
 /* "SIGTERM" */
 const char *lloyd_stop_name(int signal);
 
-/* The wish was granted: what runs next does not stop for it. */
+/* The request was met: what runs next does not stop for it. */
 void lloyd_stop_clear(void);
 
 #endif

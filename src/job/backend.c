@@ -141,7 +141,7 @@ lloyd_status lloyd_backend_check(const char *backend, const char *comm)
 
 /* --- the choice --- */
 
-/* What every rank tells the others. */
+/* What every rank sends to the others. */
 enum { SEES, GPU, FIELDS };
 
 /* This rank's GPU, and mine[FIELDS]: whether it sees any, and which it takes. */
@@ -187,7 +187,7 @@ static lloyd_status check_alone(const lloyd_comm *comm, const lloyd_backend *b, 
     return LLOYD_OK;
 }
 
-/* From what all ranks told, hence the same on all. */
+/* From what all ranks sent, hence the same on all. */
 static lloyd_status decide(const lloyd_comm *comm, const char *wanted, const int64_t *all,
                            lloyd_backend *b)
 {

@@ -1,5 +1,5 @@
 /* See estimate.h. Every rank clusters rows of its own: with some rows and with a quarter of them, so that what
- * an iteration takes for each row can be told from what it takes at least.
+ * an iteration takes for each row can be distinguished from what it takes at least.
  */
 #include "job/estimate.h"
 
@@ -153,7 +153,7 @@ static lloyd_status time_iteration(const lloyd_backend *backend, const lloyd_pla
     return status;
 }
 
-/* *each = seconds for every row, *start = those beside. */
+/* *each = seconds for every row, *start = the fixed cost. */
 static lloyd_status measure_iteration(const lloyd_backend *backend, const lloyd_plan *plan,
                                       double *each, double *start)
 {

@@ -24,13 +24,13 @@
 
 /* --- open and check --- */
 
-static lloyd_status open_rows(lloyd_job *j, lloyd_facts *facts)
+static lloyd_status open_rows(lloyd_job *j, lloyd_agreement *agreement)
 {
     const lloyd_fit_options *o = j->options;
     lloyd_rows *rows = NULL;
     LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &rows));
     j->source.rows = rows;
-    lloyd_source_facts(rows, facts);
+    lloyd_source_agreement(rows, agreement);
     return LLOYD_OK;
 }
 
@@ -42,7 +42,7 @@ static lloyd_status skip_bad_rows(lloyd_job *j)
     return lloyd_bad_rows_skip(j->comm, j->source.rows, strcmp(o->metric, "cosine") == 0);
 }
 
-static lloyd_status open_more(lloyd_job *j, lloyd_facts *facts)
+static lloyd_status open_more(lloyd_job *j, lloyd_agreement *agreement)
 {
     const lloyd_fit_options *o = j->options;
     LLOYD_TRY(lloyd_source_files(j->comm, j->source.rows, o->weights != NULL, &j->source));
@@ -50,28 +50,29 @@ static lloyd_status open_more(lloyd_job *j, lloyd_facts *facts)
     if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(j->source.rows, o->weights));
     if (!lloyd_options_init_is_model(o)) return LLOYD_OK;
     LLOYD_TRY(lloyd_job_read_given(j));
-    lloyd_model_facts(o->init, &j->given, facts);
+    lloyd_source_agreement_of_model(o->init, &j->given, agreement);
     return LLOYD_OK;
 }
 
 /* What is opened is the same on all ranks. */
 static lloyd_status open_and_compare(lloyd_job *j)
 {
-    lloyd_facts facts = {0};
-    lloyd_status status = open_rows(j, &facts);
-    LLOYD_TRY(lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_inputs));
+    lloyd_agreement agreement = {0};
+    lloyd_status status = open_rows(j, &agreement);
+    LLOYD_TRY(lloyd_agreement_compare(j->comm, status, &agreement, &lloyd_differing_inputs));
     LLOYD_TRY(skip_bad_rows(j));
-    status = open_more(j, &facts);
-    return lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_inputs);
+    status = open_more(j, &agreement);
+    return lloyd_agreement_compare(j->comm, status, &agreement, &lloyd_differing_inputs);
 }
 
 static lloyd_status compare_options(lloyd_job *j)
 {
-    lloyd_facts facts = {0};
-    lloyd_facts_begin(&facts, "fit");
+    lloyd_agreement agreement = {0};
+    lloyd_agreement_begin(&agreement, "fit");
     lloyd_status status = lloyd_options_check_fit(j->options);
-    if (status == LLOYD_OK) status = lloyd_options_facts(LLOYD_COMMAND_FIT, j->options, &facts);
-    return lloyd_facts_compare(j->comm, status, &facts, &lloyd_differing_options);
+    if (status == LLOYD_OK)
+        status = lloyd_options_agreement(LLOYD_COMMAND_FIT, j->options, &agreement);
+    return lloyd_agreement_compare(j->comm, status, &agreement, &lloyd_differing_options);
 }
 
 static lloyd_status open_checkpoint(lloyd_job *j)

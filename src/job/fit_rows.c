@@ -76,11 +76,12 @@ static lloyd_status take_rows(lloyd_comm *comm, const lloyd_fit_options *options
 static lloyd_status take_and_compare(lloyd_comm *comm, const lloyd_fit_options *options, call *c,
                                      int *wide)
 {
-    lloyd_facts facts = {0};
-    lloyd_facts_begin(&facts, "fit of rows in memory");
+    lloyd_agreement agreement = {0};
+    lloyd_agreement_begin(&agreement, "fit of rows in memory");
     lloyd_status status = take_rows(comm, options, c, wide);
-    if (status == LLOYD_OK) status = lloyd_options_facts(LLOYD_COMMAND_FIT, options, &facts);
-    return lloyd_facts_compare(comm, status, &facts, &lloyd_differing_options);
+    if (status == LLOYD_OK)
+        status = lloyd_options_agreement(LLOYD_COMMAND_FIT, options, &agreement);
+    return lloyd_agreement_compare(comm, status, &agreement, &lloyd_differing_options);
 }
 
 /* CPUs cannot reach the memory of a GPU. */

@@ -1,6 +1,6 @@
 /* See job.h. The algorithm itself is in fit.c and seed.c; here is what surrounds it: planning,
  * reading, restarts, counting. Every phase ends with an agreement of all ranks, so a failure
- * anywhere is a failure everywhere, told once.
+ * anywhere is a failure everywhere, reported once.
  */
 #include "job/job.h"
 
@@ -68,7 +68,7 @@ lloyd_status lloyd_job_read_given(lloyd_job *j)
                       (long long)j->given.k);
 }
 
-/* Centroids of unit length, for cosine; those of a cosine model are left as they are, to the bit.
+/* Centroids of unit length, for cosine; those of a cosine model keep their bits.
  */
 static lloyd_status normalise_given(lloyd_job *j)
 {
@@ -173,7 +173,7 @@ static lloyd_status choose_centroids(lloyd_job *j, int64_t restart, uint64_t see
                              .watcher = &w,
                              .room = j->plan.gpu_reduce,
                              .kept = j->options->n_init > 1 ? &j->candidates : NULL};
-    lloyd_checkpoint_go_on(j->checkpoint, restart, &seeding);
+    lloyd_checkpoint_resume_seeding(j->checkpoint, restart, &seeding);
     if (j->given.centroids) {
         memcpy(centroids, j->given.centroids, (size_t)(p->k * p->d) * sizeof *centroids);
         return LLOYD_OK;
@@ -204,7 +204,7 @@ static lloyd_status seed(lloyd_job *j, int64_t restart)
     return status;
 }
 
-/* The first centroids of a restart, or those that a resumed fit goes on with. */
+/* The first centroids of a restart, or those that a resumed fit continues with. */
 static lloyd_status begin_restart(lloyd_job *j, int64_t restart, lloyd_history *history)
 {
     double start = lloyd_seconds();
@@ -290,7 +290,7 @@ lloyd_status lloyd_job_cluster(lloyd_job *j)
     return run_starts(j);
 }
 
-/* --- tell --- */
+/* --- the end --- */
 
 lloyd_status lloyd_job_count(lloyd_job *j, int64_t *counts)
 {
@@ -300,29 +300,29 @@ lloyd_status lloyd_job_count(lloyd_job *j, int64_t *counts)
 }
 
 /* Where the iterations' time went on this rank, by its clock or its GPU's. */
-static void tell_parts(const lloyd_job *j, int64_t parts[LLOYD_PARTS])
+static void tell_parts(const lloyd_job *j, int64_t parts[LLOYD_TIME_SHARES])
 {
     const lloyd_problem *p = &j->problem;
     const double *seconds = p->kernels->seconds;
-    const double of_gpu[LLOYD_PARTS] = {[LLOYD_PART_ROWS] = seconds[LLOYD_WORK_ROWS],
-                                        [LLOYD_PART_ASSIGN] = seconds[LLOYD_WORK_ASSIGN],
-                                        [LLOYD_PART_VERIFY] = seconds[LLOYD_WORK_VERIFY],
-                                        [LLOYD_PART_UPDATE] = seconds[LLOYD_WORK_UPDATE],
-                                        [LLOYD_PART_SUM] = seconds[LLOYD_WORK_SUM]};
-    const double *told = p->kernels->synchronous ? j->watch.seconds : of_gpu;
-    for (int part = 0; part < LLOYD_PARTS; part++) parts[part] = (int64_t)(1e9 * told[part]);
+    const double of_gpu[LLOYD_TIME_SHARES] = {[LLOYD_TIME_ROWS] = seconds[LLOYD_WORK_ROWS],
+                                              [LLOYD_TIME_ASSIGN] = seconds[LLOYD_WORK_ASSIGN],
+                                              [LLOYD_TIME_FALLBACK] = seconds[LLOYD_WORK_VERIFY],
+                                              [LLOYD_TIME_UPDATE] = seconds[LLOYD_WORK_UPDATE],
+                                              [LLOYD_TIME_SUM] = seconds[LLOYD_WORK_SUM]};
+    const double *spent = p->kernels->synchronous ? j->watch.seconds : of_gpu;
+    for (int part = 0; part < LLOYD_TIME_SHARES; part++) parts[part] = (int64_t)(1e9 * spent[part]);
 }
 
 /* On a GPU a sum begins when its own rows are done, and it waits there for the other GPUs: what it
  * takes longer than on the GPU that waits least. */
 static void split_waiting(lloyd_progress_rank *ranks, int size)
 {
-    int64_t least = ranks[0].parts[LLOYD_PART_SUM];
+    int64_t least = ranks[0].parts[LLOYD_TIME_SUM];
     for (int r = 1; r < size; r++)
-        if (ranks[r].parts[LLOYD_PART_SUM] < least) least = ranks[r].parts[LLOYD_PART_SUM];
+        if (ranks[r].parts[LLOYD_TIME_SUM] < least) least = ranks[r].parts[LLOYD_TIME_SUM];
     for (int r = 0; r < size; r++) {
-        ranks[r].parts[LLOYD_PART_IDLE] = ranks[r].parts[LLOYD_PART_SUM] - least;
-        ranks[r].parts[LLOYD_PART_SUM] = least;
+        ranks[r].parts[LLOYD_TIME_IDLE] = ranks[r].parts[LLOYD_TIME_SUM] - least;
+        ranks[r].parts[LLOYD_TIME_SUM] = least;
     }
 }
 
@@ -351,7 +351,7 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
             lloyd_summary_distinct(result->inertia, p->k, result->empty_clusters);
     lloyd_progress_rank *ranks = NULL;
     LLOYD_TRY(lloyd_comm_alloc(j->comm, &ranks, j->comm->size, sizeof *ranks,
-                               "what all ranks tell in the end"));
+                               "what all ranks report at the end"));
     lloyd_progress_rank *own = &ranks[j->comm->rank];
     own->memory_peak = lloyd_memory_peak();
     tell_parts(j, own->parts);

@@ -157,23 +157,24 @@ lloyd_status lloyd_options_json(const lloyd_fit_options *o, char **json)
 
 /* --- what all ranks must have alike --- */
 
-/* Each line of `lines` is a fact. */
-static void add_lines(lloyd_facts *facts, const char *lines)
+/* Each line of `lines` is an item. */
+static void add_lines(lloyd_agreement *agreement, const char *lines)
 {
     while (*lines != '\0') {
         int length = (int)strcspn(lines, "\n");
-        lloyd_facts_add(facts, "%.*s", length, lines);
+        lloyd_agreement_add(agreement, "%.*s", length, lines);
         lines += length + (lines[length] == '\n');
     }
 }
 
-lloyd_status lloyd_options_facts(lloyd_command_id command, const void *fields, lloyd_facts *facts)
+lloyd_status lloyd_options_agreement(lloyd_command_id command, const void *fields,
+                                     lloyd_agreement *agreement)
 {
     const lloyd_option_role roles[] = {LLOYD_OPTION_DECIDES, LLOYD_OPTION_ALIKE};
     for (int i = 0; i < 2; i++) {
         char *lines = NULL;
         LLOYD_TRY(lloyd_options_list(options_of(command), fields, roles[i], 0, &lines));
-        add_lines(facts, lines);
+        add_lines(agreement, lines);
         free(lines);
     }
     return LLOYD_OK;

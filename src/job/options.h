@@ -2,7 +2,7 @@
 #ifndef LLOYD_OPTIONS_H
 #define LLOYD_OPTIONS_H
 
-#include "job/facts.h"
+#include "job/agreement.h"
 #include "lloyd.h"
 #include "options/option.h"
 
@@ -15,8 +15,9 @@ lloyd_status lloyd_options_check_synth(const lloyd_synth_options *options);
 
 /* Adds all options of a command that must be the same on all ranks: those that decide the result, and
  * those that decide which collective calls are made or which files are written (option.h). `fields`: the
- * command's struct. Input files and models are facts of their own. */
-lloyd_status lloyd_options_facts(lloyd_command_id command, const void *fields, lloyd_facts *facts);
+ * command's struct. Input files and models are items of their own. */
+lloyd_status lloyd_options_agreement(lloyd_command_id command, const void *fields,
+                                     lloyd_agreement *agreement);
 
 /* 1 where --init names a model file and no method. */
 int lloyd_options_init_is_model(const lloyd_fit_options *options);

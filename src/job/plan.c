@@ -234,7 +234,7 @@ static lloyd_bytes available(const planner *p)
     return (lloyd_bytes){least(host - host / 16, space(p)), plan->gpu_free - reserve};
 }
 
-/* Memory that is not there under that limit is not tried: some libraries ask for it for ever. */
+/* Memory that is not there under that limit is not tried: some libraries ask for it forever. */
 static lloyd_status check_space(const planner *p, int64_t total)
 {
     int64_t limit, left = lloyd_memory_space(&limit), here = space(p);
@@ -426,20 +426,20 @@ static void print_homes(const lloyd_backend *backend, const lloyd_plan *plan,
 {
     char text[3][32];
     const char *fast = backend->cuda ? "GPU memory" : "memory";
-    int64_t held = homes[LLOYD_HELD], streamed = homes[LLOYD_STREAMED];
-    if (held + streamed == 0) {
+    int64_t pinned = homes[LLOYD_PINNED], streamed = homes[LLOYD_STREAMED];
+    if (pinned + streamed == 0) {
         printf("  rows             stay in %s\n", fast);
         return;
     }
     for (int p = 0; p < 3; p++) lloyd_text_count(homes[p], text[p], sizeof text[p]);
     printf("  rows             %s stay in %s, ", text[LLOYD_FIXED], fast);
-    if (backend->cuda) printf("%s in host memory, ", text[LLOYD_HELD]);
+    if (backend->cuda) printf("%s in host memory, ", text[LLOYD_PINNED]);
     printf("%s are read in every pass\n", text[LLOYD_STREAMED]);
     printf("  every pass       reads %s from the files",
            lloyd_text_bytes(streamed * row_bytes(plan), text[0], sizeof text[0]));
     if (backend->cuda)
         printf(", copies %s to the GPUs",
-               lloyd_text_bytes((held + streamed) * row_bytes(plan), text[1], sizeof text[1]));
+               lloyd_text_bytes((pinned + streamed) * row_bytes(plan), text[1], sizeof text[1]));
     printf(", in chunks of %s rows\n",
            lloyd_text_count(plan->kernels.chunk_rows, text[2], sizeof text[2]));
 }
@@ -476,7 +476,7 @@ static void print_own(const lloyd_backend *backend, const lloyd_fit_options *opt
     print_bytes("seeding", plan->gpu_seeding);
 }
 
-/* What all ranks tell each other. */
+/* What all ranks send each other. */
 enum { FIRST, COUNT, HOMES, ROWS = HOMES + 3, TOTAL, GPU_TOTAL, FIELDS };
 
 static void print_ranks(const int64_t *all, int size, int cuda)

@@ -49,20 +49,21 @@ typedef struct prediction {
 
 static lloyd_status compare_options(prediction *t)
 {
-    lloyd_facts facts = {0};
-    lloyd_facts_begin(&facts, "predict");
+    lloyd_agreement agreement = {0};
+    lloyd_agreement_begin(&agreement, "predict");
     lloyd_status status = lloyd_options_check_predict(t->options);
-    if (status == LLOYD_OK) status = lloyd_options_facts(LLOYD_COMMAND_PREDICT, t->options, &facts);
-    return lloyd_facts_compare(t->comm, status, &facts, &lloyd_differing_options);
+    if (status == LLOYD_OK)
+        status = lloyd_options_agreement(LLOYD_COMMAND_PREDICT, t->options, &agreement);
+    return lloyd_agreement_compare(t->comm, status, &agreement, &lloyd_differing_options);
 }
 
-static lloyd_status open_inputs(prediction *t, lloyd_facts *facts)
+static lloyd_status open_inputs(prediction *t, lloyd_agreement *agreement)
 {
     const lloyd_predict_options *o = t->options;
     LLOYD_TRY(lloyd_model_read(o->model, &t->model));
-    lloyd_model_facts(o->model, &t->model, facts);
+    lloyd_source_agreement_of_model(o->model, &t->model, agreement);
     LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &t->rows));
-    lloyd_source_facts(t->rows, facts);
+    lloyd_source_agreement(t->rows, agreement);
     return LLOYD_OK;
 }
 
@@ -110,9 +111,9 @@ static lloyd_status open_output(prediction *t)
 /* What is opened is the same on all ranks. */
 static lloyd_status open_all(prediction *t)
 {
-    lloyd_facts facts = {0};
-    lloyd_status status = open_inputs(t, &facts);
-    LLOYD_TRY(lloyd_facts_compare(t->comm, status, &facts, &lloyd_differing_inputs));
+    lloyd_agreement agreement = {0};
+    lloyd_status status = open_inputs(t, &agreement);
+    LLOYD_TRY(lloyd_agreement_compare(t->comm, status, &agreement, &lloyd_differing_inputs));
     return t->comm->agree(t->comm, check_all(t));
 }
 

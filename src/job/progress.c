@@ -33,7 +33,7 @@ struct lloyd_progress {
     int open_line;                                      /* 1: the bar's line has no end yet */
     char bar[512];                                      /* the bar as it should be shown */
     double seeding;                                     /* when it began, by lloyd_seconds() */
-    double seeding_last, seeding_shown, seeding_logged; /* when it was told last, and so on */
+    double seeding_last, seeding_shown, seeding_logged; /* when it was last reported, and so on */
     int64_t seeding_restart;
     const char *seeding_what; /* what was counted last, */
     double seeding_since;     /* and when that began */
@@ -109,9 +109,9 @@ static void log_begin(lloyd_progress *p, const lloyd_progress_run *run)
 /* The seconds of each part, on every rank. */
 static void log_parts(lloyd_progress *p, const lloyd_progress_rank *of_ranks, int ranks)
 {
-    static const char *const names[LLOYD_PARTS] = LLOYD_PART_NAMES;
+    static const char *const names[LLOYD_TIME_SHARES] = LLOYD_TIME_SHARE_NAMES;
     fputs(",\"parts\":{", p->log);
-    for (int part = 0; part < LLOYD_PARTS; part++) {
+    for (int part = 0; part < LLOYD_TIME_SHARES; part++) {
         fprintf(p->log, "%s\"%s\":[", part > 0 ? "," : "", names[part]);
         for (int i = 0; i < ranks; i++)
             fprintf(p->log, "%s%.6f", i > 0 ? "," : "", 1e-9 * (double)of_ranks[i].parts[part]);
@@ -243,7 +243,7 @@ static double time_left(const lloyd_progress *p, const lloyd_step *i)
     return left * p->iterating / (double)p->iterated;
 }
 
-/* The facts of an iteration, which both displays show; in 80 columns with a bar, fewer digits. */
+/* The figures of an iteration, which both displays show; in 80 columns with a bar, fewer digits. */
 static void describe(const lloyd_progress *p, const lloyd_step *i, int narrow, char *text,
                      size_t bytes)
 {
@@ -280,13 +280,13 @@ static void count(const lloyd_progress *p, const lloyd_step *i, char *text, size
              (long long)p->run.max_iters);
 }
 
-/* The bar takes what the facts leave of the line, and is left out where that is little. */
-static void set_bar(lloyd_progress *p, const char *counter, const char *facts, double done)
+/* The bar takes what the figures leave of the line, and is left out where that is little. */
+static void set_bar(lloyd_progress *p, const char *counter, const char *figures, double done)
 {
     enum { BAR_LEAST = 5, BAR_MOST = 30 };
-    int cells = terminal_width() - 1 - (int)(strlen(counter) + strlen(facts)) - 5;
+    int cells = terminal_width() - 1 - (int)(strlen(counter) + strlen(figures)) - 5;
     if (cells < BAR_LEAST) {
-        snprintf(p->bar, sizeof p->bar, "%s  %s", counter, facts);
+        snprintf(p->bar, sizeof p->bar, "%s  %s", counter, figures);
         return;
     }
     if (cells > BAR_MOST) cells = BAR_MOST;
@@ -295,7 +295,7 @@ static void set_bar(lloyd_progress *p, const char *counter, const char *facts, d
     memset(bar, '.', sizeof bar);
     memset(bar, '#', (size_t)(full < 0 ? 0 : full > cells ? cells : full));
     bar[cells] = '\0';
-    snprintf(p->bar, sizeof p->bar, "%s [%s]  %s", counter, bar, facts);
+    snprintf(p->bar, sizeof p->bar, "%s [%s]  %s", counter, bar, figures);
 }
 
 /* ---- The interface --------------------------------------------------------------------- */
@@ -389,21 +389,21 @@ static void log_seeding(lloyd_progress *p, const lloyd_seed_step *s, double now)
 
 static void show_seeding(lloyd_progress *p, const lloyd_seed_step *s, double now)
 {
-    char candidates[32], counter[64], facts[128], left[32], done[32], all[32];
+    char candidates[32], counter[64], figures[128], left[32], done[32], all[32];
     double each = (now - p->seeding_since) / (double)s->done;
     snprintf(counter, sizeof counter, "seeding: %s/%s %s",
              lloyd_text_count(s->done, done, sizeof done),
              lloyd_text_count(s->all, all, sizeof all), s->what);
     int used = 0;
     if (s->candidates > 0)
-        used = snprintf(facts, sizeof facts, "%s candidates  ",
+        used = snprintf(figures, sizeof figures, "%s candidates  ",
                         lloyd_text_count(s->candidates, candidates, sizeof candidates));
-    snprintf(facts + used, sizeof facts - (size_t)used, "ETA %s",
+    snprintf(figures + used, sizeof figures - (size_t)used, "ETA %s",
              clock_time(each * (double)(s->all - s->done), left, sizeof left));
     if (p->display == DISPLAY_PLAIN) {
-        say(p, "%s  %s", counter, facts);
+        say(p, "%s  %s", counter, figures);
     } else {
-        set_bar(p, counter, facts, (double)s->done / (double)s->all);
+        set_bar(p, counter, figures, (double)s->done / (double)s->all);
         draw(p);
     }
     p->seeding_shown = now;
@@ -444,13 +444,14 @@ void lloyd_progress_iteration(lloyd_progress *p, const lloyd_step *i)
     p->iterated++;
     if (i->iteration == 1) p->previous = NAN;
     if (p->display != DISPLAY_NONE) {
-        char counter[128], facts[256];
+        char counter[128], figures[256];
         count(p, i, counter, sizeof counter);
-        describe(p, i, p->display == DISPLAY_BAR && terminal_width() < 100, facts, sizeof facts);
+        describe(p, i, p->display == DISPLAY_BAR && terminal_width() < 100, figures,
+                 sizeof figures);
         if (p->display == DISPLAY_PLAIN) {
-            say(p, "%s  %s", counter, facts);
+            say(p, "%s  %s", counter, figures);
         } else {
-            set_bar(p, counter, facts,
+            set_bar(p, counter, figures,
                     p->run.max_iters > 0 ? (double)i->iteration / (double)p->run.max_iters : 1);
             if (!p->open_line || lloyd_seconds() - p->drawn > 0.05) draw(p);
         }
@@ -462,7 +463,7 @@ void lloyd_progress_iteration(lloyd_progress *p, const lloyd_step *i)
     log_whole(p, "iteration", i->iteration);
     log_real(p, "inertia", i->inertia);
     log_whole(p, "moved", i->moved);
-    log_whole(p, "verified", i->verified);
+    log_whole(p, "verified", i->fallback_rows);
     log_whole(p, "empty", i->empty);
     log_real(p, "seconds", i->seconds);
     log_close(p);

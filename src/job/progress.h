@@ -1,4 +1,4 @@
-/* What a fit tells while it runs: a bar or plain lines on standard error, and a log of JSON lines.
+/* What a fit shows while it runs: a bar or plain lines on standard error, and a log of JSON lines.
  *
  * Only rank 0 has a lloyd_progress; every function takes NULL and then does nothing, so the
  * algorithm calls them without asking for its rank. Nothing here can stop a fit: a log that cannot
@@ -17,7 +17,7 @@
 
 typedef struct lloyd_progress lloyd_progress;
 
-/* The facts of a run. Strings are borrowed during the call. */
+/* What is known of a run when it begins. Strings are borrowed during the call. */
 typedef struct lloyd_progress_run {
     int64_t n, d, k;
     int64_t skipped;  /* bad rows, which are not among the n */
@@ -56,10 +56,10 @@ void lloyd_progress_warn(lloyd_progress *progress, const char *format, ...) LLOY
 
 void lloyd_progress_iteration(lloyd_progress *progress, const lloyd_step *iteration);
 
-/* What every rank has to tell in the end. */
+/* What every rank reports at the end. */
 typedef struct lloyd_progress_rank {
-    int64_t memory_peak;        /* bytes */
-    int64_t parts[LLOYD_PARTS]; /* of the iterations, in nanoseconds; where `timed` */
+    int64_t memory_peak;              /* bytes */
+    int64_t parts[LLOYD_TIME_SHARES]; /* of the iterations, in nanoseconds; where `timed` */
 } lloyd_progress_rank;
 
 void lloyd_progress_end(lloyd_progress *progress, const lloyd_fit_result *result,

@@ -23,25 +23,26 @@ lloyd_status lloyd_source_files(const lloyd_comm *comm, lloyd_rows *rows, int we
                       lloyd_rows_file(rows, 0), (long long)source->d, INT32_MAX);
 }
 
-void lloyd_source_facts(const lloyd_rows *rows, lloyd_facts *facts)
+void lloyd_source_agreement(const lloyd_rows *rows, lloyd_agreement *agreement)
 {
     char text[1024];
     int files = lloyd_rows_files(rows);
-    lloyd_facts_add(facts, "%lld rows x %lld columns of %s in %d file%s",
-                    (long long)lloyd_rows_count(rows), (long long)lloyd_rows_dim(rows),
-                    lloyd_type_name(lloyd_rows_type(rows)), files, files == 1 ? "" : "s");
+    lloyd_agreement_add(agreement, "%lld rows x %lld columns of %s in %d file%s",
+                        (long long)lloyd_rows_count(rows), (long long)lloyd_rows_dim(rows),
+                        lloyd_type_name(lloyd_rows_type(rows)), files, files == 1 ? "" : "s");
     for (int i = 0; i < files; i++) {
         lloyd_rows_metadata(rows, i, text, sizeof text);
-        lloyd_facts_add(facts, "%s", text);
+        lloyd_agreement_add(agreement, "%s", text);
     }
 }
 
-void lloyd_model_facts(const char *name, const lloyd_model *model, lloyd_facts *facts)
+void lloyd_source_agreement_of_model(const char *name, const lloyd_model *model,
+                                     lloyd_agreement *agreement)
 {
     uint64_t hash = lloyd_hash((uint64_t)model->cosine, model->centroids,
                                (size_t)(model->k * model->d) * sizeof *model->centroids);
-    lloyd_facts_add(facts, "the model %s with %lld centroids of %lld columns, hash %016llx", name,
-                    (long long)model->k, (long long)model->d, (unsigned long long)hash);
+    lloyd_agreement_add(agreement, "the model %s with %lld centroids of %lld columns, hash %016llx",
+                        name, (long long)model->k, (long long)model->d, (unsigned long long)hash);
 }
 
 /* What all ranks must have alike. */
@@ -49,9 +50,10 @@ static lloyd_status compare_memory(lloyd_comm *comm, int64_t d, lloyd_type type)
 {
     const lloyd_difference difference = {LLOYD_USAGE,
                                          "give rows of the same columns and type on all ranks"};
-    lloyd_facts facts = {0};
-    lloyd_facts_add(&facts, "rows of %lld columns of %s", (long long)d, lloyd_type_name(type));
-    return lloyd_facts_compare(comm, LLOYD_OK, &facts, &difference);
+    lloyd_agreement agreement = {0};
+    lloyd_agreement_add(&agreement, "rows of %lld columns of %s", (long long)d,
+                        lloyd_type_name(type));
+    return lloyd_agreement_compare(comm, LLOYD_OK, &agreement, &difference);
 }
 
 /* *weighted = whether there are weights; a rank without rows need not have any. */

@@ -7,7 +7,7 @@
 #include "comm/comm.h"
 #include "io/rows.h"
 #include "io/writers/model.h"
-#include "job/facts.h"
+#include "job/agreement.h"
 
 #include <stdint.h>
 
@@ -30,10 +30,11 @@ lloyd_status lloyd_source_files(const lloyd_comm *comm, lloyd_rows *rows, int we
                                 lloyd_source *source);
 
 /* Adds what files there are, and what is in them. */
-void lloyd_source_facts(const lloyd_rows *rows, lloyd_facts *facts);
+void lloyd_source_agreement(const lloyd_rows *rows, lloyd_agreement *agreement);
 
 /* Adds a model of that name. */
-void lloyd_model_facts(const char *name, const lloyd_model *model, lloyd_facts *facts);
+void lloyd_source_agreement_of_model(const char *name, const lloyd_model *model,
+                                     lloyd_agreement *agreement);
 
 /* Rows in memory: each rank has its own, and their order is that of the ranks. data: [count * d];
  * weights: [count] or NULL; count >= 0, 1 <= d < 2^31, the same on all ranks. LLOYD_USAGE where the

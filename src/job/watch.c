@@ -7,14 +7,14 @@ static void begin(lloyd_observer *self)
 {
     lloyd_watch *w = (lloyd_watch *)(void *)self;
     w->began = w->since = lloyd_seconds();
-    w->verified = *w->verifying;
+    w->fallback = *w->in_fallback;
 }
 
-static void part(lloyd_observer *self, lloyd_part part)
+static void part(lloyd_observer *self, lloyd_time_share part)
 {
     lloyd_watch *w = (lloyd_watch *)(void *)self;
     double now = lloyd_seconds();
-    if (part < LLOYD_PARTS) w->seconds[part] += now - w->since;
+    if (part < LLOYD_TIME_SHARES) w->seconds[part] += now - w->since;
     w->since = now;
 }
 
@@ -25,13 +25,13 @@ static lloyd_status found(lloyd_observer *self, lloyd_problem *problem,
     return lloyd_checkpoint_iteration(w->checkpoint, problem, history, w->progress, step);
 }
 
-/* What the kernels have spent on the second step was counted as part of the assignment. */
+/* What the kernels have spent in the fallback pass was counted as assignment. */
 static void done(lloyd_observer *self, lloyd_step *step)
 {
     lloyd_watch *w = (lloyd_watch *)(void *)self;
-    double verified = *w->verifying - w->verified;
-    w->seconds[LLOYD_PART_VERIFY] += verified;
-    w->seconds[LLOYD_PART_ASSIGN] -= verified;
+    double fallback = *w->in_fallback - w->fallback;
+    w->seconds[LLOYD_TIME_FALLBACK] += fallback;
+    w->seconds[LLOYD_TIME_ASSIGN] -= fallback;
     step->seconds = lloyd_seconds() - w->began;
     lloyd_progress_iteration(w->progress, step);
 }
@@ -40,7 +40,7 @@ lloyd_watch lloyd_watch_begin(const lloyd_kernels *kernels, lloyd_checkpoint *ch
                               lloyd_progress *progress)
 {
     return (lloyd_watch){.observer = {begin, part, found, done},
-                         .verifying = &kernels->seconds[LLOYD_WORK_VERIFY],
+                         .in_fallback = &kernels->seconds[LLOYD_WORK_VERIFY],
                          .checkpoint = checkpoint,
                          .progress = progress};
 }

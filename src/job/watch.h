@@ -7,14 +7,14 @@
 #include "job/progress.h"
 
 typedef struct lloyd_watch {
-    lloyd_observer observer; /* first: a lloyd_observer * is a lloyd_watch * */
-    const double *verifying; /* seconds that the kernels have spent on the second step so far */
-    lloyd_checkpoint *checkpoint; /* or NULL */
-    lloyd_progress *progress;     /* or NULL */
-    double seconds[LLOYD_PARTS];  /* of all iterations; where the kernels are synchronous */
-    double began;                 /* the iteration, by lloyd_seconds(); */
-    double since;                 /* up to which all of it is accounted for; */
-    double verified;              /* *verifying, when it began */
+    lloyd_observer observer;   /* first: a lloyd_observer * is a lloyd_watch * */
+    const double *in_fallback; /* seconds that the kernels have spent in the fallback pass so far */
+    lloyd_checkpoint *checkpoint;      /* or NULL */
+    lloyd_progress *progress;          /* or NULL */
+    double seconds[LLOYD_TIME_SHARES]; /* of all iterations; where the kernels are synchronous */
+    double began;                      /* the iteration, by lloyd_seconds(); */
+    double since;                      /* up to which all of it is accounted for; */
+    double fallback;                   /* *in_fallback, when it began */
 } lloyd_watch;
 
 /* Watches iterations by these kernels. Ends with whatever it is part of. */

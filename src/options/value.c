@@ -90,7 +90,7 @@ static lloyd_status set_bytes(const lloyd_option *o, const char *text, int64_t *
         value > (uint64_t)o->most / factor)
         return lloyd_fail(
             LLOYD_USAGE,
-            "option %s: '%s' is no amount of memory; give a whole number of bytes, or "
+            "option %s: '%s' is not an amount of memory; give a whole number of bytes, or "
             "one with a suffix: 64G or 64GiB (2^30 each), 64GB (10^9 each)",
             o->name, text);
     *to = (int64_t)(value * factor);
@@ -120,10 +120,11 @@ static lloyd_status set_period(const lloyd_option *o, const char *text, double *
     int read = digits > 0 && end == unit && (*unit == '\0' || (strchr("smh", *unit) && !unit[1]));
     value *= *unit == 'h' ? 3600 : *unit == 'm' ? 60 : 1;
     if (!read || !isfinite(value) || value <= 0)
-        return lloyd_fail(LLOYD_USAGE,
-                          "option %s: '%s' is no time; give seconds, or a number with s, m or h, "
-                          "such as 10m",
-                          o->name, text);
+        return lloyd_fail(
+            LLOYD_USAGE,
+            "option %s: '%s' is not a time; give seconds, or a number with s, m or h, "
+            "such as 10m",
+            o->name, text);
     *to = value;
     return LLOYD_OK;
 }

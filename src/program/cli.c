@@ -111,7 +111,7 @@ static lloyd_status read_option(reader *r)
     if (o->kind == LLOYD_OPTION_FLAG) {
         if (value != NULL)
             return lloyd_fail(LLOYD_USAGE,
-                              "option %s takes no value, but '%s' is given; leave it away", o->name,
+                              "option %s takes no value, but '%s' is given; leave it out", o->name,
                               value);
         return set_value(r, o, NULL);
     }

@@ -1,8 +1,8 @@
 /* What must happen before the libraries start.
  *
  * OpenBLAS takes memory when it is loaded, for each of its threads, and where the limit on address space
- * (ulimit -v) leaves none it asks for it again and again, for ever. So before any library is
- * initialised, this tells it to have one thread, which is all that is used of it (the threads are
+ * (ulimit -v) leaves none it asks for it again and again, forever. So before any library is
+ * initialised, this makes it have one thread, which is all that is used of it (the threads are
  * OpenMP's, and each calls it for itself), and looks whether there is room.
  *
  * A standard stream that is closed would be the first file that somebody opens: what is meant for a
@@ -19,7 +19,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Bytes of address space that are in use, 0 where the system does not tell. */
+/* Bytes of address space that are in use, 0 where the system does not report it. */
 LLOYD_EARLY static long long used_space(void)
 {
     char text[64] = "";

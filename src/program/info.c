@@ -11,7 +11,7 @@
 #include "io/rows.h"
 #include "io/writers/checkpoint.h"
 #include "io/writers/model.h"
-#include "job/facts.h"
+#include "job/agreement.h"
 #include "job/summary.h"
 #include "rows/bad_rows.h"
 
@@ -436,8 +436,7 @@ static lloyd_status info_labels(const char *path)
 static lloyd_status info(const char *file)
 {
     lloyd_kind kind;
-    if (!file || *file == '\0')
-        return lloyd_fail(LLOYD_USAGE, "info needs the name of a file to look at");
+    if (!file || *file == '\0') return lloyd_fail(LLOYD_USAGE, "info needs the name of a file");
     LLOYD_TRY(lloyd_inspect_kind(file, &kind));
     if (kind == LLOYD_KIND_MODEL) return info_model(file);
     if (kind == LLOYD_KIND_CHECKPOINT) return info_checkpoint(file);
@@ -447,10 +446,10 @@ static lloyd_status info(const char *file)
 
 lloyd_status lloyd_info(lloyd_comm *comm, const char *file)
 {
-    lloyd_facts facts = {0};
-    lloyd_facts_begin(&facts, "info");
-    lloyd_facts_option(&facts, "the file", file);
-    LLOYD_TRY(lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options));
+    lloyd_agreement agreement = {0};
+    lloyd_agreement_begin(&agreement, "info");
+    lloyd_agreement_option(&agreement, "the file", file);
+    LLOYD_TRY(lloyd_agreement_compare(comm, LLOYD_OK, &agreement, &lloyd_differing_options));
     return comm->agree(comm, comm->rank == 0 ? info(file) : LLOYD_OK);
 }
 

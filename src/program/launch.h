@@ -5,9 +5,9 @@
 typedef struct lloyd_launch {
     int found; /* 0: started by itself, or as the only task of a Slurm step */
     int rank;
-    int size;       /* 0: not said */
-    int local_rank; /* among those of this node, -1: not said */
-    int local_size; /* of this node, 0: not said */
+    int size;       /* 0: not given */
+    int local_rank; /* among those of this node, -1: not given */
+    int local_size; /* of this node, 0: not given */
 } lloyd_launch;
 
 /* Looks into the variables of `envp`, as main() gets them. Needs no library, so that it can be called

@@ -4,12 +4,12 @@
  * MPI is started only where a launcher (mpirun, mpiexec, srun) has started this process: by itself,
  * `lloyd` runs on machines where MPI cannot. Under a launcher every rank starts MPI, also for a wrong
  * command line or for --help, and compares its command with that of the others: they may have
- * another one, and would wait for ever for a rank that simply exited.
+ * another one, and would wait forever for a rank that simply exited.
  */
 #include "base/log.h"
 #include "base/memory.h"
+#include "job/agreement.h"
 #include "job/backend.h"
-#include "job/facts.h"
 #include "job/summary.h"
 #include "lloyd.h"
 #include "program/cli.h"
@@ -64,7 +64,7 @@ static int is_ignored(int signal)
     return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-/* From now on these signals are wishes that a fit with a checkpoint grants. */
+/* Installs the handlers that stop a fit with a checkpoint gracefully. */
 static void watch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -152,9 +152,9 @@ static void show(const lloyd_cli *cli)
 /* The first thing that ranks do in a command is to compare it. Where there is none to run, here. */
 static lloyd_status compare_commands(lloyd_comm *comm, lloyd_status parsed, const char *command)
 {
-    lloyd_facts facts = {0};
-    lloyd_facts_begin(&facts, command);
-    return lloyd_facts_compare(comm, parsed, &facts, &lloyd_differing_options);
+    lloyd_agreement agreement = {0};
+    lloyd_agreement_begin(&agreement, command);
+    return lloyd_agreement_compare(comm, parsed, &agreement, &lloyd_differing_options);
 }
 
 static lloyd_status show_once(lloyd_comm *comm, const lloyd_cli *cli)
@@ -192,7 +192,7 @@ static lloyd_status flush_output(void)
                       errno != 0 ? strerror(errno) : "write error");
 }
 
-/* Where there are no ranks: what can be said without them. */
+/* Where there are no ranks: what can be reported without them. */
 static lloyd_status run_alone(lloyd_launch launched, lloyd_status parsed, const char *message,
                               lloyd_status status, const lloyd_cli *cli)
 {

@@ -17,7 +17,7 @@
 #include "io/writers/array.h"
 #include "io/writers/origin.h"
 #include "io/writers/output.h"
-#include "job/facts.h"
+#include "job/agreement.h"
 #include "job/options.h"
 #include "job/outputs.h"
 
@@ -211,10 +211,10 @@ static lloyd_status make(lloyd_comm *comm, const lloyd_synth_options *options,
 
 static lloyd_status compare_options(lloyd_comm *comm, const lloyd_synth_options *options)
 {
-    lloyd_facts facts = {0};
-    lloyd_facts_begin(&facts, "synth");
-    lloyd_status status = lloyd_options_facts(LLOYD_COMMAND_SYNTH, options, &facts);
-    return lloyd_facts_compare(comm, status, &facts, &lloyd_differing_options);
+    lloyd_agreement agreement = {0};
+    lloyd_agreement_begin(&agreement, "synth");
+    lloyd_status status = lloyd_options_agreement(LLOYD_COMMAND_SYNTH, options, &agreement);
+    return lloyd_agreement_compare(comm, status, &agreement, &lloyd_differing_options);
 }
 
 lloyd_status lloyd_synth(lloyd_comm *comm, const lloyd_synth_options *options)

@@ -7,7 +7,7 @@
 #include "io/input.h"
 #include "io/writers/output.h"
 #include "io/writers/wrap.h"
-#include "job/facts.h"
+#include "job/agreement.h"
 
 #include <stdio.h>
 
@@ -74,10 +74,10 @@ static lloyd_status expand_and_wrap(const char *raw, const char *path, int force
 
 lloyd_status lloyd_wrap_file(lloyd_comm *comm, const char *raw, const char *output, int force)
 {
-    lloyd_facts facts = {0};
-    lloyd_facts_begin(&facts, "wrap");
-    lloyd_facts_option(&facts, "the file", raw);
-    lloyd_facts_option(&facts, "--output", output);
-    LLOYD_TRY(lloyd_facts_compare(comm, LLOYD_OK, &facts, &lloyd_differing_options));
+    lloyd_agreement agreement = {0};
+    lloyd_agreement_begin(&agreement, "wrap");
+    lloyd_agreement_option(&agreement, "the file", raw);
+    lloyd_agreement_option(&agreement, "--output", output);
+    LLOYD_TRY(lloyd_agreement_compare(comm, LLOYD_OK, &agreement, &lloyd_differing_options));
     return comm->agree(comm, comm->rank == 0 ? expand_and_wrap(raw, output, force) : LLOYD_OK);
 }

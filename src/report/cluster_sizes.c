@@ -107,7 +107,7 @@ static void draw_histogram(const lloyd_report_content *r, const sizes *s)
                                          .y_zero = 1});
 }
 
-/* The sizes from the largest on, of so many clusters as the eye can tell apart. */
+/* The sizes from the largest on, of so many clusters as the eye can distinguish. */
 static void draw_ranks(const lloyd_report_content *r, const int64_t *sorted, const sizes *s)
 {
     double rank[RANKS_DRAWN], size[RANKS_DRAWN];

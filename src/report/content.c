@@ -42,13 +42,12 @@ double lloyd_report_seconds(const lloyd_model *m)
     return total;
 }
 
-/* The share of rows that were verified over all iterations in the log; NAN without one. */
 double lloyd_report_fallback_share(const lloyd_report_content *r)
 {
     double rows = 0, iterations = 0;
     for (int64_t t = 0; r->logged && t < r->model.iterations; t++) {
-        if (!isfinite(r->log.verified[t])) continue;
-        rows += r->log.verified[t];
+        if (!isfinite(r->log.fallback_rows[t])) continue;
+        rows += r->log.fallback_rows[t];
         iterations++;
     }
     return rows / (iterations * (double)r->model.n);
@@ -58,6 +57,7 @@ double lloyd_report_fallback_share(const lloyd_report_content *r)
 int lloyd_report_log_is_whole(const lloyd_report_content *r)
 {
     int64_t found = 0;
-    for (int64_t t = 0; t < r->model.iterations; t++) found += isfinite(r->log.verified[t]) != 0;
+    for (int64_t t = 0; t < r->model.iterations; t++)
+        found += isfinite(r->log.fallback_rows[t]) != 0;
     return found == r->model.iterations;
 }

@@ -109,10 +109,10 @@ void lloyd_report_tiles(const lloyd_report_content *r)
     }
     double share = lloyd_report_fallback_share(r);
     if (isfinite(share)) {
-        open_tile(r, "Verified rows");
+        open_tile(r, "Decided in double precision");
         lloyd_html_real(r->out, 100 * share, 3);
         fputs(" %", r->out);
-        close_tile(r, "the fast pass proves all others");
+        close_tile(r, "of the labels; all labels are exact");
     }
     fputs("</dl></header>\n", r->out);
 }

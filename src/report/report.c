@@ -10,7 +10,7 @@
 #include "io/guard.h"
 #include "io/writers/model.h"
 #include "io/writers/output.h"
-#include "job/facts.h"
+#include "job/agreement.h"
 #include "job/options.h"
 #include "report/cluster_sizes.h"
 #include "report/content.h"
@@ -193,10 +193,10 @@ static lloyd_status report_model(const lloyd_report_options *options)
 
 lloyd_status lloyd_report(lloyd_comm *comm, const lloyd_report_options *options)
 {
-    lloyd_facts facts = {0};
-    lloyd_facts_begin(&facts, "report");
-    lloyd_facts_option(&facts, "the model", options->model);
-    lloyd_status status = lloyd_options_facts(LLOYD_COMMAND_REPORT, options, &facts);
-    LLOYD_TRY(lloyd_facts_compare(comm, status, &facts, &lloyd_differing_options));
+    lloyd_agreement agreement = {0};
+    lloyd_agreement_begin(&agreement, "report");
+    lloyd_agreement_option(&agreement, "the model", options->model);
+    lloyd_status status = lloyd_options_agreement(LLOYD_COMMAND_REPORT, options, &agreement);
+    LLOYD_TRY(lloyd_agreement_compare(comm, status, &agreement, &lloyd_differing_options));
     return comm->agree(comm, comm->rank == 0 ? report_model(options) : LLOYD_OK);
 }

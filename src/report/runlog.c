@@ -45,7 +45,7 @@ typedef struct event {
     double number[NUMBERS]; /* NAN: not there */
     double peak;
     int parts; /* how many of them */
-    double part_mean[LLOYD_PARTS], part_most[LLOYD_PARTS];
+    double part_mean[LLOYD_TIME_SHARES], part_most[LLOYD_TIME_SHARES];
 } event;
 
 /* What is known while the log is read. */
@@ -78,9 +78,9 @@ static double largest(const char *list, size_t length, double *mean)
 /* {"rows":[...],...}, as lloyd writes it */
 static void take_parts(event *e, const lloyd_json_field *parts)
 {
-    static const char *const names[LLOYD_PARTS] = LLOYD_PART_NAMES;
+    static const char *const names[LLOYD_TIME_SHARES] = LLOYD_TIME_SHARE_NAMES;
     const char *stop = parts->value + parts->length;
-    for (int p = 0; p < LLOYD_PARTS; p++) {
+    for (int p = 0; p < LLOYD_TIME_SHARES; p++) {
         char key[16];
         int length = snprintf(key, sizeof key, "\"%s\":[", names[p]);
         const char *list = memmem(parts->value, parts->length, key, (size_t)length);
@@ -141,7 +141,7 @@ static void take_iteration(reader *r, const event *e)
     int64_t i = (int64_t)t - 1;
     if (m->inertia[i] != e->number[INERTIA]) return;
     if (m->moved != NULL && (double)m->moved[i] != e->number[MOVED]) return;
-    r->log->verified[i] = e->number[VERIFIED];
+    r->log->fallback_rows[i] = e->number[VERIFIED];
 }
 
 static void take_event(reader *r, const event *e)
@@ -233,15 +233,15 @@ lloyd_status lloyd_runlog_read(const char *path, const lloyd_model *model, lloyd
 {
     reader r = {.model = model, .log = log};
     *log = (lloyd_runlog){0};
-    LLOYD_TRY(lloyd_alloc(&log->verified, model->iterations, sizeof *log->verified,
-                          "the verified rows of a log"));
-    for (int64_t t = 0; t < model->iterations; t++) log->verified[t] = NAN;
+    LLOYD_TRY(lloyd_alloc(&log->fallback_rows, model->iterations, sizeof *log->fallback_rows,
+                          "the fallback rows of a log"));
+    for (int64_t t = 0; t < model->iterations; t++) log->fallback_rows[t] = NAN;
     LLOYD_TRY(read_file(path, &r));
     LLOYD_TRY(check(path, &r));
     log->total += r.elapsed;
     log->threads = (int64_t)or_zero(fmin(r.begin.number[THREADS], 1e9));
     log->peak = r.end.peak;
-    log->has_parts = r.end.parts == LLOYD_PARTS;
+    log->has_parts = r.end.parts == LLOYD_TIME_SHARES;
     memcpy(log->part_mean, r.end.part_mean, sizeof log->part_mean);
     memcpy(log->part_most, r.end.part_most, sizeof log->part_most);
     memcpy(log->time, r.begin.time, sizeof log->time);
@@ -253,6 +253,6 @@ lloyd_status lloyd_runlog_read(const char *path, const lloyd_model *model, lloyd
 
 void lloyd_runlog_free(lloyd_runlog *log)
 {
-    lloyd_free(log->verified);
-    log->verified = NULL;
+    lloyd_free(log->fallback_rows);
+    log->fallback_rows = NULL;
 }

@@ -26,15 +26,15 @@ typedef struct lloyd_runlog {
     int64_t iterations;           /* all of them: of other starts, and repeated ones too */
     double seconds[LLOYD_PHASES]; /* of all begins together */
     double total;
-    double *verified;  /* [T] rows, for the iterations of the model; NAN: not in the log */
-    int64_t threads;   /* of each rank; 0: not said */
-    double candidates; /* of seeding by kmeans-parallel; 0: not said */
-    double peak;       /* bytes of the rank that took most; 0: not said */
+    double *fallback_rows; /* [T] for the iterations of the model; NAN: not in the log */
+    int64_t threads;       /* of each rank; 0: not in the log */
+    double candidates;     /* of seeding by kmeans-parallel; 0: not in the log */
+    double peak;           /* bytes of the rank that used most; 0: not in the log */
     /* Where the seconds of the iterations since the last begin went: the mean over the ranks, and
      * the rank where it was most. */
     int has_parts;
-    double part_mean[LLOYD_PARTS], part_most[LLOYD_PARTS];
-    char time[32], type[16], gpu[96], comm[16]; /* "": not said */
+    double part_mean[LLOYD_TIME_SHARES], part_most[LLOYD_TIME_SHARES];
+    char time[32], type[16], gpu[96], comm[16]; /* "": not in the log */
 } lloyd_runlog;
 
 /* Reads a log. LLOYD_BAD_INPUT where it cannot be read, is no log, or that of another fit than the

@@ -94,30 +94,32 @@ static void write_phases(const lloyd_report_content *r)
     fputs("</td><td></td></tr>\n</table>\n", r->out);
 }
 
-static lloyd_status draw_verified(const lloyd_report_content *r)
+static lloyd_status draw_fallback(const lloyd_report_content *r)
 {
     const lloyd_model *m = &r->model;
     char text[256], share[64];
     double *values;
     LLOYD_TRY(lloyd_alloc(&values, m->iterations, sizeof *values, "a curve"));
-    for (int64_t t = 0; t < m->iterations; t++) values[t] = 100 * r->log.verified[t] / (double)m->n;
-    lloyd_chart_line(r->out,
-                     &(lloyd_chart){.id = "verified",
-                                    .title = "Verified rows.",
-                                    .describe = lloyd_report_say(
-                                        text, sizeof text,
-                                        "Rows whose label the fast pass could not prove, "
-                                        "and the exact one decided: %s %% on average.",
-                                        lloyd_text_real(100 * lloyd_report_fallback_share(r), 3,
-                                                        share, sizeof share)),
-                                    .x_title = "iteration",
-                                    .y_title = "% of the rows",
-                                    .point = "iteration",
-                                    .y = values,
-                                    .first = 1,
-                                    .count = m->iterations,
-                                    .x_log = 200,
-                                    .y_zero = 1});
+    for (int64_t t = 0; t < m->iterations; t++)
+        values[t] = 100 * r->log.fallback_rows[t] / (double)m->n;
+    lloyd_chart_line(
+        r->out,
+        &(lloyd_chart){.id = "verified",
+                       .title = "Decided in double precision.",
+                       .describe = lloyd_report_say(
+                           text, sizeof text,
+                           "Labels that the filter could not prove, and that a search in double "
+                           "precision decided: %s %% on average.",
+                           lloyd_text_real(100 * lloyd_report_fallback_share(r), 3, share,
+                                           sizeof share)),
+                       .x_title = "iteration",
+                       .y_title = "% of the labels",
+                       .point = "iteration",
+                       .y = values,
+                       .first = 1,
+                       .count = m->iterations,
+                       .x_log = 200,
+                       .y_zero = 1});
     lloyd_free(values);
     return LLOYD_OK;
 }
@@ -148,9 +150,9 @@ static void write_speed(const lloyd_report_content *r)
     fputs("</table>\n", r->out);
 }
 
-static const char *const part_names[LLOYD_PARTS] = {"waiting for rows",  "fast assignment",
-                                                    "exact assignment",  "update",
-                                                    "waiting for ranks", "all-reduce"};
+static const char *const part_names[LLOYD_TIME_SHARES] = {"waiting for rows",  "fast assignment",
+                                                          "exact assignment",  "update",
+                                                          "waiting for ranks", "all-reduce"};
 
 static void draw_parts(const lloyd_report_content *r)
 {
@@ -161,7 +163,7 @@ static void draw_parts(const lloyd_report_content *r)
                                                     ? "Mean of the ranks; since the last resume."
                                                     : "Mean of the ranks.",
                                     .y = r->log.part_mean,
-                                    .count = LLOYD_PARTS},
+                                    .count = LLOYD_TIME_SHARES},
                      part_names);
 }
 
@@ -171,7 +173,7 @@ static void write_parts(const lloyd_report_content *r)
         "<table id=\"parts-table\"><caption>Time within the iterations</caption>\n"
         "<tr><th>part</th><th>seconds, mean of the ranks</th><th>of the rank with most</th></tr>\n",
         r->out);
-    for (int p = 0; p < LLOYD_PARTS; p++) {
+    for (int p = 0; p < LLOYD_TIME_SHARES; p++) {
         fprintf(r->out, "<tr><td>%s</td><td>", part_names[p]);
         lloyd_html_real(r->out, r->log.part_mean[p], 4);
         fputs("</td><td>", r->out);
@@ -189,7 +191,7 @@ lloyd_status lloyd_report_timing(const lloyd_report_content *r)
     fputs("<section><h2>Time</h2>\n<div class=\"row\">\n", r->out);
     if (timed) draw_seconds(r);
     if (r->logged) draw_phases(r);
-    if (isfinite(lloyd_report_fallback_share(r))) LLOYD_TRY(draw_verified(r));
+    if (isfinite(lloyd_report_fallback_share(r))) LLOYD_TRY(draw_fallback(r));
     fputs("</div>\n<div class=\"row\">\n", r->out);
     if (timed) write_speed(r);
     if (r->logged) write_phases(r);
@@ -201,10 +203,11 @@ lloyd_status lloyd_report_timing(const lloyd_report_content *r)
         fputs("</div>\n", r->out);
     }
     if (!r->logged)
-        fputs("<p class=\"soft\">The time of each phase and the share of verified rows are in the "
-              "log of a fit: <code>lloyd report --log</code> reads the one that "
-              "<code>lloyd fit --log</code> has written.</p>\n",
-              r->out);
+        fputs(
+            "<p class=\"soft\">The time of each phase and the share of labels decided in double precision are in the "
+            "log of a fit: <code>lloyd report --log</code> reads the one that "
+            "<code>lloyd fit --log</code> has written.</p>\n",
+            r->out);
     fputs("</section>\n", r->out);
     return LLOYD_OK;
 }

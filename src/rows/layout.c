@@ -58,10 +58,10 @@ lloyd_home lloyd_layout_home(const lloyd_layout *l, int64_t chunk, int64_t *inde
     *index = fixed;
     if (marked_before(chunk + 1, l->fixed, l->chunks) > fixed) return LLOYD_FIXED;
     int64_t passing = chunk - fixed, all = l->chunks - l->fixed;
-    int64_t held = marked_before(passing, l->held, all);
-    *index = held;
-    if (marked_before(passing + 1, l->held, all) > held) return LLOYD_HELD;
-    *index = passing - held;
+    int64_t pinned = marked_before(passing, l->pinned, all);
+    *index = pinned;
+    if (marked_before(passing + 1, l->pinned, all) > pinned) return LLOYD_PINNED;
+    *index = passing - pinned;
     return LLOYD_STREAMED;
 }
 
@@ -73,7 +73,7 @@ int64_t lloyd_layout_chunk_rows(const lloyd_layout *l, int64_t chunk)
 static int64_t chunks_of(const lloyd_layout *l, lloyd_home home)
 {
     if (home == LLOYD_FIXED) return l->fixed;
-    return home == LLOYD_HELD ? l->held : l->chunks - l->fixed - l->held;
+    return home == LLOYD_PINNED ? l->pinned : l->chunks - l->fixed - l->pinned;
 }
 
 int64_t lloyd_layout_rows(const lloyd_layout *l, lloyd_home home)
@@ -122,7 +122,7 @@ lloyd_bytes lloyd_layout_bytes(const lloyd_layout *l)
         bytes.host += fixed;
         return bytes;
     }
-    bytes.host += lloyd_layout_rows(l, LLOYD_HELD) * l->row_bytes;
+    bytes.host += lloyd_layout_rows(l, LLOYD_PINNED) * l->row_bytes;
     bytes.gpu = fixed + (passing * l->chunk_rows + (passing > 0)) * l->row_bytes;
     return bytes;
 }
@@ -190,7 +190,7 @@ int lloyd_layout_choose(int64_t rows, int64_t row_bytes, int copies, lloyd_bytes
     fill(&c, layout, &layout->fixed, copies ? room.gpu : room.host, layout->chunks);
     if (!copies || layout->fixed == layout->chunks) return 1;
     room = left(&c, layout);
-    fill(&c, layout, &layout->held, room.host, layout->chunks - layout->fixed);
+    fill(&c, layout, &layout->pinned, room.host, layout->chunks - layout->fixed);
     return 1;
 }
 

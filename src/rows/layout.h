@@ -3,7 +3,7 @@
  *
  *     fixed      in a slot of the kernels of its own: in GPU memory, or on the host where CPUs
  *                compute (which use the rows in place)
- *     held       in (pinned) host memory, copied to the GPU in every pass
+ *     pinned       in (pinned) host memory, copied to the GPU in every pass
  *     streamed   in the files, read in every pass
  *
  * The fastest home is filled first. Chunks of different homes alternate as evenly as their
@@ -19,15 +19,15 @@
  * way, one keeps whoever brings it busy meanwhile. */
 enum { LLOYD_AHEAD = 3 };
 
-typedef enum lloyd_home { LLOYD_FIXED, LLOYD_HELD, LLOYD_STREAMED } lloyd_home;
+typedef enum lloyd_home { LLOYD_FIXED, LLOYD_PINNED, LLOYD_STREAMED } lloyd_home;
 
 typedef struct lloyd_layout {
     int64_t rows, row_bytes;
     int copies;         /* 1: the kernels copy rows to memory of their own */
     int64_t chunk_rows; /* of every chunk but the last, >= 1 */
     int64_t chunks;
-    int64_t fixed, held; /* chunks with these homes; held only with copies */
-    int once;            /* 1: there is one pass only, and nothing is read for another */
+    int64_t fixed, pinned; /* chunks with these homes; pinned only with copies */
+    int once;              /* 1: there is one pass only, and nothing is read for another */
 } lloyd_layout;
 
 /* Memory of a rank: on the host, and on its GPU. */
@@ -61,7 +61,7 @@ lloyd_home lloyd_layout_home(const lloyd_layout *layout, int64_t chunk, int64_t 
 int64_t lloyd_layout_chunk_rows(const lloyd_layout *layout, int64_t chunk);
 int64_t lloyd_layout_rows(const lloyd_layout *layout, lloyd_home home);
 
-/* Slots that held and streamed chunks pass through; slots in all: the fixed chunks', these, and if
+/* Slots that pinned and streamed chunks pass through; slots in all: the fixed chunks', these, and if
  * there are any, one for a single row. */
 int lloyd_layout_passing_slots(const lloyd_layout *layout);
 int lloyd_layout_slots(const lloyd_layout *layout);

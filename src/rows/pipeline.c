@@ -49,7 +49,7 @@ static int64_t next_of(const lloyd_pipeline *p, lloyd_home home, int64_t chunk, 
     return chunks;
 }
 
-/* The first chunk after `chunk` that passes through a slot, if it is held, else -1. */
+/* The first chunk after `chunk` that passes through a slot, if it is pinned, else -1. */
 static int64_t held_after(const lloyd_pipeline *p, int64_t chunk)
 {
     int64_t index, chunks = p->layout->chunks;
@@ -58,7 +58,7 @@ static int64_t held_after(const lloyd_pipeline *p, int64_t chunk)
         if (at >= chunks && p->layout->once) return -1;
         at %= chunks;
         lloyd_home home = lloyd_layout_home(p->layout, at, &index);
-        if (home != LLOYD_FIXED) return home == LLOYD_HELD ? at : -1;
+        if (home != LLOYD_FIXED) return home == LLOYD_PINNED ? at : -1;
     }
     return -1;
 }
@@ -133,7 +133,7 @@ static lloyd_status start_held(lloyd_pipeline *p, int64_t chunk, int64_t index)
     LLOYD_TRY(
         p->kernels->load_start(p->kernels, (int)layout->fixed + number, chunk * layout->chunk_rows,
                                lloyd_layout_chunk_rows(layout, chunk),
-                               p->ends.held + index * layout->chunk_rows * layout->row_bytes));
+                               p->ends.pinned + index * layout->chunk_rows * layout->row_bytes));
     p->slot[number].chunk = chunk;
     p->started++;
     return LLOYD_OK;
@@ -159,10 +159,10 @@ static lloyd_status start(lloyd_pipeline *p, int64_t chunk)
 {
     int64_t index;
     lloyd_home home = lloyd_layout_home(p->layout, chunk, &index);
-    return home == LLOYD_HELD ? start_held(p, chunk, index) : start_streamed(p, chunk);
+    return home == LLOYD_PINNED ? start_held(p, chunk, index) : start_streamed(p, chunk);
 }
 
-/* Starts the held chunks that come after `chunk`, of which `busy` slots are needed now. */
+/* Starts the pinned chunks that come after `chunk`, of which `busy` slots are needed now. */
 static lloyd_status start_ahead(lloyd_pipeline *p, int64_t chunk, int busy)
 {
     while (p->started - p->given < p->slots - busy) {

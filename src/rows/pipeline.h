@@ -2,9 +2,8 @@
  * the same time: the files are read into buffers, rows are copied into slots, and the kernels work
  * on a slot. (CPUs use a buffer in place; there is nothing to copy.)
  *
- * Whoever passes over the chunks only enqueues work on a GPU and comes for the next chunk long
- * before that work is done, so a streamed chunk can be waited for until it is read: meanwhile the
- * GPU is busy with what was enqueued. Held chunks need no waiting: as many as there are slots are
+ * A pass only enqueues work on a GPU, and asks for the next chunk long before that work is done. So it
+ * can wait until a streamed chunk is read: meanwhile the GPU is busy with what was enqueued. Pinned chunks need no waiting: as many as there are slots are
  * enqueued ahead, those at the beginning of the next pass included.
  */
 #ifndef LLOYD_PIPELINE_H
@@ -24,7 +23,7 @@ typedef struct lloyd_pipeline_ends {
     lloyd_rows *rows;
     int64_t first; /* global row that chunk 0 begins with */
     const lloyd_layout *layout;
-    const char *held; /* the rows of the held chunks, one after the other */
+    const char *pinned; /* the rows of the pinned chunks, one after the other */
     lloyd_kernels *kernels;
 } lloyd_pipeline_ends;
 
@@ -44,7 +43,7 @@ lloyd_status lloyd_pipeline_begin(lloyd_pipeline *pipeline);
  * expected in their order, from the last to the first; another one is waited for. */
 lloyd_status lloyd_pipeline_load(lloyd_pipeline *pipeline, int64_t chunk, int *slot);
 
-/* Tells that a pass has come to a fixed chunk. */
+/* A pass has reached a fixed chunk. */
 lloyd_status lloyd_pipeline_pass(lloyd_pipeline *pipeline, int64_t chunk);
 
 #endif

@@ -106,7 +106,7 @@ static lloyd_status open_pipeline(lloyd_shard *shard)
     const lloyd_pipeline_ends ends = {.rows = shard->rows,
                                       .first = shard->first,
                                       .layout = layout,
-                                      .held = shard->data,
+                                      .pinned = shard->data,
                                       .kernels = shard->kernels};
     LLOYD_TRY(lloyd_pipeline_open(&ends, &shard->pipeline));
     if (layout->copies) LLOYD_TRY(lloyd_pipeline_fill(shard->pipeline));
@@ -119,7 +119,7 @@ static lloyd_status open_pipeline(lloyd_shard *shard)
 static lloyd_status bring_rows(lloyd_shard *shard)
 {
     lloyd_kernels *kernels = shard->kernels;
-    lloyd_home home = shard->layout.copies ? LLOYD_HELD : LLOYD_FIXED;
+    lloyd_home home = shard->layout.copies ? LLOYD_PINNED : LLOYD_FIXED;
     int64_t bytes = lloyd_layout_rows(&shard->layout, home) * shard->layout.row_bytes;
     LLOYD_TRY(lloyd_alloc(&shard->row, shard->layout.row_bytes, 1, "a row"));
     if (bytes > 0) {

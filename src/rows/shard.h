@@ -26,11 +26,11 @@ typedef struct lloyd_shard {
 
     lloyd_rows *rows; /* NULL: the rows were in memory from the start */
     lloyd_kernels *kernels;
-    const char *data;   /* the rows that stay on the host: fixed ones of CPUs, held ones of GPUs; or
+    const char *data; /* the rows that stay on the host: fixed ones of CPUs, pinned ones of GPUs; or
                        * all, where they were in memory from the start */
-    void *memory;       /* of `data`, if it is ours */
-    float *own_weights; /* of `weights`, if they are ours */
-    char *row;          /* one row */
+    void *memory;     /* of `data`, if it is ours */
+    float *own_weights;       /* of `weights`, if they are ours */
+    char *row;                /* one row */
     lloyd_pipeline *pipeline; /* NULL: all chunks are fixed */
 } lloyd_shard;
 

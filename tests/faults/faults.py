@@ -61,7 +61,7 @@ class Command:
 
 
 # Notes and warnings, which are no message of a failure.
-REPLACES, GOES_ON, NOT_WRITTEN = "and will be replaced", "going on from", "no checkpoint was written"
+REPLACES, GOES_ON, NOT_WRITTEN = "and will be replaced", "resuming from", "no checkpoint was written"
 WITHOUT_LABELS = "the model without its labels is in"
 NOTES = (REPLACES, GOES_ON, NOT_WRITTEN, "a checkpoint was written", WITHOUT_LABELS, "nothing is lost",
          "the pass that has begun is finished")  # of a rank that the launcher stops, since another has failed

@@ -135,7 +135,7 @@ def check_resumed(t, job, name, model, undisturbed):
     t.check(job.ended() and job.state() == "COMPLETED" and int(job.show("Restarts")) >= 1, f"{name}: comes back, and ends well",
             job.describe())
     stopped = re.findall(r"stopped by SIGUSR1; .* after iteration (\d+)", job.output())
-    resumed = re.findall(r"going on from \S+, after iteration (\d+)", job.output())
+    resumed = re.findall(r"resuming from \S+, after iteration (\d+)", job.output())
     t.check(stopped and stopped == resumed and 3 <= int(stopped[0]) < ITERATIONS,
             f"{name}: stopped after an iteration ({stopped}), and went on after the same one ({resumed})", job.describe())
     told = re.findall(r"^stopped with a checkpoint, after iteration (\d+) of run 1$", job.output(), re.M)

@@ -140,7 +140,7 @@ int lloyd_checkpoint_holds(const lloyd_checkpoint *c, int64_t restart)
     return c && c->holds && c->restart == restart && c->drawn == 0;
 }
 
-void lloyd_checkpoint_go_on(lloyd_checkpoint *c, int64_t restart, lloyd_seeding *seeding)
+void lloyd_checkpoint_resume_seeding(lloyd_checkpoint *c, int64_t restart, lloyd_seeding *seeding)
 {
     char text[64];
     if (!c || !c->holds || c->restart != restart || c->drawn == 0) return;
@@ -148,7 +148,7 @@ void lloyd_checkpoint_go_on(lloyd_checkpoint *c, int64_t restart, lloyd_seeding 
     seeding->count = c->drawn;
     seeding->done = c->steps;
     if (c->comm->rank == 0)
-        lloyd_note("going on from %s, after %s", lloyd_checkpoint_file(c),
+        lloyd_note("resuming from %s, after %s", lloyd_checkpoint_file(c),
                    lloyd_checkpoint_place(c, text, sizeof text));
 }
 
@@ -162,7 +162,7 @@ lloyd_status lloyd_checkpoint_restore(lloyd_checkpoint *c, lloyd_problem *p, llo
     c->holds = 0;
     c->repeats = c->last.iteration > 0;
     if (c->comm->rank == 0) {
-        lloyd_note("going on from %s, after %s", lloyd_checkpoint_file(c),
+        lloyd_note("resuming from %s, after %s", lloyd_checkpoint_file(c),
                    lloyd_checkpoint_place(c, text, sizeof text));
         return LLOYD_OK;
     }
@@ -319,7 +319,7 @@ static lloyd_status agree_on_signal(lloyd_comm *comm, int *signal)
     return LLOYD_OK;
 }
 
-/* Rank 0 says what is left behind; all ranks return LLOYD_STOPPED, or LLOYD_FAILED. */
+/* Rank 0 reports what is left behind; all ranks return LLOYD_STOPPED, or LLOYD_FAILED. */
 static lloyd_status explain_stop(lloyd_checkpoint *c, lloyd_progress *progress, const char *signal)
 {
     if (c->comm->rank != 0) return lloyd_fail(LLOYD_STOPPED, "%s", "");
@@ -331,9 +331,10 @@ static lloyd_status explain_stop(lloyd_checkpoint *c, lloyd_progress *progress, 
         return lloyd_fail(LLOYD_FAILED, "stopped by %s, but without a new checkpoint: %s", signal,
                           lloyd_message());
     if (*c->place != '\0')
-        return lloyd_fail(LLOYD_STOPPED,
-                          "stopped by %s; the same command with --resume goes on from %s, after %s",
-                          signal, lloyd_checkpoint_file(c), c->place);
+        return lloyd_fail(
+            LLOYD_STOPPED,
+            "stopped by %s; the same command with --resume continues from %s, after %s", signal,
+            lloyd_checkpoint_file(c), c->place);
     return lloyd_fail(LLOYD_STOPPED,
                       "stopped by %s before there was anything to keep; the same command with "
                       "--resume starts anew",

@@ -1,4 +1,4 @@
-/* What a fit needs to go on after it was stopped: kept in memory after every iteration, written to
+/* What a fit needs to resume after it was stopped: kept in memory after every iteration, written to
  * a file now and then, when the fit is stopped and when it ends.
  *
  * What is kept of a seeding are the rows that it has drawn. A resumed one compares all rows with them at
@@ -32,7 +32,7 @@ typedef struct lloyd_outcome {
 } lloyd_outcome;
 
 /* *checkpoint = NULL without --checkpoint. With --resume and a file there, reads it, refuses other
- * options than it was written with, and other data as far as their shape tells, and gives *best
+ * options than it was written with, and other data as far as their shape shows it, and gives *best
  * what it was. The options, `rows` and `best` are borrowed; init: a hash of the centroids of --init
  * MODEL.h5, 0 without. */
 lloyd_status lloyd_checkpoint_open(lloyd_comm *comm, const lloyd_fit_options *options,
@@ -49,7 +49,8 @@ lloyd_status lloyd_checkpoint_check_data(lloyd_checkpoint *checkpoint, lloyd_pro
 
 /* Gives *seeding the rows and steps that the file has of the unfinished seeding of this start, if any;
  * they are borrowed until the start is seeded. */
-void lloyd_checkpoint_go_on(lloyd_checkpoint *checkpoint, int64_t restart, lloyd_seeding *seeding);
+void lloyd_checkpoint_resume_seeding(lloyd_checkpoint *checkpoint, int64_t restart,
+                                     lloyd_seeding *seeding);
 
 /* A seeding has come to this step: keeps its rows, and writes them if it is time. Local. */
 void lloyd_checkpoint_seeding(lloyd_checkpoint *checkpoint, int64_t restart,
@@ -74,7 +75,7 @@ lloyd_status lloyd_checkpoint_iteration(lloyd_checkpoint *checkpoint, lloyd_prob
                                         lloyd_step *step);
 
 /* Before the results are written: what is kept and not yet in the file is written, so that they are
- * not lost where they find no room, and that a higher max_iters can go on from it. Where that fails,
+ * not lost where they find no room, and that a higher max_iters can continue from it. Where that fails,
  * it is reported and the fit continues. */
 void lloyd_checkpoint_last(lloyd_checkpoint *checkpoint, lloyd_progress *progress);
 

@@ -119,9 +119,10 @@ lloyd_status lloyd_checkpoint_read(lloyd_checkpoint *c, lloyd_saved *saved)
     if (there && o->resume) return read_file(c, saved);
     if (there) {
         LLOYD_TRY(lloyd_saved_check_replaceable(o->checkpoint));
-        lloyd_note("%s is there and will be replaced; --resume would go on from it", o->checkpoint);
+        lloyd_note("%s exists and will be replaced; --resume would continue from it",
+                   o->checkpoint);
     } else if (o->resume) {
-        lloyd_note("there is no %s yet: the fit starts anew", o->checkpoint);
+        lloyd_note("%s does not exist yet: the fit starts anew", o->checkpoint);
     }
     return LLOYD_OK;
 }

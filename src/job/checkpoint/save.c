@@ -70,7 +70,7 @@ static lloyd_status store(lloyd_checkpoint *c)
     lloyd_status status = LLOYD_OK;
     pthread_mutex_lock(&c->lock);
     if (c->unsaved)
-        status = lloyd_saved_store(lloyd_checkpoint_file(c), &c->image, lloyd_stop_wish());
+        status = lloyd_saved_store(lloyd_checkpoint_file(c), &c->image, lloyd_stop_request());
     if (status == LLOYD_OK) c->unsaved = 0;
     pthread_mutex_unlock(&c->lock);
     return status;
@@ -144,8 +144,8 @@ static void *guard(void *context)
     if (status != LLOYD_OK)
         lloyd_note("%s: no checkpoint was written: %s", name, lloyd_message());
     else if (*c->place != '\0')
-        lloyd_note("%s: %s has all up to %s; the pass that has begun is finished if there is time",
-                   name, lloyd_checkpoint_file(c), c->place);
+        lloyd_note("%s: %s holds all up to %s; the current pass is finished if there is time", name,
+                   lloyd_checkpoint_file(c), c->place);
     pthread_mutex_unlock(&c->lock);
     return NULL;
 }

@@ -77,8 +77,8 @@ static const char *json_value(const char *at)
 
 static void write_log(const char *path)
 {
-    const lloyd_progress_rank ranks[] = {{1000, {[LLOYD_PART_ASSIGN] = 1500000000}},
-                                         {2000, {[LLOYD_PART_IDLE] = 250}}};
+    const lloyd_progress_rank ranks[] = {{1000, {[LLOYD_TIME_ASSIGN] = 1500000000}},
+                                         {2000, {[LLOYD_TIME_IDLE] = 250}}};
     const lloyd_fit_result result = {.iterations = 2,
                                      .inertia = 1.5,
                                      .seconds = 0.25,
@@ -103,7 +103,7 @@ static void write_log(const char *path)
     lloyd_progress_iteration(p, &(lloyd_step){.iteration = 2,
                                               .inertia = 0.1,
                                               .moved = 4,
-                                              .verified = 1});
+                                              .fallback_rows = 1});
     lloyd_progress_end(p, &result, ranks, 2, 1);
     assert_int_equal(lloyd_progress_close(p), LLOYD_OK);
 }

@@ -35,8 +35,8 @@ static void check_layout(const lloyd_layout *l)
 {
     int64_t rows[3] = {0, 0, 0}, chunks[3] = {0, 0, 0};
     assert_true(l->chunk_rows >= 1);
-    assert_true(l->fixed >= 0 && l->held >= 0 && l->fixed + l->held <= l->chunks);
-    assert_true(l->copies || l->held == 0);
+    assert_true(l->fixed >= 0 && l->pinned >= 0 && l->fixed + l->pinned <= l->chunks);
+    assert_true(l->copies || l->pinned == 0);
     for (int64_t chunk = 0; chunk < l->chunks; chunk++) {
         int64_t index = -1, here = lloyd_layout_chunk_rows(l, chunk);
         lloyd_home home = lloyd_layout_home(l, chunk, &index);
@@ -47,8 +47,8 @@ static void check_layout(const lloyd_layout *l)
         rows[home] += here;
     }
     assert_int_equal(chunks[LLOYD_FIXED], l->fixed);
-    assert_int_equal(chunks[LLOYD_HELD], l->held);
-    assert_int_equal(rows[LLOYD_FIXED] + rows[LLOYD_HELD] + rows[LLOYD_STREAMED], l->rows);
+    assert_int_equal(chunks[LLOYD_PINNED], l->pinned);
+    assert_int_equal(rows[LLOYD_FIXED] + rows[LLOYD_PINNED] + rows[LLOYD_STREAMED], l->rows);
     for (int h = 0; h < 3; h++) assert_int_equal(lloyd_layout_rows(l, (lloyd_home)h), rows[h]);
 }
 
@@ -91,14 +91,14 @@ static void splits_of_chunks(void **state)
         for (int64_t chunk = 1; chunk <= 5; chunk++) {
             lloyd_layout l = lloyd_layout_streamed(rows, 7, 1, chunk);
             for (l.fixed = 0; l.fixed <= l.chunks; l.fixed++)
-                for (l.held = 0; l.held <= l.chunks - l.fixed; l.held++) check_layout(&l);
+                for (l.pinned = 0; l.pinned <= l.chunks - l.fixed; l.pinned++) check_layout(&l);
         }
     }
     lloyd_layout l = lloyd_layout_streamed(1000, 7, 1, 1);
-    l.fixed = 300, l.held = 450;
+    l.fixed = 300, l.pinned = 450;
     check_layout(&l);
     check_spread(&l, LLOYD_FIXED, 20);
-    check_spread(&l, LLOYD_HELD, 20);
+    check_spread(&l, LLOYD_PINNED, 20);
     check_spread(&l, LLOYD_STREAMED, 20);
 }
 
@@ -147,7 +147,7 @@ static void cpus_keep_what_fits(void **state)
         assert_true(left < l.chunk_rows * row_bytes); /* not a chunk more would fit */
         /* buffers and the working space of chunks take a share, not all */
         assert_true(kept >= (limit - 50 * mebi) * 3 / 4);
-        assert_int_equal(lloyd_layout_rows(&l, LLOYD_HELD), 0);
+        assert_int_equal(lloyd_layout_rows(&l, LLOYD_PINNED), 0);
         before = kept;
     }
     assert_true(before > bytes * 17 / 20);
@@ -159,9 +159,10 @@ static void gpus_have_three_homes(void **state)
     const int64_t rows = 80000000, row_bytes = 128;
     (void)state;
     lloyd_layout l = choose(rows, row_bytes, 1, 4000 * mebi, 5000 * mebi, &r, 1);
-    int64_t fixed = lloyd_layout_rows(&l, LLOYD_FIXED), held = lloyd_layout_rows(&l, LLOYD_HELD);
+    int64_t fixed = lloyd_layout_rows(&l, LLOYD_FIXED),
+            pinned = lloyd_layout_rows(&l, LLOYD_PINNED);
     int64_t streamed = lloyd_layout_rows(&l, LLOYD_STREAMED), chunk = l.chunk_rows * row_bytes;
-    assert_true(fixed > 0 && held > 0 && streamed > 0);
+    assert_true(fixed > 0 && pinned > 0 && streamed > 0);
     assert_true(5000 * mebi - total(&l, &r).gpu < chunk);
     assert_true(4000 * mebi - total(&l, &r).host < chunk);
     assert_int_equal(lloyd_layout_slots(&l), l.fixed + LLOYD_AHEAD + 1);
@@ -173,7 +174,7 @@ static void gpus_have_three_homes(void **state)
     /* a host with room for little more than the buffers: the rest is read */
     l = choose(rows, row_bytes, 1, 1000 * mebi, 5000 * mebi, &r, 1);
     assert_true(lloyd_layout_rows(&l, LLOYD_FIXED) >= fixed);
-    assert_true(lloyd_layout_rows(&l, LLOYD_HELD) < held);
+    assert_true(lloyd_layout_rows(&l, LLOYD_PINNED) < pinned);
 }
 
 static void few_rows(void **state)

@@ -257,7 +257,8 @@ static void every_mixture(void **state)
             int64_t rows = 40 * chunks - 3;
             lloyd_layout l = lloyd_layout_streamed(rows, f->row_bytes, 1, 40);
             for (l.fixed = 0; l.fixed <= l.chunks; l.fixed++)
-                for (l.held = 0; l.held <= l.chunks - l.fixed; l.held++) check_passes(f, &l, late);
+                for (l.pinned = 0; l.pinned <= l.chunks - l.fixed; l.pinned++)
+                    check_passes(f, &l, late);
         }
     }
 }
@@ -268,9 +269,9 @@ static void all_rows_in_small_chunks(void **state)
     for (int late = 0; late <= 1; late++) {
         lloyd_layout l = lloyd_layout_streamed(f->count, f->row_bytes, 1, 17);
         check_passes(f, &l, late);
-        l.held = l.chunks;
+        l.pinned = l.chunks;
         check_passes(f, &l, late);
-        l.fixed = l.chunks / 3, l.held = l.chunks / 3;
+        l.fixed = l.chunks / 3, l.pinned = l.chunks / 3;
         check_passes(f, &l, late);
         l = lloyd_layout_fixed(f->count, f->row_bytes, 1);
         check_passes(f, &l, late);
@@ -286,9 +287,9 @@ static void out_of_order(void **state)
     static const int64_t order[] = {0, 1, 2, 0, 0, 1, 7, 6, 5, 11, 0, 3, 3, 4, 5, 6, 7, 8, 2, 1};
     for (int late = 0; late <= 1; late++) {
         for (int64_t fixed = 0; fixed <= 12; fixed += 4) {
-            for (int64_t held = 0; held <= 12 - fixed; held++) {
+            for (int64_t pinned = 0; pinned <= 12 - fixed; pinned++) {
                 lloyd_layout l = lloyd_layout_streamed(12 * 50 - 1, f->row_bytes, 1, 50);
-                l.fixed = fixed, l.held = held;
+                l.fixed = fixed, l.pinned = pinned;
                 lloyd_shard *shard = open_shard(f, 5, &l, late);
                 for (size_t i = 0; i < sizeof order / sizeof *order; i++)
                     look_at(shard, &the_gpu, order[i]);
@@ -305,7 +306,7 @@ static void slow_passes(void **state)
     const fixture *f = *state;
     for (int once = 0; once <= 1; once++) {
         lloyd_layout l = lloyd_layout_streamed(f->count, f->row_bytes, 1, 100);
-        l.fixed = 5, l.held = 5, l.once = once;
+        l.fixed = 5, l.pinned = 5, l.once = once;
         lloyd_shard *shard = open_shard(f, 0, &l, 1);
         for (int64_t chunk = 0; chunk < (2 - once) * shard->chunks; chunk++) {
             look_at(shard, &the_gpu, chunk % shard->chunks);
@@ -323,7 +324,7 @@ static void given_up(void **state)
     const fixture *f = *state;
     for (int64_t chunks = 0; chunks < 6; chunks++) {
         lloyd_layout l = lloyd_layout_streamed(f->count, f->row_bytes, 1, 100);
-        l.fixed = 3, l.held = 6;
+        l.fixed = 3, l.pinned = 6;
         lloyd_shard *shard = open_shard(f, 0, &l, 1);
         for (int64_t chunk = 0; chunk < chunks; chunk++) look_at(shard, &the_gpu, chunk);
         close_shard(shard);

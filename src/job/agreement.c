@@ -1,5 +1,5 @@
-/* See facts.h. */
-#include "job/facts.h"
+/* See agreement.h. */
+#include "job/agreement.h"
 
 #include "base/hash.h"
 #include "base/memory.h"
@@ -17,45 +17,46 @@ const lloyd_difference lloyd_differing_options = {LLOYD_USAGE,
                                                  "give all ranks the same files, and look whether "
                                                  "a copy is incomplete or old"};
 
-/* --- finding out --- */
+/* --- collecting --- */
 
-void lloyd_facts_add(lloyd_facts *facts, const char *format, ...)
+void lloyd_agreement_add(lloyd_agreement *agreement, const char *format, ...)
 {
     va_list arguments;
     char *line = NULL;
-    if (!facts->out) facts->out = open_memstream(&facts->text, &facts->bytes);
+    if (!agreement->out) agreement->out = open_memstream(&agreement->text, &agreement->bytes);
     va_start(arguments, format);
     int length = vasprintf(&line, format, arguments);
     va_end(arguments);
-    if (!facts->out || length < 0) {
-        facts->failed = 1;
+    if (!agreement->out || length < 0) {
+        agreement->failed = 1;
     } else {
         for (char *at = line; *at != '\0'; at++)
             if (*at == '\n') *at = ' ';
-        fprintf(facts->out, "%s\n", line);
+        fprintf(agreement->out, "%s\n", line);
     }
     if (length >= 0) free(line);
 }
 
-void lloyd_facts_begin(lloyd_facts *facts, const char *command)
+void lloyd_agreement_begin(lloyd_agreement *agreement, const char *command)
 {
-    lloyd_facts_add(facts, "lloyd " LLOYD_VERSION " (%s)", lloyd_backend_parts());
-    lloyd_facts_add(facts, "the command %s", command);
+    lloyd_agreement_add(agreement, "lloyd " LLOYD_VERSION " (%s)", lloyd_backend_parts());
+    lloyd_agreement_add(agreement, "the command %s", command);
 }
 
-void lloyd_facts_option(lloyd_facts *facts, const char *option, const char *value)
+void lloyd_agreement_option(lloyd_agreement *agreement, const char *option, const char *value)
 {
-    lloyd_facts_add(facts, "%s%s%s%s", value ? "" : "no ", option, value ? " " : "",
-                    value ? value : "");
+    lloyd_agreement_add(agreement, "%s%s%s%s", value ? "" : "no ", option, value ? " " : "",
+                        value ? value : "");
 }
 
 /* Ends the text; 0 where there was no memory for it. */
-static int finish(lloyd_facts *facts)
+static int finish(lloyd_agreement *agreement)
 {
-    if (!facts->out) lloyd_facts_add(facts, "nothing");
-    if (facts->out && (ferror(facts->out) | fclose(facts->out)) != 0) facts->failed = 1;
-    facts->out = NULL;
-    return !facts->failed;
+    if (!agreement->out) lloyd_agreement_add(agreement, "nothing");
+    if (agreement->out && (ferror(agreement->out) | fclose(agreement->out)) != 0)
+        agreement->failed = 1;
+    agreement->out = NULL;
+    return !agreement->failed;
 }
 
 /* --- the ranks --- */
@@ -68,7 +69,7 @@ static int64_t told(const int64_t *all, int rank, int field)
     return all[(int64_t)rank * FIELDS + field];
 }
 
-/* The rank that all are compared with: the first of those whose facts most ranks have. */
+/* The rank that all are compared with: the first of those whose items most ranks have. */
 static int find_reference(const int64_t *all, int size)
 {
     int best = 0, most = 0;
@@ -154,7 +155,7 @@ static const char *show(line l, char *text, size_t bytes)
     return text;
 }
 
-/* This rank has the facts `mine`, which differ from those of the reference. */
+/* This rank has the items `mine`, which differ from those of the reference. */
 static lloyd_status describe(const lloyd_comm *comm, int reference, const char *among,
                              const char *mine, const char *other,
                              const lloyd_difference *difference)
@@ -188,30 +189,31 @@ static lloyd_status tell_difference(const lloyd_comm *comm, const int64_t *all, 
     return describe(comm, reference, among, mine, other, difference);
 }
 
-/* All ranks get the facts of the reference, to compare theirs with. */
-static lloyd_status share_difference(lloyd_comm *comm, const int64_t *all, const lloyd_facts *facts,
+/* All ranks get the items of the reference, to compare theirs with. */
+static lloyd_status share_difference(lloyd_comm *comm, const int64_t *all,
+                                     const lloyd_agreement *agreement,
                                      const lloyd_difference *difference)
 {
     int reference = find_reference(all, comm->size);
-    int64_t bytes = (int64_t)facts->bytes;
+    int64_t bytes = (int64_t)agreement->bytes;
     char *text = NULL;
     LLOYD_TRY(comm->broadcast(comm, &bytes, sizeof bytes, reference));
     LLOYD_TRY(lloyd_comm_alloc(comm, &text, bytes + 1, 1, "what the ranks compare"));
-    if (comm->rank == reference) memcpy(text, facts->text, (size_t)bytes);
+    if (comm->rank == reference) memcpy(text, agreement->text, (size_t)bytes);
     lloyd_status status = comm->broadcast(comm, text, bytes, reference);
     if (status == LLOYD_OK)
-        status = tell_difference(comm, all, reference, facts->text, text, difference);
+        status = tell_difference(comm, all, reference, agreement->text, text, difference);
     lloyd_free(text);
     return status;
 }
 
 /* --- all together --- */
 
-static lloyd_status compare(lloyd_comm *comm, lloyd_status status, const lloyd_facts *facts,
+static lloyd_status compare(lloyd_comm *comm, lloyd_status status, const lloyd_agreement *agreement,
                             int64_t *all, const lloyd_difference *difference)
 {
     int64_t *mine = all + (int64_t)comm->rank * FIELDS;
-    uint64_t hash = status == LLOYD_OK ? lloyd_hash(0, facts->text, facts->bytes) : 0;
+    uint64_t hash = status == LLOYD_OK ? lloyd_hash(0, agreement->text, agreement->bytes) : 0;
     mine[STATUS] = status;
     memcpy(&mine[HASH], &hash, sizeof hash);
     LLOYD_TRY(lloyd_comm_sum_host(comm, all, (int64_t)comm->size * FIELDS));
@@ -219,23 +221,23 @@ static lloyd_status compare(lloyd_comm *comm, lloyd_status status, const lloyd_f
         if (told(all, r, STATUS) != LLOYD_OK) return share_failure(comm, all);
     for (int r = 1; r < comm->size; r++)
         if (told(all, r, HASH) != told(all, 0, HASH))
-            return share_difference(comm, all, facts, difference);
+            return share_difference(comm, all, agreement, difference);
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_facts_compare(lloyd_comm *comm, lloyd_status status, lloyd_facts *facts,
-                                 const lloyd_difference *difference)
+lloyd_status lloyd_agreement_compare(lloyd_comm *comm, lloyd_status status,
+                                     lloyd_agreement *agreement, const lloyd_difference *difference)
 {
     int64_t *all = NULL, fields = (int64_t)comm->size * FIELDS;
-    if (!finish(facts) && status == LLOYD_OK)
+    if (!finish(agreement) && status == LLOYD_OK)
         status = lloyd_fail(LLOYD_FAILED, "out of memory for what the ranks compare");
     if (comm->size > 1) {
         lloyd_status room =
             lloyd_comm_alloc(comm, &all, fields, sizeof *all, "what the ranks compare");
-        status = room == LLOYD_OK ? compare(comm, status, facts, all, difference) : room;
+        status = room == LLOYD_OK ? compare(comm, status, agreement, all, difference) : room;
     }
     lloyd_free(all);
-    free(facts->text);
-    *facts = (lloyd_facts){0};
+    free(agreement->text);
+    *agreement = (lloyd_agreement){0};
     return status;
 }
