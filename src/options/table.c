@@ -63,7 +63,7 @@ static const char trials_help[] =
     "default), or how many candidates k-means|| tries when it chooses among them (32).";
 
 static const char sample_help[] =
-    "k-means++ and k-means|| look at R rows, drawn at random, instead of all. By default R is 64 K, "
+    "k-means++ and k-means|| look at R rows, drawn at random, instead of all. By default R is 64 times K, "
     "but at least 262,144; where there are no more than four times as many rows, or these have "
     "weights, they look at all.";
 
