@@ -1,9 +1,10 @@
 /* Linked into a copy of the program: makes the n-th call of a kind fail, or holds the run at an event.
  *
  *     LLOYD_FAULT=KIND:N[:RANK]   KIND: alloc, read, write, rename, mpi, cuda or nccl; on RANK, or on all ranks
- *     LLOYD_FAULT_LOG=FILE        gets a line "fault KIND N RANK CALL PLACE" when that happens (PLACE is for
- *                                 addr2line), and "calls KIND COUNT RANK" for every kind when a rank
- *                                 ends in good order
+ *     LLOYD_FAULT_LOG=FILE        gets a line "fault KIND N RANK CALL PLACES" when that happens (addresses
+ *                                 for addr2line, of the call and of those that led to it, with
+ *                                 commas), and "calls KIND COUNT RANK" for every kind when a rank ends
+ *                                 in good order
  *     LLOYD_HOLD=FILE             FILE holds a text: rank 0 waits at the event whose line in its log has this
  *                                 text, until FILE is gone or holds another
  *
@@ -11,6 +12,7 @@
  * do inside is theirs. So nothing of it is in the code that is tested.
  */
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <hdf5.h>
 #include <mpi.h>
@@ -89,16 +91,33 @@ __attribute__((destructor)) static void finish(void)
     }
 }
 
-extern const char __executable_start[]; /* by the linker */
+extern const char __executable_start[], etext[]; /* by the linker */
+
+/* Appends the addresses in this program from `place` on, of calls within each other. */
+static void append_places(char *line, size_t bytes, const void *place)
+{
+    enum { FRAMES = 32, PLACES = 4 };
+    void *frames[FRAMES];
+    int count = backtrace(frames, FRAMES), first = 0, written = 0;
+    while (first < count && frames[first] != place) first++;
+    for (int i = first; i < count && written < PLACES; i++) {
+        const char *at = frames[i];
+        size_t length = strlen(line);
+        if (at < __executable_start || at >= etext) continue;
+        snprintf(line + length, bytes - length, "%s0x%tx", written++ ? "," : " ",
+                 at - __executable_start - 1);
+    }
+}
 
 /* Whether this call, made before `place`, is the one. */
 static int fails(kind k, const char *name, const void *place)
 {
     long long call = atomic_fetch_add(&calls[k], 1) + 1;
     if ((int)k != failing || call != failing_at) return 0;
-    char line[120];
-    snprintf(line, sizeof line, "fault %s %lld %d %s 0x%tx\n", names[k], call, rank(), name,
-             (const char *)place - __executable_start - 1);
+    char line[240];
+    snprintf(line, sizeof line - 1, "fault %s %lld %d %s", names[k], call, rank(), name);
+    append_places(line, sizeof line - 1, place);
+    strcat(line, "\n");
     tell(line);
     return 1;
 }

@@ -42,9 +42,10 @@ TOLERATED = {
     ("cuda", "cudaSetDevice"), ("cuda", "cudaEventSynchronize"),  # while kernels and pipeline are destroyed
     ("read", "H5Dget_create_plist"),  # info then says that it does not know how the rows are stored
 }
-# The same, where the call is made by this function: the GPU's memory is given back whether or not its work has ended.
+# The same, where the call is made in this function: the GPU's memory is given back whether or not its work has ended.
 TOLERATED_IN = {("cuda", "cudaStreamSynchronize"): "destroy",
                 ("read", "read"): "pid_place",  # of which machine is a process number? then none is known to have ended
+                ("alloc", "posix_memalign"): "sync_soon",  # the file is then synced without a thread
                 ("write", "close"): "free_syncing"}  # of a duplicate, of which fsync() has told all there is to tell
 
 
@@ -245,13 +246,13 @@ class Loops:
             wrong += self.judge_checkpoint(command, folder)
         return wrong, call, place
 
-    def where(self, command, place):
-        """The function and line of a place in the command's program."""
+    def where(self, command, places):
+        """The functions and lines of places in the command's program."""
         program = self.rows if command.in_memory else self.program
-        if place is None:
+        if places is None:
             return "no call"
-        found = self.t.run(["addr2line", "-f", "-s", "-e", program, place]) if shutil.which("addr2line") else None
-        return " ".join(found.out.split()) if found else place
+        found = self.t.run(["addr2line", "-f", "-i", "-s", "-e", program, *places.split(",")]) if shutil.which("addr2line") else None
+        return " ".join(found.out.split()) if found else places
 
     def attempt(self, command, ranks, kind, n, rank):
         result, folder, lines = self.run(command, ranks, f"{kind}:{n}:{rank}")
