@@ -6,6 +6,7 @@ scratch directory if all went well and otherwise leaves it in place and names it
 import argparse
 import glob
 import itertools
+import json
 import os
 import shlex
 import shutil
@@ -208,6 +209,16 @@ def read(path, name):
 def attribute(path, name):
     with h5py.File(path, "r") as file:
         return file.attrs[name]
+
+
+def log_events(path, kind=None):
+    """The events of a log, or those of one kind; none of a file that is missing or no log. A line that is being written is left out."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            events = [json.loads(line) for line in file if line.endswith("\n")]
+    except (OSError, ValueError):
+        return []
+    return [event for event in events if kind in (None, event["event"])]
 
 
 def part_files(path):

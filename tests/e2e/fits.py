@@ -9,7 +9,7 @@ import time
 import h5py
 
 import data
-from common import EXACT, Result, environment, part_files
+from common import EXACT, Result, environment, log_events, part_files
 
 STOPPED = 75
 GRACE = 30  # seconds in which everything must end
@@ -157,7 +157,7 @@ class SavingFit(Fit):
 
     def finished(self):
         """The iterations that the log has."""
-        return self.lines().count('"event":"iteration"')
+        return len(log_events(self.log, "iteration"))
 
     def kept(self):
         """The last iteration that the checkpoint has, 0 without one, -1 of one that is not whole."""

@@ -10,7 +10,6 @@ Much of the time goes to starting processes, so groups of jobs run side by side,
 """
 import concurrent.futures
 import itertools
-import json
 import os
 import re
 import shutil
@@ -20,7 +19,7 @@ import h5py
 import numpy as np
 
 import data
-from common import EXACT, Test, attribute, differences
+from common import EXACT, Test, attribute, differences, log_events
 
 NUMBERS = ("inertia", "iterations", "converged", "n", "d", "k")
 PREDICTED = ("/labels", "/distances")
@@ -435,8 +434,7 @@ def parts_of_iterations(t, ranks):
         text = f"{ranks} GPUs {' '.join(map(str, way))}".rstrip()
         if not t.on("cuda", rows, "parts.h5", "-k", 4096, "--max-iters", 5, "--log", log, *way, ranks=ranks):
             continue
-        with open(log, encoding="utf-8") as file:
-            events = [json.loads(line) for line in file]
+        events = log_events(log)
         took = sum(event["seconds"] for event in events if event["event"] == "iteration")
         parts = events[-1].get("parts", {})
         told = [sum(values) for values in zip(*parts.values())]

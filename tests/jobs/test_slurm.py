@@ -6,7 +6,6 @@ has anything to keep must give up after two restarts. Without Slurm the test is 
 """
 import contextlib
 import csv
-import json
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ import time
 
 import numpy as np
 
-from common import LAUNCHER, ROOT, SKIPPED, Test, read
+from common import LAUNCHER, ROOT, SKIPPED, Test, log_events, read
 
 JOBS = os.path.join(ROOT, "jobs")
 WAIT = 120  # seconds in which anything must happen
@@ -123,7 +122,7 @@ class Job:
 
 
 def iterations(log):
-    return [json.loads(line)["iteration"] for line in text_of(log).splitlines() if '"event":"iteration"' in line]
+    return [event["iteration"] for event in log_events(log, "iteration")]
 
 
 def wait_for_iterations(t, log, least=3):

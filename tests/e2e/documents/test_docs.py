@@ -5,7 +5,6 @@ script of jobs/. Each runs as it stands, page by page in a folder of its own, on
 the tables ELSEWHERE and EXEMPT. Slurm, and the build of the demo, are played by stand_in.py. docs/results and docs/notebook record what was run.
 """
 import glob
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ import h5py
 import numpy as np
 
 import stand_in
-from common import ROOT, Test
+from common import ROOT, Test, log_events
 
 t = Test("docs")
 
@@ -235,8 +234,7 @@ def check_events(page, block):
     """The lines of a log have the fields of a real one."""
     folder = os.path.join(t.directory, "events")
     make_model(folder)
-    with open(f"{folder}/fit.jsonl", encoding="utf-8") as file:
-        real = {event["event"]: set(event) for event in map(json.loads, file)}
+    real = {event["event"]: set(event) for event in log_events(f"{folder}/fit.jsonl")}
     for line in block.splitlines():
         fields = re.findall(r'[{,]"(\w+)":', line)
         event = re.search(r'"event":"(\w+)"', line)[1]

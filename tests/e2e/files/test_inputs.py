@@ -3,7 +3,6 @@ datasets with holes, files that change while they are read, types and filters th
 sentence that names the file, and the commands that messages advise are run.
 """
 import fcntl
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ import h5py
 import numpy as np
 
 import data
-from common import Test, environment
+from common import Test, environment, log_events
 
 TIME_LIMIT = 60
 t = Test("inputs")
@@ -322,12 +321,8 @@ def virtual():
 def wait_for_iterations(log, process, count):
     end = time.time() + TIME_LIMIT
     while time.time() < end and process.poll() is None:
-        try:
-            with open(log, encoding="utf-8") as file:
-                if sum(json.loads(line)["event"] == "iteration" for line in file if line.endswith("}\n")) >= count:
-                    return True
-        except FileNotFoundError:
-            pass
+        if len(log_events(log, "iteration")) >= count:
+            return True
         time.sleep(0.01)
     return False
 

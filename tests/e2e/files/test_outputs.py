@@ -1,7 +1,6 @@
 """Outputs: two jobs with one output, what is replaced and what is not, inputs that an output would replace, links, what
 killed jobs leave, and files that find no room.
 """
-import json
 import os
 import random
 import resource
@@ -14,7 +13,7 @@ import h5py
 import numpy as np
 
 import data
-from common import EXACT, Test, attribute, differences, digest, environment, part_files
+from common import EXACT, Test, attribute, differences, digest, environment, log_events, part_files
 from fits import Fit, small_disk
 
 LABELS = ("/labels", "/distances")
@@ -84,15 +83,6 @@ def pairs(t, inputs, model):
     Pair(t, "synth", "s.h5", *synth, ("/train",)).run(max(count // 3, 2))
 
 
-def events_of(log):
-    """The names of a log's events; none if it is not whole."""
-    try:
-        with open(log, encoding="utf-8") as file:
-            return [json.loads(line)["event"] for line in file]
-    except (OSError, ValueError):
-        return []
-
-
 def checkpoints_and_logs(t, inputs):
     """Two fits with one checkpoint and one log: each is a whole one."""
     checkpoint, log = t.path("shared.ck"), t.path("shared.jsonl")
@@ -102,7 +92,7 @@ def checkpoints_and_logs(t, inputs):
                 for seed in (1, 2)]
         ends = [end(job) for job in jobs]
         shown = t.lloyd("info", checkpoint)
-        events = events_of(log)
+        events = [event["event"] for event in log_events(log)]
         t.check([status for status, _ in ends] == [0, 0] and shown.status == 0 and not part_files(checkpoint),
                 "two fits with one checkpoint: it is a whole one", f"{ends}\n{shown.describe()}")
         t.check(events.count("begin") == 1 and events.count("iteration") > 1 and events[-1:] == ["end"],

@@ -2,12 +2,11 @@
 
 None of it may hang, give a message about something else, or mix what is for a person with what is for a file.
 """
-import json
 import os
 import re
 import resource
 
-from common import Test, read
+from common import Test, log_events, read
 
 LIMIT = 60  # seconds; a hang lasts longer
 
@@ -75,13 +74,8 @@ def closed_streams(t, rows):
         log = t.path("fit.jsonl")
         command = f"exec '{t.lloyd_path}' fit --input '{rows}' -k 3 --max-iters 2 --progress plain --output model.h5 --log '{log}' {closed}"
         result = t.run(["sh", "-c", command])
-        with open(log, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-        try:
-            events = [json.loads(line)["event"] for line in lines]
-        except ValueError:
-            events = []
-        t.check(events and events[0] == "begin" and events[-1] == "end", f"{closed}: the log is JSON", result.describe() + "\n".join(lines[:3]))
+        events = [event["event"] for event in log_events(log)]
+        t.check(events and events[0] == "begin" and events[-1] == "end", f"{closed}: the log is JSON", result.describe())
         t.check(read(t.path("model.h5"), "/labels").size > 0, f"{closed}: the model is whole")
         t.check((result.status == 0) == ("1>" not in closed), f"{closed}: a summary that nobody can read is an error", result.describe())
         os.remove(log)

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 import data
-from common import Test, attribute, differences, digest, part_files
+from common import Test, attribute, differences, digest, log_events, part_files
 from fits import GRACE, STOPPED, Fit, Job, iteration_of, slow_rows
 
 
@@ -63,8 +63,7 @@ def finished(t, source):
     job.clear()
     job.run(ranks=2)
     result = job.run("--resume", "--log", t.path("again.jsonl"))
-    with open(t.path("again.jsonl"), encoding="utf-8") as file:
-        repeated = file.read().count('"event":"iteration"')
+    repeated = len(log_events(t.path("again.jsonl"), "iteration"))
     t.check(result.status == 0 and repeated == 1, f"a finished job that is restarted repeats one iteration ({repeated})",
             result.describe())
     t.check_same("and gives the same model", job.whole, job.model)

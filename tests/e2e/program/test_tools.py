@@ -1,5 +1,4 @@
 """wrap, synth, info, predict, --dry-run, --log and the memory plan."""
-import json
 import os
 import re
 
@@ -7,7 +6,7 @@ import h5py
 import numpy as np
 
 import data
-from common import Test, attribute, read
+from common import Test, attribute, log_events, read
 
 TYPES = {"float32": (np.float32, ".fbin"), "uint8": (np.uint8, ".u8bin"), "int8": (np.int8, ".i8bin")}
 
@@ -210,8 +209,7 @@ def model_file(t):
     t.check(read(model, "/counts").sum() == 1797, "model: counts sum to the rows")
     for name in ("version", "backend"):
         t.check(name in attributes and len(attributes[name]) > 0, f"model: attribute {name}")
-    with open(t.path("log.jsonl"), encoding="utf-8") as file:
-        events = [json.loads(line) for line in file]
+    events = log_events(t.path("log.jsonl"))
     t.check(len(events) >= 7, f"--log: {len(events)} lines of JSON")
 
 
@@ -220,8 +218,7 @@ def time_estimate(t, init):
     log, options = t.path(f"timed-{init}.jsonl"), ("--input", t.data("sift-20k.h5"), "-k", 256, "--init", init, "--max-iters", 4)
     plan = t.lloyd("fit", *options, "--output", t.path("timed.h5"), "--dry-run")
     t.lloyd("fit", *options, "--output", t.path("timed.h5"), "--force", "--no-labels", "--log", log)
-    with open(log, encoding="utf-8") as file:
-        events = [json.loads(line) for line in file]
+    events = log_events(log)
     took = [np.median([event["seconds"] for event in events if event["event"] == "iteration"]),
             sum(event["seconds"] for event in events if event.get("phase") == "seed")]
     found = re.search(r"time, estimated +(?:([\d.,]+) s for seeding, )?([\d.,]+) s per iteration, [\d.,]+ s in all at most", plan.out)
@@ -276,8 +273,7 @@ def memory(t):
         log = t.path("memory.jsonl")
         if t.fit(source, "memory.h5", *command, "--log", log, ranks=ranks) is None:
             continue
-        with open(log, encoding="utf-8") as file:
-            end = [event for event in map(json.loads, file) if event.get("event") == "end"]
+        end = log_events(log, "end")
         peaks = np.atleast_1d(end[0].get("memory_peak", [])) if end else []
         if t.check(len(peaks) == ranks, f"{what}: the log has the peak of every rank", f"      {end}"):
             size = abs if "random" in options else lambda excess: excess
