@@ -31,12 +31,10 @@ lloyd_status lloyd_seed_random(lloyd_problem *p, const lloyd_seeding *s, float *
 /* The rows that are tried for one centroid. */
 typedef struct trials {
     int count;
-    uint64_t *random;       /* [count] */
-    int64_t *rows;          /* [count] global numbers */
-    float *vectors;         /* [count * d] */
-    int64_t *totals;        /* [count] mass of all rows if it were chosen */
-    lloyd_kernels *kernels; /* what a pass needs beside these */
-    const lloyd_masses *masses;
+    uint64_t *random; /* [count] */
+    int64_t *rows;    /* [count] global numbers */
+    float *vectors;   /* [count * d] */
+    int64_t *totals;  /* [count] mass of all rows if it were chosen */
 } trials;
 
 static lloyd_status open_trials(const lloyd_problem *p, int count, trials *t)
@@ -56,20 +54,25 @@ static void close_trials(trials *t)
     lloyd_free(t->totals);
 }
 
+/* A pass that finds the totals of some trials. */
+typedef struct attempt {
+    lloyd_kernels *kernels;
+    int exponent, bits; /* of the masses */
+    int64_t *totals;
+} attempt;
+
 static lloyd_status try_chunk(void *context, lloyd_chunk *chunk)
 {
-    trials *t = context;
-    return t->kernels->seed_try(t->kernels, chunk->slot, t->masses->exponent, t->masses->bits,
-                                t->totals);
+    attempt *a = context;
+    return a->kernels->seed_try(a->kernels, chunk->slot, a->exponent, a->bits, a->totals);
 }
 
 static lloyd_status try_rows(lloyd_problem *p, const lloyd_masses *m, trials *t, int count)
 {
-    t->kernels = p->kernels;
-    t->masses = m;
+    attempt a = {p->kernels, m->exponent, m->bits, t->totals};
     memset(t->totals, 0, (size_t)count * sizeof *t->totals);
     LLOYD_TRY(p->kernels->set_centroids(p->kernels, count, t->vectors));
-    return lloyd_shard_each(p->shard, try_chunk, t);
+    return lloyd_shard_each(p->shard, try_chunk, &a);
 }
 
 /* *best = the one of the first `count` that leaves the lowest total. */
