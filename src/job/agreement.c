@@ -14,7 +14,7 @@
 const lloyd_difference lloyd_differing_options = {LLOYD_USAGE,
                                                   "give all ranks the same command and options"},
                        lloyd_differing_inputs = {LLOYD_BAD_INPUT,
-                                                 "give all ranks the same files, and look whether "
+                                                 "give all ranks the same files, and check whether "
                                                  "a copy is incomplete or old"};
 
 /* --- collecting --- */

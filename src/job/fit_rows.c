@@ -68,8 +68,9 @@ static lloyd_status take_rows(lloyd_comm *comm, const lloyd_fit_options *options
     LLOYD_TRY(check_rows(comm, c->rows));
     LLOYD_TRY(find_type(c->rows->type, &c->type, wide));
     if (*wide && c->rows->on_gpu)
-        return lloyd_fail(LLOYD_USAGE, "rows of float64 in GPU memory are not taken; round them to "
-                                       "float32 there, or give them in host memory");
+        return lloyd_fail(LLOYD_USAGE,
+                          "rows of float64 in GPU memory are not supported; round them to "
+                          "float32 there, or give them in host memory");
     return *wide ? round_rows(c) : LLOYD_OK;
 }
 
@@ -102,7 +103,7 @@ static lloyd_status check_first(const float *first, int64_t k, int64_t dim)
     for (int64_t i = 0; i < k * dim; i++) {
         if (isfinite(first[i])) continue;
         return lloyd_fail(LLOYD_BAD_INPUT,
-                          "centroid %lld of those to begin with holds NaN or infinity; give finite "
+                          "initial centroid %lld holds NaN or infinity; give finite "
                           "ones",
                           (long long)(i / dim));
     }
@@ -132,7 +133,7 @@ static lloyd_status check_starts(const lloyd_fit_options *o)
 {
     if (o->n_init == 1) return LLOYD_OK;
     return lloyd_fail(LLOYD_USAGE,
-                      "n_init %lld with centroids to begin with would do the same fit %lld times; "
+                      "n_init %lld with given centroids would do the same fit %lld times; "
                       "set n_init to 1",
                       (long long)o->n_init, (long long)o->n_init);
 }

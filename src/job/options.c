@@ -60,7 +60,7 @@ static lloyd_status check_checkpoint(const lloyd_fit_options *o)
 {
     lloyd_every every;
     if (!o->checkpoint && (o->resume || o->checkpoint_every)) {
-        return lloyd_fail(LLOYD_USAGE, "%s needs --checkpoint FILE: which file is it",
+        return lloyd_fail(LLOYD_USAGE, "%s needs --checkpoint FILE",
                           o->resume ? "--resume" : "--checkpoint-every");
     }
     return lloyd_options_every(o, &every);

@@ -316,7 +316,7 @@ lloyd_status lloyd_progress_open(const char *mode, const char *log, int append,
     else if (strcmp(mode, "plain") == 0)
         p->display = DISPLAY_PLAIN;
     else if (strcmp(mode, "none") != 0)
-        status = lloyd_fail(LLOYD_USAGE, "progress '%s' is none of auto, bar, plain, none", mode);
+        status = lloyd_fail(LLOYD_USAGE, "there is no progress display '%s'", mode);
     if (status == LLOYD_OK && log != NULL) status = open_log(p, log, append);
     if (status != LLOYD_OK) {
         free(p->log_path);

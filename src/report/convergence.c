@@ -28,7 +28,7 @@ static lloyd_status draw_decrease(const lloyd_report_content *r)
                                             .title = "Relative decrease.",
                                             .describe = lloyd_report_say(
                                                 text, sizeof text,
-                                                "By which share the inertia fell against the "
+                                                "Relative decrease of the inertia since the "
                                                 "iteration before; in the last one %s.",
                                                 lloyd_text_real(values[m->iterations - 1], 3, last,
                                                                 sizeof last)),

@@ -74,8 +74,8 @@ static void inertia_tile(const lloyd_report_content *r)
     open_tile(r, "Final inertia");
     lloyd_html_real(r->out, m->final_inertia, 6);
     if (isfinite(change) && m->k < m->n)
-        lloyd_report_say(text, sizeof text, "%s%.1f %% against the first", change < 0 ? "−" : "+",
-                         fabs(change));
+        lloyd_report_say(text, sizeof text, "%s%.1f %% compared with the first",
+                         change < 0 ? "−" : "+", fabs(change));
     close_tile(r, text);
 }
 
@@ -128,7 +128,7 @@ void lloyd_report_doubts(const lloyd_report_content *r)
             r, lloyd_report_say(
                    text, sizeof text,
                    "The model was written by lloyd %.64s, this page by lloyd " LLOYD_VERSION
-                   ": what either does not know of is not shown.",
+                   "; what only one of them knows is not shown.",
                    r->model.version));
     if (r->log_note[0] != '\0') lloyd_report_note(r, r->log_note);
 }

@@ -71,7 +71,7 @@ static lloyd_status find_log(lloyd_report_content *r)
         LLOYD_TRY(beside_model(r->options->model, r->log_path, &beside));
         if (!is_regular(beside)) {
             lloyd_report_say(r->log_note, sizeof r->log_note,
-                             "The log of the fit, %s, is not there any more.", r->log_path);
+                             "The log of the fit, %s, no longer exists.", r->log_path);
             free(beside);
             return LLOYD_OK;
         }

@@ -161,7 +161,7 @@ def check_history(t, what, page, model, verified=None):
     check_plot(t, what, page, "decrease", steps[1:][fallen > 0], fallen[fallen > 0])
     check_plot(t, what, page, "moved", steps[moved > 0], moved[moved > 0])
     if verified is not None:
-        t.check(np.allclose(rows[:, 5], verified, rtol=1e-12), f"{what}: the table has the verified share", f"      {rows[:, 5]}")
+        t.check(np.allclose(rows[:, 5], verified, rtol=1e-12), f"{what}: the table has the share of fallback rows", f"      {rows[:, 5]}")
         check_plot(t, what, page, "verified", steps, verified)
 
 
@@ -247,7 +247,7 @@ def real_fit(t):
 
 def logs(t, model, log):
     """Logs that are gone, moved, of another fit, unfinished, damaged."""
-    note = "not there any more"
+    note = "no longer exists"
     moved = t.path("moved.jsonl")
     refuse(t, "onto the log that the model names", 2, "digits.jsonl", model, "-o", log)
     refuse(t, "onto the log that is named", 2, "digits.jsonl", model, "-o", log, "--log", log)
@@ -296,7 +296,7 @@ def logs(t, model, log):
             and {row[0]: row[1] for row in page.table("environment")}["resumed, times"] == 1,
             "a resumed fit: all its parts together", f"      {phases} {seconds} {again}")
     verified = [row[5] for row in page.table("iterations")[1:]] if page else []
-    t.check(verified and "–" not in verified, "a resumed fit: every iteration has its verified rows", f"      {verified}")
+    t.check(verified and "–" not in verified, "a resumed fit: every iteration has its share of fallback rows", f"      {verified}")
     os.remove(log)
 
 
@@ -325,7 +325,7 @@ def escaping(t):
     if page is not None:
         t.check(text_of(page.find("command")) == "\ufffd<\ufffd", "bytes that are not UTF-8 are replaced",
                 f"      {text_of(page.find('command'))!r}")
-        t.check("cannot be read to their end" in page.text, "options that are cut off are told")
+        t.check("cannot be read to their end" in page.text, "options that are cut off are reported")
 
 
 def extremes(t):

@@ -82,7 +82,7 @@ def nothing_left(t):
                 f"K = N, {metric}: no percentage of nothing", result.describe())
         t.lloyd("report", t.path("each-model.h5"), "--output", t.path("each.html"))
         with open(t.path("each.html"), encoding="utf-8") as file:
-            t.check("against the first" not in file.read(), f"K = N, {metric}: nor in the report")
+            t.check("compared with the first" not in file.read(), f"K = N, {metric}: nor in the report")
 
 
 def few_distinct_rows(t):
