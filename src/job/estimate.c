@@ -12,8 +12,8 @@
 #include "base/half.h"
 #include "base/memory.h"
 #include "comm/self.h"
+#include "job/observer.h"
 #include "job/options.h"
-#include "job/watch.h"
 #include "kernels/reduce.h"
 
 #include <math.h>
@@ -131,7 +131,7 @@ static lloyd_status iterate(const lloyd_backend *backend, trial *t, double *seco
 {
     const lloyd_rule rule = {.max_iters = backend->cuda ? GPU_ITERATIONS : ITERATIONS};
     lloyd_history history = {0};
-    lloyd_watch watch = lloyd_watch_begin(t->problem.kernels, NULL, NULL);
+    lloyd_job_observer watch = lloyd_job_observer_begin(t->problem.kernels, NULL, NULL);
     t->problem.observer = &watch.observer;
     lloyd_status status = lloyd_iterate(&t->problem, &rule, 0, &history);
     *seconds = INFINITY;

@@ -30,7 +30,7 @@ static lloyd_status open_rows(lloyd_job *j, lloyd_agreement *agreement)
     lloyd_rows *rows = NULL;
     LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &rows));
     j->source.rows = rows;
-    lloyd_source_agreement(rows, agreement);
+    lloyd_row_source_agreement(rows, agreement);
     return LLOYD_OK;
 }
 
@@ -45,12 +45,12 @@ static lloyd_status skip_bad_rows(lloyd_job *j)
 static lloyd_status open_more(lloyd_job *j, lloyd_agreement *agreement)
 {
     const lloyd_fit_options *o = j->options;
-    LLOYD_TRY(lloyd_source_files(j->comm, j->source.rows, o->weights != NULL, &j->source));
+    LLOYD_TRY(lloyd_row_source_files(j->comm, j->source.rows, o->weights != NULL, &j->source));
     LLOYD_TRY(lloyd_job_check(j));
     if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(j->source.rows, o->weights));
     if (!lloyd_options_init_is_model(o)) return LLOYD_OK;
     LLOYD_TRY(lloyd_job_read_given(j));
-    lloyd_source_agreement_of_model(o->init, &j->given, agreement);
+    lloyd_row_source_agreement_of_model(o->init, &j->given, agreement);
     return LLOYD_OK;
 }
 

@@ -194,8 +194,8 @@ static lloyd_status run(lloyd_job *j, call *c, lloyd_fit_result *result)
     int wide = 0;
     LLOYD_TRY(take_and_compare(j->comm, j->options, c, &wide));
     j->comm->timeout = j->options->timeout;
-    LLOYD_TRY(lloyd_source_memory(j->comm, wide ? c->rounded : rows->data, rows->weights,
-                                  rows->count, rows->dim, c->type, &j->source));
+    LLOYD_TRY(lloyd_row_source_memory(j->comm, wide ? c->rounded : rows->data, rows->weights,
+                                      rows->count, rows->dim, c->type, &j->source));
     LLOYD_TRY(j->comm->agree(j->comm, lloyd_job_check(j)));
     LLOYD_TRY(find_first(j, c->first));
     LLOYD_TRY(lloyd_job_plan(j));

@@ -134,13 +134,13 @@ static void begin_progress(lloyd_job *j)
 static lloyd_status read_rows(lloyd_job *j)
 {
     lloyd_problem *p = &j->problem;
-    const lloyd_source *s = &j->source;
+    const lloyd_row_source *s = &j->source;
     LLOYD_TRY(s->rows ? lloyd_shard_open(s->rows, s->first, j->plan.layout, s->weighted, &p->shard)
                       : lloyd_shard_over(s->data, s->weights, s->first, j->plan.layout, &p->shard));
     lloyd_kernels_config config = j->plan.kernels;
     config.weights = p->shard->weights;
     LLOYD_TRY(lloyd_backend_kernels(&j->backend, &config, &p->kernels));
-    j->watch = lloyd_watch_begin(p->kernels, j->checkpoint, j->progress);
+    j->watch = lloyd_job_observer_begin(p->kernels, j->checkpoint, j->progress);
     p->observer = &j->watch.observer;
     return lloyd_shard_attach(p->shard, p->kernels);
 }

@@ -13,15 +13,15 @@
 #include "io/writers/output.h"
 #include "job/backend.h"
 #include "job/checkpoint/checkpoint.h"
+#include "job/observer.h"
 #include "job/plan.h"
 #include "job/progress.h"
-#include "job/source.h"
-#include "job/watch.h"
+#include "job/row_source.h"
 
 typedef struct lloyd_job {
     lloyd_comm *comm;
     const lloyd_fit_options *options;
-    lloyd_source source;
+    lloyd_row_source source;
     lloyd_backend backend;
     lloyd_plan plan;
     lloyd_problem problem;
@@ -30,7 +30,7 @@ typedef struct lloyd_job {
     lloyd_output output;          /* of a fit of files */
     lloyd_model given;            /* the first centroids, if they are not to be seeded */
     lloyd_candidates *candidates; /* of kmeans-parallel, where there are several starts, or NULL */
-    lloyd_watch watch;
+    lloyd_job_observer watch;
     lloyd_outcome best;
     double start;
 } lloyd_job;

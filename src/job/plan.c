@@ -41,7 +41,7 @@ static int choose_threads(const lloyd_comm *comm)
     return threads > 0 ? threads : 1;
 }
 
-static void take_source(const lloyd_comm *comm, const lloyd_source *source, lloyd_plan *plan)
+static void take_source(const lloyd_comm *comm, const lloyd_row_source *source, lloyd_plan *plan)
 {
     plan->n = source->n;
     plan->d = source->d;
@@ -134,7 +134,7 @@ static seeding_need need_of_seeding(const lloyd_backend *backend, const lloyd_pl
 typedef struct planner {
     lloyd_comm *comm;
     const lloyd_backend *backend;
-    const lloyd_source *source;
+    const lloyd_row_source *source;
     const lloyd_fit_options *options;
     lloyd_plan *plan;
 } planner;
@@ -313,7 +313,7 @@ static void choose_layout(const planner *p)
 }
 
 lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
-                            const lloyd_source *source, const lloyd_fit_options *options,
+                            const lloyd_row_source *source, const lloyd_fit_options *options,
                             lloyd_plan *plan)
 {
     const planner p = {comm, backend, source, options, plan};
@@ -350,8 +350,8 @@ static lloyd_bytes need_for_prediction(const void *context, int64_t chunk_rows)
 lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, lloyd_rows *rows,
                                 int64_t k, int cosine, int64_t chunk_rows, lloyd_plan *plan)
 {
-    lloyd_source source;
-    LLOYD_TRY(lloyd_source_files(comm, rows, 0, &source));
+    lloyd_row_source source;
+    LLOYD_TRY(lloyd_row_source_files(comm, rows, 0, &source));
     const planner p = {comm, backend, &source, NULL, plan};
     *plan = (lloyd_plan){.k = k};
     LLOYD_TRY(begin_plan(comm, backend, plan));

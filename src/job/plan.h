@@ -6,7 +6,7 @@
 #include "comm/comm.h"
 #include "io/rows.h"
 #include "job/backend.h"
-#include "job/source.h"
+#include "job/row_source.h"
 #include "kernels/kernels.h"
 #include "lloyd.h"
 #include "rows/layout.h"
@@ -36,7 +36,7 @@ typedef struct lloyd_plan {
 /* What a fit will need, within the memory there is and what the options allow (LLOYD_USAGE: not even
  * the least fits into that). Writes and reads nothing. Collective: all ranks fail, or none. */
 lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
-                            const lloyd_source *source, const lloyd_fit_options *options,
+                            const lloyd_row_source *source, const lloyd_fit_options *options,
                             lloyd_plan *plan);
 
 /* What a labelling of `rows` by k centroids will need; always streamed. */

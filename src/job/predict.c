@@ -20,7 +20,7 @@
 #include "job/options.h"
 #include "job/outputs.h"
 #include "job/plan.h"
-#include "job/source.h"
+#include "job/row_source.h"
 #include "rows/bad_rows.h"
 
 #include <math.h>
@@ -61,9 +61,9 @@ static lloyd_status open_inputs(prediction *t, lloyd_agreement *agreement)
 {
     const lloyd_predict_options *o = t->options;
     LLOYD_TRY(lloyd_model_read(o->model, &t->model));
-    lloyd_source_agreement_of_model(o->model, &t->model, agreement);
+    lloyd_row_source_agreement_of_model(o->model, &t->model, agreement);
     LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &t->rows));
-    lloyd_source_agreement(t->rows, agreement);
+    lloyd_row_source_agreement(t->rows, agreement);
     return LLOYD_OK;
 }
 

@@ -1,14 +1,14 @@
-/* See source.h. */
-#include "job/source.h"
+/* See row_source.h. */
+#include "job/row_source.h"
 
 #include "base/hash.h"
 #include "rows/shard.h"
 
-lloyd_status lloyd_source_files(const lloyd_comm *comm, lloyd_rows *rows, int weighted,
-                                lloyd_source *source)
+lloyd_status lloyd_row_source_files(const lloyd_comm *comm, lloyd_rows *rows, int weighted,
+                                    lloyd_row_source *source)
 {
     int64_t n = lloyd_rows_count(rows);
-    *source = (lloyd_source){
+    *source = (lloyd_row_source){
         .n = n,
         .d = lloyd_rows_dim(rows),
         .first = lloyd_shard_first(n, comm->rank, comm->size),
@@ -23,7 +23,7 @@ lloyd_status lloyd_source_files(const lloyd_comm *comm, lloyd_rows *rows, int we
                       lloyd_rows_file(rows, 0), (long long)source->d, INT32_MAX);
 }
 
-void lloyd_source_agreement(const lloyd_rows *rows, lloyd_agreement *agreement)
+void lloyd_row_source_agreement(const lloyd_rows *rows, lloyd_agreement *agreement)
 {
     char text[1024];
     int files = lloyd_rows_files(rows);
@@ -36,8 +36,8 @@ void lloyd_source_agreement(const lloyd_rows *rows, lloyd_agreement *agreement)
     }
 }
 
-void lloyd_source_agreement_of_model(const char *name, const lloyd_model *model,
-                                     lloyd_agreement *agreement)
+void lloyd_row_source_agreement_of_model(const char *name, const lloyd_model *model,
+                                         lloyd_agreement *agreement)
 {
     uint64_t hash = lloyd_hash((uint64_t)model->cosine, model->centroids,
                                (size_t)(model->k * model->d) * sizeof *model->centroids);
@@ -69,14 +69,15 @@ static lloyd_status find_weights(lloyd_comm *comm, const float *weights, int64_t
                                    "ranks or on none");
 }
 
-lloyd_status lloyd_source_memory(lloyd_comm *comm, const void *data, const float *weights,
-                                 int64_t count, int64_t d, lloyd_type type, lloyd_source *source)
+lloyd_status lloyd_row_source_memory(lloyd_comm *comm, const void *data, const float *weights,
+                                     int64_t count, int64_t d, lloyd_type type,
+                                     lloyd_row_source *source)
 {
     static const float none[1]; /* the weights of a rank without rows */
     int weighted = 0;
     LLOYD_TRY(compare_memory(comm, d, type));
     LLOYD_TRY(find_weights(comm, weights, count, &weighted));
-    *source = (lloyd_source){
+    *source = (lloyd_row_source){
         .n = count,
         .d = d,
         .first = count,

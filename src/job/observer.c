@@ -1,18 +1,18 @@
-/* See watch.h. */
-#include "job/watch.h"
+/* See observer.h. */
+#include "job/observer.h"
 
 #include "base/clock.h"
 
 static void begin(lloyd_observer *self)
 {
-    lloyd_watch *w = (lloyd_watch *)(void *)self;
+    lloyd_job_observer *w = (lloyd_job_observer *)(void *)self;
     w->began = w->since = lloyd_seconds();
     w->fallback = *w->in_fallback;
 }
 
 static void part(lloyd_observer *self, lloyd_time_share part)
 {
-    lloyd_watch *w = (lloyd_watch *)(void *)self;
+    lloyd_job_observer *w = (lloyd_job_observer *)(void *)self;
     double now = lloyd_seconds();
     if (part < LLOYD_TIME_SHARES) w->seconds[part] += now - w->since;
     w->since = now;
@@ -21,14 +21,14 @@ static void part(lloyd_observer *self, lloyd_time_share part)
 static lloyd_status found(lloyd_observer *self, lloyd_problem *problem,
                           const lloyd_history *history, lloyd_step *step)
 {
-    lloyd_watch *w = (lloyd_watch *)(void *)self;
+    lloyd_job_observer *w = (lloyd_job_observer *)(void *)self;
     return lloyd_checkpoint_iteration(w->checkpoint, problem, history, w->progress, step);
 }
 
 /* What the kernels have spent in the fallback pass was counted as assignment. */
 static void done(lloyd_observer *self, lloyd_step *step)
 {
-    lloyd_watch *w = (lloyd_watch *)(void *)self;
+    lloyd_job_observer *w = (lloyd_job_observer *)(void *)self;
     double fallback = *w->in_fallback - w->fallback;
     w->seconds[LLOYD_TIME_FALLBACK] += fallback;
     w->seconds[LLOYD_TIME_ASSIGN] -= fallback;
@@ -36,11 +36,11 @@ static void done(lloyd_observer *self, lloyd_step *step)
     lloyd_progress_iteration(w->progress, step);
 }
 
-lloyd_watch lloyd_watch_begin(const lloyd_kernels *kernels, lloyd_checkpoint *checkpoint,
-                              lloyd_progress *progress)
+lloyd_job_observer lloyd_job_observer_begin(const lloyd_kernels *kernels,
+                                            lloyd_checkpoint *checkpoint, lloyd_progress *progress)
 {
-    return (lloyd_watch){.observer = {begin, part, found, done},
-                         .in_fallback = &kernels->seconds[LLOYD_WORK_VERIFY],
-                         .checkpoint = checkpoint,
-                         .progress = progress};
+    return (lloyd_job_observer){.observer = {begin, part, found, done},
+                                .in_fallback = &kernels->seconds[LLOYD_WORK_VERIFY],
+                                .checkpoint = checkpoint,
+                                .progress = progress};
 }

@@ -1,13 +1,13 @@
 /* The observer of a job's iterations: it takes their time, saves and shows them. */
-#ifndef LLOYD_WATCH_H
-#define LLOYD_WATCH_H
+#ifndef LLOYD_JOB_OBSERVER_H
+#define LLOYD_JOB_OBSERVER_H
 
 #include "algorithm/observer.h"
 #include "job/checkpoint/checkpoint.h"
 #include "job/progress.h"
 
-typedef struct lloyd_watch {
-    lloyd_observer observer;   /* first: a lloyd_observer * is a lloyd_watch * */
+typedef struct lloyd_job_observer {
+    lloyd_observer observer;   /* first: a lloyd_observer * is a lloyd_job_observer * */
     const double *in_fallback; /* seconds that the kernels have spent in the fallback pass so far */
     lloyd_checkpoint *checkpoint;      /* or NULL */
     lloyd_progress *progress;          /* or NULL */
@@ -15,10 +15,10 @@ typedef struct lloyd_watch {
     double began;                      /* the iteration, by lloyd_seconds(); */
     double since;                      /* up to which all of it is accounted for; */
     double fallback;                   /* *in_fallback, when it began */
-} lloyd_watch;
+} lloyd_job_observer;
 
 /* Watches iterations by these kernels. Ends with whatever it is part of. */
-lloyd_watch lloyd_watch_begin(const lloyd_kernels *kernels, lloyd_checkpoint *checkpoint,
-                              lloyd_progress *progress);
+lloyd_job_observer lloyd_job_observer_begin(const lloyd_kernels *kernels,
+                                            lloyd_checkpoint *checkpoint, lloyd_progress *progress);
 
 #endif
