@@ -93,8 +93,8 @@ __attribute__((destructor)) static void finish(void)
 
 extern const char __executable_start[], etext[]; /* by the linker */
 
-/* Appends the addresses in this program from `place` on, of calls within each other. */
-static void append_places(char *line, size_t bytes, const void *place)
+/* The addresses in this program from `place` on, of calls within each other. */
+static void find_places(char *text, size_t bytes, const void *place)
 {
     enum { FRAMES = 32, PLACES = 4 };
     void *frames[FRAMES];
@@ -102,9 +102,9 @@ static void append_places(char *line, size_t bytes, const void *place)
     while (first < count && frames[first] != place) first++;
     for (int i = first; i < count && written < PLACES; i++) {
         const char *at = frames[i];
-        size_t length = strlen(line);
+        size_t length = strlen(text);
         if (at < __executable_start || at >= etext) continue;
-        snprintf(line + length, bytes - length, "%s0x%tx", written++ ? "," : " ",
+        snprintf(text + length, bytes - length, "%s0x%tx", written++ ? "," : "",
                  at - __executable_start - 1);
     }
 }
@@ -114,10 +114,9 @@ static int fails(kind k, const char *name, const void *place)
 {
     long long call = atomic_fetch_add(&calls[k], 1) + 1;
     if ((int)k != failing || call != failing_at) return 0;
-    char line[240];
-    snprintf(line, sizeof line - 1, "fault %s %lld %d %s", names[k], call, rank(), name);
-    append_places(line, sizeof line - 1, place);
-    strcat(line, "\n");
+    char places[120] = "", line[240];
+    find_places(places, sizeof places, place);
+    snprintf(line, sizeof line, "fault %s %lld %d %s %s\n", names[k], call, rank(), name, places);
     tell(line);
     return 1;
 }
