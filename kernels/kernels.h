@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "kernels/device.h"
 #include "kernels/grid.h"
 #include "kernels/reduce.h"
 
@@ -44,7 +45,7 @@ static inline int lloyd_sums_one_digit(const lloyd_kernels_config *config)
 typedef enum lloyd_work {
     LLOYD_WORK_ROWS,   /* waiting for the rows of a slot */
     LLOYD_WORK_ASSIGN, /* the filter and its certificate */
-    LLOYD_WORK_VERIFY, /* rows without a certificate */
+    LLOYD_WORK_VERIFY, /* the fallback pass: rows without a certificate */
     LLOYD_WORK_UPDATE, /* sums of clusters, inertia, new centroids */
     LLOYD_WORK_SUM,    /* the sum over ranks, and waiting for them */
     LLOYD_WORKS
@@ -85,7 +86,9 @@ enum { LLOYD_SEED_ROW_BYTES = sizeof(double) + sizeof(int32_t) };
 typedef struct lloyd_found {
     double inertia; /* C of the contract, from the sums; may be far off where most has cancelled */
     double largest; /* |c| of any element of a centroid */
-    int64_t moved, verified, empty;
+    int64_t moved;  /* labels that changed */
+    int64_t verified; /* fallback rows: they had no certificate */
+    int64_t empty;    /* clusters */
 } lloyd_found;
 
 /* A row far from its centroid, a candidate for an empty cluster. */
@@ -98,9 +101,9 @@ typedef struct lloyd_far_row {
 typedef struct lloyd_kernels lloyd_kernels;
 
 struct lloyd_kernels {
-    const char *name; /* "cpu" or "cuda" */
-    int copies;       /* 1: load() copies the rows */
-    int synchronous;  /* 1: what is asked is done when the call returns, so a clock can time it */
+    const lloyd_device *device;
+    int copies;      /* 1: load() copies the rows */
+    int synchronous; /* 1: work is done when the call returns, so a clock can time it */
     /* Of all iterations since the kernels were created. Where synchronous, VERIFY only; else all, by
      * the device's clock, if config.timed. */
     double seconds[LLOYD_WORKS];
@@ -110,31 +113,38 @@ struct lloyd_kernels {
     lloyd_status (*create)(lloyd_kernels *self, const lloyd_kernels_config *config,
                            lloyd_kernels **kernels);
 
+    /* --- rows: into slots, and out of them --- */
+
     /* Rows [first, first+count) into a slot, from host memory ("cuda": or that of a GPU); the same
      * ones whenever they are loaded. Where `copies`, that memory is free again when load() returns;
      * else it must stay as it is while the slot is in use. */
     lloyd_status (*load)(lloyd_kernels *self, int slot, int64_t first, int64_t count,
                          const void *rows);
-    /* load() in two halves, so that copies run beside the computing. load_start() returns at once:
-     * the copy begins after all that was asked of the kernels so far, and `rows` must stay as they
+    /* load() in two halves, so that copies overlap with computing. load_start() returns at once:
+     * the copy is stream-ordered after all prior work of the kernels, and `rows` must stay as they
      * are until loaded() has returned for the slot. load_finish() does not wait either: what is
-     * asked after it finds the rows in the slot. Rows from host_alloc() are copied fastest. */
+     * asked after it finds the rows in the slot. Rows from device->host_alloc() are copied fastest. */
     lloyd_status (*load_start)(lloyd_kernels *self, int slot, int64_t first, int64_t count,
                                const void *rows);
     lloyd_status (*load_finish)(lloyd_kernels *self, int slot);
     /* Waits until the last copy into the slot has left host memory; at once if there was none. */
     lloyd_status (*loaded)(lloyd_kernels *self, int slot);
-    /* Host memory for `bytes` of rows, pinned where rows are copied from it. To be freed before the
-     * kernels are destroyed; NULL may be freed too. */
-    lloyd_status (*host_alloc)(lloyd_kernels *self, int64_t bytes, const char *what, void **memory);
-    void (*host_free)(lloyd_kernels *self, void *memory);
     /* A slot in pieces, where `copies` (else NULL): load() with rows = NULL reserves `count` rows,
      * and fill() copies rows [at, at+count) of the slot. All must be there before anything else
      * uses it. */
     lloyd_status (*fill)(lloyd_kernels *self, int slot, int64_t at, int64_t count,
                          const void *rows);
 
-    /* --- once, before the first iteration --- */
+    /* Rows of the slot as float32 as the kernels see them (unit length for cosine): out[count * D].
+     */
+    lloyd_status (*rows)(lloyd_kernels *self, int slot, const int64_t *rows, int64_t count,
+                         float *out);
+    /* The same, into rows [at, at+count) of a slot of other kernels of the same kind on the same device,
+     * whose rows are float32. Where `copies`, else NULL. */
+    lloyd_status (*take)(lloyd_kernels *self, int slot, const int64_t *rows, int64_t count,
+                         lloyd_kernels *to, int to_slot, int64_t at);
+
+    /* --- rows, once, before the first iteration --- */
 
     /* Widens range to the rows of the slot, and notes the first defect unless one is there already.
      */
@@ -163,11 +173,11 @@ struct lloyd_kernels {
     /* Sums, counts and counters to zero. */
     lloyd_status (*begin)(lloyd_kernels *self);
     /* The exact nearest centroid of every row of the slot; counts labels that changed and rows that
-     * needed the second step. */
+     * needed the fallback pass. */
     lloyd_status (*assign)(lloyd_kernels *self, int slot);
     /* Adds the slot's rows to the sums and counts of their clusters. */
     lloyd_status (*accumulate)(lloyd_kernels *self, int slot);
-    /* Waits until all that was asked is done; for whoever times it where not `synchronous`. */
+    /* Waits until all work that was enqueued is done; for callers that time it where not `synchronous`. */
     lloyd_status (*finish)(lloyd_kernels *self);
     /* The sums of digits, the masses and the two counters (kernels/grid.h), int64; to be summed over
      * ranks in place. */
@@ -191,7 +201,7 @@ struct lloyd_kernels {
      * lloyd_row_words() of an array of sums. */
     lloyd_status (*relocate)(lloyd_kernels *self, int32_t from, int32_t to, const int64_t *words);
 
-    /* --- results --- */
+    /* --- results: labels and distances --- */
 
     /* out[0 .. count) = labels of rows [first, first+count), in host memory ("cuda": or that of a
      * GPU). */
@@ -206,15 +216,6 @@ struct lloyd_kernels {
      * digits of `bits` bits below 2^top. */
     lloyd_status (*total_distance)(lloyd_kernels *self, int slot, int top, int bits, int count,
                                    int64_t *total);
-    /* Rows of the slot as float32 as the kernels see them (unit length for cosine): out[count * D].
-     */
-    lloyd_status (*rows)(lloyd_kernels *self, int slot, const int64_t *rows, int64_t count,
-                         float *out);
-    /* The same, into rows [at, at+count) of a slot of other kernels of the same kind on the same device,
-     * whose rows are float32. Where `copies`, else NULL. */
-    lloyd_status (*take)(lloyd_kernels *self, int slot, const int64_t *rows, int64_t count,
-                         lloyd_kernels *to, int to_slot, int64_t at);
-
     /* --- seeding: every row keeps its squared distance to the centroids chosen so far, and which
      * one it is --- */
 
@@ -256,7 +257,7 @@ struct lloyd_kernels {
 lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels **kernels);
 
 /* Bytes lloyd_kernels_cpu() and everything it does with at most `set` centroids at a time
- * allocates; seeding's 12 bytes a row are not in it. */
+ * allocates; seeding's LLOYD_SEED_ROW_BYTES a row are not in it. */
 int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set);
 
 /* Address space that OpenBLAS takes for every thread that calls it: 128 MiB, and some. */
@@ -274,12 +275,6 @@ int64_t lloyd_cpu_blas_take(int threads);
 
 /* --- only in builds with CUDA --- */
 
-/* *count = GPUs this process may use; 0, without an error, where there is none or no driver. */
-lloyd_status lloyd_cuda_devices(int *count);
-
-/* Memory of a GPU, in bytes. */
-lloyd_status lloyd_cuda_memory(int device, int64_t *free_bytes, int64_t *total_bytes);
-
 /* GPU number `device`: tensor cores for the filter, compute capability 8.0 or newer. Rows and
  * weights are copied to it. */
 lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
@@ -291,8 +286,8 @@ int64_t lloyd_cuda_reduce_bytes(int64_t count, int64_t dim, int64_t leaves);
 
 /* Bytes of the GPU's memory lloyd_kernels_cuda() and everything it does with at most `set`
  * centroids at a time allocates: weights if the configuration has any, but neither the rows in the
- * slots, which are as large as what is loaded, nor seeding's 12 bytes a row, nor what reduce() takes.
- * Besides, it pins 32 MiB of the host's memory. */
+ * slots, which are as large as what is loaded, nor seeding's LLOYD_SEED_ROW_BYTES a row, nor what reduce() takes.
+ * Besides, it pins lloyd_device.pinned bytes of the host's memory. */
 int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set);
 
 #endif

@@ -57,7 +57,8 @@ int64_t lloyd_reduce_most(const lloyd_reduction *reduction, int64_t count);
 /* Chooses in a leaf, on the host. */
 lloyd_status lloyd_reduce_leaf(const lloyd_reduction *reduction, const lloyd_leaf *leaf);
 
-/* Memory that all of this takes for at most `count` points, beside the arrays of its callers. */
-int64_t lloyd_reduce_bytes(int64_t count, int trials);
+/* Host memory that all of this takes for at most `count` points, beside the arrays of its callers. on_gpu: leaves are chosen in on a GPU,
+ * so that the host only cuts them and copies one at a time. */
+int64_t lloyd_reduce_bytes(int64_t count, int64_t dim, int trials, int on_gpu);
 
 #endif

@@ -1,11 +1,11 @@
-/* Assignment on the CPU: filter, certificate, verify (section 2 of the contract; derivation of the
+/* Assignment on the CPU: filter, certificate, fallback pass (section 2 of the contract; derivation of the
  * bound in docs/numerics.md).
  *
  * Filter: scores T - bias of a block of rows against a tile of centroids, T by the BLAS in float32,
  * biggest is nearest. The bias of centroid k is (1/2 - W) |c^|^2: the part of the error bound that
  * depends on the centroid is folded into it, so a score is an upper bound but for a term of the
  * point alone, and one far outlier among the centroids costs nobody else's certificate.
- * Certificate: best - second > 2 (P |x^|^2 + W |c^_best|^2 / 2 + tau). Verify: rows without it are
+ * Certificate: best - second > 2 (P |x^|^2 + W |c^_best|^2 / 2 + tau). Fallback pass: rows without it are
  * collected into blocks and scored once more; every centroid within the bound is decided by dist().
  */
 #include "kernels/cpu/cpu.h"
@@ -73,8 +73,8 @@ static void choose_slack(cpu_kernels *cpu)
                  up = 1 +
                       0x1p-20; /* up: covers the second-order terms and the roundings made here */
     double dim = (double)cpu->base.config.dim;
-    double slabs = ceil(dim / LLOYD_CPU_SLAB);
-    double n = fmin(dim, LLOYD_CPU_SLAB) + slabs + 8;
+    double slices = ceil(dim / LLOYD_CPU_SLICE);
+    double n = fmin(dim, LLOYD_CPU_SLICE) + slices + 8;
     double dot = (n * u / (1 - n * u) + 3 * u) * up;        /* A, of |x^| |c^| */
     double norm = (4 * u + (dim + 4) * 0x1p-52) * up;       /* B, of |c^|^2 / 2 */
     double exact = (dim / LLOYD_LANES + 16) * 0x1p-52 * up; /* error of dist() */
@@ -152,10 +152,10 @@ static void score_tile(const cpu_kernels *cpu, cpu_scratch *scratch, const float
                        int64_t k0, int tile)
 {
     int64_t dim = cpu->base.config.dim;
-    for (int64_t j0 = 0; j0 < dim; j0 += LLOYD_CPU_SLAB) {
-        int slab = (int)(dim - j0 < LLOYD_CPU_SLAB ? dim - j0 : LLOYD_CPU_SLAB);
+    for (int64_t j0 = 0; j0 < dim; j0 += LLOYD_CPU_SLICE) {
+        int slice = (int)(dim - j0 < LLOYD_CPU_SLICE ? dim - j0 : LLOYD_CPU_SLICE);
         float *out = j0 == 0 ? scratch->scores : scratch->partial;
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, tile, rows, slab, 1.0F,
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, tile, rows, slice, 1.0F,
                     cpu->operand + k0 * dim + j0, (int)dim, points + j0, (int)dim, 0.0F, out,
                     LLOYD_CPU_ROWS);
         for (int k = 0; j0 > 0 && k < tile; k++) {
@@ -210,14 +210,14 @@ LLOYD_CLONES static int any_reaches(const float *scores, float offset, const flo
     return any;
 }
 
-/* --- verify --- */
+/* --- the fallback pass --- */
 
 typedef struct assignment {
     cpu_kernels *cpu;
     const cpu_slot *slot;
     cpu_scratch *scratch;
-    int64_t moved, verified;
-    double verify_seconds; /* of this thread */
+    int64_t moved, fallback;
+    double fallback_seconds; /* of this thread */
 } assignment;
 
 static void set_label(assignment *a, int64_t i, int32_t label)
@@ -273,7 +273,7 @@ static void decide_pool(assignment *a)
     }
     for (int i = 0; i < count; i++) set_label(a, scratch->pool_row[i], label[i]);
     scratch->pool_count = 0;
-    a->verify_seconds += lloyd_seconds() - began;
+    a->fallback_seconds += lloyd_seconds() - began;
 }
 
 /* A row without a certificate: into the pool, with the score that a nearer centroid must reach. */
@@ -304,10 +304,10 @@ static void certify(assignment *a, int64_t i, const float *point, double norm, f
     double reach = sqrt(norm * dim) + cpu->greatest_half_norm;
     if (!(reach < FLT_MAX / 4)) {
         double began = lloyd_seconds();
-        a->verified++;
+        a->fallback++;
         const float *row = lloyd_cpu_row(cpu, a->slot, i, a->scratch->row);
         set_label(a, i, nearest_of_all(cpu, row));
-        a->verify_seconds += lloyd_seconds() - began;
+        a->fallback_seconds += lloyd_seconds() - began;
         return;
     }
     double bound = 2 * (1 + 0x1p-20) *
@@ -317,7 +317,7 @@ static void certify(assignment *a, int64_t i, const float *point, double norm, f
         set_label(a, i, index);
         return;
     }
-    a->verified++;
+    a->fallback++;
     collect(a, i, point, (double)best - bound);
 }
 
@@ -354,16 +354,16 @@ static void assign_few(assignment *a, int64_t i0, int rows)
 }
 
 /* Labels the rows of a slot with the nearest member of the current set. */
-void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_t *verified)
+void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_t *fallback)
 {
     const cpu_slot *slot = &cpu->slots[slot_number];
     int threads = cpu->base.config.threads;
     /* Blocks are smaller where there are too few rows to give every thread a few of them. */
     int64_t share = slot->count / (4 * (int64_t)threads);
     int block = share < 32 ? 32 : share < LLOYD_CPU_ROWS ? (int)share : LLOYD_CPU_ROWS;
-    int64_t blocks = (slot->count + block - 1) / block, moved_here = 0, verified_here = 0;
-    double verify_seconds = 0;
-#pragma omp parallel num_threads(threads) reduction(+ : moved_here, verified_here, verify_seconds)
+    int64_t blocks = (slot->count + block - 1) / block, moved_here = 0, fallback_here = 0;
+    double fallback_seconds = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : moved_here, fallback_here, fallback_seconds)
     {
         assignment a = {cpu, slot, &cpu->scratch[omp_get_thread_num()], 0, 0, 0};
 #pragma omp for schedule(dynamic) nowait
@@ -377,12 +377,12 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_
         }
         decide_pool(&a);
         moved_here += a.moved;
-        verified_here += a.verified;
-        verify_seconds += a.verify_seconds;
+        fallback_here += a.fallback;
+        fallback_seconds += a.fallback_seconds;
     }
-    cpu->base.seconds[LLOYD_WORK_VERIFY] += verify_seconds / threads;
+    cpu->base.seconds[LLOYD_WORK_VERIFY] += fallback_seconds / threads;
     *moved += moved_here;
-    *verified += verified_here;
+    *fallback += fallback_here;
 }
 
 lloyd_status lloyd_cpu_assign(lloyd_kernels *kernels, int slot)

@@ -36,19 +36,6 @@ static lloyd_status finish(lloyd_kernels *kernels)
     return LLOYD_OK;
 }
 
-static lloyd_status host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
-                               void **memory)
-{
-    (void)kernels;
-    return lloyd_alloc(memory, bytes, 1, what);
-}
-
-static void host_free(lloyd_kernels *kernels, void *memory)
-{
-    (void)kernels;
-    lloyd_free(memory);
-}
-
 static lloyd_status get_centroids(lloyd_kernels *kernels, float *centroids)
 {
     const cpu_kernels *cpu = lloyd_cpu(kernels);
@@ -114,7 +101,7 @@ static void destroy(lloyd_kernels *kernels)
 }
 
 static const lloyd_kernels table = {
-    .name = "cpu",
+    .device = &lloyd_device_cpu,
     .copies = 0,
     .synchronous = 1,
     .create = create,
@@ -122,8 +109,6 @@ static const lloyd_kernels table = {
     .load_start = load,
     .load_finish = nothing_to_wait_for,
     .loaded = nothing_to_wait_for,
-    .host_alloc = host_alloc,
-    .host_free = host_free,
     .measure = lloyd_cpu_measure,
     .measure_weighted = lloyd_cpu_measure_weighted,
     .set_grid = lloyd_cpu_set_grid,
@@ -166,7 +151,7 @@ static lloyd_status alloc_scratch(const lloyd_kernels_config *config, cpu_scratc
     const char *what = "working space of a thread";
     LLOYD_TRY(lloyd_alloc(&scratch->points, block, sizeof(float), what));
     LLOYD_TRY(lloyd_alloc(&scratch->scores, tile, sizeof(float), what));
-    if (dim > LLOYD_CPU_SLAB) LLOYD_TRY(lloyd_alloc(&scratch->partial, tile, sizeof(float), what));
+    if (dim > LLOYD_CPU_SLICE) LLOYD_TRY(lloyd_alloc(&scratch->partial, tile, sizeof(float), what));
     LLOYD_TRY(lloyd_alloc(&scratch->row, dim, sizeof(float), what));
     LLOYD_TRY(lloyd_alloc(&scratch->sum, 2 * dim, sizeof(int64_t), what));
     LLOYD_TRY(lloyd_alloc(&scratch->limbs, LLOYD_SQUARE_DIGITS * dim, sizeof(uint64_t), what));
@@ -214,8 +199,8 @@ int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set)
     int64_t dim = config->dim, k = config->k, threads = config->threads;
     int64_t block = LLOYD_CPU_ROWS * dim * 4,
             tile = (int64_t)LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS * 4;
-    int64_t thread =
-        3 * block + (dim > LLOYD_CPU_SLAB ? 2 : 1) * tile + dim * 68 + (int64_t)sizeof(cpu_scratch);
+    int64_t thread = 3 * block + (dim > LLOYD_CPU_SLICE ? 2 : 1) * tile + dim * 68 +
+                     (int64_t)sizeof(cpu_scratch);
     int64_t per_centroid = 2 * dim * 4 + 12;
     return config->n_local * 4 + config->chunk_rows * 4 + (set > k ? set : k) * per_centroid +
            lloyd_planned_sum_words(dim, k, lloyd_sums_one_digit(config), config->weights != NULL) *

@@ -1,6 +1,6 @@
 /* The CPU kernels' own state. Files: cpu.c (create, load, the table), rows.c (stored rows to
  * float32, minima and maxima), dist.c (the contract's distance), assign.c (filter, certificate,
- * verify), sums.c (sums per cluster), means.c (inertia, centroids), seed.c (distances to the centroids
+ * fallback pass), sums.c (sums per cluster), means.c (inertia, centroids), seed.c (distances to the centroids
  * chosen so far), distances.c (distances to own centroids, rows for empty clusters).
  *
  * Loops over elements are leaf functions compiled several times (LLOYD_CLONES) and picked at run
@@ -21,9 +21,9 @@
 #endif
 
 /* Tile shapes of the filter. 256 rows x 256 centroids of scores are 256 KiB: they stay in a core's
- * L2 cache beside the packed operands of the product. A slab of 256 columns bounds the error of a
- * product's sum: slabs are summed apart and then added. */
-enum { LLOYD_CPU_ROWS = 256, LLOYD_CPU_CENTROIDS = 256, LLOYD_CPU_SLAB = 256 };
+ * L2 cache beside the packed operands of the product. A K-slice of 256 columns bounds the error of a
+ * product's sum: slices are summed apart and then added. */
+enum { LLOYD_CPU_ROWS = 256, LLOYD_CPU_CENTROIDS = 256, LLOYD_CPU_SLICE = 256 };
 
 /* Up to this many centroids dist() to all of them is cheaper than a filter. */
 enum { LLOYD_CPU_FEW = 4 };
@@ -72,7 +72,7 @@ typedef struct cpu_kernels {
 struct cpu_scratch {
     float *points;   /* [ROWS*D] filter operands of a block of rows */
     float *scores;   /* [CENTROIDS*ROWS] */
-    float *partial;  /* [CENTROIDS*ROWS] where D takes more than one slab */
+    float *partial;  /* [CENTROIDS*ROWS] where D takes more than one K-slice */
     float *row;      /* [D] one row as float32 */
     int64_t *sum;    /* [2*D] first and second digits of a run of rows */
     int64_t *wide;   /* [wide * most_digits] all digits of the wide columns */
@@ -109,7 +109,7 @@ double lloyd_cpu_square(const float *x, int64_t dim);
 lloyd_status lloyd_cpu_set_centroids(lloyd_kernels *kernels, int64_t count, const float *centroids);
 lloyd_status lloyd_cpu_prepare(cpu_kernels *cpu);
 lloyd_status lloyd_cpu_assign(lloyd_kernels *kernels, int slot);
-void lloyd_cpu_nearest(cpu_kernels *cpu, int slot, int64_t *moved, int64_t *verified);
+void lloyd_cpu_nearest(cpu_kernels *cpu, int slot, int64_t *moved, int64_t *fallback);
 
 /* sums.c */
 lloyd_status lloyd_cpu_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid);

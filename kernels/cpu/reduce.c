@@ -428,7 +428,7 @@ lloyd_status lloyd_cpu_reduce(lloyd_kernels *kernels, const lloyd_reduction *r,
     return *done > 0 ? lloyd_reduce_leaf(r, leaves) : LLOYD_OK;
 }
 
-int64_t lloyd_reduce_bytes(int64_t count, int trials)
+int64_t lloyd_reduce_bytes(int64_t count, int64_t dim, int trials, int on_gpu)
 {
     int64_t most = count < LLOYD_LEAF_MOST ? count : LLOYD_LEAF_MOST; /* also if there are fewer */
     int64_t neighbours = sizeof(neighbour),
@@ -438,5 +438,6 @@ int64_t lloyd_reduce_bytes(int64_t count, int trials)
     int64_t cutting = count * (int64_t)(2 * sizeof(place) + sizeof(int64_t));
     int64_t choosing = pool + most * ((int64_t)(sizeof(row) + sizeof(place) + 4 * sizeof(double)) +
                                       at_once * neighbours);
+    if (on_gpu) choosing = most * (dim * (int64_t)sizeof(float) + (int64_t)sizeof(double));
     return cutting > choosing ? cutting : choosing;
 }

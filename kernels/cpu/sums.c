@@ -230,7 +230,7 @@ static void add_wide(const lloyd_grid *grid, const float *row, double weight, in
 }
 
 /* The sorted order jumps through memory: asks for the first bytes of a row that is a few rows
- * ahead; the processor goes on from there. */
+ * ahead; the processor continues from there. */
 static void prefetch_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i)
 {
     enum { LINE = 64, MOST = 8 * LINE };

@@ -2,7 +2,7 @@
  *
  * A column pass reads a slot as what it is in memory, one array of count * D elements, in vectors of
  * a fixed width. The columns that a vector holds repeat after `period` vectors, so a thread that
- * advances by whole periods meets the same few columns for ever, keeps what it knows of them in
+ * advances by whole periods meets the same few columns always, keeps what it knows of them in
  * registers, and every load is aligned and shared by a warp without gaps, whatever D is. The threads
  * of a block that have the same columns are combined through shared memory, blocks by atomics:
  * minima, maxima and integer sums do not depend on the order.
@@ -34,8 +34,8 @@ struct column_plan {
 
 /* Four columns, which may belong to four rows where D is small. A row without a length (zero, or not
  * a number) is noted and its values count for nothing, as on the CPU. */
-template <lloyd_type T, bool COSINE, class Column> struct quad_pass {
-    using word = typename quad<T>::word;
+template <lloyd_type T, bool COSINE, class Column> struct four_pass {
+    using word = four<T>;
     using element = typename cuda_element<T>::type;
     using parameters = typename Column::parameters;
     static constexpr int WIDTH = QUAD;
@@ -114,7 +114,9 @@ template <lloyd_type T, bool COSINE, class Column> struct quad_pass {
     {
         float x[QUAD], weight[QUAD] = {1, 1, 1, 1};
         int64_t row = period * period_rows;
-        quad<T>::values(w, x);
+        uint32_t words[cuda_element_bytes(T)];
+        memcpy(words, &w, sizeof w);
+        cuda_four_values<T>(words, x);
         if constexpr (COSINE) normalise(x, row, valid);
         if constexpr (!COSINE && Column::CHECKED && CAN_BE_INFINITE) check(x, row, valid);
         if constexpr (Column::WEIGHTED) look_up(weights, row, valid, weight);
@@ -203,7 +205,7 @@ template <bool SIGNED> struct byte_pass {
 
     __device__ void add(word w, int64_t)
     {
-        const unsigned flip = SIGNED ? SIGNS : 0, bytes[] = {w.x, w.y, w.z, w.w};
+        const unsigned flip = SIGNED ? 0x80808080u : 0, bytes[] = {w.x, w.y, w.z, w.w};
 #pragma unroll
         for (int i = 0; i < BYTES / 4; i++) widen(i, bytes[i] ^ flip, bytes[i] ^ flip);
     }
@@ -376,7 +378,7 @@ lloyd_status run_pass(const cuda_kernels *cuda, int slot,
 
 /* The pass that does it: by fours, but bytes have a way of their own to their extremes. */
 template <lloyd_type T, bool COSINE, class Column> struct pass_of {
-    using type = quad_pass<T, COSINE, Column>;
+    using type = four_pass<T, COSINE, Column>;
 };
 template <> struct pass_of<LLOYD_U8, false, extremes> {
     using type = byte_pass<false>;

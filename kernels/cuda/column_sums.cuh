@@ -13,68 +13,10 @@ namespace
 
 constexpr int QUAD = 4, BYTES = 16;
 
-/* Four stored elements as one word, and their values. */
-template <lloyd_type T> struct quad;
-
-template <> struct quad<LLOYD_F32> {
-    using word = uint4;
-    static __device__ void values(word w, float *x)
-    {
-        x[0] = __uint_as_float(w.x), x[1] = __uint_as_float(w.y);
-        x[2] = __uint_as_float(w.z), x[3] = __uint_as_float(w.w);
-    }
-};
-
-template <> struct quad<LLOYD_F16> {
-    using word = uint2;
-    static __device__ void pair(unsigned bits, float *x)
-    {
-        x[0] = __half2float(__ushort_as_half((unsigned short)(bits & 0xffff)));
-        x[1] = __half2float(__ushort_as_half((unsigned short)(bits >> 16)));
-    }
-    static __device__ void values(word w, float *x)
-    {
-        pair(w.x, x);
-        pair(w.y, x + 2);
-    }
-};
-
-template <> struct quad<LLOYD_BF16> {
-    using word = uint2;
-    static __device__ void values(word w, float *x)
-    {
-        x[0] = __uint_as_float(w.x << 16), x[1] = __uint_as_float(w.x & 0xffff0000u);
-        x[2] = __uint_as_float(w.y << 16), x[3] = __uint_as_float(w.y & 0xffff0000u);
-    }
-};
-
-/* A byte in the last place of 2^23 is that many units: cheaper than a conversion, and exact. */
-template <> struct quad<LLOYD_U8> {
-    using word = unsigned;
-    static __device__ float value(unsigned bits, float zero)
-    {
-        return lloyd_addf(__uint_as_float(bits), -zero);
-    }
-    static __device__ void values(word w, float *x, float zero = 8388608.0F)
-    {
-        const unsigned exponent = 0x4b000000u;
-        x[0] = value(__byte_perm(w, exponent, 0x7440), zero);
-        x[1] = value(__byte_perm(w, exponent, 0x7441), zero);
-        x[2] = value(__byte_perm(w, exponent, 0x7442), zero);
-        x[3] = value(__byte_perm(w, exponent, 0x7443), zero);
-    }
-};
-
-/* An int8 with its sign bit flipped is a uint8 that is 128 greater. */
-constexpr unsigned SIGNS = 0x80808080u;
-
-template <> struct quad<LLOYD_I8> {
-    using word = unsigned;
-    static __device__ void values(word w, float *x)
-    {
-        quad<LLOYD_U8>::values(w ^ SIGNS, x, 8388608.0F + 128.0F);
-    }
-};
+/* Four stored elements as one load. */
+template <lloyd_type T>
+using four = std::conditional_t<cuda_element_bytes(T) == 4, uint4,
+                                std::conditional_t<cuda_element_bytes(T) == 2, uint2, unsigned>>;
 
 /* --- what is known of one column --- */
 

@@ -130,7 +130,7 @@ static void destroy(lloyd_kernels *kernels)
 }
 
 static const lloyd_kernels table = {
-    .name = "cuda",
+    .device = &lloyd_device_cuda,
     .copies = 1,
     .synchronous = 0,
     .seconds = {},
@@ -140,9 +140,9 @@ static const lloyd_kernels table = {
     .load_start = lloyd_cuda_load_start,
     .load_finish = lloyd_cuda_load_finish,
     .loaded = lloyd_cuda_loaded,
-    .host_alloc = lloyd_cuda_host_alloc,
-    .host_free = lloyd_cuda_host_free,
     .fill = lloyd_cuda_fill,
+    .rows = lloyd_cuda_rows,
+    .take = lloyd_cuda_take,
     .measure = lloyd_cuda_measure,
     .measure_weighted = lloyd_cuda_measure_weighted,
     .set_grid = lloyd_cuda_set_grid,
@@ -165,8 +165,6 @@ static const lloyd_kernels table = {
     .distances = lloyd_cuda_distances,
     .distance_span = lloyd_cuda_distance_span,
     .total_distance = lloyd_cuda_total_distance,
-    .rows = lloyd_cuda_rows,
-    .take = lloyd_cuda_take,
     .seed_begin = lloyd_cuda_seed_begin,
     .seed_compare = lloyd_cuda_seed_compare,
     .seed_total = lloyd_cuda_seed_total,

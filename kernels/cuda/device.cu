@@ -3,10 +3,12 @@
  * The UUID of a GPU is hashed to the 64 bits that fit the sums by which ranks compare it: 2^-64 is the chance that two GPUs pass for one.
  */
 extern "C" {
-#include "kernels/cuda/identity.h"
+#include "base/memory.h"
+#include "kernels/device.h"
 }
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/slots.h"
 
 #include <cstdio>
 
@@ -39,7 +41,7 @@ cuda_gpu lloyd_cuda_planned_gpu(void)
     return h200;
 }
 
-extern "C" lloyd_status lloyd_cuda_devices(int *count)
+static lloyd_status count_devices(int *count)
 {
     *count = 0;
     cudaError_t code = cudaGetDeviceCount(count);
@@ -52,7 +54,7 @@ extern "C" lloyd_status lloyd_cuda_devices(int *count)
     return lloyd_cuda_check(code, "counting GPUs");
 }
 
-extern "C" lloyd_status lloyd_cuda_memory(int device, int64_t *free_bytes, int64_t *total_bytes)
+static lloyd_status memory_of(int device, int64_t *free_bytes, int64_t *total_bytes)
 {
     size_t left, total;
     CUDA_TRY(cudaSetDevice(device), "selecting the GPU");
@@ -73,7 +75,7 @@ static uint64_t hash_bytes(const char *bytes, size_t count)
     return hash;
 }
 
-extern "C" lloyd_status lloyd_cuda_identity(int device, uint64_t *hash, char *name, size_t bytes)
+static lloyd_status identify(int device, uint64_t *hash, char *name, size_t bytes)
 {
     cudaDeviceProp properties;
     CUDA_TRY(cudaGetDeviceProperties(&properties, device), "looking at the GPU of this rank");
@@ -82,3 +84,37 @@ extern "C" lloyd_status lloyd_cuda_identity(int device, uint64_t *hash, char *na
     snprintf(name, bytes, "%s", properties.name);
     return LLOYD_OK;
 }
+
+/* --- host memory --- */
+
+/* Pinning memory that is there, in huge pages, takes a fraction of the time of cudaMallocHost(). */
+static lloyd_status host_alloc(int64_t bytes, const char *what, void **memory)
+{
+    LLOYD_TRY(lloyd_alloc(memory, bytes, 1, what));
+    cudaError_t code = cudaHostRegister(*memory, (size_t)bytes, cudaHostRegisterDefault);
+    if (code == cudaSuccess) return LLOYD_OK;
+    (void)cudaGetLastError();
+    lloyd_free(*memory);
+    *memory = nullptr;
+    return lloyd_fail(LLOYD_FAILED,
+                      "cannot pin %.3f GB of host memory for %s: %s; use a smaller "
+                      "--max-host-memory",
+                      (double)bytes / 1e9, what, cudaGetErrorString(code));
+}
+
+static void host_free(void *memory)
+{
+    if (!memory) return;
+    (void)cudaHostUnregister(memory);
+    lloyd_free(memory);
+}
+
+extern "C" const lloyd_device lloyd_device_cuda = {
+    .name = "cuda",
+    .pinned = 2 * CUDA_STAGING_BYTES,
+    .count = count_devices,
+    .memory = memory_of,
+    .identity = identify,
+    .host_alloc = host_alloc,
+    .host_free = host_free,
+};

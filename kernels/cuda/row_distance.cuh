@@ -2,10 +2,10 @@
  *
  * The contract fixes 32 partial sums per row, p[j mod 32], and the tree over them, not who holds
  * them. A warp per row would spend more instructions on the tree than on the row where rows are
- * short, and load single bytes where elements are. So eight lanes share a row, an octet: each holds
+ * short, and load single bytes where elements are. So eight lanes share a row: each holds
  * four of the partial sums, and a warp works on four rows at a time (twice, to have more loads in
  * flight). Where D is a multiple of four, lane g owns the neighbours 4g .. 4g+3 and loads them at
- * once; else it owns g, g+8, g+16, g+24, which the octet loads side by side.
+ * once; else it owns g, g+8, g+16, g+24, which these lanes load side by side.
  */
 #ifndef LLOYD_KERNELS_CUDA_ROW_DISTANCE_CUH
 #define LLOYD_KERNELS_CUDA_ROW_DISTANCE_CUH
@@ -14,12 +14,12 @@
 #include "kernels/cuda/rows.cuh"
 
 enum {
-    CUDA_OCTET = 8,      /* lanes of a row */
-    CUDA_OCTET_ROWS = 2, /* rows an octet works on at a time */
-    CUDA_OWNED = 4,      /* partial sums of a lane */
+    CUDA_GROUP_LANES = 8, /* lanes of a row */
+    CUDA_GROUP_ROWS = 2,  /* rows an 8-lane group works on at a time */
+    CUDA_OWNED = 4,       /* partial sums of a lane */
     CUDA_DIST_THREADS = 256,
     /* rows a warp, and a block, works on at a time */
-    CUDA_WARP_ROWS = 32 / CUDA_OCTET * CUDA_OCTET_ROWS,
+    CUDA_WARP_ROWS = 32 / CUDA_GROUP_LANES * CUDA_GROUP_ROWS,
     CUDA_BLOCK_ROWS = CUDA_DIST_THREADS / 32 * CUDA_WARP_ROWS
 };
 
@@ -48,24 +48,10 @@ __device__ inline double cuda_warp_dist(const cuda_rows &rows, int64_t i, const 
 
 /* --- elements --- */
 
-template <lloyd_type T> using cuda_stored = typename cuda_element<T>::type;
-
 /* Four neighbours, loaded with one instruction. */
-template <class E> struct alignas(CUDA_OWNED * sizeof(E)) cuda_quad {
+template <class E> struct alignas(CUDA_OWNED * sizeof(E)) cuda_four {
     E e[CUDA_OWNED];
 };
-
-/* A stored element in double, exactly. Integers are put into the low word of 2^52, which is then
- * taken off: conversions to double run at a fraction of the speed of additions. */
-template <lloyd_type T> __device__ inline double cuda_wide(cuda_stored<T> x)
-{
-    if constexpr (T == LLOYD_U8)
-        return lloyd_add(__hiloint2double(0x43300000, (int)x), -0x1p52);
-    else if constexpr (T == LLOYD_I8)
-        return lloyd_add(__hiloint2double(0x43300000, (int)x + 128), -(0x1p52 + 128));
-    else
-        return (double)cuda_element<T>::value(x);
-}
 
 template <lloyd_type T, bool COSINE>
 __device__ inline double cuda_wide_value(cuda_stored<T> x, double length)
@@ -80,10 +66,10 @@ __device__ inline double cuda_wide_value(cuda_stored<T> x, double length)
 
 /* In global memory, another one for every row. */
 struct cuda_centroid {
-    const float *at; /* [D], aligned to 16 bytes where quads are loaded */
+    const float *at; /* [D], aligned to 16 bytes where fours are loaded */
 
-    /* Elements j .. j+3, which lane g of the octet owns. */
-    __device__ void quad(int64_t j, int g, double c[CUDA_OWNED]) const
+    /* Elements j .. j+3, which lane g of the 8-lane group owns. */
+    __device__ void four(int64_t j, int g, double c[CUDA_OWNED]) const
     {
         (void)g;
         float4 x = *reinterpret_cast<const float4 *>(at + j);
@@ -95,18 +81,18 @@ struct cuda_centroid {
     }
 };
 
-/* In shared memory, already in double. For quads, of each 32 elements first 4g, 4g+1 of all lanes
- * g, then 4g+2, 4g+3: an octet reads 128 bytes in a row, without bank conflicts. */
+/* In shared memory, already in double. For fours, of each 32 elements first 4g, 4g+1 of all lanes
+ * g, then 4g+2, 4g+3: an 8-lane group reads 128 bytes in a row, without bank conflicts. */
 struct cuda_staged_centroid {
     const double *at; /* [cuda_staged_doubles(D)], aligned to 16 bytes */
 
-    /* Where element j is kept for quads. */
+    /* Where element j is kept for fours. */
     __device__ static int64_t place(int64_t j)
     {
-        int64_t lane = j / 4 % CUDA_OCTET, pair = j / 2 % 2;
+        int64_t lane = j / 4 % CUDA_GROUP_LANES, pair = j / 2 % 2;
         return j / 32 * 32 + pair * 16 + lane * 2 + j % 2;
     }
-    __device__ void quad(int64_t j, int g, double c[CUDA_OWNED]) const
+    __device__ void four(int64_t j, int g, double c[CUDA_OWNED]) const
     {
         const double *first = at + (j - 2 * g); /* place(j), as j is 4g and a multiple of 32 */
         double2 low = *reinterpret_cast<const double2 *>(first);
@@ -124,7 +110,7 @@ static inline __host__ __device__ int64_t cuda_staged_doubles(int64_t dim)
     return (dim + LLOYD_LANES - 1) / LLOYD_LANES * LLOYD_LANES;
 }
 
-/* --- the rows of an octet --- */
+/* --- the rows of an 8-lane group --- */
 
 __device__ inline void cuda_add_square(double x, double c, double *p)
 {
@@ -132,22 +118,22 @@ __device__ inline void cuda_add_square(double x, double c, double *p)
     *p = __fma_rn(t, t, *p);
 }
 
-/* Adds to p[r], the partial sums that lane g of an octet owns of the row at data[r]. */
+/* Adds to p[r], the partial sums that lane g of an 8-lane group owns of the row at data[r]. */
 template <lloyd_type T, bool VECTOR, bool COSINE, int AHEAD, class Centroid>
-__device__ inline void cuda_partial_sums(const cuda_stored<T> *const data[CUDA_OCTET_ROWS],
-                                         const double length[CUDA_OCTET_ROWS], int64_t dim,
-                                         const Centroid centroid[CUDA_OCTET_ROWS], int g,
-                                         double p[CUDA_OCTET_ROWS][CUDA_OWNED])
+__device__ inline void cuda_partial_sums(const cuda_stored<T> *const data[CUDA_GROUP_ROWS],
+                                         const double length[CUDA_GROUP_ROWS], int64_t dim,
+                                         const Centroid centroid[CUDA_GROUP_ROWS], int g,
+                                         double p[CUDA_GROUP_ROWS][CUDA_OWNED])
 {
     if constexpr (VECTOR) {
         constexpr int unroll = COSINE ? 1 : AHEAD; /* divisions are what takes time there */
 #pragma unroll unroll
         for (int64_t j = CUDA_OWNED * g; j < dim; j += LLOYD_LANES) {
 #pragma unroll
-            for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
-                auto x = *reinterpret_cast<const cuda_quad<cuda_stored<T>> *>(data[r] + j);
+            for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
+                auto x = *reinterpret_cast<const cuda_four<cuda_stored<T>> *>(data[r] + j);
                 double c[CUDA_OWNED];
-                centroid[r].quad(j, g, c);
+                centroid[r].four(j, g, c);
 #pragma unroll
                 for (int e = 0; e < CUDA_OWNED; e++)
                     cuda_add_square(cuda_wide_value<T, COSINE>(x.e[e], length[r]), c[e], &p[r][e]);
@@ -159,10 +145,10 @@ __device__ inline void cuda_partial_sums(const cuda_stored<T> *const data[CUDA_O
         for (int64_t j = g; j < dim; j += LLOYD_LANES) {
 #pragma unroll
             for (int e = 0; e < CUDA_OWNED; e++) {
-                int64_t at = j + e * CUDA_OCTET;
+                int64_t at = j + e * CUDA_GROUP_LANES;
                 if (at >= dim) continue;
 #pragma unroll
-                for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
+                for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
                     double x = cuda_wide_value<T, COSINE>(data[r][at], length[r]);
                     cuda_add_square(x, centroid[r].one(at), &p[r][e]);
                 }
@@ -177,9 +163,9 @@ __device__ inline double cuda_add_partner(double p, int bit)
     return lloyd_add(p, __shfl_xor_sync(0xffffffffu, p, bit));
 }
 
-/* The tree over an octet's 32 partial sums; in every lane. Where lanes own neighbours, the first
+/* The tree over an 8-lane group's 32 partial sums; in every lane. Where lanes own neighbours, the first
  * two levels are across lanes, and each of two partners does half of the additions. */
-template <bool VECTOR> __device__ inline double cuda_octet_tree(const double p[CUDA_OWNED], int g)
+template <bool VECTOR> __device__ inline double cuda_group_tree(const double p[CUDA_OWNED], int g)
 {
     if constexpr (VECTOR) {
         bool upper = g & 4, odd = g & 2;
@@ -200,42 +186,42 @@ template <bool VECTOR> __device__ inline double cuda_octet_tree(const double p[C
     }
 }
 
-/* The place of a thread: the rows of its octet are number octet + 4 r of those of its warp,
- * r < CUDA_OCTET_ROWS. Lane g of an octet takes the result of row r = g. */
-struct cuda_octet {
-    int g, octet;
+/* The place of a thread: the rows of its group are number group + 4 r of those of its warp,
+ * r < CUDA_GROUP_ROWS. Lane g of an 8-lane group takes the result of row r = g. */
+struct cuda_lane_group {
+    int g, group;
     int64_t first, stride; /* the warp's first row, and from there to its next */
 
-    __device__ cuda_octet()
+    __device__ cuda_lane_group()
     {
         int lane = threadIdx.x % 32;
-        g = lane % CUDA_OCTET;
-        octet = lane / CUDA_OCTET;
+        g = lane % CUDA_GROUP_LANES;
+        group = lane / CUDA_GROUP_LANES;
         first =
             ((int64_t)blockIdx.x * (CUDA_DIST_THREADS / 32) + threadIdx.x / 32) * CUDA_WARP_ROWS;
         stride = (int64_t)gridDim.x * CUDA_BLOCK_ROWS;
     }
     __device__ int64_t row(int64_t begin, int r) const
     {
-        return begin + octet + r * (32 / CUDA_OCTET);
+        return begin + group + r * (32 / CUDA_GROUP_LANES);
     }
     /* Whether this lane takes a result, of row row(begin, g). */
     __device__ bool takes(int64_t begin, int64_t count) const
     {
-        return g < CUDA_OCTET_ROWS && row(begin, g) < count;
+        return g < CUDA_GROUP_ROWS && row(begin, g) < count;
     }
 };
 
-/* dist() of an octet's rows i[] to their centroids; lane g < CUDA_OCTET_ROWS gets that of i[g]. By
- * whole warps. AHEAD: quads of a row that are loaded at a time, which takes registers. */
+/* dist() of an 8-lane group's rows i[] to their centroids; lane g < CUDA_GROUP_ROWS gets that of i[g]. By
+ * whole warps. AHEAD: fours of a row that are loaded at a time, which takes registers. */
 template <lloyd_type T, bool VECTOR, int AHEAD = 4, class Centroid>
-__device__ inline double cuda_octet_dist(const cuda_rows &rows, const int64_t i[CUDA_OCTET_ROWS],
-                                         const Centroid centroid[CUDA_OCTET_ROWS], int g)
+__device__ inline double cuda_group_dist(const cuda_rows &rows, const int64_t i[CUDA_GROUP_ROWS],
+                                         const Centroid centroid[CUDA_GROUP_ROWS], int g)
 {
-    const cuda_stored<T> *data[CUDA_OCTET_ROWS];
-    double length[CUDA_OCTET_ROWS], p[CUDA_OCTET_ROWS][CUDA_OWNED] = {};
+    const cuda_stored<T> *data[CUDA_GROUP_ROWS];
+    double length[CUDA_GROUP_ROWS], p[CUDA_GROUP_ROWS][CUDA_OWNED] = {};
 #pragma unroll
-    for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
+    for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
         data[r] = reinterpret_cast<const cuda_stored<T> *>(rows.data) + i[r] * rows.dim;
         length[r] = rows.lengths ? rows.lengths[i[r]] : 0;
     }
@@ -245,8 +231,8 @@ __device__ inline double cuda_octet_dist(const cuda_rows &rows, const int64_t i[
         cuda_partial_sums<T, VECTOR, false, AHEAD>(data, length, rows.dim, centroid, g, p);
     double mine = 0;
 #pragma unroll
-    for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
-        double distance = cuda_octet_tree<VECTOR>(p[r], g);
+    for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
+        double distance = cuda_group_tree<VECTOR>(p[r], g);
         if (g == r) mine = distance;
     }
     return mine;
@@ -259,17 +245,17 @@ template <lloyd_type T, bool VECTOR, class Sink>
 static __global__ void __launch_bounds__(CUDA_DIST_THREADS)
     cuda_own_distances(cuda_rows rows, const int32_t *labels, const float *centroids, Sink sink)
 {
-    cuda_octet place;
+    cuda_lane_group place;
     for (int64_t begin = place.first; begin < rows.count; begin += place.stride) {
-        int64_t i[CUDA_OCTET_ROWS];
-        cuda_centroid centroid[CUDA_OCTET_ROWS];
+        int64_t i[CUDA_GROUP_ROWS];
+        cuda_centroid centroid[CUDA_GROUP_ROWS];
 #pragma unroll
-        for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
+        for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
             int64_t row = place.row(begin, r);
             i[r] = row < rows.count ? row : rows.count - 1;
             centroid[r].at = centroids + labels[i[r]] * rows.dim;
         }
-        double distance = cuda_octet_dist<T, VECTOR>(rows, i, centroid, place.g);
+        double distance = cuda_group_dist<T, VECTOR>(rows, i, centroid, place.g);
         if (place.takes(begin, rows.count)) sink.row(place.row(begin, place.g), distance);
     }
     sink.finish();
@@ -311,7 +297,7 @@ static inline cuda_rows cuda_part(cuda_rows rows, int64_t begin, int64_t count)
 }
 
 /* Whether rows and centroids can be read four elements at a time. */
-static inline bool cuda_quads(const cuda_rows &rows, const float *centroids)
+static inline bool cuda_reads_fours(const cuda_rows &rows, const float *centroids)
 {
     return rows.dim % CUDA_OWNED == 0 &&
            (uintptr_t)rows.data % (CUDA_OWNED * lloyd_type_size(rows.type)) == 0 &&
@@ -339,11 +325,11 @@ static inline lloyd_status cuda_each_own_distance(cuda_kernels *cuda, const cuda
                                                   const int32_t *labels, Sink sink)
 {
     const float *centroids = cuda->centroids;
-    bool quads = cuda_quads(rows, centroids);
+    bool fours = cuda_reads_fours(rows, centroids);
     cuda_for_type(rows.type, [&](auto type) {
         constexpr lloyd_type T = decltype(type)::value;
         auto kernel =
-            quads ? cuda_own_distances<T, true, Sink> : cuda_own_distances<T, false, Sink>;
+            fours ? cuda_own_distances<T, true, Sink> : cuda_own_distances<T, false, Sink>;
         unsigned grid = cuda_dist_grid(cuda, kernel, 0, rows.count);
         kernel<<<grid, CUDA_DIST_THREADS, 0, cuda->stream>>>(rows, labels, centroids, sink);
     });

@@ -14,7 +14,7 @@ namespace
 
 constexpr int LENGTH_ROWS = 8, LENGTH_THREADS = 256;
 
-/* One level of dist()'s tree for `2 * N` rows at once: lanes without bit `half` go on with the first
+/* One level of dist()'s tree for `2 * N` rows at once: lanes without bit `half` continue with the first
  * N rows, lanes with it with the others, so no lane adds what another adds too. */
 template <int N> __device__ inline void halve(double *p, int half, int lane)
 {

@@ -13,9 +13,8 @@
 #include <cassert>
 #include <cstring>
 
-static const int64_t STAGING_BYTES = 16 << 20, /* of either buffer */
-    STAGED_BYTES = 1 << 18,                    /* less than this is not worth the buffers */
-    PIECE_BYTES = 1 << 20;                     /* that a thread copies at a time */
+static const int64_t STAGED_BYTES = 1 << 18, /* less than this is not worth the buffers */
+    PIECE_BYTES = 1 << 20;                   /* that a thread copies at a time */
 
 struct cuda_staging {
     char *memory[2];
@@ -29,7 +28,7 @@ static lloyd_status new_staging(cuda_kernels *cuda)
 {
     LLOYD_TRY(lloyd_alloc(&cuda->staging, 1, sizeof *cuda->staging, "copies to the GPU"));
     for (int b = 0; b < 2; b++) {
-        CUDA_TRY(cudaMallocHost(&cuda->staging->memory[b], STAGING_BYTES),
+        CUDA_TRY(cudaMallocHost(&cuda->staging->memory[b], CUDA_STAGING_BYTES),
                  "allocating pinned memory for copies");
         CUDA_TRY(cudaEventCreateWithFlags(&cuda->staging->sent[b], cudaEventDisableTiming),
                  "creating an event for copies");
@@ -65,8 +64,8 @@ static lloyd_status copy_staged(cuda_kernels *cuda, char *to, const char *from, 
 {
     if (!cuda->staging) LLOYD_TRY(new_staging(cuda));
     cuda_staging *staging = cuda->staging;
-    for (int64_t at = 0; at < bytes; at += STAGING_BYTES) {
-        int64_t here = bytes - at < STAGING_BYTES ? bytes - at : STAGING_BYTES;
+    for (int64_t at = 0; at < bytes; at += CUDA_STAGING_BYTES) {
+        int64_t here = bytes - at < CUDA_STAGING_BYTES ? bytes - at : CUDA_STAGING_BYTES;
         int b = staging->next;
         staging->next = 1 - b;
         CUDA_TRY(cudaEventSynchronize(staging->sent[b]), "waiting for a copy to the GPU");
@@ -213,29 +212,4 @@ lloyd_status lloyd_cuda_loaded(lloyd_kernels *kernels, int slot)
     cudaEvent_t copied = lloyd_cuda(kernels)->slots[slot].copied;
     return copied ? lloyd_cuda_check(cudaEventSynchronize(copied), "copying rows to the GPU")
                   : LLOYD_OK;
-}
-
-/* Pinning memory that is there, in huge pages, takes a fraction of the time of cudaMallocHost(). */
-lloyd_status lloyd_cuda_host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
-                                   void **memory)
-{
-    (void)kernels;
-    LLOYD_TRY(lloyd_alloc(memory, bytes, 1, what));
-    cudaError_t code = cudaHostRegister(*memory, (size_t)bytes, cudaHostRegisterDefault);
-    if (code == cudaSuccess) return LLOYD_OK;
-    (void)cudaGetLastError();
-    lloyd_free(*memory);
-    *memory = nullptr;
-    return lloyd_fail(LLOYD_FAILED,
-                      "cannot pin %.3f GB of host memory for %s: %s; use a smaller "
-                      "--max-host-memory",
-                      (double)bytes / 1e9, what, cudaGetErrorString(code));
-}
-
-void lloyd_cuda_host_free(lloyd_kernels *kernels, void *memory)
-{
-    (void)kernels;
-    if (!memory) return;
-    (void)cudaHostUnregister(memory);
-    lloyd_free(memory);
 }

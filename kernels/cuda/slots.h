@@ -1,8 +1,11 @@
-/* Rows on their way into the slots, and pinned memory that they come from. */
+/* Rows on their way into the slots. */
 #ifndef LLOYD_KERNELS_CUDA_SLOTS_H
 #define LLOYD_KERNELS_CUDA_SLOTS_H
 
 #include "kernels/cuda/cuda.h"
+
+/* Rows from pageable memory pass through two pinned buffers of so many bytes. */
+constexpr int64_t CUDA_STAGING_BYTES = 16 << 20;
 
 /* Copies into device memory, in the order of the stream. `from` is free again on return. */
 lloyd_status lloyd_cuda_copy_in(cuda_kernels *cuda, void *to, const void *from, int64_t bytes);
@@ -20,8 +23,5 @@ lloyd_status lloyd_cuda_load_start(lloyd_kernels *kernels, int slot, int64_t fir
                                    const void *rows);
 lloyd_status lloyd_cuda_load_finish(lloyd_kernels *kernels, int slot);
 lloyd_status lloyd_cuda_loaded(lloyd_kernels *kernels, int slot);
-lloyd_status lloyd_cuda_host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
-                                   void **memory);
-void lloyd_cuda_host_free(lloyd_kernels *kernels, void *memory);
 
 #endif

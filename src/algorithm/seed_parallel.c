@@ -286,13 +286,13 @@ int64_t lloyd_candidates_bytes(int64_t k, int64_t dim)
            most_choices(most, k) * (int64_t)sizeof(lloyd_choice);
 }
 
-int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int trials)
+int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int trials, int on_gpu)
 {
     int64_t most = lloyd_seed_candidates(k), round = lloyd_seed_round_candidates(k);
     int64_t arrays =
         lloyd_candidates_bytes(k, dim) + k * 8 + most_choices(most, k) * (int64_t)sizeof(ranked);
     int64_t gathering = lloyd_gather_bytes(round, dim),
-            reducing = lloyd_reduce_bytes(most, lloyd_seed_reduce_trials(trials));
+            reducing = lloyd_reduce_bytes(most, dim, lloyd_seed_reduce_trials(trials), on_gpu);
     return arrays + (gathering > reducing ? gathering : reducing);
 }
 

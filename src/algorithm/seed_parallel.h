@@ -23,7 +23,7 @@ int lloyd_seed_reduce_trials(int wanted);
 int64_t lloyd_seed_round_candidates(int64_t k);
 int64_t lloyd_seed_candidates(int64_t k);
 
-/* Memory that kmeans-parallel takes on the host, beside the kernels'. */
-int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int trials);
+/* Memory that kmeans-parallel takes on the host, beside the kernels'. on_gpu: a GPU reduces the candidates. */
+int64_t lloyd_seed_parallel_bytes(int64_t k, int64_t dim, int trials, int on_gpu);
 
 #endif

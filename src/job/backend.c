@@ -8,30 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#ifdef LLOYD_HAVE_CUDA
-#include "kernels/cuda/identity.h"
-#endif
-
 /* --- what is in this build --- */
 
 #ifdef LLOYD_HAVE_CUDA
 
 enum { HAVE_CUDA = 1 };
 
-static lloyd_status count_devices(int *count)
-{
-    return lloyd_cuda_devices(count);
-}
-
-static lloyd_status identify(int device, uint64_t *hash, char *name, size_t bytes)
-{
-    return lloyd_cuda_identity(device, hash, name, bytes);
-}
-
-static lloyd_status gpu_memory(int device, int64_t *left, int64_t *total)
-{
-    return lloyd_cuda_memory(device, left, total);
-}
+static const lloyd_device *const gpu = &lloyd_device_cuda;
 
 static lloyd_status cuda_kernels(const lloyd_kernels_config *config, int device,
                                  lloyd_kernels **kernels)
@@ -75,6 +58,12 @@ static lloyd_status gpu_memory(int device, int64_t *left, int64_t *total)
     (void)device, (void)left, (void)total;
     return no_cuda();
 }
+
+static const lloyd_device no_gpu = {.name = "cuda",
+                                    .count = count_devices,
+                                    .memory = gpu_memory,
+                                    .identity = identify};
+static const lloyd_device *const gpu = &no_gpu;
 
 static lloyd_status cuda_kernels(const lloyd_kernels_config *config, int device,
                                  lloyd_kernels **kernels)
@@ -149,7 +138,7 @@ static lloyd_status look(const lloyd_comm *comm, const char *wanted, lloyd_backe
                          int64_t *mine)
 {
     int devices = 0;
-    lloyd_status status = count_devices(&devices);
+    lloyd_status status = gpu->count(&devices);
     if (status != LLOYD_OK && is(wanted, "cuda")) return status;
     if (status != LLOYD_OK) lloyd_note("the GPUs cannot be used: %s", lloyd_message());
     if (status != LLOYD_OK || devices == 0) return LLOYD_OK;
@@ -162,7 +151,7 @@ static lloyd_status look(const lloyd_comm *comm, const char *wanted, lloyd_backe
     }
     b->device = devices == 1 ? 0 : comm->local_rank;
     uint64_t hash;
-    LLOYD_TRY(identify(b->device, &hash, b->gpu, sizeof b->gpu));
+    LLOYD_TRY(gpu->identity(b->device, &hash, b->gpu, sizeof b->gpu));
     memcpy(&mine[GPU], &hash, sizeof hash);
     return LLOYD_OK;
 }
@@ -272,6 +261,11 @@ lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_ker
                          : lloyd_kernels_cpu(config, kernels);
 }
 
+const lloyd_device *lloyd_backend_device(const lloyd_backend *backend)
+{
+    return backend->cuda ? gpu : &lloyd_device_cpu;
+}
+
 int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,
                             int64_t set)
 {
@@ -287,7 +281,7 @@ int64_t lloyd_backend_reduce_bytes(const lloyd_backend *backend, int64_t count, 
 lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *left, int64_t *used)
 {
     int64_t total = 0;
-    LLOYD_TRY(gpu_memory(backend->device, left, &total));
+    LLOYD_TRY(gpu->memory(backend->device, left, &total));
     *used = total - *left;
     return LLOYD_OK;
 }

@@ -42,8 +42,11 @@ void lloyd_backend_disconnect(lloyd_backend *backend);
 lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_kernels_config *config,
                                    lloyd_kernels **kernels);
 
+/* What computes, apart from what is computed. */
+const lloyd_device *lloyd_backend_device(const lloyd_backend *backend);
+
 /* Bytes that the kernels and all they do with at most `set` centroids at a time take, of the GPU's
- * memory or of the host's; the rows in their slots and seeding's 12 bytes a row are left out. */
+ * memory or of the host's; the rows in their slots and seeding's LLOYD_SEED_ROW_BYTES a row are left out. */
 int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,
                             int64_t set);
 

@@ -253,7 +253,7 @@ static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_resu
         .cosine = j->plan.kernels.cosine,
         .version = (char *)LLOYD_VERSION,
         .command = (char *)(j->options->command ? j->options->command : ""),
-        .backend = (char *)j->problem.kernels->name,
+        .backend = (char *)j->problem.kernels->device->name,
         .inputs = inputs,
         .input_count = files,
     };

@@ -19,11 +19,10 @@
 #include <unistd.h>
 
 enum {
-    GPU_COPY_BYTES = 32 << 20, /* pinned memory that copies to and from a GPU pass through */
-    GPU_RESERVE = 1 << 30,     /* of a GPU, for NCCL and the driver; an eighth of a small one */
-    LABEL_ROWS = 1 << 20,      /* labels written at a time */
-    BLAS_BYTES = 1 << 20, /* packed operands and stack of a thread inside the BLAS and OpenMP */
-    HISTORY = 1 << 14,    /* iterations; a longer history is not worth counting */
+    GPU_RESERVE = 1 << 30, /* of a GPU, for NCCL and the driver; an eighth of a small one */
+    LABEL_ROWS = 1 << 20,  /* labels written at a time */
+    BLAS_BYTES = 1 << 20,  /* packed operands and stack of a thread inside the BLAS and OpenMP */
+    HISTORY = 1 << 14,     /* iterations; a longer history is not worth counting */
 };
 
 /* Threads of this rank: OMP_NUM_THREADS if set; else the cores it is bound to, but not more than
@@ -93,7 +92,7 @@ static seeding_need need_of_method(const lloyd_plan *plan, const lloyd_fit_optio
                                    int64_t rows)
 {
     const char *init = options->init;
-    int64_t k = plan->k, centroids = k * plan->d * 4, state = 12 * rows;
+    int64_t k = plan->k, centroids = k * plan->d * 4, state = LLOYD_SEED_ROW_BYTES * rows;
     if (strcmp(init, "kmeans++") == 0) {
         int64_t trials = lloyd_seed_trials(k, (int)options->init_trials);
         return (seeding_need){trials > k ? trials : k,
@@ -105,7 +104,8 @@ static seeding_need need_of_method(const lloyd_plan *plan, const lloyd_fit_optio
         return (seeding_need){k, centroids + k * 8 + lloyd_gather_bytes(k, plan->d), 0};
     if (strcmp(init, "kmeans-parallel") != 0)
         return (seeding_need){k, 2 * centroids + k * 8, 0}; /* a model */
-    int64_t candidates = lloyd_seed_parallel_bytes(k, plan->d, (int)options->init_trials);
+    int64_t candidates =
+        lloyd_seed_parallel_bytes(k, plan->d, (int)options->init_trials, plan->gpu_reduce > 0);
     return (seeding_need){lloyd_seed_round_candidates(k), centroids + candidates,
                           state > plan->gpu_reduce ? state : plan->gpu_reduce};
 }
@@ -168,7 +168,7 @@ static void count_rest(const planner *p, lloyd_plan *plan)
     if (p->backend->cuda) {
         plan->gpu_working = kernels;
         plan->gpu_seeding = need.kernels;
-        plan->working += GPU_COPY_BYTES;
+        plan->working += lloyd_backend_device(p->backend)->pinned;
         if (p->backend->transport) plan->working += p->backend->transport->gpu_bytes;
     } else {
         plan->seeding += need.kernels;

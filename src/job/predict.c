@@ -202,7 +202,7 @@ static lloyd_status describe(prediction *t)
         .ranks = t->comm->size,
         .cosine = t->model.cosine,
         .version = (char *)LLOYD_VERSION,
-        .backend = (char *)t->problem.kernels->name,
+        .backend = (char *)t->problem.kernels->device->name,
         .input_count = files,
     };
     LLOYD_TRY(lloyd_alloc(&about.inputs, files, sizeof *about.inputs, "the list of input files"));

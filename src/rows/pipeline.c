@@ -258,8 +258,7 @@ static lloyd_status alloc_buffers(lloyd_pipeline *p)
     int64_t bytes = lloyd_layout_buffer_bytes(p->layout);
     p->buffers = lloyd_layout_buffers(p->layout, &p->buffer_rows);
     if (p->buffers == 0) return LLOYD_OK;
-    LLOYD_TRY(
-        p->kernels->host_alloc(p->kernels, p->buffers * bytes, "rows on their way", &p->memory));
+    LLOYD_TRY(p->kernels->device->host_alloc(p->buffers * bytes, "rows on their way", &p->memory));
     for (int b = 0; b < p->buffers; b++) buffers[b] = (char *)p->memory + b * bytes;
     return lloyd_readahead_open(p->ends.rows, buffers, p->buffers, &p->readahead);
 }
@@ -293,6 +292,6 @@ void lloyd_pipeline_close(lloyd_pipeline *p)
     for (int s = 0; s < p->slots; s++)
         (void)p->kernels->loaded(p->kernels, (int)p->layout->fixed + s);
     lloyd_readahead_close(p->readahead);
-    p->kernels->host_free(p->kernels, p->memory);
+    p->kernels->device->host_free(p->memory);
     lloyd_free(p);
 }

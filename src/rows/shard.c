@@ -123,7 +123,7 @@ static lloyd_status bring_rows(lloyd_shard *shard)
     int64_t bytes = lloyd_layout_rows(&shard->layout, home) * shard->layout.row_bytes;
     LLOYD_TRY(lloyd_alloc(&shard->row, shard->layout.row_bytes, 1, "a row"));
     if (bytes > 0) {
-        LLOYD_TRY(kernels->host_alloc(kernels, bytes, "the rows of this rank", &shard->memory));
+        LLOYD_TRY(kernels->device->host_alloc(bytes, "the rows of this rank", &shard->memory));
         shard->data = shard->memory;
         LLOYD_TRY(read_host(shard, home));
     }
@@ -201,7 +201,7 @@ void lloyd_shard_close(lloyd_shard *shard)
 {
     if (!shard) return;
     lloyd_pipeline_close(shard->pipeline);
-    if (shard->memory) shard->kernels->host_free(shard->kernels, shard->memory);
+    if (shard->memory) shard->kernels->device->host_free(shard->memory);
     lloyd_free(shard->own_weights);
     lloyd_free(shard->row);
     lloyd_free(shard);

@@ -152,7 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_on_the_gpu)};
     int devices = 0;
-    if (lloyd_cuda_devices(&devices) != LLOYD_OK) {
+    if (lloyd_device_cuda.count(&devices) != LLOYD_OK) {
         print_error("test_gpu_rows: %s\n", lloyd_message());
         return EXIT_FAILURE;
     }

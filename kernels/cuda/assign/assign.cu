@@ -1,10 +1,10 @@
-/* Assignment on the GPU: filter, certificate, verify (docs/numerics.md, section 2.5).
+/* Assignment on the GPU: filter, certificate, fallback pass (docs/numerics.md, section 2.5).
  *
  * The fused kernels label the rows whose label is proven and list the others;
  * the same kernel then finds, for the listed rows only, every centroid within the bound; dist()
  * decides among those (exact.cu). Nothing returns to the host in between. What the filter needs to know about
- * rows (their norms, units.cu) is computed once per load, about centroids (operands and bounds, prepare.cu) once per
- * iteration.
+ * rows (their norms) is computed once per load, about centroids (operands and bounds) once per
+ * iteration: prepare.cu.
  */
 #include "kernels/cuda/assign/assign.h"
 
@@ -17,7 +17,7 @@
 namespace
 {
 
-constexpr double DIRECT_WORK = 1 << 24; /* elements to compare, at most, without a second step */
+constexpr double DIRECT_WORK = 1 << 24; /* elements to compare, at most, without a fallback pass */
 
 int64_t block_rows(const lloyd_kernels_config *config)
 {
@@ -144,7 +144,7 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const cuda_d
 }
 
 /* Whether comparing rows without a certificate with all centroids is less work than starting the two
- * kernels of the second step is. */
+ * kernels of the fallback pass is. */
 bool few_fall_back(const cuda_kernels *cuda)
 {
     const cuda_filter *f = cuda->filter;
@@ -192,13 +192,13 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
         p.most = f->pruning.most;
     }
     p.direct = d.direct;
-    p.shift = 64;
+    p.score_factor = 64;
     p.scratch = f->scratch;
     for (p.begin = 0; p.begin < rows.count; p.begin += f->capacity) {
         p.count = (int)std::min<int64_t>(f->capacity, rows.count - p.begin);
-        p.lists.counters = d.lists.counters = f->counters + f->turn * FLASH_COUNTERS;
-        f->turn = 1 - f->turn;
-        d.counters_of_next = f->counters + f->turn * FLASH_COUNTERS;
+        p.lists.counters = d.lists.counters = f->counters + f->counters_at * FLASH_COUNTERS;
+        f->counters_at = 1 - f->counters_at;
+        d.counters_of_next = f->counters + f->counters_at * FLASH_COUNTERS;
         LLOYD_TRY(label_block(cuda, p, d, timed, watch));
     }
     return LLOYD_OK;

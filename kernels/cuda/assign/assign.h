@@ -8,7 +8,7 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count,
                                       const float *centroids);
 lloyd_status lloyd_cuda_assign(lloyd_kernels *kernels, int slot);
 /* Labels the rows of a slot with the nearest member of the set; counters[0] += labels changed,
- * counters[1] += rows verified (device memory). */
+ * counters[1] += fallback rows (device memory). */
 lloyd_status lloyd_cuda_nearest(cuda_kernels *cuda, int slot, int64_t *counters);
 /* On the device: terms[0] = the inertia, terms[1] = the mass of all rows. */
 struct cuda_inertia {
@@ -20,10 +20,10 @@ struct cuda_inertia {
 lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda, const float *centroids,
                                 const cuda_inertia &inertia);
 /* What the mean square of the distance of rows to their centroids is about (0: nobody knows; -1: as
- * before), and how many rows of all ranks will need the second step (-1: nobody knows). The next
+ * before), and how many rows of all ranks will have no certificate (-1: nobody knows). The next
  * assignment is fastest if so, and right for any. */
-void lloyd_cuda_expect(cuda_kernels *cuda, double nearest, int64_t verified);
-/* As lloyd_cuda_assign(); ms = the times of the filter and of verification, for benchmarks. Waits. */
+void lloyd_cuda_expect(cuda_kernels *cuda, double nearest, int64_t fallback);
+/* As lloyd_cuda_assign(); ms = the times of the filter and of the fallback pass, for benchmarks. Waits. */
 lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2]);
 void lloyd_cuda_filter_free(cuda_kernels *cuda);
 /* Bytes that this allocates for sets of at most `set` centroids, these included. */

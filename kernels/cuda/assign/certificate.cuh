@@ -1,15 +1,15 @@
 /* The certificate: when a score proves a label. docs/numerics.md, section 2.5, proves the bound.
  *
  * A score is one tensor-core product of operands that carry their own error bound. Beside its
- * columns, an operand has one more step of 16 columns, the slab: there the point holds 1024, 1024,
+ * columns, an operand has one more k-step of 16, the bound columns: there the point holds 1024, 1024,
  * 1024, |x^| and |dx|, and the centroid M - |C|^2/2 in three float16 pieces (over 1024), |dC| +
  * what sums lose, and |c^| + |dC|. So what comes out of the tensor cores is M + (an upper bound of the
  * score of exactly this pair), with no further arithmetic. Scales are such that M + score always
  * lies in [2^17, 2^24), where the low 26 bits of a float are in the order of the numbers: six bits
  * more take the number of the column, and top-2 is integer maxima and minima.
  *
- * With many centroids hardly any score matters, and a step that serves all of them is dear. Then
- * there is no slab: centroids are sorted by length, so that those of a tile have much the same bias
+ * With many centroids hardly any score matters, and a k-step that serves all of them is dear. Then
+ * there are no bound columns: centroids are sorted by length, so that those of a tile have much the same bias
  * and bounds, and a row compares bare products with what the greatest of these leave of its best
  * score so far. Only the few products above that become scores, by additions rounded upwards.
  */
@@ -18,10 +18,10 @@
 
 #include "kernels/cuda/assign/operands.cuh"
 
-/* Each of the two scores of a comparison is off by less than 6 units of the slab's own sum: six
+/* Each of the two scores of a comparison is off by less than 6 units of the sum in the bound columns: six
  * addends cut at the last bit of a number below 2^24. One more pays for dist(). */
 constexpr float FLASH_GRID_SLACK = 13.0F;
-/* The same without a slab: a bias and two additions, rounded upwards. */
+/* The same without bound columns: a bias and two additions, rounded upwards. */
 constexpr float FLASH_SUM_SLACK = 4.0F;
 /* The threshold of a row that is none: NaN, which nothing reaches. */
 #define FLASH_NEVER __int_as_float(0x7fffffff)
@@ -57,13 +57,13 @@ struct flash_params {
     cuda_rows rows; /* of the slot */
     int64_t begin;  /* rows [begin, begin + count) of the slot */
     int count;
-    int steps;            /* of a row's columns, without the slab */
+    int steps;            /* k-steps of a row's columns, without the bound columns */
     bool vector;          /* rows can be read 16 bytes at a time */
     const uint8_t *image; /* the centroids' operands, tile by tile */
     int tiles;
     const float2 *bound; /* [K] flash_bound(), and |dC| where `local`, else 0; infinite where the
                             centroid can never be proved nearest */
-    /* without a slab (else NULL), of the centroids as they are sorted: */
+    /* without bound columns (else NULL), of the centroids as they are sorted: */
     const int32_t *order; /* [K] which one it is */
     const float *bias;    /* [tiles * width] M - |C|^2/2, rounded up to an integer */
     const float4 *most;   /* [tiles] greatest bias, greatest bounds */
@@ -73,9 +73,9 @@ struct flash_params {
     int32_t *labels;      /* of the slot */
     unsigned long long *moved;
     flash_lists lists;
-    bool direct;      /* there is no second step: all rows without a certificate are undecided */
-    unsigned shift;   /* 64, unknown to the compiler: it must stay one multiply-add */
-    uint8_t *scratch; /* the wide kernel's operands of rows, per block */
+    bool direct; /* there is no fallback pass: all rows without a certificate are undecided */
+    unsigned score_factor; /* 64, unknown to the compiler: it must stay one multiply-add */
+    uint8_t *scratch;      /* the wide kernel's operands of rows, per block */
 };
 
 /* The score itself: what a float's bits lose when they are multiplied by 64 is known of numbers from
@@ -129,14 +129,14 @@ __device__ inline float flash_slack(const flash_units &units, __half2 norms, flo
     return __fadd_ru(slack, grid + 1); /* 1: the factor before the winner's own 6 */
 }
 
-/* What became of a row in the first step. */
+/* What became of a row in the first pass. */
 struct flash_verdict {
     int32_t label;
     float threshold; /* of a row without certificate; NaN: to be compared with all centroids */
     bool certified;
 };
 
-/* `index`: the winner's place. Without a slab its score holds the greatest bound of its tile. */
+/* `index`: the winner's place. Without bound columns its score holds the greatest bound of its tile. */
 template <int WIDTH>
 __device__ inline flash_verdict flash_judge(const flash_params &p, unsigned best, unsigned second,
                                             int32_t index, __half2 norms)

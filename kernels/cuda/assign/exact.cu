@@ -10,7 +10,7 @@ namespace
 
 enum { THREADS = 256, WARPS = THREADS / 32 };
 /* Blocks of decide() and decide_all() on a multiprocessor, and how far these load ahead: latencies
- * bind both, the first with long rows in few registers, the second with few rows. */
+ * limit both, the first with long rows in few registers, the second with few rows. */
 enum { DECIDING = 2, DECIDING_AHEAD = 4, DECIDING_ALL = 4, DECIDING_ALL_AHEAD = 2 };
 
 /* The nearest of some centroids: the smallest of those at the least distance. */
@@ -38,21 +38,21 @@ struct nearest {
     }
 };
 
-/* What an octet compares: row i with centroids list[c], or c itself without a list, for c = begin,
- * begin + 1 (CUDA_OCTET_ROWS), and from there `stride` on, below `end`. */
+/* What an 8-lane group compares: row i with centroids list[c], or c itself without a list, for c = begin,
+ * begin + 1 (CUDA_GROUP_ROWS), and from there `stride` on, below `end`. */
 struct comparison {
     int64_t i;
     const int32_t *list;
     int64_t begin, end, stride;
 };
 
-/* The nearest of them, in lanes 0 and 1 of the octet what each has found. By whole warps; octets may
+/* The nearest of them, in lanes 0 and 1 of the group what each has found. By whole warps; 8-lane groups may
  * have different rows, and nothing to compare. */
 template <lloyd_type T, bool VECTOR, int AHEAD>
 __device__ nearest compare(const cuda_decision &d, const comparison &own)
 {
-    const int g = threadIdx.x % CUDA_OCTET;
-    const int64_t same[CUDA_OCTET_ROWS] = {own.i, own.i};
+    const int g = threadIdx.x % CUDA_GROUP_LANES;
+    const int64_t same[CUDA_GROUP_ROWS] = {own.i, own.i};
     const int64_t left = own.end - own.begin;
     const unsigned passes = left > 0 ? (unsigned)((left - 1) / own.stride + 1) : 0,
                    most = __reduce_max_sync(0xffffffffu, passes);
@@ -60,15 +60,15 @@ __device__ nearest compare(const cuda_decision &d, const comparison &own)
     int64_t c = own.begin;
 #pragma unroll 1
     for (unsigned pass = 0; pass < most; pass++, c += own.stride) {
-        cuda_centroid centroid[CUDA_OCTET_ROWS];
-        int32_t number[CUDA_OCTET_ROWS];
+        cuda_centroid centroid[CUDA_GROUP_ROWS];
+        int32_t number[CUDA_GROUP_ROWS];
 #pragma unroll
-        for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
+        for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
             number[r] = c + r >= own.end ? 0 : own.list ? own.list[c + r] : (int32_t)(c + r);
             centroid[r].at = d.centroids + number[r] * d.rows.dim;
         }
-        double distance = cuda_octet_dist<T, VECTOR, AHEAD>(d.rows, same, centroid, g);
-        if (g < CUDA_OCTET_ROWS && c + g < own.end) found.add(distance, number[g ? 1 : 0]);
+        double distance = cuda_group_dist<T, VECTOR, AHEAD>(d.rows, same, centroid, g);
+        if (g < CUDA_GROUP_ROWS && c + g < own.end) found.add(distance, number[g ? 1 : 0]);
     }
     return found;
 }
@@ -97,16 +97,16 @@ template <lloyd_type T> __global__ void label_few(cuda_decision d)
     if (lane == 0 && moved > 0) atomicAdd(&d.counters[0], (unsigned long long)moved);
 }
 
-/* Listed and complete rows: the nearest of the candidates. A warp takes OCTETS rows at a time, and an
- * octet each of them, or all octets one after the other where that takes fewer passes: where there
+/* Listed and complete rows: the nearest of the candidates. A warp takes GROUPS rows at a time, and an
+ * 8-lane group each of them, or all groups one after the other where that takes fewer passes: where there
  * are few rows, or rows with many candidates. */
 template <lloyd_type T, bool VECTOR>
 __global__ void __launch_bounds__(THREADS, DECIDING) decide(cuda_decision d)
 {
-    enum { OCTETS = 32 / CUDA_OCTET };
+    enum { GROUPS = 32 / CUDA_GROUP_LANES };
     cuda_await();
-    const int lane = threadIdx.x % 32, octet = lane / CUDA_OCTET;
-    const bool leads = lane % CUDA_OCTET == 0;
+    const int lane = threadIdx.x % 32, group = lane / CUDA_GROUP_LANES;
+    const bool leads = lane % CUDA_GROUP_LANES == 0;
     const int warps = gridDim.x * WARPS;
     const int listed = d.lists.counters[FLASH_LISTED], listed_room = flash_room(d.lists);
     const int rows = listed + d.lists.counters[FLASH_COMPLETE];
@@ -114,8 +114,8 @@ __global__ void __launch_bounds__(THREADS, DECIDING) decide(cuda_decision d)
     if (blockIdx.x == 0 && threadIdx.x == 0) {
         atomicAdd(&d.counters[1], (unsigned long long)rows + d.lists.counters[FLASH_IRREGULAR]);
     }
-    for (int first = blockIdx.x * WARPS + threadIdx.x / 32; first < rows; first += OCTETS * warps) {
-        const int i = first + octet * warps;
+    for (int first = blockIdx.x * WARPS + threadIdx.x / 32; first < rows; first += GROUPS * warps) {
+        const int i = first + group * warps;
         const int at = i < listed ? i : d.lists.capacity - 1 - (i - listed);
         const int room = i < listed ? listed_room : FLASH_CANDIDATES;
         int count = 0, row = 0;
@@ -133,25 +133,25 @@ __global__ void __launch_bounds__(THREADS, DECIDING) decide(cuda_decision d)
         const int64_t list = (int64_t)at * room;
         const unsigned apart =
             __reduce_max_sync(0xffffffffu,
-                              (unsigned)(count + CUDA_OCTET_ROWS - 1) / CUDA_OCTET_ROWS);
+                              (unsigned)(count + CUDA_GROUP_ROWS - 1) / CUDA_GROUP_ROWS);
         const unsigned together =
             __reduce_add_sync(0xffffffffu,
                               leads ? (unsigned)(count + CUDA_WARP_ROWS - 1) / CUDA_WARP_ROWS : 0);
         const bool share = together < apart;
         int32_t label = 0;
-        for (int turn = 0; turn < (share ? OCTETS : 1); turn++) {
-            const int from = CUDA_OCTET * (share ? turn : octet);
+        for (int one = 0; one < (share ? GROUPS : 1); one++) {
+            const int from = CUDA_GROUP_LANES * (share ? one : group);
             if (share && __shfl_sync(0xffffffffu, count, from) == 0) continue;
             nearest found =
                 compare<T, VECTOR, DECIDING_AHEAD>(d, {__shfl_sync(0xffffffffu, row, from),
                                                        d.lists.candidate +
                                                            __shfl_sync(0xffffffffu, list, from),
-                                                       share ? octet * CUDA_OCTET_ROWS : 0,
+                                                       share ? group * CUDA_GROUP_ROWS : 0,
                                                        __shfl_sync(0xffffffffu, count, from),
-                                                       share ? CUDA_WARP_ROWS : CUDA_OCTET_ROWS});
+                                                       share ? CUDA_WARP_ROWS : CUDA_GROUP_ROWS});
             found.join(1);
-            for (int bit = CUDA_OCTET; share && bit < 32; bit *= 2) found.join(bit);
-            if (!share || turn == octet) label = found.result();
+            for (int bit = CUDA_GROUP_LANES; share && bit < 32; bit *= 2) found.join(bit);
+            if (!share || one == group) label = found.result();
         }
         if (leads && count > 0 && d.labels[row] != label) {
             d.labels[row] = label;
@@ -181,7 +181,8 @@ __global__ void __launch_bounds__(THREADS, DECIDING_ALL) decide_all(cuda_decisio
             d.lists.undecided[at < irregular ? at : d.lists.capacity - 1 - (at - irregular)];
         nearest found =
             compare<T, VECTOR, DECIDING_ALL_AHEAD>(d, {i, nullptr,
-                                                       (threadIdx.x / CUDA_OCTET) * CUDA_OCTET_ROWS,
+                                                       (threadIdx.x / CUDA_GROUP_LANES) *
+                                                           CUDA_GROUP_ROWS,
                                                        d.set, WARPS * CUDA_WARP_ROWS});
         for (int bit = 1; bit < 32; bit *= 2) found.join(bit);
         if (threadIdx.x % 32 == 0) {
@@ -215,16 +216,16 @@ lloyd_status lloyd_cuda_label_few(cuda_kernels *cuda, const cuda_decision &d)
 
 lloyd_status lloyd_cuda_decide(cuda_kernels *cuda, const cuda_decision &d, int count)
 {
-    const bool quads = cuda_quads(d.rows, d.centroids);
+    const bool fours = cuda_reads_fours(d.rows, d.centroids);
     const int blocks =
         (int)std::min<int64_t>(cuda_divide_up(count, WARPS), DECIDING * cuda->gpu.multiprocessors);
     const int blocks_for_all = std::min(count, DECIDING_ALL * cuda->gpu.multiprocessors);
-    const char *what = "verifying rows";
+    const char *what = "deciding rows by distance";
     lloyd_status status = LLOYD_OK;
     cuda_for_type(d.rows.type, [&](auto type) {
         constexpr lloyd_type T = decltype(type)::value;
-        auto some = quads ? decide<T, true> : decide<T, false>;
-        auto all = quads ? decide_all<T, true> : decide_all<T, false>;
+        auto some = fours ? decide<T, true> : decide<T, false>;
+        auto all = fours ? decide_all<T, true> : decide_all<T, false>;
         if (!d.direct)
             status = cuda_launch_after(cuda->stream, cuda->gpu.capability, some, blocks, THREADS, 0,
                                        what, d);

@@ -1,6 +1,6 @@
 /* What becomes of a row: its label, or an entry in the lists; and the candidates of those that were listed.
  *
- * A row without a certificate needs a second pass only if nobody knows which centroids come near its
+ * A row without a certificate needs a fallback pass only if nobody knows which centroids come near its
  * best one. Each of the four threads that share a row knows its own best score, with the centroid,
  * and its second-best; where all second-best ones are too low to matter, the four best are all
  * candidates that there are: the row is complete. So it is with three of four rows that lie between
@@ -13,7 +13,7 @@
 
 /* --- the end of a row --- */
 
-/* The row that a thread of a quad ends: threads 0 and 1 one each. */
+/* The row that a thread of a 4-lane group ends: threads 0 and 1 one each. */
 __device__ inline bool flash_owns(int t, const int32_t row[2])
 {
     return t < 2 && (t ? row[1] : row[0]) >= 0;
@@ -52,7 +52,7 @@ struct flash_global_list {
 struct flash_knowing_list {
     flash_global_list list;
 
-    /* Whether no thread of the quad has seen a score that matters but its best, of the row that it
+    /* Whether no lane of the 4-lane group has seen a score that matters but its best, of the row that it
      * owns. */
     __device__ bool complete(bool listed, float threshold, int t, const flash_top2 top[2]) const
     {
@@ -72,7 +72,7 @@ struct flash_knowing_list {
                         const flash_top2 top[2]) const
     {
         const unsigned all = 0xffffffffu;
-        const int t = lane % 4, quad = lane - t;
+        const int t = lane % 4, first = lane - t;
         if (!__any_sync(all, listed)) return;
         const bool known = complete(listed, threshold, t, top);
         list.add<WIDTH>(listed && !known, row, threshold, lane, top);
@@ -83,11 +83,11 @@ struct flash_knowing_list {
         int count = 0;
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            const bool wanted = __shfl_sync(all, (int)known, quad + h);
-            const float least = __shfl_sync(all, threshold, quad + h);
-            const int64_t slot = __shfl_sync(all, at, quad + h);
+            const bool wanted = __shfl_sync(all, (int)known, first + h);
+            const float least = __shfl_sync(all, threshold, first + h);
+            const int64_t slot = __shfl_sync(all, at, first + h);
             const bool reached = wanted && flash_value(top[h].best) >= least;
-            const unsigned mates = __ballot_sync(all, reached) >> quad & 15;
+            const unsigned mates = __ballot_sync(all, reached) >> first & 15;
             if (t == h) count = __popc(mates);
             if (reached)
                 lists.candidate[slot * FLASH_CANDIDATES + __popc(mates & ((1u << t) - 1))] =
@@ -99,13 +99,14 @@ struct flash_knowing_list {
     }
 };
 
-/* Ends the two rows of each quad of threads: the four threads' findings together, the certificate,
+/* Ends the two rows of each 4-lane group: the four threads' findings together, the certificate,
  * and the label or an entry in a list. All threads of a warp; row: of the slot, -1 for none;
  * `previous`: the label so far of the row that the thread owns. Adds changed labels to `moved`. */
 template <int WIDTH, class List>
-__device__ inline void flash_settle(const flash_params &p, const flash_top2 top[2],
-                                    const int32_t row[2], const __half2 norms[2], int32_t previous,
-                                    int lane, unsigned &moved, const List &list)
+__device__ inline void flash_finish_rows(const flash_params &p, const flash_top2 top[2],
+                                         const int32_t row[2], const __half2 norms[2],
+                                         int32_t previous, int lane, unsigned &moved,
+                                         const List &list)
 {
     const unsigned all = 0xffffffffu;
     const int t = lane % 4;
@@ -144,7 +145,7 @@ __device__ inline void flash_settle(const flash_params &p, const flash_top2 top[
     list.template add<WIDTH>(listed, mine, verdict.threshold, lane, top);
 }
 
-/* --- verify --- */
+/* --- the fallback pass --- */
 
 /* Candidates that a listed row has room for. */
 __device__ inline int flash_room(const flash_lists &lists)
@@ -154,7 +155,7 @@ __device__ inline int flash_room(const flash_lists &lists)
     return listed > 0 && room < (int64_t)FLASH_MOST * listed ? (int)(room / listed) : FLASH_MOST;
 }
 
-/* Few rows are left to verify: the centroid tiles are split as well. The number of parts that
+/* Few rows are listed: the centroid tiles are split as well. The number of parts that
  * spreads `tiles` row tiles best over `blocks`, where a row tile costs as much as FLASH_START
  * centroid tiles before its first one. */
 constexpr int FLASH_START = 2, FLASH_PARTS = 16;
@@ -177,13 +178,13 @@ struct flash_work {
     int items, parts;
     int count; /* rows, of the slot or of the list */
     int room;  /* flash_room() */
-    __device__ flash_work(const flash_params &p, int rows_of_tile, int workers, bool verify)
+    __device__ flash_work(const flash_params &p, int rows_of_tile, int workers, bool fallback)
     {
-        count = verify ? p.lists.counters[FLASH_LISTED] : p.count;
+        count = fallback ? p.lists.counters[FLASH_LISTED] : p.count;
         int tiles = (count + rows_of_tile - 1) / rows_of_tile;
-        parts = verify ? flash_parts(tiles, p.tiles, workers) : 1;
+        parts = fallback ? flash_parts(tiles, p.tiles, workers) : 1;
         items = tiles * parts;
-        room = verify ? flash_room(p.lists) : 0;
+        room = fallback ? flash_room(p.lists) : 0;
     }
     __device__ int first(const flash_params &p, int item) const
     {
@@ -239,26 +240,26 @@ __device__ inline void flash_keep_candidates(const flash_params &p, int room,
     }
 }
 
-/* The same without a slab; the thresholds are sieve.least, `biases` those of the tile. */
+/* The same without bound columns; the thresholds are pruner.least, `biases` those of the tile. */
 template <int WIDTH>
-__device__ inline void flash_sift_candidates(const flash_params &p, int room,
-                                             const float *accumulator, const float *biases,
-                                             int tile, int t, const flash_sieve &sieve,
-                                             const int at[2])
+__device__ inline void flash_prune_candidates(const flash_params &p, int room,
+                                              const float *accumulator, const float *biases,
+                                              int tile, int t, const flash_pruner &pruner,
+                                              const int at[2])
 {
 #pragma unroll
     for (int block = 0; block < WIDTH / 32; block++) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             const float *products = accumulator + 16 * block + 2 * h;
-            if (!flash_matters(products, sieve.product[h])) continue;
+            if (!flash_matters(products, pruner.product[h])) continue;
             unsigned reached = 0;
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 float2 bias = flash_biases(biases, 32 * block + 8 * i, t);
-                if (flash_score(products[4 * i], sieve.error[h], bias.x) >= sieve.least[h])
+                if (flash_score(products[4 * i], pruner.error[h], bias.x) >= pruner.least[h])
                     reached |= 1u << 2 * i;
-                if (flash_score(products[4 * i + 1], sieve.error[h], bias.y) >= sieve.least[h])
+                if (flash_score(products[4 * i + 1], pruner.error[h], bias.y) >= pruner.least[h])
                     reached |= 2u << 2 * i;
             }
             while (reached) {

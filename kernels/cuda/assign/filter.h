@@ -24,7 +24,7 @@ struct cuda_filter {
     double nearest;   /* mean square of the distance of rows to their centroids, 0: not known */
     int64_t fallback; /* rows without a certificate in the last iteration, -1: not known */
     bool *described;  /* [chunks], on the host: the chunk's norms are there */
-    int turn;         /* the set of counters that the next block of rows takes, which is zero */
+    int counters_at;  /* the set of counters that the next block of rows takes, which is zero */
     int capacity;     /* rows of a block */
 
     /* of the rows */
@@ -67,7 +67,7 @@ struct cuda_decision {
     const float *centroids;
     int64_t set;
     int32_t *labels;
-    unsigned long long *counters; /* moved, verified */
+    unsigned long long *counters; /* moved, fallback rows */
     flash_lists lists;
     bool direct;           /* flash_params' */
     int *counters_of_next; /* of the next block's lists */

@@ -13,7 +13,7 @@ constexpr float FLASH_FAR = 3072.0F;
 constexpr float FLASH_ORIGIN = 13369344.0F; /* M = 12.75 * 2^20 */
 constexpr float FLASH_LEAST = 786432.0F;    /* less than any centroid's score, */
 constexpr float FLASH_FLOOR = 262144.0F; /* and more than filler's, which this is without bounds */
-constexpr float FLASH_UNIT = 1024.0F;    /* what the slab multiplies biases by */
+constexpr float FLASH_UNIT = 1024.0F;    /* what rows multiply biases by */
 
 constexpr int FLASH_STEP = 16; /* columns of one matrix instruction */
 
@@ -40,7 +40,7 @@ __host__ __device__ constexpr int flash_group(lloyd_type type, bool vector)
     return !vector ? 1 : type == LLOYD_F32 ? 1 : type == LLOYD_F16 || type == LLOYD_BF16 ? 2 : 4;
 }
 
-/* Bytes of the operand image of a tile of `width` centroids, `steps` with the slab if there is one.
+/* Bytes of the operand image of a tile of `width` centroids, `steps` with the bound columns if there are any.
  * The image is what the matrix instructions read from shared memory, so that a tile is one plain
  * copy: per step, per 8 centroids, two core matrices (8 rows of 16 bytes), no swizzle. */
 __host__ __device__ constexpr int64_t flash_tile_bytes(int64_t steps, int width)
@@ -61,16 +61,9 @@ __host__ __device__ constexpr int64_t flash_image_offset(int64_t centroid, int s
 /* --- the operand of an element: one fma and one rounding to float16, the same wherever it is
  * needed --- */
 
-/* Bytes become floats by being written below 2^23: the constant goes into the offset, except where
- * rows have scales of their own. */
-__host__ __device__ constexpr float flash_lift(lloyd_type type)
-{
-    return type == LLOYD_U8 ? 8388608.0F : type == LLOYD_I8 ? 8388736.0F : 0.0F;
-}
-
 __device__ inline float flash_offset(lloyd_type type, bool cosine, float origin, float sigma)
 {
-    return -sigma * ((cosine ? 0.0F : flash_lift(type)) + origin);
+    return -sigma * ((cosine ? 0.0F : cuda_lift(type)) + origin);
 }
 
 __device__ inline float flash_row_scale(const cuda_rows &rows, int64_t i, float sigma)
@@ -78,39 +71,22 @@ __device__ inline float flash_row_scale(const cuda_rows &rows, int64_t i, float 
     return rows.lengths ? __fdiv_rn(sigma, __double2float_rn(rows.lengths[i])) : sigma;
 }
 
-/* The four elements of 32 bits of bytes, lifted. */
-template <lloyd_type T> __device__ inline void flash_bytes(uint32_t word, float out[4])
-{
-    if (T == LLOYD_I8) word ^= 0x80808080u;
-    for (int i = 0; i < 4; i++)
-        out[i] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7440 + i));
-}
-
-/* Four consecutive elements from 4, 2 or 1 words; bytes are lifted, unless `cosine`. */
+/* Four consecutive elements from 4, 2 or 1 words; bytes are cuda_lift() too great, which the offset takes off, except where rows have
+ * scales of their own (`cosine`). */
 template <lloyd_type T>
-__device__ inline void flash_quad(const uint32_t *words, bool cosine, float out[4])
+__device__ inline void flash_four(const uint32_t *words, bool cosine, float out[4])
 {
-    if constexpr (T == LLOYD_F32) {
-        for (int i = 0; i < 4; i++) out[i] = __uint_as_float(words[i]);
-    } else if constexpr (T == LLOYD_F16) {
-        for (int i = 0; i < 2; i++) {
-            float2 pair = __half22float2(*reinterpret_cast<const __half2 *>(&words[i]));
-            out[2 * i] = pair.x, out[2 * i + 1] = pair.y;
-        }
-    } else if constexpr (T == LLOYD_BF16) {
-        for (int i = 0; i < 2; i++) {
-            out[2 * i] = __uint_as_float(words[i] << 16);
-            out[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
-        }
+    if constexpr (cuda_element_bytes(T) > 1) {
+        cuda_four_values<T>(words, out);
     } else {
-        flash_bytes<T>(words[0], out);
-        for (int i = 0; cosine && i < 4; i++) out[i] -= flash_lift(T); /* exact */
+        cuda_lifted_bytes<T>(words[0], out);
+        for (int i = 0; cosine && i < 4; i++) out[i] -= cuda_lift(T); /* exact */
     }
 }
 
 template <lloyd_type T> __device__ inline float flash_lifted(float x, bool cosine)
 {
-    return cosine ? x : x + flash_lift(T); /* exact: bytes below 2^23 */
+    return cosine ? x : x + cuda_lift(T); /* exact: bytes below 2^23 */
 }
 
 __device__ inline float flash_operand(float lifted, float scale, float offset)
@@ -139,12 +115,6 @@ __device__ inline void flash_for_chunks(int t, Work work)
     }
 }
 
-/* Bytes of an element. */
-__host__ __device__ constexpr int flash_size(lloyd_type type)
-{
-    return type == LLOYD_F32 ? 4 : type == LLOYD_F16 || type == LLOYD_BF16 ? 2 : 1;
-}
-
 /* `words` (4, 2 or 1) words to raw[step][0], raw[step][1], ... */
 template <int SIZE>
 __device__ inline void flash_take_words(const void *at, bool there, int words, int step,
@@ -168,7 +138,7 @@ __device__ inline void flash_take_words(const void *at, bool there, int words, i
  * they are stored: places 2t, 2t+1 and 2t+8, 2t+9 of every step go to fragment[step][half] and
  * fragment[step][half + 2]. `offset` is in shared memory. */
 template <int STEPS, lloyd_type T, bool VECTOR>
-__device__ inline void flash_convert_row(const uint32_t (*raw)[flash_size(T)], bool cosine,
+__device__ inline void flash_convert_row(const uint32_t (*raw)[cuda_element_bytes(T)], bool cosine,
                                          float scale, const float *offset, int t, int half,
                                          uint32_t (*fragment)[4])
 {
@@ -176,7 +146,7 @@ __device__ inline void flash_convert_row(const uint32_t (*raw)[flash_size(T)], b
 #pragma unroll
     for (int step = 0; step < STEPS; step++) {
         float x[4];
-        flash_quad<T>(raw[step], cosine, x);
+        flash_four<T>(raw[step], cosine, x);
         int first = flash_column(step, 0, STEPS, GROUP);
         int group = (flash_column(step, 2, STEPS, GROUP) - first) / 4;
         float4 o = *reinterpret_cast<const float4 *>(offset + first + 4 * group * t);
@@ -193,7 +163,7 @@ template <int STEPS, lloyd_type T, bool VECTOR>
 __device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exists, float scale,
                                       const float *offset, int t, int half, uint32_t (*fragment)[4])
 {
-    constexpr int GROUP = flash_group(T, VECTOR), SIZE = flash_size(T);
+    constexpr int GROUP = flash_group(T, VECTOR), SIZE = cuda_element_bytes(T);
     const char *row = rows.data + i * rows.dim * SIZE;
     uint32_t raw[STEPS][SIZE];
     /* all loads first */
@@ -204,21 +174,21 @@ __device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exi
         } else {
             using element = typename cuda_element<T>::type;
             const element *at = reinterpret_cast<const element *>(row) + column;
-            element quad[4];
+            element four[4];
 #pragma unroll
             for (int e = 0; e < 4; e++)
-                quad[e] = exists && column + e < rows.dim ? at[e] : element(0.0F);
+                four[e] = exists && column + e < rows.dim ? at[e] : element(0.0F);
 #pragma unroll
             for (int w = 0; w < SIZE; w++)
-                raw[base][w] = reinterpret_cast<const uint32_t *>(quad)[w];
+                raw[base][w] = reinterpret_cast<const uint32_t *>(four)[w];
         }
     });
     flash_convert_row<STEPS, T, VECTOR>(raw, rows.lengths != nullptr, scale, offset, t, half,
                                         fragment);
 }
 
-/* The point's side of the slab: places 2t and 2t+1 for its two rows; places 8..15 are zeros. */
-__device__ inline void flash_slab_fragment(const __half2 norms[2], int t, uint32_t slab[2])
+/* The point's side of the bound columns: places 2t and 2t+1 for its two rows; places 8..15 are zeros. */
+__device__ inline void flash_bound_fragment(const __half2 norms[2], int t, uint32_t bounds[2])
 {
     const __half unit = __float2half_rn(FLASH_UNIT), zero = __float2half_rn(0.0F);
 #pragma unroll
@@ -227,7 +197,7 @@ __device__ inline void flash_slab_fragment(const __half2 norms[2], int t, uint32
                        : t == 1 ? __halves2half2(unit, __low2half(norms[h]))
                        : t == 2 ? __halves2half2(__high2half(norms[h]), zero)
                                 : __halves2half2(zero, zero);
-        slab[h] = *reinterpret_cast<uint32_t *>(&pair);
+        bounds[h] = *reinterpret_cast<uint32_t *>(&pair);
     }
 }
 

@@ -157,7 +157,7 @@ __global__ void describe(cuda_rows rows, const float *origin, const flash_units 
 /* --- centroids --- */
 
 /* Where the operands go. `order`: which centroid comes where, NULL: as they are. `bias`: in place of
- * a slab, or NULL. */
+ * bound columns, or NULL. */
 struct image_shape {
     int64_t set, padded, dim;
     int steps, width, group;
@@ -196,7 +196,7 @@ __device__ void choose_bound(flash_units *units, double nearest, bool exact)
 }
 
 /* What of a centroid does not depend on the row, in units of the filter. */
-struct centroid_facts {
+struct centroid_metadata {
     bool near;
     double square;             /* |C|^2 */
     double bias;               /* of a score */
@@ -241,11 +241,12 @@ struct sum_model {
     }
 };
 
-/* The operand of a centroid, put where it belongs, and the facts. `shrink`: what C is multiplied by,
+/* The operand of a centroid, put where it belongs, and the metadata. `shrink`: what C is multiplied by,
  * 1 for a near one; `whole`: rows are multiples of sigma. A warp per centroid. */
-__device__ centroid_facts describe_centroid(const image_shape &s, int64_t at, const float *centroid,
-                                            bool real, const float *origin,
-                                            const flash_units &units, bool whole, double shrink)
+__device__ centroid_metadata describe_centroid(const image_shape &s, int64_t at,
+                                               const float *centroid, bool real,
+                                               const float *origin, const flash_units &units,
+                                               bool whole, double shrink)
 {
     const int lane = threadIdx.x % 32;
     double square = 0, operand_square = 0, rest = 0, along = 0;
@@ -293,11 +294,12 @@ __device__ centroid_facts describe_centroid(const image_shape &s, int64_t at, co
 }
 
 /* The bias in three pieces, and the bounds. */
-__device__ void put_slab(const image_shape &s, int64_t at, const centroid_facts &facts)
+__device__ void put_bound_columns(const image_shape &s, int64_t at,
+                                  const centroid_metadata &metadata)
 {
     const __half zero = __ushort_as_half(0);
     int lane = threadIdx.x % 32;
-    double piece = facts.bias / (double)FLASH_UNIT;
+    double piece = metadata.bias / (double)FLASH_UNIT;
     __half high = __double2half(piece), middle = __double2half(piece - (double)__half2float(high));
     __half low = __double2half(piece - (double)__half2float(high) - (double)__half2float(middle));
     if (lane >= FLASH_STEP) return;
@@ -305,8 +307,8 @@ __device__ void put_slab(const image_shape &s, int64_t at, const centroid_facts 
         lane == 0   ? high
         : lane == 1 ? middle
         : lane == 2 ? low
-        : lane == 3 ? facts.for_norm
-        : lane == 4 ? facts.for_rest
+        : lane == 3 ? metadata.for_norm
+        : lane == 4 ? metadata.for_rest
                     : zero);
 }
 
@@ -329,18 +331,19 @@ __global__ void prepare(image_shape s, const float *centroids, const float *orig
     if (at >= s.padded) return;
     bool real = at < s.set;
     const float *centroid = centroids + (real && s.order ? s.order[at] : at) * s.dim;
-    centroid_facts facts = describe_centroid(s, at, centroid, real, origin, units, exact, 1);
-    if (!facts.near) { /* drawn towards the origin: regular rows are nearer to it there */
-        facts = describe_centroid(s, at, centroid, real, origin, units, exact,
-                                  (double)FLASH_FAR / sqrt(facts.square));
+    centroid_metadata metadata = describe_centroid(s, at, centroid, real, origin, units, exact, 1);
+    if (!metadata.near) { /* drawn towards the origin: regular rows are nearer to it there */
+        metadata = describe_centroid(s, at, centroid, real, origin, units, exact,
+                                     (double)FLASH_FAR / sqrt(metadata.square));
     }
-    if (!s.bias) put_slab(s, at, facts);
+    if (!s.bias) put_bound_columns(s, at, metadata);
     if (lane > 0) return;
     /* 2^-10: the roundings made here */
-    if (s.bias) s.bias[at] = (float)ceil(facts.bias + 0x1p-10);
+    if (s.bias) s.bias[at] = (float)ceil(metadata.bias + 0x1p-10);
     const bool bounded = real && s.steps <= MOST_STEPS;
-    s.bound[at] = make_float2(flash_bound(facts.for_norm, facts.for_rest),
-                              bounded ? __double2float_ru(facts.spread * (1 + 0x1p-20)) : INFINITY);
+    s.bound[at] =
+        make_float2(flash_bound(metadata.for_norm, metadata.for_rest),
+                    bounded ? __double2float_ru(metadata.spread * (1 + 0x1p-20)) : INFINITY);
 }
 
 /* --- centroids sorted by length --- */

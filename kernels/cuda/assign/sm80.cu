@@ -1,14 +1,15 @@
 /* FlashAssign for any GPU from compute capability 8.0 on, any number of columns.
  *
- * A block has eight warps with 16 rows each, which read the same tile of centroids: in slabs of four
- * steps, copied one ahead of the products. No two warps share a row, so a thread makes its own
- * fragments. Where there is room it parks those of all steps in shared memory, once per tile of
+ * A block has eight warps with 16 rows each, which read the same tile of centroids: in slices of four
+ * k-steps, copied one ahead of the products. No two warps share a row, so a thread makes its own
+ * fragments. Where there is room it keeps those of all k-steps in shared memory, once per tile of
  * rows; else it makes them anew for every tile of centroids, and the cache brings the rows. Two such
  * blocks share a multiprocessor where they can: one multiplies while the other reads or compares.
- * The same kernel verifies listed rows.
+ * The same kernel finds the candidates of listed rows.
  */
 #include "kernels/cuda/assign/fallback.cuh"
 #include "kernels/cuda/assign/registry.h"
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/launch.cuh"
 
 #include <algorithm>
@@ -22,10 +23,10 @@ enum {
     THREADS = WARPS * 32,
     WARP_ROWS = 16,
     ROWS = WARPS * WARP_ROWS,
-    SLAB = 4,                      /* steps of a slab; the tile's last one has the biases' too */
+    SLICE = 4,                     /* steps of a slice; the tile's last one has the biases' too */
     STEP = WIDTH * FLASH_STEP * 2, /* bytes of a step of a tile */
-    PARKED = THREADS * 16,         /* and of a step of the rows' fragments */
-    STAGE = (SLAB + 1) * STEP,
+    KEPT = THREADS * 16,           /* and of a step of the rows' fragments */
+    STAGE = (SLICE + 1) * STEP,
     STAGES = 2,
     SHARED = STAGES * STAGE,
     MOST_SHARED = 96 * 1024 /* every such GPU has as much */
@@ -33,21 +34,6 @@ enum {
 static_assert(STEP == THREADS * 16, "each thread copies 16 bytes of a step");
 
 /* --- instructions --- */
-
-__device__ inline uint32_t shared_address(const void *pointer)
-{
-    return (uint32_t)__cvta_generic_to_shared(pointer);
-}
-
-__device__ inline void start_copy(uint32_t to, const uint8_t *from)
-{
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
-}
-
-__device__ inline void wait_for_copies()
-{
-    asm volatile("cp.async.wait_all;" ::: "memory");
-}
 
 /* Four core matrices, 512 bytes from `at`: both halves of a step, for 16 centroids. */
 __device__ inline void load_matrices(uint32_t at, int lane, uint32_t b[4])
@@ -68,42 +54,42 @@ __device__ inline void product(float sum[4], const uint32_t a[4], const uint32_t
 
 /* --- work --- */
 
-__device__ int slab_count(const flash_params &p)
+__device__ int slice_count(const flash_params &p)
 {
-    return (p.steps + SLAB - 1) / SLAB;
+    return (p.steps + SLICE - 1) / SLICE;
 }
 
-/* Steps of a slab, without the biases'. */
-__device__ int slab_steps(const flash_params &p, int slab)
+/* Steps of a slice, without the biases'. */
+__device__ int slice_steps(const flash_params &p, int slice)
 {
-    int left = p.steps - slab * SLAB;
-    return left < SLAB ? left : SLAB;
+    int left = p.steps - slice * SLICE;
+    return left < SLICE ? left : SLICE;
 }
 
-/* Starts copying a slab of a tile of centroids. All threads of the block. */
-__device__ void copy_slab(const flash_params &p, int tile, int slab, uint8_t *stage)
+/* Starts copying a slice of a tile of centroids. All threads of the block. */
+__device__ void copy_slice(const flash_params &p, int tile, int slice, uint8_t *stage)
 {
-    int steps = slab_steps(p, slab) + (slab == slab_count(p) - 1);
+    int steps = slice_steps(p, slice) + (slice == slice_count(p) - 1);
     const uint8_t *from = p.image + (int64_t)tile * flash_tile_bytes(p.steps + 1, WIDTH) +
-                          (int64_t)slab * SLAB * STEP + threadIdx.x * 16;
-    uint32_t to = shared_address(stage) + threadIdx.x * 16;
+                          (int64_t)slice * SLICE * STEP + threadIdx.x * 16;
+    uint32_t to = cuda_shared_address(stage) + threadIdx.x * 16;
 #pragma unroll
-    for (int step = 0; step <= SLAB; step++)
-        if (step < steps) start_copy(to + step * STEP, from + step * STEP);
+    for (int step = 0; step <= SLICE; step++)
+        if (step < steps) cuda_copy_async<16>(to + step * STEP, from + step * STEP);
 }
 
-/* The slab that the block needs after this one, if there is any. */
-__device__ void copy_next(const flash_params &p, const flash_work &w, int item, int tile, int slab,
+/* The slice that the block needs after this one, if there is any. */
+__device__ void copy_next(const flash_params &p, const flash_work &w, int item, int tile, int slice,
                           uint8_t *stage)
 {
-    if (++slab == slab_count(p)) {
-        slab = 0;
+    if (++slice == slice_count(p)) {
+        slice = 0;
         if (++tile == w.last(p, item)) {
             item += (int)gridDim.x;
             tile = w.first(p, item);
         }
     }
-    if (item < w.items) copy_slab(p, tile, slab, stage);
+    if (item < w.items) copy_slice(p, tile, slice, stage);
 }
 
 /* --- fragments --- */
@@ -115,36 +101,36 @@ struct row_pair {
     __half2 norms[2];
 };
 
-template <bool VERIFY>
+template <bool FALLBACK>
 __device__ inline int64_t row_at(const flash_params &p, const flash_work &w, int place)
 {
     int at = min(place, w.count - 1);
-    return VERIFY ? p.lists.row[at] : p.begin + at;
+    return FALLBACK ? p.lists.row[at] : p.begin + at;
 }
 
-template <bool VERIFY>
+template <bool FALLBACK>
 __device__ inline row_pair pair_at(const flash_params &p, const flash_work &w, const int place[2])
 {
     row_pair r;
     float sigma = p.units->sigma;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        r.row[h] = row_at<VERIFY>(p, w, place[h]);
+        r.row[h] = row_at<FALLBACK>(p, w, place[h]);
         r.scale[h] = flash_row_scale(p.rows, r.row[h], sigma);
         r.norms[h] = p.norms[r.row[h]];
     }
     return r;
 }
 
-/* The fragments of slab `slab`, of COUNT steps. The columns of a slab are permuted among themselves,
+/* The fragments of slice `slice`, of COUNT steps. The columns of a slice are permuted among themselves,
  * so it is loaded like a short row. */
 template <lloyd_type T, bool VECTOR, int COUNT>
-__device__ inline void load_typed(const flash_params &p, const row_pair &r, int slab, int t,
+__device__ inline void load_typed(const flash_params &p, const row_pair &r, int slice, int t,
                                   uint32_t (*fragment)[4])
 {
-    static_assert(SLAB % flash_group(T, VECTOR) == 0, "a slab is a whole number of groups");
+    static_assert(SLICE % flash_group(T, VECTOR) == 0, "a slice is a whole number of groups");
     using element = typename cuda_element<T>::type;
-    const int first = slab * SLAB * FLASH_STEP;
+    const int first = slice * SLICE * FLASH_STEP;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         cuda_rows part = {};
@@ -157,14 +143,14 @@ __device__ inline void load_typed(const flash_params &p, const row_pair &r, int 
 }
 
 template <int COUNT>
-__device__ inline void load_steps(const flash_params &p, const row_pair &r, int slab, int t,
+__device__ inline void load_steps(const flash_params &p, const row_pair &r, int slice, int t,
                                   uint32_t (*fragment)[4])
 {
 #define FLASH_LOAD(T)                                                                              \
     if (p.vector)                                                                                  \
-        load_typed<T, true, COUNT>(p, r, slab, t, fragment);                                       \
+        load_typed<T, true, COUNT>(p, r, slice, t, fragment);                                      \
     else                                                                                           \
-        load_typed<T, false, COUNT>(p, r, slab, t, fragment)
+        load_typed<T, false, COUNT>(p, r, slice, t, fragment)
     switch (p.rows.type) {
     case LLOYD_F32: FLASH_LOAD(LLOYD_F32); break;
     case LLOYD_F16: FLASH_LOAD(LLOYD_F16); break;
@@ -175,36 +161,36 @@ __device__ inline void load_steps(const flash_params &p, const row_pair &r, int 
 #undef FLASH_LOAD
 }
 
-/* Steps that the slab does not have are left as they are. */
-__device__ inline void load_slab(const flash_params &p, const row_pair &r, int slab, int t,
-                                 uint32_t (*fragment)[4])
+/* Steps that the slice does not have are left as they are. */
+__device__ inline void load_slice(const flash_params &p, const row_pair &r, int slice, int t,
+                                  uint32_t (*fragment)[4])
 {
-    switch (slab_steps(p, slab)) {
-    case 1: load_steps<1>(p, r, slab, t, fragment); break;
-    case 2: load_steps<2>(p, r, slab, t, fragment); break;
-    case 3: load_steps<3>(p, r, slab, t, fragment); break;
-    default: load_steps<4>(p, r, slab, t, fragment); break;
+    switch (slice_steps(p, slice)) {
+    case 1: load_steps<1>(p, r, slice, t, fragment); break;
+    case 2: load_steps<2>(p, r, slice, t, fragment); break;
+    case 3: load_steps<3>(p, r, slice, t, fragment); break;
+    default: load_steps<4>(p, r, slice, t, fragment); break;
     }
 }
 
-/* Fragments of all steps, to where only this thread reads them: parked[step * THREADS]. */
-__device__ inline void park_rows(const flash_params &p, const row_pair &r, int t, uint4 *parked)
+/* Fragments of all steps, to where only this thread reads them: kept[step * THREADS]. */
+__device__ inline void keep_rows(const flash_params &p, const row_pair &r, int t, uint4 *kept)
 {
-    for (int slab = 0; slab < slab_count(p); slab++) {
-        uint32_t fragment[SLAB][4] = {};
-        load_slab(p, r, slab, t, fragment);
+    for (int slice = 0; slice < slice_count(p); slice++) {
+        uint32_t fragment[SLICE][4] = {};
+        load_slice(p, r, slice, t, fragment);
 #pragma unroll
-        for (int s = 0; s < SLAB; s++) {
-            if (s >= slab_steps(p, slab)) continue;
-            parked[(slab * SLAB + s) * THREADS] = {fragment[s][0], fragment[s][1], fragment[s][2],
+        for (int s = 0; s < SLICE; s++) {
+            if (s >= slice_steps(p, slice)) continue;
+            kept[(slice * SLICE + s) * THREADS] = {fragment[s][0], fragment[s][1], fragment[s][2],
                                                    fragment[s][3]};
         }
     }
 }
 
-__device__ inline void fetch_step(const uint4 *parked, int step, uint32_t a[4])
+__device__ inline void fetch_step(const uint4 *kept, int step, uint32_t a[4])
 {
-    uint4 words = parked[step * THREADS];
+    uint4 words = kept[step * THREADS];
     a[0] = words.x, a[1] = words.y, a[2] = words.z, a[3] = words.w;
 }
 
@@ -222,90 +208,90 @@ __device__ inline void multiply_step(float *sum, const uint32_t a[4], uint32_t s
     }
 }
 
-/* The scores of a tile: slab after slab, the biases' step last. The next copy goes on meanwhile. */
-template <bool RESIDENT>
+/* The scores of a tile: slice after slice, the biases' step last. The next copy continues meanwhile. */
+template <bool KEEP>
 __device__ inline void multiply(float *sum, const flash_params &p, const flash_work &w, int item,
-                                int tile, const row_pair &r, const uint4 *parked, uint8_t *stages,
+                                int tile, const row_pair &r, const uint4 *kept, uint8_t *stages,
                                 int &at)
 {
-    const int lane = threadIdx.x % 32, slabs = slab_count(p);
+    const int lane = threadIdx.x % 32, slices = slice_count(p);
 #pragma unroll
     for (int i = 0; i < WIDTH / 2; i++) sum[i] = 0;
 #pragma unroll 1
-    for (int slab = 0; slab < slabs; slab++) {
-        const int steps = slab_steps(p, slab);
-        uint32_t fragment[SLAB][4] = {};
-        if (!RESIDENT) load_slab(p, r, slab, lane % 4, fragment);
-        wait_for_copies();
+    for (int slice = 0; slice < slices; slice++) {
+        const int steps = slice_steps(p, slice);
+        uint32_t fragment[SLICE][4] = {};
+        if (!KEEP) load_slice(p, r, slice, lane % 4, fragment);
+        cuda_copy_wait_all();
         __syncthreads(); /* this stage is complete, and nobody reads the other one any more */
-        copy_next(p, w, item, tile, slab, stages + (at ^ 1) * STAGE);
+        copy_next(p, w, item, tile, slice, stages + (at ^ 1) * STAGE);
         __syncwarp();
-        const uint32_t stage = shared_address(stages + at * STAGE);
+        const uint32_t stage = cuda_shared_address(stages + at * STAGE);
 #pragma unroll
-        for (int s = 0; s < SLAB; s++) {
+        for (int s = 0; s < SLICE; s++) {
             if (s >= steps) continue;
-            if (RESIDENT) fetch_step(parked, slab * SLAB + s, fragment[s]);
+            if (KEEP) fetch_step(kept, slice * SLICE + s, fragment[s]);
             multiply_step(sum, fragment[s], stage + s * STEP, lane);
         }
-        if (slab == slabs - 1) {
+        if (slice == slices - 1) {
             uint32_t last[4] = {};
-            flash_slab_fragment(r.norms, lane % 4, last);
+            flash_bound_fragment(r.norms, lane % 4, last);
             multiply_step(sum, last, stage + steps * STEP, lane);
         }
         at ^= 1;
     }
 }
 
-/* RESIDENT: the fragments of all steps fit the shared memory. */
-template <bool RESIDENT, bool VERIFY>
+/* KEEP: the fragments of all steps fit the shared memory. */
+template <bool KEEP, bool FALLBACK>
 __global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant__ flash_params p)
 {
     extern __shared__ __align__(128) uint8_t shared[];
     const int lane = threadIdx.x % 32, t = lane % 4;
-    uint4 *parked = reinterpret_cast<uint4 *>(shared + SHARED) + threadIdx.x;
-    const flash_work w(p, ROWS, gridDim.x, VERIFY);
+    uint4 *kept = reinterpret_cast<uint4 *>(shared + SHARED) + threadIdx.x;
+    const flash_work w(p, ROWS, gridDim.x, FALLBACK);
     unsigned moved = 0;
     int at = 0;
 
-    if ((int)blockIdx.x < w.items) copy_slab(p, w.first(p, (int)blockIdx.x), 0, shared);
+    if ((int)blockIdx.x < w.items) copy_slice(p, w.first(p, (int)blockIdx.x), 0, shared);
     for (int item = (int)blockIdx.x; item < w.items; item += (int)gridDim.x) {
         const int first = item / w.parts * ROWS + (int)threadIdx.x / 32 * WARP_ROWS + lane / 4;
         const int place[2] = {first, first + 8};
-        const row_pair r = pair_at<VERIFY>(p, w, place);
+        const row_pair r = pair_at<FALLBACK>(p, w, place);
         const bool exists[2] = {place[0] < w.count, place[1] < w.count};
-        if (RESIDENT) park_rows(p, r, t, parked);
+        if (KEEP) keep_rows(p, r, t, kept);
         flash_top2 top[2] = {};
         float threshold[2];
 #pragma unroll
         for (int h = 0; h < 2; h++)
-            threshold[h] = VERIFY && exists[h] ? p.lists.threshold[place[h]] : FLASH_NEVER;
+            threshold[h] = FALLBACK && exists[h] ? p.lists.threshold[place[h]] : FLASH_NEVER;
         const int32_t row[2] = {exists[0] ? (int32_t)r.row[0] : -1,
                                 exists[1] ? (int32_t)r.row[1] : -1};
-        int32_t previous = !VERIFY && flash_owns(t, row) ? p.labels[t ? row[1] : row[0]] : -1;
+        int32_t previous = !FALLBACK && flash_owns(t, row) ? p.labels[t ? row[1] : row[0]] : -1;
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             float sum[WIDTH / 2];
-            multiply<RESIDENT>(sum, p, w, item, tile, r, parked, shared, at);
-            if (VERIFY)
+            multiply<KEEP>(sum, p, w, item, tile, r, kept, shared, at);
+            if (FALLBACK)
                 flash_keep_candidates<WIDTH>(p, w.room, sum, tile, t, threshold, place);
             else
-                flash_keep_top2<WIDTH>(sum, p.shift, tile, top);
+                flash_keep_top2<WIDTH>(sum, p.score_factor, tile, top);
         }
-        if (!VERIFY) {
-            flash_settle<WIDTH>(p, top, row, r.norms, previous, lane, moved,
-                                flash_knowing_list{{p}});
+        if (!FALLBACK) {
+            flash_finish_rows<WIDTH>(p, top, row, r.norms, previous, lane, moved,
+                                     flash_knowing_list{{p}});
         }
     }
-    if (!VERIFY) {
+    if (!FALLBACK) {
         moved = __reduce_add_sync(0xffffffffu, moved);
         if (lane == 0 && moved > 0) atomicAdd(p.moved, (unsigned long long)moved);
     }
 }
 
-template <bool RESIDENT>
+template <bool KEEP>
 lloyd_status launch_shape(const cuda_gpu &gpu, const flash_params &p, bool fallback, int shared,
                           cudaStream_t stream)
 {
-    auto kernel = fallback ? flash_assign<RESIDENT, true> : flash_assign<RESIDENT, false>;
+    auto kernel = fallback ? flash_assign<KEEP, true> : flash_assign<KEEP, false>;
     const char *what = "preparing the assignment kernel";
     int blocks = 0;
     CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
@@ -320,8 +306,8 @@ lloyd_status launch_shape(const cuda_gpu &gpu, const flash_params &p, bool fallb
 
 lloyd_status launch(const cuda_gpu &gpu, const flash_params &p, bool fallback, cudaStream_t stream)
 {
-    if (p.steps <= (MOST_SHARED - SHARED) / PARKED)
-        return launch_shape<true>(gpu, p, fallback, SHARED + p.steps * PARKED, stream);
+    if (p.steps <= (MOST_SHARED - SHARED) / KEPT)
+        return launch_shape<true>(gpu, p, fallback, SHARED + p.steps * KEPT, stream);
     return launch_shape<false>(gpu, p, fallback, SHARED, stream);
 }
 

@@ -5,12 +5,12 @@
  *
  * A block keeps one tile of rows at a time, as fragments in the registers of its math warpgroups (64
  * rows each), and streams the centroids' image past them: one thread copies tile after tile into a
- * ring of stages. The warpgroups take turns: one hands over the tensor cores when all but its last
- * products have completed, so its top-2 runs beside the next one's products. Nothing in a turn waits
- * for global memory: three warps beside the copying one turn the next tile of rows into fragments in
- * shared memory, 16 rows at a time, each from copies that it asked for two pieces earlier; one of
- * them writes out the lists of rows without a certificate. The same kernel verifies: its rows then
- * come from the list, and instead of top-2 it keeps the centroids that reach a threshold.
+ * ring of stages. The warpgroups ping-pong: the top-2 of one overlaps the products of the next, which
+ * starts when all but the last products of the one before have completed. No warpgroup that multiplies
+ * waits for global memory: three warps beside the copying one convert the next tile of rows to
+ * fragments in shared memory, 16 rows at a time, each from copies that it started two pieces earlier;
+ * one of them writes out the lists of rows without a certificate. In the fallback pass, the rows
+ * come from the list, and instead of top-2 the kernel keeps the centroids that reach a threshold.
  */
 #include "kernels/cuda/assign/fallback.cuh"
 #include "kernels/cuda/assign/registry.h"
@@ -23,13 +23,21 @@ namespace
 {
 
 /* CONVERTERS: warps. PIECE: rows that one converts at a time. LISTS: those not written out yet. */
+/* Named barriers between the math warpgroups; 0 is __syncthreads(). */
+enum named_barrier {
+    PING_PONG = 1 /* and the numbers after it, one for each warpgroup: it may start its products */
+};
+
+/* Warps of the last warpgroup, which does not multiply. */
+enum warp_role { COPY_WARP, FIRST_CONVERTER };
+
 constexpr int WARPGROUP = 128, GROUP_ROWS = 64, CONVERTERS = 3, PIECE = 16, LISTS = 3;
 
-/* What is known of rows before it is their turn. */
-template <int ROWS> struct row_facts {
+/* What is known of rows before they are multiplied. */
+template <int ROWS> struct row_metadata {
     int32_t row[ROWS]; /* of the slot, -1: none */
     __half2 norms[ROWS];
-    int32_t previous[ROWS]; /* labels, or thresholds where listed rows are verified */
+    int32_t previous[ROWS]; /* labels, or thresholds in the fallback pass */
 };
 
 /* Rows without a certificate, of one tile. */
@@ -41,19 +49,19 @@ template <int ROWS> struct tile_list {
 
 template <int STAGES, int ROWS, int AHEAD> struct control {
     uint64_t full[STAGES], empty[STAGES];
-    uint64_t arrived[CONVERTERS][AHEAD]; /* the rows of a piece */
-    uint64_t ready;                      /* fragments and facts are there */
-    uint64_t taken; /* the fragments are not needed any more; all tiles before are settled */
-    uint64_t done;
-    row_facts<ROWS> facts[2]; /* of a tile until it is settled, and of the next */
-    row_facts<PIECE> piece[CONVERTERS][AHEAD];
+    uint64_t rows_copied[CONVERTERS][AHEAD]; /* the rows of a piece */
+    uint64_t tile_converted;                 /* its fragments and metadata are in shared memory */
+    uint64_t tile_read; /* the fragments are in registers; all tiles before are labelled */
+    uint64_t all_labelled;
+    row_metadata<ROWS> metadata[2]; /* of a tile until it is labelled, and of the next */
+    row_metadata<PIECE> piece[CONVERTERS][AHEAD];
     tile_list<ROWS> list[LISTS];
 };
 
-/* The shape of a block, and the registers of its math and other threads. SLAB: 1 or 0. ELEMENT:
+/* The shape of a block, and the registers of its math and other threads. BOUNDS: 1 or 0. ELEMENT:
  * bytes of the largest element it is for. */
-template <int STEPS_, int SLAB_, int STAGES_, int GROUPS_, int ELEMENT = 4> struct shape {
-    static constexpr int STEPS = STEPS_, SLAB = SLAB_, PRODUCTS = STEPS + SLAB;
+template <int STEPS_, int BOUNDS_, int STAGES_, int GROUPS_, int ELEMENT = 4> struct shape {
+    static constexpr int STEPS = STEPS_, BOUNDS = BOUNDS_, PRODUCTS = STEPS + BOUNDS;
     static constexpr int WIDTH = 128, STAGES = STAGES_, GROUPS = GROUPS_;
     static constexpr int ROWS = GROUPS * GROUP_ROWS, THREADS = (GROUPS + 1) * WARPGROUP;
     static constexpr int TILE_BYTES = flash_tile_bytes(PRODUCTS, WIDTH);
@@ -63,19 +71,19 @@ template <int STEPS_, int SLAB_, int STAGES_, int GROUPS_, int ELEMENT = 4> stru
     static constexpr int FRAGMENTS = STAGES * TILE_BYTES;
     static constexpr int RAWS = FRAGMENTS + ROWS * STEPS * FLASH_STEP * 2;
     static constexpr int BIASES = RAWS + CONVERTERS * AHEAD * RAW;
-    static constexpr int OFFSETS = BIASES + (SLAB ? 0 : (STAGES + 1) * WIDTH * 4);
+    static constexpr int OFFSETS = BIASES + (BOUNDS ? 0 : (STAGES + 1) * WIDTH * 4);
     static constexpr int CONTROL = OFFSETS + STEPS * FLASH_STEP * 4;
     static constexpr int SHARED = CONTROL + (int)sizeof(control<STAGES, ROWS, AHEAD>);
     /* What a math thread holds: sums, fragments, and what counts and addresses. The others share what
      * is left of the 65,536 registers (61,440 where five warpgroups divide them). */
-    static constexpr int NEED = WIDTH / 2 + STEPS * 4 + (SLAB ? 40 : 52);
+    static constexpr int NEED = WIDTH / 2 + STEPS * 4 + (BOUNDS ? 40 : 52);
     static constexpr int MATH = GROUPS == 4   ? (STEPS > 2 ? 112 : 104)
                                 : GROUPS == 3 ? (NEED > 144 ? 152 : 136)
                                               : 216;
     static constexpr int OTHER = GROUPS == 2 ? 72 : (GROUPS == 4 ? 480 : 512) - GROUPS * MATH;
     static constexpr int BATCH = OTHER >= 64 ? 4 : OTHER >= 56 ? 2 : 1; /* groups of a converter */
-    /* products left when the tensor cores are handed over: measured */
-    static constexpr int LEFT = SLAB || PRODUCTS < 3 ? (PRODUCTS > 1 ? 1 : 0) : 2;
+    /* products that the next warpgroup need not wait for: measured */
+    static constexpr int LEFT = BOUNDS || PRODUCTS < 3 ? (PRODUCTS > 1 ? 1 : 0) : 2;
     static_assert(SHARED <= 227 * 1024, "more shared memory than a block has");
     static_assert(WIDTH <= 256, "six bits number the columns of a thread");
 };
@@ -96,7 +104,7 @@ template <class S> struct memory {
     }
 };
 
-/* A ring of the tiles' biases, where there is no slab. A warpgroup that has done its products of a
+/* A ring of the tiles' biases, where there are no bound columns. A warpgroup that has done its products of a
  * tile is through with the scores of the one before: one slot more than there are stages. */
 template <class S> struct bias_ring {
     static constexpr int BYTES = S::WIDTH * 4;
@@ -128,25 +136,25 @@ __device__ void prefetch_rows(const flash_params &p, const flash_work &w, int it
     if (item >= w.items) return;
     int64_t first = (int64_t)item * S::ROWS, left = p.count - first;
     int64_t rows = left < S::ROWS ? left : S::ROWS;
-    int64_t row_bytes = p.rows.dim * flash_size(p.rows.type);
+    int64_t row_bytes = p.rows.dim * cuda_element_bytes(p.rows.type);
     first += p.begin;
     prefetch(p.rows.data + first * row_bytes, rows * row_bytes);
     prefetch(p.norms + first, rows * (int64_t)sizeof *p.norms);
     prefetch(p.labels + first, rows * (int64_t)sizeof *p.labels);
 }
 
-template <class S, bool VERIFY>
+template <class S, bool FALLBACK>
 __device__ void copy_tiles(const flash_params &p, const flash_work &w, const memory<S> &m)
 {
     bias_ring<S> biases;
     int at = 0;
     uint32_t parity = 1; /* all stages are empty */
     for (int item = blockIdx.x; item < w.items; item += gridDim.x) {
-        if (!VERIFY) prefetch_rows<S>(p, w, item + 2 * gridDim.x);
+        if (!FALLBACK) prefetch_rows<S>(p, w, item + 2 * gridDim.x);
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             sm90_wait(&m.c->empty[at], parity);
-            sm90_expect(&m.c->full[at], S::TILE_BYTES + (S::SLAB ? 0 : biases.BYTES));
-            if (!S::SLAB) {
+            sm90_expect(&m.c->full[at], S::TILE_BYTES + (S::BOUNDS ? 0 : biases.BYTES));
+            if (!S::BOUNDS) {
                 sm90_copy(biases.here(m), p.bias + tile * S::WIDTH, biases.BYTES, &m.c->full[at]);
                 biases.step();
             }
@@ -174,45 +182,47 @@ template <class S> struct walk {
     }
 };
 
-/* Asks for a piece: facts by words, rows (where they start at multiples of 16 bytes) in one copy, or
+/* Asks for a piece: metadata by words, rows (where they start at multiples of 16 bytes) in one copy, or
  * one each where they come from a list. A warp. */
-template <class S, bool VERIFY>
+template <class S, bool FALLBACK>
 __device__ void request_piece(const flash_params &p, const flash_work &w, const memory<S> &m,
                               const walk<S> &at, int converter, int slot)
 {
     const int lane = threadIdx.x % 32;
     if (at.item < w.items) {
         const int first = at.item / w.parts * S::ROWS + at.piece * PIECE, place = first + lane;
-        row_facts<PIECE> *facts = &m.c->piece[converter][slot];
+        row_metadata<PIECE> *metadata = &m.c->piece[converter][slot];
         int32_t row = -1;
         if (lane < PIECE) {
             bool exists = place < w.count;
-            if (exists) row = VERIFY ? p.lists.row[place] : (int32_t)(p.begin + place);
-            facts->row[lane] = row;
+            if (exists) row = FALLBACK ? p.lists.row[place] : (int32_t)(p.begin + place);
+            metadata->row[lane] = row;
             if (exists) {
-                sm90_copy_word(&facts->norms[lane], &p.norms[row]);
-                sm90_copy_word(&facts->previous[lane],
-                               VERIFY ? (void *)&p.lists.threshold[place] : (void *)&p.labels[row]);
+                cuda_copy_async<4>(&metadata->norms[lane], &p.norms[row]);
+                cuda_copy_async<4>(&metadata->previous[lane],
+                                   FALLBACK ? (void *)&p.lists.threshold[place]
+                                            : (void *)&p.labels[row]);
             } else {
-                facts->norms[lane] = __half2half2(__ushort_as_half(0));
-                facts->previous[lane] = VERIFY ? __float_as_int(FLASH_NEVER) : -1;
+                metadata->norms[lane] = __half2half2(__ushort_as_half(0));
+                metadata->previous[lane] = FALLBACK ? __float_as_int(FLASH_NEVER) : -1;
             }
         }
         if (S::RAW > 0 && p.vector) {
-            const int64_t bytes = p.rows.dim * flash_size(p.rows.type);
+            const int64_t bytes = p.rows.dim * cuda_element_bytes(p.rows.type);
             char *raw = m.raw + (converter * S::AHEAD + slot) * S::RAW;
-            uint64_t *arrived = &m.c->arrived[converter][slot];
+            uint64_t *rows_copied = &m.c->rows_copied[converter][slot];
             int count = __popc(__ballot_sync(0xffffffffu, row >= 0));
-            if (lane == 0) sm90_expect(arrived, (uint32_t)(count * bytes));
+            if (lane == 0) sm90_expect(rows_copied, (uint32_t)(count * bytes));
             __syncwarp();
-            if (VERIFY && row >= 0) {
-                sm90_copy(raw + lane * bytes, p.rows.data + row * bytes, (uint32_t)bytes, arrived);
-            } else if (!VERIFY && lane == 0 && count > 0) {
-                sm90_copy(raw, p.rows.data + row * bytes, (uint32_t)(count * bytes), arrived);
+            if (FALLBACK && row >= 0) {
+                sm90_copy(raw + lane * bytes, p.rows.data + row * bytes, (uint32_t)bytes,
+                          rows_copied);
+            } else if (!FALLBACK && lane == 0 && count > 0) {
+                sm90_copy(raw, p.rows.data + row * bytes, (uint32_t)(count * bytes), rows_copied);
             }
         }
     }
-    sm90_copy_word_commit();
+    cuda_copy_commit();
 }
 
 /* WORDS words from `data`, or zeros. */
@@ -237,11 +247,11 @@ __device__ inline void read_elements(const void *row, int column, int64_t dim, b
 {
     using element = typename cuda_element<T>::type;
     const element *at = (const element *)row + column;
-    element quad[4];
+    element four[4];
 #pragma unroll
-    for (int e = 0; e < 4; e++) quad[e] = there && column + e < dim ? at[e] : element(0.0F);
+    for (int e = 0; e < 4; e++) four[e] = there && column + e < dim ? at[e] : element(0.0F);
 #pragma unroll
-    for (int w = 0; w < (int)sizeof quad / 4; w++) words[w] = ((const uint32_t *)quad)[w];
+    for (int w = 0; w < (int)sizeof four / 4; w++) words[w] = ((const uint32_t *)four)[w];
 }
 
 /* Two rows of a piece, as a lane of a math warp will hold them: where they are, or null, and their
@@ -282,7 +292,7 @@ __device__ inline void convert_groups(const flash_params &p, const row_pair &pai
 #pragma unroll
             for (int h = 0; h < 2; h++) {
                 float x[4], scale = pair.scale[h];
-                flash_quad<T>(raw[i][h] + g * SIZE, cosine, x);
+                flash_four<T>(raw[i][h] + g * SIZE, cosine, x);
                 half[h][0] =
                     flash_pack(flash_operand(x[0], scale, o.x), flash_operand(x[1], scale, o.y));
                 half[h][1] =
@@ -319,21 +329,21 @@ __device__ void convert_rows(const flash_params &p, const row_pair &pair, const 
         convert_groups<S, T, VECTOR, 1, 1>(p, pair, S::STEPS - 1, offset, fragments);
 }
 
-/* A piece that has arrived, into the tile's fragments and facts. A warp. */
+/* A piece that has rows_copied, into the tile's fragments and metadata. A warp. */
 template <class S>
-__device__ void convert_piece(const flash_params &p, const memory<S> &m, row_facts<S::ROWS> *to,
+__device__ void convert_piece(const flash_params &p, const memory<S> &m, row_metadata<S::ROWS> *to,
                               int piece, int converter, int slot)
 {
     const int lane = threadIdx.x % 32;
-    const row_facts<PIECE> &facts = m.c->piece[converter][slot];
+    const row_metadata<PIECE> &metadata = m.c->piece[converter][slot];
     const bool in_shared = S::RAW > 0 && p.vector;
-    const int64_t bytes = p.rows.dim * flash_size(p.rows.type);
+    const int64_t bytes = p.rows.dim * cuda_element_bytes(p.rows.type);
     const float sigma = p.units->sigma;
     row_pair pair;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         int i = lane / 4 + 8 * h;
-        int64_t row = facts.row[i];
+        int64_t row = metadata.row[i];
         pair.data[h] = row < 0     ? nullptr
                        : in_shared ? m.raw + (converter * S::AHEAD + slot) * S::RAW + i * bytes
                                    : p.rows.data + row * bytes;
@@ -353,9 +363,9 @@ __device__ void convert_piece(const flash_params &p, const memory<S> &m, row_fac
     case LLOYD_I8 * 2 + 1: convert_rows<S, LLOYD_I8, true>(p, pair, m.offset, fragments); break;
     }
     if (lane < PIECE) {
-        to->row[piece * PIECE + lane] = facts.row[lane];
-        to->norms[piece * PIECE + lane] = facts.norms[lane];
-        to->previous[piece * PIECE + lane] = facts.previous[lane];
+        to->row[piece * PIECE + lane] = metadata.row[lane];
+        to->norms[piece * PIECE + lane] = metadata.norms[lane];
+        to->previous[piece * PIECE + lane] = metadata.previous[lane];
     }
 }
 
@@ -378,47 +388,47 @@ template <class S> __device__ void flush(const flash_params &p, const memory<S> 
 }
 
 /* One converter's part of all tiles of the block. */
-template <class S, bool VERIFY>
+template <class S, bool FALLBACK>
 __device__ void convert_tiles(const flash_params &p, const flash_work &w, const memory<S> &m,
                               int converter)
 {
     walk<S> wanted(converter);
     for (int slot = 0; slot < S::AHEAD; slot++, wanted.step())
-        request_piece<S, VERIFY>(p, w, m, wanted, converter, slot);
+        request_piece<S, FALLBACK>(p, w, m, wanted, converter, slot);
     int slot = 0, n = 0;
     uint32_t parity = 0;
     for (int item = blockIdx.x; item < w.items; item += gridDim.x, n++) {
-        if (n > 0) sm90_wait(&m.c->taken, (n - 1) & 1);
+        if (n > 0) sm90_wait(&m.c->tile_read, (n - 1) & 1);
         for (int piece = converter; piece < S::ROWS / PIECE; piece += CONVERTERS) {
-            sm90_copy_word_wait<S::AHEAD - 1>();
+            cuda_copy_wait<S::AHEAD - 1>();
             __syncwarp();
-            if (S::RAW > 0 && p.vector) sm90_wait(&m.c->arrived[converter][slot], parity);
-            convert_piece<S>(p, m, &m.c->facts[n & 1], piece, converter, slot);
+            if (S::RAW > 0 && p.vector) sm90_wait(&m.c->rows_copied[converter][slot], parity);
+            convert_piece<S>(p, m, &m.c->metadata[n & 1], piece, converter, slot);
             __syncwarp();
-            request_piece<S, VERIFY>(p, w, m, wanted, converter, slot);
+            request_piece<S, FALLBACK>(p, w, m, wanted, converter, slot);
             wanted.step();
             if (++slot == S::AHEAD) slot = 0, parity ^= 1;
         }
-        sm90_arrive(&m.c->ready);
-        /* the math warps fill the list of tile n + 1 only after it is ready */
-        if (!VERIFY && converter == 0 && n > 1) flush<S>(p, m, n - 2);
+        sm90_arrive(&m.c->tile_converted);
+        /* the math warps fill the list of tile n + 1 only after this */
+        if (!FALLBACK && converter == 0 && n > 1) flush<S>(p, m, n - 2);
     }
-    if (VERIFY || converter > 0 || n == 0) return;
-    sm90_wait(&m.c->done, 0);
+    if (FALLBACK || converter > 0 || n == 0) return;
+    sm90_wait(&m.c->all_labelled, 0);
     if (n > 1) flush<S>(p, m, n - 2);
     flush<S>(p, m, n - 1);
 }
 
 /* --- products --- */
 
-/* All products of a tile with the operands `b`. In two groups: when the first has completed it is
- * the next warpgroup's turn, and the LEFT others keep the tensor cores busy until its products
- * arrive. */
+/* All products of a tile with the operands `b`. In two groups: when the first has completed, the
+ * next warpgroup may start, and the LEFT others keep the tensor cores busy until its products
+ * arrive. own, next: named barriers. */
 template <class S>
-__device__ inline void multiply(float *sum, uint32_t (*fragment)[4], uint64_t b, int turn, int next)
+__device__ inline void multiply(float *sum, uint32_t (*fragment)[4], uint64_t b, int own, int next)
 {
     constexpr uint64_t STEP = S::WIDTH * FLASH_STEP * 2 >> 4;
-    sm90_named_sync(turn, 2 * WARPGROUP);
+    sm90_named_sync(own, 2 * WARPGROUP);
     sm90_product_fence();
 #pragma unroll
     for (int step = 0; step < S::PRODUCTS; step++) {
@@ -444,92 +454,93 @@ template <int ROWS> struct shared_list {
     }
 };
 
-template <class S, bool VERIFY>
+template <class S, bool FALLBACK>
 __device__ void label_rows(const flash_params &p, const flash_work &w, const memory<S> &m)
 {
     const int group = threadIdx.x / WARPGROUP, lane = threadIdx.x % 32, t = lane % 4;
-    const int turn = 1 + group, next = 1 + (group + 1) % S::GROUPS;
+    const int own = PING_PONG + group, next = PING_PONG + (group + 1) % S::GROUPS;
     const int warp = threadIdx.x / 32, row_in_tile = warp * 16 + lane / 4;
     const uint64_t operands = sm90_descriptor(m.stages);
     bias_ring<S> biases;
     uint32_t fragment[S::PRODUCTS][4] = {};
-    const bool local = !S::SLAB && p.units->local;
+    const bool local = !S::BOUNDS && p.units->local;
     unsigned moved = 0;
     int at = 0, n = 0;
     uint32_t parity = 0;
 
-    if (group == S::GROUPS - 1) sm90_named_arrive(1, 2 * WARPGROUP); /* the first turn */
+    if (group == S::GROUPS - 1)
+        sm90_named_arrive(PING_PONG, 2 * WARPGROUP); /* the first warpgroup may start */
     for (int item = blockIdx.x; item < w.items; item += gridDim.x, n++) {
-        const row_facts<S::ROWS> &facts = m.c->facts[n & 1];
+        const row_metadata<S::ROWS> &metadata = m.c->metadata[n & 1];
         int32_t row[2] = {-1, -1}, previous = -1;
         const auto know_rows = [&] {
-            for (int h = 0; h < 2; h++) row[h] = facts.row[row_in_tile + 8 * h];
-            previous = facts.previous[row_in_tile + 8 * (t & 1)];
+            for (int h = 0; h < 2; h++) row[h] = metadata.row[row_in_tile + 8 * h];
+            previous = metadata.previous[row_in_tile + 8 * (t & 1)];
         };
         __half2 norms[2];
         float threshold[2];
         int place[2];
-        sm90_wait(&m.c->ready, n & 1);
+        sm90_wait(&m.c->tile_converted, n & 1);
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             place[h] = item / w.parts * S::ROWS + row_in_tile + 8 * h;
-            norms[h] = facts.norms[row_in_tile + 8 * h];
-            threshold[h] = __int_as_float(facts.previous[row_in_tile + 8 * h]);
+            norms[h] = metadata.norms[row_in_tile + 8 * h];
+            threshold[h] = __int_as_float(metadata.previous[row_in_tile + 8 * h]);
         }
-        if (S::SLAB) know_rows();
+        if (S::BOUNDS) know_rows();
 #pragma unroll
         for (int step = 0; step < S::STEPS; step++) {
             uint4 words = m.fragments[(warp * S::STEPS + step) * 32 + lane];
             fragment[step][0] = words.x, fragment[step][1] = words.y;
             fragment[step][2] = words.z, fragment[step][3] = words.w;
         }
-        if (S::SLAB) flash_slab_fragment(norms, t, fragment[S::STEPS]);
+        if (S::BOUNDS) flash_bound_fragment(norms, t, fragment[S::STEPS]);
         __syncwarp();
-        if (lane == 0) sm90_arrive(&m.c->taken);
+        if (lane == 0) sm90_arrive(&m.c->tile_read);
 
         flash_top2 top[2] = {};
-        flash_sieve sieve = {};
-        sieve.local = local;
+        flash_pruner pruner = {};
+        pruner.local = local;
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            sieve.norms[h] = norms[h];
-            sieve.least[h] = VERIFY ? threshold[h] : 0;
+            pruner.norms[h] = norms[h];
+            pruner.least[h] = FALLBACK ? threshold[h] : 0;
         }
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             float sum[S::WIDTH / 2];
             const uint64_t b = operands + (uint64_t)(at * (S::TILE_BYTES >> 4));
-            if (!S::SLAB) flash_set_sieve(p, tile, sieve);
+            if (!S::BOUNDS) flash_begin_pruning(p, tile, pruner);
             sm90_wait(&m.c->full[at], parity);
-            multiply<S>(sum, fragment, b, turn, next);
+            multiply<S>(sum, fragment, b, own, next);
             if (threadIdx.x % WARPGROUP == 0) sm90_arrive(&m.c->empty[at]);
             if (++at == S::STAGES) at = 0, parity ^= 1;
-            if (VERIFY && S::SLAB)
+            if (FALLBACK && S::BOUNDS)
                 flash_keep_candidates<S::WIDTH>(p, w.room, sum, tile, t, threshold, place);
-            else if (VERIFY)
-                flash_sift_candidates<S::WIDTH>(p, w.room, sum, biases.here(m), tile, t, sieve,
-                                                place);
-            else if (S::SLAB)
-                flash_keep_top2<S::WIDTH>(sum, p.shift, tile, top);
+            else if (FALLBACK)
+                flash_prune_candidates<S::WIDTH>(p, w.room, sum, biases.here(m), tile, t, pruner,
+                                                 place);
+            else if (S::BOUNDS)
+                flash_keep_top2<S::WIDTH>(sum, p.score_factor, tile, top);
             else
-                flash_sift_top2<S::WIDTH>(p, sum, biases.here(m), tile, t, top, sieve);
-            if (!S::SLAB) biases.step();
+                flash_prune_top2<S::WIDTH>(p, sum, biases.here(m), tile, t, top, pruner);
+            if (!S::BOUNDS) biases.step();
         }
-        if (!VERIFY) {
-            if (!S::SLAB) {
-                flash_add_sieve(p, sieve, top);
+        if (!FALLBACK) {
+            if (!S::BOUNDS) {
+                flash_end_pruning(p, pruner, top);
                 know_rows(); /* only now: in the loop, registers are short */
             }
-            flash_settle<S::WIDTH>(p, top, row, norms, previous, lane, moved,
-                                   shared_list<S::ROWS>{&m.c->list[n % LISTS]});
+            flash_finish_rows<S::WIDTH>(p, top, row, norms, previous, lane, moved,
+                                        shared_list<S::ROWS>{&m.c->list[n % LISTS]});
         }
     }
-    if (VERIFY) return;
-    sm90_arrive(&m.c->done);
+    if (FALLBACK) return;
+    sm90_arrive(&m.c->all_labelled);
     moved = __reduce_add_sync(0xffffffffu, moved);
     if (lane == 0 && moved > 0) atomicAdd(p.moved, (unsigned long long)moved);
 }
 
-template <class S, bool VERIFY>
+template <class S, bool FALLBACK>
 __global__ void __launch_bounds__(S::THREADS, 1)
     flash_assign(const __grid_constant__ flash_params p)
 {
@@ -540,28 +551,28 @@ __global__ void __launch_bounds__(S::THREADS, 1)
             sm90_barrier_init(&m.c->full[i], 1);
             sm90_barrier_init(&m.c->empty[i], S::GROUPS);
         }
-        sm90_barrier_init(&m.c->ready, CONVERTERS * 32);
+        sm90_barrier_init(&m.c->tile_converted, CONVERTERS * 32);
         for (int i = 0; i < CONVERTERS * S::AHEAD; i++)
-            sm90_barrier_init(&m.c->arrived[i / S::AHEAD][i % S::AHEAD], 1);
-        sm90_barrier_init(&m.c->taken, S::GROUPS * 4);
-        sm90_barrier_init(&m.c->done, S::GROUPS * WARPGROUP);
+            sm90_barrier_init(&m.c->rows_copied[i / S::AHEAD][i % S::AHEAD], 1);
+        sm90_barrier_init(&m.c->tile_read, S::GROUPS * 4);
+        sm90_barrier_init(&m.c->all_labelled, S::GROUPS * WARPGROUP);
         sm90_barrier_fence();
         for (int i = 0; i < LISTS; i++) m.c->list[i].count = 0;
     }
     cuda_await();
     for (int j = threadIdx.x; j < S::STEPS * FLASH_STEP; j += S::THREADS) m.offset[j] = p.offset[j];
     __syncthreads();
-    const flash_work w(p, S::ROWS, gridDim.x, VERIFY);
+    const flash_work w(p, S::ROWS, gridDim.x, FALLBACK);
     if (threadIdx.x / WARPGROUP == S::GROUPS) {
         sm90_fewer_registers<S::OTHER>();
         const int warp = threadIdx.x % WARPGROUP / 32;
-        if (warp > 0)
-            convert_tiles<S, VERIFY>(p, w, m, warp - 1);
+        if (warp >= FIRST_CONVERTER)
+            convert_tiles<S, FALLBACK>(p, w, m, warp - FIRST_CONVERTER);
         else if (threadIdx.x % 32 == 0)
-            copy_tiles<S, VERIFY>(p, w, m);
+            copy_tiles<S, FALLBACK>(p, w, m);
     } else {
         sm90_more_registers<S::MATH>();
-        label_rows<S, VERIFY>(p, w, m);
+        label_rows<S, FALLBACK>(p, w, m);
     }
 }
 
@@ -597,8 +608,8 @@ lloyd_status launch_tile(int tile, const cuda_gpu &gpu, const flash_params &p, b
 
 lloyd_status launch(const cuda_gpu &gpu, const flash_params &p, bool fallback, cudaStream_t stream)
 {
-    return launch_tile(cuda_assign_tile_of(SM90_TILES, p.steps, flash_size(p.rows.type)), gpu, p,
-                       fallback, stream);
+    return launch_tile(cuda_assign_tile_of(SM90_TILES, p.steps, cuda_element_bytes(p.rows.type)),
+                       gpu, p, fallback, stream);
 }
 
 bool supports(const cuda_gpu &gpu, const cuda_assign_shape &shape)

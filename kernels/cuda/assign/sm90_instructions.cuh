@@ -5,18 +5,13 @@
 #ifndef LLOYD_KERNELS_CUDA_ASSIGN_SM90_INSTRUCTIONS_CUH
 #define LLOYD_KERNELS_CUDA_ASSIGN_SM90_INSTRUCTIONS_CUH
 
-#include <cstdint>
-
-__device__ inline uint32_t sm90_shared(const void *pointer)
-{
-    return (uint32_t)__cvta_generic_to_shared(pointer);
-}
+#include "kernels/cuda/async_copy.cuh"
 
 /* --- barriers --- */
 
 __device__ inline void sm90_barrier_init(uint64_t *barrier, int arrivals)
 {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(sm90_shared(barrier)),
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(cuda_shared_address(barrier)),
                  "r"(arrivals));
 }
 
@@ -29,7 +24,8 @@ __device__ inline void sm90_barrier_fence()
 
 __device__ inline void sm90_arrive(uint64_t *barrier)
 {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(sm90_shared(barrier)) : "memory");
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(cuda_shared_address(barrier))
+                 : "memory");
 }
 
 /* The same at the barrier of block `rank` of the cluster; orders nothing there (a release at the
@@ -40,7 +36,7 @@ __device__ inline void sm90_arrive_at(uint64_t *barrier, int rank)
                  ".reg .b32 remote;\n"
                  "mapa.shared::cluster.u32 remote, %0, %1;\n"
                  "mbarrier.arrive.shared::cluster.b64 _, [remote];\n"
-                 "}" ::"r"(sm90_shared(barrier)),
+                 "}" ::"r"(cuda_shared_address(barrier)),
                  "r"(rank)
                  : "memory");
 }
@@ -63,7 +59,7 @@ __device__ inline void sm90_cluster_sync()
 __device__ inline void sm90_expect(uint64_t *barrier, uint32_t bytes)
 {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
-                     sm90_shared(barrier)),
+                     cuda_shared_address(barrier)),
                  "r"(bytes)
                  : "memory");
 }
@@ -78,7 +74,7 @@ __device__ inline void sm90_wait(uint64_t *barrier, uint32_t parity)
                  "@done bra finished%=;\n"
                  "bra again%=;\n"
                  "finished%=:\n"
-                 "}" ::"r"(sm90_shared(barrier)),
+                 "}" ::"r"(cuda_shared_address(barrier)),
                  "r"(parity)
                  : "memory");
 }
@@ -102,8 +98,8 @@ __device__ inline void sm90_copy(void *shared, const void *global, uint32_t byte
 {
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
-            "r"(sm90_shared(shared)),
-        "l"(global), "r"(bytes), "r"(sm90_shared(barrier))
+            "r"(cuda_shared_address(shared)),
+        "l"(global), "r"(bytes), "r"(cuda_shared_address(barrier))
         : "memory");
 }
 
@@ -113,41 +109,9 @@ __device__ inline void sm90_multicast(void *shared, const void *global, uint32_t
                                       uint64_t *barrier, uint16_t mask)
 {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes"
-                 ".multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(sm90_shared(shared)),
-                 "l"(global), "r"(bytes), "r"(sm90_shared(barrier)), "h"(mask)
+                 ".multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(cuda_shared_address(shared)),
+                 "l"(global), "r"(bytes), "r"(cuda_shared_address(barrier)), "h"(mask)
                  : "memory");
-}
-
-/* Four bytes of global memory into shared memory, by this thread; all but the latest PENDING groups
- * of such copies have arrived after a wait. */
-__device__ inline void sm90_copy_word(void *shared, const void *global)
-{
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(sm90_shared(shared)), "l"(global)
-                 : "memory");
-}
-
-__device__ inline void sm90_copy_word_commit()
-{
-    asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-/* WORDS words, aligned to as much, or zeros where there is nothing to copy. */
-template <int WORDS>
-__device__ inline void sm90_copy_words(void *shared, const void *global, bool there)
-{
-    if constexpr (WORDS == 4)
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sm90_shared(shared)),
-                     "l"(global), "r"(there ? 16 : 0)
-                     : "memory");
-    else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(sm90_shared(shared)),
-                     "l"(global), "n"(4 * WORDS), "r"(there ? 4 * WORDS : 0)
-                     : "memory");
-}
-
-template <int PENDING> __device__ inline void sm90_copy_word_wait()
-{
-    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
 /* Asks for `bytes` (a multiple of 16) of global memory to be brought into the L2 cache. */
@@ -180,7 +144,7 @@ template <int COUNT> __device__ inline void sm90_fewer_registers()
  * neighbour along the columns, 256 along the rows, no swizzle. */
 __device__ inline uint64_t sm90_descriptor(const void *shared)
 {
-    return (uint64_t)((sm90_shared(shared) & 0x3ffff) >> 4) | (uint64_t)(128 >> 4) << 16 |
+    return (uint64_t)((cuda_shared_address(shared) & 0x3ffff) >> 4) | (uint64_t)(128 >> 4) << 16 |
            (uint64_t)(256 >> 4) << 32;
 }
 

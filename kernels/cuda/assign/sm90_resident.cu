@@ -1,12 +1,12 @@
 /* FlashAssign for Hopper where all centroids fit the shared memory of a multiprocessor.
  *
  * Then there is nothing to stream and nobody to wait for: every warpgroup takes 64 rows at a time,
- * makes fragments of them, multiplies, keeps the top-2 and settles, while the others hide its
+ * makes fragments of them, multiplies, keeps the top-2 and labels them, while the others hide its
  * latencies. Products are of half a tile at a time, which leaves registers for more warpgroups. For
  * few clusters the rows themselves are most of the work, and the pipeline of sm90.cu
  * would only add to it. Where there is room, every thread asks for what it will need of the next 64
  * rows, as soon as it has made fragments of these, by copies into shared memory that nobody else
- * looks at. The same kernel verifies listed rows, which it reads when it needs them.
+ * looks at. The same kernel finds the candidates of listed rows, which it reads when it needs them.
  */
 #include "kernels/cuda/assign/fallback.cuh"
 #include "kernels/cuda/assign/registry.h"
@@ -18,8 +18,8 @@
 namespace
 {
 
-/* PART: centroids of one product. */
-constexpr int WARPGROUP = 128, GROUP_ROWS = 64, WIDTH = 128, PART = 64, MOST_SHARED = 227 << 10;
+/* HALF: centroids of one product, half a tile. */
+constexpr int WARPGROUP = 128, GROUP_ROWS = 64, WIDTH = 128, HALF = 64, MOST_SHARED = 227 << 10;
 
 template <int STEPS_, int GROUPS_> struct shape {
     static constexpr int STEPS = STEPS_, GROUPS = GROUPS_, THREADS = GROUPS * WARPGROUP;
@@ -37,7 +37,7 @@ template <int STEPS_, int GROUPS_> struct shape {
     }
 };
 
-/* The rows of a thread's quad in its warpgroup's piece, and what is known of them. */
+/* The rows of a thread's 4-lane group in its warpgroup's piece, and what is known of them. */
 struct row_pair {
     int32_t row[2];
     int place[2];
@@ -46,7 +46,7 @@ struct row_pair {
     int32_t previous;
 };
 
-template <bool VERIFY>
+template <bool FALLBACK>
 __device__ inline row_pair find_rows(const flash_params &p, int count, int first, int t)
 {
     row_pair r;
@@ -54,13 +54,13 @@ __device__ inline row_pair find_rows(const flash_params &p, int count, int first
     for (int h = 0; h < 2; h++) {
         r.place[h] = first + 8 * h;
         bool exists = r.place[h] < count;
-        r.row[h] = !exists  ? -1
-                   : VERIFY ? p.lists.row[r.place[h]]
-                            : (int32_t)(p.begin + r.place[h]);
+        r.row[h] = !exists    ? -1
+                   : FALLBACK ? p.lists.row[r.place[h]]
+                              : (int32_t)(p.begin + r.place[h]);
         r.norms[h] = exists ? p.norms[r.row[h]] : __half2half2(__ushort_as_half(0));
-        r.threshold[h] = VERIFY && exists ? p.lists.threshold[r.place[h]] : FLASH_NEVER;
+        r.threshold[h] = FALLBACK && exists ? p.lists.threshold[r.place[h]] : FLASH_NEVER;
     }
-    r.previous = !VERIFY && flash_owns(t, r.row) ? p.labels[t ? r.row[1] : r.row[0]] : -1;
+    r.previous = !FALLBACK && flash_owns(t, r.row) ? p.labels[t ? r.row[1] : r.row[0]] : -1;
     return r;
 }
 
@@ -137,7 +137,7 @@ __device__ inline row_pair number_rows(const flash_params &p, int first)
 template <class S, lloyd_type T>
 __device__ inline void ask(const flash_params &p, int first, int t, char *stage)
 {
-    constexpr int SIZE = flash_size(T), GROUP = flash_group(T, true);
+    constexpr int SIZE = cuda_element_bytes(T), GROUP = flash_group(T, true);
     const row_pair r = number_rows(p, first);
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -148,17 +148,17 @@ __device__ inline void ask(const flash_params &p, int first, int t, char *stage)
             const char *from = there ? row + column * SIZE : row;
             char *to = staged_piece<S>(stage, SIZE, h, base);
             if (group * SIZE == 4)
-                sm90_copy_words<4>(to, from, there);
+                cuda_copy_async_or_zero<16>(to, from, there);
             else if (group * SIZE == 2)
-                sm90_copy_words<2>(to, from, there);
+                cuda_copy_async_or_zero<8>(to, from, there);
             else
-                sm90_copy_words<1>(to, from, there);
+                cuda_copy_async_or_zero<4>(to, from, there);
         });
-        if (exists) sm90_copy_word(staged_word<S>(stage, SIZE, h), &p.norms[r.row[h]]);
+        if (exists) cuda_copy_async<4>(staged_word<S>(stage, SIZE, h), &p.norms[r.row[h]]);
     }
     if (flash_owns(t, r.row))
-        sm90_copy_word(staged_word<S>(stage, SIZE, 2), &p.labels[t ? r.row[1] : r.row[0]]);
-    sm90_copy_word_commit();
+        cuda_copy_async<4>(staged_word<S>(stage, SIZE, 2), &p.labels[t ? r.row[1] : r.row[0]]);
+    cuda_copy_commit();
 }
 
 template <class S>
@@ -177,8 +177,8 @@ template <class S, lloyd_type T>
 __device__ inline void take(const flash_params &p, float sigma, const float *offset, int t,
                             char *stage, row_pair &r, uint32_t (*fragment)[4])
 {
-    constexpr int SIZE = flash_size(T), GROUP = flash_group(T, true);
-    sm90_copy_word_wait<0>();
+    constexpr int SIZE = cuda_element_bytes(T), GROUP = flash_group(T, true);
+    cuda_copy_wait<0>();
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         const bool exists = r.row[h] >= 0;
@@ -216,38 +216,38 @@ __device__ inline row_pair take_rows(const flash_params &p, int first, float sig
 /* --- products --- */
 
 template <class S>
-__device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint32_t slab[2],
-                                const uint8_t *part)
+__device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint32_t bounds[2],
+                                const uint8_t *half)
 {
-    uint64_t b = sm90_descriptor(part);
+    uint64_t b = sm90_descriptor(half);
     constexpr uint64_t STEP = WIDTH * FLASH_STEP * 2 >> 4;
-    const uint32_t last[4] = {slab[0], slab[1], 0, 0};
+    const uint32_t last[4] = {bounds[0], bounds[1], 0, 0};
     sm90_product_fence();
 #pragma unroll
     for (int step = 0; step < S::STEPS; step++)
-        sm90_product<PART>(sum, fragment[step], b + step * STEP, step > 0);
-    sm90_product<PART>(sum, last, b + S::STEPS * STEP, true);
+        sm90_product<HALF>(sum, fragment[step], b + step * STEP, step > 0);
+    sm90_product<HALF>(sum, last, b + S::STEPS * STEP, true);
     sm90_product_commit();
     sm90_product_wait<0>();
 }
 
 /* STAGED: rows are asked for ahead. */
-template <class S, bool VERIFY, bool STAGED>
+template <class S, bool FALLBACK, bool STAGED>
 __device__ void label_rows(const flash_params &p, const uint8_t *image, const float *offset,
                            char *stage)
 {
     const int group = threadIdx.x / WARPGROUP, lane = threadIdx.x % 32, t = lane % 4;
     const int row_in_piece = threadIdx.x % WARPGROUP / 32 * 16 + lane / 4;
-    const int count = VERIFY ? p.lists.counters[FLASH_LISTED] : p.count;
+    const int count = FALLBACK ? p.lists.counters[FLASH_LISTED] : p.count;
     const int pieces = (count + GROUP_ROWS - 1) / GROUP_ROWS;
-    const int room = VERIFY ? flash_room(p.lists) : 0;
+    const int room = FALLBACK ? flash_room(p.lists) : 0;
     const float sigma = p.units->sigma;
     const int stride = gridDim.x * S::GROUPS;
     unsigned moved = 0;
     int piece = blockIdx.x + group * gridDim.x;
     if (STAGED && piece < pieces) ask_for_rows<S>(p, piece * GROUP_ROWS + row_in_piece, t, stage);
     for (; piece < pieces; piece += stride) {
-        uint32_t fragment[S::STEPS][4], slab[2];
+        uint32_t fragment[S::STEPS][4], bounds[2];
         row_pair r;
         if constexpr (STAGED) {
             r = take_rows<S>(p, piece * GROUP_ROWS + row_in_piece, sigma, offset, t, stage,
@@ -255,38 +255,38 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
             if (piece + stride < pieces)
                 ask_for_rows<S>(p, (piece + stride) * GROUP_ROWS + row_in_piece, t, stage);
         } else {
-            r = find_rows<VERIFY>(p, count, piece * GROUP_ROWS + row_in_piece, t);
+            r = find_rows<FALLBACK>(p, count, piece * GROUP_ROWS + row_in_piece, t);
             load_fragments<S::STEPS>(p, r, sigma, offset, t, fragment);
         }
-        flash_slab_fragment(r.norms, t, slab);
+        flash_bound_fragment(r.norms, t, bounds);
         flash_top2 top[2] = {};
         for (int tile = 0; tile < p.tiles; tile++) {
-            constexpr int PARTS = WIDTH / PART;
+            constexpr int HALVES = WIDTH / HALF;
             flash_tile_top2 seen = {};
 #pragma unroll
-            for (int part = 0; part < PARTS; part++) {
-                float sum[PART / 2];
-                multiply<S>(sum, fragment, slab,
-                            image + tile * S::TILE_BYTES + part * PART * FLASH_STEP * 2);
-                if (VERIFY)
-                    flash_keep_candidates<PART>(p, room, sum, tile * PARTS + part, t, r.threshold,
+            for (int half = 0; half < HALVES; half++) {
+                float sum[HALF / 2];
+                multiply<S>(sum, fragment, bounds,
+                            image + tile * S::TILE_BYTES + half * HALF * FLASH_STEP * 2);
+                if (FALLBACK)
+                    flash_keep_candidates<HALF>(p, room, sum, tile * HALVES + half, t, r.threshold,
                                                 r.place);
                 else
-                    flash_keep_columns<PART>(sum, p.shift, part * PART / 4, seen);
+                    flash_keep_columns<HALF>(sum, p.score_factor, half * HALF / 4, seen);
             }
-            if (!VERIFY) flash_keep_tile(seen, tile, top);
+            if (!FALLBACK) flash_keep_tile(seen, tile, top);
         }
-        if (!VERIFY) {
-            flash_settle<WIDTH>(p, top, r.row, r.norms, r.previous, lane, moved,
-                                flash_global_list{p});
+        if (!FALLBACK) {
+            flash_finish_rows<WIDTH>(p, top, r.row, r.norms, r.previous, lane, moved,
+                                     flash_global_list{p});
         }
     }
-    if (VERIFY) return;
+    if (FALLBACK) return;
     moved = __reduce_add_sync(0xffffffffu, moved);
     if (lane == 0 && moved > 0) atomicAdd(p.moved, (unsigned long long)moved);
 }
 
-template <class S, bool VERIFY, bool STAGED>
+template <class S, bool FALLBACK, bool STAGED>
 __global__ void __launch_bounds__(S::THREADS, 1)
     flash_resident(const __grid_constant__ flash_params p)
 {
@@ -294,22 +294,23 @@ __global__ void __launch_bounds__(S::THREADS, 1)
     const int image_bytes = p.tiles * S::TILE_BYTES;
     float *offset = (float *)(shared + image_bytes);
     char *stage = (char *)(shared + image_bytes + S::OFFSETS);
-    uint64_t *arrived = (uint64_t *)(stage + (STAGED ? S::staged(flash_size(p.rows.type)) : 0));
+    uint64_t *image_copied =
+        (uint64_t *)(stage + (STAGED ? S::staged(cuda_element_bytes(p.rows.type)) : 0));
     cuda_await();
-    if (VERIFY && p.lists.counters[FLASH_LISTED] <= (int)blockIdx.x * GROUP_ROWS) return;
+    if (FALLBACK && p.lists.counters[FLASH_LISTED] <= (int)blockIdx.x * GROUP_ROWS) return;
     if (threadIdx.x == 0) {
-        sm90_barrier_init(arrived, 1);
+        sm90_barrier_init(image_copied, 1);
         sm90_barrier_fence();
-        sm90_expect(arrived, (uint32_t)image_bytes);
+        sm90_expect(image_copied, (uint32_t)image_bytes);
         for (int tile = 0; tile < p.tiles; tile++) {
             sm90_copy(shared + tile * S::TILE_BYTES, p.image + tile * S::TILE_BYTES, S::TILE_BYTES,
-                      arrived);
+                      image_copied);
         }
     }
     for (int j = threadIdx.x; j < S::STEPS * FLASH_STEP; j += S::THREADS) offset[j] = p.offset[j];
     __syncthreads();
-    sm90_wait(arrived, 0);
-    label_rows<S, VERIFY, STAGED>(p, shared, offset, stage);
+    sm90_wait(image_copied, 0);
+    label_rows<S, FALLBACK, STAGED>(p, shared, offset, stage);
 }
 
 template <class S>
@@ -317,7 +318,7 @@ lloyd_status launch_shape(const cuda_gpu &gpu, const flash_params &p, bool fallb
                           cudaStream_t stream)
 {
     int bytes = p.tiles * S::TILE_BYTES + S::OFFSETS + 8;
-    const int staged = S::staged(flash_size(p.rows.type));
+    const int staged = S::staged(cuda_element_bytes(p.rows.type));
     const bool ahead = !fallback && p.vector && bytes + staged <= MOST_SHARED;
     auto kernel = fallback ? flash_resident<S, true, false>
                   : ahead  ? flash_resident<S, false, true>

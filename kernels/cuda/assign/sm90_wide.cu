@@ -1,11 +1,11 @@
 /* FlashAssign for Hopper where a row does not fit the registers: any number of columns.
  *
- * The shape of a plain matrix product, 128 rows by 256 centroids, in slabs of 32 columns of both
- * operands; blocks work in pairs that share every slab of centroids (each copies half of it to
- * both). Two warpgroups multiply, the second one LAG slabs behind the first, so that one of them keeps
- * the tensor cores busy while the other looks through its scores. In the third, one thread copies, and three warps turn the rows of
- * the next tile into operands, in a buffer of the block's own that stays in the L2 cache: rows are
- * converted once per tile and never as a whole. The same kernel verifies listed rows.
+ * The shape of a plain matrix product, 128 rows by 256 centroids, in slices of 32 columns of both
+ * operands; blocks work in pairs that share every slice of centroids (each copies half of it to
+ * both). Two warpgroups multiply, the second one LAG slices behind the first, so that one of them keeps
+ * the tensor cores busy while the other keeps the top-2 of its scores. In the third, one thread copies,
+ * and three warps convert the rows of the next tile to operands, in a buffer of the block's own that stays in the L2 cache: rows are
+ * converted once per tile and never as a whole. The same kernel finds the candidates of listed rows.
  */
 #include "kernels/cuda/assign/fallback.cuh"
 #include "kernels/cuda/assign/registry.h"
@@ -22,19 +22,24 @@ enum {
     ROWS = GROUPS * GROUP_ROWS,
     WIDTH = 256,
     CLUSTER = 2,
-    SLAB = 2, /* steps of 16 columns in a stage */
+    SLICE = 2, /* steps of 16 columns in a stage */
     STAGES = 9,
-    LAG = 4, /* slabs: less than a row has at least, and than there are stages */
+    LAG = 4, /* slices: less than a row has at least, and than there are stages */
     THREADS = (GROUPS + 1) * WARPGROUP,
     CONVERTERS = WARPGROUP - 32,
     STEP_ROWS = ROWS * FLASH_STEP * 2,       /* bytes of one step of the rows' operands */
     STEP_CENTROIDS = WIDTH * FLASH_STEP * 2, /* and of the centroids' */
-    STAGE_ROWS = SLAB * STEP_ROWS,
-    STAGE = STAGE_ROWS + SLAB * STEP_CENTROIDS,
+    STAGE_ROWS = SLICE * STEP_ROWS,
+    STAGE = STAGE_ROWS + SLICE * STEP_CENTROIDS,
     BARRIERS = STAGES * STAGE,
     SHARED = BARRIERS + (2 * STAGES + 4) * 8,
     MATH_REGISTERS = 208,
     COPY_REGISTERS = 88
+};
+
+/* Named barriers; 0 is __syncthreads(). */
+enum named_barrier {
+    FIRST_IS_AHEAD = 1 /* the first warpgroup is LAG slices ahead: the second may start */
 };
 
 struct barriers {
@@ -100,7 +105,7 @@ __device__ inline uint4 convert_chunk(const uint32_t *raw, bool cosine, float sc
     for (int half = 0; half < 2; half++) {
         float4 o = *reinterpret_cast<const float4 *>(offset + 4 * half);
         float x[4];
-        flash_quad<T>(raw + half * SIZE, cosine, x);
+        flash_four<T>(raw + half * SIZE, cosine, x);
         out[2 * half] =
             flash_pack(flash_operand(x[0], scale, o.x), flash_operand(x[1], scale, o.y));
         out[2 * half + 1] =
@@ -109,8 +114,8 @@ __device__ inline uint4 convert_chunk(const uint32_t *raw, bool cosine, float sc
     return {out[0], out[1], out[2], out[3]};
 }
 
-/* The slab's side of a row. */
-__device__ uint4 slab_chunk(__half2 norms)
+/* The slice's side of a row. */
+__device__ uint4 bound_chunk(__half2 norms)
 {
     const __half unit = __float2half_rn(FLASH_UNIT);
     __half2 pair[3] = {__halves2half2(unit, unit), __halves2half2(unit, __low2half(norms)),
@@ -122,7 +127,7 @@ __device__ uint4 slab_chunk(__half2 norms)
 /* A tile of rows into a buffer. A warp takes 8 rows by 4 chunks of 8 columns at a time: whole
  * sectors are read, and lines of 128 bytes written; and BATCH times that, so that many loads are
  * under way. */
-template <lloyd_type T, bool VERIFY>
+template <lloyd_type T, bool FALLBACK>
 __device__ void convert_rows(const flash_params &p, const flash_work &w, int first, uint8_t *out)
 {
     constexpr int SIZE = (int)sizeof(typename cuda_element<T>::type), BATCH = SIZE == 4 ? 4 : 8;
@@ -133,7 +138,7 @@ __device__ void convert_rows(const flash_params &p, const flash_work &w, int fir
     for (int group = warp; group < ROWS / 8; group += CONVERTERS / 32) {
         int place = first + group * 8 + lane % 8;
         bool exists = place < w.count;
-        int64_t row = !exists ? 0 : VERIFY ? p.lists.row[place] : p.begin + place;
+        int64_t row = !exists ? 0 : FALLBACK ? p.lists.row[place] : p.begin + place;
         float scale = exists ? flash_row_scale(p.rows, row, sigma) : sigma;
         const char *data = p.rows.data + row * p.rows.dim * SIZE;
         uint8_t *base = out + group * 256 + lane % 8 * 16;
@@ -152,14 +157,15 @@ __device__ void convert_rows(const flash_params &p, const flash_work &w, int fir
             }
         }
         if (lane < 16) {
-            uint4 slab = {0, 0, 0, 0};
-            if (lane < 8 && exists) slab = slab_chunk(p.norms[row]);
-            *reinterpret_cast<uint4 *>(base + (int64_t)p.steps * STEP_ROWS + lane / 8 * 128) = slab;
+            uint4 bounds = {0, 0, 0, 0};
+            if (lane < 8 && exists) bounds = bound_chunk(p.norms[row]);
+            *reinterpret_cast<uint4 *>(base + (int64_t)p.steps * STEP_ROWS + lane / 8 * 128) =
+                bounds;
         }
     }
 }
 
-template <bool VERIFY>
+template <bool FALLBACK>
 __device__ void convert_tiles(const flash_params &p, const flash_work &w, int rank, barriers *b)
 {
     uint32_t parity = 1; /* both buffers are free */
@@ -169,11 +175,11 @@ __device__ void convert_tiles(const flash_params &p, const flash_work &w, int ra
         uint8_t *out = buffer_of(p, which);
         int first = first_row(w, item, rank);
         switch (p.rows.type) {
-        case LLOYD_F32: convert_rows<LLOYD_F32, VERIFY>(p, w, first, out); break;
-        case LLOYD_F16: convert_rows<LLOYD_F16, VERIFY>(p, w, first, out); break;
-        case LLOYD_BF16: convert_rows<LLOYD_BF16, VERIFY>(p, w, first, out); break;
-        case LLOYD_U8: convert_rows<LLOYD_U8, VERIFY>(p, w, first, out); break;
-        case LLOYD_I8: convert_rows<LLOYD_I8, VERIFY>(p, w, first, out); break;
+        case LLOYD_F32: convert_rows<LLOYD_F32, FALLBACK>(p, w, first, out); break;
+        case LLOYD_F16: convert_rows<LLOYD_F16, FALLBACK>(p, w, first, out); break;
+        case LLOYD_BF16: convert_rows<LLOYD_BF16, FALLBACK>(p, w, first, out); break;
+        case LLOYD_U8: convert_rows<LLOYD_U8, FALLBACK>(p, w, first, out); break;
+        case LLOYD_I8: convert_rows<LLOYD_I8, FALLBACK>(p, w, first, out); break;
         }
         sm90_proxy_fence();
         sm90_arrive(&b->converted[which]);
@@ -184,21 +190,21 @@ __device__ void convert_tiles(const flash_params &p, const flash_work &w, int ra
 
 /* --- copies --- */
 
-__device__ void copy_slabs(const flash_params &p, const flash_work &w, int rank, uint8_t *stages,
-                           barriers *b)
+__device__ void copy_slices(const flash_params &p, const flash_work &w, int rank, uint8_t *stages,
+                            barriers *b)
 {
     int at = 0, which = 0;
-    uint32_t parity = 1, ready = 0;
+    uint32_t parity = 1, converted_parity = 0;
     const int steps = p.steps + 1;
     const int64_t tile_bytes = flash_tile_bytes(p.steps + 1, WIDTH);
     for (int item = blockIdx.x / CLUSTER; item < w.items; item += gridDim.x / CLUSTER) {
         const uint8_t *rows = buffer_of(p, which);
-        sm90_wait(&b->converted[which], ready);
+        sm90_wait(&b->converted[which], converted_parity);
         sm90_proxy_fence();
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             const uint8_t *centroids = p.image + tile * tile_bytes;
-            for (int step = 0; step < steps; step += SLAB) {
-                int count = steps - step < SLAB ? 1 : SLAB; /* the biases' step is the last */
+            for (int step = 0; step < steps; step += SLICE) {
+                int count = steps - step < SLICE ? 1 : SLICE; /* the biases' step is the last */
                 uint8_t *stage = stages + at * STAGE;
                 uint32_t half = count * STEP_CENTROIDS / CLUSTER;
                 sm90_wait(&b->empty[at], parity);
@@ -211,7 +217,7 @@ __device__ void copy_slabs(const flash_params &p, const flash_work &w, int rank,
             }
         }
         which ^= 1;
-        if (which == 0) ready ^= 1;
+        if (which == 0) converted_parity ^= 1;
     }
 }
 
@@ -240,21 +246,21 @@ __device__ inline void multiply_stage(float *sum, const uint8_t *stage, uint64_t
     sm90_product_commit();
 }
 
-/* One tile of centroids: slabs of 32 columns as they arrive, then the step that holds the biases. A
+/* One tile of centroids: slices of 32 columns as they arrive, then the step that holds the biases. A
  * stage is released when the products after it have been issued and its own are complete. */
-__device__ inline void multiply(float *sum, int slabs, const uint8_t *stages, barriers *b, int &at,
+__device__ inline void multiply(float *sum, int slices, const uint8_t *stages, barriers *b, int &at,
                                 uint32_t &parity)
 {
     const int group = threadIdx.x / WARPGROUP;
     int previous = at;
-    if (group > 0) sm90_named_sync(1, GROUPS * WARPGROUP);
-    multiply_stage<SLAB, true>(sum, stages + at * STAGE, &b->full[at], parity);
+    if (group > 0) sm90_named_sync(FIRST_IS_AHEAD, GROUPS * WARPGROUP);
+    multiply_stage<SLICE, true>(sum, stages + at * STAGE, &b->full[at], parity);
     if (++at == STAGES) at = 0, parity ^= 1;
 #pragma unroll 1
-    for (int slab = 1; slab < slabs; slab++) {
-        multiply_stage<SLAB, false>(sum, stages + at * STAGE, &b->full[at], parity);
+    for (int slice = 1; slice < slices; slice++) {
+        multiply_stage<SLICE, false>(sum, stages + at * STAGE, &b->full[at], parity);
         sm90_product_wait<1>();
-        if (slab == LAG && group == 0) sm90_named_arrive(1, GROUPS * WARPGROUP);
+        if (slice == LAG && group == 0) sm90_named_arrive(FIRST_IS_AHEAD, GROUPS * WARPGROUP);
         release_stage(b, previous);
         previous = at;
         if (++at == STAGES) at = 0, parity ^= 1;
@@ -266,7 +272,7 @@ __device__ inline void multiply(float *sum, int slabs, const uint8_t *stages, ba
     if (++at == STAGES) at = 0, parity ^= 1;
 }
 
-template <bool VERIFY>
+template <bool FALLBACK>
 __device__ void label_rows(const flash_params &p, const flash_work &w, int rank,
                            const uint8_t *stages, barriers *b)
 {
@@ -284,33 +290,36 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, int rank,
         for (int h = 0; h < 2; h++) {
             place[h] = first_row(w, item, rank) + row_in_tile + 8 * h;
             bool exists = place[h] < w.count;
-            row[h] = !exists ? -1 : VERIFY ? p.lists.row[place[h]] : (int32_t)(p.begin + place[h]);
+            row[h] = !exists    ? -1
+                     : FALLBACK ? p.lists.row[place[h]]
+                                : (int32_t)(p.begin + place[h]);
             norms[h] = exists ? p.norms[row[h]] : __half2half2(__ushort_as_half(0));
-            threshold[h] = VERIFY && exists ? p.lists.threshold[place[h]] : FLASH_NEVER;
+            threshold[h] = FALLBACK && exists ? p.lists.threshold[place[h]] : FLASH_NEVER;
         }
-        int32_t previous = !VERIFY && flash_owns(t, row) ? p.labels[t ? row[1] : row[0]] : -1;
+        int32_t previous = !FALLBACK && flash_owns(t, row) ? p.labels[t ? row[1] : row[0]] : -1;
         flash_top2 top[2] = {};
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             float sum[WIDTH / 2];
-            multiply(sum, p.steps / SLAB, stages, b, at, parity);
-            if (VERIFY)
+            multiply(sum, p.steps / SLICE, stages, b, at, parity);
+            if (FALLBACK)
                 flash_keep_candidates<WIDTH>(p, w.room, sum, tile, t, threshold, place);
             else
-                flash_keep_top2<WIDTH>(sum, p.shift, tile, top);
+                flash_keep_top2<WIDTH>(sum, p.score_factor, tile, top);
         }
         if (threadIdx.x % WARPGROUP == 0) sm90_arrive(&b->released[which]);
         which ^= 1;
-        if (!VERIFY) {
-            flash_settle<WIDTH>(p, top, row, norms, previous, lane, moved, flash_knowing_list{{p}});
+        if (!FALLBACK) {
+            flash_finish_rows<WIDTH>(p, top, row, norms, previous, lane, moved,
+                                     flash_knowing_list{{p}});
         }
     }
-    if (!VERIFY) {
+    if (!FALLBACK) {
         moved = __reduce_add_sync(0xffffffffu, moved);
         if (lane == 0 && moved > 0) atomicAdd(p.moved, (unsigned long long)moved);
     }
 }
 
-template <bool VERIFY>
+template <bool FALLBACK>
 __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 1)
     flash_assign_wide(const __grid_constant__ flash_params p)
 {
@@ -329,16 +338,16 @@ __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 1)
         sm90_barrier_fence();
     }
     sm90_cluster_sync();
-    const flash_work w(p, CLUSTER * ROWS, gridDim.x / CLUSTER, VERIFY);
+    const flash_work w(p, CLUSTER * ROWS, gridDim.x / CLUSTER, FALLBACK);
     if (threadIdx.x / WARPGROUP == GROUPS) {
         sm90_fewer_registers<COPY_REGISTERS>();
         if (threadIdx.x % WARPGROUP == 0)
-            copy_slabs(p, w, rank, shared, b);
+            copy_slices(p, w, rank, shared, b);
         else if (threadIdx.x % WARPGROUP >= 32)
-            convert_tiles<VERIFY>(p, w, rank, b);
+            convert_tiles<FALLBACK>(p, w, rank, b);
     } else {
         sm90_more_registers<MATH_REGISTERS>();
-        label_rows<VERIFY>(p, w, rank, shared, b);
+        label_rows<FALLBACK>(p, w, rank, shared, b);
     }
     __syncwarp();
     sm90_cluster_sync(); /* nobody leaves while its partner may still reach into its memory */
@@ -361,7 +370,7 @@ bool supports(const cuda_gpu &gpu, const cuda_assign_shape &shape)
 
 void configure(const cuda_assign_shape &shape, cuda_assign_config *config)
 {
-    config->steps = (int)cuda_divide_up(shape.dim, SLAB * FLASH_STEP) * SLAB;
+    config->steps = (int)cuda_divide_up(shape.dim, SLICE * FLASH_STEP) * SLICE;
     config->width = WIDTH;
     config->group = 0; /* a thread converts eight columns as they lie */
 }

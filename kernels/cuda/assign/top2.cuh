@@ -28,16 +28,17 @@ struct flash_tile_top2 {
 /* The scores of WIDTH centroids of a tile, two by two: w = bits * 64 + column of this thread, of which
  * there were `columns` before. `accumulator` holds, per 8 centroids, two of row 0 and two of row 1. */
 template <int WIDTH>
-__device__ inline void flash_keep_columns(const float *accumulator, unsigned shift, int columns,
-                                          flash_tile_top2 &seen)
+__device__ inline void flash_keep_columns(const float *accumulator, unsigned score_factor,
+                                          int columns, flash_tile_top2 &seen)
 {
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             const int column = columns + 2 * j;
-            unsigned a = __float_as_uint(accumulator[4 * j + 2 * h]) * shift + column;
-            unsigned b = __float_as_uint(accumulator[4 * j + 2 * h + 1]) * shift + (column + 1);
+            unsigned a = __float_as_uint(accumulator[4 * j + 2 * h]) * score_factor + column;
+            unsigned b =
+                __float_as_uint(accumulator[4 * j + 2 * h + 1]) * score_factor + (column + 1);
             unsigned winner = max(a, b), loser = min(a, b);
             seen.second[h] = max(max(seen.second[h], loser), min(seen.best[h], winner));
             seen.best[h] = max(seen.best[h], winner);
@@ -60,16 +61,16 @@ __device__ inline void flash_keep_tile(const flash_tile_top2 &seen, int tile, fl
 
 /* A whole tile at once. */
 template <int WIDTH>
-__device__ inline void flash_keep_top2(const float *accumulator, unsigned shift, int tile,
+__device__ inline void flash_keep_top2(const float *accumulator, unsigned score_factor, int tile,
                                        flash_top2 top[2])
 {
     flash_tile_top2 seen = {};
-    flash_keep_columns<WIDTH>(accumulator, shift, 0, seen);
+    flash_keep_columns<WIDTH>(accumulator, score_factor, 0, seen);
     flash_keep_tile(seen, tile, top);
 }
 
-/* What a thread knows of its two rows to tell which products matter, without a slab. */
-struct flash_sieve {
+/* What a thread knows of its two rows to tell which products matter, without bound columns. */
+struct flash_pruner {
     __half2 norms[2];
     float error[2];   /* the greatest bound of the tile */
     unsigned best[2]; /* of the row so far, as in flash_top2 */
@@ -79,15 +80,15 @@ struct flash_sieve {
 };
 
 /* Before the products of a tile. */
-__device__ inline void flash_set_sieve(const flash_params &p, int tile, flash_sieve &sieve)
+__device__ inline void flash_begin_pruning(const flash_params &p, int tile, flash_pruner &pruner)
 {
     const float4 most = __ldg(&p.most[tile]);
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        sieve.error[h] = flash_error(sieve.norms[h], most.y, most.z);
-        float product = __fsub_rd(__fsub_rd(sieve.least[h], most.x), sieve.error[h]);
+        pruner.error[h] = flash_error(pruner.norms[h], most.y, most.z);
+        float product = __fsub_rd(__fsub_rd(pruner.least[h], most.x), pruner.error[h]);
         /* as integers, floats below zero are in the reverse order */
-        sieve.product[h] = product <= 0 ? INT_MIN : __float_as_int(product);
+        pruner.product[h] = product <= 0 ? INT_MIN : __float_as_int(product);
     }
 }
 
@@ -119,9 +120,9 @@ __device__ inline float2 flash_biases(const float *biases, int column, int t)
 /* As flash_keep_top2(), of the products that matter. `biases` of the tile, in shared memory. All
  * threads of a warp. */
 template <int WIDTH>
-__device__ inline void flash_sift_top2(const flash_params &p, const float *accumulator,
-                                       const float *biases, int tile, int t, flash_top2 top[2],
-                                       flash_sieve &sieve)
+__device__ inline void flash_prune_top2(const flash_params &p, const float *accumulator,
+                                        const float *biases, int tile, int t, flash_top2 top[2],
+                                        flash_pruner &pruner)
 {
     const unsigned all = 0xffffffffu;
     bool changed = false;
@@ -130,16 +131,16 @@ __device__ inline void flash_sift_top2(const flash_params &p, const float *accum
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             const float *products = accumulator + 16 * block + 2 * h;
-            if (!flash_matters(products, sieve.product[h])) continue;
+            if (!flash_matters(products, pruner.product[h])) continue;
             changed = true;
             unsigned best = 0;
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 float2 bias = flash_biases(biases, 32 * block + 8 * i, t);
-                float first = flash_score(products[4 * i], sieve.error[h], bias.x);
-                float other = flash_score(products[4 * i + 1], sieve.error[h], bias.y);
-                unsigned a = __float_as_uint(first) * p.shift + (8 * block + 2 * i);
-                unsigned b = __float_as_uint(other) * p.shift + (8 * block + 2 * i + 1);
+                float first = flash_score(products[4 * i], pruner.error[h], bias.x);
+                float other = flash_score(products[4 * i + 1], pruner.error[h], bias.y);
+                unsigned a = __float_as_uint(first) * p.score_factor + (8 * block + 2 * i);
+                unsigned b = __float_as_uint(other) * p.score_factor + (8 * block + 2 * i + 1);
                 unsigned winner = max(a, b), loser = min(a, b);
                 top[h].second = max(max(top[h].second, loser), min(max(top[h].best, best), winner));
                 best = max(best, winner);
@@ -161,24 +162,24 @@ __device__ inline void flash_sift_top2(const flash_params &p, const float *accum
             second = max(max(second, second2), min(best, best2));
             best = max(best, best2);
         }
-        sieve.least[h] = fmaxf(sieve.least[h], flash_value(second));
+        pruner.least[h] = fmaxf(pruner.least[h], flash_value(second));
         /* What is far enough below a new best for a certificate does not matter either; what that is
          * takes long to tell where it depends on distances. */
-        if (!sieve.local && best > sieve.best[h]) {
-            float slack = __fmaf_ru(2.0F, sieve.error[h], FLASH_SUM_SLACK + 1);
-            sieve.least[h] = fmaxf(sieve.least[h], __fsub_rd(flash_value(best), slack));
-            sieve.best[h] = best;
+        if (!pruner.local && best > pruner.best[h]) {
+            float slack = __fmaf_ru(2.0F, pruner.error[h], FLASH_SUM_SLACK + 1);
+            pruner.least[h] = fmaxf(pruner.least[h], __fsub_rd(flash_value(best), slack));
+            pruner.best[h] = best;
         }
     }
 }
 
 /* At the end: nothing that was left out scores more than the least that mattered. */
-__device__ inline void flash_add_sieve(const flash_params &p, const flash_sieve &sieve,
-                                       flash_top2 top[2])
+__device__ inline void flash_end_pruning(const flash_params &p, const flash_pruner &pruner,
+                                         flash_top2 top[2])
 {
 #pragma unroll
     for (int h = 0; h < 2; h++)
-        top[h].second = max(top[h].second, __float_as_uint(sieve.least[h]) * p.shift);
+        top[h].second = max(top[h].second, __float_as_uint(pruner.least[h]) * p.score_factor);
 }
 
 #endif

@@ -35,7 +35,7 @@ struct job {
     word *before;           /* [count] running sums of masses in each share, with their own */
     word *sums, *greatest;  /* [2 * blocks] of the masses in each share */
     word *gains;            /* [3 * trials] */
-    uint32_t *arrived;      /* blocks that came to a barrier */
+    uint32_t *barrier;      /* blocks that came to a barrier */
     lloyd_choice *choices;  /* [most], numbers in the leaf */
     int64_t count, pitch, number, most;
 };
@@ -135,15 +135,15 @@ template <bool VECTOR> struct chooser {
         barriers++;
         __syncthreads();
         if (threadIdx.x == 0) {
-            uint32_t arrived;
+            uint32_t come;
             __threadfence();
-            atomicAdd(j.arrived, 1);
+            atomicAdd(j.barrier, 1);
             do {
                 asm volatile("ld.acquire.gpu.global.u32 %0, [%1];"
-                             : "=r"(arrived)
-                             : "l"(j.arrived)
+                             : "=r"(come)
+                             : "l"(j.barrier)
                              : "memory");
-            } while (arrived < barriers * (uint32_t)s.blocks);
+            } while (come < barriers * (uint32_t)s.blocks);
             __threadfence();
         }
         __syncthreads();
@@ -300,18 +300,18 @@ template <bool VECTOR> struct chooser {
             many += __popc(which);
         }
         __syncwarp();
-        const cuda_octet place;
+        const cuda_lane_group place;
         const float *x = j.points + tried * s.dim;
         for (int pass = 0; pass < many; pass += CUDA_WARP_ROWS) {
-            int64_t i[CUDA_OCTET_ROWS];
-            cuda_centroid centroid[CUDA_OCTET_ROWS];
+            int64_t i[CUDA_GROUP_ROWS];
+            cuda_centroid centroid[CUDA_GROUP_ROWS];
 #pragma unroll
-            for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
+            for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
                 int64_t p = place.row(pass, r);
                 i[r] = first + found[p < many ? p : many - 1];
                 centroid[r].at = x;
             }
-            double distance = cuda_octet_dist<LLOYD_F32, VECTOR>(points, i, centroid, place.g);
+            double distance = cuda_group_dist<LLOYD_F32, VECTOR>(points, i, centroid, place.g);
             int32_t point = place.takes(pass, many) ? found[place.row(pass, place.g)] : -1;
             use(point, distance);
         }

@@ -30,10 +30,10 @@ __device__ void stage(const float *centroids, int set, int64_t dim, int64_t pitc
 }
 
 /* The rows of this lane's 8-lane group from `begin` on, the last one where there are fewer. */
-__device__ void group_rows(const cuda_octet &place, int64_t begin, int64_t count,
-                           int64_t i[CUDA_OCTET_ROWS])
+__device__ void group_rows(const cuda_lane_group &place, int64_t begin, int64_t count,
+                           int64_t i[CUDA_GROUP_ROWS])
 {
-    for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
+    for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
         int64_t row = place.row(begin, r);
         i[r] = row < count ? row : count - 1;
     }
@@ -41,17 +41,17 @@ __device__ void group_rows(const cuda_octet &place, int64_t begin, int64_t count
 
 /* dist() of these rows to member k of the set; STAGED as below. */
 template <lloyd_type T, bool VECTOR, bool STAGED>
-__device__ double dist_to(const cuda_rows &rows, const int64_t i[CUDA_OCTET_ROWS],
+__device__ double dist_to(const cuda_rows &rows, const int64_t i[CUDA_GROUP_ROWS],
                           const float *centroids, const double *staged, int64_t pitch, int k, int g)
 {
-    std::conditional_t<STAGED, cuda_staged_centroid, cuda_centroid> c[CUDA_OCTET_ROWS];
-    for (int r = 0; r < CUDA_OCTET_ROWS; r++) {
+    std::conditional_t<STAGED, cuda_staged_centroid, cuda_centroid> c[CUDA_GROUP_ROWS];
+    for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
         if constexpr (STAGED)
             c[r].at = staged + k * pitch;
         else
             c[r].at = centroids + k * pitch;
     }
-    return cuda_octet_dist<T, VECTOR>(rows, i, c, g);
+    return cuda_group_dist<T, VECTOR>(rows, i, c, g);
 }
 
 /* Up to FEW centroids. STAGED: in shared memory, where they have room. */
@@ -64,10 +64,10 @@ __global__ void __launch_bounds__(CUDA_DIST_THREADS)
     double *staged = reinterpret_cast<double *>(staged_pairs);
     int64_t pitch = STAGED ? cuda_staged_doubles(rows.dim) : rows.dim;
     if constexpr (STAGED) stage<VECTOR>(centroids, set, rows.dim, pitch, staged);
-    cuda_octet place;
+    cuda_lane_group place;
     double most = 0;
     for (int64_t begin = place.first; begin < rows.count; begin += place.stride) {
-        int64_t i[CUDA_OCTET_ROWS], own = place.row(begin, place.g);
+        int64_t i[CUDA_GROUP_ROWS], own = place.row(begin, place.g);
         group_rows(place, begin, rows.count, i);
         bool mine = place.takes(begin, rows.count);
         double best = mine ? s.distance[own] : 0;
@@ -106,9 +106,9 @@ __global__ void __launch_bounds__(CUDA_DIST_THREADS)
     if constexpr (STAGED) stage<VECTOR>(centroids, set, rows.dim, pitch, staged);
     for (int k = threadIdx.x % 32; k < set; k += 32) tally[k] = 0;
     __syncwarp();
-    cuda_octet place;
+    cuda_lane_group place;
     for (int64_t begin = place.first; begin < rows.count; begin += place.stride) {
-        int64_t i[CUDA_OCTET_ROWS], own = place.row(begin, place.g);
+        int64_t i[CUDA_GROUP_ROWS], own = place.row(begin, place.g);
         group_rows(place, begin, rows.count, i);
         bool mine = place.takes(begin, rows.count);
         double nearest = mine ? s.distance[own] : 0;
@@ -166,11 +166,11 @@ static lloyd_status launch_few(cuda_kernels *cuda, const cuda_rows &rows, int32_
     const float *centroids = cuda->centroids;
     int set = (int)cuda->set;
     int64_t bytes = set * cuda_staged_doubles(rows.dim) * (int64_t)sizeof(double);
-    bool quads = cuda_quads(rows, centroids), staged = bytes <= STAGED_BYTES;
+    bool fours = cuda_reads_fours(rows, centroids), staged = bytes <= STAGED_BYTES;
     size_t shared = staged ? (size_t)bytes : 0;
     cuda_for_type(rows.type, [&](auto type) {
         constexpr lloyd_type T = decltype(type)::value;
-        auto kernel = quads    ? staged ? compare_few<T, true, true> : compare_few<T, true, false>
+        auto kernel = fours    ? staged ? compare_few<T, true, true> : compare_few<T, true, false>
                          : staged ? compare_few<T, false, true>
                                : compare_few<T, false, false>;
         unsigned grid = cuda_dist_grid(cuda, kernel, shared, rows.count);
@@ -223,11 +223,11 @@ static lloyd_status launch_try(cuda_kernels *cuda, const cuda_rows &rows, const 
     int set = (int)cuda->set;
     int64_t tallies = CUDA_DIST_THREADS / 32 * set * (int64_t)sizeof(unsigned long long);
     int64_t bytes = set * cuda_staged_doubles(rows.dim) * (int64_t)sizeof(double);
-    bool quads = cuda_quads(rows, centroids), staged = bytes + tallies <= STAGED_BYTES;
+    bool fours = cuda_reads_fours(rows, centroids), staged = bytes + tallies <= STAGED_BYTES;
     size_t shared = (size_t)(staged ? bytes + tallies : tallies);
     cuda_for_type(rows.type, [&](auto type) {
         constexpr lloyd_type T = decltype(type)::value;
-        auto kernel = quads    ? staged ? try_seeds<T, true, true> : try_seeds<T, true, false>
+        auto kernel = fours    ? staged ? try_seeds<T, true, true> : try_seeds<T, true, false>
                          : staged ? try_seeds<T, false, true>
                                : try_seeds<T, false, false>;
         unsigned grid = cuda_dist_grid(cuda, kernel, shared, rows.count);

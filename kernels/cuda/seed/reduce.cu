@@ -43,7 +43,7 @@ struct leaf_memory {
     double *weights;
     uint16_t *bounds;
     word *before, *sums, *greatest, *gains;
-    uint32_t *arrived;
+    uint32_t *barrier;
     lloyd_choice *choices;
 
     leaf_memory(arena *a, int64_t count, int64_t dim)
@@ -56,7 +56,7 @@ struct leaf_memory {
         sums = a->take<word>(2 * blocks);
         greatest = a->take<word>(2 * blocks);
         gains = a->take<word>(3 * LLOYD_MOST_TRIALS);
-        arrived = a->take<uint32_t>(1);
+        barrier = a->take<uint32_t>(1);
         choices = a->take<lloyd_choice>(count);
     }
 };
@@ -68,14 +68,14 @@ struct wave {
     const lloyd_leaf *leaves;
     int count; /* leaves */
     team_shape shape;
-    bool quads;
+    bool fours;
     cuda_array<char> memory; /* of all leaves */
     cuda_array<job> jobs;
 };
 
 const void *kernel_of(const wave &w)
 {
-    return w.quads ? (const void *)choose<true> : (const void *)choose<false>;
+    return w.fours ? (const void *)choose<true> : (const void *)choose<false>;
 }
 
 int64_t most_points(const wave &w)
@@ -170,7 +170,7 @@ lloyd_status begin_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory
                                                                   kept_part(w.shape.dim), m.bounds);
     CUDA_LAUNCHED("comparing candidates");
     CUDA_TRY(cudaMemsetAsync(m.gains, 0, 3 * LLOYD_MOST_TRIALS * sizeof *m.gains, stream), what);
-    CUDA_TRY(cudaMemsetAsync(m.arrived, 0, sizeof *m.arrived, stream), what);
+    CUDA_TRY(cudaMemsetAsync(m.barrier, 0, sizeof *m.barrier, stream), what);
     /* all bits: no point */
     return lloyd_cuda_check(cudaMemsetAsync(m.choices, 0xff, (size_t)leaf.most * sizeof *m.choices,
                                             stream),
@@ -211,7 +211,7 @@ lloyd_status launch(wave *w)
                    m.sums,
                    m.greatest,
                    m.gains,
-                   m.arrived,
+                   m.barrier,
                    m.choices,
                    leaf.count,
                    round_up(leaf.count, LANE_BOUNDS),
@@ -280,7 +280,7 @@ lloyd_status lloyd_cuda_reduce(lloyd_kernels *kernels, const lloyd_reduction *re
     w.shape.dim = reduction->dim;
     w.shape.trials = reduction->trials;
     w.shape.seed = reduction->seed;
-    w.quads = reduction->dim % CUDA_OWNED == 0;
+    w.fours = reduction->dim % CUDA_OWNED == 0;
     LLOYD_TRY(shape_wave(&w, count));
     *done = w.count > 0 ? w.count : 1;
     return w.count > 0 ? run_wave(&w) : lloyd_reduce_leaf(reduction, leaves);

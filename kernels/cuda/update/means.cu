@@ -3,7 +3,7 @@
  *
  * A warp per cluster, its lanes the 32 interleaved partial sums of dist(), gives the cluster's term
  * of the inertia; the block of 1024 threads that ends last, the 1024 interleaved partial sums over
- * clusters, adds them up. The host needs these numbers to decide how to go on, and the GPU would wait
+ * clusters, adds them up. The host needs these numbers to decide how to continue, and the GPU would wait
  * for the host meanwhile. So inertia() also enqueues the new centroids, into a spare buffer, and what
  * the next assignment needs of them, behind the copy of the numbers, and waits for that copy alone;
  * update_means() then just exchanges the buffers. If the sums, the grid or the centroids change in
@@ -36,7 +36,7 @@ enum { CLUSTER_LANES = 1024 };
 struct numbers {
     double value, mass; /* cuda_inertia's terms */
     double largest;     /* |c| */
-    int64_t moved, verified, empty;
+    int64_t moved, fallback, empty;
 };
 
 /* All that centroids follow from. */
@@ -425,9 +425,9 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
     LLOYD_TRY(lloyd_cuda_read_clock(cuda, passed));
     numbers found;
     memcpy(&found, cuda->pinned, sizeof found);
-    *out = {found.value, found.largest, found.moved, found.verified, found.empty};
+    *out = {found.value, found.largest, found.moved, found.fallback, found.empty};
     lloyd_cuda_expect(cuda, found.mass > 0 && found.value > 0 ? found.value / found.mass : 0,
-                      found.verified);
+                      found.fallback);
     return LLOYD_OK;
 }
 

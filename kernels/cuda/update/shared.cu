@@ -99,20 +99,6 @@ template <int WIDTH> __device__ inline uint32_t load_word(const char *at)
     return __ldg(reinterpret_cast<const uint8_t *>(at));
 }
 
-/* Element i of a word. */
-template <lloyd_type T> __device__ inline float element(uint32_t word, int i)
-{
-    if constexpr (T == LLOYD_F32) return __uint_as_float(word);
-    if constexpr (T == LLOYD_F16) {
-        __half2 pair;
-        memcpy(&pair, &word, sizeof pair);
-        return i ? __high2float(pair) : __low2float(pair);
-    }
-    if constexpr (T == LLOYD_BF16) return __uint_as_float(word >> (16 * i) << 16);
-    if constexpr (T == LLOYD_U8) return (float)(word >> (8 * i) & 0xff);
-    return (float)(int8_t)(word >> (8 * i));
-}
-
 /* *(cell + OFFSET bytes) += value, in shared memory. */
 template <int OFFSET> __device__ inline void add_to_cell(uint32_t cell, uint32_t value)
 {
@@ -243,7 +229,7 @@ template <lloyd_type T, int WIDTH, cuda_arithmetic A, int SPACE, bool NARROW> st
             if constexpr (A == cuda_arithmetic::INTEGER) {
                 add_to_cell<0>(at, bits >> (8 * v) & 0xff);
             } else {
-                const float x = element<T>(bits, v);
+                const float x = cuda_element<T>::in_word(bits, v);
                 if constexpr (A == cuda_arithmetic::PAIR) {
                     add_pair(at, x, v, k);
                 } else if constexpr (DEFINED) {

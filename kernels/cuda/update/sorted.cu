@@ -16,6 +16,7 @@
  * uint8 and int8 are summed two columns per register in 16 bits each: a piece has at most 256 rows,
  * 256 * 255 < 2^16. Few clusters are summed without sorting: update_shared.cu.
  */
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/update/sums.cuh"
 
 #include <type_traits>
@@ -74,27 +75,6 @@ template <class S> struct shared_space {
 
 /* --- device functions --- */
 
-template <int BYTES> __device__ inline void copy_async(void *shared, const void *global)
-{
-    uint32_t to = (uint32_t)__cvta_generic_to_shared(shared);
-    if constexpr (BYTES == 16)
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
-    else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(global), "n"(BYTES)
-                     : "memory");
-}
-
-__device__ inline void close_batch()
-{
-    asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-/* Until all batches but the latest one are there. */
-__device__ inline void await_batch()
-{
-    asm volatile("cp.async.wait_group 1;" ::: "memory");
-}
-
 /* Entries [at, at + BATCH) of a sorted array, the last one again where there are no more. */
 __device__ inline uint4 entries(const uint32_t *array, int at, int end)
 {
@@ -111,24 +91,8 @@ __device__ inline uint32_t pick(const uint4 &v, int i)
 /* The elements of a 32-bit word of a row. */
 template <lloyd_type T> __device__ inline void unpack(uint32_t word, float *x)
 {
-    if constexpr (T == LLOYD_F32) {
-        x[0] = __uint_as_float(word);
-    } else if constexpr (T == LLOYD_F16) {
-        __half2 pair;
-        memcpy(&pair, &word, sizeof pair);
-        float2 values = __half22float2(pair);
-        x[0] = values.x;
-        x[1] = values.y;
-    } else if constexpr (T == LLOYD_BF16) {
-        x[0] = __uint_as_float(word << 16);
-        x[1] = __uint_as_float(word & 0xffff0000u);
-    } else {
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            uint32_t byte = (word >> (8 * i)) & 0xff;
-            x[i] = T == LLOYD_U8 ? (float)byte : (float)(int8_t)byte;
-        }
-    }
+    for (int i = 0; i < 4 / cuda_element_bytes(T); i++) x[i] = cuda_element<T>::in_word(word, i);
 }
 
 /* A run's sum on its way to the sums of its cluster. ONLY: nothing else was or is being added to
@@ -256,15 +220,15 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
                 uint64_t begin = (uint64_t)pick(rows, u) * r.row_bytes;
 #pragma unroll
                 for (int m = 0; m < S::M; m++)
-                    copy_async<WIDTH>(ring(half * BATCH + u, m * (WIDTH / 4)), at[m] + begin);
+                    cuda_copy_async<WIDTH>(ring(half * BATCH + u, m * (WIDTH / 4)), at[m] + begin);
             }
         }
         if constexpr (A == arithmetic::DEFINITION) {
 #pragma unroll
             for (int u = 0; u < BATCH; u++) {
                 int side = (half * BATCH + u) * THREADS + (int)threadIdx.x;
-                if (r.weights) copy_async<4>(&shared.weights[side], r.weights + pick(rows, u));
-                if (r.lengths) copy_async<8>(&shared.lengths[side], r.lengths + pick(rows, u));
+                if (r.weights) cuda_copy_async<4>(&shared.weights[side], r.weights + pick(rows, u));
+                if (r.lengths) cuda_copy_async<8>(&shared.lengths[side], r.lengths + pick(rows, u));
             }
         }
     }
@@ -468,7 +432,7 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
     {
         uint4 rows = entries(r.order, begin, end), labels = entries(r.labels, begin, end);
         copy_batch(0, rows);
-        close_batch();
+        cuda_copy_commit();
         uint4 labels_next = labels;
         if (begin + BATCH < end) {
             rows = entries(r.order, begin + BATCH, end);
@@ -479,13 +443,13 @@ template <lloyd_type T, int WIDTH, arithmetic A> struct team_lane {
         int half = 0;
         for (int p = begin; p < end; p += BATCH) {
             if (p + BATCH < end) copy_batch(half ^ 1, rows);
-            close_batch();
+            cuda_copy_commit();
             uint4 labels_after = labels_next;
             if (p + 2 * BATCH < end) {
                 rows = entries(r.order, p + 2 * BATCH, end);
                 labels_after = entries(r.labels, p + 2 * BATCH, end);
             }
-            await_batch();
+            cuda_copy_wait<1>(); /* all batches but the latest one are there */
             add_batch(half, labels, min(BATCH, end - p), p + BATCH >= end, end);
             labels = labels_next;
             labels_next = labels_after;

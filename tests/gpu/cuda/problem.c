@@ -62,13 +62,13 @@ static lloyd_status give_while_computing(problem *p, int side, int slot, int64_t
     lloyd_kernels *kernels = p->side[side];
     size_t bytes = (size_t)(count * p->c.d) * lloyd_type_size(p->c.type);
     void *pinned;
-    LLOYD_TRY(kernels->host_alloc(kernels, (int64_t)bytes + 1, "test", &pinned));
+    LLOYD_TRY(kernels->device->host_alloc((int64_t)bytes + 1, "test", &pinned));
     memcpy(pinned, element_at(p, first, 0), bytes);
     lloyd_status status = kernels->load_start(kernels, slot, first, count, pinned);
     if (status == LLOYD_OK) status = kernels->load_finish(kernels, slot);
     if (status == LLOYD_OK) status = kernels->loaded(kernels, slot);
     memset(pinned, 0xff, bytes);
-    kernels->host_free(kernels, pinned);
+    kernels->device->host_free(pinned);
     return status;
 }
 

@@ -45,7 +45,7 @@ static int run_all(void)
         cmocka_unit_test(test_random),
     };
     int devices = 0;
-    if (lloyd_cuda_devices(&devices) != LLOYD_OK) {
+    if (lloyd_device_cuda.count(&devices) != LLOYD_OK) {
         print_error("test_cuda: %s\n", lloyd_message());
         return EXIT_FAILURE;
     }

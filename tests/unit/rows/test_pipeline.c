@@ -43,7 +43,7 @@ typedef struct gpu {
     int started[SLOTS]; /* load_start() without load_finish() */
     work queue[QUEUE];
     int64_t done, asked, last_copy[SLOTS];
-    int64_t looked, held_memory;
+    int64_t looked;
 } gpu;
 
 static gpu *gpu_of(lloyd_kernels *kernels)
@@ -128,18 +128,21 @@ static lloyd_status gpu_rows(lloyd_kernels *kernels, int slot, const int64_t *ro
     return LLOYD_OK;
 }
 
-static lloyd_status gpu_host_alloc(lloyd_kernels *kernels, int64_t bytes, const char *what,
-                                   void **memory)
+static int held_memory; /* allocations that are not freed yet */
+
+static lloyd_status gpu_host_alloc(int64_t bytes, const char *what, void **memory)
 {
-    gpu_of(kernels)->held_memory++;
+    held_memory++;
     return lloyd_alloc(memory, bytes, 1, what);
 }
 
-static void gpu_host_free(lloyd_kernels *kernels, void *memory)
+static void gpu_host_free(void *memory)
 {
-    gpu_of(kernels)->held_memory -= memory != NULL;
+    held_memory -= memory != NULL;
     lloyd_free(memory);
 }
+
+static const lloyd_device gpu_device = {.host_alloc = gpu_host_alloc, .host_free = gpu_host_free};
 
 static void open_gpu(gpu *g, const lloyd_layout *layout, const char *all, int late)
 {
@@ -150,8 +153,7 @@ static void open_gpu(gpu *g, const lloyd_layout *layout, const char *all, int la
     g->base.load_finish = gpu_finish;
     g->base.loaded = gpu_loaded;
     g->base.rows = gpu_rows;
-    g->base.host_alloc = gpu_host_alloc;
-    g->base.host_free = gpu_host_free;
+    g->base.device = &gpu_device;
     g->base.config.slots = lloyd_layout_slots(layout);
     g->base.config.chunk_rows = layout->chunk_rows;
     assert_true(g->base.config.slots <= SLOTS);
@@ -161,7 +163,7 @@ static void open_gpu(gpu *g, const lloyd_layout *layout, const char *all, int la
 
 static void close_gpu(gpu *g)
 {
-    assert_int_equal(g->held_memory, 0);
+    assert_int_equal(held_memory, 0);
     for (int s = 0; s < g->base.config.slots; s++) free(g->slot[s]);
 }
 

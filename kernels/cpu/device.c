@@ -1,0 +1,15 @@
+/* The CPU as a device; see kernels/device.h. */
+#include "kernels/device.h"
+
+#include "base/memory.h"
+
+static lloyd_status host_alloc(int64_t bytes, const char *what, void **memory)
+{
+    return lloyd_alloc(memory, bytes, 1, what);
+}
+
+const lloyd_device lloyd_device_cpu = {
+    .name = "cpu",
+    .host_alloc = host_alloc,
+    .host_free = lloyd_free,
+};
