@@ -111,6 +111,7 @@ static int meet(lloyd_liveness *l, int tag, double seconds)
 
 int lloyd_liveness_fail(lloyd_liveness *l)
 {
+    if (l->comm == MPI_COMM_NULL) return 1;
     l->notice = NOTICE_SECONDS;
     return meet(l, FAILED, FAILED_SECONDS);
 }
@@ -164,6 +165,7 @@ static int speaker_is_done(const lloyd_liveness *l, double seconds)
 void lloyd_liveness_leave(lloyd_liveness *l)
 {
     double began = lloyd_seconds(), seconds = 0;
+    if (l->comm == MPI_COMM_NULL) return;
     send(l, LEAVES);
     while (!keeper_is_done(l, seconds) || !speaker_is_done(l, seconds)) {
         take_nap();

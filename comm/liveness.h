@@ -35,7 +35,7 @@ int lloyd_liveness_check(lloyd_liveness *liveness, const char *what, double seco
 
 /* After a failure of this rank that no agreement can carry, since the others may wait elsewhere: sends it to
  * them. Returns 1 on one of the ranks that fail at about the same time, which is to print its message,
- * 0 on the others. Takes half a second. */
+ * 0 on the others. Takes half a second, no time before lloyd_liveness_open(). */
 int lloyd_liveness_fail(lloyd_liveness *liveness);
 
 /* On rank 0 after lloyd_liveness_has_failure(): the failed rank waits from now on until this one has

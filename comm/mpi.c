@@ -28,7 +28,6 @@ typedef struct mpi_state {
     int cuda_aware; /* of all ranks: MPI takes pointers to device memory */
     lloyd_staging *staging;
     lloyd_liveness *liveness;
-    int broke_off; /* the others know of this rank's failure by `liveness` only */
 } mpi_state;
 
 static MPI_Comm handle(const lloyd_comm *comm)
@@ -36,17 +35,30 @@ static MPI_Comm handle(const lloyd_comm *comm)
     return ((const mpi_state *)comm->state)->comm;
 }
 
+static lloyd_liveness *liveness_of(const lloyd_comm *comm)
+{
+    return ((const mpi_state *)comm->state)->liveness;
+}
+
+static void break_off(lloyd_comm *comm)
+{
+    if (comm->broken) return;
+    comm->broken = 1;
+    if (!lloyd_liveness_fail(liveness_of(comm))) (void)lloyd_fail(LLOYD_FAILED, "%s", "");
+}
+
 static lloyd_status check(lloyd_comm *comm, int code, const char *what)
 {
     if (code == MPI_SUCCESS) return LLOYD_OK;
-    comm->broken = 1;
     char text[MPI_MAX_ERROR_STRING] = "unknown error";
     int length = 0;
     (void)MPI_Error_string(code, text, &length);
-    return lloyd_fail(
+    (void)lloyd_fail(
         LLOYD_FAILED,
         "MPI failed in %s on rank %d of %d: %s; look at the other ranks and at the network", what,
         comm->rank, comm->size, text);
+    break_off(comm);
+    return LLOYD_FAILED;
 }
 
 /* --- waiting --- */
@@ -61,11 +73,6 @@ static void end(lloyd_comm *comm, lloyd_status status)
     (void)comm;
     (void)MPI_Abort(MPI_COMM_WORLD, status);
     _Exit(status);
-}
-
-static lloyd_liveness *liveness_of(const lloyd_comm *comm)
-{
-    return ((const mpi_state *)comm->state)->liveness;
 }
 
 /* Ends all ranks when rank 0 has saved what it keeps. Nothing is unwound: what this rank waits for may hold
@@ -98,15 +105,6 @@ static double watch(lloyd_comm *comm, lloyd_wait *wait, const char *what)
     if (seconds > comm->timeout || lloyd_liveness_is_checked(liveness_of(comm)))
         give_up(comm, what, seconds);
     return seconds;
-}
-
-static void break_off(lloyd_comm *comm)
-{
-    mpi_state *state = comm->state;
-    if (!comm->broken && !lloyd_liveness_fail(state->liveness))
-        (void)lloyd_fail(LLOYD_FAILED, "%s", "");
-    state->broke_off |= !comm->broken;
-    comm->broken = 1;
 }
 
 /* After the call that has begun `request`. MPI moves the data only while it is called: this naps only where a
@@ -250,7 +248,7 @@ static void destroy(lloyd_comm *comm)
         lloyd_complain(); /* nobody else would */
     if (comm->broken) {
         lloyd_complain(); /* unless the caller did: nothing comes after this */
-        if (state->broke_off) lloyd_liveness_leave(state->liveness);
+        lloyd_liveness_leave(state->liveness);
         end(comm, LLOYD_FAILED);
     }
     int finalize = state->finalize;
