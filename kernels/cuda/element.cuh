@@ -89,13 +89,22 @@ __host__ __device__ constexpr float cuda_lift(lloyd_type type)
     return type == LLOYD_U8 ? 8388608.0F : type == LLOYD_I8 ? 8388736.0F : 0.0F;
 }
 
+template <lloyd_type T> __device__ inline uint32_t cuda_unsigned_bytes(uint32_t word)
+{
+    return T == LLOYD_I8 ? word ^ 0x80808080u : word;
+}
+
+/* Byte i of a word of unsigned bytes, above 2^23. */
+__device__ inline float cuda_lifted_byte(uint32_t word, int i)
+{
+    return __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7440 + i));
+}
+
 /* The four bytes of a word, each cuda_lift() too great. */
 template <lloyd_type T> __device__ inline void cuda_lifted_bytes(uint32_t word, float out[4])
 {
-    if (T == LLOYD_I8) word ^= 0x80808080u;
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        out[i] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7440 + i));
+    word = cuda_unsigned_bytes<T>(word);
+    for (int i = 0; i < 4; i++) out[i] = cuda_lifted_byte(word, i);
 }
 
 /* A stored element in double, exactly. Bytes are put into the low word of 2^52, which is then
@@ -114,9 +123,9 @@ template <lloyd_type T> __device__ inline double cuda_wide(cuda_stored<T> x)
 template <lloyd_type T> __device__ inline void cuda_four_values(const uint32_t *words, float out[4])
 {
     if constexpr (cuda_element_bytes(T) == 1) {
-        cuda_lifted_bytes<T>(words[0], out);
+        const uint32_t word = cuda_unsigned_bytes<T>(words[0]);
 #pragma unroll
-        for (int i = 0; i < 4; i++) out[i] = lloyd_addf(out[i], -cuda_lift(T));
+        for (int i = 0; i < 4; i++) out[i] = lloyd_addf(cuda_lifted_byte(word, i), -cuda_lift(T));
     } else {
         constexpr int EACH = 4 / cuda_element_bytes(T);
 #pragma unroll
