@@ -21,6 +21,10 @@
 
 #include <stdint.h>
 
+/* Which filter assigns rows: the one that costs less, or always the same, for tests. Labels do not depend on
+ * it. */
+typedef enum lloyd_filter { LLOYD_FILTER_AUTO, LLOYD_FILTER_INT8, LLOYD_FILTER_FLOAT } lloyd_filter;
+
 typedef struct lloyd_kernels_config {
     int64_t n_local;    /* rows of this rank */
     int64_t dim;        /* D >= 1 */
@@ -32,6 +36,7 @@ typedef struct lloyd_kernels_config {
     const float *weights; /* [n_local], borrowed, finite and >= 0; NULL: every row weighs 1 */
     int threads;          /* CPU threads of this rank */
     int timed;            /* 1: lloyd_kernels.seconds are wanted, also where they cost time */
+    lloyd_filter filter;  /* CPU kernels only */
 } lloyd_kernels_config;
 
 /* Whether columns surely have one digit. */

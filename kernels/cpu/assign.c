@@ -108,7 +108,9 @@ lloyd_status lloyd_cpu_prepare(cpu_kernels *cpu)
         greatest_half_norm = fmax(greatest_half_norm, norm / 2);
     }
     cpu->greatest_half_norm = greatest_half_norm;
-    return LLOYD_OK;
+    return set <= LLOYD_CPU_FEW ? LLOYD_OK
+                                : lloyd_int8_prepare(&cpu->int8, cpu->centroids, set, cpu->centre,
+                                                     cpu->base.config.threads);
 }
 
 static lloyd_status reserve_set(cpu_kernels *cpu, int64_t count)
@@ -212,10 +214,18 @@ LLOYD_CLONES static int any_reaches(const float *scores, float offset, const flo
 
 /* --- the fallback pass --- */
 
+/* What the filter on 8-bit integers has cost so far in this pass, of all threads. */
+typedef struct int8_cost {
+    int64_t rows;
+    int64_t candidates; /* compared by dist() */
+    int64_t open;       /* rows that had too many of them */
+} int8_cost;
+
 typedef struct assignment {
     cpu_kernels *cpu;
     const cpu_slot *slot;
     cpu_scratch *scratch;
+    int8_cost *cost;
     int64_t moved, fallback;
     double fallback_seconds; /* of this thread */
 } assignment;
@@ -321,7 +331,8 @@ static void certify(assignment *a, int64_t i, const float *point, double norm, f
     collect(a, i, point, (double)best - bound);
 }
 
-static void assign_block(assignment *a, int64_t i0, int rows)
+/* Labels these rows of the slot, at most LLOYD_CPU_ROWS. */
+static void assign_listed(assignment *a, const int64_t *listed, int rows)
 {
     const cpu_kernels *cpu = a->cpu;
     cpu_scratch *scratch = a->scratch;
@@ -330,7 +341,7 @@ static void assign_block(assignment *a, int64_t i0, int rows)
     top2 top = {.index = {0}};
     for (int i = 0; i < LLOYD_CPU_ROWS; i++) top.best[i] = top.second[i] = -INFINITY;
     for (int i = 0; i < rows; i++) {
-        const float *row = lloyd_cpu_row(cpu, a->slot, i0 + i, scratch->row);
+        const float *row = lloyd_cpu_row(cpu, a->slot, listed[i], scratch->row);
         norm[i] = operand(row, cpu->centre, cpu->scale, dim, scratch->points + i * dim);
     }
     for (int64_t k0 = 0; k0 < cpu->set; k0 += LLOYD_CPU_CENTROIDS) {
@@ -339,9 +350,113 @@ static void assign_block(assignment *a, int64_t i0, int rows)
         keep_top2(scratch->scores, cpu->bias + k0, k0, tile, rows, &top);
     }
     for (int i = 0; i < rows; i++) {
-        certify(a, i0 + i, scratch->points + i * dim, norm[i], top.best[i], top.second[i],
+        certify(a, listed[i], scratch->points + i * dim, norm[i], top.best[i], top.second[i],
                 top.index[i]);
     }
+}
+
+static void assign_block(assignment *a, int64_t i0, int rows)
+{
+    int64_t listed[LLOYD_CPU_ROWS];
+    for (int i = 0; i < rows; i++) listed[i] = i0 + i;
+    assign_listed(a, listed, rows);
+}
+
+/* --- the filter on 8-bit integers --- */
+
+/* The nearest of `count` candidates in increasing order. */
+static int32_t nearest_of(const cpu_kernels *cpu, const float *row, const int32_t *candidates,
+                          int count)
+{
+    int64_t dim = cpu->base.config.dim;
+    double least = INFINITY;
+    int32_t label = candidates[0];
+    for (int c = 0; c < count; c++) {
+        const float *centroid = cpu->centroids + candidates[c] * dim;
+        if (lloyd_cpu_is_farther(row, centroid, dim, least)) continue;
+        double distance = lloyd_cpu_dist(row, centroid, dim);
+        if (distance >= least) continue;
+        least = distance;
+        label = candidates[c];
+    }
+    return label;
+}
+
+/* Rows with too many candidates: labelled by the other filter, a block at a time. */
+static void assign_open(assignment *a)
+{
+    cpu_scratch *scratch = a->scratch;
+    if (scratch->open_count == 0) return;
+    assign_listed(a, scratch->open, scratch->open_count);
+    scratch->open_count = 0;
+}
+
+static void decide(assignment *a, int64_t i, const int32_t *candidates, int count)
+{
+    cpu_scratch *scratch = a->scratch;
+    if (count == 0) {
+        scratch->open[scratch->open_count++] = i;
+        if (scratch->open_count == LLOYD_CPU_ROWS) assign_open(a);
+    } else if (count == 1) {
+        set_label(a, i, candidates[0]);
+    } else {
+        a->fallback++;
+        const float *row = lloyd_cpu_row(a->cpu, a->slot, i, scratch->row);
+        set_label(a, i, nearest_of(a->cpu, row, candidates, count));
+    }
+}
+
+static void assign_int8(assignment *a, int64_t i0, int rows)
+{
+    const cpu_kernels *cpu = a->cpu;
+    const lloyd_int8_set *set = &cpu->int8;
+    lloyd_int8_scratch *found = a->scratch->int8;
+    int64_t candidates = 0, open = 0,
+            size = set->dim * (int64_t)lloyd_type_size(cpu->base.config.type);
+    for (int i = 0; i < rows; i++) {
+        const void *row = set->exact ? (const void *)(a->slot->rows + (i0 + i) * size)
+                                     : lloyd_cpu_row(cpu, a->slot, i0 + i, a->scratch->row);
+        lloyd_int8_take(set, found, i, row);
+    }
+    lloyd_int8_find(set, found, rows);
+    double began = lloyd_seconds();
+    for (int i = 0; i < rows; i++) {
+        decide(a, i0 + i, found->candidate[i], found->count[i]);
+        candidates += found->count[i] > 1 ? found->count[i] : 0;
+        open += found->count[i] == 0;
+    }
+    a->fallback_seconds += lloyd_seconds() - began;
+#pragma omp atomic
+    a->cost->rows += rows;
+#pragma omp atomic
+    a->cost->candidates += candidates;
+#pragma omp atomic
+    a->cost->open += open;
+}
+
+static void assign_int8_block(assignment *a, int64_t i0, int rows)
+{
+    for (int at = 0; at < rows; at += LLOYD_INT8_ROWS)
+        assign_int8(a, i0 + at, rows - at < LLOYD_INT8_ROWS ? rows - at : LLOYD_INT8_ROWS);
+}
+
+/* Whether the filter on 8-bit integers is the cheaper one: judged by this pass so far. */
+static int int8_pays(const assignment *a)
+{
+    const double distance = 5; /* a dist() takes as long as scoring so many centroids in float32 */
+    const lloyd_int8_set *set = &a->cpu->int8;
+    int64_t rows, candidates, open;
+    lloyd_filter filter = a->cpu->base.config.filter;
+    if (!set->product || !set->usable || filter == LLOYD_FILTER_FLOAT) return 0;
+    if (filter == LLOYD_FILTER_INT8) return 1;
+#pragma omp atomic read
+    rows = a->cost->rows;
+#pragma omp atomic read
+    candidates = a->cost->candidates;
+#pragma omp atomic read
+    open = a->cost->open;
+    double saved = ((double)rows * (1 - set->product->cost) - (double)open) * (double)set->count;
+    return rows < 4 * LLOYD_INT8_ROWS || distance * (double)candidates < saved;
 }
 
 /* Few centroids: no filter. */
@@ -363,18 +478,22 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_
     int block = share < 32 ? 32 : share < LLOYD_CPU_ROWS ? (int)share : LLOYD_CPU_ROWS;
     int64_t blocks = (slot->count + block - 1) / block, moved_here = 0, fallback_here = 0;
     double fallback_seconds = 0;
+    int8_cost cost = {0};
 #pragma omp parallel num_threads(threads) reduction(+ : moved_here, fallback_here, fallback_seconds)
     {
-        assignment a = {cpu, slot, &cpu->scratch[omp_get_thread_num()], 0, 0, 0};
+        assignment a = {cpu, slot, &cpu->scratch[omp_get_thread_num()], &cost, 0, 0, 0};
 #pragma omp for schedule(dynamic) nowait
         for (int64_t b = 0; b < blocks; b++) {
             int64_t i0 = b * block;
             int rows = (int)(slot->count - i0 < block ? slot->count - i0 : block);
             if (cpu->set <= LLOYD_CPU_FEW)
                 assign_few(&a, i0, rows);
+            else if (int8_pays(&a))
+                assign_int8_block(&a, i0, rows);
             else
                 assign_block(&a, i0, rows);
         }
+        assign_open(&a);
         decide_pool(&a);
         moved_here += a.moved;
         fallback_here += a.fallback;

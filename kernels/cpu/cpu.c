@@ -82,10 +82,13 @@ static void destroy(lloyd_kernels *kernels)
         lloyd_free(scratch->limbs);
         lloyd_free(scratch->pool_points);
         lloyd_free(scratch->pool_rows);
+        if (scratch->int8) lloyd_int8_close_scratch(scratch->int8);
+        lloyd_free(scratch->int8);
     }
     lloyd_free(cpu->scratch);
     lloyd_free(cpu->slots);
     lloyd_free(cpu->labels);
+    lloyd_int8_close(&cpu->int8);
     lloyd_free(cpu->centroids);
     lloyd_free(cpu->operand);
     lloyd_free(cpu->half_norm);
@@ -144,8 +147,9 @@ static const lloyd_kernels table = {
     .destroy = destroy,
 };
 
-static lloyd_status alloc_scratch(const lloyd_kernels_config *config, cpu_scratch *scratch)
+static lloyd_status alloc_scratch(const cpu_kernels *cpu, cpu_scratch *scratch)
 {
+    const lloyd_kernels_config *config = &cpu->base.config;
     int64_t dim = config->dim, block = LLOYD_CPU_ROWS * dim,
             tile = LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS;
     const char *what = "working space of a thread";
@@ -156,11 +160,15 @@ static lloyd_status alloc_scratch(const lloyd_kernels_config *config, cpu_scratc
     LLOYD_TRY(lloyd_alloc(&scratch->sum, 2 * dim, sizeof(int64_t), what));
     LLOYD_TRY(lloyd_alloc(&scratch->limbs, LLOYD_SQUARE_DIGITS * dim, sizeof(uint64_t), what));
     LLOYD_TRY(lloyd_alloc(&scratch->pool_points, block, sizeof(float), what));
-    return lloyd_alloc(&scratch->pool_rows, block, sizeof(float), what);
+    LLOYD_TRY(lloyd_alloc(&scratch->pool_rows, block, sizeof(float), what));
+    LLOYD_TRY(lloyd_alloc(&scratch->int8, 1, sizeof *scratch->int8, what));
+    return lloyd_int8_open_scratch(&cpu->int8, scratch->int8);
 }
 
 static lloyd_status alloc_state(const lloyd_kernels_config *config, cpu_kernels *cpu)
 {
+    lloyd_int8_open(&cpu->int8, lloyd_int8_product_best(), config->type, config->cosine,
+                    config->dim);
     LLOYD_TRY(lloyd_alloc(&cpu->slots, config->slots, sizeof(cpu_slot), "chunk table"));
     LLOYD_TRY(lloyd_alloc(&cpu->labels, config->n_local, sizeof(int32_t), "labels"));
     LLOYD_TRY(lloyd_alloc(&cpu->centre, config->dim, sizeof(float), "filter origin"));
@@ -173,7 +181,7 @@ static lloyd_status alloc_state(const lloyd_kernels_config *config, cpu_kernels 
                           "label histograms"));
     LLOYD_TRY(lloyd_alloc(&cpu->scratch, config->threads, sizeof(cpu_scratch),
                           "working space of the threads"));
-    for (int t = 0; t < config->threads; t++) LLOYD_TRY(alloc_scratch(config, &cpu->scratch[t]));
+    for (int t = 0; t < config->threads; t++) LLOYD_TRY(alloc_scratch(cpu, &cpu->scratch[t]));
     return LLOYD_OK;
 }
 
@@ -200,9 +208,11 @@ int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set)
     int64_t block = LLOYD_CPU_ROWS * dim * 4,
             tile = (int64_t)LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS * 4;
     int64_t thread = 3 * block + (dim > LLOYD_CPU_SLICE ? 2 : 1) * tile + dim * 68 +
-                     (int64_t)sizeof(cpu_scratch);
+                     (int64_t)sizeof(cpu_scratch) + (int64_t)sizeof(lloyd_int8_scratch) +
+                     lloyd_int8_scratch_bytes(dim);
     int64_t per_centroid = 2 * dim * 4 + 12;
     return config->n_local * 4 + config->chunk_rows * 4 + (set > k ? set : k) * per_centroid +
+           lloyd_int8_bytes(set > k ? set : k, dim) +
            lloyd_planned_sum_words(dim, k, lloyd_sums_one_digit(config), config->weights != NULL) *
                8 +
            threads * k * 8 + dim * 12 + threads * thread;

@@ -11,6 +11,7 @@
 #ifndef LLOYD_KERNELS_CPU_CPU_H
 #define LLOYD_KERNELS_CPU_CPU_H
 
+#include "kernels/cpu/int8.h"
 #include "kernels/kernels.h"
 #include "kernels/numerics.h"
 
@@ -49,6 +50,7 @@ typedef struct cpu_kernels {
     float *centre;     /* [D] */
     double scale;      /* a power of two */
     double greatest_half_norm;
+    lloyd_int8_set int8;
     double point_slack, centroid_slack, underflow_slack; /* P, W, tau of docs/numerics.md */
 
     /* sums */
@@ -77,6 +79,10 @@ struct cpu_scratch {
     int64_t *sum;    /* [2*D] first and second digits of a run of rows */
     int64_t *wide;   /* [wide * most_digits] all digits of the wide columns */
     uint64_t *limbs; /* [6*D] */
+
+    lloyd_int8_scratch *int8;
+    int64_t open[LLOYD_CPU_ROWS]; /* rows that it left open */
+    int open_count;
 
     /* rows without a certificate, collected until there is a block of them */
     float *pool_points; /* [ROWS*D] operands */

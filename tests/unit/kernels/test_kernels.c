@@ -101,7 +101,9 @@ static void free_problem(problem *p)
     lloyd_free(p->c);
 }
 
-static lloyd_kernels *new_kernels(const problem *p)
+/* Of these rows, in float32 or bytes of `type`. */
+static lloyd_kernels *new_kernels_of(const problem *p, const void *rows, lloyd_type type,
+                                     lloyd_filter filter)
 {
     lloyd_kernels *kernels;
     lloyd_kernels_config config = {.n_local = p->n,
@@ -109,45 +111,93 @@ static lloyd_kernels *new_kernels(const problem *p)
                                    .k = p->k,
                                    .chunk_rows = p->n,
                                    .slots = 1,
-                                   .type = LLOYD_F32,
-                                   .threads = 2};
+                                   .type = type,
+                                   .threads = 2,
+                                   .filter = filter};
     assert_int_equal(lloyd_kernels_cpu(&config, &kernels), LLOYD_OK);
-    assert_int_equal(kernels->load(kernels, 0, 0, p->n, p->x), LLOYD_OK);
+    assert_int_equal(kernels->load(kernels, 0, 0, p->n, rows), LLOYD_OK);
     assert_int_equal(kernels->set_centroids(kernels, p->k, p->c), LLOYD_OK);
     assert_int_equal(kernels->forget_labels(kernels), LLOYD_OK);
     return kernels;
 }
 
-/* Assigns, compares every label with the definition, and gives the share of fallback rows. */
-static double check_labels(const problem *p, const char *what)
+static lloyd_kernels *new_kernels(const problem *p)
 {
-    lloyd_kernels *kernels = new_kernels(p);
+    return new_kernels_of(p, p->x, LLOYD_F32, LLOYD_FILTER_AUTO);
+}
+
+/* Assigns, compares every label with `expected`, and gives the share of fallback rows. */
+static double check_filter(const problem *p, const char *what, const void *rows, lloyd_type type,
+                           lloyd_filter filter, const int32_t *expected)
+{
+    lloyd_kernels *kernels = new_kernels_of(p, rows, type, filter);
     int32_t *labels;
     assert_int_equal(lloyd_alloc(&labels, p->n, sizeof *labels, "test"), LLOYD_OK);
     assert_int_equal(kernels->begin(kernels), LLOYD_OK);
     assert_int_equal(kernels->assign(kernels, 0), LLOYD_OK);
     assert_int_equal(kernels->labels(kernels, 0, p->n, labels), LLOYD_OK);
     for (int i = 0; i < p->n; i++) {
-        int32_t expected = defined_label(p->x + (int64_t)i * p->d, p->c, p->k, p->d);
-        if (labels[i] != expected) {
-            print_error("%s: n %d d %d k %d: row %d has label %d, not %d\n", what, p->n, p->d, p->k,
-                        i, labels[i], expected);
+        if (labels[i] != expected[i]) {
+            print_error("%s, filter %d, type %s: n %d d %d k %d: row %d has label %d, not %d\n",
+                        what, (int)filter, lloyd_type_name(type), p->n, p->d, p->k, i, labels[i],
+                        expected[i]);
         }
-        assert_int_equal(labels[i], expected);
+        assert_int_equal(labels[i], expected[i]);
     }
     const int64_t *counters = kernels->sums(kernels).data; /* nothing is summed */
     double share = (double)counters[1] / p->n;
-    mix(labels, (size_t)p->n * sizeof *labels);
     lloyd_free(labels);
     kernels->destroy(kernels);
     return share;
 }
 
+/* The rows as bytes of that type; NULL where they are not. */
+static void *as_bytes(const problem *p, lloyd_type type)
+{
+    int64_t count = (int64_t)p->n * p->d;
+    unsigned char *bytes;
+    assert_int_equal(lloyd_alloc(&bytes, count, 1, "test"), LLOYD_OK);
+    for (int64_t i = 0; i < count; i++) {
+        float x = p->x[i], least = type == LLOYD_U8 ? 0 : -128;
+        if (x != rintf(x) || x < least || x > least + 255) {
+            lloyd_free(bytes);
+            return NULL;
+        }
+        bytes[i] = type == LLOYD_U8 ? (unsigned char)x : (unsigned char)(signed char)x;
+    }
+    return bytes;
+}
+
+/* All filters, and all types that can hold the rows. Gives the share of fallback rows of the float32 filter. */
+static double check_labels(const problem *p, const char *what)
+{
+    static const lloyd_type bytes_types[] = {LLOYD_U8, LLOYD_I8};
+    int32_t *expected;
+    assert_int_equal(lloyd_alloc(&expected, p->n, sizeof *expected, "test"), LLOYD_OK);
+    for (int i = 0; i < p->n; i++)
+        expected[i] = defined_label(p->x + (int64_t)i * p->d, p->c, p->k, p->d);
+    double share = check_filter(p, what, p->x, LLOYD_F32, LLOYD_FILTER_FLOAT, expected);
+    (void)check_filter(p, what, p->x, LLOYD_F32, LLOYD_FILTER_INT8, expected);
+    (void)check_filter(p, what, p->x, LLOYD_F32, LLOYD_FILTER_AUTO, expected);
+    for (int t = 0; t < 2; t++) {
+        void *bytes = as_bytes(p, bytes_types[t]);
+        if (bytes) {
+            (void)check_filter(p, what, bytes, bytes_types[t], LLOYD_FILTER_INT8, expected);
+            (void)check_filter(p, what, bytes, bytes_types[t], LLOYD_FILTER_FLOAT, expected);
+        }
+        lloyd_free(bytes);
+    }
+    mix(expected, (size_t)p->n * sizeof *expected);
+    lloyd_free(expected);
+    return share;
+}
+
 /* --- data --- */
 
-enum { KINDS = 8 };
-static const char *const kind_names[KINDS] = {"gauss",  "bisector", "lattice", "duplicates",
-                                              "offset", "outlier",  "columns", "subnormal"};
+enum { KINDS = 11 };
+static const char *const kind_names[KINDS] = {"gauss",  "bisector",     "lattice", "duplicates",
+                                              "offset", "outlier",      "columns", "subnormal",
+                                              "bytes",  "signed bytes", "clusters"};
 
 /* Nearly the middle between two centroids, moved by a few units in the last place. */
 static void bisect(const problem *p, float *x)
@@ -167,13 +217,16 @@ static float element(int kind, int j, float scale)
     case 4: return 1000 * scale + bell() * scale * 1e-3F;
     case 6: return ldexpf(bell(), (j * 37) % 120 - 60); /* columns of very different size */
     case 7: return ldexpf(bell(), -148 + below(30));
+    case 8: return (float)below(256);
+    case 9: return (float)(below(256) - 128);
     default: return bell() * scale;
     }
 }
 
 static void fill(problem *p, int kind)
 {
-    int exponent = kind == 4 || kind == 6 || kind == 7 ? 0 : below(200) - 100;
+    int has_own_scale = kind == 4 || (kind >= 6 && kind <= 9);
+    int exponent = has_own_scale ? 0 : below(200) - 100;
     float scale = ldexpf(1, exponent);
     for (int64_t i = 0; i < (int64_t)p->k * p->d; i++)
         p->c[i] = element(kind, (int)(i % p->d), scale);
@@ -189,6 +242,27 @@ static void fill(problem *p, int kind)
         for (int i = 0; i < p->n; i += 2)
             memcpy(p->x + (int64_t)i * p->d, p->c + (int64_t)below(p->k) * p->d, row);
     }
+    if (kind == 8 ||
+        kind == 9) { /* rows near the middle of two centroids, these between the integers */
+        for (int i = 0; i < p->n; i += 2) {
+            bisect(p, p->x + (int64_t)i * p->d);
+            for (int j = 0; j < p->d; j++)
+                p->x[(int64_t)i * p->d + j] = rintf(p->x[(int64_t)i * p->d + j]);
+        }
+        for (int64_t i = 0; i < (int64_t)p->k * p->d; i++) p->c[i] += 0.37F * (float)uniform();
+    }
+    if (kind ==
+        10) { /* rows and centroids around few points, hardly apart on the scale of them all */
+        for (int i = 0; i < p->n; i++) {
+            const float *near = p->c + (int64_t)below(p->k) * p->d;
+            for (int j = 0; j < p->d; j++)
+                p->x[(int64_t)i * p->d + j] = near[j] + bell() * scale * 0x1p-7F;
+        }
+        for (int k = 1; k < p->k; k += 2)
+            for (int j = 0; j < p->d; j++)
+                p->c[(int64_t)k * p->d + j] =
+                    p->c[(int64_t)(k - 1) * p->d + j] + bell() * scale * 0x1p-8F;
+    }
     if (kind == 5) {
         p->c[below(p->k * p->d)] = 1e6F * scale;
         p->x[below(p->n * p->d)] = -1e7F * scale;
@@ -199,12 +273,69 @@ static void test_search(void **unused)
 {
     (void)unused;
     static const int dims[] = {1, 2, 3, 17, 31, 32, 33, 96, 100, 128, 129, 255, 256, 257, 384, 700};
-    for (int round = 0; round < 320; round++) {
+    for (int round = 0; round < 330; round++) {
         int kind = round % KINDS;
         int d = dims[below((int)(sizeof dims / sizeof *dims))];
         problem p = new_problem(1 + below(600), d, 1 + below(d > 128 ? 60 : 400));
         fill(&p, kind);
         check_labels(&p, kind_names[kind]);
+        free_problem(&p);
+    }
+}
+
+/* Against the filter on 8-bit integers, which rounds rows and not these centroids: what it takes from a row's columns
+ * all has the same sign, and moves the row over the middle between two centroids, so that the error is as large
+ * as the bound allows. Most centroids are 0, and with them the filter's origin. */
+static void test_aligned(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 40; round++) {
+        problem p = new_problem(300, 5 + 4 * below(50), 60);
+        float unit = ldexpf(1, below(60) - 30);
+        int side = below(2) ? 1 : -1; /* rounded down, or up */
+        for (int i = 0; i < p.n * p.d; i++) {
+            float code = i % p.d == 0 ? 127 : (side > 0 ? 100.45F : 100.55F);
+            p.x[i] = unit * (code + 1e-3F * (float)uniform());
+        }
+        for (int i = 0; i < p.k * p.d; i++) {
+            int k = i / p.d, j = i % p.d, apart = 4 + k / 2 % 4;
+            int middle = side > 0 ? 100 : 101, farther = middle + side * apart,
+                nearer = middle - side * apart + (j % 2 ? side : 0);
+            float code = j == 0 ? 127 : (float)(k % 2 ? farther : nearer);
+            p.c[i] = k < 40 ? 0 : unit * code;
+        }
+        check_labels(&p, "aligned");
+        free_problem(&p);
+    }
+}
+
+/* Rows and centroids of integers so long that their products and norms do not fit into a float32; pairs of
+ * centroids are equally far from their rows, or nearly. */
+static void test_long(void **unused)
+{
+    (void)unused;
+    enum { CHANGED = 4 };
+    for (int round = 0; round < 10; round++) {
+        problem p = new_problem(60, 3000 + below(4000), 40);
+        int changed[20][CHANGED];
+        for (int i = 0; i < p.k * p.d; i++) p.c[i] = (float)(below(2) ? 127 : -127);
+        for (int pair = 0; pair < p.k / 2; pair++) {
+            float *c = p.c + (int64_t)(2 * pair + 1) * p.d;
+            memcpy(c, c - p.d, (size_t)p.d * sizeof *c);
+            for (int i = 0; i < CHANGED; i++) {
+                int j = changed[pair][i] = below(p.d);
+                c[j] = copysignf(127 - (float)(1 + below(2)), c[j]);
+            }
+        }
+        for (int i = 0; i < p.n; i++) {
+            int pair = below(p.k / 2);
+            const float *c = p.c + (int64_t)(2 * pair) * p.d;
+            float *x = p.x + (int64_t)i * p.d;
+            for (int j = 0; j < p.d; j++) x[j] = copysignf((float)(127 - below(100)), c[j]);
+            for (int j = 0; j < CHANGED; j++)
+                x[changed[pair][j]] = copysignf(126, c[changed[pair][j]]);
+        }
+        check_labels(&p, "long");
         free_problem(&p);
     }
 }
@@ -244,7 +375,7 @@ static void test_underflow(void **unused)
     }
 }
 
-/* The certificate must also be worth something: few rows of ordinary data may need the second step.
+/* The certificate must also be worth something: few rows of ordinary data may need the fallback pass.
  */
 static void test_share(void **unused)
 {
@@ -362,6 +493,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_search),    cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_underflow), cmocka_unit_test(test_share),
+        cmocka_unit_test(test_aligned),   cmocka_unit_test(test_long),
         cmocka_unit_test(test_sums),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,77 @@
+/* The filter on 8-bit integers: for each row the centroids that can be its nearest (section 2.6 of
+ * docs/numerics.md). Rows of uint8 and int8 are used as they are, all others are rounded, as are the
+ * centroids; the products are exact, and what the rounding can change is measured.
+ */
+#ifndef LLOYD_KERNELS_CPU_INT8_H
+#define LLOYD_KERNELS_CPU_INT8_H
+
+#include "base/status.h"
+#include "base/types.h"
+#include "kernels/cpu/int8_product.h"
+
+#include <stdint.h>
+
+/* The most candidates that are kept of a row. */
+enum { LLOYD_INT8_CANDIDATES = 48 };
+
+/* The set of centroids as the filter sees it. */
+typedef struct lloyd_int8_set {
+    const lloyd_int8_product
+        *product;  /* NULL: this processor or these columns have no such filter */
+    int exact;     /* rows are integers of one byte, used as they are */
+    int is_signed; /* int8 */
+    int usable;    /* 1: the current centroids are within its range */
+    int64_t dim, words, count, capacity;
+    float *centre;       /* [D] m */
+    int32_t *operand;    /* [capacity][words] */
+    int32_t *correction; /* [capacity] */
+    float *bias;         /* [capacity] */
+    double scale;        /* the unit of the operands */
+    double residual;     /* the greatest |C - c^| */
+    double length;       /* the greatest |c^| */
+    double reach;        /* the greatest |C|, |m| with it where rows are used as they are */
+    double greatest_bias;
+} lloyd_int8_set;
+
+/* What one thread needs. */
+typedef struct lloyd_int8_scratch {
+    int32_t *words;                /* [words][64] */
+    int16_t *codes;                /* [D] one row */
+    float factor[LLOYD_INT8_ROWS]; /* of the rows' operands, times the centroids' scale */
+    float best[LLOYD_INT8_ROWS], threshold[LLOYD_INT8_ROWS];
+    double distance[LLOYD_INT8_ROWS]; /* Z of 2.6 */
+    double spread[LLOYD_INT8_ROWS];   /* F */
+    double rounding[LLOYD_INT8_ROWS]; /* eta */
+    float scores[LLOYD_INT8_CENTROIDS * LLOYD_INT8_ROWS];
+    uint64_t hits[LLOYD_INT8_CENTROIDS];
+    /* The result: candidates in increasing order; a count of 0: any centroid may be the nearest. */
+    int count[LLOYD_INT8_ROWS];
+    int32_t candidate[LLOYD_INT8_ROWS][LLOYD_INT8_CANDIDATES];
+    float score[LLOYD_INT8_ROWS][LLOYD_INT8_CANDIDATES];
+} lloyd_int8_scratch;
+
+/* An empty set for rows of `dim` columns of `type`, cosine: of unit length. `product`: NULL for none. */
+void lloyd_int8_open(lloyd_int8_set *set, const lloyd_int8_product *product, lloyd_type type,
+                     int cosine, int64_t dim);
+
+/* Derives the set from centroids[count][dim]; centre[dim]: a point amid them, for rows that are rounded. */
+lloyd_status lloyd_int8_prepare(lloyd_int8_set *set, const float *centroids, int64_t count,
+                                const float *centre, int threads);
+
+void lloyd_int8_close(lloyd_int8_set *set);
+
+lloyd_status lloyd_int8_open_scratch(const lloyd_int8_set *set, lloyd_int8_scratch *scratch);
+void lloyd_int8_close_scratch(lloyd_int8_scratch *scratch);
+
+/* Takes row i (of at most 64) of a block: as stored where the set is exact, else as float32. */
+void lloyd_int8_take(const lloyd_int8_set *set, lloyd_int8_scratch *scratch, int i,
+                     const void *row);
+
+/* Finds the candidates of the first `rows` rows taken. */
+void lloyd_int8_find(const lloyd_int8_set *set, lloyd_int8_scratch *scratch, int rows);
+
+/* Bytes of a set of `count` centroids, and of the scratch memory that a thread has beside the struct. */
+int64_t lloyd_int8_bytes(int64_t count, int64_t dim);
+int64_t lloyd_int8_scratch_bytes(int64_t dim);
+
+#endif

@@ -1,0 +1,192 @@
+/* See int8_product.h. The blocks of a product, 6 centroids and as many rows as fill the registers with their
+ * sums, follow BLIS (Van Zee and van de Geijn, 2015): one load of a word of the rows serves 6
+ * centroids, one of the centroids all rows.
+ */
+#include "kernels/cpu/int8_product.h"
+
+#include <stddef.h>
+
+#if defined(__x86_64__) && !defined(LLOYD_ONE_TARGET)
+
+#include <cpuid.h>
+#include <immintrin.h>
+
+enum { ROWS = LLOYD_INT8_ROWS, CENTROIDS = LLOYD_INT8_CENTROIDS, BLOCK = 6 };
+
+#define TARGET(features) __attribute__((target(features)))
+
+/* --- AVX-512: 64 rows are four registers --- */
+
+#define AVX512 "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma"
+
+TARGET(AVX512)
+static void scores_avx512(const void *rows, const float *factor, const lloyd_int8_tile *tile,
+                          int64_t words, float *scores)
+{
+    enum { VECTORS = ROWS / 16 };
+    for (int k0 = 0; k0 < CENTROIDS; k0 += BLOCK) {
+        const int32_t *centroid = (const int32_t *)tile->centroids + k0 * words;
+        const int32_t *word = rows;
+        __m512i sum[BLOCK][VECTORS];
+        for (int k = 0; k < BLOCK; k++)
+            for (int v = 0; v < VECTORS; v++) sum[k][v] = _mm512_setzero_si512();
+        for (int64_t j = 0; j < words; j++, word += ROWS) {
+            __m512i x[VECTORS];
+            for (int v = 0; v < VECTORS; v++) x[v] = _mm512_loadu_si512(word + 16 * v);
+#pragma GCC unroll 6
+            for (int k = 0; k < BLOCK; k++) {
+                __m512i c = _mm512_set1_epi32(centroid[k * words + j]);
+                for (int v = 0; v < VECTORS; v++)
+                    sum[k][v] = _mm512_dpbusd_epi32(sum[k][v], x[v], c);
+            }
+        }
+#pragma GCC unroll 6
+        for (int k = 0; k < BLOCK; k++) {
+            __m512i correction = _mm512_set1_epi32(tile->correction[k0 + k]);
+            __m512 bias = _mm512_set1_ps(tile->bias[k0 + k]);
+            for (int v = 0; v < VECTORS; v++) {
+                __m512 product = _mm512_cvtepi32_ps(_mm512_add_epi32(sum[k][v], correction));
+                _mm512_storeu_ps(scores + (k0 + k) * ROWS + 16 * v,
+                                 _mm512_fmsub_ps(product, _mm512_loadu_ps(factor + 16 * v), bias));
+            }
+        }
+    }
+}
+
+TARGET(AVX512) static void hits_avx512(const float *scores, const float *threshold, uint64_t *hits)
+{
+    __m512 least[ROWS / 16];
+    for (int v = 0; v < ROWS / 16; v++) least[v] = _mm512_loadu_ps(threshold + 16 * v);
+    for (int k = 0; k < CENTROIDS; k++) {
+        uint64_t mask = 0;
+        for (int v = 0; v < ROWS / 16; v++) {
+            __m512 score = _mm512_loadu_ps(scores + k * ROWS + 16 * v);
+            mask |= (uint64_t)_mm512_cmp_ps_mask(score, least[v], _CMP_GE_OQ) << (16 * v);
+        }
+        hits[k] = mask;
+    }
+}
+
+/* --- 256-bit registers: 16 rows are two of them --- */
+
+/* The same for both; MULTIPLY_ADD(sum, rows, centroids) is one instruction, or two. */
+#define SCORES_256(NAME, FEATURES, MULTIPLY_ADD)                                                   \
+    TARGET(FEATURES)                                                                               \
+    static void NAME(const void *rows, const float *factor, const lloyd_int8_tile *tile,           \
+                     int64_t words, float *scores)                                                 \
+    {                                                                                              \
+        enum { VECTORS = 2 };                                                                      \
+        for (int k0 = 0; k0 < CENTROIDS; k0 += BLOCK) {                                            \
+            const int32_t *centroid = (const int32_t *)tile->centroids + k0 * words;               \
+            for (int i0 = 0; i0 < ROWS; i0 += 8 * VECTORS) {                                       \
+                const int32_t *word = (const int32_t *)rows + i0;                                  \
+                __m256i sum[BLOCK][VECTORS];                                                       \
+                for (int k = 0; k < BLOCK; k++)                                                    \
+                    for (int v = 0; v < VECTORS; v++) sum[k][v] = _mm256_setzero_si256();          \
+                for (int64_t j = 0; j < words; j++, word += ROWS) {                                \
+                    __m256i x0 = _mm256_loadu_si256((const __m256i *)word);                        \
+                    __m256i x1 = _mm256_loadu_si256((const __m256i *)(word + 8));                  \
+                    _Pragma("GCC unroll 6") for (int k = 0; k < BLOCK; k++)                        \
+                    {                                                                              \
+                        __m256i c = _mm256_set1_epi32(centroid[k * words + j]);                    \
+                        sum[k][0] = MULTIPLY_ADD(sum[k][0], x0, c);                                \
+                        sum[k][1] = MULTIPLY_ADD(sum[k][1], x1, c);                                \
+                    }                                                                              \
+                }                                                                                  \
+                _Pragma("GCC unroll 6") for (int k = 0; k < BLOCK; k++)                            \
+                {                                                                                  \
+                    __m256i correction = _mm256_set1_epi32(tile->correction[k0 + k]);              \
+                    __m256 bias = _mm256_set1_ps(tile->bias[k0 + k]);                              \
+                    for (int v = 0; v < VECTORS; v++) {                                            \
+                        __m256 product =                                                           \
+                            _mm256_cvtepi32_ps(_mm256_add_epi32(sum[k][v], correction));           \
+                        __m256 by = _mm256_loadu_ps(factor + i0 + 8 * v);                          \
+                        _mm256_storeu_ps(scores + (k0 + k) * ROWS + i0 + 8 * v,                    \
+                                         _mm256_fmsub_ps(product, by, bias));                      \
+                    }                                                                              \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+#define AVX2 "avx2,fma"
+#define AVX_VNNI "avx2,fma,avxvnni"
+
+#define MULTIPLY_ADD_16(sum, x, c) _mm256_add_epi32(sum, _mm256_madd_epi16(x, c))
+
+SCORES_256(scores_avx_vnni, AVX_VNNI, _mm256_dpbusd_avx_epi32)
+/* vpmaddubsw would saturate: elements of 16 bits do not. */
+SCORES_256(scores_avx2, AVX2, MULTIPLY_ADD_16)
+
+TARGET(AVX2) static void hits_avx2(const float *scores, const float *threshold, uint64_t *hits)
+{
+    for (int k = 0; k < CENTROIDS; k++) {
+        uint64_t mask = 0;
+        for (int v = 0; v < ROWS / 8; v++) {
+            __m256 score = _mm256_loadu_ps(scores + k * ROWS + 8 * v);
+            __m256 least = _mm256_loadu_ps(threshold + 8 * v);
+            int part = _mm256_movemask_ps(_mm256_cmp_ps(score, least, _CMP_GE_OQ));
+            mask |= (uint64_t)(unsigned)part << (8 * v);
+        }
+        hits[k] = mask;
+    }
+}
+
+/* GCC 12 has no name for it in __builtin_cpu_supports(). */
+static int has_avx_vnni(void)
+{
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+           (a >> 4 & 1);
+}
+
+static int has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static int has_avx512_vnni(void)
+{
+    return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+static const lloyd_int8_product products[] = {
+    {"avx512-vnni", 4, 0.32, has_avx512_vnni, scores_avx512, hits_avx512},
+    {"avx-vnni", 4, 0.4, has_avx_vnni, scores_avx_vnni, hits_avx2},
+    {"avx2", 2, 0.6, has_avx2, scores_avx2, hits_avx2},
+};
+
+enum { COUNT = sizeof products / sizeof products[0] };
+
+/* With AVX-512 a BLAS is as fast in float32 as products of 16 bits are with AVX2. */
+static int is_worthwhile(const lloyd_int8_product *product)
+{
+    return product->is_supported() && (product->columns == 4 || !__builtin_cpu_supports("avx512f"));
+}
+
+#else
+
+static const lloyd_int8_product products[1];
+enum { COUNT = 0 };
+
+static int is_worthwhile(const lloyd_int8_product *product)
+{
+    (void)product;
+    return 0;
+}
+
+#endif
+
+const lloyd_int8_product *lloyd_int8_products(int *count)
+{
+    *count = COUNT;
+    return products;
+}
+
+const lloyd_int8_product *lloyd_int8_product_best(void)
+{
+    for (int i = 0; i < COUNT; i++)
+        if (is_worthwhile(&products[i])) return &products[i];
+    return NULL;
+}
