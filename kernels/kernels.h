@@ -48,11 +48,11 @@ static inline int lloyd_sums_one_digit(const lloyd_kernels_config *config)
 
 /* What the time of an iteration goes to. */
 typedef enum lloyd_work {
-    LLOYD_WORK_ROWS,   /* waiting for the rows of a slot */
-    LLOYD_WORK_ASSIGN, /* the filter and its certificate */
-    LLOYD_WORK_VERIFY, /* the fallback pass: rows without a certificate */
-    LLOYD_WORK_UPDATE, /* sums of clusters, inertia, new centroids */
-    LLOYD_WORK_SUM,    /* the sum over ranks, and waiting for them */
+    LLOYD_WORK_ROWS,     /* waiting for the rows of a slot */
+    LLOYD_WORK_ASSIGN,   /* the filter and its certificate */
+    LLOYD_WORK_FALLBACK, /* the fallback pass: rows without a certificate */
+    LLOYD_WORK_UPDATE,   /* sums of clusters, inertia, new centroids */
+    LLOYD_WORK_SUM,      /* the sum over ranks, and waiting for them */
     LLOYD_WORKS
 } lloyd_work;
 
@@ -92,8 +92,8 @@ typedef struct lloyd_found {
     double inertia; /* C of the contract, from the sums; may be far off where most has cancelled */
     double largest; /* |c| of any element of a centroid */
     int64_t moved;  /* labels that changed */
-    int64_t verified; /* fallback rows: they had no certificate */
-    int64_t empty;    /* clusters */
+    int64_t fallback_rows; /* rows without a certificate */
+    int64_t empty;         /* clusters */
 } lloyd_found;
 
 /* A row far from its centroid, a candidate for an empty cluster. */
@@ -109,7 +109,7 @@ struct lloyd_kernels {
     const lloyd_device *device;
     int copies;      /* 1: load() copies the rows */
     int synchronous; /* 1: work is done when the call returns, so a clock can time it */
-    /* Of all iterations since the kernels were created. Where synchronous, VERIFY only; else all, by
+    /* Of all iterations since the kernels were created. Where synchronous, FALLBACK only; else all, by
      * the device's clock, if config.timed. */
     double seconds[LLOYD_WORKS];
     lloyd_kernels_config config;
@@ -256,27 +256,6 @@ struct lloyd_kernels {
 
     void (*destroy)(lloyd_kernels *self);
 };
-
-/* The CPU: OpenMP threads, a BLAS for the filter, AVX-512, AVX2 or portable code chosen at run
- * time. */
-lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels **kernels);
-
-/* Bytes lloyd_kernels_cpu() and everything it does with at most `set` centroids at a time
- * allocates; seeding's LLOYD_SEED_ROW_BYTES a row are not in it. */
-int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set);
-
-/* Address space that OpenBLAS takes for every thread that calls it: 128 MiB, and some. */
-#define LLOYD_BLAS_SPACE ((int64_t)136 << 20)
-
-/* Whether the BLAS is one that asks for memory for ever where there is none (OpenBLAS). */
-int lloyd_cpu_blas_is_greedy(void);
-
-/* The address space that it takes when it is loaded, at most. May be called before. */
-int64_t lloyd_cpu_blas_start(void);
-
-/* Under a limit on address space, lets it take what it wants for so many threads, as far as there is
- * room. Returns the bytes that are missing. */
-int64_t lloyd_cpu_blas_take(int threads);
 
 /* --- only in builds with CUDA --- */
 

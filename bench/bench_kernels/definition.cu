@@ -223,7 +223,7 @@ lloyd_status check(const bench &b, bool fresh, figures *out)
     if (fresh) {
         out->wrong += before != b.first;
         out->wrong += found.moved != b.size.n;
-        out->verified = (double)found.verified / (double)b.size.n;
+        out->verified = (double)found.fallback_rows / (double)b.size.n;
     }
     LLOYD_TRY(check_labels(b, before, labels, &out->wrong));
     LLOYD_TRY(check_sums(b, labels, &sums, &out->wrong));

@@ -27,7 +27,7 @@ lloyd_status iterate(const bench &b, std::vector<double> *verified_share)
         LLOYD_TRY(kernels->accumulate(kernels, 0));
         LLOYD_TRY(kernels->inertia(kernels, b.squares, &found));
         LLOYD_TRY(kernels->update(kernels));
-        verified_share->push_back((double)found.verified / (double)b.size.n);
+        verified_share->push_back((double)found.fallback_rows / (double)b.size.n);
     }
     return LLOYD_OK;
 }

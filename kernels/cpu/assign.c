@@ -8,10 +8,13 @@
  * Certificate: best - second > 2 (P |x^|^2 + W |c^_best|^2 / 2 + tau). Fallback pass: rows without it are
  * collected into blocks and scored once more; every centroid within the bound is decided by dist().
  */
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/assign.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "kernels/clones.h"
+#include "kernels/cpu/rows.h"
+#include "kernels/dist.h"
 
 #include <cblas.h>
 #include <float.h>
@@ -83,7 +86,6 @@ static void choose_slack(cpu_kernels *cpu)
     cpu->underflow_slack = dim * 0x1p-123;
 }
 
-/* Derives the filter's view of the set from the centroids. */
 lloyd_status lloyd_cpu_prepare(cpu_kernels *cpu)
 {
     int64_t dim = cpu->base.config.dim, set = cpu->set;
@@ -244,7 +246,7 @@ static int32_t nearest_of_all(const cpu_kernels *cpu, const float *row)
     double least = INFINITY;
     int32_t label = 0;
     for (int64_t k = 0; k < cpu->set; k++) {
-        double distance = lloyd_cpu_dist(row, cpu->centroids + k * dim, dim);
+        double distance = lloyd_dist(row, cpu->centroids + k * dim, dim);
         if (distance < least) {
             least = distance;
             label = (int32_t)k;
@@ -274,7 +276,7 @@ static void decide_pool(assignment *a)
             for (int i = 0; i < count; i++) {
                 if (scores[i] - cpu->bias[k] < scratch->pool_threshold[i]) continue;
                 double distance =
-                    lloyd_cpu_dist(scratch->pool_rows + i * dim, cpu->centroids + k * dim, dim);
+                    lloyd_dist(scratch->pool_rows + i * dim, cpu->centroids + k * dim, dim);
                 if (distance >= least[i]) continue;
                 least[i] = distance;
                 label[i] = (int32_t)k;
@@ -373,8 +375,8 @@ static int32_t nearest_of(const cpu_kernels *cpu, const float *row, const int32_
     int32_t label = candidates[0];
     for (int c = 0; c < count; c++) {
         const float *centroid = cpu->centroids + candidates[c] * dim;
-        if (lloyd_cpu_is_farther(row, centroid, dim, least)) continue;
-        double distance = lloyd_cpu_dist(row, centroid, dim);
+        if (lloyd_is_farther(row, centroid, dim, least)) continue;
+        double distance = lloyd_dist(row, centroid, dim);
         if (distance >= least) continue;
         least = distance;
         label = candidates[c];
@@ -468,7 +470,6 @@ static void assign_few(assignment *a, int64_t i0, int rows)
     }
 }
 
-/* Labels the rows of a slot with the nearest member of the current set. */
 void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_t *fallback)
 {
     const cpu_slot *slot = &cpu->slots[slot_number];
@@ -499,7 +500,7 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_
         fallback_here += a.fallback;
         fallback_seconds += a.fallback_seconds;
     }
-    cpu->base.seconds[LLOYD_WORK_VERIFY] += fallback_seconds / threads;
+    cpu->base.seconds[LLOYD_WORK_FALLBACK] += fallback_seconds / threads;
     *moved += moved_here;
     *fallback += fallback_here;
 }

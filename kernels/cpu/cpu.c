@@ -3,6 +3,13 @@
 #include "kernels/cpu/cpu.h"
 
 #include "base/memory.h"
+#include "kernels/cpu/assign.h"
+#include "kernels/cpu/device.h"
+#include "kernels/cpu/distances.h"
+#include "kernels/cpu/means.h"
+#include "kernels/cpu/rows.h"
+#include "kernels/cpu/seed.h"
+#include "kernels/cpu/sums.h"
 
 #include <stdlib.h>
 
@@ -65,6 +72,14 @@ static lloyd_status count_labels(lloyd_kernels *kernels, int64_t *counts)
     const int32_t *stored = lloyd_cpu(kernels)->labels;
     for (int64_t i = 0; i < kernels->config.n_local; i++) counts[stored[i]]++;
     return LLOYD_OK;
+}
+
+static lloyd_status reduce(lloyd_kernels *kernels, const lloyd_reduction *reduction,
+                           const lloyd_leaf *leaves, int64_t count, int64_t *done)
+{
+    (void)kernels;
+    *done = count < 1 ? count : 1;
+    return *done > 0 ? lloyd_reduce_leaf(reduction, leaves) : LLOYD_OK;
 }
 
 static void destroy(lloyd_kernels *kernels)
@@ -143,7 +158,7 @@ static const lloyd_kernels table = {
     .seed_masses = lloyd_cpu_seed_masses,
     .seed_try = lloyd_cpu_seed_try,
     .seed_end = lloyd_cpu_seed_end,
-    .reduce = lloyd_cpu_reduce,
+    .reduce = reduce,
     .destroy = destroy,
 };
 

@@ -1,5 +1,5 @@
-/* The CPU as a device; see kernels/device.h. */
-#include "kernels/device.h"
+/* See device.h: its memory and identity are nobody's concern. */
+#include "kernels/cpu/device.h"
 
 #include "base/memory.h"
 

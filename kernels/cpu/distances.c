@@ -1,6 +1,9 @@
 /* Distances of rows to their own centroids: as a result, as an exact total, and to find rows for
  * empty clusters. */
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/distances.h"
+
+#include "kernels/cpu/rows.h"
+#include "kernels/dist.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -9,7 +12,7 @@ static double own_distance(const cpu_kernels *cpu, const cpu_slot *slot, int64_t
 {
     int64_t dim = cpu->base.config.dim;
     const float *row = lloyd_cpu_row(cpu, slot, i, buffer);
-    return lloyd_cpu_dist(row, cpu->centroids + cpu->labels[slot->first + i] * dim, dim);
+    return lloyd_dist(row, cpu->centroids + cpu->labels[slot->first + i] * dim, dim);
 }
 
 /* out[0 .. count) = distances of rows [begin, begin + count) of the slot. */

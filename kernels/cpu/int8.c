@@ -3,7 +3,7 @@
 #include "kernels/cpu/int8.h"
 
 #include "base/memory.h"
-#include "kernels/cpu/cpu.h"
+#include "kernels/clones.h"
 #include "kernels/numerics.h"
 
 #include <math.h>

@@ -1,5 +1,8 @@
 /* What follows from the sums: inertia and centroids (sections 4 and 5 of the contract). */
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/means.h"
+
+#include "kernels/cpu/assign.h"
+#include "kernels/dist.h"
 
 #include <omp.h>
 
@@ -53,7 +56,7 @@ lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_f
         .inertia = lloyd_dd_add(squares, lloyd_dd_tree(lanes, CLUSTER_LANES)).high,
         .largest = largest,
         .moved = counters[0],
-        .verified = counters[1],
+        .fallback_rows = counters[1],
         .empty = empty,
     };
     return LLOYD_OK;
@@ -71,7 +74,7 @@ static int all_finite(const float *mean, int64_t dim)
 /* Unit length, in place; 0 where there is no direction to keep. */
 static int normalise_centroid(float *centroid, int64_t dim)
 {
-    double square = lloyd_cpu_square(centroid, dim);
+    double square = lloyd_square(centroid, dim);
     if (square == 0) return 0;
     for (int64_t j = 0; j < dim; j++) centroid[j] = lloyd_normalised(centroid[j], sqrt(square));
     return 1;

@@ -1,7 +1,10 @@
 /* Stored rows to float32, and the first pass: minima, maxima, and the first row that cannot be
  * clustered. A row is converted where it is used, every time: the data stays in its stored type, a
  * quarter of the bytes for uint8. */
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/rows.h"
+
+#include "kernels/clones.h"
+#include "kernels/dist.h"
 
 #include <omp.h>
 
@@ -62,14 +65,12 @@ static const float *stored_row(const cpu_kernels *cpu, const cpu_slot *slot, int
     return row;
 }
 
-/* Row i of the slot as the algorithm sees it: float32, of unit length for cosine. `buffer` holds D
- * floats. */
 const float *lloyd_cpu_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer)
 {
     const float *row = stored_row(cpu, slot, i, buffer);
     if (!cpu->base.config.cosine) return row;
     int64_t dim = cpu->base.config.dim;
-    normalise(row, dim, sqrt(lloyd_cpu_square(row, dim)), buffer);
+    normalise(row, dim, sqrt(lloyd_square(row, dim)), buffer);
     return buffer;
 }
 
@@ -105,7 +106,7 @@ static lloyd_defect check_row(const cpu_kernels *cpu, const cpu_slot *slot, int6
     const float *row = stored_row(cpu, slot, i, buffer);
     if (!cpu->base.config.cosine)
         return widen(row, dim, min, max, low) ? LLOYD_SOUND : LLOYD_NOT_FINITE;
-    double square = lloyd_cpu_square(row, dim);
+    double square = lloyd_square(row, dim);
     if (square == 0) return LLOYD_ZERO_ROW;
     if (!isfinite(square))
         return LLOYD_NOT_FINITE; /* float32 squares cannot overflow a double sum */

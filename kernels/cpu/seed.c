@@ -1,10 +1,13 @@
 /* Seeding: every row keeps its squared distance to the nearest centroid chosen so far, in double,
  * and that centroid's number. Masses for sampling are fixed-point integers, so that their prefix
  * sums are the same for any split of the rows. */
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/seed.h"
 
 #include "base/memory.h"
 #include "base/philox.h"
+#include "kernels/cpu/assign.h"
+#include "kernels/cpu/rows.h"
+#include "kernels/dist.h"
 
 #include <omp.h>
 
@@ -40,8 +43,8 @@ static void compare(cpu_kernels *cpu, int64_t row, const float *x, int64_t base,
 {
     int64_t dim = cpu->base.config.dim;
     const float *centroid = cpu->centroids + k * dim;
-    if (lloyd_cpu_is_farther(x, centroid, dim, cpu->nearest_distance[row])) return;
-    double distance = lloyd_cpu_dist(x, centroid, dim);
+    if (lloyd_is_farther(x, centroid, dim, cpu->nearest_distance[row])) return;
+    double distance = lloyd_dist(x, centroid, dim);
     if (distance >= cpu->nearest_distance[row]) return;
     cpu->nearest_distance[row] = distance;
     cpu->nearest[row] = (int32_t)(base + k);
@@ -97,8 +100,8 @@ lloyd_status lloyd_cpu_seed_try(lloyd_kernels *kernels, int slot_number, int exp
             for (int64_t c = 0; c < set; c++) {
                 const float *centroid = cpu->centroids + c * dim;
                 double nearest = cpu->nearest_distance[row], distance = nearest;
-                if (!lloyd_cpu_is_farther(x, centroid, dim, nearest))
-                    distance = lloyd_cpu_dist(x, centroid, dim);
+                if (!lloyd_is_farther(x, centroid, dim, nearest))
+                    distance = lloyd_dist(x, centroid, dim);
                 own[c] += distance < nearest
                               ? lloyd_fixed_mass(mass_at(cpu, row, distance), exponent, bits)
                               : mass;

@@ -8,9 +8,11 @@
  * First and second digits are summed by loops over all columns. The few columns with more digits have a
  * scale of 0 there, and are summed apart, digit by digit.
  */
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/sums.h"
 
 #include "base/memory.h"
+#include "kernels/clones.h"
+#include "kernels/cpu/rows.h"
 
 #include <omp.h>
 

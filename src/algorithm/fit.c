@@ -71,7 +71,7 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
         LLOYD_TRY(assign_and_sum(p));
         LLOYD_TRY(lloyd_problem_found(p, &found));
         step.inertia = found.inertia, step.moved = found.moved;
-        step.fallback_rows = found.verified, step.empty = found.empty;
+        step.fallback_rows = found.fallback_rows, step.empty = found.empty;
         if (o) LLOYD_TRY(o->found(o, p, history, &step));
         history->converged = step.moved == 0 || hardly_fell(rule, history, step.inertia);
         lloyd_status status = LLOYD_OK;

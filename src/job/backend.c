@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/device.h"
 
 #include <stdio.h>
 #include <string.h>

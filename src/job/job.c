@@ -306,7 +306,7 @@ static void tell_parts(const lloyd_job *j, int64_t parts[LLOYD_TIME_SHARES])
     const double *seconds = p->kernels->seconds;
     const double of_gpu[LLOYD_TIME_SHARES] = {[LLOYD_TIME_ROWS] = seconds[LLOYD_WORK_ROWS],
                                               [LLOYD_TIME_ASSIGN] = seconds[LLOYD_WORK_ASSIGN],
-                                              [LLOYD_TIME_FALLBACK] = seconds[LLOYD_WORK_VERIFY],
+                                              [LLOYD_TIME_FALLBACK] = seconds[LLOYD_WORK_FALLBACK],
                                               [LLOYD_TIME_UPDATE] = seconds[LLOYD_WORK_UPDATE],
                                               [LLOYD_TIME_SUM] = seconds[LLOYD_WORK_SUM]};
     const double *spent = p->kernels->synchronous ? j->watch.seconds : of_gpu;

@@ -40,7 +40,7 @@ lloyd_job_observer lloyd_job_observer_begin(const lloyd_kernels *kernels,
                                             lloyd_checkpoint *checkpoint, lloyd_progress *progress)
 {
     return (lloyd_job_observer){.observer = {begin, part, found, done},
-                                .in_fallback = &kernels->seconds[LLOYD_WORK_VERIFY],
+                                .in_fallback = &kernels->seconds[LLOYD_WORK_FALLBACK],
                                 .checkpoint = checkpoint,
                                 .progress = progress};
 }

@@ -10,6 +10,7 @@
 #include "job/checkpoint/checkpoint.h"
 #include "job/estimate.h"
 #include "job/options.h"
+#include "kernels/blas.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -287,7 +288,7 @@ static lloyd_status begin_plan(const lloyd_comm *comm, const lloyd_backend *back
 {
     if (backend->cuda) LLOYD_TRY(lloyd_backend_memory(backend, &plan->gpu_free, &plan->gpu_used));
     plan->program = lloyd_memory_now();
-    plan->blas_missing = backend->cuda ? 0 : lloyd_cpu_blas_take(choose_threads(comm));
+    plan->blas_missing = backend->cuda ? 0 : lloyd_blas_take(choose_threads(comm));
     return LLOYD_OK;
 }
 

@@ -9,7 +9,7 @@
  * person would go into a log.
  */
 #include "program/early.h"
-#include "kernels/kernels.h"
+#include "kernels/blas.h"
 #include "program/launch.h"
 
 #include <fcntl.h>
@@ -79,11 +79,11 @@ LLOYD_EARLY static void check_space(char **argv, char **envp)
     static char one_thread[] = "OPENBLAS_NUM_THREADS=1";
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
-    if (!lloyd_cpu_blas_is_greedy()) return;
+    if (!lloyd_blas_is_greedy()) return;
     if (!has(one_thread, envp)) start_with(one_thread, argv, envp);
     lloyd_launch launched = lloyd_find_launch(envp);
     long long allowed = (long long)limit.rlim_cur, wanted = used_space();
-    wanted += lloyd_cpu_blas_start() + space_of_mpi(launched);
+    wanted += lloyd_blas_start() + space_of_mpi(launched);
     if (wanted <= allowed) return;
     if (launched.local_rank > 0) _exit(1); /* the first rank of the node says it */
     char text[256];

@@ -139,7 +139,7 @@ lloyd_status label_block(cuda_kernels *cuda, const flash_params &p, const cuda_d
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN));
     if (!p.direct) LLOYD_TRY(kernel->launch(cuda->gpu, p, true, cuda->stream));
     LLOYD_TRY(lloyd_cuda_decide(cuda, d, p.count));
-    if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_VERIFY));
+    if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_FALLBACK));
     return mark(cuda, watch, 2);
 }
 

@@ -1,4 +1,4 @@
-/* Greedy k-means++ over candidates: the twin of kernels/cpu/reduce.c, for several leaves at a time.
+/* Greedy k-means++ over candidates: the twin of kernels/reduce.c, for several leaves at a time.
  *
  * A choice needs to know what each of T tried points would do to the masses of all n. One launch first
  * leaves, of every pair of points, a number that is not above dist() (two bytes, candidate_bounds.cuh). Then

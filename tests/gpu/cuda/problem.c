@@ -6,6 +6,7 @@
 #include "values.h"
 
 #include "base/memory.h"
+#include "kernels/cpu/cpu.h"
 
 void *new_array(int64_t count, size_t size)
 {

@@ -137,7 +137,7 @@ static int count_fallback_rows(problem *p, int64_t *fallback_rows)
         !pass(p, CUDA, "accumulate", accumulate_chunk, NULL))
         return 0;
     TRY(p, CUDA, "inertia", p->side[CUDA]->inertia(p->side[CUDA], p->squares, &found));
-    *fallback_rows = found.verified;
+    *fallback_rows = found.fallback_rows;
     return 1;
 }
 

@@ -4,7 +4,7 @@
  * (tests/CMakeLists.txt) must print the same.
  */
 #include "base/memory.h"
-#include "kernels/kernels.h"
+#include "kernels/cpu/cpu.h"
 #include "kernels/numerics.h"
 
 #include <setjmp.h>

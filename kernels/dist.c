@@ -1,7 +1,10 @@
 /* dist(), the definition of every label: 32 interleaved partial sums in double, each step one
  * subtraction and one fma, then a tree. The lanes are independent, so the compiler keeps them in
  * four 512-bit or eight 256-bit registers without reordering. */
-#include "kernels/cpu/cpu.h"
+#include "kernels/dist.h"
+
+#include "kernels/clones.h"
+#include "kernels/numerics.h"
 
 LLOYD_CLONES static double dist(const float *x, const float *c, int64_t dim)
 {
@@ -51,7 +54,7 @@ LLOYD_CLONES static double square(const float *x, int64_t dim)
 }
 
 /* clang resolves a clone only inside its own file. */
-double lloyd_cpu_dist(const float *x, const float *c, int64_t dim)
+double lloyd_dist(const float *x, const float *c, int64_t dim)
 {
     return dist(x, c, dim);
 }
@@ -59,14 +62,14 @@ double lloyd_cpu_dist(const float *x, const float *c, int64_t dim)
 /* Nothing cancels: differences and squares are off by a few 2^-24 of themselves, sums by one more for
  * each addition that an element goes through, of which there are at most D / 32 + 6. Only where squares
  * are subnormal or infinite this says nothing. */
-int lloyd_cpu_is_farther(const float *x, const float *c, int64_t dim, double distance)
+int lloyd_is_farther(const float *x, const float *c, int64_t dim, double distance)
 {
     float rough = rough_dist(x, c, dim);
     double slack = (double)(dim + 64) * 0x1p-22;
     return rough > 0x1p-100f && rough <= 0x1p126f && (double)rough > distance + distance * slack;
 }
 
-double lloyd_cpu_square(const float *x, int64_t dim)
+double lloyd_square(const float *x, int64_t dim)
 {
     return square(x, dim);
 }

@@ -5,14 +5,13 @@
  */
 #include "kernels/reduce.h"
 
-#include "kernels/cpu/cpu.h"
-
 #include "base/memory.h"
 #include "base/philox.h"
+#include "kernels/dist.h"
 #include "kernels/numerics.h"
 
 #include <math.h>
-#include <omp.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -87,7 +86,7 @@ static int64_t farthest(const lloyd_reduction *r, const int64_t *members, int64_
     int64_t found = 0;
 #pragma omp parallel for num_threads(r->threads)
     for (int64_t i = 0; i < count; i++)
-        places[i].where = lloyd_cpu_dist(point(r, members[i]), point(r, from), r->dim);
+        places[i].where = lloyd_dist(point(r, members[i]), point(r, from), r->dim);
     for (int64_t i = 1; i < count; i++)
         if (places[i].where > places[found].where) found = i;
     return members[found];
@@ -103,8 +102,8 @@ static void halve(const lloyd_reduction *r, int64_t *members, int64_t count, pla
 #pragma omp parallel for num_threads(r->threads)
     for (int64_t i = 0; i < count; i++) {
         const float *x = point(r, members[i]);
-        places[i].where = lloyd_add(lloyd_cpu_dist(x, point(r, a), r->dim),
-                                    -lloyd_cpu_dist(x, point(r, b), r->dim));
+        places[i].where =
+            lloyd_add(lloyd_dist(x, point(r, a), r->dim), -lloyd_dist(x, point(r, b), r->dim));
         places[i].point = members[i];
     }
     memcpy(places + count, places, (size_t)count * sizeof *places);
@@ -257,8 +256,8 @@ static int64_t find_row(const leaf *l, int64_t i, neighbour *found)
     int64_t count = 0;
     for (int64_t j = 0; j < l->count; j++) {
         const float *other = point(r, l->members[j]);
-        if (lloyd_cpu_is_farther(other, x, r->dim, l->near[j])) continue;
-        double distance = lloyd_cpu_dist(other, x, r->dim);
+        if (lloyd_is_farther(other, x, r->dim, l->near[j])) continue;
+        double distance = lloyd_dist(other, x, r->dim);
         if (distance < l->near[j]) found[count++] = (neighbour){.distance = distance, .other = j};
     }
     return count;
@@ -418,14 +417,6 @@ lloyd_status lloyd_reduce_leaf(const lloyd_reduction *r, const lloyd_leaf *in)
         if (in->choices[i].point >= 0) in->choices[i].point = in->members[in->choices[i].point];
     close_leaf(&l);
     return status;
-}
-
-lloyd_status lloyd_cpu_reduce(lloyd_kernels *kernels, const lloyd_reduction *r,
-                              const lloyd_leaf *leaves, int64_t count, int64_t *done)
-{
-    (void)kernels;
-    *done = count < 1 ? count : 1;
-    return *done > 0 ? lloyd_reduce_leaf(r, leaves) : LLOYD_OK;
 }
 
 int64_t lloyd_reduce_bytes(int64_t count, int64_t dim, int trials, int on_gpu)

@@ -1,0 +1,22 @@
+/* Seeding: distances to the centroids chosen so far. */
+#ifndef LLOYD_KERNELS_CPU_SEED_H
+#define LLOYD_KERNELS_CPU_SEED_H
+
+#include "kernels/cpu/cpu.h"
+
+/* Of the table in kernels.h. */
+lloyd_status lloyd_cpu_seed_begin(lloyd_kernels *kernels);
+lloyd_status lloyd_cpu_seed_compare(lloyd_kernels *kernels, int slot, int64_t base, double *mass);
+lloyd_status lloyd_cpu_seed_total(lloyd_kernels *kernels, int exponent, int bits, int64_t *total);
+lloyd_status lloyd_cpu_seed_pick(lloyd_kernels *kernels, int exponent, int bits, int64_t target,
+                                 int64_t *row);
+lloyd_status lloyd_cpu_seed_sample(lloyd_kernels *kernels, int exponent, int bits, int64_t total,
+                                   int64_t oversampling, uint64_t seed, int round,
+                                   int64_t row_offset, int64_t capacity, int64_t *rows,
+                                   int64_t *count);
+lloyd_status lloyd_cpu_seed_masses(lloyd_kernels *kernels, int64_t *masses);
+lloyd_status lloyd_cpu_seed_try(lloyd_kernels *kernels, int slot, int exponent, int bits,
+                                int64_t *totals);
+lloyd_status lloyd_cpu_seed_end(lloyd_kernels *kernels);
+
+#endif
