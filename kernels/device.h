@@ -28,6 +28,4 @@ typedef struct lloyd_device {
     void (*host_free)(void *memory);
 } lloyd_device;
 
-extern const lloyd_device lloyd_device_cuda; /* only in builds with CUDA */
-
 #endif

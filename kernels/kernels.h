@@ -257,21 +257,4 @@ struct lloyd_kernels {
     void (*destroy)(lloyd_kernels *self);
 };
 
-/* --- only in builds with CUDA --- */
-
-/* GPU number `device`: tensor cores for the filter, compute capability 8.0 or newer. Rows and
- * weights are copied to it. */
-lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
-                                lloyd_kernels **kernels);
-
-/* Bytes of the GPU's memory that reduce() takes for `leaves` leaves at a time, of at most `count` points.
- */
-int64_t lloyd_cuda_reduce_bytes(int64_t count, int64_t dim, int64_t leaves);
-
-/* Bytes of the GPU's memory lloyd_kernels_cuda() and everything it does with at most `set`
- * centroids at a time allocates: weights if the configuration has any, but neither the rows in the
- * slots, which are as large as what is loaded, nor seeding's LLOYD_SEED_ROW_BYTES a row, nor what reduce() takes.
- * Besides, it pins lloyd_device.pinned bytes of the host's memory. */
-int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set);
-
 #endif

@@ -1,5 +1,9 @@
 #include "data.cuh"
 
+extern "C" {
+#include "kernels/cuda/cuda.h"
+}
+
 #include <cmath>
 #include <cstdio>
 

@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_CLOCK_H
 #define LLOYD_KERNELS_CUDA_CLOCK_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 enum { CUDA_UNTIMED = -1 };
 /* What the stream does between the mark before and this one is `work`, a lloyd_work, or

@@ -1,7 +1,8 @@
-/* The CUDA implementation of kernels.h: state, and the table of functions. Everything that is needed in every iteration is allocated
- * here, once.
- */
+/* The CUDA implementation of kernels.h: how it is made and destroyed, and the table of functions. */
+extern "C" {
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/seed/reduce.h"
+}
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/clock.h"
@@ -9,9 +10,9 @@
 #include "kernels/cuda/distances.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/rows.h"
-#include "kernels/cuda/seed/reduce.h"
 #include "kernels/cuda/seed/seed.h"
 #include "kernels/cuda/slots.h"
+#include "kernels/cuda/state.h"
 #include "kernels/cuda/update/means.h"
 #include "kernels/cuda/update/sort.h"
 #include "kernels/cuda/update/update.h"
@@ -63,45 +64,6 @@ static lloyd_status finish(lloyd_kernels *kernels)
 
 /* --- life and death --- */
 
-/* What is there from create() to destroy(). */
-static void list_state(cuda_buffers &buffer, cuda_kernels *cuda, const lloyd_kernels_config *config)
-{
-    const int64_t n = config->n_local, dim = config->dim;
-    const char *digits = "digits of the columns";
-    buffer(cuda->digit_scale, dim, digits);
-    buffer(cuda->top, dim, digits);
-    buffer(cuda->digits, dim, digits);
-    buffer(cuda->square_top, dim, digits);
-    buffer(cuda->second, dim, digits);
-    buffer(cuda->wide_number, dim, digits);
-    buffer(cuda->wide_column, dim, digits);
-    buffer(cuda->results, CUDA_PINNED, "results");
-    buffer(cuda->scratch, lloyd_cuda_scratch_bytes(dim), "working space");
-    buffer(cuda->labels, n, "labels");
-    buffer.optional(config->cosine, cuda->lengths, n, "lengths of rows");
-    buffer.optional(config->weights, cuda->weights, n, "weights");
-}
-
-/* Sums come with the grid. */
-static void list_sums(cuda_buffers &buffer, cuda_kernels *cuda, int64_t words)
-{
-    buffer(cuda->sums, words, "sums per cluster");
-}
-
-lloyd_status lloyd_cuda_alloc_sums(cuda_kernels *cuda, const lloyd_grid *grid)
-{
-    const lloyd_kernels_config *config = &cuda->base.config;
-    cuda->grid = grid;
-    cuda->layout = lloyd_layout_of_sums(grid, config->dim, config->k);
-    cuda_buffers reserve = cuda_buffers::reserve(cuda);
-    list_sums(reserve, cuda, cuda->layout.words);
-    LLOYD_TRY(reserve.status());
-    return lloyd_cuda_check(cudaMemsetAsync(cuda->sums, 0,
-                                            (size_t)cuda->layout.words * sizeof *cuda->sums,
-                                            cuda->stream),
-                            "clearing sums");
-}
-
 static void destroy(lloyd_kernels *kernels)
 {
     if (!kernels) return;
@@ -118,9 +80,7 @@ static void destroy(lloyd_kernels *kernels)
     for (int s = 0; cuda->slots && s < config->slots; s++)
         lloyd_cuda_free_slot(cuda, &cuda->slots[s]);
     lloyd_free(cuda->slots);
-    cuda_buffers release = cuda_buffers::release(cuda);
-    list_state(release, cuda, config);
-    list_sums(release, cuda, 0);
+    lloyd_cuda_release_state(cuda);
     lloyd_cuda_free_staging(cuda);
     (void)cudaFreeHost(cuda->pinned);
     if (cuda->asked) (void)cudaEventDestroy(cuda->asked);
@@ -195,7 +155,7 @@ static lloyd_status refuse_device(const cuda_kernels *cuda, const char *why)
 static lloyd_status open_device(cuda_kernels *cuda)
 {
     CUDA_TRY(cudaSetDevice(cuda->device), "selecting the GPU");
-    CUDA_TRY(lloyd_cuda_look_at(cuda->device, &cuda->gpu), "asking what the GPU is");
+    LLOYD_TRY(lloyd_cuda_look_at(cuda->device, &cuda->gpu));
     if (cuda->gpu.capability < 80) return refuse_device(cuda, "but 8.0 or newer is needed");
     cudaFuncAttributes attributes;
     cudaError_t code = cudaFuncGetAttributes(&attributes, (const void *)probe);
@@ -212,10 +172,8 @@ static lloyd_status alloc_state(cuda_kernels *cuda)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
     const int64_t n = config->n_local;
-    cuda_buffers reserve = cuda_buffers::reserve(cuda);
     LLOYD_TRY(lloyd_cuda_alloc_sums(cuda, nullptr));
-    list_state(reserve, cuda, config);
-    LLOYD_TRY(reserve.status());
+    LLOYD_TRY(lloyd_cuda_reserve_state(cuda));
     CUDA_TRY(cudaMallocHost(&cuda->pinned, CUDA_PINNED), "allocating pinned memory for results");
     LLOYD_TRY(lloyd_alloc(&cuda->slots, config->slots, sizeof(cuda_slot), "chunk table"));
     if (n > 0)
@@ -225,8 +183,8 @@ static lloyd_status alloc_state(cuda_kernels *cuda)
     return lloyd_cuda_copy_in(cuda, cuda->weights, config->weights, n * (int64_t)sizeof(float));
 }
 
-extern "C" lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
-                                           lloyd_kernels **kernels)
+lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
+                                lloyd_kernels **kernels)
 {
     *kernels = nullptr;
     cuda_kernels *cuda;
@@ -246,18 +204,12 @@ extern "C" lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, i
 
 /* --- what a plan asks --- */
 
-extern "C" int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set)
+int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set)
 {
-    cuda_kernels none = {};
-    cuda_buffers count = cuda_buffers::count();
-    list_state(count, &none, config);
-    list_sums(count, &none,
-              lloyd_planned_sum_words(config->dim, config->k, lloyd_sums_one_digit(config),
-                                      config->weights != nullptr));
     /* no two of these are there at a time */
     const int64_t temporary =
         std::max({lloyd_cuda_seed_scratch_bytes(config), lloyd_cuda_distances_bytes(config),
                   lloyd_cuda_relocation_bytes(config)});
-    return count.bytes() + lloyd_cuda_filter_bytes(config, set) + lloyd_cuda_sorter_bytes(config) +
-           lloyd_cuda_means_bytes(config, set) + temporary;
+    return lloyd_cuda_state_bytes(config) + lloyd_cuda_filter_bytes(config, set) +
+           lloyd_cuda_sorter_bytes(config) + lloyd_cuda_means_bytes(config, set) + temporary;
 }

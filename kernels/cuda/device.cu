@@ -4,15 +4,14 @@
  */
 extern "C" {
 #include "base/memory.h"
-#include "kernels/device.h"
-}
 #include "kernels/cuda/device.h"
+}
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/slots.h"
 
 #include <cstdio>
 
-cudaError_t lloyd_cuda_look_at(int device, cuda_gpu *gpu)
+lloyd_status lloyd_cuda_look_at(int device, cuda_gpu *gpu)
 {
     int major = 0, minor = 0;
     const struct {
@@ -23,11 +22,10 @@ cudaError_t lloyd_cuda_look_at(int device, cuda_gpu *gpu)
                   {cudaDevAttrMultiProcessorCount, &gpu->multiprocessors},
                   {cudaDevAttrMaxSharedMemoryPerBlockOptin, &gpu->shared_bytes}};
     for (const auto &w : wanted) {
-        cudaError_t code = cudaDeviceGetAttribute(w.value, w.which, device);
-        if (code != cudaSuccess) return code;
+        CUDA_TRY(cudaDeviceGetAttribute(w.value, w.which, device), "asking what the GPU is");
     }
     gpu->capability = 10 * major + minor;
-    return cudaSuccess;
+    return LLOYD_OK;
 }
 
 cuda_gpu lloyd_cuda_planned_gpu(void)
@@ -35,7 +33,7 @@ cuda_gpu lloyd_cuda_planned_gpu(void)
     const cuda_gpu h200 = {132, 90, 227 << 10};
     cuda_gpu gpu;
     int device;
-    if (cudaGetDevice(&device) == cudaSuccess && lloyd_cuda_look_at(device, &gpu) == cudaSuccess)
+    if (cudaGetDevice(&device) == cudaSuccess && lloyd_cuda_look_at(device, &gpu) == LLOYD_OK)
         return gpu;
     (void)cudaGetLastError();
     return h200;
@@ -109,7 +107,7 @@ static void host_free(void *memory)
     lloyd_free(memory);
 }
 
-extern "C" const lloyd_device lloyd_device_cuda = {
+const lloyd_device lloyd_device_cuda = {
     .name = "cuda",
     .pinned = 2 * CUDA_STAGING_BYTES,
     .count = count_devices,

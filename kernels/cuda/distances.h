@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_DISTANCES_H
 #define LLOYD_KERNELS_CUDA_DISTANCES_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 lloyd_status lloyd_cuda_count_labels(lloyd_kernels *kernels, int64_t *counts);
 lloyd_status lloyd_cuda_distances(lloyd_kernels *kernels, int slot, double *out);

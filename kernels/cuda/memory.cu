@@ -1,7 +1,7 @@
 /* Device memory, counted, and errors of CUDA as messages; see memory.h. */
 #include "kernels/cuda/memory.h"
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 #include <cassert>
 #include <cstring>

@@ -1,7 +1,7 @@
 /* Overrides by name; see overrides.h. */
 #include "kernels/cuda/overrides.h"
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 #include <algorithm>
 #include <string>

@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_ROWS_CUH
 #define LLOYD_KERNELS_CUDA_ROWS_CUH
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 #include "kernels/cuda/element.cuh"
 
 /* The rows of a slot, passed to kernels by value. */

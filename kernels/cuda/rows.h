@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_ROWS_H
 #define LLOYD_KERNELS_CUDA_ROWS_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 /* The lengths of rows [at, at + count) of a slot, for cosine. */
 lloyd_status lloyd_cuda_lengths(cuda_kernels *cuda, int slot, int64_t at, int64_t count);

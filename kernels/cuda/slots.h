@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_SLOTS_H
 #define LLOYD_KERNELS_CUDA_SLOTS_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 /* Rows from pageable memory pass through two pinned buffers of so many bytes. */
 constexpr int64_t CUDA_STAGING_BYTES = 16 << 20;

@@ -6,6 +6,9 @@
 #include "base/text.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/device.h"
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/seed/reduce.h"
 
 #include <stdio.h>
 #include <string.h>

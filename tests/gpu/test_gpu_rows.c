@@ -5,7 +5,7 @@
 
 #include "base/half.h"
 #include "base/types.h"
-#include "kernels/kernels.h"
+#include "kernels/cuda/device.h"
 
 #include <cuda_runtime_api.h>
 

@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_ASSIGN_ASSIGN_H
 #define LLOYD_KERNELS_CUDA_ASSIGN_ASSIGN_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count,
                                       const float *centroids);

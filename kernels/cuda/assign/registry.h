@@ -10,8 +10,8 @@
 extern "C" {
 #include "base/status.h"
 #include "base/types.h"
-}
 #include "kernels/cuda/device.h"
+}
 
 #include <cstdint>
 

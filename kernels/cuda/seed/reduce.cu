@@ -10,7 +10,9 @@
  *
  * Blocks wait for each other, so all must run at once: the launch is cooperative.
  */
+extern "C" {
 #include "kernels/cuda/seed/reduce.h"
+}
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/seed/choose.cuh"
@@ -261,7 +263,7 @@ lloyd_status run_wave(wave *w)
 
 } // namespace
 
-extern "C" int64_t lloyd_cuda_reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
+int64_t lloyd_cuda_reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
 {
     wave planned = {};
     planned.shape.dim = dim;

@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_SEED_SEED_H
 #define LLOYD_KERNELS_CUDA_SEED_SEED_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 /* Device memory of seeding beside LLOYD_SEED_ROW_BYTES a row. */
 int64_t lloyd_cuda_seed_scratch_bytes(const lloyd_kernels_config *config);

@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_UPDATE_MEANS_H
 #define LLOYD_KERNELS_CUDA_UPDATE_MEANS_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels);
 lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_found *found);

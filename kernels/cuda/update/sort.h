@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_UPDATE_SORT_H
 #define LLOYD_KERNELS_CUDA_UPDATE_SORT_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 /* Rows in the order of their labels; the arrays belong to cuda->sorter. */
 struct cuda_sorted {

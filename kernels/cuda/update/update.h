@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_UPDATE_UPDATE_H
 #define LLOYD_KERNELS_CUDA_UPDATE_UPDATE_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/state.h"
 
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot);
 /* Whether no sorting is planned for, as rows are summed in shared memory, of which a

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda/cuda.h"
 
 void *new_array(int64_t count, size_t size)
 {

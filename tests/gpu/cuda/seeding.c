@@ -6,6 +6,7 @@
 #include "values.h"
 
 #include "base/memory.h"
+#include "kernels/cuda/seed/reduce.h"
 #include "kernels/numerics.h"
 
 #include <math.h>

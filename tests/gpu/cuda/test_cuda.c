@@ -16,6 +16,8 @@
 #include "shapes.h"
 #include "special.h"
 
+#include "kernels/cuda/device.h"
+
 #include <cuda_runtime_api.h>
 
 #include <omp.h>

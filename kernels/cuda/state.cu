@@ -1,0 +1,66 @@
+/* The device memory of the state, in lists. Everything that is needed in every iteration is allocated once. */
+#include "kernels/cuda/state.h"
+
+/* What is there from create() to destroy(). */
+static void list_state(cuda_buffers &buffer, cuda_kernels *cuda, const lloyd_kernels_config *config)
+{
+    const int64_t n = config->n_local, dim = config->dim;
+    const char *digits = "digits of the columns";
+    buffer(cuda->digit_scale, dim, digits);
+    buffer(cuda->top, dim, digits);
+    buffer(cuda->digits, dim, digits);
+    buffer(cuda->square_top, dim, digits);
+    buffer(cuda->second, dim, digits);
+    buffer(cuda->wide_number, dim, digits);
+    buffer(cuda->wide_column, dim, digits);
+    buffer(cuda->results, CUDA_PINNED, "results");
+    buffer(cuda->scratch, lloyd_cuda_scratch_bytes(dim), "working space");
+    buffer(cuda->labels, n, "labels");
+    buffer.optional(config->cosine, cuda->lengths, n, "lengths of rows");
+    buffer.optional(config->weights, cuda->weights, n, "weights");
+}
+
+/* Sums come with the grid. */
+static void list_sums(cuda_buffers &buffer, cuda_kernels *cuda, int64_t words)
+{
+    buffer(cuda->sums, words, "sums per cluster");
+}
+
+lloyd_status lloyd_cuda_alloc_sums(cuda_kernels *cuda, const lloyd_grid *grid)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    cuda->grid = grid;
+    cuda->layout = lloyd_layout_of_sums(grid, config->dim, config->k);
+    cuda_buffers reserve = cuda_buffers::reserve(cuda);
+    list_sums(reserve, cuda, cuda->layout.words);
+    LLOYD_TRY(reserve.status());
+    return lloyd_cuda_check(cudaMemsetAsync(cuda->sums, 0,
+                                            (size_t)cuda->layout.words * sizeof *cuda->sums,
+                                            cuda->stream),
+                            "clearing sums");
+}
+
+lloyd_status lloyd_cuda_reserve_state(cuda_kernels *cuda)
+{
+    cuda_buffers reserve = cuda_buffers::reserve(cuda);
+    list_state(reserve, cuda, &cuda->base.config);
+    return reserve.status();
+}
+
+void lloyd_cuda_release_state(cuda_kernels *cuda)
+{
+    cuda_buffers release = cuda_buffers::release(cuda);
+    list_state(release, cuda, &cuda->base.config);
+    list_sums(release, cuda, 0);
+}
+
+int64_t lloyd_cuda_state_bytes(const lloyd_kernels_config *config)
+{
+    cuda_kernels none = {};
+    cuda_buffers count = cuda_buffers::count();
+    list_state(count, &none, config);
+    list_sums(count, &none,
+              lloyd_planned_sum_words(config->dim, config->k, lloyd_sums_one_digit(config),
+                                      config->weights != nullptr));
+    return count.bytes();
+}

@@ -1,0 +1,123 @@
+/* The state of the CUDA kernels: what one rank has on its GPU.
+ *
+ * state.cu lists its device memory, cuda.cu makes and destroys it and holds the table of functions. memory.cu allocates, slots.cu brings rows in, column_stats.cu and
+ * rows.cu look at them before the first iteration; assign/ labels them, update/ sums them and makes centroids, seed/ chooses the
+ * first ones, distances.cu computes results, and clock.cu takes the time.
+ *
+ * Everything runs on one stream per rank, but for the copies of load_start(), which have their own.
+ * Functions that return numbers to the host wait for the stream; all others only enqueue. Rows stay
+ * in the type they are stored in, without padding.
+ */
+#ifndef LLOYD_KERNELS_CUDA_STATE_H
+#define LLOYD_KERNELS_CUDA_STATE_H
+
+#include "kernels/exact.h"
+extern "C" {
+#include "base/memory.h"
+#include "kernels/cuda/device.h"
+#include "kernels/kernels.h"
+}
+
+#include "kernels/cuda/memory.h"
+#include "kernels/cuda/overrides.h"
+
+#include <cuda_runtime.h>
+
+/* A slot's rows in device memory. */
+struct cuda_slot {
+    cuda_array<char> rows; /* as stored, in bytes; NULL: nothing was loaded yet */
+    int64_t first;         /* local number of its first row */
+    int64_t count;         /* rows in it */
+    bool described;        /* the filter has norms of these rows */
+    cudaEvent_t copied;    /* the last copy of load_start(); NULL: there was none */
+};
+
+struct cuda_staging; /* slots.cu: pinned memory that rows pass through on their way in */
+struct cuda_filter;  /* assign/assign.h: what the fused kernels need beside the rows */
+struct cuda_sorter;  /* update/sort.cu: sorting space */
+struct cuda_means;   /* update/means.cu: centroids that follow from the sums */
+struct cuda_clock;   /* clock.cu: when the stream was where */
+
+struct cuda_kernels {
+    lloyd_kernels base; /* first: a lloyd_kernels * is a cuda_kernels * */
+    cudaStream_t stream;
+    cudaStream_t copies; /* of load_start(); NULL until the first */
+    cudaEvent_t asked;   /* on `stream`: what was enqueued before a copy */
+    int device;
+    cuda_gpu gpu;
+    cuda_overrides overrides;
+
+    cuda_slot *slots;           /* host array [slots] */
+    cuda_staging *staging;      /* NULL until rows come from pageable memory */
+    cuda_array<int32_t> labels; /* [n_local] */
+    cuda_array<float> weights;  /* [n_local], NULL without */
+    cuda_array<double> lengths; /* [n_local] sqrt of the squares of a row, for cosine, else NULL */
+
+    /* the centroid set */
+    int64_t set;
+    cuda_array<float> centroids; /* [D] of each, of the largest set so far */
+    cuda_filter *filter;
+
+    /* sums */
+    const lloyd_grid *grid;                  /* of the caller, on the host; NULL until set_grid() */
+    lloyd_sum_layout layout;                 /* of `sums` */
+    cuda_array<double> digit_scale;          /* [D] 2^(b - M); 0 for wide columns */
+    cuda_array<int> top, digits, square_top; /* [D] as in the grid, on the device, and so */
+    cuda_array<int32_t> second, wide_number, wide_column; /* [D] are these */
+    double mass_scale, least_mass;                        /* 2^(b - M_w), 2^(b T_w - M_w) */
+    cuda_array<int64_t> sums;
+    bool sums_zero; /* no rows were added since begin() */
+    cuda_sorter *sorter;
+    cuda_means *means;
+
+    /* seeding */
+    cuda_array<double> nearest_distance; /* [n_local] */
+    cuda_array<int32_t> nearest;         /* [n_local] */
+    cuda_array<int64_t> mass_sums;       /* fixed-point masses of blocks of rows (seed/masses.cu) */
+    int mass_exponent;                   /* the grid that mass_sums are on; */
+    int mass_bits;                       /* 0: they are not those of the rows now */
+
+    /* numbers on their way to the host */
+    void *pinned;             /* CUDA_PINNED bytes of pinned host memory */
+    cuda_array<char> results; /* CUDA_PINNED bytes of device memory */
+
+    cuda_array<char>
+        scratch; /* [lloyd_cuda_scratch_bytes()] of device memory, used within one function */
+
+    cuda_clock *clock; /* NULL until the first mark */
+
+    int64_t allocated, peak; /* bytes of device memory */
+};
+
+enum { CUDA_PINNED = 4096 };
+
+static inline cuda_kernels *lloyd_cuda(lloyd_kernels *kernels)
+{
+    return (cuda_kernels *)kernels;
+}
+
+/* Bytes of cuda->scratch: the words of the squares, and space for some rows. */
+static inline int64_t lloyd_cuda_scratch_bytes(int64_t dim)
+{
+    const int64_t least = 1 << 20;
+    const int64_t words = 8 * LLOYD_SQUARE_DIGITS * dim;
+    return words > least ? words : least;
+}
+
+/* Shared memory that a block can have. */
+static inline int lloyd_cuda_shared_bytes(const cuda_kernels *cuda)
+{
+    return cuda->overrides.small_shared ? 99 << 10 : cuda->gpu.shared_bytes;
+}
+
+/* The memory that is there from create() to destroy(), but for the sums; not initialised. */
+lloyd_status lloyd_cuda_reserve_state(cuda_kernels *cuda);
+/* With the sums. */
+void lloyd_cuda_release_state(cuda_kernels *cuda);
+/* Bytes of both, for a plan. */
+int64_t lloyd_cuda_state_bytes(const lloyd_kernels_config *config);
+
+/* Room for the sums of a grid, or for the counters alone (NULL), set to zero. */
+lloyd_status lloyd_cuda_alloc_sums(cuda_kernels *cuda, const lloyd_grid *grid);
+
+#endif
