@@ -87,6 +87,12 @@ strangers() {
     none -r 'include "kernels/cuda/' kernels/cpu && none -r 'include "kernels/cpu/' kernels/cuda
 }
 
+only_planned() {
+    local files
+    mapfile -t files < <(find kernels/cpu -name '*.c' ! -name buffers.c ! -name cpu.c ! -name device.c)
+    none -w 'lloyd_alloc|malloc|calloc|posix_memalign' "${files[@]}"
+}
+
 gpu_at_home() {
     local files
     mapfile -t files < <(find src kernels comm io -type f ! -path 'kernels/cuda/*' ! -path 'src/cmake/*' \
@@ -124,6 +130,7 @@ check "layers: base includes only base, and the public header" includes src/base
 check "layers: options include only options, kernels and base" includes src/options 'options|kernels|base' 'lloyd\.h'
 check "layers: kernels include only kernels and base" includes kernels 'kernels|base'
 check "layers: kernels/cpu and kernels/cuda do not know each other" strangers
+check "kernels/cpu allocates only what its lists of buffers name" only_planned
 check "layers: CUDA and NCCL only in kernels/cuda, comm/staging_cuda.c and comm/nccl.c" gpu_at_home
 check "layers: comm includes only comm and base" includes comm 'comm|base'
 check "layers: io includes only io and base" includes io 'io|base'

@@ -11,7 +11,6 @@
 #include "kernels/cpu/assign.h"
 
 #include "base/clock.h"
-#include "base/memory.h"
 #include "kernels/clones.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/dist.h"
@@ -111,27 +110,26 @@ lloyd_status lloyd_cpu_prepare(cpu_kernels *cpu)
     }
     cpu->greatest_half_norm = greatest_half_norm;
     return set <= LLOYD_CPU_FEW ? LLOYD_OK
-                                : lloyd_int8_prepare(&cpu->int8, cpu->centroids, set, cpu->centre,
-                                                     cpu->base.config.threads);
+                                : lloyd_int8_prepare(&cpu->int8, cpu->centroids, set, cpu->centre);
+}
+
+void lloyd_cpu_list_set(cpu_buffers *buffers, cpu_kernels *cpu, int64_t count)
+{
+    int64_t dim = cpu->base.config.dim;
+    CPU_BUFFER(buffers, cpu->centroids, count * dim, "centroids");
+    CPU_BUFFER(buffers, cpu->operand, count * dim, "filter operands of the centroids");
+    CPU_BUFFER(buffers, cpu->half_norm, count, "norms of the centroids");
+    CPU_BUFFER(buffers, cpu->bias, count, "biases of the centroids");
 }
 
 static lloyd_status reserve_set(cpu_kernels *cpu, int64_t count)
 {
+    cpu_buffers buffers = {.work = CPU_BUFFERS_RESERVE};
     if (count <= cpu->set_capacity) return LLOYD_OK;
-    int64_t dim = cpu->base.config.dim;
-    lloyd_free(cpu->centroids);
-    lloyd_free(cpu->operand);
-    lloyd_free(cpu->half_norm);
-    lloyd_free(cpu->bias);
-    cpu->centroids = NULL, cpu->operand = NULL, cpu->half_norm = NULL, cpu->bias = NULL;
     cpu->set_capacity = 0;
-    LLOYD_TRY(lloyd_alloc(&cpu->centroids, count * dim, sizeof(float), "centroids"));
-    LLOYD_TRY(
-        lloyd_alloc(&cpu->operand, count * dim, sizeof(float), "filter operands of the centroids"));
-    LLOYD_TRY(lloyd_alloc(&cpu->half_norm, count, sizeof(double), "norms of the centroids"));
-    LLOYD_TRY(lloyd_alloc(&cpu->bias, count, sizeof(float), "biases of the centroids"));
-    cpu->set_capacity = count;
-    return LLOYD_OK;
+    lloyd_cpu_list_set(&buffers, cpu, count);
+    if (buffers.status == LLOYD_OK) cpu->set_capacity = count;
+    return buffers.status;
 }
 
 lloyd_status lloyd_cpu_set_centroids(lloyd_kernels *kernels, int64_t count, const float *centroids)
@@ -412,7 +410,7 @@ static void assign_int8(assignment *a, int64_t i0, int rows)
 {
     const cpu_kernels *cpu = a->cpu;
     const lloyd_int8_set *set = &cpu->int8;
-    lloyd_int8_scratch *found = a->scratch->int8;
+    lloyd_int8_scratch *found = &a->scratch->int8;
     int64_t candidates = 0, open = 0,
             size = set->dim * (int64_t)lloyd_type_size(cpu->base.config.type);
     for (int i = 0; i < rows; i++) {

@@ -7,6 +7,9 @@
 /* Up to this many centroids dist() to all of them is cheaper than a filter. */
 enum { LLOYD_CPU_FEW = 4 };
 
+/* The memory of a set of at most `count` centroids, but for cpu->int8. */
+void lloyd_cpu_list_set(cpu_buffers *buffers, cpu_kernels *cpu, int64_t count);
+
 /* Derives the filter's view of the set from cpu->centroids. */
 lloyd_status lloyd_cpu_prepare(cpu_kernels *cpu);
 

@@ -82,39 +82,49 @@ static lloyd_status reduce(lloyd_kernels *kernels, const lloyd_reduction *reduct
     return *done > 0 ? lloyd_reduce_leaf(reduction, leaves) : LLOYD_OK;
 }
 
+/* --- life and death --- */
+
+/* What is there from create() to destroy(), but for the working space of the threads and the sums. */
+static void list_state(cpu_buffers *buffers, cpu_kernels *cpu)
+{
+    const lloyd_kernels_config *config = &cpu->base.config;
+    CPU_BUFFER(buffers, cpu->slots, config->slots, "chunk table");
+    CPU_BUFFER(buffers, cpu->labels, config->n_local, "labels");
+    CPU_BUFFER(buffers, cpu->centre, config->dim, "filter origin");
+    CPU_BUFFER(buffers, cpu->digit_scale, config->dim, "scales of the columns");
+    CPU_BUFFER(buffers, cpu->order, config->chunk_rows, "rows sorted by label");
+    CPU_BUFFER(buffers, cpu->histogram, config->threads * config->k, "label histograms");
+    CPU_BUFFER(buffers, cpu->scratch, config->threads, "working space of the threads");
+}
+
+static void list_scratch(cpu_buffers *buffers, const cpu_kernels *cpu, cpu_scratch *scratch)
+{
+    int64_t dim = cpu->base.config.dim, block = LLOYD_CPU_ROWS * dim,
+            tile = LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS;
+    const char *what = "working space of a thread";
+    CPU_BUFFER(buffers, scratch->points, block, what);
+    CPU_BUFFER(buffers, scratch->scores, tile, what);
+    if (dim > LLOYD_CPU_SLICE) CPU_BUFFER(buffers, scratch->partial, tile, what);
+    CPU_BUFFER(buffers, scratch->row, dim, what);
+    CPU_BUFFER(buffers, scratch->sum, 2 * dim, what);
+    CPU_BUFFER(buffers, scratch->limbs, LLOYD_SQUARE_DIGITS * dim, what);
+    CPU_BUFFER(buffers, scratch->pool_points, block, what);
+    CPU_BUFFER(buffers, scratch->pool_rows, block, what);
+    lloyd_int8_list_scratch(buffers, &cpu->int8, &scratch->int8);
+}
+
 static void destroy(lloyd_kernels *kernels)
 {
     if (!kernels) return;
     cpu_kernels *cpu = lloyd_cpu(kernels);
-    for (int t = 0; cpu->scratch && t < kernels->config.threads; t++) {
-        cpu_scratch *scratch = &cpu->scratch[t];
-        lloyd_free(scratch->points);
-        lloyd_free(scratch->scores);
-        lloyd_free(scratch->partial);
-        lloyd_free(scratch->row);
-        lloyd_free(scratch->sum);
-        lloyd_free(scratch->wide);
-        lloyd_free(scratch->limbs);
-        lloyd_free(scratch->pool_points);
-        lloyd_free(scratch->pool_rows);
-        if (scratch->int8) lloyd_int8_close_scratch(scratch->int8);
-        lloyd_free(scratch->int8);
-    }
-    lloyd_free(cpu->scratch);
-    lloyd_free(cpu->slots);
-    lloyd_free(cpu->labels);
-    lloyd_int8_close(&cpu->int8);
-    lloyd_free(cpu->centroids);
-    lloyd_free(cpu->operand);
-    lloyd_free(cpu->half_norm);
-    lloyd_free(cpu->bias);
-    lloyd_free(cpu->centre);
-    lloyd_free(cpu->digit_scale);
-    lloyd_free(cpu->sums);
-    lloyd_free(cpu->order);
-    lloyd_free(cpu->histogram);
-    lloyd_free(cpu->nearest_distance);
-    lloyd_free(cpu->nearest);
+    cpu_buffers buffers = {.work = CPU_BUFFERS_RELEASE};
+    (void)lloyd_cpu_seed_end(kernels);
+    lloyd_cpu_list_set(&buffers, cpu, 0);
+    lloyd_int8_list_set(&buffers, &cpu->int8, 0);
+    lloyd_cpu_list_sums(&buffers, cpu, 0, 0);
+    for (int t = 0; cpu->scratch && t < kernels->config.threads; t++)
+        list_scratch(&buffers, cpu, &cpu->scratch[t]);
+    list_state(&buffers, cpu);
     lloyd_free(cpu);
 }
 
@@ -162,42 +172,18 @@ static const lloyd_kernels table = {
     .destroy = destroy,
 };
 
-static lloyd_status alloc_scratch(const cpu_kernels *cpu, cpu_scratch *scratch)
+static lloyd_status alloc_state(cpu_kernels *cpu)
 {
     const lloyd_kernels_config *config = &cpu->base.config;
-    int64_t dim = config->dim, block = LLOYD_CPU_ROWS * dim,
-            tile = LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS;
-    const char *what = "working space of a thread";
-    LLOYD_TRY(lloyd_alloc(&scratch->points, block, sizeof(float), what));
-    LLOYD_TRY(lloyd_alloc(&scratch->scores, tile, sizeof(float), what));
-    if (dim > LLOYD_CPU_SLICE) LLOYD_TRY(lloyd_alloc(&scratch->partial, tile, sizeof(float), what));
-    LLOYD_TRY(lloyd_alloc(&scratch->row, dim, sizeof(float), what));
-    LLOYD_TRY(lloyd_alloc(&scratch->sum, 2 * dim, sizeof(int64_t), what));
-    LLOYD_TRY(lloyd_alloc(&scratch->limbs, LLOYD_SQUARE_DIGITS * dim, sizeof(uint64_t), what));
-    LLOYD_TRY(lloyd_alloc(&scratch->pool_points, block, sizeof(float), what));
-    LLOYD_TRY(lloyd_alloc(&scratch->pool_rows, block, sizeof(float), what));
-    LLOYD_TRY(lloyd_alloc(&scratch->int8, 1, sizeof *scratch->int8, what));
-    return lloyd_int8_open_scratch(&cpu->int8, scratch->int8);
-}
-
-static lloyd_status alloc_state(const lloyd_kernels_config *config, cpu_kernels *cpu)
-{
+    cpu_buffers buffers = {.work = CPU_BUFFERS_RESERVE};
     lloyd_int8_open(&cpu->int8, lloyd_int8_product_best(), config->type, config->cosine,
-                    config->dim);
-    LLOYD_TRY(lloyd_alloc(&cpu->slots, config->slots, sizeof(cpu_slot), "chunk table"));
-    LLOYD_TRY(lloyd_alloc(&cpu->labels, config->n_local, sizeof(int32_t), "labels"));
-    LLOYD_TRY(lloyd_alloc(&cpu->centre, config->dim, sizeof(float), "filter origin"));
-    LLOYD_TRY(lloyd_alloc(&cpu->digit_scale, config->dim, sizeof(double), "scales of the columns"));
+                    config->dim, config->threads);
     cpu->layout = lloyd_layout_of_sums(NULL, config->dim, config->k);
-    LLOYD_TRY(lloyd_alloc(&cpu->sums, cpu->layout.words, sizeof(int64_t), "counters"));
-    LLOYD_TRY(
-        lloyd_alloc(&cpu->order, config->chunk_rows, sizeof(uint32_t), "rows sorted by label"));
-    LLOYD_TRY(lloyd_alloc(&cpu->histogram, config->threads * config->k, sizeof(int64_t),
-                          "label histograms"));
-    LLOYD_TRY(lloyd_alloc(&cpu->scratch, config->threads, sizeof(cpu_scratch),
-                          "working space of the threads"));
-    for (int t = 0; t < config->threads; t++) LLOYD_TRY(alloc_scratch(cpu, &cpu->scratch[t]));
-    return LLOYD_OK;
+    list_state(&buffers, cpu);
+    for (int t = 0; cpu->scratch && t < config->threads; t++)
+        list_scratch(&buffers, cpu, &cpu->scratch[t]);
+    lloyd_cpu_list_sums(&buffers, cpu, cpu->layout.words, 0);
+    return buffers.status;
 }
 
 lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels **kernels)
@@ -208,7 +194,7 @@ lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels
     cpu->base = table;
     cpu->base.config = *config;
     if (openblas_set_num_threads) openblas_set_num_threads(1);
-    lloyd_status status = alloc_state(config, cpu);
+    lloyd_status status = alloc_state(cpu);
     if (status != LLOYD_OK) {
         destroy(&cpu->base);
         return status;
@@ -217,18 +203,26 @@ lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels
     return LLOYD_OK;
 }
 
+/* --- what a plan asks --- */
+
 int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set)
 {
-    int64_t dim = config->dim, k = config->k, threads = config->threads;
-    int64_t block = LLOYD_CPU_ROWS * dim * 4,
-            tile = (int64_t)LLOYD_CPU_ROWS * LLOYD_CPU_CENTROIDS * 4;
-    int64_t thread = 3 * block + (dim > LLOYD_CPU_SLICE ? 2 : 1) * tile + dim * 68 +
-                     (int64_t)sizeof(cpu_scratch) + (int64_t)sizeof(lloyd_int8_scratch) +
-                     lloyd_int8_scratch_bytes(dim);
-    int64_t per_centroid = 2 * dim * 4 + 12;
-    return config->n_local * 4 + config->chunk_rows * 4 + (set > k ? set : k) * per_centroid +
-           lloyd_int8_bytes(set > k ? set : k, dim) +
-           lloyd_planned_sum_words(dim, k, lloyd_sums_one_digit(config), config->weights != NULL) *
-               8 +
-           threads * k * 8 + dim * 12 + threads * thread;
+    /* the same for all processors: of all products these have the largest operands */
+    const lloyd_int8_product widest = {.columns = 2};
+    cpu_kernels none = {.base.config = *config};
+    cpu_scratch thread = {NULL};
+    cpu_buffers all = {.work = CPU_BUFFERS_COUNT}, one = all;
+    int64_t most = set > config->k ? set : config->k;
+    lloyd_int8_open(&none.int8, &widest, config->type, config->cosine, config->dim,
+                    config->threads);
+    list_state(&all, &none);
+    lloyd_cpu_list_set(&all, &none, most);
+    lloyd_int8_list_set(&all, &none.int8, most);
+    lloyd_cpu_list_sums(&all, &none,
+                        lloyd_planned_sum_words(config->dim, config->k,
+                                                lloyd_sums_one_digit(config),
+                                                config->weights != NULL),
+                        0);
+    list_scratch(&one, &none, &thread);
+    return all.bytes + config->threads * one.bytes;
 }

@@ -6,6 +6,7 @@
 #ifndef LLOYD_KERNELS_CPU_CPU_H
 #define LLOYD_KERNELS_CPU_CPU_H
 
+#include "kernels/cpu/buffers.h"
 #include "kernels/cpu/int8.h"
 #include "kernels/kernels.h"
 #include "kernels/numerics.h"
@@ -66,7 +67,7 @@ struct cpu_scratch {
     int64_t *wide;   /* [wide * most_digits] all digits of the wide columns */
     uint64_t *limbs; /* [6*D] */
 
-    lloyd_int8_scratch *int8;
+    _Alignas(64) lloyd_int8_scratch int8;
     int64_t open[LLOYD_CPU_ROWS]; /* rows that it left open */
     int open_count;
 

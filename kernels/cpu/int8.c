@@ -2,11 +2,11 @@
  * centroid, x^ and c^ their operands. */
 #include "kernels/cpu/int8.h"
 
-#include "base/memory.h"
 #include "kernels/clones.h"
 #include "kernels/numerics.h"
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 enum { ROWS = LLOYD_INT8_ROWS, TILE = LLOYD_INT8_CENTROIDS, MOST = LLOYD_INT8_CANDIDATES };
@@ -21,9 +21,9 @@ static const double UP = 1 + 0x1p-20;
 static const double LEAST_UNIT = 0x1p-40, GREATEST_UNIT = 0x1p40;
 
 void lloyd_int8_open(lloyd_int8_set *set, const lloyd_int8_product *product, lloyd_type type,
-                     int cosine, int64_t dim)
+                     int cosine, int64_t dim, int threads)
 {
-    *set = (lloyd_int8_set){.dim = dim};
+    *set = (lloyd_int8_set){.dim = dim, .threads = threads};
     if (!product || dim > LLOYD_INT8_MOST_COLUMNS) return;
     set->product = product;
     set->exact = !cosine && (type == LLOYD_U8 || type == LLOYD_I8);
@@ -36,52 +36,41 @@ static int64_t padded(int64_t count)
     return (count + TILE - 1) / TILE * TILE;
 }
 
-void lloyd_int8_close(lloyd_int8_set *set)
+/* Columns of a thread's codes: no two threads write to one cache line. */
+static int64_t padded_columns(int64_t dim)
 {
-    lloyd_free(set->operand);
-    lloyd_free(set->correction);
-    lloyd_free(set->bias);
-    lloyd_free(set->centre);
-    set->centre = NULL, set->operand = NULL, set->correction = NULL, set->bias = NULL;
-    set->capacity = 0;
+    const int64_t line = 32;
+    return (dim + line - 1) / line * line;
+}
+
+void lloyd_int8_list_set(cpu_buffers *buffers, lloyd_int8_set *set, int64_t count)
+{
+    int64_t room = padded(count);
+    if (!set->product) return;
+    CPU_BUFFER(buffers, set->operand, room * set->words, "8-bit operands of the centroids");
+    CPU_BUFFER(buffers, set->correction, room, "corrections of the centroids");
+    CPU_BUFFER(buffers, set->bias, room, "biases of the centroids");
+    CPU_BUFFER(buffers, set->centre, set->dim, "the filter's origin");
+    CPU_BUFFER(buffers, set->codes, set->threads * padded_columns(set->dim), "codes of centroids");
+}
+
+void lloyd_int8_list_scratch(cpu_buffers *buffers, const lloyd_int8_set *set,
+                             lloyd_int8_scratch *scratch)
+{
+    const char *what = "working space of a thread";
+    if (!set->product) return;
+    CPU_BUFFER(buffers, scratch->words, set->words * ROWS, what);
+    CPU_BUFFER(buffers, scratch->codes, set->dim, what);
 }
 
 static lloyd_status reserve(lloyd_int8_set *set, int64_t count)
 {
+    cpu_buffers buffers = {.work = CPU_BUFFERS_RESERVE};
     if (count <= set->capacity) return LLOYD_OK;
-    lloyd_int8_close(set);
-    LLOYD_TRY(lloyd_alloc(&set->operand, count * set->words, sizeof *set->operand,
-                          "8-bit operands of the centroids"));
-    LLOYD_TRY(lloyd_alloc(&set->correction, count, sizeof *set->correction,
-                          "corrections of the centroids"));
-    LLOYD_TRY(lloyd_alloc(&set->bias, count, sizeof *set->bias, "biases of the centroids"));
-    LLOYD_TRY(lloyd_alloc(&set->centre, set->dim, sizeof *set->centre, "the filter's origin"));
-    set->capacity = count;
-    return LLOYD_OK;
-}
-
-lloyd_status lloyd_int8_open_scratch(const lloyd_int8_set *set, lloyd_int8_scratch *scratch)
-{
-    if (!set->product) return LLOYD_OK;
-    const char *what = "working space of a thread";
-    LLOYD_TRY(lloyd_alloc(&scratch->words, set->words * ROWS, sizeof *scratch->words, what));
-    return lloyd_alloc(&scratch->codes, set->dim, sizeof *scratch->codes, what);
-}
-
-void lloyd_int8_close_scratch(lloyd_int8_scratch *scratch)
-{
-    lloyd_free(scratch->words);
-    lloyd_free(scratch->codes);
-}
-
-int64_t lloyd_int8_bytes(int64_t count, int64_t dim)
-{
-    return dim > LLOYD_INT8_MOST_COLUMNS ? 0 : padded(count) * (2 * (dim + 3) + 8) + 4 * dim;
-}
-
-int64_t lloyd_int8_scratch_bytes(int64_t dim)
-{
-    return dim > LLOYD_INT8_MOST_COLUMNS ? 0 : (dim + 3) * (2 * ROWS + 2);
+    set->capacity = 0;
+    lloyd_int8_list_set(&buffers, set, count);
+    if (buffers.status == LLOYD_OK) set->capacity = padded(count);
+    return buffers.status;
 }
 
 /* --- operands --- */
@@ -199,9 +188,9 @@ static double centre_length(const lloyd_int8_set *set)
 
 /* Rows that are used as they are do not mind where the origin is: the centroids' unit is smallest in
  * the middle of their range. */
-static void choose_middle(lloyd_int8_set *set, const float *centroids, int threads)
+static void choose_middle(lloyd_int8_set *set, const float *centroids)
 {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(set->threads)
     for (int64_t j = 0; j < set->dim; j++) {
         float least = centroids[j], most = centroids[j];
         for (int64_t k = 1; k < set->count; k++) {
@@ -214,37 +203,32 @@ static void choose_middle(lloyd_int8_set *set, const float *centroids, int threa
 }
 
 lloyd_status lloyd_int8_prepare(lloyd_int8_set *set, const float *centroids, int64_t count,
-                                const float *centre, int threads)
+                                const float *centre)
 {
     set->usable = 0;
     if (!set->product) return LLOYD_OK;
     int64_t dim = set->dim;
-    LLOYD_TRY(reserve(set, padded(count)));
+    LLOYD_TRY(reserve(set, count));
     set->count = count;
     if (set->exact)
-        choose_middle(set, centroids, threads);
+        choose_middle(set, centroids);
     else
         memcpy(set->centre, centre, (size_t)dim * sizeof *centre);
     float most = 0;
-#pragma omp parallel for num_threads(threads) reduction(max : most)
+#pragma omp parallel for num_threads(set->threads) reduction(max : most)
     for (int64_t k = 0; k < count; k++)
         most = fmaxf(most, greatest_difference(centroids + k * dim, set->centre, dim));
     set->scale = (double)most / GREATEST;
     if (!(set->scale >= LEAST_UNIT && set->scale <= GREATEST_UNIT)) return LLOYD_OK;
     double residual = 0, operand = 0, square = 0, bias = 0;
-    int failed = 0;
-#pragma omp parallel num_threads(threads) reduction(max : residual, operand, square, bias, failed)
+#pragma omp parallel num_threads(set->threads) reduction(max : residual, operand, square, bias)
     {
         greatest own = {0};
-        int16_t *codes = NULL;
-        failed = lloyd_alloc(&codes, dim, sizeof *codes, "codes of a centroid") != LLOYD_OK;
+        int16_t *codes = set->codes + omp_get_thread_num() * padded_columns(dim);
 #pragma omp for
-        for (int64_t k = 0; k < count; k++)
-            if (!failed) prepare_one(set, centroids + k * dim, k, codes, &own);
-        lloyd_free(codes);
+        for (int64_t k = 0; k < count; k++) prepare_one(set, centroids + k * dim, k, codes, &own);
         residual = own.residual, operand = own.operand, square = own.square, bias = own.bias;
     }
-    if (failed) return LLOYD_OK; /* the other filter needs no more memory */
     fill_up(set);
     set->residual = sqrt(residual) * UP;
     set->length = sqrt(operand) * UP;

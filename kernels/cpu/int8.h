@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "kernels/cpu/buffers.h"
 #include "kernels/cpu/int8_product.h"
 
 #include <stdint.h>
@@ -21,11 +22,13 @@ typedef struct lloyd_int8_set {
     int exact;     /* rows are integers of one byte, used as they are */
     int is_signed; /* int8 */
     int usable;    /* 1: the current centroids are within its range */
+    int threads;
     int64_t dim, words, count, capacity;
     float *centre;       /* [D] m */
     int32_t *operand;    /* [capacity][words] */
     int32_t *correction; /* [capacity] */
     float *bias;         /* [capacity] */
+    int16_t *codes;      /* [threads][D], padded: one centroid of each thread */
     double scale;        /* the unit of the operands */
     double residual;     /* the greatest |C - c^| */
     double length;       /* the greatest |c^| */
@@ -52,16 +55,17 @@ typedef struct lloyd_int8_scratch {
 
 /* An empty set for rows of `dim` columns of `type`, cosine: of unit length. `product`: NULL for none. */
 void lloyd_int8_open(lloyd_int8_set *set, const lloyd_int8_product *product, lloyd_type type,
-                     int cosine, int64_t dim);
+                     int cosine, int64_t dim, int threads);
+
+/* The memory of a set of at most `count` centroids, and of what a thread needs; none where the set has no
+ * product. */
+void lloyd_int8_list_set(cpu_buffers *buffers, lloyd_int8_set *set, int64_t count);
+void lloyd_int8_list_scratch(cpu_buffers *buffers, const lloyd_int8_set *set,
+                             lloyd_int8_scratch *scratch);
 
 /* Derives the set from centroids[count][dim]; centre[dim]: a point amid them, for rows that are rounded. */
 lloyd_status lloyd_int8_prepare(lloyd_int8_set *set, const float *centroids, int64_t count,
-                                const float *centre, int threads);
-
-void lloyd_int8_close(lloyd_int8_set *set);
-
-lloyd_status lloyd_int8_open_scratch(const lloyd_int8_set *set, lloyd_int8_scratch *scratch);
-void lloyd_int8_close_scratch(lloyd_int8_scratch *scratch);
+                                const float *centre);
 
 /* Takes row i (of at most 64) of a block: as stored where the set is exact, else as float32. */
 void lloyd_int8_take(const lloyd_int8_set *set, lloyd_int8_scratch *scratch, int i,
@@ -69,9 +73,5 @@ void lloyd_int8_take(const lloyd_int8_set *set, lloyd_int8_scratch *scratch, int
 
 /* Finds the candidates of the first `rows` rows taken. */
 void lloyd_int8_find(const lloyd_int8_set *set, lloyd_int8_scratch *scratch, int rows);
-
-/* Bytes of a set of `count` centroids, and of the scratch memory that a thread has beside the struct. */
-int64_t lloyd_int8_bytes(int64_t count, int64_t dim);
-int64_t lloyd_int8_scratch_bytes(int64_t dim);
 
 #endif

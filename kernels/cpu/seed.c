@@ -3,7 +3,6 @@
  * sums are the same for any split of the rows. */
 #include "kernels/cpu/seed.h"
 
-#include "base/memory.h"
 #include "base/philox.h"
 #include "kernels/cpu/assign.h"
 #include "kernels/cpu/rows.h"
@@ -11,12 +10,20 @@
 
 #include <omp.h>
 
+/* LLOYD_SEED_ROW_BYTES a row. */
+static lloyd_status visit_rows(cpu_kernels *cpu, cpu_buffer_work work)
+{
+    cpu_buffers buffers = {.work = work};
+    CPU_BUFFER(&buffers, cpu->nearest_distance, cpu->base.config.n_local, "distances to the seeds");
+    CPU_BUFFER(&buffers, cpu->nearest, cpu->base.config.n_local, "nearest seeds");
+    return buffers.status;
+}
+
 lloyd_status lloyd_cpu_seed_begin(lloyd_kernels *kernels)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     int64_t rows = kernels->config.n_local;
-    LLOYD_TRY(lloyd_alloc(&cpu->nearest_distance, rows, sizeof(double), "distances to the seeds"));
-    LLOYD_TRY(lloyd_alloc(&cpu->nearest, rows, sizeof(int32_t), "nearest seeds"));
+    LLOYD_TRY(visit_rows(cpu, CPU_BUFFERS_RESERVE));
     for (int64_t i = 0; i < rows; i++) cpu->nearest_distance[i] = INFINITY;
     return LLOYD_OK;
 }
@@ -163,10 +170,5 @@ lloyd_status lloyd_cpu_seed_masses(lloyd_kernels *kernels, int64_t *masses)
 
 lloyd_status lloyd_cpu_seed_end(lloyd_kernels *kernels)
 {
-    cpu_kernels *cpu = lloyd_cpu(kernels);
-    lloyd_free(cpu->nearest_distance);
-    lloyd_free(cpu->nearest);
-    cpu->nearest_distance = NULL;
-    cpu->nearest = NULL;
-    return LLOYD_OK;
+    return visit_rows(lloyd_cpu(kernels), CPU_BUFFERS_RELEASE);
 }

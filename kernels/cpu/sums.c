@@ -10,7 +10,6 @@
  */
 #include "kernels/cpu/sums.h"
 
-#include "base/memory.h"
 #include "kernels/clones.h"
 #include "kernels/cpu/rows.h"
 
@@ -23,18 +22,11 @@ enum {
 
 /* --- the grid --- */
 
-static lloyd_status alloc_sums(cpu_kernels *cpu)
+void lloyd_cpu_list_sums(cpu_buffers *buffers, cpu_kernels *cpu, int64_t words, int64_t wide)
 {
-    lloyd_free(cpu->sums);
-    cpu->sums = NULL;
-    LLOYD_TRY(lloyd_alloc(&cpu->sums, cpu->layout.words, sizeof(int64_t), "sums per cluster"));
-    int64_t wide = cpu->grid->wide * cpu->grid->most_digits;
-    for (int t = 0; t < cpu->base.config.threads; t++) {
-        lloyd_free(cpu->scratch[t].wide);
-        cpu->scratch[t].wide = NULL;
-        LLOYD_TRY(lloyd_alloc(&cpu->scratch[t].wide, wide, sizeof(int64_t), "sums of a thread"));
-    }
-    return LLOYD_OK;
+    CPU_BUFFER(buffers, cpu->sums, words, "sums per cluster");
+    for (int t = 0; cpu->scratch && t < cpu->base.config.threads; t++)
+        CPU_BUFFER(buffers, cpu->scratch[t].wide, wide, "sums of a thread");
 }
 
 lloyd_status lloyd_cpu_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid)
@@ -49,7 +41,9 @@ lloyd_status lloyd_cpu_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid)
         int wide = grid->wide_number[j] >= 0;
         cpu->digit_scale[j] = wide ? 0 : lloyd_exp2(grid->bits - grid->top[j]);
     }
-    return alloc_sums(cpu);
+    cpu_buffers buffers = {.work = CPU_BUFFERS_RESERVE};
+    lloyd_cpu_list_sums(&buffers, cpu, cpu->layout.words, grid->wide * grid->most_digits);
+    return buffers.status;
 }
 
 /* --- squares --- */

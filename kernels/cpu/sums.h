@@ -4,6 +4,9 @@
 
 #include "kernels/cpu/cpu.h"
 
+/* The memory of sums of so many words, and for each thread of all digits of the wide columns. */
+void lloyd_cpu_list_sums(cpu_buffers *buffers, cpu_kernels *cpu, int64_t words, int64_t wide);
+
 /* Of the table in kernels.h. */
 lloyd_status lloyd_cpu_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid);
 lloyd_status lloyd_cpu_squares(lloyd_kernels *kernels, int slot, int64_t *words);

@@ -15,6 +15,10 @@
 
 #include <cmocka.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 /* --- numbers --- */
 
 static uint64_t state = 0x9e3779b97f4a7c15;
@@ -488,13 +492,57 @@ static void test_sums(void **unused)
     for (int digits = 1; digits <= 4; digits++) check_sums(digits);
 }
 
+/* --- the plan --- */
+
+/* Bytes that malloc() has given out; 0 where it does not count them. */
+static int64_t given_out(void)
+{
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
+    struct mallinfo2 info = mallinfo2();
+    return (int64_t)(info.uordblks + info.hblkhd);
+#else
+    return 0;
+#endif
+}
+
+/* What kernels allocate is planned: but for a page for each array, and not much more than it. */
+static void check_plan(lloyd_type type)
+{
+    const int64_t pages = 64 << 12;
+    problem p = new_problem(1000, 2048, 400);
+    float low[2048] = {0}, high[2048] = {0};
+    lloyd_range range = {.min = low, .max = high};
+    lloyd_grid grid;
+    fill(&p, 0);
+    make_grid(&range, p.d, type == LLOYD_U8 ? 1 : 2, &grid);
+    int64_t before = given_out();
+    lloyd_kernels *kernels = new_kernels_of(&p, p.x, type, LLOYD_FILTER_AUTO);
+    assert_int_equal(kernels->set_grid(kernels, &grid), LLOYD_OK);
+    int64_t taken = given_out() - before, planned = lloyd_kernels_cpu_bytes(&kernels->config, p.k);
+    kernels->destroy(kernels);
+    if (taken != 0) {
+        assert_true(taken <= planned + pages);
+        assert_true(planned <= taken + taken / 4);
+        assert_true(given_out() - before < pages);
+    }
+    lloyd_grid_free(&grid);
+    free_problem(&p);
+}
+
+static void test_plan(void **unused)
+{
+    (void)unused;
+    check_plan(LLOYD_F32);
+    check_plan(LLOYD_U8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_search),    cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_underflow), cmocka_unit_test(test_share),
         cmocka_unit_test(test_aligned),   cmocka_unit_test(test_long),
-        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_sums),      cmocka_unit_test(test_plan),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     printf("checksum %016llx\n", (unsigned long long)checksum);
