@@ -151,10 +151,10 @@ def stopped(t, source, long_job):
 
 def stopped_saves(t, source):
     """The other ranks end without a return from where they wait; what rank 0 keeps in memory is in the checkpoint then."""
-    fit = ["-k", 300, "--max-iters", 1000000, "--seed", 4]
+    fit = ["-k", 200, "--init", "random", "--max-iters", 1000000, "--seed", 4]
     checkpoint, log = t.path("saved.ckpt"), t.path("resumed.jsonl")
     name = "rank 2 stopped, with a checkpoint"
-    result = lose(t, source, name, '"iteration":3', signal.SIGSTOP, 2, "--timeout", "2s", "--checkpoint", checkpoint,
+    result = lose(t, source, name, '"iteration":3', signal.SIGSTOP, 2, "--timeout", "5s", "--checkpoint", checkpoint,
                   "--checkpoint-every", "9h", *fit)
     t.check("--resume continues from" in result.err, f"{name}: it is saved", result.describe())
     resumed = t.fit(source, "resumed.h5", "--log", log, "--checkpoint", checkpoint, "--resume", *fit)
