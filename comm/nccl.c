@@ -1,6 +1,6 @@
 /* Sums of device buffers by NCCL; host memory, and everything else, is the business of the
  * communicator it wraps, which also carries NCCL's unique id to all ranks. NCCL's communicator does
- * not block: a call begins something, settle() waits until NCCL has enqueued it and finish() for
+ * not block: a call begins something, until_enqueued() waits until NCCL has enqueued it and finish() for
  * the stream, and both look at NCCL's errors, at the time limit and at failures of other ranks meanwhile.
  */
 #include "comm/nccl.h"
@@ -15,8 +15,8 @@
 
 typedef struct nccl_state {
     lloyd_comm *base;
-    ncclComm_t nccl;   /* NULL: one rank */
-    cudaEvent_t ready; /* this rank's own work before a sum; NULL: one rank */
+    ncclComm_t nccl;      /* NULL: one rank */
+    cudaEvent_t own_work; /* this rank's own work before a sum; NULL: one rank */
     int device;
 } nccl_state;
 
@@ -86,7 +86,7 @@ static void wait_more(lloyd_comm *comm, lloyd_wait *wait, const char *what)
 }
 
 /* After a call of NCCL that returned `code`: what it returns when it has done its work on the host. */
-static ncclResult_t settle(lloyd_comm *comm, ncclResult_t code, const char *what)
+static ncclResult_t until_enqueued(lloyd_comm *comm, ncclResult_t code, const char *what)
 {
     lloyd_wait wait = {0};
     while (code == ncclInProgress) {
@@ -107,11 +107,11 @@ static lloyd_status check_async(lloyd_comm *comm, const char *what)
 
 /* Returns when this rank has done its own work before the sum. Others wait for it meanwhile, and it
  * for nobody: the time limit is theirs. */
-static lloyd_status arrive(lloyd_comm *comm, const char *what)
+static lloyd_status until_own_work_is_done(lloyd_comm *comm, const char *what)
 {
     double began = lloyd_seconds();
     cudaError_t code;
-    while ((code = cudaEventQuery(state_of(comm)->ready)) == cudaErrorNotReady) {
+    while ((code = cudaEventQuery(state_of(comm)->own_work)) == cudaErrorNotReady) {
         LLOYD_TRY(check_async(comm, what));
         nap(lloyd_seconds() - began);
     }
@@ -123,7 +123,7 @@ static lloyd_status finish(lloyd_comm *comm, cudaStream_t stream, const char *wh
 {
     lloyd_wait wait = {0};
     cudaError_t code;
-    LLOYD_TRY(arrive(comm, what));
+    LLOYD_TRY(until_own_work_is_done(comm, what));
     while ((code = cudaStreamQuery(stream)) == cudaErrorNotReady) {
         LLOYD_TRY(check_async(comm, what));
         wait_more(comm, &wait, what);
@@ -142,10 +142,10 @@ static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
     const char *what = "a sum over ranks";
     if (buffer.place == LLOYD_HOST) return pass(comm, state->base->sum(state->base, buffer, count));
     if (comm->size == 1 || count == 0) return LLOYD_OK;
-    LLOYD_TRY(check_cuda(comm, cudaEventRecord(state->ready, buffer.stream), what));
+    LLOYD_TRY(check_cuda(comm, cudaEventRecord(state->own_work, buffer.stream), what));
     ncclResult_t code = ncclAllReduce(buffer.data, buffer.data, (size_t)count, ncclInt64, ncclSum,
                                       state->nccl, buffer.stream);
-    LLOYD_TRY(check(comm, settle(comm, code, what), what));
+    LLOYD_TRY(check(comm, until_enqueued(comm, code, what), what));
     return finish(comm, buffer.stream, what);
 }
 
@@ -193,8 +193,9 @@ static void end(lloyd_comm *comm, lloyd_status status)
 static void leave(lloyd_comm *comm)
 {
     nccl_state *state = state_of(comm);
-    int well = !comm->broken && !state->base->broken &&
-               settle(comm, ncclCommFinalize(state->nccl), "the end of NCCL") == ncclSuccess;
+    int well =
+        !comm->broken && !state->base->broken &&
+        until_enqueued(comm, ncclCommFinalize(state->nccl), "the end of NCCL") == ncclSuccess;
     (void)(well ? ncclCommDestroy(state->nccl) : ncclCommAbort(state->nccl));
 }
 
@@ -203,7 +204,7 @@ static void destroy(lloyd_comm *comm)
     if (!comm) return;
     nccl_state *state = comm->state;
     if (state->nccl) leave(comm);
-    if (state->ready) (void)cudaEventDestroy(state->ready);
+    if (state->own_work) (void)cudaEventDestroy(state->own_work);
     lloyd_free(state);
     lloyd_free(comm);
 }
@@ -232,10 +233,10 @@ static lloyd_status connect(lloyd_comm *comm)
     config.blocking = 0;
     LLOYD_TRY(check_cuda(comm, cudaSetDevice(state->device), what));
     LLOYD_TRY(
-        check_cuda(comm, cudaEventCreateWithFlags(&state->ready, cudaEventDisableTiming), what));
+        check_cuda(comm, cudaEventCreateWithFlags(&state->own_work, cudaEventDisableTiming), what));
     ncclResult_t code = ncclCommInitRankConfig(&state->nccl, comm->size, id, comm->rank, &config);
     /* Not agreed on before: the others wait inside NCCL for a rank that has failed. */
-    LLOYD_TRY(check(comm, settle(comm, code, what), what));
+    LLOYD_TRY(check(comm, until_enqueued(comm, code, what), what));
     return agree(comm, LLOYD_OK);
 }
 

@@ -1,5 +1,5 @@
 /* All that touches every vector, behind one struct of functions. cpu/ and cuda/ implement it; what
- * they compute is fixed to the bit by docs/numerics.md, so they are interchangeable.
+ * they compute is defined bit for bit by docs/numerics.md, so they are interchangeable.
  *
  * One `lloyd_kernels` serves one rank: n_local rows, of which a chunk at a time is loaded into a
  * slot. Rows stay in the type they are stored in; kernels turn them into float32 (and unit length,
@@ -57,7 +57,7 @@ typedef enum lloyd_work {
 } lloyd_work;
 
 /* Of the rows that were measured: column minima and maxima, the lowest bit of any element
- * (lloyd_lowest(); of bytes 0 is said), arrays of D, and the first row that cannot be clustered. */
+ * (lloyd_lowest(); 0 for bytes), arrays of D, and the first row that cannot be clustered. */
 typedef enum lloyd_defect { LLOYD_SOUND, LLOYD_NOT_FINITE, LLOYD_ZERO_ROW } lloyd_defect;
 
 typedef struct lloyd_range {
