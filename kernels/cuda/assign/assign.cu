@@ -8,7 +8,9 @@
  */
 #include "kernels/cuda/assign/assign.h"
 
+#include "kernels/cuda/assign/exact.h"
 #include "kernels/cuda/assign/filter.h"
+#include "kernels/cuda/assign/prepare.h"
 #include "kernels/cuda/clock.h"
 #include "kernels/cuda/update/means.h"
 

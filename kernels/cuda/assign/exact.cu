@@ -1,4 +1,6 @@
 /* Labels decided by dist(), docs/numerics.md, section 2.4: of rows without a certificate, or of all rows where there are few centroids. */
+#include "kernels/cuda/assign/exact.h"
+
 #include "kernels/cuda/assign/fallback.cuh"
 #include "kernels/cuda/assign/filter.h"
 #include "kernels/cuda/row_distance.cuh"

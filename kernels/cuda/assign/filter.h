@@ -1,4 +1,4 @@
-/* The state of the filter, and what the files of this folder do for each other. */
+/* The state of the filter. */
 #ifndef LLOYD_KERNELS_CUDA_ASSIGN_FILTER_H
 #define LLOYD_KERNELS_CUDA_ASSIGN_FILTER_H
 
@@ -43,41 +43,7 @@ struct cuda_filter {
     cuda_pruning pruning;        /* nothing until a set needs it */
 };
 
-/* --- between the files of this folder --- */
-
-/* Origin and scale from the rows of this slot. */
-lloyd_status lloyd_cuda_choose_units(cuda_kernels *cuda, const cuda_rows &rows);
-/* What the origin comes to in units of the filter, for the current shape. */
-lloyd_status lloyd_cuda_filter_offsets(cuda_kernels *cuda);
-/* The norms of the slot's rows. They stay when the rows go: what is loaded again is the same. */
-lloyd_status lloyd_cuda_describe_slot(cuda_kernels *cuda, const cuda_slot &slot,
-                                      const cuda_rows &rows);
-
-/* Room for the image of `set` centroids, as they are padded. */
-int64_t lloyd_cuda_padded_set(const cuda_assign_config &config, int64_t set);
-/* Bytes of CUB's space for sorting `set` lengths. */
-int64_t lloyd_cuda_length_sorter_bytes(int64_t set);
-/* The operands of the centroids. inertia: as for lloyd_cuda_prepare(). */
-lloyd_status lloyd_cuda_prepare_image(cuda_kernels *cuda, const float *centroids,
-                                      const cuda_inertia &inertia);
-
-/* What is to be decided by dist(). */
-struct cuda_decision {
-    cuda_rows rows;
-    const float *centroids;
-    int64_t set;
-    int32_t *labels;
-    unsigned long long *counters; /* moved, fallback rows */
-    flash_lists lists;
-    bool direct;           /* flash_params' */
-    int *counters_of_next; /* of the next block's lists */
-};
-
-/* All rows, compared with all of a few centroids. */
-lloyd_status lloyd_cuda_label_few(cuda_kernels *cuda, const cuda_decision &d);
-/* What is in the lists of `count` rows. */
-lloyd_status lloyd_cuda_decide(cuda_kernels *cuda, const cuda_decision &d, int count);
-
+/* Blocks whose warps take one row after the other: no more than keep the GPU busy. */
 static inline int lloyd_cuda_persistent_blocks(const cuda_kernels *cuda, int64_t rows, int warps)
 {
     int64_t blocks = cuda_divide_up(rows, warps), most = 16 * (int64_t)cuda->gpu.multiprocessors;

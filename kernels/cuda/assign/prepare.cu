@@ -5,6 +5,8 @@
  * keep the operands small: the mean of each column, and a power of two that brings the longest
  * ordinary row to about 2000. Norms of rows are computed once per load, operands of centroids once per iteration.
  */
+#include "kernels/cuda/assign/prepare.h"
+
 #include "kernels/cuda/assign/filter.h"
 
 #include <algorithm>

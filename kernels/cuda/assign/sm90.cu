@@ -1,4 +1,4 @@
-/* One kernel, and so one file, though it is long.
+/* Longer than 600 lines: it is one kernel, whose parts share its tile shapes, its registers and its barriers.
  *
  * FlashAssign for Hopper: nearest and second-nearest centroid of every row, no N x K matrix
  * anywhere (after Flash-KMeans, arXiv 2603.09229, section 4; the design of the kernel is our own).

@@ -4,8 +4,9 @@
  * kmeans++ compares all rows with one centroid, K times: that kernel reads the rows at the speed of
  * memory (row_distance.cuh), with the centroid as doubles in shared memory.
  */
+#include "kernels/cuda/seed/compare.h"
+
 #include "kernels/cuda/assign/assign.h"
-#include "kernels/cuda/seed/seed.h"
 #include "kernels/cuda/seed/seeds.cuh"
 
 #include <type_traits>

@@ -8,8 +8,9 @@
  * Device memory: LLOYD_SEED_ROW_BYTES a row of state and 8 bytes per ROWS rows from seed_begin() to seed_end();
  * besides, at most WINDOW numbers of 8 bytes while rows are sampled or masses counted.
  */
+#include "kernels/cuda/seed/masses.h"
+
 #include "kernels/cuda/distances.h"
-#include "kernels/cuda/seed/seed.h"
 #include "kernels/cuda/seed/seeds.cuh"
 
 #include "base/philox.h"

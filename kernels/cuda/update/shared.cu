@@ -19,7 +19,10 @@
  * a time, each begins with another element of its words, so that they do not meet in the same banks
  * whatever their clusters are. Lanes without a word add to cells that nobody reads.
  */
+#include "kernels/cuda/update/shared.h"
+
 #include "kernels/cuda/assign/assign.h"
+#include "kernels/cuda/update/sort.h"
 #include "kernels/cuda/update/sums.cuh"
 
 #include <algorithm>

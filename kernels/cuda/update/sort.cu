@@ -13,7 +13,7 @@
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/update/update.h"
+#include "kernels/cuda/update/shared.h"
 
 #include <cub/block/block_scan.cuh>
 #include <cub/device/device_radix_sort.cuh>

@@ -14,10 +14,14 @@
  * batch further ahead. A thread reads what it copied itself, so nothing waits for anything else.
  *
  * uint8 and int8 are summed two columns per register in 16 bits each: a piece has at most 256 rows,
- * 256 * 255 < 2^16. Few clusters are summed without sorting: update_shared.cu.
+ * 256 * 255 < 2^16. Few clusters are summed without sorting: shared.cu.
  */
+#include "kernels/cuda/update/sorted.h"
+
 #include "kernels/cuda/async_copy.cuh"
+#include "kernels/cuda/update/sort.h"
 #include "kernels/cuda/update/sums.cuh"
+#include "kernels/cuda/update/wide.h"
 
 #include <type_traits>
 

@@ -21,39 +21,12 @@
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/rows.cuh"
-#include "kernels/cuda/update/sort.h"
 #include "kernels/cuda/update/update.h"
-
-enum class cuda_arithmetic { INTEGER, FLOAT, PAIR, DEFINITION };
-
-/* For the grid, the rows and the weights as they are. */
-cuda_arithmetic lloyd_cuda_arithmetic(const cuda_kernels *cuda);
 
 constexpr bool cuda_has_two_digits(cuda_arithmetic a)
 {
     return a == cuda_arithmetic::PAIR || a == cuda_arithmetic::DEFINITION;
 }
-
-/* Rows to be summed, and how: what both kernels take. Row i is data[i row_bytes, + row_bytes), of
- * `dim` elements; lengths[i] (null: not cosine) and weights[i] (null: all 1) are its own. Adds first
- * digits to sums[cluster][dim]; second ones of column j to second_sums[cluster][seconds] at second[j],
- * unless that is -1; masses to masses[cluster], and their second digits `clusters` words further if
- * second_mass. All device memory, of the instance. */
-struct cuda_summands {
-    const char *data;
-    const double *lengths;
-    const float *weights;
-    uint32_t row_bytes;
-    int dim, bits, seconds, clusters;
-    const double *scale;   /* [dim] 2^(b - M) */
-    const int32_t *second; /* [dim] */
-    double mass_scale;     /* 2^(b - M_w) */
-    bool second_mass;
-    int64_t *sums, *second_sums, *masses;
-};
-
-/* Sets *s for the rows of a slot from its row `at` on. */
-void lloyd_cuda_summands(const cuda_kernels *cuda, int slot, int64_t at, cuda_summands *s);
 
 /* Calls launch(type, arithmetic), both as constants, with what the rows are summed by. */
 template <class Launch> lloyd_status cuda_for_arithmetic(const cuda_kernels *cuda, Launch launch)
@@ -79,23 +52,6 @@ template <class Launch> lloyd_status cuda_for_arithmetic(const cuda_kernels *cud
     });
     return status;
 }
-
-/* sorted.cu: sorts rows [at, at + count) of a slot by label, and adds them. */
-lloyd_status lloyd_cuda_add_sorted(cuda_kernels *cuda, int slot, int64_t at, int64_t count);
-
-/* wide.cu: adds all digits of the columns that have more than two, and of masses that have. Rows
- * [at, at + count) of the slot, sorted. */
-lloyd_status lloyd_cuda_add_wide(cuda_kernels *cuda, int slot, int64_t at, int64_t count,
-                                 const cuda_sorted &sorted);
-
-/* shared.cu: whether clusters are so few, and rows so many, that rows are summed in shared
- * memory, of which a block can have `shared_bytes`, unsorted. */
-bool lloyd_cuda_shares_sums(const lloyd_kernels_config *config, cuda_arithmetic arithmetic,
-                            int shared_bytes);
-
-/* shared.cu: adds the rows of a slot, at least one, to the sums. Only where
- * lloyd_cuda_shares_sums(). */
-lloyd_status lloyd_cuda_add_shared(cuda_kernels *cuda, int slot);
 
 /* The digits of an element by cuda_arithmetic::PAIR. */
 __device__ inline lloyd_pair cuda_pair(float x, float scale, float base)

@@ -3,8 +3,11 @@
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/clock.h"
+#include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/update/means.h"
-#include "kernels/cuda/update/sums.cuh"
+#include "kernels/cuda/update/shared.h"
+#include "kernels/cuda/update/sort.h"
+#include "kernels/cuda/update/sorted.h"
 
 namespace
 {

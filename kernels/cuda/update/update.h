@@ -5,9 +5,34 @@
 #include "kernels/cuda/state.h"
 
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot);
-/* Whether no sorting is planned for, as rows are summed in shared memory, of which a
- * block can have `shared_bytes`, in whichever way the data will ask for. (It takes sorting all the same
- * where columns have more than two digits.) */
-bool lloyd_cuda_plans_to_share(const lloyd_kernels_config *config, int shared_bytes);
+
+/* --- for the ways of summing --- */
+
+/* How digits are computed: sums.cuh. */
+enum class cuda_arithmetic { INTEGER, FLOAT, PAIR, DEFINITION };
+
+/* For the grid, the rows and the weights as they are. */
+cuda_arithmetic lloyd_cuda_arithmetic(const cuda_kernels *cuda);
+
+/* Rows to be summed, and how: what both kernels take. Row i is data[i row_bytes, + row_bytes), of
+ * `dim` elements; lengths[i] (null: not cosine) and weights[i] (null: all 1) are its own. Adds first
+ * digits to sums[cluster][dim]; second ones of column j to second_sums[cluster][seconds] at second[j],
+ * unless that is -1; masses to masses[cluster], and their second digits `clusters` words further if
+ * second_mass. All device memory, of the instance. */
+struct cuda_summands {
+    const char *data;
+    const double *lengths;
+    const float *weights;
+    uint32_t row_bytes;
+    int dim, bits, seconds, clusters;
+    const double *scale;   /* [dim] 2^(b - M) */
+    const int32_t *second; /* [dim] */
+    double mass_scale;     /* 2^(b - M_w) */
+    bool second_mass;
+    int64_t *sums, *second_sums, *masses;
+};
+
+/* Sets *s for the rows of a slot from its row `at` on. */
+void lloyd_cuda_summands(const cuda_kernels *cuda, int slot, int64_t at, cuda_summands *s);
 
 #endif

@@ -4,6 +4,8 @@
  * them and 32 rows in sorted order, whose labels are mostly the same: then the lanes' digits are added
  * up before they go to the sums. Digits that are 0 for all, as most of a fill value's are, cost nothing.
  */
+#include "kernels/cuda/update/wide.h"
+
 #include "kernels/cuda/update/sums.cuh"
 
 namespace
