@@ -96,7 +96,7 @@ static void collect(lloyd_liveness *l, int tag, double seconds)
     }
     const char *lowest = memchr(l->responds, 1, (size_t)l->size);
     l->speaker = lowest ? (int)(lowest - l->responds) : l->rank;
-    l->due = l->responds[0];
+    l->due = l->responds[0] != 0;
 }
 
 /* Sends `tag` and collects it, on all ranks that are in the same state. Returns whether this is the speaker. */
