@@ -2,8 +2,8 @@
 #ifndef LLOYD_KERNELS_CUDA_ROWS_CUH
 #define LLOYD_KERNELS_CUDA_ROWS_CUH
 
-#include "kernels/cuda/state.h"
 #include "kernels/cuda/element.cuh"
+#include "kernels/cuda/state.h"
 
 /* The rows of a slot, passed to kernels by value. */
 struct cuda_rows {
