@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, static analysis and layering. All checks run; the exit status says whether any failed.
+# Formatting, static analysis and structure. All checks run; the exit status says whether any failed.
 #
 #     tests/lint.sh BUILD_DIR     BUILD_DIR holds compile_commands.json (a build configured with -DLLOYD_TESTS=ON)
 #     tests/lint.sh --fix         formats all C and CUDA files in place
@@ -77,16 +77,6 @@ END
     return "$status"
 }
 
-# includes FOLDER ALLOWED [FILES]: every #include "..." below FOLDER begins with one of ALLOWED (a | b), or names one of FILES.
-includes() {
-    ! grep -rnE --include='*.[ch]' --include='*.cu' --include='*.cuh' '^[[:space:]]*#[[:space:]]*include "' "$1" |
-        grep -vE "include \"(($2)/|(${3:-none})\")"
-}
-
-strangers() {
-    none -r 'include "kernels/cuda/' kernels/cpu && none -r 'include "kernels/cpu/' kernels/cuda
-}
-
 only_planned() {
     local files
     mapfile -t files < <(find kernels/cpu -name '*.c' ! -name buffers.c ! -name cpu.c ! -name device.c)
@@ -126,20 +116,10 @@ check "cppcheck" cppcheck --quiet --std=c11 --language=c --library=posix \
     --error-exitcode=1 -j "$(nproc)" -D_GNU_SOURCE -D__x86_64__ -D__GNUC__=12 -I . -I src "${sources[@]}"
 check "shellcheck" shellcheck -x "${scripts[@]}"
 
-check "layers: base includes only base, and the public header" includes src/base base 'lloyd\.h'
-check "layers: options include only options, kernels and base" includes src/options 'options|kernels|base' 'lloyd\.h'
-check "layers: kernels include only kernels and base" includes kernels 'kernels|base'
-check "layers: kernels/cpu and kernels/cuda do not know each other" strangers
 check "kernels/cpu allocates only what its lists of buffers name" only_planned
-check "layers: CUDA and NCCL only in kernels/cuda, comm/staging_cuda.c and comm/nccl.c" gpu_at_home
-check "layers: comm includes only comm and base" includes comm 'comm|base'
-check "layers: io includes only io and base" includes io 'io|base'
-check "layers: rows includes only io, comm, kernels and base" includes src/rows 'rows|io|comm|kernels|base'
-check "layers: algorithm includes only rows, comm, kernels and base" includes src/algorithm 'algorithm|rows|comm|kernels|base'
-check "layers: job includes no report and no program" includes src/job 'job|options|algorithm|rows|io|comm|kernels|base' 'lloyd(_mpi)?\.h'
-check "layers: report includes no program" includes src/report 'report|job|algorithm|io|comm|base' 'lloyd\.h'
-check "layers: program includes no report and no algorithm" includes src/program 'program|job|options|rows|io|comm|kernels|base' 'lloyd\.h'
-check "layers: the algorithm has no clock, log, progress or checkpoint" none -w 'clock\.h|log\.h|progress\.h|checkpoint\.h' src/algorithm/*
+check "layers, headers and sizes" python3 tests/structure.py
+check "CUDA and NCCL only in kernels/cuda, comm/staging_cuda.c and comm/nccl.c" gpu_at_home
+check "src/algorithm: no clock, log, progress or checkpoint" none -w 'clock\.h|log\.h|progress\.h|checkpoint\.h' src/algorithm/*
 check "src/algorithm/fit.c: no #if, no MPI, CUDA, NCCL or HDF5" \
     none -w '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef)|(mpi|cuda|nccl|hdf5)\.h|(MPI_|cuda|nccl|H5[A-Z])[A-Za-z0-9_]+|hid_t' src/algorithm/fit.c
 check "no path of a build machine" no_build_machine
