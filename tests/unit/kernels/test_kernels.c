@@ -514,6 +514,7 @@ static void check_plan(lloyd_type type)
     lloyd_range range = {.min = low, .max = high};
     lloyd_grid grid;
     fill(&p, 0);
+    for (int j = 0; j < p.d; j++) high[j] = 1;
     make_grid(&range, p.d, type == LLOYD_U8 ? 1 : 2, &grid);
     int64_t before = given_out();
     lloyd_kernels *kernels = new_kernels_of(&p, p.x, type, LLOYD_FILTER_AUTO);
