@@ -210,7 +210,7 @@ int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set)
     /* the same for all processors: of all products these have the largest operands */
     const lloyd_int8_product widest = {.columns = 2};
     cpu_kernels none = {.base.config = *config};
-    cpu_scratch thread = {NULL};
+    cpu_scratch thread = {.points = NULL};
     cpu_buffers all = {.work = CPU_BUFFERS_COUNT}, one = all;
     int64_t most = set > config->k ? set : config->k;
     lloyd_int8_open(&none.int8, &widest, config->type, config->cosine, config->dim,
