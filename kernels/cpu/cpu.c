@@ -207,14 +207,13 @@ lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels
 
 int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set)
 {
-    /* the same for all processors: of all products these have the largest operands */
-    const lloyd_int8_product widest = {.columns = 2};
+    /* the same for all processors, also for those without such products */
+    const lloyd_int8_product any = {.cost = 1};
     cpu_kernels none = {.base.config = *config};
     cpu_scratch thread = {.points = NULL};
     cpu_buffers all = {.work = CPU_BUFFERS_COUNT}, one = all;
     int64_t most = set > config->k ? set : config->k;
-    lloyd_int8_open(&none.int8, &widest, config->type, config->cosine, config->dim,
-                    config->threads);
+    lloyd_int8_open(&none.int8, &any, config->type, config->cosine, config->dim, config->threads);
     list_state(&all, &none);
     lloyd_cpu_list_set(&all, &none, most);
     lloyd_int8_list_set(&all, &none.int8, most);

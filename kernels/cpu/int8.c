@@ -28,7 +28,7 @@ void lloyd_int8_open(lloyd_int8_set *set, const lloyd_int8_product *product, llo
     set->product = product;
     set->exact = !cosine && (type == LLOYD_U8 || type == LLOYD_I8);
     set->is_signed = type == LLOYD_I8;
-    set->words = (dim + product->columns - 1) / product->columns;
+    set->words = (dim + LLOYD_INT8_COLUMNS - 1) / LLOYD_INT8_COLUMNS;
 }
 
 static int64_t padded(int64_t count)
@@ -140,10 +140,6 @@ LLOYD_CLONES static sums encode(const float *x, const float *centre, double scal
 static void pack_centroid(const lloyd_int8_set *set, const int16_t *codes, int32_t *words)
 {
     memset(words, 0, (size_t)set->words * sizeof *words);
-    if (set->product->columns == 2) {
-        memcpy(words, codes, (size_t)set->dim * sizeof *codes);
-        return;
-    }
     int8_t *bytes = (int8_t *)words;
     for (int64_t j = 0; j < set->dim; j++) bytes[j] = (int8_t)codes[j];
 }
@@ -243,11 +239,11 @@ lloyd_status lloyd_int8_prepare(lloyd_int8_set *set, const float *centroids, int
 /* Word j of row i is at words[j * ROWS + i]. */
 static void pack_row(const lloyd_int8_set *set, const int16_t *codes, int i, int32_t *words)
 {
-    int columns = set->product->columns;
-    for (int64_t j = 0, w = 0; j < set->dim; j += columns, w++) {
+    enum { COLUMNS = LLOYD_INT8_COLUMNS };
+    for (int64_t j = 0, w = 0; j < set->dim; j += COLUMNS, w++) {
         uint32_t word = 0;
-        for (int c = 0; c < columns && j + c < set->dim; c++)
-            word |= (uint32_t)(codes[j + c] + OFFSET) << (32 / columns * c);
+        for (int c = 0; c < COLUMNS && j + c < set->dim; c++)
+            word |= (uint32_t)(codes[j + c] + OFFSET) << (8 * c);
         memcpy(&words[w * ROWS + i], &word, sizeof word);
     }
 }

@@ -6,7 +6,8 @@
 
 #include <stddef.h>
 
-#if defined(__x86_64__) && !defined(LLOYD_ONE_TARGET)
+/* GCC 11 and Clang 12 know AVX-VNNI. */
+#if defined(__x86_64__) && !defined(LLOYD_ONE_TARGET) && (__GNUC__ >= 11 || __clang_major__ >= 12)
 
 #include <cpuid.h>
 #include <immintrin.h>
@@ -69,56 +70,54 @@ TARGET(AVX512) static void hits_avx512(const float *scores, const float *thresho
 
 /* --- 256-bit registers: 16 rows are two of them --- */
 
-/* The same for both; MULTIPLY_ADD(sum, rows, centroids) is one instruction, or two. */
-#define SCORES_256(NAME, FEATURES, MULTIPLY_ADD)                                                   \
-    TARGET(FEATURES)                                                                               \
-    static void NAME(const void *rows, const float *factor, const lloyd_int8_tile *tile,           \
-                     int64_t words, float *scores)                                                 \
-    {                                                                                              \
-        enum { VECTORS = 2 };                                                                      \
-        for (int k0 = 0; k0 < CENTROIDS; k0 += BLOCK) {                                            \
-            const int32_t *centroid = (const int32_t *)tile->centroids + k0 * words;               \
-            for (int i0 = 0; i0 < ROWS; i0 += 8 * VECTORS) {                                       \
-                const int32_t *word = (const int32_t *)rows + i0;                                  \
-                __m256i sum[BLOCK][VECTORS];                                                       \
-                for (int k = 0; k < BLOCK; k++)                                                    \
-                    for (int v = 0; v < VECTORS; v++) sum[k][v] = _mm256_setzero_si256();          \
-                for (int64_t j = 0; j < words; j++, word += ROWS) {                                \
-                    __m256i x0 = _mm256_loadu_si256((const __m256i *)word);                        \
-                    __m256i x1 = _mm256_loadu_si256((const __m256i *)(word + 8));                  \
-                    _Pragma("GCC unroll 6") for (int k = 0; k < BLOCK; k++)                        \
-                    {                                                                              \
-                        __m256i c = _mm256_set1_epi32(centroid[k * words + j]);                    \
-                        sum[k][0] = MULTIPLY_ADD(sum[k][0], x0, c);                                \
-                        sum[k][1] = MULTIPLY_ADD(sum[k][1], x1, c);                                \
-                    }                                                                              \
-                }                                                                                  \
-                _Pragma("GCC unroll 6") for (int k = 0; k < BLOCK; k++)                            \
-                {                                                                                  \
-                    __m256i correction = _mm256_set1_epi32(tile->correction[k0 + k]);              \
-                    __m256 bias = _mm256_set1_ps(tile->bias[k0 + k]);                              \
-                    for (int v = 0; v < VECTORS; v++) {                                            \
-                        __m256 product =                                                           \
-                            _mm256_cvtepi32_ps(_mm256_add_epi32(sum[k][v], correction));           \
-                        __m256 by = _mm256_loadu_ps(factor + i0 + 8 * v);                          \
-                        _mm256_storeu_ps(scores + (k0 + k) * ROWS + i0 + 8 * v,                    \
-                                         _mm256_fmsub_ps(product, by, bias));                      \
-                    }                                                                              \
-                }                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
-    }
-
-#define AVX2 "avx2,fma"
 #define AVX_VNNI "avx2,fma,avxvnni"
 
-#define MULTIPLY_ADD_16(sum, x, c) _mm256_add_epi32(sum, _mm256_madd_epi16(x, c))
+/* Of rows i0 to i0 + 15 and the centroids of a block. */
+TARGET(AVX_VNNI)
+static void block_avx_vnni(const int32_t *word, const float *factor, const int32_t *centroid,
+                           const int32_t *correction, const float *bias, int64_t words,
+                           float *scores)
+{
+    enum { VECTORS = 2 };
+    __m256i sum[BLOCK][VECTORS];
+    for (int k = 0; k < BLOCK; k++)
+        for (int v = 0; v < VECTORS; v++) sum[k][v] = _mm256_setzero_si256();
+    for (int64_t j = 0; j < words; j++, word += ROWS) {
+        __m256i x0 = _mm256_loadu_si256((const __m256i *)word);
+        __m256i x1 = _mm256_loadu_si256((const __m256i *)(word + 8));
+#pragma GCC unroll 6
+        for (int k = 0; k < BLOCK; k++) {
+            __m256i c = _mm256_set1_epi32(centroid[k * words + j]);
+            sum[k][0] = _mm256_dpbusd_avx_epi32(sum[k][0], x0, c);
+            sum[k][1] = _mm256_dpbusd_avx_epi32(sum[k][1], x1, c);
+        }
+    }
+#pragma GCC unroll 6
+    for (int k = 0; k < BLOCK; k++) {
+        __m256i add = _mm256_set1_epi32(correction[k]);
+        __m256 less = _mm256_set1_ps(bias[k]);
+        for (int v = 0; v < VECTORS; v++) {
+            __m256 product = _mm256_cvtepi32_ps(_mm256_add_epi32(sum[k][v], add));
+            __m256 by = _mm256_loadu_ps(factor + 8 * v);
+            _mm256_storeu_ps(scores + k * ROWS + 8 * v, _mm256_fmsub_ps(product, by, less));
+        }
+    }
+}
 
-SCORES_256(scores_avx_vnni, AVX_VNNI, _mm256_dpbusd_avx_epi32)
-/* vpmaddubsw would saturate: elements of 16 bits do not. */
-SCORES_256(scores_avx2, AVX2, MULTIPLY_ADD_16)
+static void scores_avx_vnni(const void *rows, const float *factor, const lloyd_int8_tile *tile,
+                            int64_t words, float *scores)
+{
+    for (int k0 = 0; k0 < CENTROIDS; k0 += BLOCK) {
+        const int32_t *centroid = (const int32_t *)tile->centroids + k0 * words;
+        for (int i0 = 0; i0 < ROWS; i0 += 16) {
+            block_avx_vnni((const int32_t *)rows + i0, factor + i0, centroid, tile->correction + k0,
+                           tile->bias + k0, words, scores + k0 * ROWS + i0);
+        }
+    }
+}
 
-TARGET(AVX2) static void hits_avx2(const float *scores, const float *threshold, uint64_t *hits)
+TARGET(AVX_VNNI)
+static void hits_avx_vnni(const float *scores, const float *threshold, uint64_t *hits)
 {
     for (int k = 0; k < CENTROIDS; k++) {
         uint64_t mask = 0;
@@ -136,13 +135,8 @@ TARGET(AVX2) static void hits_avx2(const float *scores, const float *threshold, 
 static int has_avx_vnni(void)
 {
     unsigned a = 0, b = 0, c = 0, d = 0;
-    return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
-           (a >> 4 & 1);
-}
-
-static int has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
 }
 
 static int has_avx512_vnni(void)
@@ -152,29 +146,16 @@ static int has_avx512_vnni(void)
 }
 
 static const lloyd_int8_product products[] = {
-    {"avx512-vnni", 4, 0.32, has_avx512_vnni, scores_avx512, hits_avx512},
-    {"avx-vnni", 4, 0.4, has_avx_vnni, scores_avx_vnni, hits_avx2},
-    {"avx2", 2, 0.6, has_avx2, scores_avx2, hits_avx2},
+    {"avx512-vnni", 0.32, has_avx512_vnni, scores_avx512, hits_avx512},
+    {"avx-vnni", 0.4, has_avx_vnni, scores_avx_vnni, hits_avx_vnni},
 };
 
 enum { COUNT = sizeof products / sizeof products[0] };
-
-/* With AVX-512 a BLAS is as fast in float32 as products of 16 bits are with AVX2. */
-static int is_worthwhile(const lloyd_int8_product *product)
-{
-    return product->is_supported() && (product->columns == 4 || !__builtin_cpu_supports("avx512f"));
-}
 
 #else
 
 static const lloyd_int8_product products[1];
 enum { COUNT = 0 };
-
-static int is_worthwhile(const lloyd_int8_product *product)
-{
-    (void)product;
-    return 0;
-}
 
 #endif
 
@@ -187,6 +168,6 @@ const lloyd_int8_product *lloyd_int8_products(int *count)
 const lloyd_int8_product *lloyd_int8_product_best(void)
 {
     for (int i = 0; i < COUNT; i++)
-        if (is_worthwhile(&products[i])) return &products[i];
+        if (products[i].is_supported()) return &products[i];
     return NULL;
 }

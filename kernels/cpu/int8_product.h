@@ -2,7 +2,7 @@
  * time, summed exactly in 32 bits, and turned into scores. One function for each kind of processor.
  *
  * Elements of rows are unsigned (0 ... 255), those of centroids signed (-127 ... 127), as the
- * instructions want them. Elements of neighbouring columns are packed into words of 32 bits; a row or
+ * instructions want them. Elements of four neighbouring columns are packed into a word of 32 bits; a row or
  * centroid has `words` of them, the last ones filled with zeros.
  */
 #ifndef LLOYD_KERNELS_CPU_INT8_PRODUCT_H
@@ -12,8 +12,8 @@
 
 enum { LLOYD_INT8_ROWS = 64, LLOYD_INT8_CENTROIDS = 48 };
 
-/* The most columns: 255 * 127 * D stays below 2^31. */
-enum { LLOYD_INT8_MOST_COLUMNS = 65536 };
+/* Columns of a word, and the most columns: 255 * 127 * D stays below 2^31. */
+enum { LLOYD_INT8_COLUMNS = 4, LLOYD_INT8_MOST_COLUMNS = 65536 };
 
 /* A tile of centroids, LLOYD_INT8_CENTROIDS of each. */
 typedef struct lloyd_int8_tile {
@@ -24,7 +24,6 @@ typedef struct lloyd_int8_tile {
 
 typedef struct lloyd_int8_product {
     const char *name;
-    int columns; /* of a word: 4 of one byte, or 2 of 16 bits */
     double cost; /* of a product, where one in float32 by a BLAS on the same processor costs 1 */
     int (*is_supported)(void); /* 1: by this processor */
     /* scores[centroid][row] = fl(fl(product + correction) * factor[row] - bias), the last two operations
@@ -35,7 +34,7 @@ typedef struct lloyd_int8_product {
     void (*hits)(const float *scores, const float *threshold, uint64_t *hits);
 } lloyd_int8_product;
 
-/* The fastest that this processor supports, NULL where a BLAS is faster; and all of them. */
+/* The fastest that this processor supports, NULL for none; and all of them. */
 const lloyd_int8_product *lloyd_int8_product_best(void);
 
 const lloyd_int8_product *lloyd_int8_products(int *count);

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { ROWS = LLOYD_INT8_ROWS, CENTROIDS = LLOYD_INT8_CENTROIDS };
+enum { ROWS = LLOYD_INT8_ROWS, CENTROIDS = LLOYD_INT8_CENTROIDS, COLUMNS = LLOYD_INT8_COLUMNS };
 
 /* Codes of one tile: x[row][dim] in 0 ... 255, c[centroid][dim] in -127 ... 127. */
 typedef struct codes {
@@ -21,18 +21,16 @@ typedef struct codes {
     int *x, *c;
 } codes;
 
-static void *packed(const codes *t, int columns, int words, int of_rows)
+static void *packed(const codes *t, int words, int of_rows)
 {
-    int count = of_rows ? ROWS : CENTROIDS, width = 4 / columns;
+    int count = of_rows ? ROWS : CENTROIDS;
     unsigned char *memory = calloc((size_t)words * (size_t)count, 4);
     assert_non_null(memory);
     for (int i = 0; i < count; i++) {
         for (int j = 0; j < t->dim; j++) {
             int code = of_rows ? t->x[i * t->dim + j] : t->c[i * t->dim + j];
-            int word = of_rows ? j / columns * ROWS + i : i * words + j / columns;
-            int16_t wide = (int16_t)code;
-            memcpy(memory + 4 * word + j % columns * width, &wide,
-                   (size_t)width); /* little-endian */
+            int word = of_rows ? j / COLUMNS * ROWS + i : i * words + j / COLUMNS;
+            memory[4 * word + j % COLUMNS] = (unsigned char)code;
         }
     }
     return memory;
@@ -40,9 +38,9 @@ static void *packed(const codes *t, int columns, int words, int of_rows)
 
 static void check_scores(const lloyd_int8_product *product, const codes *t)
 {
-    int words = (t->dim + product->columns - 1) / product->columns;
-    void *rows = packed(t, product->columns, words, 1);
-    void *centroids = packed(t, product->columns, words, 0);
+    int words = (t->dim + COLUMNS - 1) / COLUMNS;
+    void *rows = packed(t, words, 1);
+    void *centroids = packed(t, words, 0);
     int32_t correction[CENTROIDS];
     float bias[CENTROIDS], factor[ROWS], threshold[ROWS];
     static float scores[CENTROIDS * ROWS];
