@@ -45,21 +45,24 @@ static lloyd_status allocate(cuda_kernels *cuda, void **out, int64_t count, size
     return LLOYD_OK;
 }
 
-void cuda_buffers::visit(void **data, int64_t *held, int64_t count, size_t size, const char *what)
+void lloyd_cuda_visit(cuda_buffers &buffers, void **data, int64_t *held, int64_t count, size_t size,
+                      const char *what)
 {
-    if (work_ == COUNT) {
-        bytes_ += count * (int64_t)size;
+    cuda_kernels *cuda = buffers.cuda_;
+    if (buffers.work_ == cuda_buffers::COUNT) {
+        buffers.bytes_ += count * (int64_t)size;
         return;
     }
-    if (work_ == RESERVE && (status_ != LLOYD_OK || (*data && *held >= count))) return;
+    bool reserves = buffers.work_ == cuda_buffers::RESERVE;
+    if (reserves && (buffers.status_ != LLOYD_OK || (*data && *held >= count))) return;
     if (*data) {
         (void)cudaFree(*data);
-        cuda_->allocated -= *held * (int64_t)size;
+        cuda->allocated -= *held * (int64_t)size;
     }
     *data = nullptr, *held = 0;
-    if (work_ == RELEASE) return;
-    status_ = allocate(cuda_, data, count, size, what);
-    if (status_ == LLOYD_OK) *held = count;
+    if (!reserves) return;
+    buffers.status_ = allocate(cuda, data, count, size, what);
+    if (buffers.status_ == LLOYD_OK) *held = count;
 }
 
 lloyd_status lloyd_cuda_fetch(cuda_kernels *cuda, void *host, const void *device, size_t bytes)

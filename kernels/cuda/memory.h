@@ -56,7 +56,7 @@ class cuda_buffers
     template <class T> void operator()(cuda_array<T> &array, int64_t count, const char *what)
     {
         void *data = array.data;
-        visit(&data, &array.count, count, sizeof(T), what);
+        lloyd_cuda_visit(*this, &data, &array.count, count, sizeof(T), what);
         array.data = static_cast<T *>(data);
     }
 
@@ -82,7 +82,9 @@ class cuda_buffers
     cuda_buffers(cuda_kernels *cuda, work w) : cuda_(cuda), work_(w)
     {
     }
-    void visit(void **data, int64_t *held, int64_t count, size_t size, const char *what);
+    /* Not a member: names of the library begin with lloyd_. */
+    friend void lloyd_cuda_visit(cuda_buffers &buffers, void **data, int64_t *held, int64_t count,
+                                 size_t size, const char *what);
 
     cuda_kernels *cuda_;
     work work_;
