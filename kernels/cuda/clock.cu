@@ -1,4 +1,4 @@
-/* Where the time of an iteration goes on the GPU: events on the stream between one kind of work and
+/* The time that each kind of work takes on the GPU: events on the stream between one kind of work and
  * the next, read when the host has waited for the inertia anyway. Each costs the stream about as
  * much as an empty kernel, so there are none unless somebody wants to know (config.timed).
  */

@@ -1,4 +1,4 @@
-/* Where the time of an iteration goes on the GPU. Nothing happens unless config.timed. */
+/* The time that each kind of work takes on the GPU. Nothing happens unless config.timed. */
 #ifndef LLOYD_KERNELS_CUDA_CLOCK_H
 #define LLOYD_KERNELS_CUDA_CLOCK_H
 
