@@ -86,7 +86,7 @@ def roff_call(call):
         elif word.startswith("[OPTION"):
             words.append(r"[\fIOPTION\fR")
         else:
-            words.append("...]" if word == "...]" else roff_argument(word))
+            words.append(word if word in ("...", "...]") else roff_argument(word))
     return " ".join(words)
 
 

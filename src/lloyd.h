@@ -191,7 +191,7 @@ LLOYD_API lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_optio
  * only). */
 LLOYD_API lloyd_status lloyd_info(lloyd_comm *comm, const char *file);
 
-/* The same of one dataset of vectors in `file`, whatever its name. */
+/* The same of one dataset of vectors in `file`, whatever its name; NULL: as lloyd_info(). */
 LLOYD_API lloyd_status lloyd_info_dataset(lloyd_comm *comm, const char *file, const char *dataset);
 
 /* The options of `lloyd report`. */
@@ -219,10 +219,17 @@ typedef struct lloyd_synth_options {
 
 LLOYD_API lloyd_status lloyd_synth(lloyd_comm *comm, const lloyd_synth_options *options);
 
-/* Makes an HDF5 file whose dataset /train points into a .fbin, .u8bin, .i8bin or .npy file, or into all files
- * that match a glob, without a copy. force: as for fit. */
-LLOYD_API lloyd_status lloyd_wrap_file(lloyd_comm *comm, const char *raw, const char *output,
-                                       int force);
+/* The options of `lloyd wrap`. */
+typedef struct lloyd_wrap_options {
+    const char *const *inputs; /* .fbin, .u8bin, .i8bin or .npy files, globs allowed */
+    int input_count;
+    const char *output;
+    int force; /* as for fit */
+} lloyd_wrap_options;
+
+/* Makes an HDF5 file whose dataset /train points into raw files, without a copy: their rows, one file after
+ * the other. All have the same number of columns and the same type. */
+LLOYD_API lloyd_status lloyd_wrap(lloyd_comm *comm, const lloyd_wrap_options *options);
 
 #ifdef __cplusplus
 }

@@ -35,8 +35,8 @@ static lloyd_status look_at(const char *path, lloyd_raw *raw)
     if (raw->prefix == 0) return LLOYD_OK;
     return lloyd_fail(
         LLOYD_BAD_INPUT,
-        "cannot wrap %s: a number lies before each of its rows, which HDF5 cannot leave out; "
-        "give the file itself to --input",
+        "cannot wrap %s: a number lies before each of its rows, and HDF5's external storage has "
+        "no gaps; give the file itself to --input",
         path);
 }
 
@@ -145,8 +145,8 @@ static lloyd_status create_external(const lloyd_output *output, const char *cons
     return lloyd_partial_close(output->path, file, status);
 }
 
-lloyd_status lloyd_wrap(const char *const *paths, int count, const lloyd_output *output,
-                        lloyd_wrapped *wrapped)
+lloyd_status lloyd_wrapped_write(const char *const *paths, int count, const lloyd_output *output,
+                                 lloyd_wrapped *wrapped)
 {
     lloyd_raw *raws;
     *wrapped = (lloyd_wrapped){0};

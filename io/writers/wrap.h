@@ -17,7 +17,7 @@ typedef struct lloyd_wrapped {
  * after the other: of formats that are a header and rows (.npy, .fbin, ...), all with the same
  * number of columns and the same type. Nothing is copied: the dataset points into them (external
  * storage). Checks the headers against the sizes of the files. LLOYD_BAD_INPUT, LLOYD_FAILED. */
-lloyd_status lloyd_wrap(const char *const *paths, int count, const lloyd_output *output,
-                        lloyd_wrapped *wrapped);
+lloyd_status lloyd_wrapped_write(const char *const *paths, int count, const lloyd_output *output,
+                                 lloyd_wrapped *wrapped);
 
 #endif

@@ -76,7 +76,8 @@ typedef enum lloyd_command_id {
 
 typedef struct lloyd_command {
     const char *name, *brief, *help, *example;
-    const char *positional;      /* the one argument without an option, or NULL */
+    const char *positional;      /* the argument without an option, or NULL */
+    int several;                 /* 1: there may be several of these */
     const lloyd_option *options; /* ended by a name of NULL */
 } lloyd_command;
 

@@ -411,7 +411,7 @@ static const lloyd_option wrap_options[] =
       .kind = LLOYD_OPTION_TEXT,
       .required = 1,
       .offset = offsetof(lloyd_wrap_options, output),
-      .help = "The HDF5 file; its dataset /train is the raw file's rows."},
+      .help = "The HDF5 file; its dataset /train is the rows of the raw files."},
      {.name = "--force",
       .kind = LLOYD_OPTION_FLAG,
       .role = LLOYD_OPTION_OWN,
@@ -510,10 +510,13 @@ const lloyd_command lloyd_commands[LLOYD_COMMANDS] = {
     [LLOYD_COMMAND_WRAP] =
         {.name = "wrap",
          .brief = "make an HDF5 file that points into raw files",
-         .help = "Makes an HDF5 file whose dataset /train points into RAW, a .fbin, .u8bin, .i8bin "
-                 "or .npy file. Nothing is copied: RAW must stay where it is.",
-         .example = "lloyd wrap base.u8bin --output base.h5",
+         .help =
+             "Makes an HDF5 file whose dataset /train points into RAW, a .fbin, .u8bin, .i8bin "
+             "or .npy file, or into several in the order given. RAW may be a shell glob in quotes. "
+             "Nothing is copied: the files must stay where they are.",
+         .example = "lloyd wrap part-0.u8bin part-1.u8bin --output base.h5",
          .positional = "RAW",
+         .several = 1,
          .options = wrap_options},
     [LLOYD_COMMAND_SYNTH] =
         {.name = "synth",

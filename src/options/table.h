@@ -7,14 +7,9 @@
 /* Indexed by lloyd_command_id. */
 extern const lloyd_command lloyd_commands[LLOYD_COMMANDS];
 
-/* The options of the commands that have no struct in lloyd.h. */
+/* The options of `lloyd info`, which have no struct in lloyd.h. */
 typedef struct lloyd_info_options {
     const char *dataset;
 } lloyd_info_options;
-
-typedef struct lloyd_wrap_options {
-    const char *output;
-    int force;
-} lloyd_wrap_options;
 
 #endif

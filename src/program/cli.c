@@ -149,6 +149,10 @@ static lloyd_status read_positional(reader *r, const char *arg)
     if (*arg == '\0')
         return lloyd_fail(LLOYD_USAGE, "lloyd %s needs a %s, but the one given is empty", c->name,
                           c->positional);
+    if (c->several) {
+        r->cli->inputs[r->cli->input_count++] = arg;
+        return LLOYD_OK;
+    }
     if (r->cli->file != NULL)
         return lloyd_fail(LLOYD_USAGE, "lloyd %s takes one %s, so '%s' after '%s' is out of place",
                           c->name, c->positional, arg, r->cli->file);
@@ -162,7 +166,7 @@ static lloyd_status check_required(const reader *r)
     const lloyd_command *c = r->command;
     char missing[256] = "";
     size_t used = 0;
-    if (c->positional != NULL && r->cli->file == NULL)
+    if (c->positional != NULL && r->cli->file == NULL && r->cli->input_count == 0)
         used += (size_t)snprintf(missing, sizeof missing, "%s", c->positional);
     for (const lloyd_option *o = c->options; o->name != NULL && used < sizeof missing; o++)
         if (o->required && (r->given >> (o - c->options) & 1) == 0)
@@ -271,8 +275,8 @@ lloyd_status lloyd_cli_parse(int argc, char *const argv[], lloyd_cli *cli)
         lloyd_cli_free(cli);
         return status;
     }
-    cli->fit.inputs = cli->predict.inputs = cli->inputs;
-    cli->fit.input_count = cli->predict.input_count = cli->input_count;
+    cli->fit.inputs = cli->predict.inputs = cli->wrap.inputs = cli->inputs;
+    cli->fit.input_count = cli->predict.input_count = cli->wrap.input_count = cli->input_count;
     cli->fit.command = cli->line;
     cli->report.model = cli->file;
     return LLOYD_OK;

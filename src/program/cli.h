@@ -12,7 +12,7 @@ typedef struct lloyd_cli {
     lloyd_command_id topic; /* of LLOYD_COMMAND_HELP */
     const char *program;    /* argv[0] */
     char *line;             /* the command line, quoted where a shell needs it */
-    const char **inputs;    /* every --input */
+    const char **inputs;    /* every --input, or every RAW */
     int input_count;
     lloyd_fit_options fit;
     lloyd_predict_options predict;
@@ -20,7 +20,7 @@ typedef struct lloyd_cli {
     lloyd_report_options report;
     lloyd_info_options info;
     lloyd_wrap_options wrap;
-    const char *file; /* info: FILE; wrap: RAW; report: MODEL.h5 */
+    const char *file; /* info: FILE; report: MODEL.h5 */
 } lloyd_cli;
 
 /* Parses argv. LLOYD_USAGE with a message where it is wrong; nothing is to be freed then. */

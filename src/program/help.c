@@ -43,7 +43,7 @@ static void help_command(FILE *out, const lloyd_command *c)
 {
     char text[256], paragraph[1024];
     fprintf(out, "Usage: lloyd %s", c->name);
-    if (c->positional != NULL) fprintf(out, " %s", c->positional);
+    if (c->positional != NULL) fprintf(out, " %s%s", c->positional, c->several ? " ..." : "");
     int optional = 0;
     for (const lloyd_option *o = c->options; o->name != NULL; o++) {
         if (o->required)

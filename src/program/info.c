@@ -433,10 +433,11 @@ static lloyd_status info_labels(const char *path)
 
 /* --------------------------------------------------------------------------------------------- */
 
-static lloyd_status info(const char *file)
+static lloyd_status info(const char *file, const char *dataset)
 {
     lloyd_kind kind;
     if (!file || *file == '\0') return lloyd_fail(LLOYD_USAGE, "info needs the name of a file");
+    if (dataset) return info_rows(file, dataset);
     LLOYD_TRY(lloyd_inspect_kind(file, &kind));
     if (kind == LLOYD_KIND_MODEL) return info_model(file);
     if (kind == LLOYD_KIND_CHECKPOINT) return info_checkpoint(file);
@@ -444,16 +445,17 @@ static lloyd_status info(const char *file)
     return info_rows(file, NULL);
 }
 
-lloyd_status lloyd_info(lloyd_comm *comm, const char *file)
+lloyd_status lloyd_info_dataset(lloyd_comm *comm, const char *file, const char *dataset)
 {
     lloyd_agreement agreement = {0};
     lloyd_agreement_begin(&agreement, "info");
     lloyd_agreement_option(&agreement, "the file", file);
+    lloyd_agreement_option(&agreement, "--dataset", dataset);
     LLOYD_TRY(lloyd_agreement_compare(comm, LLOYD_OK, &agreement, &lloyd_differing_options));
-    return comm->agree(comm, comm->rank == 0 ? info(file) : LLOYD_OK);
+    return comm->agree(comm, comm->rank == 0 ? info(file, dataset) : LLOYD_OK);
 }
 
-lloyd_status lloyd_info_dataset(lloyd_comm *comm, const char *file, const char *dataset)
+lloyd_status lloyd_info(lloyd_comm *comm, const char *file)
 {
-    return comm->agree(comm, comm->rank == 0 ? info_rows(file, dataset) : LLOYD_OK);
+    return lloyd_info_dataset(comm, file, NULL);
 }

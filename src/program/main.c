@@ -170,12 +170,9 @@ static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
     switch (cli->command) {
     case LLOYD_COMMAND_FIT: return fit(comm, cli);
     case LLOYD_COMMAND_PREDICT: return predict(comm, cli);
-    case LLOYD_COMMAND_INFO:
-        return cli->info.dataset ? lloyd_info_dataset(comm, cli->file, cli->info.dataset)
-                                 : lloyd_info(comm, cli->file);
+    case LLOYD_COMMAND_INFO: return lloyd_info_dataset(comm, cli->file, cli->info.dataset);
     case LLOYD_COMMAND_REPORT: return lloyd_report(comm, &cli->report);
-    case LLOYD_COMMAND_WRAP:
-        return lloyd_wrap_file(comm, cli->file, cli->wrap.output, cli->wrap.force);
+    case LLOYD_COMMAND_WRAP: return lloyd_wrap(comm, &cli->wrap);
     case LLOYD_COMMAND_SYNTH: return lloyd_synth(comm, &cli->synth);
     case LLOYD_COMMAND_HELP:
     case LLOYD_COMMAND_VERSION: return show_once(comm, cli);

@@ -8,6 +8,9 @@
 #include "io/writers/output.h"
 #include "io/writers/wrap.h"
 #include "job/agreement.h"
+#include "job/options.h"
+#include "options/table.h"
+#include "options/value.h"
 
 #include <stdio.h>
 
@@ -38,7 +41,7 @@ static lloyd_status wrap(const lloyd_input_list *raw, const lloyd_output *output
     const char **paths;
     LLOYD_TRY(lloyd_alloc(&paths, raw->count, sizeof *paths, "the list of raw files"));
     for (int i = 0; i < raw->count; i++) paths[i] = raw->items[i].path;
-    lloyd_status status = lloyd_wrap(paths, raw->count, output, &wrapped);
+    lloyd_status status = lloyd_wrapped_write(paths, raw->count, output, &wrapped);
     lloyd_free(paths);
     if (status == LLOYD_OK) status = lloyd_output_commit(output);
     if (status == LLOYD_OK) {
@@ -49,35 +52,54 @@ static lloyd_status wrap(const lloyd_input_list *raw, const lloyd_output *output
     return status;
 }
 
-static lloyd_status open_and_wrap(const lloyd_input_list *raw, const char *path, int force)
+static lloyd_status open_and_wrap(const lloyd_input_list *raw, const lloyd_wrap_options *options)
 {
     lloyd_output output;
-    LLOYD_TRY(check_paths(raw, path));
-    LLOYD_TRY(lloyd_output_open(path, force, &output));
+    LLOYD_TRY(check_paths(raw, options->output));
+    LLOYD_TRY(lloyd_output_open(options->output, options->force, &output));
     lloyd_status status = lloyd_output_tidy(&output);
     if (status == LLOYD_OK) status = wrap(raw, &output);
     lloyd_output_close(&output);
     return status;
 }
 
-/* `raw`: a file, or a pattern that stands for several. */
-static lloyd_status expand_and_wrap(const char *raw, const char *path, int force)
+static int names_files(const lloyd_wrap_options *options)
 {
-    lloyd_input_list list = {0};
-    if (!raw || !path)
-        return lloyd_fail(LLOYD_USAGE, "wrap needs a raw file and the name of its output");
-    lloyd_status status = lloyd_input_files(raw, &list);
-    if (status == LLOYD_OK) status = open_and_wrap(&list, path, force);
-    lloyd_input_free(&list);
+    int named = options->inputs != NULL && options->input_count > 0;
+    for (int i = 0; named && i < options->input_count; i++)
+        named = options->inputs[i] != NULL && *options->inputs[i] != '\0';
+    return named;
+}
+
+static lloyd_status expand_and_wrap(const lloyd_wrap_options *options)
+{
+    lloyd_input_list raw = {0};
+    lloyd_status status = LLOYD_OK;
+    for (int i = 0; i < options->input_count && status == LLOYD_OK; i++)
+        status = lloyd_input_files(options->inputs[i], &raw);
+    if (status == LLOYD_OK) status = open_and_wrap(&raw, options);
+    lloyd_input_free(&raw);
     return status;
 }
 
-lloyd_status lloyd_wrap_file(lloyd_comm *comm, const char *raw, const char *output, int force)
+static lloyd_status compare_options(lloyd_comm *comm, const lloyd_wrap_options *options)
 {
     lloyd_agreement agreement = {0};
     lloyd_agreement_begin(&agreement, "wrap");
-    lloyd_agreement_option(&agreement, "the file", raw);
-    lloyd_agreement_option(&agreement, "--output", output);
-    LLOYD_TRY(lloyd_agreement_compare(comm, LLOYD_OK, &agreement, &lloyd_differing_options));
-    return comm->agree(comm, comm->rank == 0 ? expand_and_wrap(raw, output, force) : LLOYD_OK);
+    lloyd_status status =
+        names_files(options)
+            ? lloyd_options_check(lloyd_commands[LLOYD_COMMAND_WRAP].options, options, 0)
+            : lloyd_fail(LLOYD_USAGE, "wrap needs the names of raw files");
+    if (status == LLOYD_OK) {
+        for (int i = 0; i < options->input_count; i++)
+            lloyd_agreement_option(&agreement, "the file", options->inputs[i]);
+        status = lloyd_options_agreement(LLOYD_COMMAND_WRAP, options, &agreement);
+    }
+    return lloyd_agreement_compare(comm, status, &agreement, &lloyd_differing_options);
+}
+
+lloyd_status lloyd_wrap(lloyd_comm *comm, const lloyd_wrap_options *options)
+{
+    LLOYD_TRY(compare_options(comm, options));
+    return comm->agree(comm, comm->rank == 0 ? expand_and_wrap(options) : LLOYD_OK);
 }

@@ -145,8 +145,18 @@ def wrapped(t):
         t.check(len(file["train"].external) == 3, "it points into three files")
     usual = t.fit(data.write(t.path("w-copy.h5"), x), "w-usual.h5", *OPTIONS)
     t.check_same("the model of the HDF5 copy", usual, t.fit("w.h5", "w-model.h5", *OPTIONS, ranks=3))
-    result = t.lloyd("wrap", "w-?.u8bin", "--output", "w-1.u8bin", "--force")
-    t.check(result.status == 2 and "w-1.u8bin" in result.messages[0], "an output that is one of them is refused", result.describe())
+    result = t.lloyd("wrap", "w-0.u8bin", "w-[12].u8bin", "--output", "listed.h5", ranks=2)
+    t.check(result.status == 0 and "5003 x 19 uint8, points into w-0.u8bin and 2 more files" in result.out,
+            "wrap of a file and a pattern, 2 ranks", result.describe())
+    with h5py.File(t.path("w.h5")) as all_files, h5py.File(t.path("listed.h5")) as listed:
+        t.check(listed["train"].external == all_files["train"].external, "it points into the same files, in the order given")
+    t.lloyd("wrap", "w-2.u8bin", "w-0.u8bin", "--output", "turned.h5")
+    with h5py.File(t.path("turned.h5")) as file:
+        t.check([name for name, _, _ in file["train"].external] == ["w-2.u8bin", "w-0.u8bin"], "the order given, and not that of names")
+    for paths in (["w-?.u8bin"], ["w-0.u8bin", "w-1.u8bin"]):
+        result = t.lloyd("wrap", *paths, "--output", "w-1.u8bin", "--force")
+        t.check(result.status == 2 and "w-1.u8bin" in result.messages[0], f"an output that is one of {' '.join(paths)} is refused",
+                result.describe())
 
 
 def main():

@@ -106,6 +106,8 @@ CASES = [
     ("no command on rank 1", fit(), [], "a", USAGE, ("no command", "only on rank 1 of 2")),
     ("other synthetic rows", synth(100), synth(101), "a", USAGE, ("--rows 101", "--rows 100")),
     ("another file to look at", ["info", "part-0.h5"], ["info", "part-1.h5"], "a", USAGE, ("part-1.h5", "part-0.h5")),
+    ("another dataset to look at", ["info", "part-0.h5"], ["info", "part-0.h5", "--dataset", "train"], "a", USAGE,
+     ("--dataset train", "no --dataset")),
 ]
 QUICK = (0, 2, 6, 9, 10, 22, 26, 30, 32, 36)
 

@@ -168,14 +168,16 @@ static void info(void **state)
     assert_int_equal(lloyd_output_commit(out("l.h5")), LLOYD_OK);
     check_info("l.h5", "Labels: of 5 rows", "3 distinct, from 0 to 3", "cluster 3, 3 rows");
     put_raw("r.fbin", "\2\0\0\0\2\0\0\0", 8, LLOYD_F32, 0, 0, 2, 2);
-    assert_int_equal(lloyd_wrap_file(comm, "r.fbin", "r.h5", 0), LLOYD_OK);
-    check_info("r.h5", "external, in r.fbin", NULL, NULL);
+    const char *raw[] = {"r.fbin", "r.fbin"};
+    lloyd_wrap_options wrap = {.inputs = raw, .input_count = 2, .output = "r.h5"};
+    assert_int_equal(lloyd_wrap(comm, &wrap), LLOYD_OK);
+    check_info("r.h5", "Vectors: 4 rows x 2 columns", "external, in r.fbin", NULL);
     const char *sources[] = {"y.h5"};
     put_virtual("v.h5", 1, sources, 3, 2, 0, 3);
     check_info("v.h5", "virtual, 1 source", NULL, NULL);
     free(info_text("gone.h5", LLOYD_BAD_INPUT));
-    check_failed(lloyd_wrap_file(comm, "gone.fbin", "w.h5", 0), LLOYD_BAD_INPUT, "gone.fbin", NULL,
-                 NULL);
+    raw[1] = "gone.fbin", wrap.output = "w.h5";
+    check_failed(lloyd_wrap(comm, &wrap), LLOYD_BAD_INPUT, "gone.fbin", NULL, NULL);
     comm->destroy(comm);
 }
 

@@ -154,15 +154,24 @@ static void test_others(void **unused)
     check(lloyd_synth(comm, &synth), "--output", synth.output);
     synth.output = "";
     check(lloyd_synth(comm, &synth), "output", synth.output);
-    check(lloyd_wrap_file(comm, "a.npy", "", 0), "output", "");
-    check(lloyd_wrap_file(comm, "a.npy", NULL, 0), "output", NULL);
-    check(lloyd_wrap_file(comm, NULL, "x.h5", 0), "raw file", NULL);
+    const char *raw[] = {"a.npy", ""};
+    lloyd_wrap_options wrap = {.inputs = raw, .input_count = 1, .output = ""};
+    check(lloyd_wrap(comm, &wrap), "output", "");
+    wrap.output = NULL;
+    check(lloyd_wrap(comm, &wrap), "output", NULL);
+    wrap.output = "x.h5", wrap.input_count = 2;
+    check(lloyd_wrap(comm, &wrap), "raw files", "");
+    wrap.input_count = 0;
+    check(lloyd_wrap(comm, &wrap), "raw files", NULL);
+    wrap.inputs = NULL, wrap.input_count = 1;
+    check(lloyd_wrap(comm, &wrap), "raw files", NULL);
     lloyd_report_options report = {.model = "model.h5", .output = ""};
     check(lloyd_report(comm, &report), "output", "");
     report.output = NULL;
     check(lloyd_report(comm, &report), "output", NULL);
     check(lloyd_info(comm, NULL), "file", NULL);
     check(lloyd_info(comm, ""), "file", "");
+    check(lloyd_info_dataset(comm, NULL, "train"), "file", NULL);
 }
 
 /* ---- What a resumed fit may not change ------------------------------------------------- */

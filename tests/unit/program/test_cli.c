@@ -155,9 +155,12 @@ static void other_commands_arrive(void **state)
         lloyd_cli_free(&cli);
     }
 
-    parse("wrap --output x.h5 base.u8bin", &w, &cli);
+    parse("wrap one.u8bin --output x.h5 two.u8bin -- --three", &w, &cli);
     assert_int_equal(cli.command, LLOYD_COMMAND_WRAP);
-    assert_string_equal(cli.file, "base.u8bin");
+    assert_int_equal(cli.wrap.input_count, 3);
+    assert_string_equal(cli.wrap.inputs[0], "one.u8bin");
+    assert_string_equal(cli.wrap.inputs[1], "two.u8bin");
+    assert_string_equal(cli.wrap.inputs[2], "--three");
     assert_string_equal(cli.wrap.output, "x.h5");
     lloyd_cli_free(&cli);
 
@@ -312,6 +315,7 @@ static void errors_say_what_to_do(void **state)
         {"-h fit extra", "'extra'", "out of place"},
         {"wrap x.npy", "needs --output X.h5", ""},
         {"wrap --output x.h5", "needs RAW", ""},
+        {"wrap a.npy \"\" --output x.h5", "needs a RAW, but", "empty"},
         {"synth --rows 1", "needs --dim D, --clusters C, --output X.h5", ""},
         {FIT "--seed 1 --seed 2", "--seed is given twice", ""},
         {FIT "-k 9", "-k is given twice", ""},

@@ -351,8 +351,10 @@ static void in_pieces(void **state)
     assert_int_equal(fclose(file), 0);
     lloyd_comm *comm;
     assert_int_equal(lloyd_comm_open_self(&comm), LLOYD_OK);
-    assert_int_equal(lloyd_wrap_file(comm, raw, path, 0), LLOYD_OK);
-    const char *input = path;
+    const char *input = raw;
+    const lloyd_wrap_options wrap = {.inputs = &input, .input_count = 1, .output = path};
+    assert_int_equal(lloyd_wrap(comm, &wrap), LLOYD_OK);
+    input = path;
     assert_int_equal(lloyd_rows_open(&input, 1, &f.rows), LLOYD_OK);
 
     int64_t rows;
