@@ -21,8 +21,8 @@
 
 #include <stdint.h>
 
-/* Which filter assigns rows: the one that costs less, or always the same, for tests. Labels do not depend on
- * it. */
+/* Which filter assigns rows: the one that costs less, or always the same, for tests and studies. INT8 is FLOAT
+ * where there is no filter on 8-bit integers. Labels do not depend on it. */
 typedef enum lloyd_filter { LLOYD_FILTER_AUTO, LLOYD_FILTER_INT8, LLOYD_FILTER_FLOAT } lloyd_filter;
 
 typedef struct lloyd_kernels_config {
@@ -36,7 +36,7 @@ typedef struct lloyd_kernels_config {
     const float *weights; /* [n_local], borrowed, finite and >= 0; NULL: every row weighs 1 */
     int threads;          /* CPU threads of this rank */
     int timed;            /* 1: lloyd_kernels.seconds are wanted, also where they cost time */
-    lloyd_filter filter;  /* CPU kernels only */
+    lloyd_filter filter;
 } lloyd_kernels_config;
 
 /* Whether columns surely have one digit. */

@@ -3,7 +3,7 @@
  * Functions that can fail return lloyd_status (base/status.h); lloyd_message() then holds one
  * sentence for a person. Those that take a communicator and options or a file are collective: all
  * ranks call them with the same options, all get the same status, and one of them has the message.
- * Ranks whose options differ (but for memory limits, chunk_rows, timeout and progress) get
+ * Ranks whose options differ (but for memory limits, chunk_rows, filter, timeout and progress) get
  * LLOYD_USAGE, ranks that see different files LLOYD_BAD_INPUT.
  */
 #ifndef LLOYD_H
@@ -62,7 +62,8 @@ typedef struct lloyd_fit_options {
     const char *weights; /* dataset with one weight per row, or NULL */
     const char *empty;   /* "relocate" or "keep" */
     const char *backend; /* "auto", "cuda" or "cpu" */
-    const char *comm;    /* "auto", "nccl" or "mpi" */
+    const char *filter; /* "auto", "int8" or "float16" (on CPUs: float32); the result is the same */
+    const char *comm;   /* "auto", "nccl" or "mpi" */
     int64_t chunk_rows; /* > 0: rows are streamed from the files in chunks of that many; 0: resident
                            where they fit */
     int64_t max_host_memory;      /* bytes that a rank may take on the host; 0: what there is */
@@ -168,6 +169,7 @@ typedef struct lloyd_predict_options {
     int distances;       /* 1: also /distances, squared */
     int force;           /* as for fit */
     const char *backend; /* as for fit */
+    const char *filter;  /* as for fit */
     int64_t chunk_rows;
     double timeout; /* as for fit */
 } lloyd_predict_options;

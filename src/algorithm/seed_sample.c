@@ -117,7 +117,8 @@ static lloyd_status open_problem(lloyd_problem *p, sample *s)
                                    .slots = layout.chunks > 0 ? (int)layout.chunks : 1,
                                    .type = LLOYD_F32,
                                    .weights = s->weights,
-                                   .threads = p->kernels->config.threads};
+                                   .threads = p->kernels->config.threads,
+                                   .filter = p->kernels->config.filter};
     LLOYD_TRY(lloyd_shard_over(s->values, s->weights, s->first, layout, &sub->shard));
     LLOYD_TRY(p->kernels->create(p->kernels, &config, &sub->kernels));
     LLOYD_TRY(lloyd_shard_attach(sub->shard, sub->kernels));

@@ -119,6 +119,14 @@ int64_t lloyd_options_sample(const lloyd_fit_options *o, int64_t n, int weighted
     return sample < n ? sample : n;
 }
 
+/* --- kernels --- */
+
+lloyd_filter lloyd_options_filter(const char *name)
+{
+    if (strcmp(name, "int8") == 0) return LLOYD_FILTER_INT8;
+    return strcmp(name, "float16") == 0 ? LLOYD_FILTER_FLOAT : LLOYD_FILTER_AUTO;
+}
+
 /* --- checkpoints --- */
 
 /* Seconds of a unit of time, 0 for another text. */

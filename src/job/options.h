@@ -3,6 +3,7 @@
 #define LLOYD_OPTIONS_H
 
 #include "job/agreement.h"
+#include "kernels/kernels.h"
 #include "lloyd.h"
 #include "options/option.h"
 
@@ -27,6 +28,9 @@ int64_t lloyd_options_sample(const lloyd_fit_options *options, int64_t n, int we
 
 /* Whether --init is a method that tries several rows for each centroid. */
 int lloyd_options_tries(const lloyd_fit_options *options);
+
+/* What --filter names. */
+lloyd_filter lloyd_options_filter(const char *name);
 
 /* --checkpoint-every: after so many iterations or, where these are 0, so many seconds. */
 typedef struct lloyd_every {

@@ -323,6 +323,7 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
     take_source(comm, source, plan);
     plan->kernels.cosine = strcmp(options->metric, "cosine") == 0;
     plan->kernels.timed = options->log != NULL;
+    plan->kernels.filter = lloyd_options_filter(options->filter);
     if (strcmp(options->init, "kmeans-parallel") == 0)
         plan->gpu_reduce = room_for_leaves(backend, plan, comm->size,
                                            limited(plan->gpu_free, options->max_device_memory));
@@ -349,8 +350,10 @@ static lloyd_bytes need_for_prediction(const void *context, int64_t chunk_rows)
 }
 
 lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, lloyd_rows *rows,
-                                int64_t k, int cosine, int64_t chunk_rows, lloyd_plan *plan)
+                                int64_t k, int cosine, const lloyd_predict_options *options,
+                                lloyd_plan *plan)
 {
+    int64_t chunk_rows = options->chunk_rows;
     lloyd_row_source source;
     LLOYD_TRY(lloyd_row_source_files(comm, rows, 0, &source));
     const planner p = {comm, backend, &source, NULL, plan};
@@ -358,6 +361,7 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, 
     LLOYD_TRY(begin_plan(comm, backend, plan));
     take_source(comm, &source, plan);
     plan->kernels.cosine = cosine;
+    plan->kernels.filter = lloyd_options_filter(options->filter);
     if (chunk_rows > 0) {
         plan->layout =
             lloyd_layout_streamed(plan->count, row_bytes(plan), backend->cuda, chunk_rows);

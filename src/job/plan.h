@@ -41,7 +41,8 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
 
 /* What a labelling of `rows` by k centroids will need; always streamed. */
 lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, lloyd_rows *rows,
-                                int64_t k, int cosine, int64_t chunk_rows, lloyd_plan *plan);
+                                int64_t k, int cosine, const lloyd_predict_options *options,
+                                lloyd_plan *plan);
 
 /* How long a fit will take, see estimate.h. */
 typedef struct lloyd_estimate lloyd_estimate;

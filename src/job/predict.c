@@ -244,7 +244,7 @@ static lloyd_status run(prediction *t)
         LLOYD_TRY(lloyd_bad_rows_skip(t->comm, t->rows, t->model.cosine));
     LLOYD_TRY(lloyd_backend_choose(t->comm, t->options->backend, NULL, &t->backend));
     lloyd_status planned = lloyd_plan_predict(t->comm, &t->backend, t->rows, t->model.k,
-                                              t->model.cosine, t->options->chunk_rows, &t->plan);
+                                              t->model.cosine, t->options, &t->plan);
     LLOYD_TRY(t->comm->agree(t->comm, planned));
     LLOYD_TRY(t->comm->agree(t->comm, prepare(t)));
     lloyd_status status = write_all(t);

@@ -24,6 +24,10 @@ static const lloyd_option_choice comm_choices[] = {{"auto", NULL},
                                                    {"nccl", NULL},
                                                    {"mpi", NULL},
                                                    {NULL, NULL}};
+static const lloyd_option_choice filter_choices[] = {{"auto", NULL},
+                                                     {"int8", "i8"},
+                                                     {"float16", "float32"},
+                                                     {NULL, NULL}};
 static const lloyd_option_choice progress_choices[] = {{"auto", NULL},
                                                        {"bar", NULL},
                                                        {"plain", NULL},
@@ -48,6 +52,11 @@ static const char skip_help[] =
     "Leave out rows with NaN or infinity (with the cosine metric, rows of zeros too), and give them the "
     "label -1; the result is that of the other rows alone. The rows are read once more at the beginning. "
     "Without this option such a row is an error.";
+
+static const char filter_help[] =
+    "For tests and studies: the filter that finds the labels, on 8-bit integers or on float16 (on CPUs "
+    "float32), instead of the one that costs less. The result is the same. Where there is no 8-bit "
+    "filter for the processor, the columns or K, the other one is used; the log says which.";
 
 static const char timeout_help[] =
     "How long a rank waits for another, in seconds, or as in 30s, 10m, 2h. After that the job ends "
@@ -209,6 +218,14 @@ static const lloyd_option fit_options[] = {
      .choices = comm_choices,
      .help = "What carries the sums between the GPUs of several ranks; auto is nccl where lloyd "
              "was built with it. Sums of CPUs always use MPI."},
+    {.name = "--filter",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_OWN,
+     .unrecorded = 1,
+     .offset = AT(filter),
+     .standard = "auto",
+     .choices = filter_choices,
+     .help = filter_help},
     {.name = "--chunk-rows",
      .argument = "R",
      .kind = LLOYD_OPTION_WHOLE,
@@ -358,6 +375,13 @@ static const lloyd_option predict_options[] =
       .offset = AT(backend),
       .standard = "auto",
       .choices = backend_choices,
+      .help = "As for fit."},
+     {.name = "--filter",
+      .kind = LLOYD_OPTION_CHOICE,
+      .role = LLOYD_OPTION_OWN,
+      .offset = AT(filter),
+      .standard = "auto",
+      .choices = filter_choices,
       .help = "As for fit."},
      {.name = "--timeout",
       .argument = "TIME",

@@ -51,7 +51,7 @@ shared=$(installed liblloyd.so)
 static=$(installed liblloyd.a)
 
 # What the headers declare is what the shared library exports, nothing more and nothing less, and all of it in the version that
-# the library's own name has: liblloyd.so.1 and LLOYD_1. (The version itself is there as an absolute symbol.)
+# the library's own name has: liblloyd.so.2 and LLOYD_2. (The version itself is there as an absolute symbol.)
 soname=$(objdump -p "$shared" | awk '$1 == "SONAME" { print $2 }')
 version=LLOYD_${soname#liblloyd.so.}
 diff <(cat "$prefix"/include/lloyd/*.h "$prefix"/include/lloyd/base/*.h | tr '\n' ' ' |

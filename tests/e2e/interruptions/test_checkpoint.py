@@ -30,7 +30,7 @@ def resumed_anywhere(t, source, weighted):
     """A run that ended after a few iterations resumes for more: on other ranks, in other chunks, whatever the options."""
     jobs = {"plain": [], "plusplus": ["--init", "kmeans++", "--seed", 3], "tol": ["--tol", 1e-3],
             "cosine": ["--metric", "cosine"], "weights": ["--weights", "weights", "--init", "kmeans-parallel"]}
-    ways = [(1, ()), (2, ("--chunk-rows", 99)), (3, ()), (4, ("--chunk-rows", 333))]
+    ways = [(1, ("--filter", "int8")), (2, ("--chunk-rows", 99)), (3, ("--filter", "float16")), (4, ("--chunk-rows", 333))]
     for number, (name, options) in enumerate(jobs.items()):
         job = Job(t, name, weighted if name == "weights" else source, options)
         for after in (1, 5, 11) if name == "plain" and not t.quick else (4,):

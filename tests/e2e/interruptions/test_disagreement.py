@@ -161,14 +161,14 @@ def check_three(t):
 
 
 def check_may_differ(t):
-    """Memory, chunks, the time limit and the display change no result."""
+    """Memory, chunks, the filter, the time limit and the display change no result."""
     same = t.run(command(t, [(t.lloyd_path, fit(), "a")] * 2))
     labels = read(t.path("a/out.h5"), "/labels") if t.check(same.status == 0, "two ranks with one command", same.describe()) else None
     os.remove(t.path("a/out.h5"))
-    free = fit("--chunk-rows", 3, "--max-host-memory", "4G", "--timeout", "5m")
+    free = fit("--chunk-rows", 3, "--max-host-memory", "4G", "--timeout", "5m", "--filter", "float16")
     free[free.index("none")] = "plain"
     result = t.run(command(t, [(t.lloyd_path, fit(), "a"), (t.lloyd_path, free, "a")]))
-    if t.check(result.status == 0, "two ranks with other memory, chunks, limits and displays", result.describe()):
+    if t.check(result.status == 0, "two ranks with other memory, chunks, filters, limits and displays", result.describe()):
         t.check(np.array_equal(read(t.path("a/out.h5"), "/labels"), labels), "the result is the same")
 
 

@@ -53,6 +53,7 @@ static const text fit_texts[] = {
     {"--init", AT(init), 1, 1, {"", NULL}},
     {"--backend", AT(backend), 1, 1, {"gpu", "CPU", "", NULL}},
     {"--comm", AT(comm), 1, 1, {"MPI", "gloo", "", NULL}},
+    {"--filter", AT(filter), 1, 1, {"float32", "INT8", "", NULL}},
     {"--progress", AT(progress), 1, 1, {"quiet", "Bar", "", NULL}},
     {"--log", AT(log), 1, 0, {"", NULL}},
     {"--output", AT(output), 0, 1, {"", NULL}},
@@ -177,24 +178,11 @@ static void test_others(void **unused)
 /* ---- What a resumed fit may not change ------------------------------------------------- */
 
 /* Options of fit that a resumed fit may have another value of. Any other decides the result. */
-static const char *const may_change[] = {"--input",
-                                         "--dataset",
-                                         "--output",
-                                         "--max-iters",
-                                         "--backend",
-                                         "--comm",
-                                         "--chunk-rows",
-                                         "--max-host-memory",
-                                         "--max-device-memory",
-                                         "--no-labels",
-                                         "--force",
-                                         "--checkpoint",
-                                         "--checkpoint-every",
-                                         "--resume",
-                                         "--log",
-                                         "--progress",
-                                         "--timeout",
-                                         "--dry-run"};
+static const char *const may_change[] =
+    {"--input",     "--dataset",  "--output",     "--max-iters",        "--backend",
+     "--comm",      "--filter",   "--chunk-rows", "--max-host-memory",  "--max-device-memory",
+     "--no-labels", "--force",    "--checkpoint", "--checkpoint-every", "--resume",
+     "--log",       "--progress", "--timeout",    "--dry-run"};
 
 static int may_be_changed(const char *name)
 {
