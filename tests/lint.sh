@@ -113,7 +113,7 @@ judged_by_clang clang-tidy tidy
 check "cppcheck" cppcheck --quiet --std=c11 --language=c --library=posix \
     --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
     --suppress=invalidPointerCast \
-    --error-exitcode=1 -j "$(nproc)" -D_GNU_SOURCE -D__x86_64__ -D__GNUC__=12 -I . -I src "${sources[@]}"
+    --error-exitcode=1 -j "$(nproc)" -D_GNU_SOURCE -D__x86_64__ -D__GNUC__=12 -I . -I src -I src/include "${sources[@]}"
 check "shellcheck" shellcheck -x "${scripts[@]}"
 
 check "kernels/cpu allocates only what its lists of buffers name" only_planned

@@ -7,9 +7,9 @@
 Checked are:
   - every #include "..." names a file of the same layer or of one below it (LAYERS);
   - docs/architecture.md has the include graph as it is;
-  - a source file has its header (x.c or x.cu: x.h or x.cuh), except programs, and files that define what a header named
-    in PROVIDERS declares;
-  - a header declares only what its own source files define;
+  - a source file has its header (x.c or x.cu: x.h or x.cuh), except programs, and files all of whose functions a header
+    named in PROVIDERS declares;
+  - a header declares only the functions and variables that its own source files define, a source file only its own;
   - no file has more than MOST_LINES lines, unless its first comment says "Longer than MOST_LINES lines" and why;
   - no folder has more than MOST_FILES source files, a header and its source file counted once.
 """
@@ -21,11 +21,10 @@ import sys
 
 MOST_LINES, MOST_FILES = 600, 15
 
-# A folder, and the folders whose headers its files may include beside its own. The longest name that fits a file is its layer. The public
-# headers (src/lloyd.h, src/lloyd_mpi.h) know only base.
+# A folder, and the folders whose headers its files may include beside its own. The longest name that fits a file is its layer.
 LAYERS = {
-    "src/base": ["src"],
-    "src": ["src/base"],
+    "src/include": [],  # the public headers
+    "src/base": ["src/include"],
     "kernels": ["src/base"],
     "kernels/cpu": ["kernels", "src/base"],
     "kernels/cuda": ["kernels", "src/base"],
@@ -33,10 +32,10 @@ LAYERS = {
     "io": ["src/base"],
     "src/rows": ["io", "comm", "kernels", "src/base"],
     "src/algorithm": ["src/rows", "comm", "kernels", "src/base"],
-    "src/options": ["kernels", "src/base", "src"],
-    "src/job": ["src/options", "src/algorithm", "src/rows", "io", "comm", "kernels", "src/base", "src"],
-    "src/report": ["src/job", "src/algorithm", "io", "comm", "src/base", "src"],
-    "src/program": ["src/report", "src/job", "src/options", "src/rows", "io", "comm", "kernels", "src/base", "src"],
+    "src/options": ["kernels", "src/base", "src/include"],
+    "src/job": ["src/options", "src/algorithm", "src/rows", "io", "comm", "kernels", "src/base", "src/include"],
+    "src/report": ["src/job", "src/algorithm", "io", "comm", "src/base", "src/include"],
+    "src/program": ["src/report", "src/job", "src/options", "src/rows", "io", "comm", "kernels", "src/base", "src/include"],
 }
 
 # Who may include a header of another folder all the same: the one place that chooses between the CPU and the GPU.
@@ -44,8 +43,9 @@ EXCEPTIONS = {"src/job/backend.c": ["kernels/cpu", "kernels/cuda"]}
 
 # Headers whose functions or tables several files define: x.h -> how the names of these files begin.
 PROVIDERS = {
-    "src/lloyd.h": ("src/job/", "src/program/", "src/report/report.c", "src/base/stop.c"),
-    "src/lloyd_mpi.h": ("src/job/",),
+    "src/include/lloyd/lloyd.h": ("src/job/", "src/program/", "src/report/report.c", "src/base/stop.c"),
+    "src/include/lloyd/lloyd_mpi.h": ("src/job/api.c",),
+    "src/include/lloyd/status.h": ("src/base/status.c",),
     "comm/staging.h": ("comm/staging_",),
     "io/readers/registry.h": ("io/readers/",),
     "kernels/cuda/assign/registry.h": ("kernels/cuda/assign/sm",),
@@ -86,7 +86,7 @@ def included(name, files):
     """The project's files that `name` includes, and the names that are not found."""
     found, missing = [], []
     for path in re.findall(r'^[ \t]*#[ \t]*include "([^"]+)"', read(name), flags=re.M):
-        for candidate in (path, "src/" + path):
+        for candidate in (os.path.join(os.path.dirname(name), path), path, "src/" + path, "src/include/" + path):
             if candidate in files:
                 found.append(candidate)
                 break
@@ -109,7 +109,7 @@ def check_includes(code, files):
                 continue
             if there not in LAYERS[own]:
                 wrong.append(f"{name}: includes {other}; {own} may include only {', '.join(LAYERS[own])}")
-            elif "src" not in (own, there):  # the public headers
+            else:
                 graph[own].add(there)
     return wrong, graph
 
@@ -178,7 +178,7 @@ def write_drawing(graph):
 
 def at_top_level(text):
     """C text without comments, strings, preprocessor lines, and what stands in braces."""
-    text = re.sub(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', " ", text, flags=re.S)
+    text = re.sub(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'""", " ", text, flags=re.S)
     text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*$", "", text, flags=re.M)
     text = re.sub(r'extern\s+\{', " ", text)  # extern "C" {
     out, depth = [], 0
@@ -193,14 +193,21 @@ def at_top_level(text):
     return "".join(out)
 
 
-def functions(name):
-    """(declared, defined): the project's functions with external linkage in a file."""
+def symbols(name):
+    """(declared, defined): the project's functions and variables with external linkage in a file."""
     declared, defined = set(), set()
-    pattern = r"([^;{}]*?)\b(lloyd_\w+)\s*\(([^;{}]*)\)[^;{}()]*?(?:\([^;{}]*\))?\s*(;|\{\})"
-    for before, function, _, end in re.findall(pattern, at_top_level(read(name))):
+    text = at_top_level(read(name))
+    function = r"([^;{}]*?)\b(lloyd_\w+)\s*\(([^;{}]*)\)[^;{}()]*?(?:\([^;{}]*\))?\s*(;|\{\})"
+    for before, symbol, _, end in re.findall(function, text):
         if re.search(r"\b(static|typedef|return)\b|[=(]", before):
             continue
-        (declared if end == ";" else defined).add(function)
+        (declared if end == ";" else defined).add(symbol)
+    variable = r"(?:^|[;}])([^;{}()=]*?)\b(lloyd_\w+)\s*(?:\[[^;{}=]*\])?\s*(=|;)"
+    for before, symbol, end in re.findall(variable, text):
+        if not before.strip() or re.search(r"\b(static|typedef)\b", before) or re.search(r"\b(struct|enum|union)\s*$", before):
+            continue
+        external = re.search(r"\bextern\b", before) and end == ";"
+        (declared if external else defined).add(symbol)
     return declared, defined
 
 
@@ -208,26 +215,30 @@ def has_main(name):
     return re.search(r"^int main\(", read(name), flags=re.M) is not None
 
 
-def provides(name):
-    return any(name.startswith(prefixes) for prefixes in PROVIDERS.values())
-
-
 def check_headers(code, files):
-    wrong, definitions = [], {}
+    wrong = []
+    declared, defined = {}, {}
     for name in code:
-        if name.endswith(SOURCES):
-            definitions[name] = functions(name)[1]
-            if not any(stem(name) + end in files for end in HEADERS) and not provides(name) and not has_main(name):
-                wrong.append(f"{name}: has no header")
-    everything = set().union(*definitions.values())
-    for name in code:
-        if not name.endswith(HEADERS):
+        declared[name], defined[name] = symbols(name)
+    sources = [name for name in code if name.endswith(SOURCES)]
+    everything = {symbol: name for name in sources for symbol in defined[name]}
+    for name in sources:
+        if any(stem(name) + end in files for end in HEADERS) or has_main(name):
             continue
-        own = [n for n in definitions if stem(n) == stem(name) or n.startswith(PROVIDERS.get(name, stem(name) + "."))]
-        defined = set().union(*(definitions[n] for n in own))
-        for function in sorted((functions(name)[0] - defined) & everything):
-            where = next(n for n, d in definitions.items() if function in d)
-            wrong.append(f"{name}: declares {function}(), which {where} defines")
+        served = [header for header, prefixes in PROVIDERS.items() if name.startswith(prefixes)]
+        if not served:
+            wrong.append(f"{name}: has no header")
+            continue
+        text = "".join(read(other) for other in code if stem(other) in map(stem, served))
+        made = tuple(re.findall(r"\b(lloyd_\w+)##", text))  # how the names begin that a macro declares
+        for symbol in sorted(defined[name] - set().union(*(declared[header] for header in served))):
+            if not symbol.startswith(made or " "):
+                wrong.append(f"{name}: has no header, and {', '.join(served)} does not declare {symbol}")
+    for name in code:
+        own = [n for n in sources if n == name or stem(n) == stem(name) or n.startswith(PROVIDERS.get(name, stem(name) + "."))]
+        ours = set().union(*(defined[n] for n in own))
+        for symbol in sorted(declared[name] - ours):
+            wrong.append(f"{name}: declares {symbol}, which {everything.get(symbol, 'nothing')} defines")
     return wrong
 
 

@@ -4,7 +4,7 @@
  *     mpicc cluster_my_rows.c $(pkg-config --cflags --libs lloyd) -o cluster_my_rows
  *     mpirun -n 2 ./cluster_my_rows
  */
-#include <lloyd_mpi.h>
+#include <lloyd/lloyd_mpi.h>
 
 #include <mpi.h>
 #include <stdio.h>

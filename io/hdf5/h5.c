@@ -172,7 +172,8 @@ static int is_marked_open(int descriptor)
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-const char *lloyd_h5_absolute(const char *path, char *text, size_t bytes)
+/* The path from the root, for messages, into text, which is returned. */
+static const char *absolute(const char *path, char *text, size_t bytes)
 {
     char *folder = *path == '/' ? NULL : getcwd(NULL, 0);
     snprintf(text, bytes, "%s%s%s", folder ? folder : "", folder ? "/" : "", path);
@@ -229,7 +230,7 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file)
         int error = errno;
         char whole[PATH_MAX];
         return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path",
-                          lloyd_h5_absolute(path, whole, sizeof whole), strerror(error));
+                          absolute(path, whole, sizeof whole), strerror(error));
     }
     if (S_ISDIR(info.st_mode)) {
         return lloyd_fail(
@@ -463,12 +464,6 @@ hid_t lloyd_h5_native(lloyd_type type)
     return native;
 }
 
-char *lloyd_h5_join(const char *prefix, const char *text)
-{
-    char *joined;
-    return asprintf(&joined, "%s%s", prefix, text) < 0 ? NULL : joined;
-}
-
 static int has_rank(hid_t parent, const char *name, int wanted, int *unreadable)
 {
     hid_t dataset = H5Dopen2(parent, name, H5P_DEFAULT);
@@ -493,8 +488,8 @@ static herr_t visit(hid_t parent, const char *name, H5O_type_t type, void *data)
         list->count++;
         return 1; /* enough */
     }
-    char *path = lloyd_h5_join("/", name);
-    if (!path) return -1;
+    char *path;
+    if (asprintf(&path, "/%s", name) < 0) return -1;
     list->names[list->count++] = path;
     return 0;
 }

@@ -49,9 +49,6 @@ lloyd_status lloyd_h5_open_file(const char *path, hid_t *file);
  * others; so this does the same. */
 lloyd_status lloyd_h5_open_source(const char *path, hid_t *file);
 
-/* The path from the root, for messages, into text, which is returned. */
-const char *lloyd_h5_absolute(const char *path, char *text, size_t bytes);
-
 /* The descriptor with which HDF5 reads an open file, or the one that a dataset lies in (another one
  * than was opened, if an external link led there), as long as that is open; -1 where it reads in
  * another way than with plain reads of one file. */
@@ -90,8 +87,5 @@ void lloyd_h5_list_free(lloyd_h5_list *list);
 
 /* "the two-dimensional datasets there are /a, /b" into text, which is returned. */
 const char *lloyd_h5_list_text(hid_t file, int rank, char *text, size_t bytes);
-
-/* A copy of `text` (or of `prefix` and `text`), or NULL without memory. Free with free(). */
-char *lloyd_h5_join(const char *prefix, const char *text);
 
 #endif

@@ -1,7 +1,7 @@
 /* See stop.h and lloyd_stop() in lloyd.h. */
 #include "base/stop.h"
 
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include <signal.h>
 #include <stdatomic.h>

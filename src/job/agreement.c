@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "job/backend.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

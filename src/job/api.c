@@ -1,5 +1,5 @@
 /* The small functions of lloyd.h and lloyd_mpi.h: communicators and defaults. */
-#include "lloyd_mpi.h"
+#include "lloyd/lloyd_mpi.h"
 
 #include "comm/mpi.h"
 #include "comm/self.h"

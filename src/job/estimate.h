@@ -5,7 +5,7 @@
 #include "comm/comm.h"
 #include "job/backend.h"
 #include "job/plan.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 /* Seconds, of the slowest rank. Neither has reading or copying rows in it, nor the sums over ranks. */
 struct lloyd_estimate {

@@ -1,7 +1,7 @@
 /* lloyd_fit(): a job from files to a model file. What it shares with lloyd_fit_rows() is in job.c;
  * here are the files: opening, checking, the checkpoint, writing.
  */
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include "base/clock.h"
 #include "base/hash.h"

@@ -1,7 +1,7 @@
 /* lloyd_fit_rows(): a job from the caller's memory to the caller's memory. What it shares with
  * lloyd_fit() is in job.c.
  */
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include "base/memory.h"
 #include "comm/comm.h"

@@ -4,7 +4,7 @@
 
 #include "job/agreement.h"
 #include "kernels/kernels.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 #include "options/option.h"
 
 /* LLOYD_USAGE where a value is outside what lloyd.h allows or names something this build does not

@@ -8,7 +8,7 @@
 #include "job/backend.h"
 #include "job/row_source.h"
 #include "kernels/kernels.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 #include "rows/layout.h"
 
 #include <stdint.h>

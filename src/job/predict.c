@@ -2,7 +2,7 @@
  * the same contract as a fit. The rows are needed once, so they are streamed: while a chunk is
  * checked and labelled, the next ones are read.
  */
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include "algorithm/grid.h"
 #include "algorithm/problem.h"

@@ -10,7 +10,7 @@
 
 #include "algorithm/observer.h"
 #include "algorithm/seeding.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include <stdint.h>
 #include <stdio.h>

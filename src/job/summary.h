@@ -8,7 +8,7 @@
 #define LLOYD_SUMMARY_H
 
 #include "io/writers/model.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 #include "options/table.h"
 
 #include "kernels/kernels.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 /* ---- Values ---------------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
 #ifndef LLOYD_CLI_H
 #define LLOYD_CLI_H
 
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 #include "options/table.h"
 
 /* A parsed command line. Only the part of `command` is meaningful. Strings point into argv, but

@@ -1,7 +1,7 @@
 /* See help.h. */
 #include "program/help.h"
 
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 #include "options/table.h"
 #include "options/value.h"
 

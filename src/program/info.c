@@ -1,7 +1,7 @@
 /* lloyd info: what is in a file, as a table for a person. One pass over the data in bounded
  * memory; the statistics are gathered by blocks of rows and put together in order, so that they
  * do not depend on the number of threads. */
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include "base/half.h"
 #include "base/memory.h"

@@ -11,7 +11,7 @@
 #include "job/agreement.h"
 #include "job/backend.h"
 #include "job/summary.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 #include "program/cli.h"
 #include "program/help.h"
 #include "program/launch.h"

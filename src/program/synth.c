@@ -7,7 +7,7 @@
  * numbers of 16 bits (Irwin-Hall), all from one Philox block: unit variance after scaling, tails
  * to 4.9 standard deviations.
  */
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include "base/half.h"
 #include "base/memory.h"

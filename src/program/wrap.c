@@ -1,5 +1,5 @@
 /* lloyd wrap: one rank makes the file, all ranks know how it went. */
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include "base/memory.h"
 #include "comm/comm.h"

@@ -3,7 +3,7 @@
 #define LLOYD_REPORT_CONTENT_H
 
 #include "io/writers/model.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 #include "report/runlog.h"
 
 #include <stdint.h>

@@ -2,7 +2,7 @@
  * hundred kilobytes whatever the model's size: curves are thinned, and of long lists the page shows
  * a part and says so. Each section of the page has a file of its own.
  */
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include "base/json.h"
 #include "base/text.h"

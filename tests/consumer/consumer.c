@@ -2,7 +2,7 @@
  *
  *     consumer DATA.h5 MODEL.h5
  */
-#include <lloyd.h>
+#include <lloyd/lloyd.h>
 
 #include <stdio.h>
 

@@ -38,7 +38,7 @@ installed() {
 }
 
 for file in bin/lloyd liblloyd.a liblloyd.so include/lloyd/lloyd.h include/lloyd/lloyd_mpi.h \
-    include/lloyd/base/status.h share/man/man1/lloyd.1 share/bash-completion/completions/lloyd \
+    include/lloyd/status.h share/man/man1/lloyd.1 share/bash-completion/completions/lloyd \
     pkgconfig/lloyd.pc cmake/lloyd/lloyd-config.cmake; do
     installed "$file" >/dev/null
 done
@@ -54,22 +54,23 @@ static=$(installed liblloyd.a)
 # the library's own name has: liblloyd.so.2 and LLOYD_2. (The version itself is there as an absolute symbol.)
 soname=$(objdump -p "$shared" | awk '$1 == "SONAME" { print $2 }')
 version=LLOYD_${soname#liblloyd.so.}
-diff <(cat "$prefix"/include/lloyd/*.h "$prefix"/include/lloyd/base/*.h | tr '\n' ' ' |
+diff <(cat "$prefix"/include/lloyd/*.h | tr '\n' ' ' |
     grep -oE 'LLOYD_API [^(;]*lloyd_[a-z0-9_]+\(' | grep -oE 'lloyd_[a-z0-9_]+\($' | sed "s/($/@@$version/" | sort) \
     <(nm -D --defined-only --with-symbol-versions "$shared" | awk -v version="$version" '$2 != "A" || $3 != version { print $3 }' | sort) ||
     fail "the public headers (left) and the symbols of liblloyd.so (right) differ"
 
-# Both headers stand alone, in C and in C++, without a warning. (Those of MPI's own header are not ours.)
+# Each header stands alone, in C and in C++, without a warning. (Those of MPI's own header are not ours.) A short name, <lloyd.h>,
+# does too.
 mapfile -t mpi < <(mpicc --showme:incdirs 2>/dev/null | tr ' ' '\n' | sed '/./s/^/-isystem/')
-for header in lloyd.h lloyd_mpi.h; do
-    if [[ $header == lloyd_mpi.h && ${#mpi[@]} == 0 ]]; then
+for header in lloyd.h lloyd/lloyd.h lloyd/lloyd_mpi.h lloyd/status.h; do
+    if [[ $header == */lloyd_mpi.h && ${#mpi[@]} == 0 ]]; then
         echo "SKIPPED lloyd_mpi.h by itself: mpicc does not say where mpi.h is"
         continue
     fi
     echo "#include <$header>" >"$work/header.c"
     for language in "$cc -x c -std=c17" "${CXX:-c++} -x c++ -std=c++17"; do
         read -ra compiler <<<"$language"
-        "${compiler[@]}" -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I "$prefix/include/lloyd" "${mpi[@]}" "$work/header.c" ||
+        "${compiler[@]}" -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I "$prefix/include" -I "$prefix/include/lloyd" "${mpi[@]}" "$work/header.c" ||
             fail "$header does not compile by itself with $language"
     done
 done

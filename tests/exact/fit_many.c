@@ -7,7 +7,7 @@
  * "-". Its model becomes FOLDER/NAME.h5. A fit that fails prints its message, and the next one is made all the same.
  * Exit status: 0 all are made, 1 some failed, 2 wrong usage.
  */
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  * leaves a program as it was: that must succeed. Ends with the status of the first attempt. Its memory is
  * static and its own MPI calls are none of those that fail (calls.h).
  */
-#include "lloyd_mpi.h"
+#include "lloyd/lloyd_mpi.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Rows, centroids and labels in the caller's GPU memory: lloyd_fit_rows() gives bit for bit what CPUs
  * give for the same rows in host memory. Exit status 77 without a GPU.
  */
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include "base/half.h"
 #include "base/types.h"

@@ -1,7 +1,7 @@
 /* Rows in memory against the same rows in a file: lloyd_fit_rows() must give what lloyd_fit() does,
  * bit for bit, however the rows are spread over the ranks. And what it refuses, on all ranks.
  */
-#include "lloyd_mpi.h"
+#include "lloyd/lloyd_mpi.h"
 
 #include "base/types.h"
 #include "comm/comm.h"

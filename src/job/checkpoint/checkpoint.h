@@ -20,7 +20,7 @@
 #include "comm/comm.h"
 #include "io/rows.h"
 #include "job/progress.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 typedef struct lloyd_checkpoint lloyd_checkpoint;
 

@@ -60,7 +60,7 @@ t.check(len(program) >= 5 and len(program["fit"]) > 20, "the options are found i
 
 def fields_of(struct):
     """The names of the fields of a struct in lloyd.h."""
-    with open(os.path.join(ROOT, "src/lloyd.h"), encoding="utf-8") as file:
+    with open(os.path.join(ROOT, "src/include/lloyd/lloyd.h"), encoding="utf-8") as file:
         body = re.search(rf"typedef struct {struct} {{(.*?)}} {struct};", re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S), re.S)[1]
     return {name for line in body.split(";") for name in re.findall(r"(\w+)\s*(?:,|$)", line.strip())}
 

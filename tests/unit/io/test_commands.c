@@ -6,7 +6,7 @@
 #include "io/inspect.h"
 #include "io/writers/model.h"
 #include "io/writers/wrap.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include <fcntl.h>
 #include <math.h>

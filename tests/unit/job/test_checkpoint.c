@@ -8,7 +8,7 @@
 #include "io/writers/model.h"
 #include "io/writers/output.h"
 #include "job/options.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 
 #include <glob.h>
 #include <setjmp.h>

@@ -3,7 +3,7 @@
  */
 #include "comm/comm.h"
 #include "job/options.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 #include "options/table.h"
 #include "options/value.h"
 

@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "base/types.h"
 #include "io/rows.h"
-#include "lloyd.h"
+#include "lloyd/lloyd.h"
 #include "rows/shard.h"
 
 #include <setjmp.h>

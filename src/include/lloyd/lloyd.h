@@ -1,6 +1,6 @@
 /* lloyd: exact k-means over MPI ranks. The public C API; the command line is a thin layer over it.
  *
- * Functions that can fail return lloyd_status (base/status.h); lloyd_message() then holds one
+ * Functions that can fail return lloyd_status (status.h); lloyd_message() then holds one
  * sentence for a person. Those that take a communicator and options or a file are collective: all
  * ranks call them with the same options, all get the same status, and one of them has the message.
  * Ranks whose options differ (but for memory limits, chunk_rows, filter, timeout and progress) get
@@ -9,7 +9,7 @@
 #ifndef LLOYD_H
 #define LLOYD_H
 
-#include "base/status.h"
+#include "status.h"
 
 #include <stdint.h>
 
