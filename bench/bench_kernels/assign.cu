@@ -8,29 +8,13 @@ namespace benchmarks
 namespace
 {
 
-lloyd_status time_phases(const bench &b, int repeat, figures *out)
-{
-    std::vector<double> filter, verify;
-    for (int i = 0; i < WARMUPS + repeat; i++) {
-        float ms[2];
-        LLOYD_TRY(b.kernels->begin(b.kernels));
-        LLOYD_TRY(lloyd_cuda_assign_phases(lloyd_cuda(b.kernels), 0, ms));
-        if (i < WARMUPS) continue;
-        filter.push_back((double)ms[0]);
-        verify.push_back((double)ms[1]);
-    }
-    out->filter = median(filter);
-    out->verify = median(verify);
-    return LLOYD_OK;
-}
-
-lloyd_status time_assign(const bench &b, int repeat, figures *out)
+lloyd_status time_assign(const bench &b, const options &o, figures *out)
 {
     auto begin = [&] { return b.kernels->begin(b.kernels); };
     auto assign = [&] { return b.kernels->assign(b.kernels, 0); };
     LLOYD_TRY(restart(b));
-    LLOYD_TRY(time_work(b.stream, repeat, begin, assign, &out->assign));
-    return time_phases(b, repeat, out);
+    LLOYD_TRY(time_work(b.stream, o.repeat, begin, assign, &out->assign));
+    return time_phases(b, o.repeat, begin, &out->filter, &out->verify);
 }
 
 } // namespace

@@ -36,8 +36,13 @@ struct options {
     int repeat = 7, device = 0;
     double cool = 0;
     const char *override = ""; /* names of lloyd_cuda_override() */
-    const char *rows = nullptr;
+    lloyd_filter filter = LLOYD_FILTER_AUTO;
+    const char *rows = nullptr; /* a file; Gaussian rows without */
+    double jitter = 1;          /* of rows that are repeated */
+    int64_t mixture = 0;        /* clusters of the rows, 0: no mixture */
     bool fill = false; /* one element of float32 rows is a fill value: its column has many digits */
+    int after = 2;     /* iterations before the one that `later` times */
+    const char *dump = nullptr; /* a folder for rows and first centroids */
     FILE *json = nullptr;
 
     bool wants(const char *benchmark) const
@@ -50,6 +55,8 @@ struct options {
 struct figures {
     double assign = NAN, filter = NAN, verify = NAN;
     double update = NAN, sort = NAN, means = NAN, iteration = NAN, wall = NAN;
+    double later = NAN, later_filter = NAN, later_verify = NAN; /* of one iteration after others */
+    double later_proved = NAN;                 /* share of the rows, by the filter alone */
     double verified = NAN;                     /* share of the rows, with the first centroids */
     std::vector<double> verified_of_iteration; /* the same of each iteration of a run */
     int64_t wrong = 0;
@@ -124,12 +131,12 @@ struct bench {
 struct benchmark {
     const char *name, *help;
     lloyd_status (*run_once)(const options &o, int64_t *wrong);
-    lloyd_status (*run_shape)(const bench &b, int repeat, figures *out);
+    lloyd_status (*run_shape)(const bench &b, const options &o, figures *out);
 };
 
 /* One file each. */
 extern const benchmark limits_benchmark, assign_benchmark, update_benchmark, iteration_benchmark,
-    allreduce_benchmark;
+    later_benchmark, allreduce_benchmark;
 
 } // namespace benchmarks
 

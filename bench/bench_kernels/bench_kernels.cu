@@ -3,15 +3,17 @@
  * plain copy and to CUB's sort.
  *
  *     bench_kernels [--shapes N,K,D[;...]] [--types float16,float32] [--repeat 7] [--cool SECONDS]
- *                   [--only PART[,...]] [--rows FILE] [--fill] [--device 0] [--json FILE]
+ *                   [--only PART[,...]] [--filter auto] [--rows FILE [--jitter 1] | --mixture C] [--fill]
+ *                   [--after 2] [--dump FOLDER] [--device 0] [--json FILE]
  *
- * Rows are Gaussian, made on the device by a counter-based generator, or those of a file, as stored,
- * row after row; the first centroids are rows. Times are medians of CUDA events in milliseconds.
+ * Rows are Gaussian, or a mixture, or those of a file, as stored, row after row, repeated with noise where the
+ * shape has more (rows.cu); the first centroids are rows. Times are medians of CUDA events in milliseconds.
  * A benchmark is a file of this folder and a row of the table below.
  */
 #include "bench.cuh"
 #include "data.cuh"
 #include "definition.cuh"
+#include "dump.cuh"
 #include "table.cuh"
 #include "timing.cuh"
 
@@ -27,8 +29,8 @@ namespace
 {
 
 /* In the order in which they run. Those of shapes share the rows of a shape and a row of the table. */
-const benchmark *const table[] = {&limits_benchmark, &assign_benchmark, &update_benchmark,
-                                  &iteration_benchmark, &allreduce_benchmark};
+const benchmark *const table[] = {&limits_benchmark,    &assign_benchmark, &update_benchmark,
+                                  &iteration_benchmark, &later_benchmark,  &allreduce_benchmark};
 
 const int64_t Mi = 1 << 20;
 
@@ -85,6 +87,19 @@ bool parse_parts(const std::string &text, std::set<std::string> *only)
     return true;
 }
 
+bool parse_filter(const std::string &name, lloyd_filter *filter)
+{
+    if (name == "auto")
+        *filter = LLOYD_FILTER_AUTO;
+    else if (name == "int8")
+        *filter = LLOYD_FILTER_INT8;
+    else if (name == "float16")
+        *filter = LLOYD_FILTER_FLOAT;
+    else
+        return false;
+    return true;
+}
+
 bool parse_option(int letter, const char *value, options *o)
 {
     switch (letter) {
@@ -95,7 +110,12 @@ bool parse_option(int letter, const char *value, options *o)
     case 'c': return (o->cool = atof(value)) >= 0;
     case 'w': return (o->override = value) != nullptr;
     case 'd': return (o->device = atoi(value)) >= 0;
+    case 'F': return parse_filter(value, &o->filter);
     case 'f': return (o->rows = value) != nullptr;
+    case 'n': return (o->jitter = atof(value)) >= 0;
+    case 'm': return (o->mixture = atoll(value)) > 0;
+    case 'a': return (o->after = atoi(value)) >= 0;
+    case 'u': return (o->dump = value) != nullptr;
     case 'v': return (o->fill = true);
     case 'j': return (o->json = fopen(value, "w")) != nullptr;
     default: return false;
@@ -104,22 +124,31 @@ bool parse_option(int letter, const char *value, options *o)
 
 const char usage[] =
     "usage: bench_kernels [--shapes N,K,D[;...]] [--types TYPE[,...]] [--only PART[,...]]\n"
-    "                     [--repeat R] [--cool SECONDS] [--override NAME[,...]] [--rows FILE] [--device I]\n"
-    "                     [--fill] [--json FILE]\n"
+    "                     [--repeat R] [--cool SECONDS] [--override NAME[,...]] [--filter FILTER]\n"
+    "                     [--rows FILE [--jitter J] | --mixture C] [--fill] [--after I] [--dump FOLDER]\n"
+    "                     [--device I] [--json FILE]\n"
     "  types: float32, float16, bfloat16, uint8, int8, all; float16,float32 if not given\n"
     "  cool:  seconds without work before the measurements of each shape\n"
     "  override: an assignment kernel, where it supports the shape (sm80, sm90, ...), or another choice:\n"
     "         other-pruning, other-sort (of few clusters, as of many), fallback-pass (also for few rows),\n"
     "         sorted-sums (of few clusters too), small-shared (memory, as of older GPUs)\n"
-    "  rows:  a raw file of rows, of one type; Gaussian rows if not given\n"
+    "  filter: auto, int8 or float16: the kernels choose, or always use this one where they have it\n"
+    "  rows:  a raw file of rows, of one type; Gaussian rows if not given. A shape with more rows than the\n"
+    "         file repeats them, with noise from the second time on\n"
+    "  jitter: of this noise, 1 if not given: bytes differ by at most J; floats by Gaussian noise of\n"
+    "         J / 50 times the root mean square of the file's elements\n"
+    "  mixture: rows of so many overlapping, elongated clusters of different sizes\n"
     "  fill:  one element of float32 rows is 9.97e36, so that its column has six digits\n"
+    "  after: the iterations before the one that the part \"later\" measures; 2 if not given\n"
+    "  dump:  an existing folder for rows-TYPE-NxD.npy and centroids-TYPE-NxD-K.npy, the rows and first\n"
+    "         centroids of each shape\n"
     "  json:  one line per shape\n";
 
-void print_usage()
+void print_usage(FILE *file)
 {
-    fputs(usage, stderr);
-    fputs("  parts: all if not given\n", stderr);
-    for (const benchmark *one : table) fprintf(stderr, "         %-10s %s\n", one->name, one->help);
+    fputs(usage, file);
+    fputs("  parts: all if not given\n", file);
+    for (const benchmark *one : table) fprintf(file, "         %-10s %s\n", one->name, one->help);
 }
 
 bool parse(int argc, char **argv, options *o)
@@ -130,20 +159,34 @@ bool parse(int argc, char **argv, options *o)
                             {"repeat", required_argument, nullptr, 'r'},
                             {"cool", required_argument, nullptr, 'c'},
                             {"override", required_argument, nullptr, 'w'},
+                            {"filter", required_argument, nullptr, 'F'},
                             {"rows", required_argument, nullptr, 'f'},
+                            {"jitter", required_argument, nullptr, 'n'},
+                            {"mixture", required_argument, nullptr, 'm'},
+                            {"after", required_argument, nullptr, 'a'},
+                            {"dump", required_argument, nullptr, 'u'},
                             {"device", required_argument, nullptr, 'd'},
                             {"json", required_argument, nullptr, 'j'},
                             {"fill", no_argument, nullptr, 'v'},
+                            {"help", no_argument, nullptr, 'h'},
                             {nullptr, 0, nullptr, 0}};
     int letter;
     while ((letter = getopt_long(argc, argv, "", names, nullptr)) != -1) {
         if (letter == '?') return false;
+        if (letter == 'h') {
+            print_usage(stdout);
+            exit(0);
+        }
         if (!parse_option(letter, optarg, o)) {
             fprintf(stderr, "bench_kernels: cannot use \"%s\"\n", optarg);
             return false;
         }
     }
     if (o->shapes.empty()) o->shapes = default_shapes;
+    if (o->rows && o->mixture > 0) {
+        fprintf(stderr, "bench_kernels: --rows and --mixture exclude each other\n");
+        return false;
+    }
     return optind == argc;
 }
 
@@ -153,11 +196,12 @@ lloyd_status measure_shape(const options &o, lloyd_type type, const shape &size,
     b.size = size;
     b.type = type;
     LLOYD_TRY(prepare(&b, o));
+    if (o.dump) LLOYD_TRY(dump(b, o.dump));
     LLOYD_TRY(restart(b));
     LLOYD_TRY(check(b, true, out));
     idle(o.cool);
     for (const benchmark *one : table) {
-        if (one->run_shape && o.wants(one->name)) LLOYD_TRY(one->run_shape(b, o.repeat, out));
+        if (one->run_shape && o.wants(one->name)) LLOYD_TRY(one->run_shape(b, o, out));
     }
     return LLOYD_OK;
 }
@@ -166,7 +210,7 @@ lloyd_status measure_shape(const options &o, lloyd_type type, const shape &size,
 int measure_shapes(const options &o)
 {
     int failures = 0;
-    print_header();
+    print_header(o);
     for (lloyd_type type : o.types) {
         for (const shape &s : o.shapes) {
             figures f;
@@ -178,7 +222,7 @@ int measure_shapes(const options &o)
                 continue;
             }
             print_row(type, s, f);
-            if (o.json) json_row(o.json, type, s, f);
+            if (o.json) json_row(o, type, s, f);
             failures += f.wrong > 0;
         }
     }
@@ -217,7 +261,7 @@ int main(int argc, char **argv)
 {
     options o;
     if (!parse(argc, argv, &o)) {
-        print_usage();
+        print_usage(stderr);
         return 2;
     }
     int failures = report(lloyd_cuda_check(cudaSetDevice(o.device), "choosing the device"));

@@ -1,56 +1,18 @@
 #include "data.cuh"
 
+#include "rows.cuh"
+
 extern "C" {
 #include "kernels/cuda/cuda.h"
 }
 
 #include <cmath>
-#include <cstdio>
 
 namespace benchmarks
 {
 
 namespace
 {
-
-__host__ __device__ inline uint64_t mixed(uint64_t counter)
-{
-    /* splitmix64: Steele, Lea, Flood, Fast splittable pseudorandom number generators, 2014 */
-    uint64_t x = (counter + 1) * 0x9e3779b97f4a7c15ULL;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-    return x ^ (x >> 31);
-}
-
-/* Box and Muller's transform of the counter's 64 random bits; |g| < 6.8. */
-__device__ inline float gaussian(uint64_t counter)
-{
-    uint64_t random = mixed(counter);
-    float u = ((float)(uint32_t)(random >> 32) + 0.5f) * 0x1p-32f; /* in (0, 1] */
-    float v = (float)(uint32_t)random * 0x1p-32f;
-    return sqrtf(-2.0f * logf(u)) * cospif(2.0f * v);
-}
-
-__global__ void fill_gaussian(void *data, lloyd_type type, int64_t count)
-{
-    int64_t step = (int64_t)gridDim.x * blockDim.x;
-    for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += step) {
-        float g = gaussian((uint64_t)at);
-        switch (type) {
-        case LLOYD_F32: static_cast<float *>(data)[at] = g; break;
-        case LLOYD_F16: static_cast<__half *>(data)[at] = __float2half_rn(g); break;
-        case LLOYD_BF16: static_cast<__nv_bfloat16 *>(data)[at] = __float2bfloat16_rn(g); break;
-        case LLOYD_U8:
-            static_cast<uint8_t *>(data)[at] =
-                (uint8_t)fminf(fmaxf(rintf(127.0f + 40.0f * g), 0.0f), 255.0f);
-            break;
-        case LLOYD_I8:
-            static_cast<int8_t *>(data)[at] =
-                (int8_t)fminf(fmaxf(rintf(40.0f * g), -128.0f), 127.0f);
-            break;
-        }
-    }
-}
 
 /* out[count*D] = the rows with these numbers, as float32. */
 __global__ void gather_rows(const void *data, lloyd_type type, int64_t dim, const int64_t *rows,
@@ -59,12 +21,6 @@ __global__ void gather_rows(const void *data, lloyd_type type, int64_t dim, cons
     int64_t step = (int64_t)gridDim.x * blockDim.x;
     for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count * dim; at += step)
         out[at] = element(data, type, rows[at / dim] * dim + at % dim);
-}
-
-/* A fill value in column 0 of row `row`. */
-__global__ void set_fill_value(float *data, int64_t dim, int64_t row)
-{
-    data[row * dim] = 9.96920997e36f;
 }
 
 /* out[count*D] on the device = rows of the data. */
@@ -80,40 +36,19 @@ lloyd_status gather(const bench &b, const std::vector<int64_t> &numbers, device_
     return finished(what);
 }
 
-/* The first `bytes` of a file, on the device. */
-lloyd_status read_rows(const char *path, char *data, size_t bytes)
-{
-    std::vector<char> read(bytes);
-    FILE *file = fopen(path, "rb");
-    if (!file) return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s", path);
-    size_t there = fread(read.data(), 1, bytes, file);
-    (void)fclose(file);
-    if (there < bytes)
-        return lloyd_fail(LLOYD_BAD_INPUT, "%s has %zu bytes, but the shape has %zu", path, there,
-                          bytes);
-    return lloyd_cuda_check(cudaMemcpy(data, read.data(), bytes, cudaMemcpyHostToDevice),
-                            "copying the rows of the benchmark");
-}
-
-/* The first centroids are evenly spaced rows: where rows are independent, these are as random as
- * any, and distinct. */
+/* The first centroids are evenly spaced rows, of those that are not copies of others if there are enough:
+ * where rows are independent, these are as random as any, and distinct. */
 lloyd_status make_data(bench *b, const options &o)
 {
     const shape &s = b->size;
-    const char *path = o.rows;
-    const char *what = "making the rows of the benchmark";
-    int64_t bytes = s.n * s.d * (int64_t)lloyd_type_size(b->type);
-    LLOYD_TRY(b->rows.alloc(bytes, what));
-    if (path)
-        LLOYD_TRY(read_rows(path, b->rows.data, (size_t)bytes));
-    else
-        fill_with_gaussian(b->rows.data, b->type, s.n * s.d);
-    if (o.fill && b->type == LLOYD_F32)
-        set_fill_value<<<1, 1>>>(reinterpret_cast<float *>(b->rows.data), s.d, s.n / 2 + 1);
-    LLOYD_TRY(finished(what));
-
+    const char *what = "the first centroids of the benchmark";
+    int64_t originals;
+    LLOYD_TRY(
+        b->rows.alloc(s.n * s.d * (int64_t)lloyd_type_size(b->type), "the rows of the benchmark"));
+    LLOYD_TRY(make_rows(o, s, b->type, b->rows.data, &originals));
+    if (originals < s.k) originals = s.n;
     std::vector<int64_t> chosen((size_t)s.k);
-    for (int64_t k = 0; k < s.k; k++) chosen[(size_t)k] = (int64_t)((__int128)k * s.n / s.k);
+    for (int64_t k = 0; k < s.k; k++) chosen[(size_t)k] = (int64_t)((__int128)k * originals / s.k);
     device_array<float> centroids;
     LLOYD_TRY(gather(*b, chosen, &centroids));
     b->first.resize((size_t)(s.k * s.d));
@@ -161,11 +96,6 @@ lloyd_status make_grid(bench *b)
 
 } // namespace
 
-void fill_with_gaussian(void *data, lloyd_type type, int64_t count)
-{
-    fill_gaussian<<<blocks_for(count), THREADS>>>(data, type, count);
-}
-
 lloyd_status prepare(bench *b, const options &o)
 {
     const shape &s = b->size;
@@ -180,6 +110,7 @@ lloyd_status prepare(bench *b, const options &o)
     config.slots = 1;
     config.type = b->type;
     config.threads = 1;
+    config.filter = o.filter;
     LLOYD_TRY(lloyd_kernels_cuda(&config, o.device, &b->kernels));
     LLOYD_TRY(lloyd_cuda_override(b->kernels, o.override));
     b->stream = static_cast<cudaStream_t>(b->kernels->sums(b->kernels).stream);
@@ -192,6 +123,16 @@ lloyd_status restart(const bench &b)
     LLOYD_TRY(b.kernels->set_centroids(b.kernels, b.size.k, b.first.data()));
     LLOYD_TRY(b.kernels->forget_labels(b.kernels));
     return lloyd_cuda_check(cudaStreamSynchronize(b.stream), "a new start of the benchmark");
+}
+
+lloyd_status iterate(const bench &b, lloyd_found *found)
+{
+    lloyd_kernels *kernels = b.kernels;
+    LLOYD_TRY(kernels->begin(kernels));
+    LLOYD_TRY(kernels->assign(kernels, 0));
+    LLOYD_TRY(kernels->accumulate(kernels, 0));
+    LLOYD_TRY(kernels->inertia(kernels, b.squares, found));
+    return kernels->update(kernels);
 }
 
 } // namespace benchmarks

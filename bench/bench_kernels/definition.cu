@@ -1,6 +1,7 @@
 #include "definition.cuh"
 
 #include "data.cuh"
+#include "rows.cuh"
 
 #include <cmath>
 #include <cstring>

@@ -17,16 +17,11 @@ namespace
 
 enum { ITERATIONS = 10 }; /* of a run */
 
-lloyd_status iterate(const bench &b, std::vector<double> *verified_share)
+lloyd_status iterate_often(const bench &b, std::vector<double> *verified_share)
 {
-    lloyd_kernels *kernels = b.kernels;
     for (int t = 0; t < ITERATIONS; t++) {
         lloyd_found found;
-        LLOYD_TRY(kernels->begin(kernels));
-        LLOYD_TRY(kernels->assign(kernels, 0));
-        LLOYD_TRY(kernels->accumulate(kernels, 0));
-        LLOYD_TRY(kernels->inertia(kernels, b.squares, &found));
-        LLOYD_TRY(kernels->update(kernels));
+        LLOYD_TRY(iterate(b, &found));
         verified_share->push_back((double)found.fallback_rows / (double)b.size.n);
     }
     return LLOYD_OK;
@@ -44,7 +39,7 @@ lloyd_status time_iterations(const bench &b, int repeat, figures *out)
         LLOYD_TRY(restart(b));
         double began = lloyd_seconds();
         LLOYD_TRY(watch.start(b.stream));
-        LLOYD_TRY(iterate(b, &out->verified_of_iteration));
+        LLOYD_TRY(iterate_often(b, &out->verified_of_iteration));
         LLOYD_TRY(watch.stop(b.stream));
         LLOYD_TRY(watch.read(&ms));
         double wall = 1e3 * (lloyd_seconds() - began);
@@ -57,9 +52,9 @@ lloyd_status time_iterations(const bench &b, int repeat, figures *out)
     return LLOYD_OK;
 }
 
-lloyd_status run_iterations(const bench &b, int repeat, figures *out)
+lloyd_status run_iterations(const bench &b, const options &o, figures *out)
 {
-    LLOYD_TRY(time_iterations(b, repeat, out));
+    LLOYD_TRY(time_iterations(b, o.repeat, out));
     return check(b, false, out); /* after ten iterations, with all that is kept between them */
 }
 

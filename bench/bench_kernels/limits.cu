@@ -1,5 +1,5 @@
 /* What the machine gives at best: a float16 product of cuBLAS, and a plain copy. */
-#include "data.cuh"
+#include "rows.cuh"
 #include "timing.cuh"
 
 #include <cublas_v2.h>

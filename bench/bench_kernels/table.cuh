@@ -7,9 +7,10 @@
 namespace benchmarks
 {
 
-void print_header();
+void print_header(const options &o);
 void print_row(lloyd_type type, const shape &s, const figures &f);
-void json_row(FILE *file, lloyd_type type, const shape &s, const figures &f);
+/* To o.json. */
+void json_row(const options &o, lloyd_type type, const shape &s, const figures &f);
 
 } // namespace benchmarks
 

@@ -82,6 +82,24 @@ inline lloyd_status nothing()
     return LLOYD_OK;
 }
 
+/* The medians of the filter of an assignment and of what follows it. before() begins an iteration. */
+template <class Before>
+lloyd_status time_phases(const bench &b, int repeat, Before before, double *filter, double *verify)
+{
+    std::vector<double> filters, verifies;
+    for (int i = 0; i < WARMUPS + repeat; i++) {
+        float ms[2];
+        LLOYD_TRY(before());
+        LLOYD_TRY(lloyd_cuda_assign_phases(lloyd_cuda(b.kernels), 0, ms));
+        if (i < WARMUPS) continue;
+        filters.push_back((double)ms[0]);
+        verifies.push_back((double)ms[1]);
+    }
+    *filter = median(filters);
+    *verify = median(verifies);
+    return LLOYD_OK;
+}
+
 inline void idle(double seconds)
 {
     if (seconds > 0) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));

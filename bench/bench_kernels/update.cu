@@ -41,16 +41,16 @@ lloyd_status time_sort(const bench &b, int repeat, double *ms)
     return time_work(b.stream, repeat, nothing, sort, ms);
 }
 
-lloyd_status time_update(const bench &b, int repeat, figures *out)
+lloyd_status time_update(const bench &b, const options &o, figures *out)
 {
     auto begin = [&] { return b.kernels->begin(b.kernels); };
     auto accumulate = [&] { return b.kernels->accumulate(b.kernels, 0); };
     auto means = [&] { return b.kernels->update(b.kernels); };
     LLOYD_TRY(restart(b));
     LLOYD_TRY(b.kernels->assign(b.kernels, 0));
-    LLOYD_TRY(time_work(b.stream, repeat, begin, accumulate, &out->update));
-    LLOYD_TRY(time_work(b.stream, repeat, nothing, means, &out->means));
-    return time_sort(b, repeat, &out->sort);
+    LLOYD_TRY(time_work(b.stream, o.repeat, begin, accumulate, &out->update));
+    LLOYD_TRY(time_work(b.stream, o.repeat, nothing, means, &out->means));
+    return time_sort(b, o.repeat, &out->sort);
 }
 
 } // namespace
