@@ -16,7 +16,7 @@ INSTALL = {
     "faiss-gpu": "conda install -c pytorch faiss-gpu",
     "SuperKMeans": "pip install superkmeans",
     "FlashLib": "pip install 'flashlib[cutedsl]'",
-    "flash-kmeans": "git clone https://github.com/svg-project/flash-kmeans, commit 3f1ea6b, and give this script its folder",
+    "flash-kmeans": "pip install flash-kmeans, or clone https://github.com/svg-project/flash-kmeans and give this script its folder",
     "cuVS": "pip install cuvs-cu13 cupy-cuda13x",
 }
 
