@@ -65,24 +65,24 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
     lloyd_observer *o = p->observer;
     LLOYD_TRY(p->comm->agree(p->comm, kernels->forget_labels(kernels)));
     while (history->iterations < rule->max_iters && !history->converged) {
-        lloyd_step step = {.restart = restart, .iteration = history->iterations + 1};
+        lloyd_iteration now = {.restart = restart, .iteration = history->iterations + 1};
         lloyd_found found;
         if (o) o->begin(o);
         LLOYD_TRY(assign_and_sum(p));
         LLOYD_TRY(lloyd_problem_found(p, &found));
-        step.inertia = found.inertia, step.moved = found.moved;
-        step.fallback_rows = found.fallback_rows, step.empty = found.empty;
-        if (o) LLOYD_TRY(o->found(o, p, history, &step));
-        history->converged = step.moved == 0 || hardly_fell(rule, history, step.inertia);
+        now.inertia = found.inertia, now.moved = found.moved;
+        now.fallback_rows = found.fallback_rows, now.empty = found.empty;
+        if (o) LLOYD_TRY(o->found(o, p, history, &now));
+        history->converged = now.moved == 0 || hardly_fell(rule, history, now.inertia);
         lloyd_status status = LLOYD_OK;
         if (!history->converged) {
-            if (step.empty > 0 && rule->relocate) LLOYD_TRY(lloyd_problem_relocate(p, step.empty));
+            if (now.empty > 0 && rule->relocate) LLOYD_TRY(lloyd_problem_relocate(p, now.empty));
             lloyd_observe_time(o, LLOYD_TIME_NONE);
             status = kernels->update(kernels);
             lloyd_observe_time(o, LLOYD_TIME_UPDATE);
         }
-        if (o) o->done(o, &step);
-        if (status == LLOYD_OK) status = lloyd_history_add(history, &step);
+        if (o) o->done(o, &now);
+        if (status == LLOYD_OK) status = lloyd_history_add(history, &now);
         LLOYD_TRY(p->comm->agree(p->comm, status));
     }
     return LLOYD_OK;

@@ -17,7 +17,7 @@ static lloyd_status grow(void *array, int64_t count, int64_t capacity)
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_history_add(lloyd_history *h, const lloyd_step *step)
+lloyd_status lloyd_history_add(lloyd_history *h, const lloyd_iteration *i)
 {
     if (h->iterations == h->capacity) {
         int64_t capacity = h->capacity > 0 ? 2 * h->capacity : 32;
@@ -26,9 +26,9 @@ lloyd_status lloyd_history_add(lloyd_history *h, const lloyd_step *step)
         LLOYD_TRY(grow(&h->moved, h->iterations, capacity));
         h->capacity = capacity;
     }
-    h->inertia[h->iterations] = step->inertia;
-    h->seconds[h->iterations] = step->seconds;
-    h->moved[h->iterations] = step->moved;
+    h->inertia[h->iterations] = i->inertia;
+    h->seconds[h->iterations] = i->seconds;
+    h->moved[h->iterations] = i->moved;
     h->iterations++;
     return LLOYD_OK;
 }
@@ -37,10 +37,10 @@ lloyd_status lloyd_history_extend(lloyd_history *h, const lloyd_history *longer)
 {
     while (h->iterations < longer->iterations) {
         int64_t t = h->iterations;
-        const lloyd_step step = {.inertia = longer->inertia[t],
-                                 .seconds = longer->seconds[t],
-                                 .moved = longer->moved[t]};
-        LLOYD_TRY(lloyd_history_add(h, &step));
+        const lloyd_iteration i = {.inertia = longer->inertia[t],
+                                   .seconds = longer->seconds[t],
+                                   .moved = longer->moved[t]};
+        LLOYD_TRY(lloyd_history_add(h, &i));
     }
     return LLOYD_OK;
 }

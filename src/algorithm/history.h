@@ -16,7 +16,7 @@ struct lloyd_history {
     int64_t *moved;
 };
 
-lloyd_status lloyd_history_add(lloyd_history *history, const lloyd_step *step);
+lloyd_status lloyd_history_add(lloyd_history *history, const lloyd_iteration *i);
 /* Adds what `longer`, of the same iterations, has more. */
 lloyd_status lloyd_history_extend(lloyd_history *history, const lloyd_history *longer);
 void lloyd_history_free(lloyd_history *history);

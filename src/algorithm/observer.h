@@ -26,7 +26,7 @@ typedef enum lloyd_time_share {
     }
 
 /* An iteration. */
-typedef struct lloyd_step {
+typedef struct lloyd_iteration {
     int64_t restart;       /* 0, 1, ... */
     int64_t iteration;     /* 1, 2, ... of this restart */
     double inertia;        /* sum of w dist() of all rows: the k-means objective, SSE */
@@ -34,7 +34,7 @@ typedef struct lloyd_step {
     int64_t fallback_rows; /* rows whose label was decided in double precision, over all ranks */
     int64_t empty;         /* empty clusters */
     double seconds;
-} lloyd_step;
+} lloyd_iteration;
 
 typedef struct lloyd_problem lloyd_problem; /* problem.h */
 typedef struct lloyd_history lloyd_history; /* history.h */
@@ -51,9 +51,9 @@ struct lloyd_observer {
      * began with. May put what it found at first in place of what a repeated one has found. Not LLOYD_OK:
      * the fit ends. Collective. */
     lloyd_status (*found)(lloyd_observer *self, lloyd_problem *problem,
-                          const lloyd_history *history, lloyd_step *step);
-    /* It is done; sets step->seconds. */
-    void (*done)(lloyd_observer *self, lloyd_step *step);
+                          const lloyd_history *history, lloyd_iteration *i);
+    /* It is done; sets i->seconds. */
+    void (*done)(lloyd_observer *self, lloyd_iteration *i);
 };
 
 static inline void lloyd_observe_time(lloyd_observer *observer, lloyd_time_share share)

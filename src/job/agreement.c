@@ -39,7 +39,7 @@ void lloyd_agreement_add(lloyd_agreement *agreement, const char *format, ...)
 
 void lloyd_agreement_begin(lloyd_agreement *agreement, const char *command)
 {
-    lloyd_agreement_add(agreement, "lloyd " LLOYD_VERSION " (%s)", lloyd_backend_parts());
+    lloyd_agreement_add(agreement, "lloyd " LLOYD_VERSION " (%s)", lloyd_backend_features());
     lloyd_agreement_add(agreement, "the command %s", command);
 }
 
@@ -61,10 +61,10 @@ static int finish(lloyd_agreement *agreement)
 
 /* --- the ranks --- */
 
-/* What every rank tells the others. */
+/* What every rank reports to the others. */
 enum { STATUS, HASH, FIELDS };
 
-static int64_t told(const int64_t *all, int rank, int field)
+static int64_t reported(const int64_t *all, int rank, int field)
 {
     return all[(int64_t)rank * FIELDS + field];
 }
@@ -76,7 +76,7 @@ static int find_reference(const int64_t *all, int size)
     for (int r = 0; r < size && most <= size / 2; r++) {
         int like = 0;
         for (int other = r; other < size; other++)
-            like += told(all, other, HASH) == told(all, r, HASH);
+            like += reported(all, other, HASH) == reported(all, r, HASH);
         if (like > most) best = r, most = like;
     }
     return best;
@@ -91,10 +91,10 @@ typedef struct field {
 static int is_unusual(const void *context, int rank)
 {
     const field *f = context;
-    return told(f->all, rank, f->field) != f->usual;
+    return reported(f->all, rank, f->field) != f->usual;
 }
 
-/* The ranks that told something else than `usual`. Returns how many they are. */
+/* The ranks that reported something else than `usual`. Returns how many they are. */
 static int list_ranks(const int64_t *all, int size, int which, int64_t usual, char *text,
                       size_t bytes)
 {
@@ -108,8 +108,8 @@ static lloyd_status share_failure(const lloyd_comm *comm, const int64_t *all)
 {
     char ranks[192], message[LLOYD_MESSAGE_BYTES];
     int first = 0;
-    while (told(all, first, STATUS) == LLOYD_OK) first++;
-    lloyd_status status = (lloyd_status)told(all, first, STATUS);
+    while (reported(all, first, STATUS) == LLOYD_OK) first++;
+    lloyd_status status = (lloyd_status)reported(all, first, STATUS);
     if (comm->rank != first) return lloyd_fail(status, "%s", "");
     int count = list_ranks(all, comm->size, STATUS, LLOYD_OK, ranks, sizeof ranks);
     if (count == comm->size) return status;
@@ -179,10 +179,10 @@ static lloyd_status tell_difference(const lloyd_comm *comm, const int64_t *all, 
                                     const char *mine, const char *other,
                                     const lloyd_difference *difference)
 {
-    int64_t usual = told(all, reference, HASH);
+    int64_t usual = reported(all, reference, HASH);
     char ranks[192], among[256] = "";
     int first = 0;
-    while (told(all, first, HASH) == usual) first++;
+    while (reported(all, first, HASH) == usual) first++;
     if (comm->rank != first) return lloyd_fail(difference->status, "%s", "");
     if (list_ranks(all, comm->size, HASH, usual, ranks, sizeof ranks) > 1)
         snprintf(among, sizeof among, "%s differ from rank %d: ", ranks, reference);
@@ -218,9 +218,9 @@ static lloyd_status compare(lloyd_comm *comm, lloyd_status status, const lloyd_a
     memcpy(&mine[HASH], &hash, sizeof hash);
     LLOYD_TRY(lloyd_comm_sum_host(comm, all, (int64_t)comm->size * FIELDS));
     for (int r = 0; r < comm->size; r++)
-        if (told(all, r, STATUS) != LLOYD_OK) return share_failure(comm, all);
+        if (reported(all, r, STATUS) != LLOYD_OK) return share_failure(comm, all);
     for (int r = 1; r < comm->size; r++)
-        if (told(all, r, HASH) != told(all, 0, HASH))
+        if (reported(all, r, HASH) != reported(all, 0, HASH))
             return share_difference(comm, all, agreement, difference);
     return LLOYD_OK;
 }

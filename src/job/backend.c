@@ -91,7 +91,7 @@ static int64_t reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
 
 #endif
 
-const char *lloyd_backend_parts(void)
+const char *lloyd_backend_features(void)
 {
     static char text[64];
     char transports[32];

@@ -60,6 +60,6 @@ int64_t lloyd_backend_reduce_bytes(const lloyd_backend *backend, int64_t count, 
 lloyd_status lloyd_backend_memory(const lloyd_backend *backend, int64_t *left, int64_t *used);
 
 /* What is in this build: "cpu, cuda; mpi, nccl". */
-const char *lloyd_backend_parts(void);
+const char *lloyd_backend_features(void);
 
 #endif

@@ -300,7 +300,7 @@ lloyd_status lloyd_job_count(lloyd_job *j, int64_t *counts)
 }
 
 /* Where the iterations' time went on this rank, by its clock or its GPU's. */
-static void tell_parts(const lloyd_job *j, int64_t parts[LLOYD_TIME_SHARES])
+static void take_time_shares(const lloyd_job *j, int64_t nanoseconds[LLOYD_TIME_SHARES])
 {
     const lloyd_problem *p = &j->problem;
     const double *seconds = p->kernels->seconds;
@@ -310,19 +310,21 @@ static void tell_parts(const lloyd_job *j, int64_t parts[LLOYD_TIME_SHARES])
                                               [LLOYD_TIME_UPDATE] = seconds[LLOYD_WORK_UPDATE],
                                               [LLOYD_TIME_SUM] = seconds[LLOYD_WORK_SUM]};
     const double *spent = p->kernels->synchronous ? j->watch.seconds : of_gpu;
-    for (int part = 0; part < LLOYD_TIME_SHARES; part++) parts[part] = (int64_t)(1e9 * spent[part]);
+    for (int share = 0; share < LLOYD_TIME_SHARES; share++)
+        nanoseconds[share] = (int64_t)(1e9 * spent[share]);
 }
 
 /* On a GPU a sum begins when its own rows are done, and it waits there for the other GPUs: what it
  * takes longer than on the GPU that waits least. */
 static void split_waiting(lloyd_progress_rank *ranks, int size)
 {
-    int64_t least = ranks[0].parts[LLOYD_TIME_SUM];
+    int64_t least = ranks[0].nanoseconds[LLOYD_TIME_SUM];
     for (int r = 1; r < size; r++)
-        if (ranks[r].parts[LLOYD_TIME_SUM] < least) least = ranks[r].parts[LLOYD_TIME_SUM];
+        if (ranks[r].nanoseconds[LLOYD_TIME_SUM] < least)
+            least = ranks[r].nanoseconds[LLOYD_TIME_SUM];
     for (int r = 0; r < size; r++) {
-        ranks[r].parts[LLOYD_TIME_IDLE] = ranks[r].parts[LLOYD_TIME_SUM] - least;
-        ranks[r].parts[LLOYD_TIME_SUM] = least;
+        ranks[r].nanoseconds[LLOYD_TIME_IDLE] = ranks[r].nanoseconds[LLOYD_TIME_SUM] - least;
+        ranks[r].nanoseconds[LLOYD_TIME_SUM] = least;
     }
 }
 
@@ -354,7 +356,7 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
                                "what all ranks report at the end"));
     lloyd_progress_rank *own = &ranks[j->comm->rank];
     own->memory_peak = lloyd_memory_peak();
-    tell_parts(j, own->parts);
+    take_time_shares(j, own->nanoseconds);
     int64_t values = j->comm->size * (int64_t)(sizeof *ranks / sizeof(int64_t));
     lloyd_status status = lloyd_comm_sum_host(j->comm, (int64_t *)ranks, values);
     if (!p->kernels->synchronous) split_waiting(ranks, j->comm->size);

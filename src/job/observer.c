@@ -10,36 +10,36 @@ static void begin(lloyd_observer *self)
     w->fallback = *w->in_fallback;
 }
 
-static void part(lloyd_observer *self, lloyd_time_share part)
+static void spent(lloyd_observer *self, lloyd_time_share share)
 {
     lloyd_job_observer *w = (lloyd_job_observer *)(void *)self;
     double now = lloyd_seconds();
-    if (part < LLOYD_TIME_SHARES) w->seconds[part] += now - w->since;
+    if (share < LLOYD_TIME_SHARES) w->seconds[share] += now - w->since;
     w->since = now;
 }
 
 static lloyd_status found(lloyd_observer *self, lloyd_problem *problem,
-                          const lloyd_history *history, lloyd_step *step)
+                          const lloyd_history *history, lloyd_iteration *i)
 {
     lloyd_job_observer *w = (lloyd_job_observer *)(void *)self;
-    return lloyd_checkpoint_iteration(w->checkpoint, problem, history, w->progress, step);
+    return lloyd_checkpoint_iteration(w->checkpoint, problem, history, w->progress, i);
 }
 
 /* What the kernels have spent in the fallback pass was counted as assignment. */
-static void done(lloyd_observer *self, lloyd_step *step)
+static void done(lloyd_observer *self, lloyd_iteration *i)
 {
     lloyd_job_observer *w = (lloyd_job_observer *)(void *)self;
     double fallback = *w->in_fallback - w->fallback;
     w->seconds[LLOYD_TIME_FALLBACK] += fallback;
     w->seconds[LLOYD_TIME_ASSIGN] -= fallback;
-    step->seconds = lloyd_seconds() - w->began;
-    lloyd_progress_iteration(w->progress, step);
+    i->seconds = lloyd_seconds() - w->began;
+    lloyd_progress_iteration(w->progress, i);
 }
 
 lloyd_job_observer lloyd_job_observer_begin(const lloyd_kernels *kernels,
                                             lloyd_checkpoint *checkpoint, lloyd_progress *progress)
 {
-    return (lloyd_job_observer){.observer = {begin, part, found, done},
+    return (lloyd_job_observer){.observer = {begin, spent, found, done},
                                 .in_fallback = &kernels->seconds[LLOYD_WORK_FALLBACK],
                                 .checkpoint = checkpoint,
                                 .progress = progress};

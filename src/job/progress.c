@@ -106,15 +106,16 @@ static void log_begin(lloyd_progress *p, const lloyd_progress_run *run)
     log_close(p);
 }
 
-/* The seconds of each part, on every rank. */
-static void log_parts(lloyd_progress *p, const lloyd_progress_rank *of_ranks, int ranks)
+/* The seconds of each time share, on every rank. */
+static void log_time_shares(lloyd_progress *p, const lloyd_progress_rank *of_ranks, int ranks)
 {
     static const char *const names[LLOYD_TIME_SHARES] = LLOYD_TIME_SHARE_NAMES;
     fputs(",\"parts\":{", p->log);
-    for (int part = 0; part < LLOYD_TIME_SHARES; part++) {
-        fprintf(p->log, "%s\"%s\":[", part > 0 ? "," : "", names[part]);
+    for (int share = 0; share < LLOYD_TIME_SHARES; share++) {
+        fprintf(p->log, "%s\"%s\":[", share > 0 ? "," : "", names[share]);
         for (int i = 0; i < ranks; i++)
-            fprintf(p->log, "%s%.6f", i > 0 ? "," : "", 1e-9 * (double)of_ranks[i].parts[part]);
+            fprintf(p->log, "%s%.6f", i > 0 ? "," : "",
+                    1e-9 * (double)of_ranks[i].nanoseconds[share]);
         fputc(']', p->log);
     }
     fputc('}', p->log);
@@ -135,7 +136,7 @@ static void log_end(lloyd_progress *p, const lloyd_fit_result *result,
     for (int i = 0; i < ranks; i++)
         fprintf(p->log, "%s%lld", i > 0 ? "," : "", (long long)of_ranks[i].memory_peak);
     fputc(']', p->log);
-    if (timed) log_parts(p, of_ranks, ranks);
+    if (timed) log_time_shares(p, of_ranks, ranks);
     log_close(p);
 }
 
@@ -235,7 +236,7 @@ static const char *clock_time(double seconds, char *text, size_t bytes)
 
 /* The time that is left if every restart takes all its iterations: an upper bound, since a run
  * may converge. */
-static double time_left(const lloyd_progress *p, const lloyd_step *i)
+static double time_left(const lloyd_progress *p, const lloyd_iteration *i)
 {
     int64_t restarts = p->run.n_init - 1 - i->restart;
     double left = (double)(p->run.max_iters - i->iteration) +
@@ -244,7 +245,7 @@ static double time_left(const lloyd_progress *p, const lloyd_step *i)
 }
 
 /* The figures of an iteration, which both displays show; in 80 columns with a bar, fewer digits. */
-static void describe(const lloyd_progress *p, const lloyd_step *i, int narrow, char *text,
+static void describe(const lloyd_progress *p, const lloyd_iteration *i, int narrow, char *text,
                      size_t bytes)
 {
     char change[24] = "", moved[64] = "", count[32], all[32], rate[32], left[32];
@@ -269,7 +270,7 @@ static void describe(const lloyd_progress *p, const lloyd_step *i, int narrow, c
 }
 
 /* "run 2/3 " where there is more than one, and "  7/25". */
-static void count(const lloyd_progress *p, const lloyd_step *i, char *text, size_t bytes)
+static void count(const lloyd_progress *p, const lloyd_iteration *i, char *text, size_t bytes)
 {
     char run[56] = "";
     if (p->run.n_init > 1)
@@ -437,7 +438,7 @@ void lloyd_progress_warn(lloyd_progress *p, const char *format, ...)
     lloyd_note("%s", text);
 }
 
-void lloyd_progress_iteration(lloyd_progress *p, const lloyd_step *i)
+void lloyd_progress_iteration(lloyd_progress *p, const lloyd_iteration *i)
 {
     if (p == NULL) return;
     p->iterating += i->seconds;

@@ -54,12 +54,12 @@ void lloyd_progress_seeding(lloyd_progress *progress, const lloyd_seed_step *ste
 /* A warning by lloyd_note(), on a line of its own. */
 void lloyd_progress_warn(lloyd_progress *progress, const char *format, ...) LLOYD_PRINTF(2, 3);
 
-void lloyd_progress_iteration(lloyd_progress *progress, const lloyd_step *iteration);
+void lloyd_progress_iteration(lloyd_progress *progress, const lloyd_iteration *iteration);
 
 /* What every rank reports at the end. */
 typedef struct lloyd_progress_rank {
-    int64_t memory_peak;              /* bytes */
-    int64_t parts[LLOYD_TIME_SHARES]; /* of the iterations, in nanoseconds; where `timed` */
+    int64_t memory_peak;                    /* bytes */
+    int64_t nanoseconds[LLOYD_TIME_SHARES]; /* of the iterations, where `timed` */
 } lloyd_progress_rank;
 
 void lloyd_progress_end(lloyd_progress *progress, const lloyd_fit_result *result,

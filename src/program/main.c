@@ -146,7 +146,7 @@ static void show(const lloyd_cli *cli)
     if (cli->command == LLOYD_COMMAND_HELP)
         lloyd_help(stdout, cli->topic);
     else
-        printf("lloyd " LLOYD_VERSION " (%s)\n", lloyd_backend_parts());
+        printf("lloyd " LLOYD_VERSION " (%s)\n", lloyd_backend_features());
 }
 
 /* The first thing that ranks do in a command is to compare it. Where there is none to run, here. */

@@ -44,7 +44,7 @@ typedef struct event {
     char time[32], type[16], gpu[96], comm[16];
     double number[NUMBERS]; /* NAN: not there */
     double peak;
-    int parts; /* how many of them */
+    int shares; /* how many of them */
     double part_mean[LLOYD_TIME_SHARES], part_most[LLOYD_TIME_SHARES];
 } event;
 
@@ -76,19 +76,19 @@ static double largest(const char *list, size_t length, double *mean)
 }
 
 /* {"rows":[...],...}, as lloyd writes it */
-static void take_parts(event *e, const lloyd_json_field *parts)
+static void take_time_shares(event *e, const lloyd_json_field *shares)
 {
     static const char *const names[LLOYD_TIME_SHARES] = LLOYD_TIME_SHARE_NAMES;
-    const char *stop = parts->value + parts->length;
+    const char *stop = shares->value + shares->length;
     for (int p = 0; p < LLOYD_TIME_SHARES; p++) {
         char key[16];
         int length = snprintf(key, sizeof key, "\"%s\":[", names[p]);
-        const char *list = memmem(parts->value, parts->length, key, (size_t)length);
+        const char *list = memmem(shares->value, shares->length, key, (size_t)length);
         const char *end = list ? memchr(list, ']', (size_t)(stop - list)) : NULL;
         if (!end) continue;
         list += length;
         e->part_most[p] = largest(list, (size_t)(end - list), &e->part_mean[p]);
-        e->parts++;
+        e->shares++;
     }
 }
 
@@ -109,7 +109,8 @@ static void take_field(event *e, const lloyd_json_field *field)
     double mean;
     if (field->kind == LLOYD_JSON_LIST && strcmp(field->name, "memory_peak") == 0)
         e->peak = largest(field->value, field->length, &mean);
-    if (field->kind == LLOYD_JSON_LIST && strcmp(field->name, "parts") == 0) take_parts(e, field);
+    if (field->kind == LLOYD_JSON_LIST && strcmp(field->name, "parts") == 0)
+        take_time_shares(e, field);
 }
 
 /* 1 if the line is an event. */
@@ -241,7 +242,7 @@ lloyd_status lloyd_runlog_read(const char *path, const lloyd_model *model, lloyd
     log->total += r.elapsed;
     log->threads = (int64_t)or_zero(fmin(r.begin.number[THREADS], 1e9));
     log->peak = r.end.peak;
-    log->has_parts = r.end.parts == LLOYD_TIME_SHARES;
+    log->has_time_shares = r.end.shares == LLOYD_TIME_SHARES;
     memcpy(log->part_mean, r.end.part_mean, sizeof log->part_mean);
     memcpy(log->part_most, r.end.part_most, sizeof log->part_most);
     memcpy(log->time, r.begin.time, sizeof log->time);

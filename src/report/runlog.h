@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-/* The parts of a fit, in the order in which they are done. */
+/* The phases of a fit, in the order in which they are done. */
 typedef enum lloyd_phase {
     LLOYD_PHASE_READ,
     LLOYD_PHASE_SEED,
@@ -32,7 +32,7 @@ typedef struct lloyd_runlog {
     double peak;           /* bytes of the rank that used most; 0: not in the log */
     /* Where the seconds of the iterations since the last begin went: the mean over the ranks, and
      * the rank where it was most. */
-    int has_parts;
+    int has_time_shares;
     double part_mean[LLOYD_TIME_SHARES], part_most[LLOYD_TIME_SHARES];
     char time[32], type[16], gpu[96], comm[16]; /* "": not in the log */
 } lloyd_runlog;

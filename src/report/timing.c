@@ -104,7 +104,7 @@ static lloyd_status draw_fallback(const lloyd_report_content *r)
         values[t] = 100 * r->log.fallback_rows[t] / (double)m->n;
     lloyd_chart_line(
         r->out,
-        &(lloyd_chart){.id = "verified",
+        &(lloyd_chart){.id = "fallback",
                        .title = "Decided in double precision.",
                        .describe = lloyd_report_say(
                            text, sizeof text,
@@ -154,10 +154,10 @@ static const char *const part_names[LLOYD_TIME_SHARES] = {"waiting for rows",  "
                                                           "exact assignment",  "update",
                                                           "waiting for ranks", "all-reduce"};
 
-static void draw_parts(const lloyd_report_content *r)
+static void draw_time_shares(const lloyd_report_content *r)
 {
     lloyd_chart_rows(r->out,
-                     &(lloyd_chart){.id = "parts",
+                     &(lloyd_chart){.id = "time-shares",
                                     .title = "Time within the iterations.",
                                     .describe = r->log.begins > 1
                                                     ? "Mean of the ranks; since the last resume."
@@ -167,11 +167,11 @@ static void draw_parts(const lloyd_report_content *r)
                      part_names);
 }
 
-static void write_parts(const lloyd_report_content *r)
+static void write_time_shares(const lloyd_report_content *r)
 {
     fputs(
-        "<table id=\"parts-table\"><caption>Time within the iterations</caption>\n"
-        "<tr><th>part</th><th>seconds, mean of the ranks</th><th>of the rank with most</th></tr>\n",
+        "<table id=\"time-shares-table\"><caption>Time within the iterations</caption>\n"
+        "<tr><th>time share</th><th>seconds, mean of the ranks</th><th>of the rank with most</th></tr>\n",
         r->out);
     for (int p = 0; p < LLOYD_TIME_SHARES; p++) {
         fprintf(r->out, "<tr><td>%s</td><td>", part_names[p]);
@@ -196,10 +196,10 @@ lloyd_status lloyd_report_timing(const lloyd_report_content *r)
     if (timed) write_speed(r);
     if (r->logged) write_phases(r);
     fputs("</div>\n", r->out);
-    if (r->logged && r->log.has_parts) {
+    if (r->logged && r->log.has_time_shares) {
         fputs("<div class=\"row\">\n", r->out);
-        draw_parts(r);
-        write_parts(r);
+        draw_time_shares(r);
+        write_time_shares(r);
         fputs("</div>\n", r->out);
     }
     if (!r->logged)

@@ -183,7 +183,7 @@ static lloyd_status keep_rows(lloyd_checkpoint *c, int64_t restart, const lloyd_
         LLOYD_TRY(lloyd_alloc(&c->seeds, lloyd_checkpoint_most_seeds(c->options), sizeof *c->seeds,
                               "rows for the checkpoint"));
         lloyd_history_free(&c->history);
-        c->last = (lloyd_step){0};
+        c->last = (lloyd_iteration){0};
     } else if (c->holds) { /* what is there has no room for more */
         int64_t *seeds = NULL;
         LLOYD_TRY(lloyd_alloc(&seeds, lloyd_checkpoint_most_seeds(c->options), sizeof *seeds,
@@ -224,10 +224,10 @@ void lloyd_checkpoint_seeding(lloyd_checkpoint *c, int64_t restart, const lloyd_
 /* What rank 0 has of an iteration: the history before it, what it found (NULL: the first centroids of a
  * start, before any), and the centroids it began with. */
 static lloyd_status keep_all(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_history *history,
-                             const lloyd_step *step)
+                             const lloyd_iteration *i)
 {
     if (history) LLOYD_TRY(lloyd_history_extend(&c->history, history));
-    c->last = step ? *step : (lloyd_step){0};
+    c->last = i ? *i : (lloyd_iteration){0};
     c->dirty = 0; /* until the centroids belong to the rest again */
     if (!c->centroids) {
         LLOYD_TRY(lloyd_alloc(&c->centroids, c->k * c->d, sizeof *c->centroids,
@@ -241,15 +241,15 @@ static lloyd_status keep_all(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_
 /* And its image, where a pass may take longer than there is time after a signal. If that fails, it is
  * tried again when it is time to write. */
 static lloyd_status keep_safe(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_history *history,
-                              const lloyd_step *step)
+                              const lloyd_iteration *i)
 {
     const double soon = 0.4;
     pthread_mutex_lock(&c->keeping);
-    lloyd_status status = keep_all(c, p, history, step);
+    lloyd_status status = keep_all(c, p, history, i);
     pthread_mutex_unlock(&c->keeping);
     double now = lloyd_seconds(), seconds = now - c->kept;
     c->kept = now;
-    if (status == LLOYD_OK && (!step || step->iteration == 1 || seconds > soon) &&
+    if (status == LLOYD_OK && (!i || i->iteration == 1 || seconds > soon) &&
         lloyd_checkpoint_draft(c) != LLOYD_OK)
         lloyd_note("no checkpoint was written: %s", lloyd_message());
     return status;
@@ -275,24 +275,24 @@ lloyd_status lloyd_checkpoint_seeded(lloyd_checkpoint *c, lloyd_problem *p, int6
     return c->comm->agree(c->comm, keep_seeds(c, p, restart));
 }
 
-static lloyd_status repeat(lloyd_checkpoint *c, lloyd_step *step)
+static lloyd_status repeat(lloyd_checkpoint *c, lloyd_iteration *i)
 {
     c->repeats = 0;
-    step->moved = c->last.moved;
-    if (step->inertia == c->last.inertia) return LLOYD_OK;
+    i->moved = c->last.moved;
+    if (i->inertia == c->last.inertia) return LLOYD_OK;
     return lloyd_fail(LLOYD_BAD_INPUT,
                       "iteration %lld, repeated from %s, has the inertia %.17g, but had %.17g; the "
                       "data have changed, or a machine computes wrongly",
-                      (long long)step->iteration, lloyd_checkpoint_file(c), step->inertia,
+                      (long long)i->iteration, lloyd_checkpoint_file(c), i->inertia,
                       c->last.inertia);
 }
 
 static lloyd_status keep(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_history *history,
-                         lloyd_progress *progress, lloyd_step *step)
+                         lloyd_progress *progress, lloyd_iteration *i)
 {
-    if (c->repeats) return repeat(c, step);
+    if (c->repeats) return repeat(c, i);
     if (c->comm->rank != 0) return LLOYD_OK;
-    LLOYD_TRY(keep_safe(c, p, history, step));
+    LLOYD_TRY(keep_safe(c, p, history, i));
     c->since++;
     if (lloyd_checkpoint_is_time(c)) lloyd_checkpoint_try_to_save(c, progress);
     return LLOYD_OK;
@@ -300,10 +300,10 @@ static lloyd_status keep(lloyd_checkpoint *c, lloyd_problem *p, const lloyd_hist
 
 lloyd_status lloyd_checkpoint_iteration(lloyd_checkpoint *c, lloyd_problem *p,
                                         const lloyd_history *history, lloyd_progress *progress,
-                                        lloyd_step *step)
+                                        lloyd_iteration *i)
 {
     if (!c) return LLOYD_OK;
-    lloyd_status status = keep(c, p, history, progress, step);
+    lloyd_status status = keep(c, p, history, progress, i);
     if (status == LLOYD_OK) status = lloyd_stop_check();
     return c->comm->agree(c->comm, status);
 }

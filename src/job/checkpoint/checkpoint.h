@@ -69,10 +69,10 @@ lloyd_status lloyd_checkpoint_seeded(lloyd_checkpoint *checkpoint, lloyd_problem
 
 /* An iteration has its labels and sums, and the kernels hold the centroids it began with: keeps
  * them with the history before it, writes this if it is time, and stops (LLOYD_STOPPED) if a signal
- * has asked for it. In an iteration that is repeated, step->moved becomes what it was. */
+ * has asked for it. In an iteration that is repeated, i->moved becomes what it was. */
 lloyd_status lloyd_checkpoint_iteration(lloyd_checkpoint *checkpoint, lloyd_problem *problem,
                                         const lloyd_history *history, lloyd_progress *progress,
-                                        lloyd_step *step);
+                                        lloyd_iteration *i);
 
 /* Before the results are written: what is kept and not yet in the file is written, so that they are
  * not lost where they find no room, and that a higher max_iters can continue from it. Where that fails,

@@ -78,10 +78,10 @@ void lloyd_checkpoint_take(lloyd_checkpoint *c, lloyd_saved *saved, lloyd_outcom
     c->seeds = saved->rows;
     c->steps = saved->steps;
     saved->rows = NULL;
-    c->last = (lloyd_step){.restart = saved->restart,
-                           .iteration = saved->known ? run->iterations + 1 : 0,
-                           .moved = saved->moved,
-                           .inertia = saved->inertia};
+    c->last = (lloyd_iteration){.restart = saved->restart,
+                                .iteration = saved->known ? run->iterations + 1 : 0,
+                                .moved = saved->moved,
+                                .inertia = saved->inertia};
     lloyd_checkpoint_place(c, c->place, sizeof c->place);
     *run = (lloyd_saved_run){0};
     run = &saved->best;

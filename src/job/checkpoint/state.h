@@ -27,7 +27,7 @@ struct lloyd_checkpoint {
     /* what is kept: on rank 0, and on all ranks from reading until it is restored */
     int64_t restart;
     lloyd_history history; /* the iterations before `last` */
-    lloyd_step last;       /* the last one that was finished; its iteration is 0 for none */
+    lloyd_iteration last;  /* the last one that was finished; its iteration is 0 for none */
     float *centroids;      /* [k*d] which `last` began with, or the first ones; NULL: none */
     int64_t drawn, steps;  /* of a seeding that is not finished, instead of all these; 0: it is */
     int64_t *seeds;        /* [drawn], with room for the most */

@@ -162,7 +162,7 @@ def check_history(t, what, page, model, verified=None):
     check_plot(t, what, page, "moved", steps[moved > 0], moved[moved > 0])
     if verified is not None:
         t.check(np.allclose(rows[:, 5], verified, rtol=1e-12), f"{what}: the table has the share of fallback rows", f"      {rows[:, 5]}")
-        check_plot(t, what, page, "verified", steps, verified)
+        check_plot(t, what, page, "fallback", steps, verified)
 
 
 def check_sizes(t, what, page, counts):
@@ -216,7 +216,7 @@ def real_fit(t):
             all(len(seconds) == 2 and min(seconds) >= 0 for seconds in parts.values()) and
             0 < own <= expected["iterations"] + 1e-5 and parts["assign"][1] > 0,
             "the log says where the iterations' time went, on both ranks", f"      {parts} {expected}")
-    shown = page.table("parts-table")[1:]
+    shown = page.table("time-shares-table")[1:]
     t.check(len(shown) == 6 and all(abs(row[1] - np.mean(parts[name])) <= 1e-3 * row[1] and abs(row[2] - max(parts[name])) <= 1e-3 * row[2]
                                     for row, name in zip(shown, ("rows", "assign", "verify", "update", "idle", "sum"))),
             "and the page shows it", f"      {shown} {parts}")

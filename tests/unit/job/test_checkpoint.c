@@ -336,9 +336,9 @@ static void history_extends(void **state)
     (void)state;
     lloyd_history whole = {0}, part = {0};
     for (int64_t t = 0; t < 70; t++) {
-        const lloyd_step step = {.inertia = (double)t, .seconds = -1.0, .moved = 3 * t};
-        assert_int_equal(lloyd_history_add(&whole, &step), LLOYD_OK);
-        if (t < 33) assert_int_equal(lloyd_history_add(&part, &step), LLOYD_OK);
+        const lloyd_iteration iteration = {.inertia = (double)t, .seconds = -1.0, .moved = 3 * t};
+        assert_int_equal(lloyd_history_add(&whole, &iteration), LLOYD_OK);
+        if (t < 33) assert_int_equal(lloyd_history_add(&part, &iteration), LLOYD_OK);
     }
     assert_int_equal(lloyd_history_extend(&part, &whole), LLOYD_OK);
     assert_int_equal(part.iterations, 70);

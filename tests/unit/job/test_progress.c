@@ -99,11 +99,13 @@ static void write_log(const char *path)
                                                   .files = 1,
                                                   .first_file = "odd \"name\"\n\xff.h5"});
     lloyd_progress_phase(p, "read", 0.125);
-    lloyd_progress_iteration(p, &(lloyd_step){.iteration = 1, .inertia = INFINITY, .seconds = 0.1});
-    lloyd_progress_iteration(p, &(lloyd_step){.iteration = 2,
-                                              .inertia = 0.1,
-                                              .moved = 4,
-                                              .fallback_rows = 1});
+    lloyd_progress_iteration(p, &(lloyd_iteration){.iteration = 1,
+                                                   .inertia = INFINITY,
+                                                   .seconds = 0.1});
+    lloyd_progress_iteration(p, &(lloyd_iteration){.iteration = 2,
+                                                   .inertia = 0.1,
+                                                   .moved = 4,
+                                                   .fallback_rows = 1});
     lloyd_progress_end(p, &result, ranks, 2, 1);
     assert_int_equal(lloyd_progress_close(p), LLOYD_OK);
 }
@@ -207,9 +209,9 @@ static void plain_lines(int64_t n, const double inertia[3], char *text, size_t b
     lloyd_status opened = lloyd_progress_open("plain", NULL, 0, &p);
     lloyd_progress_begin(p, &(lloyd_progress_run){.n = n, .k = 5, .max_iters = 3, .n_init = 1});
     for (int i = 0; i < 3; i++)
-        lloyd_progress_iteration(p, &(lloyd_step){.iteration = i + 1,
-                                                  .inertia = inertia[i],
-                                                  .seconds = 1});
+        lloyd_progress_iteration(p, &(lloyd_iteration){.iteration = i + 1,
+                                                       .inertia = inertia[i],
+                                                       .seconds = 1});
     lloyd_status closed = lloyd_progress_close(p);
     assert_true(dup2(before, STDERR_FILENO) >= 0 && close(before) == 0);
     assert_int_equal(opened, LLOYD_OK);
