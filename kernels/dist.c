@@ -53,6 +53,14 @@ LLOYD_CLONES static double square(const float *x, int64_t dim)
     return lloyd_tree(p, LLOYD_LANES);
 }
 
+void lloyd_dist_all(const float *x, int64_t count, const float *c, int64_t k, int64_t dim,
+                    int threads, double *out)
+{
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t j = 0; j < k; j++) out[i * k + j] = lloyd_dist(x + i * dim, c + j * dim, dim);
+}
+
 /* clang resolves a clone only inside its own file. */
 double lloyd_dist(const float *x, const float *c, int64_t dim)
 {

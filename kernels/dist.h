@@ -7,6 +7,10 @@
 /* dist() of x[dim] and c[dim]. */
 double lloyd_dist(const float *x, const float *c, int64_t dim);
 
+/* out[i * k + j] = dist() of row i of x[count * dim] and centroid j of c[k * dim]. */
+void lloyd_dist_all(const float *x, int64_t count, const float *c, int64_t k, int64_t dim,
+                    int threads, double *out);
+
 /* 1: dist() is surely above `distance`, itself a dist() or infinity; found in float32. 0: it may be. */
 int lloyd_is_farther(const float *x, const float *c, int64_t dim, double distance);
 

@@ -63,8 +63,9 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
 {
     lloyd_kernels *kernels = p->kernels;
     lloyd_observer *o = p->observer;
+    int ends = 0;
     LLOYD_TRY(p->comm->agree(p->comm, kernels->forget_labels(kernels)));
-    while (history->iterations < rule->max_iters && !history->converged) {
+    while (history->iterations < rule->max_iters && !history->converged && !ends) {
         lloyd_iteration now = {.restart = restart, .iteration = history->iterations + 1};
         lloyd_found found;
         if (o) o->begin(o);
@@ -81,7 +82,8 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
             status = kernels->update(kernels);
             lloyd_observe_time(o, LLOYD_TIME_UPDATE);
         }
-        if (o) o->done(o, &now);
+        if (o) LLOYD_TRY(o->done(o, &now));
+        ends = now.ends;
         if (status == LLOYD_OK) status = lloyd_history_add(history, &now);
         LLOYD_TRY(p->comm->agree(p->comm, status));
     }

@@ -34,6 +34,7 @@ typedef struct lloyd_iteration {
     int64_t fallback_rows; /* rows whose label was decided in double precision, over all ranks */
     int64_t empty;         /* empty clusters */
     double seconds;
+    int ends; /* 1: the fit ends with it, as if the rule allowed no more */
 } lloyd_iteration;
 
 typedef struct lloyd_problem lloyd_problem; /* problem.h */
@@ -52,8 +53,9 @@ struct lloyd_observer {
      * the fit ends. Collective. */
     lloyd_status (*found)(lloyd_observer *self, lloyd_problem *problem,
                           const lloyd_history *history, lloyd_iteration *i);
-    /* It is done; sets i->seconds. */
-    void (*done)(lloyd_observer *self, lloyd_iteration *i);
+    /* It is done; sets i->seconds, and i->ends the same on all ranks. Not LLOYD_OK: the fit ends.
+     * Collective. */
+    lloyd_status (*done)(lloyd_observer *self, lloyd_iteration *i);
 };
 
 static inline void lloyd_observe_time(lloyd_observer *observer, lloyd_time_share share)

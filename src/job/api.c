@@ -6,6 +6,11 @@
 #include "options/table.h"
 #include "options/value.h"
 
+const char *lloyd_version(void)
+{
+    return LLOYD_VERSION;
+}
+
 lloyd_status lloyd_comm_open_self(lloyd_comm **comm)
 {
     return lloyd_comm_self(comm);

@@ -267,7 +267,7 @@ static lloyd_status run_starts(lloyd_job *j)
 {
     lloyd_problem *p = &j->problem;
     int64_t first = lloyd_checkpoint_restart(j->checkpoint);
-    for (int64_t restart = first; restart < j->options->n_init; restart++)
+    for (int64_t restart = first; restart < j->options->n_init && !j->watch.ended; restart++)
         LLOYD_TRY(restart_once(j, restart));
     if (j->options->n_init == 1) return LLOYD_OK;
     lloyd_status status = p->kernels->set_centroids(p->kernels, p->k, j->best.centroids);
@@ -283,6 +283,7 @@ lloyd_status lloyd_job_cluster(lloyd_job *j)
     begin_progress(j);
     double start = lloyd_seconds();
     LLOYD_TRY(j->comm->agree(j->comm, read_rows(j)));
+    LLOYD_TRY(lloyd_job_observer_watch(&j->watch, j->comm, j->options));
     if (j->plan.kernels.cosine) LLOYD_TRY(j->comm->agree(j->comm, normalise_given(j)));
     LLOYD_TRY(lloyd_problem_measure(p));
     LLOYD_TRY(lloyd_checkpoint_check_data(j->checkpoint, p));

@@ -79,14 +79,25 @@ lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *o)
     return check_together(o);
 }
 
-lloyd_status lloyd_options_check_predict(const lloyd_predict_options *o)
+static lloyd_status check_prediction(const lloyd_predict_options *o)
 {
-    LLOYD_TRY(lloyd_options_check(options_of(LLOYD_COMMAND_PREDICT), o, 0));
     if (o->chunk_rows < 0)
         return lloyd_fail(LLOYD_USAGE, "chunk_rows %lld: must be at least 0",
                           (long long)o->chunk_rows);
     LLOYD_TRY(check_threads());
     return lloyd_backend_check(o->backend, NULL);
+}
+
+lloyd_status lloyd_options_check_predict(const lloyd_predict_options *o)
+{
+    LLOYD_TRY(lloyd_options_check(options_of(LLOYD_COMMAND_PREDICT), o, 0));
+    return check_prediction(o);
+}
+
+lloyd_status lloyd_options_check_predict_rows(const lloyd_predict_options *o)
+{
+    LLOYD_TRY(lloyd_options_check(options_of(LLOYD_COMMAND_PREDICT), o, 1));
+    return check_prediction(o);
 }
 
 lloyd_status lloyd_options_check_synth(const lloyd_synth_options *o)

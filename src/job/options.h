@@ -12,6 +12,7 @@
 lloyd_status lloyd_options_check_fit(const lloyd_fit_options *options);
 lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *options);
 lloyd_status lloyd_options_check_predict(const lloyd_predict_options *options);
+lloyd_status lloyd_options_check_predict_rows(const lloyd_predict_options *options);
 lloyd_status lloyd_options_check_synth(const lloyd_synth_options *options);
 
 /* Adds all options of a command that must be the same on all ranks: those that decide the result, and

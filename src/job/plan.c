@@ -349,17 +349,15 @@ static lloyd_bytes need_for_prediction(const void *context, int64_t chunk_rows)
     return p->backend->cuda ? (lloyd_bytes){host, kernels} : (lloyd_bytes){host + kernels, 0};
 }
 
-lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, lloyd_rows *rows,
-                                int64_t k, int cosine, const lloyd_predict_options *options,
-                                lloyd_plan *plan)
+lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
+                                const lloyd_row_source *source, int64_t k, int cosine,
+                                const lloyd_predict_options *options, lloyd_plan *plan)
 {
     int64_t chunk_rows = options->chunk_rows;
-    lloyd_row_source source;
-    LLOYD_TRY(lloyd_row_source_files(comm, rows, 0, &source));
-    const planner p = {comm, backend, &source, NULL, plan};
+    const planner p = {comm, backend, source, NULL, plan};
     *plan = (lloyd_plan){.k = k};
     LLOYD_TRY(begin_plan(comm, backend, plan));
-    take_source(comm, &source, plan);
+    take_source(comm, source, plan);
     plan->kernels.cosine = cosine;
     plan->kernels.filter = lloyd_options_filter(options->filter);
     if (chunk_rows > 0) {
@@ -370,7 +368,9 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, 
                                          need_for_prediction, &p);
     }
     plan->layout.once = 1;
+    if (!source->rows) plan->layout.fixed = plan->layout.chunks;
     use_layout(plan);
+    if (!source->rows) plan->rows = 0; /* the program has them already */
     int64_t rest = need_for_prediction(&p, plan->layout.chunk_rows).host;
     return check_space(&p, rest + plan->rows);
 }

@@ -39,10 +39,11 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
                             const lloyd_row_source *source, const lloyd_fit_options *options,
                             lloyd_plan *plan);
 
-/* What a labelling of `rows` by k centroids will need; always streamed. */
-lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend, lloyd_rows *rows,
-                                int64_t k, int cosine, const lloyd_predict_options *options,
-                                lloyd_plan *plan);
+/* What a labelling of the source's rows by k centroids will need: rows of files are streamed, in chunks of
+ * options->chunk_rows (0: the usual ones), those in memory are used in place, and GPUs have a copy of them. */
+lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
+                                const lloyd_row_source *source, int64_t k, int cosine,
+                                const lloyd_predict_options *options, lloyd_plan *plan);
 
 /* How long a fit will take, see estimate.h. */
 typedef struct lloyd_estimate lloyd_estimate;

@@ -117,6 +117,14 @@ static lloyd_status open_all(prediction *t)
     return t->comm->agree(t->comm, check_all(t));
 }
 
+static lloyd_status plan(prediction *t)
+{
+    lloyd_row_source source;
+    LLOYD_TRY(lloyd_row_source_files(t->comm, t->rows, 0, &source));
+    return lloyd_plan_predict(t->comm, &t->backend, &source, t->model.k, t->model.cosine,
+                              t->options, &t->plan);
+}
+
 static lloyd_status prepare(prediction *t)
 {
     lloyd_problem *p = &t->problem;
@@ -243,9 +251,7 @@ static lloyd_status run(prediction *t)
     if (t->options->skip_bad_rows)
         LLOYD_TRY(lloyd_bad_rows_skip(t->comm, t->rows, t->model.cosine));
     LLOYD_TRY(lloyd_backend_choose(t->comm, t->options->backend, NULL, &t->backend));
-    lloyd_status planned = lloyd_plan_predict(t->comm, &t->backend, t->rows, t->model.k,
-                                              t->model.cosine, t->options, &t->plan);
-    LLOYD_TRY(t->comm->agree(t->comm, planned));
+    LLOYD_TRY(t->comm->agree(t->comm, plan(t)));
     LLOYD_TRY(t->comm->agree(t->comm, prepare(t)));
     lloyd_status status = write_all(t);
     if (status != LLOYD_OK && t->comm->rank == 0) lloyd_output_discard(&t->output);

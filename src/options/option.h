@@ -53,7 +53,7 @@ typedef struct lloyd_option {
     lloyd_option_kind kind;
     lloyd_option_role role;
     int required;
-    int of_files;         /* 1: lloyd_fit_rows(), which has no files, refuses it */
+    int of_files;         /* 1: rows in memory, which have no files, refuse it */
     int unrecorded;       /* 1: models do not name it in their attribute `options` */
     size_t offset;        /* of the field in the command's struct */
     const char *standard; /* the default, as one would write it; NULL: it is not given then */

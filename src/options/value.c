@@ -306,8 +306,7 @@ lloyd_status lloyd_options_check(const lloyd_option *options, const void *fields
         else if (is_given(o, fields))
             return lloyd_fail(
                 LLOYD_USAGE,
-                "a fit of rows in memory has no files, so %s makes no sense; leave it as lloyd_fit_defaults() "
-                "sets it",
+                "rows in memory have no files, so %s makes no sense; leave it at its default",
                 o->name);
     }
     return LLOYD_OK;

@@ -1,8 +1,9 @@
-/* A program with MPI of its own and rows in its memory, for faults.py: lloyd_fit_rows() where calls fail.
+/* A program with MPI of its own and rows in its memory, for faults.py: lloyd_fit_rows() and lloyd_predict_rows()
+ * where calls fail.
  *
  *     lloyd_faults_rows TYPE INIT       TYPE: float32 or float64; INIT: given, or a method of --init
  *
- * Prints a checksum of all that the fit gave, on all ranks. After an error it tries once more, since an error
+ * Prints a checksum of all that they gave, on all ranks. After an error it tries once more, since an error
  * leaves a program as it was: that must succeed. Ends with the status of the first attempt. Its memory is
  * static and its own MPI calls are none of those that fail (calls.h).
  */
@@ -17,7 +18,8 @@ enum { N = 60, D = 5, K = 4, ITERATIONS = 3 }; /* N rows in all */
 static double wide[N * D];
 static float narrow[N * D], weights[N], first[K * D], centroids[K * D];
 static int64_t counts[K], moved[ITERATIONS];
-static int32_t labels[N];
+static int32_t labels[N], nearest[N];
+static double distances[N], all_distances[N * K];
 static double inertia[ITERATIONS], seconds[ITERATIONS];
 
 static void make_rows(void)
@@ -43,11 +45,29 @@ static uint64_t checksum(const lloyd_fit_result *result, int64_t begin, int64_t 
 {
     size_t steps = (size_t)result->iterations;
     uint64_t h = hash((uint64_t)begin, labels + begin, (size_t)count * sizeof *labels);
+    h = hash(h, nearest + begin, (size_t)count * sizeof *nearest);
+    h = hash(h, distances + begin, (size_t)count * sizeof *distances);
+    h = hash(h, all_distances + begin * K, (size_t)(count * K) * sizeof *all_distances);
     h = hash(h, centroids, sizeof centroids);
     h = hash(h, counts, sizeof counts);
     h = hash(h, inertia, steps * sizeof *inertia);
     h = hash(h, moved, steps * sizeof *moved);
     return hash(h, &result->inertia, sizeof result->inertia);
+}
+
+static lloyd_status predict(lloyd_comm *comm, const lloyd_local_rows *rows, const char *metric,
+                            int64_t begin)
+{
+    lloyd_predict_options options;
+    const lloyd_local_model model = {.centroids = centroids, .k = K, .metric = metric};
+    const lloyd_local_prediction out = {.labels = nearest + begin,
+                                        .distances = distances + begin,
+                                        .all_distances = all_distances + begin * K};
+    memset(nearest, 0xff, sizeof nearest);
+    memset(distances, 0xff, sizeof distances);
+    memset(all_distances, 0xff, sizeof all_distances);
+    lloyd_predict_defaults(&options);
+    return lloyd_predict_rows(comm, &options, rows, &model, &out, NULL);
 }
 
 static lloyd_status fit(const char *type, const char *init, int rank, int ranks, uint64_t *sum)
@@ -86,6 +106,7 @@ static lloyd_status fit(const char *type, const char *init, int rank, int ranks,
     lloyd_status status = lloyd_comm_open_mpi(MPI_COMM_WORLD, &comm);
     if (status != LLOYD_OK) return status;
     status = lloyd_fit_rows(comm, &options, &rows, given ? first : NULL, &out, &result);
+    if (status == LLOYD_OK) status = predict(comm, &rows, options.metric, begin);
     lloyd_comm_close(comm);
     if (status == LLOYD_OK) *sum = checksum(&result, begin, count);
     return status;

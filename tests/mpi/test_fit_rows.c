@@ -383,7 +383,7 @@ static void test_refused(void **unused)
     check_refused(&options, &rows, NULL, LLOYD_USAGE, "rows of float64 in GPU memory");
     rows = good;
     options.output = "model.h5";
-    check_refused(&options, &rows, NULL, LLOYD_USAGE, "has no files");
+    check_refused(&options, &rows, NULL, LLOYD_USAGE, "have no files");
     options.output = NULL;
     first[D + 1] = INFINITY;
     check_refused(&options, &rows, first, LLOYD_BAD_INPUT, "centroid 1 ");

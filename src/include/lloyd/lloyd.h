@@ -19,6 +19,9 @@ extern "C" {
 
 #define LLOYD_VERSION "0.2.0"
 
+/* LLOYD_VERSION of the library, for programs that load it at run time. */
+LLOYD_API const char *lloyd_version(void);
+
 /* The ranks that work together. */
 typedef struct lloyd_comm lloyd_comm;
 
@@ -37,10 +40,26 @@ LLOYD_API void lloyd_comm_close(lloyd_comm *comm);
 
 /* Asks the fit (or prediction) that this process runs, or runs next, to end soon with
  * LLOYD_STOPPED, on all ranks; with a checkpoint it can be resumed. One that is writing its results
- * already finishes. `signal`: why, for the message, and not 0. For signal handlers, which the
- * library leaves to the program (SIGXFSZ too: where it is ignored, a file that may not grow is an
+ * already finishes. `signal`: why, for the message; 0 withdraws the request. For signal handlers, which
+ * the library leaves to the program (SIGXFSZ too: where it is ignored, a file that may not grow is an
  * error). */
 LLOYD_API void lloyd_stop(int signal);
+
+/* An iteration that is done. */
+typedef struct lloyd_iteration_info {
+    int64_t restart;   /* 0, 1, ... of n_init */
+    int64_t iteration; /* 1, 2, ... of this restart */
+    double inertia;    /* of the labels found in it */
+    int64_t moved;     /* rows whose label changed, over all ranks */
+    int64_t empty;     /* empty clusters */
+    double seconds;
+} lloyd_iteration_info;
+
+/* Watches a fit: called on its rank after every iteration, by the thread that called lloyd_fit() or
+ * lloyd_fit_rows(). `watcher` is that of the options. Not 0: the fit ends with this iteration as if
+ * max_iters and n_init allowed no more, and gives all its results; one rank is enough. It may call
+ * lloyd_stop(), but no other function of lloyd. */
+typedef int (*lloyd_watch)(void *watcher, const lloyd_iteration_info *iteration);
 
 /* The options of `lloyd fit`; lloyd_fit_defaults() fills in the defaults. Strings are borrowed. */
 typedef struct lloyd_fit_options {
@@ -78,6 +97,8 @@ typedef struct lloyd_fit_options {
     int dry_run;                  /* 1: print the plan, read no data, write nothing */
     double timeout;               /* seconds that a rank waits for others before all end; 1800 */
     const char *command;          /* recorded in the model, or NULL */
+    lloyd_watch watch;            /* of this rank, or NULL */
+    void *watcher;
 } lloyd_fit_options;
 
 #define LLOYD_CURVE_POINTS 32
@@ -188,6 +209,35 @@ typedef struct lloyd_predict_result {
 /* Labels the inputs with a model's centroids and writes them. `result` may be NULL. */
 LLOYD_API lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *options,
                                      lloyd_predict_result *result);
+
+/* The centroids that rows in memory are compared with. */
+typedef struct lloyd_local_model {
+    const float *centroids; /* [k x dim], finite, in host memory, of rank 0 (ignored on others) */
+    int64_t k;
+    const char *metric; /* "l2" or "cosine", whose centroids have length 1 (those of a fit do) */
+} lloyd_local_model;
+
+/* What lloyd_predict_rows() gives, in memory of the caller. Every array may be NULL, on any rank; what
+ * no array asks for is not computed. */
+typedef struct lloyd_local_prediction {
+    int32_t *labels;       /* [rows->count] of this rank's rows */
+    double *distances;     /* [rows->count] squared, to the centroid of the label */
+    double *all_distances; /* [rows->count x k] squared, to every centroid */
+    int on_gpu; /* 1: `labels` is in memory of a GPU; all else never is. The backend is "cuda" then */
+} lloyd_local_prediction;
+
+/* As lloyd_predict(), over rows in memory: the labels are those of lloyd_predict() over a file with
+ * these rows and a model with these centroids, and the distances are what it rounds to float32.
+ *
+ * Of the options, backend, filter, timeout and chunk_rows (rows that are labelled at a time; 0: as many as are
+ * usual) are used; the others stay as lloyd_predict_defaults() sets them (else LLOYD_USAGE).
+ * rows->weights is ignored. With GPUs, the rows of a rank must fit the memory of its GPU; all_distances is
+ * computed by CPUs. `result` may be NULL. After a failure the arrays of `out` hold nothing of use. Collective. */
+LLOYD_API lloyd_status lloyd_predict_rows(lloyd_comm *comm, const lloyd_predict_options *options,
+                                          const lloyd_local_rows *rows,
+                                          const lloyd_local_model *model,
+                                          const lloyd_local_prediction *out,
+                                          lloyd_predict_result *result);
 
 /* Prints a dataset's, model's or checkpoint's shape, type, statistics or history to stdout (rank 0
  * only). */

@@ -6,9 +6,9 @@
 #include "base/memory.h"
 #include "comm/comm.h"
 #include "job/job.h"
+#include "job/memory/local_rows.h"
 #include "job/options.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,98 +17,21 @@ typedef struct call {
     const lloyd_local_rows *rows;
     const float *first;
     const lloyd_local_result *out;
-    lloyd_type type;
-    float *rounded; /* the rows, if they are float64 */
+    lloyd_taken_rows taken;
 } call;
 
-/* --- take the rows --- */
-
-/* float64 becomes float32, as it does on reading. */
-static lloyd_status find_type(const char *name, lloyd_type *type, int *wide)
-{
-    *wide = name && strcmp(name, "float64") == 0;
-    *type = LLOYD_F32;
-    if (*wide) return LLOYD_OK;
-    for (; *type <= LLOYD_I8; ++*type)
-        if (name && strcmp(name, lloyd_type_name(*type)) == 0) return LLOYD_OK;
-    return lloyd_fail(LLOYD_USAGE,
-                      "rows of type '%s' cannot be clustered; they are float32, float64, float16, "
-                      "bfloat16, uint8 or int8",
-                      name ? name : "");
-}
-
-static lloyd_status check_rows(const lloyd_comm *comm, const lloyd_local_rows *rows)
-{
-    int64_t bytes;
-    if (rows && rows->count >= 0 && rows->dim >= 1 && rows->dim <= INT32_MAX &&
-        (rows->data || rows->count == 0) &&
-        !__builtin_mul_overflow(rows->count, rows->dim * (int64_t)sizeof(double), &bytes))
-        return LLOYD_OK;
-    return lloyd_fail(LLOYD_USAGE,
-                      "the rows of rank %d cannot be: %lld of %lld columns%s; give 0 or more, of 1 "
-                      "to %d columns, in memory",
-                      comm->rank, rows ? (long long)rows->count : 0,
-                      rows ? (long long)rows->dim : 0, rows && rows->data ? "" : " at address NULL",
-                      INT32_MAX);
-}
-
-static lloyd_status round_rows(call *c)
-{
-    const double *wide = c->rows->data;
-    int64_t values = c->rows->count * c->rows->dim;
-    LLOYD_TRY(lloyd_alloc(&c->rounded, values, sizeof *c->rounded, "the rows as float32"));
-    for (int64_t i = 0; i < values; i++) c->rounded[i] = (float)wide[i];
-    return LLOYD_OK;
-}
-
-static lloyd_status take_rows(lloyd_comm *comm, const lloyd_fit_options *options, call *c,
-                              int *wide)
-{
-    LLOYD_TRY(lloyd_options_check_fit_rows(options));
-    LLOYD_TRY(check_rows(comm, c->rows));
-    LLOYD_TRY(find_type(c->rows->type, &c->type, wide));
-    if (*wide && c->rows->on_gpu)
-        return lloyd_fail(LLOYD_USAGE,
-                          "rows of float64 in GPU memory are not supported; round them to "
-                          "float32 there, or give them in host memory");
-    return *wide ? round_rows(c) : LLOYD_OK;
-}
-
-static lloyd_status take_and_compare(lloyd_comm *comm, const lloyd_fit_options *options, call *c,
-                                     int *wide)
+static lloyd_status take_and_compare(lloyd_comm *comm, const lloyd_fit_options *options, call *c)
 {
     lloyd_agreement agreement = {0};
     lloyd_agreement_begin(&agreement, "fit of rows in memory");
-    lloyd_status status = take_rows(comm, options, c, wide);
+    lloyd_status status = lloyd_options_check_fit_rows(options);
+    if (status == LLOYD_OK) status = lloyd_local_rows_take(comm, c->rows, &c->taken);
     if (status == LLOYD_OK)
         status = lloyd_options_agreement(LLOYD_COMMAND_FIT, options, &agreement);
     return lloyd_agreement_compare(comm, status, &agreement, &lloyd_differing_options);
 }
 
-/* CPUs cannot reach the memory of a GPU. */
-static lloyd_status check_places(const lloyd_job *j, const call *c)
-{
-    if (j->backend.cuda || !(c->rows->on_gpu || (c->out && c->out->on_gpu))) return LLOYD_OK;
-    return lloyd_fail(
-        LLOYD_USAGE,
-        "rank %d has rows or results in GPU memory, but CPUs compute; set the backend to "
-        "\"cuda\", or give host memory",
-        j->comm->rank);
-}
-
 /* --- the first centroids --- */
-
-static lloyd_status check_first(const float *first, int64_t k, int64_t dim)
-{
-    for (int64_t i = 0; i < k * dim; i++) {
-        if (isfinite(first[i])) continue;
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "initial centroid %lld holds NaN or infinity; give finite "
-                          "ones",
-                          (long long)(i / dim));
-    }
-    return LLOYD_OK;
-}
 
 /* Those of rank 0, on all ranks. */
 static lloyd_status share_first(lloyd_job *j, const float *first)
@@ -116,16 +39,8 @@ static lloyd_status share_first(lloyd_job *j, const float *first)
     lloyd_model *given = &j->given;
     given->k = j->options->k;
     given->d = j->source.d;
-    LLOYD_TRY(lloyd_comm_alloc(j->comm, &given->centroids, given->k * given->d, sizeof(float),
-                               "the first centroids"));
-    size_t bytes = (size_t)(given->k * given->d) * sizeof(float);
-    lloyd_status status = LLOYD_OK;
-    if (first && j->comm->rank == 0) {
-        status = check_first(first, given->k, given->d);
-        memcpy(given->centroids, first, bytes);
-    }
-    LLOYD_TRY(j->comm->agree(j->comm, status));
-    return j->comm->broadcast(j->comm, given->centroids, (int64_t)bytes, 0);
+    return lloyd_local_centroids_share(j->comm, first, given->k, given->d, "initial centroid",
+                                       &given->centroids);
 }
 
 /* Every start begins with these. */
@@ -191,15 +106,16 @@ static lloyd_status open_progress(lloyd_job *j)
 static lloyd_status run(lloyd_job *j, call *c, lloyd_fit_result *result)
 {
     const lloyd_local_rows *rows = c->rows;
-    int wide = 0;
-    LLOYD_TRY(take_and_compare(j->comm, j->options, c, &wide));
+    LLOYD_TRY(take_and_compare(j->comm, j->options, c));
     j->comm->timeout = j->options->timeout;
-    LLOYD_TRY(lloyd_row_source_memory(j->comm, wide ? c->rounded : rows->data, rows->weights,
-                                      rows->count, rows->dim, c->type, &j->source));
+    LLOYD_TRY(lloyd_row_source_memory(j->comm, c->taken.data, rows->weights, rows->count, rows->dim,
+                                      c->taken.type, &j->source));
     LLOYD_TRY(j->comm->agree(j->comm, lloyd_job_check(j)));
     LLOYD_TRY(find_first(j, c->first));
     LLOYD_TRY(lloyd_job_plan(j));
-    LLOYD_TRY(j->comm->agree(j->comm, check_places(j, c)));
+    int on_gpu = rows->on_gpu || (c->out && c->out->on_gpu);
+    LLOYD_TRY(
+        j->comm->agree(j->comm, lloyd_local_rows_check_place(j->comm, j->backend.cuda, on_gpu)));
     LLOYD_TRY(j->comm->agree(j->comm, open_progress(j)));
     LLOYD_TRY(lloyd_job_cluster(j));
 
@@ -218,6 +134,6 @@ lloyd_status lloyd_fit_rows(lloyd_comm *comm, const lloyd_fit_options *options,
     call c = {.rows = rows, .first = first, .out = out};
     lloyd_fit_result unused;
     lloyd_status status = lloyd_job_end(&job, run(&job, &c, result ? result : &unused));
-    lloyd_free(c.rounded);
+    lloyd_free(c.taken.rounded);
     return status;
 }
