@@ -4,7 +4,7 @@
  * An array of sums is, for K clusters: the first digits of all columns [K][D]; the second digits of the
  * `seconds` columns that have one [K][seconds]; of the `wide` columns, which have more than two, digits
  * 2, 3, ... most_digits - 1, each [K][wide]; the masses, of which digit t is [K] at masses + t K; then
- * the two counters of an iteration.
+ * the counters of an iteration.
  */
 #ifndef LLOYD_KERNELS_GRID_H
 #define LLOYD_KERNELS_GRID_H
@@ -30,6 +30,16 @@ typedef struct lloyd_grid {
     int cut;              /* some column is cut */
 } lloyd_grid;
 
+/* The counters, each over all rows of an iteration. */
+enum {
+    LLOYD_COUNT_MOVED,    /* labels that changed */
+    LLOYD_COUNT_FALLBACK, /* rows without a certificate */
+    LLOYD_COUNT_INT8, /* rows that the filter on 8-bit integers labelled; another one did the rest */
+    LLOYD_COUNT_INT8_FALLBACK, /* of these, rows without a certificate */
+    LLOYD_COUNT_CANDIDATES,    /* centroids that were compared with those by dist() */
+    LLOYD_COUNTERS
+};
+
 /* Offsets, in words, of the parts of an array of sums. */
 typedef struct lloyd_sum_layout {
     int64_t dim, clusters, seconds, wide;
@@ -45,7 +55,7 @@ static inline lloyd_sum_layout lloyd_layout_of_sums(const lloyd_grid *grid, int6
     memset(&layout, 0, sizeof layout);
     layout.dim = dim;
     layout.clusters = clusters;
-    layout.words = 2;
+    layout.words = LLOYD_COUNTERS;
     if (!grid) return layout;
     layout.seconds = grid->seconds;
     layout.wide = grid->wide;
@@ -57,7 +67,7 @@ static inline lloyd_sum_layout lloyd_layout_of_sums(const lloyd_grid *grid, int6
     int64_t more = grid->wide > 0 ? grid->most_digits - 2 : 0;
     layout.masses_at = layout.wide_at + more * clusters * grid->wide;
     layout.counters_at = layout.masses_at + clusters * grid->weight_digits;
-    layout.words = layout.counters_at + 2;
+    layout.words = layout.counters_at + LLOYD_COUNTERS;
     return layout;
 }
 
@@ -112,7 +122,7 @@ LLOYD_HD void lloyd_digits_of(double value, int top, int bits, int count, int64_
 static inline int64_t lloyd_planned_sum_words(int64_t dim, int64_t clusters, int one_digit,
                                               int weighted)
 {
-    return clusters * (dim * (one_digit ? 1 : 2) + (weighted ? 2 : 1)) + 2;
+    return clusters * (dim * (one_digit ? 1 : 2) + (weighted ? 2 : 1)) + LLOYD_COUNTERS;
 }
 
 /* --- kernels/grid.c --- */

@@ -93,7 +93,10 @@ typedef struct lloyd_found {
     double largest; /* |c| of any element of a centroid */
     int64_t moved;  /* labels that changed */
     int64_t fallback_rows; /* rows without a certificate */
-    int64_t empty;         /* clusters */
+    /* rows that the filter on 8-bit integers labelled, those of them without a certificate, and the
+     * candidates that these had together */
+    int64_t int8_rows, int8_fallback_rows, int8_candidates;
+    int64_t empty; /* clusters */
 } lloyd_found;
 
 /* A row far from its centroid, a candidate for an empty cluster. */
@@ -157,7 +160,7 @@ struct lloyd_kernels {
     /* Widens range to the products of the slot. Weighted only. */
     lloyd_status (*measure_weighted)(lloyd_kernels *self, int slot, lloyd_product_range *range);
     /* The grid of the sums, borrowed until the kernels are destroyed. Makes room for the sums; before,
-     * there are only the two counters. */
+     * there are only the counters. */
     lloyd_status (*set_grid)(lloyd_kernels *self, const lloyd_grid *grid);
     /* Adds the slot's squares (section 5 of the contract) into words[0 .. LLOYD_SQUARE_DIGITS D): column
      * j owns words of b bits, highest first, whose total alone counts. */
@@ -177,14 +180,13 @@ struct lloyd_kernels {
     lloyd_status (*forget_labels)(lloyd_kernels *self);
     /* Sums, counts and counters to zero. */
     lloyd_status (*begin)(lloyd_kernels *self);
-    /* The exact nearest centroid of every row of the slot; counts labels that changed and rows that
-     * needed the fallback pass. */
+    /* The exact nearest centroid of every row of the slot; adds to the counters. */
     lloyd_status (*assign)(lloyd_kernels *self, int slot);
     /* Adds the slot's rows to the sums and counts of their clusters. */
     lloyd_status (*accumulate)(lloyd_kernels *self, int slot);
     /* Waits until all work that was enqueued is done; for callers that time it where not `synchronous`. */
     lloyd_status (*finish)(lloyd_kernels *self);
-    /* The sums of digits, the masses and the two counters (kernels/grid.h), int64; to be summed over
+    /* The sums of digits, the masses and the counters (kernels/grid.h), int64; to be summed over
      * ranks in place. */
     lloyd_buffer (*sums)(lloyd_kernels *self);
     /* After that sum. `squares` is Q of the contract. */

@@ -226,14 +226,14 @@ typedef struct assignment {
     const cpu_slot *slot;
     cpu_scratch *scratch;
     int8_cost *cost;
-    int64_t moved, fallback;
+    int64_t counters[LLOYD_COUNTERS];
     double fallback_seconds; /* of this thread */
 } assignment;
 
 static void set_label(assignment *a, int64_t i, int32_t label)
 {
     int32_t *stored = &a->cpu->labels[a->slot->first + i];
-    a->moved += *stored != label;
+    a->counters[LLOYD_COUNT_MOVED] += *stored != label;
     *stored = label;
 }
 
@@ -314,7 +314,7 @@ static void certify(assignment *a, int64_t i, const float *point, double norm, f
     double reach = sqrt(norm * dim) + cpu->greatest_half_norm;
     if (!(reach < FLT_MAX / 4)) {
         double began = lloyd_seconds();
-        a->fallback++;
+        a->counters[LLOYD_COUNT_FALLBACK]++;
         const float *row = lloyd_cpu_row(cpu, a->slot, i, a->scratch->row);
         set_label(a, i, nearest_of_all(cpu, row));
         a->fallback_seconds += lloyd_seconds() - began;
@@ -327,7 +327,7 @@ static void certify(assignment *a, int64_t i, const float *point, double norm, f
         set_label(a, i, index);
         return;
     }
-    a->fallback++;
+    a->counters[LLOYD_COUNT_FALLBACK]++;
     collect(a, i, point, (double)best - bound);
 }
 
@@ -400,7 +400,7 @@ static void decide(assignment *a, int64_t i, const int32_t *candidates, int coun
     } else if (count == 1) {
         set_label(a, i, candidates[0]);
     } else {
-        a->fallback++;
+        a->counters[LLOYD_COUNT_FALLBACK]++;
         const float *row = lloyd_cpu_row(a->cpu, a->slot, i, scratch->row);
         set_label(a, i, nearest_of(a->cpu, row, candidates, count));
     }
@@ -411,7 +411,7 @@ static void assign_int8(assignment *a, int64_t i0, int rows)
     const cpu_kernels *cpu = a->cpu;
     const lloyd_int8_set *set = &cpu->int8;
     lloyd_int8_scratch *found = &a->scratch->int8;
-    int64_t candidates = 0, open = 0,
+    int64_t candidates = 0, decided = 0, open = 0,
             size = set->dim * (int64_t)lloyd_type_size(cpu->base.config.type);
     for (int i = 0; i < rows; i++) {
         const void *row = set->exact ? (const void *)(a->slot->rows + (i0 + i) * size)
@@ -423,9 +423,13 @@ static void assign_int8(assignment *a, int64_t i0, int rows)
     for (int i = 0; i < rows; i++) {
         decide(a, i0 + i, found->candidate[i], found->count[i]);
         candidates += found->count[i] > 1 ? found->count[i] : 0;
+        decided += found->count[i] > 1;
         open += found->count[i] == 0;
     }
     a->fallback_seconds += lloyd_seconds() - began;
+    a->counters[LLOYD_COUNT_INT8] += rows - open;
+    a->counters[LLOYD_COUNT_INT8_FALLBACK] += decided;
+    a->counters[LLOYD_COUNT_CANDIDATES] += candidates;
 #pragma omp atomic
     a->cost->rows += rows;
 #pragma omp atomic
@@ -468,19 +472,19 @@ static void assign_few(assignment *a, int64_t i0, int rows)
     }
 }
 
-void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_t *fallback)
+void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *counters)
 {
     const cpu_slot *slot = &cpu->slots[slot_number];
     int threads = cpu->base.config.threads;
     /* Blocks are smaller where there are too few rows to give every thread a few of them. */
     int64_t share = slot->count / (4 * (int64_t)threads);
     int block = share < 32 ? 32 : share < LLOYD_CPU_ROWS ? (int)share : LLOYD_CPU_ROWS;
-    int64_t blocks = (slot->count + block - 1) / block, moved_here = 0, fallback_here = 0;
+    int64_t blocks = (slot->count + block - 1) / block;
     double fallback_seconds = 0;
     int8_cost cost = {0};
-#pragma omp parallel num_threads(threads) reduction(+ : moved_here, fallback_here, fallback_seconds)
+#pragma omp parallel num_threads(threads) reduction(+ : counters[:LLOYD_COUNTERS], fallback_seconds)
     {
-        assignment a = {cpu, slot, &cpu->scratch[omp_get_thread_num()], &cost, 0, 0, 0};
+        assignment a = {cpu, slot, &cpu->scratch[omp_get_thread_num()], &cost, {0}, 0};
 #pragma omp for schedule(dynamic) nowait
         for (int64_t b = 0; b < blocks; b++) {
             int64_t i0 = b * block;
@@ -494,19 +498,15 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *moved, int64_
         }
         assign_open(&a);
         decide_pool(&a);
-        moved_here += a.moved;
-        fallback_here += a.fallback;
+        for (int c = 0; c < LLOYD_COUNTERS; c++) counters[c] += a.counters[c];
         fallback_seconds += a.fallback_seconds;
     }
     cpu->base.seconds[LLOYD_WORK_FALLBACK] += fallback_seconds / threads;
-    *moved += moved_here;
-    *fallback += fallback_here;
 }
 
 lloyd_status lloyd_cpu_assign(lloyd_kernels *kernels, int slot)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
-    int64_t *counters = cpu->sums + cpu->layout.counters_at;
-    lloyd_cpu_nearest(cpu, slot, &counters[0], &counters[1]);
+    lloyd_cpu_nearest(cpu, slot, cpu->sums + cpu->layout.counters_at);
     return LLOYD_OK;
 }

@@ -13,9 +13,9 @@ void lloyd_cpu_list_set(cpu_buffers *buffers, cpu_kernels *cpu, int64_t count);
 /* Derives the filter's view of the set from cpu->centroids. */
 lloyd_status lloyd_cpu_prepare(cpu_kernels *cpu);
 
-/* Labels the rows of a slot with the nearest member of the current set, of any size. Adds the number of labels
- * that changed and of rows that needed the fallback pass. */
-void lloyd_cpu_nearest(cpu_kernels *cpu, int slot, int64_t *moved, int64_t *fallback);
+/* Labels the rows of a slot with the nearest member of the current set, of any size. Adds to
+ * counters[LLOYD_COUNTERS]. */
+void lloyd_cpu_nearest(cpu_kernels *cpu, int slot, int64_t *counters);
 
 /* Of the table in kernels.h. */
 lloyd_status lloyd_cpu_set_centroids(lloyd_kernels *kernels, int64_t count, const float *centroids);

@@ -55,8 +55,11 @@ lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_f
     *found = (lloyd_found){
         .inertia = lloyd_dd_add(squares, lloyd_dd_tree(lanes, CLUSTER_LANES)).high,
         .largest = largest,
-        .moved = counters[0],
-        .fallback_rows = counters[1],
+        .moved = counters[LLOYD_COUNT_MOVED],
+        .fallback_rows = counters[LLOYD_COUNT_FALLBACK],
+        .int8_rows = counters[LLOYD_COUNT_INT8],
+        .int8_fallback_rows = counters[LLOYD_COUNT_INT8_FALLBACK],
+        .int8_candidates = counters[LLOYD_COUNT_CANDIDATES],
         .empty = empty,
     };
     return LLOYD_OK;

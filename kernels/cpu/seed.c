@@ -62,11 +62,11 @@ lloyd_status lloyd_cpu_seed_compare(lloyd_kernels *kernels, int slot_number, int
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
-    int64_t moved = 0, fallback = 0;
+    int64_t counters[LLOYD_COUNTERS] = {0};
     int few = cpu->set <= LLOYD_CPU_FEW;
     double greatest = *mass;
     /* The labels are free to use until the first iteration. */
-    if (!few) lloyd_cpu_nearest(cpu, slot_number, &moved, &fallback);
+    if (!few) lloyd_cpu_nearest(cpu, slot_number, counters);
 #pragma omp parallel for num_threads(kernels->config.threads) reduction(max : greatest)
     for (int64_t i = 0; i < slot->count; i++) {
         int64_t row = slot->first + i;

@@ -71,8 +71,10 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
         if (o) o->begin(o);
         LLOYD_TRY(assign_and_sum(p));
         LLOYD_TRY(lloyd_problem_found(p, &found));
-        now.inertia = found.inertia, now.moved = found.moved;
-        now.fallback_rows = found.fallback_rows, now.empty = found.empty;
+        now.inertia = found.inertia, now.moved = found.moved, now.empty = found.empty;
+        now.fallback_rows = found.fallback_rows, now.int8_rows = found.int8_rows;
+        now.int8_fallback_rows = found.int8_fallback_rows;
+        now.int8_candidates = found.int8_candidates;
         if (o) LLOYD_TRY(o->found(o, p, history, &now));
         history->converged = now.moved == 0 || hardly_fell(rule, history, now.inertia);
         lloyd_status status = LLOYD_OK;

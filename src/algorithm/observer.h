@@ -32,7 +32,10 @@ typedef struct lloyd_iteration {
     double inertia;        /* sum of w dist() of all rows: the k-means objective, SSE */
     int64_t moved;         /* rows whose label changed, over all ranks */
     int64_t fallback_rows; /* rows whose label was decided in double precision, over all ranks */
-    int64_t empty;         /* empty clusters */
+    /* of all rows, those labelled by the filter on 8-bit integers; of these, the ones decided in double
+     * precision, and the centroids that were candidates for them */
+    int64_t int8_rows, int8_fallback_rows, int8_candidates;
+    int64_t empty; /* empty clusters */
     double seconds;
     int ends; /* 1: the fit ends with it, as if the rule allowed no more */
 } lloyd_iteration;

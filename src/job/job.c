@@ -113,6 +113,7 @@ static void begin_progress(lloyd_job *j)
         .backend = lloyd_backend_name(&j->backend),
         .gpu = j->backend.cuda ? j->backend.gpu : NULL,
         .comm = j->problem.comm->name,
+        .filter = o->filter,
         .init = o->init,
         .seed = o->seed,
         .n_init = o->n_init,

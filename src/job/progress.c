@@ -97,6 +97,7 @@ static void log_begin(lloyd_progress *p, const lloyd_progress_run *run)
     log_text(p, "backend", run->backend);
     log_text(p, "gpu", run->gpu);
     log_text(p, "comm", run->comm);
+    log_text(p, "filter", run->filter);
     log_text(p, "init", run->init);
     fprintf(p->log, ",\"seed\":%llu", (unsigned long long)run->seed);
     log_whole(p, "n_init", run->n_init);
@@ -350,8 +351,8 @@ void lloyd_progress_begin(lloyd_progress *p, const lloyd_progress_run *run)
         run->init, (unsigned long long)run->seed,
         lloyd_text_bytes(run->memory, memory, sizeof memory), gpu_memory);
     if (p->log != NULL) log_begin(p, run);
-    p->run.type = p->run.backend = p->run.gpu = p->run.comm = p->run.init = p->run.first_file =
-        NULL; /* borrowed */
+    p->run.type = p->run.backend = p->run.gpu = p->run.comm = NULL; /* borrowed */
+    p->run.filter = p->run.init = p->run.first_file = NULL;
 }
 
 void lloyd_progress_phase(lloyd_progress *p, const char *phase, double seconds)
@@ -465,6 +466,9 @@ void lloyd_progress_iteration(lloyd_progress *p, const lloyd_iteration *i)
     log_real(p, "inertia", i->inertia);
     log_whole(p, "moved", i->moved);
     log_whole(p, "verified", i->fallback_rows);
+    log_whole(p, "int8", i->int8_rows);
+    log_whole(p, "int8_verified", i->int8_fallback_rows);
+    log_whole(p, "int8_candidates", i->int8_candidates);
     log_whole(p, "empty", i->empty);
     log_real(p, "seconds", i->seconds);
     log_close(p);

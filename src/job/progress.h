@@ -27,6 +27,7 @@ typedef struct lloyd_progress_run {
     const char *backend; /* "cpu" or "cuda" */
     const char *gpu;     /* of this rank, "NVIDIA H200", or NULL */
     const char *comm;    /* "self", "mpi" or "nccl" */
+    const char *filter;  /* as asked for */
     const char *init;
     uint64_t seed;
     int64_t n_init, max_iters;

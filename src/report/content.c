@@ -46,8 +46,8 @@ double lloyd_report_fallback_share(const lloyd_report_content *r)
 {
     double rows = 0, iterations = 0;
     for (int64_t t = 0; r->logged && t < r->model.iterations; t++) {
-        if (!isfinite(r->log.fallback_rows[t])) continue;
-        rows += r->log.fallback_rows[t];
+        if (!isfinite(r->log.found[t].fallback_rows)) continue;
+        rows += r->log.found[t].fallback_rows;
         iterations++;
     }
     return rows / (iterations * (double)r->model.n);
@@ -58,6 +58,6 @@ int lloyd_report_log_is_whole(const lloyd_report_content *r)
 {
     int64_t found = 0;
     for (int64_t t = 0; t < r->model.iterations; t++)
-        found += isfinite(r->log.fallback_rows[t]) != 0;
+        found += isfinite(r->log.found[t].fallback_rows) != 0;
     return found == r->model.iterations;
 }

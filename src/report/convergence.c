@@ -124,7 +124,9 @@ static void write_step(const lloyd_report_content *r, int64_t t)
     if (m->seconds != NULL) lloyd_html_real(r->out, m->seconds[t], 3);
     if (r->logged) {
         fputs("</td><td>", r->out);
-        lloyd_html_real(r->out, 100 * r->log.fallback_rows[t] / (double)m->n, 3);
+        lloyd_html_real(r->out, 100 * r->log.found[t].fallback_rows / (double)m->n, 3);
+        fputs("</td><td>", r->out);
+        lloyd_html_real(r->out, 100 * r->log.found[t].int8_rows / (double)m->n, 3);
     }
     fputs("</td></tr>\n", r->out);
 }
@@ -139,7 +141,8 @@ static void write_steps(const lloyd_report_content *r)
           "<tr><th>iteration</th><th>inertia</th><th>relative decrease</th><th>labels moved</th>"
           "<th>seconds</th>",
           r->out);
-    if (r->logged) fputs("<th>decided in double precision, %</th>", r->out);
+    if (r->logged)
+        fputs("<th>decided in double precision, %</th><th>by the 8-bit filter, %</th>", r->out);
     fputs("</tr>\n", r->out);
     double step = pow((double)m->iterations / (double)dense, 1.0 / (double)(STEPS_SHOWN - dense));
     double at = (double)dense;

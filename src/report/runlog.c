@@ -28,15 +28,18 @@ typedef enum number {
     INERTIA,
     MOVED,
     VERIFIED,
+    INT8,
+    INT8_VERIFIED,
+    INT8_CANDIDATES,
     THREADS,
     CANDIDATES,
     NUMBERS
 } number;
 
-static const char *const number_names[NUMBERS] = {"elapsed",    "seconds", "n",
-                                                  "d",          "k",       "iteration",
-                                                  "iterations", "inertia", "moved",
-                                                  "verified",   "threads", "candidates"};
+static const char *const number_names[NUMBERS] =
+    {"elapsed",         "seconds", "n",         "d",        "k",    "iteration",
+     "iterations",      "inertia", "moved",     "verified", "int8", "int8_verified",
+     "int8_candidates", "threads", "candidates"};
 
 /* One line. */
 typedef struct event {
@@ -142,7 +145,9 @@ static void take_iteration(reader *r, const event *e)
     int64_t i = (int64_t)t - 1;
     if (m->inertia[i] != e->number[INERTIA]) return;
     if (m->moved != NULL && (double)m->moved[i] != e->number[MOVED]) return;
-    r->log->fallback_rows[i] = e->number[VERIFIED];
+    r->log->found[i] =
+        (lloyd_runlog_iteration){e->number[VERIFIED], e->number[INT8], e->number[INT8_VERIFIED],
+                                 e->number[INT8_CANDIDATES]};
 }
 
 static void take_event(reader *r, const event *e)
@@ -234,9 +239,10 @@ lloyd_status lloyd_runlog_read(const char *path, const lloyd_model *model, lloyd
 {
     reader r = {.model = model, .log = log};
     *log = (lloyd_runlog){0};
-    LLOYD_TRY(lloyd_alloc(&log->fallback_rows, model->iterations, sizeof *log->fallback_rows,
-                          "the fallback rows of a log"));
-    for (int64_t t = 0; t < model->iterations; t++) log->fallback_rows[t] = NAN;
+    LLOYD_TRY(
+        lloyd_alloc(&log->found, model->iterations, sizeof *log->found, "the iterations of a log"));
+    for (int64_t t = 0; t < model->iterations; t++)
+        log->found[t] = (lloyd_runlog_iteration){NAN, NAN, NAN, NAN};
     LLOYD_TRY(read_file(path, &r));
     LLOYD_TRY(check(path, &r));
     log->total += r.elapsed;
@@ -254,6 +260,6 @@ lloyd_status lloyd_runlog_read(const char *path, const lloyd_model *model, lloyd
 
 void lloyd_runlog_free(lloyd_runlog *log)
 {
-    lloyd_free(log->fallback_rows);
-    log->fallback_rows = NULL;
+    lloyd_free(log->found);
+    log->found = NULL;
 }

@@ -21,15 +21,20 @@ typedef enum lloyd_phase {
 
 extern const char *const lloyd_phase_names[LLOYD_PHASES];
 
+/* What the log says of an iteration, as in lloyd_iteration; NAN: nothing. */
+typedef struct lloyd_runlog_iteration {
+    double fallback_rows, int8_rows, int8_fallback_rows, int8_candidates;
+} lloyd_runlog_iteration;
+
 typedef struct lloyd_runlog {
     int64_t begins;               /* 1, and one for every time the fit was resumed */
     int64_t iterations;           /* all of them: of other starts, and repeated ones too */
     double seconds[LLOYD_PHASES]; /* of all begins together */
     double total;
-    double *fallback_rows; /* [T] for the iterations of the model; NAN: not in the log */
-    int64_t threads;       /* of each rank; 0: not in the log */
-    double candidates;     /* of seeding by kmeans-parallel; 0: not in the log */
-    double peak;           /* bytes of the rank that used most; 0: not in the log */
+    lloyd_runlog_iteration *found; /* [T] for the iterations of the model */
+    int64_t threads;               /* of each rank; 0: not in the log */
+    double candidates;             /* of seeding by kmeans-parallel; 0: not in the log */
+    double peak;                   /* bytes of the rank that used most; 0: not in the log */
     /* Where the seconds of the iterations since the last begin went: the mean over the ranks, and
      * the rank where it was most. */
     int has_time_shares;

@@ -101,7 +101,7 @@ static lloyd_status draw_fallback(const lloyd_report_content *r)
     double *values;
     LLOYD_TRY(lloyd_alloc(&values, m->iterations, sizeof *values, "a curve"));
     for (int64_t t = 0; t < m->iterations; t++)
-        values[t] = 100 * r->log.fallback_rows[t] / (double)m->n;
+        values[t] = 100 * r->log.found[t].fallback_rows / (double)m->n;
     lloyd_chart_line(
         r->out,
         &(lloyd_chart){.id = "fallback",
@@ -150,6 +150,38 @@ static void write_speed(const lloyd_report_content *r)
     fputs("</table>\n", r->out);
 }
 
+/* What the filter on 8-bit integers did in the iterations that the log tells of; nothing where it does not
+ * say. */
+static void write_filter(const lloyd_report_content *r)
+{
+    lloyd_runlog_iteration all = {0, 0, 0, 0};
+    double rows = 0;
+    for (int64_t t = 0; t < r->model.iterations; t++) {
+        const lloyd_runlog_iteration *step = &r->log.found[t];
+        if (!isfinite(step->int8_rows)) continue;
+        rows += (double)r->model.n;
+        all.int8_rows += step->int8_rows;
+        all.int8_fallback_rows += step->int8_fallback_rows;
+        all.int8_candidates += step->int8_candidates;
+    }
+    if (rows == 0) return;
+    const struct {
+        const char *name;
+        double value;
+    } lines[] = {{"of all labels, %", 100 * all.int8_rows / rows},
+                 {"of these, proved, %",
+                  100 * (all.int8_rows - all.int8_fallback_rows) / all.int8_rows},
+                 {"candidates of the others, mean", all.int8_candidates / all.int8_fallback_rows}};
+    fputs("<table id=\"filter\" class=\"about\"><caption>Labels by the 8-bit filter</caption>\n",
+          r->out);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        fprintf(r->out, "<tr><th>%s</th><td>", lines[i].name);
+        lloyd_html_real(r->out, lines[i].value, 4);
+        fputs("</td></tr>\n", r->out);
+    }
+    fputs("</table>\n", r->out);
+}
+
 static const char *const part_names[LLOYD_TIME_SHARES] = {"waiting for rows",  "fast assignment",
                                                           "exact assignment",  "update",
                                                           "waiting for ranks", "all-reduce"};
@@ -195,6 +227,7 @@ lloyd_status lloyd_report_timing(const lloyd_report_content *r)
     fputs("</div>\n<div class=\"row\">\n", r->out);
     if (timed) write_speed(r);
     if (r->logged) write_phases(r);
+    if (r->logged) write_filter(r);
     fputs("</div>\n", r->out);
     if (r->logged && r->log.has_time_shares) {
         fputs("<div class=\"row\">\n", r->out);

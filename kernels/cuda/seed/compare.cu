@@ -186,9 +186,9 @@ static lloyd_status launch_few(cuda_kernels *cuda, const cuda_rows &rows, int32_
 static lloyd_status launch_many(cuda_kernels *cuda, int slot, const cuda_rows &rows, int32_t base,
                                 const cuda_seeds &s, unsigned long long *greatest)
 {
-    int64_t *counters =
-        reinterpret_cast<int64_t *>(cuda->results.data) + CUDA_PINNED / sizeof(int64_t) - 2;
-    CUDA_TRY(cudaMemsetAsync(counters, 0, 2 * sizeof *counters, cuda->stream),
+    int64_t *counters = reinterpret_cast<int64_t *>(cuda->results.data) +
+                        CUDA_PINNED / sizeof(int64_t) - LLOYD_COUNTERS;
+    CUDA_TRY(cudaMemsetAsync(counters, 0, LLOYD_COUNTERS * sizeof *counters, cuda->stream),
              "clearing the counters of an assignment");
     LLOYD_TRY(lloyd_cuda_nearest(cuda, slot, counters));
     const int32_t *labels = cuda->labels + cuda->slots[slot].first;

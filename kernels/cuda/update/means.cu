@@ -36,7 +36,8 @@ enum { CLUSTER_LANES = 1024 };
 struct numbers {
     double value, mass; /* cuda_inertia's terms */
     double largest;     /* |c| */
-    int64_t moved, fallback, empty;
+    int64_t counters[LLOYD_COUNTERS];
+    int64_t empty;
 };
 
 /* All that centroids follow from. */
@@ -186,12 +187,11 @@ __device__ void add_terms(const means_input &in, const lloyd_dd *terms,
         largest = fmaxf(largest, largest_of_warp[w]);
     }
     const int64_t *counters = in.sums + in.layout.counters_at;
-    *out = {lloyd_dd_add(squares, lanes[0]).high,
-            lloyd_mul(mass, lloyd_exp2(in.weight_top - in.layout.bits)),
-            (double)largest,
-            counters[0],
-            counters[1],
-            all_empty};
+    out->value = lloyd_dd_add(squares, lanes[0]).high;
+    out->mass = lloyd_mul(mass, lloyd_exp2(in.weight_top - in.layout.bits));
+    out->largest = (double)largest;
+    for (int c = 0; c < LLOYD_COUNTERS; c++) out->counters[c] = counters[c];
+    out->empty = all_empty;
 }
 
 template <words_of W>
@@ -425,9 +425,17 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
     LLOYD_TRY(lloyd_cuda_read_clock(cuda, passed));
     numbers found;
     memcpy(&found, cuda->pinned, sizeof found);
-    *out = {found.value, found.largest, found.moved, found.fallback, found.empty};
+    const int64_t *counters = found.counters;
+    *out = {found.value,
+            found.largest,
+            counters[LLOYD_COUNT_MOVED],
+            counters[LLOYD_COUNT_FALLBACK],
+            counters[LLOYD_COUNT_INT8],
+            counters[LLOYD_COUNT_INT8_FALLBACK],
+            counters[LLOYD_COUNT_CANDIDATES],
+            found.empty};
     lloyd_cuda_expect(cuda, found.mass > 0 && found.value > 0 ? found.value / found.mass : 0,
-                      found.fallback);
+                      counters[LLOYD_COUNT_FALLBACK]);
     return LLOYD_OK;
 }
 

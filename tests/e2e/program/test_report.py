@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 import data
-from common import Test, attribute, digest, part_files, read
+from common import Test, attribute, digest, log_events, part_files, read
 
 SHOWN = 25  # iterations in the table
 
@@ -142,7 +142,7 @@ def check_plot(t, what, page, chart, xs, ys, digits=1e-9):
                 and (len(set(ys)) < 2 or by_value[0, 3] > by_value[-1, 3]), f"{what}: larger is higher in the plot '{chart}'")
 
 
-def check_history(t, what, page, model, verified=None):
+def check_history(t, what, page, model, log=None):
     """The table of the iterations and the plots are the model's history."""
     inertia, moved, seconds = (read(model, "/history/" + name) for name in ("inertia", "moved", "seconds"))
     rows = np.array([[float("nan") if cell == "–" else cell for cell in row]
@@ -160,8 +160,10 @@ def check_history(t, what, page, model, verified=None):
     check_plot(t, what, page, "seconds", steps, seconds)
     check_plot(t, what, page, "decrease", steps[1:][fallen > 0], fallen[fallen > 0])
     check_plot(t, what, page, "moved", steps[moved > 0], moved[moved > 0])
-    if verified is not None:
+    if log:
+        verified, int8 = ([100 * step[name] / 1797 for step in log] for name in ("verified", "int8"))
         t.check(np.allclose(rows[:, 5], verified, rtol=1e-12), f"{what}: the table has the share of fallback rows", f"      {rows[:, 5]}")
+        t.check(np.allclose(rows[:, 6], int8, rtol=1e-12), f"{what}: and that of rows by the 8-bit filter", f"      {rows[:, 6]}")
         check_plot(t, what, page, "fallback", steps, verified)
 
 
@@ -188,6 +190,29 @@ def check_sizes(t, what, page, counts):
             f"{what}: the bars are the bins, as high as their numbers", f"      {bars}")
 
 
+def check_filter(t, page, steps):
+    """What the 8-bit filter did, where the processor has one: of the table."""
+    rows, decided, candidates = (sum(step[name] for step in steps) for name in ("int8", "int8_verified", "int8_candidates"))
+    expected = [100 * rows / 1797 / len(steps), 100 * (rows - decided) / rows if rows else "–", candidates / decided if decided else "–"]
+    shown = [row[1] for row in page.table("filter")]
+    t.check(len(shown) == 3 and all(a == b or "–" not in (a, b) and abs(a - b) <= 1e-12 * abs(b) for a, b in zip(shown, expected)),
+            "the table has what the 8-bit filter did", f"      {shown} {expected}")
+
+
+def filters(t):
+    """The log says which filter labelled the rows."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        has_vnni = bool(set(file.read().split()) & {"avx512_vnni", "avx_vnni"})
+    for name in ("int8", "float16"):
+        model = t.fit(t.data("digits.h5"), f"{name}.h5", "-k", 12, "--max-iters", 3, "--filter", name, "--log", t.path(f"{name}.jsonl"),
+                      "--backend", "cpu", ranks=2)
+        if model:
+            events = log_events(t.path(f"{name}.jsonl"))
+            rows = {event["int8"] for event in events if event["event"] == "iteration"}
+            t.check(events[0]["filter"] == name and rows == {1797 if name == "int8" and has_vnni else 0},
+                    f"--filter {name}: the log says what was used", f"      {events[0]} {rows}")
+
+
 def real_fit(t):
     """A page of a real fit: the model's and the log's numbers."""
     model, log = "digits.h5", t.path("digits.jsonl")
@@ -200,7 +225,8 @@ def real_fit(t):
     with open(log, encoding="utf-8") as file:
         events = [json.loads(line) for line in file]
     steps = [event for event in events if event["event"] == "iteration"]
-    check_history(t, "a fit with its log", page, model, [100 * step["verified"] / 1797 for step in steps])
+    check_history(t, "a fit with its log", page, model, steps)
+    check_filter(t, page, steps)
     check_sizes(t, "a fit with its log", page, read(model, "/counts"))
     phases = {row[0]: row[1] for row in page.table("phases-table")[1:]}
     expected = {event["phase"]: event["seconds"] for event in events if event["event"] == "phase"}
@@ -429,6 +455,7 @@ def bad_input(t):
 def main():
     t = Test("report")
     real_fit(t)
+    filters(t)
     escaping(t)
     extremes(t)
     bad_input(t)

@@ -46,7 +46,7 @@ static int compare_sums(problem *p, const char *what)
     int good = 1;
     for (int s = 0; s < SIDES && good; s++) {
         good = !failed(p, s, fetch_sums(p->side[s], sums + s * l.words, l.words), "sums");
-        if (good) p->fallback_rows[s] = sums[(s + 1) * l.words - 1];
+        if (good) p->fallback_rows[s] = sums[s * l.words + l.counters_at + LLOYD_COUNT_FALLBACK];
     }
     good = good && same(p, what, I64, sums, other, k * d, d) &&
            same(p, "second digits", I64, sums + l.seconds_at, other + l.seconds_at, k * l.seconds,

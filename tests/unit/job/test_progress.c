@@ -92,6 +92,7 @@ static void write_log(const char *path)
                                                   .ranks = 2,
                                                   .threads = 1,
                                                   .backend = "cpu",
+                                                  .filter = "int8",
                                                   .init = "random",
                                                   .seed = UINT64_MAX,
                                                   .n_init = 1,
@@ -105,7 +106,10 @@ static void write_log(const char *path)
     lloyd_progress_iteration(p, &(lloyd_iteration){.iteration = 2,
                                                    .inertia = 0.1,
                                                    .moved = 4,
-                                                   .fallback_rows = 1});
+                                                   .fallback_rows = 3,
+                                                   .int8_rows = 8,
+                                                   .int8_fallback_rows = 2,
+                                                   .int8_candidates = 5});
     lloyd_progress_end(p, &result, ranks, 2, 1);
     assert_int_equal(lloyd_progress_close(p), LLOYD_OK);
 }
@@ -131,7 +135,9 @@ static void every_log_line_is_json(void **state)
                     {0, "\"first_file\":\"odd \\\"name\\\"\\u000a\\ufffd.h5\""},
                     {1, "\"phase\":\"read\",\"seconds\":0.125}"},
                     {2, "\"inertia\":null"},
-                    {3, "\"inertia\":0.10000000000000001,\"moved\":4,\"verified\":1"},
+                    {3, "\"inertia\":0.10000000000000001,\"moved\":4,\"verified\":3"},
+                    {3, ",\"int8\":8,\"int8_verified\":2,\"int8_candidates\":5,\"empty\":0,"},
+                    {0, ",\"filter\":\"int8\","},
                     {4, "\"converged\":false"},
                     {4, "\"memory_peak\":[1000,2000],\"parts\":{\"rows\":[0.000000,0.000000],"},
                     {4, ",\"assign\":[1.500000,0.000000],"},

@@ -130,6 +130,18 @@ static lloyd_kernels *new_kernels(const problem *p)
     return new_kernels_of(p, p->x, LLOYD_F32, LLOYD_FILTER_AUTO);
 }
 
+/* The counters of rows whose labels were -1. */
+static void check_counters(const problem *p, const int64_t *counters, lloyd_filter filter)
+{
+    int64_t int8 = counters[LLOYD_COUNT_INT8], decided = counters[LLOYD_COUNT_INT8_FALLBACK];
+    assert_int_equal(counters[LLOYD_COUNT_MOVED], p->n);
+    assert_true(decided <= counters[LLOYD_COUNT_FALLBACK] &&
+                counters[LLOYD_COUNT_FALLBACK] <= p->n - int8 + decided);
+    assert_true(decided <= int8 && int8 <= (filter == LLOYD_FILTER_FLOAT ? 0 : p->n));
+    assert_true(counters[LLOYD_COUNT_CANDIDATES] >= 2 * decided &&
+                counters[LLOYD_COUNT_CANDIDATES] <= LLOYD_INT8_CANDIDATES * decided);
+}
+
 /* Assigns, compares every label with `expected`, and gives the share of fallback rows. */
 static double check_filter(const problem *p, const char *what, const void *rows, lloyd_type type,
                            lloyd_filter filter, const int32_t *expected)
@@ -149,7 +161,8 @@ static double check_filter(const problem *p, const char *what, const void *rows,
         assert_int_equal(labels[i], expected[i]);
     }
     const int64_t *counters = kernels->sums(kernels).data; /* nothing is summed */
-    double share = (double)counters[1] / p->n;
+    double share = (double)counters[LLOYD_COUNT_FALLBACK] / p->n;
+    check_counters(p, counters, filter);
     lloyd_free(labels);
     kernels->destroy(kernels);
     return share;
@@ -393,6 +406,23 @@ static void test_share(void **unused)
     free_problem(&p);
 }
 
+/* The filter on 8-bit integers labels all such rows, has few candidates, and says so. */
+static void test_int8(void **unused)
+{
+    (void)unused;
+    problem p = new_problem(4000, 128, 256);
+    for (int i = 0; i < p.k * p.d; i++) p.c[i] = bell();
+    for (int i = 0; i < p.n * p.d; i++) p.x[i] = p.c[i % (p.k * p.d)] + bell();
+    lloyd_kernels *kernels = new_kernels_of(&p, p.x, LLOYD_F32, LLOYD_FILTER_INT8);
+    assert_int_equal(kernels->begin(kernels), LLOYD_OK);
+    assert_int_equal(kernels->assign(kernels, 0), LLOYD_OK);
+    const int64_t *counters = kernels->sums(kernels).data;
+    assert_int_equal(counters[LLOYD_COUNT_INT8], lloyd_int8_product_best() ? p.n : 0);
+    assert_true(counters[LLOYD_COUNT_CANDIDATES] <= 4 * counters[LLOYD_COUNT_INT8_FALLBACK]);
+    kernels->destroy(kernels);
+    free_problem(&p);
+}
+
 /* --- sums --- */
 
 /* A grid of the given number of digits for every column, from the measured range. */
@@ -542,8 +572,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_search),    cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_underflow), cmocka_unit_test(test_share),
-        cmocka_unit_test(test_aligned),   cmocka_unit_test(test_long),
-        cmocka_unit_test(test_sums),      cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_int8),      cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_long),      cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_plan),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     printf("checksum %016llx\n", (unsigned long long)checksum);
