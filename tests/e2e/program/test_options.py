@@ -79,6 +79,29 @@ if model:
     named = {name.lstrip("-") for name in program["fit"]} - {"o", "help", "progress", "timeout", "dry-run", "filter"}
     check_equal("the options that a model records", dict.fromkeys(sorted(recorded)), dict.fromkeys(sorted(named)))
 
+# ---- what depends on an option: the lists in the documents ------------------------------------------------------------
+
+def options_with(role):
+    """The options of fit whose row in the table says so; without a role it is DECIDES."""
+    with open(os.path.join(ROOT, "src/options/table.c"), encoding="utf-8") as file:
+        rows = re.search(r"fit_options\[\] = \{(.*?)\{\.name = NULL\}", file.read(), re.S)[1].split(".name = ")[1:]
+    roles = {re.match(r'"(.*?)"', row)[1]: (re.findall(r"\.role = LLOYD_OPTION_(\w+)", row) or ["DECIDES"])[0] for row in rows}
+    t.check(len(roles) > 20, "the table of options is found")
+    return {name for name, said in roles.items() if said == role}
+
+
+def options_in(document, begin, end):
+    with open(os.path.join(ROOT, document), encoding="utf-8") as file:
+        return set(re.findall(r"`(--?[a-z-]+)`", file.read().split(begin)[1].split(end)[0]))
+
+
+check_equal("formats.md: the options in a checkpoint",
+            dict.fromkeys(sorted(options_in("docs/formats.md", "the options that decide the result, one per line:", "An initial model"))),
+            dict.fromkeys(sorted(options_with("DECIDES"))))
+check_equal("operations.md: the options that may differ from rank to rank",
+            dict.fromkeys(sorted(options_in("docs/operations.md", "difference. Only", "may differ from rank to rank"))),
+            dict.fromkeys(sorted(options_with("OWN") - {"--input", "--dataset"}))) # compared by the files that they lead to
+
 # ---- the manual page --------------------------------------------------------------------------------------------------
 
 # Lines long enough for any paragraph; -ww: all warnings.

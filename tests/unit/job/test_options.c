@@ -177,17 +177,15 @@ static void test_others(void **unused)
 
 /* ---- What a resumed fit may not change ------------------------------------------------- */
 
-/* Options of fit that a resumed fit may have another value of. Any other decides the result. */
-static const char *const may_change[] =
-    {"--input",     "--dataset",  "--output",     "--max-iters",        "--backend",
-     "--comm",      "--filter",   "--chunk-rows", "--max-host-memory",  "--max-device-memory",
-     "--no-labels", "--force",    "--checkpoint", "--checkpoint-every", "--resume",
-     "--log",       "--progress", "--timeout",    "--dry-run"};
+/* Options of fit that decide the result, whatever the table says of them. A new one decides it by default. */
+static const char *const must_decide[] =
+    {"-k",    "--init",   "--init-trials", "--init-sample", "--seed",         "--n-init",
+     "--tol", "--metric", "--weights",     "--empty",       "--skip-bad-rows"};
 
-static int may_be_changed(const char *name)
+static int is_listed(const char *name)
 {
-    for (size_t i = 0; i < sizeof may_change / sizeof *may_change; i++)
-        if (strcmp(name, may_change[i]) == 0) return 1;
+    for (size_t i = 0; i < sizeof must_decide / sizeof *must_decide; i++)
+        if (strcmp(name, must_decide[i]) == 0) return 1;
     return 0;
 }
 
@@ -216,17 +214,21 @@ static void test_deciding(void **unused)
     (void)unused;
     lloyd_fit_options before = good_fit();
     char *was = deciding(&before);
+    size_t listed = 0;
+    assert_int_equal((lloyd_option){.name = "--new"}.role, LLOYD_OPTION_DECIDES);
     for (const lloyd_option *o = lloyd_commands[LLOYD_COMMAND_FIT].options; o->name; o++) {
         lloyd_fit_options after = before;
         if (o->kind == LLOYD_OPTION_INPUT) continue;
         assert_int_equal(lloyd_option_set(o, other_value(o), &after), LLOYD_OK);
         assert_memory_not_equal(&before, &after, sizeof after);
         char *is = deciding(&after);
-        if ((strcmp(was, is) == 0) != may_be_changed(o->name))
-            fail_msg("%s may %sbe changed when a fit is resumed", o->name,
-                     may_be_changed(o->name) ? "" : "not ");
+        int decides = o->role == LLOYD_OPTION_DECIDES;
+        if ((strcmp(was, is) != 0) != decides || (is_listed(o->name) && !decides))
+            fail_msg("%s may %sbe changed when a fit is resumed", o->name, decides ? "" : "not ");
+        listed += (size_t)is_listed(o->name);
         free(is);
     }
+    assert_int_equal(listed, sizeof must_decide / sizeof *must_decide);
     free(was);
 }
 
