@@ -16,6 +16,13 @@ enum { ROWS = LLOYD_INT8_ROWS, CENTROIDS = LLOYD_INT8_CENTROIDS, BLOCK = 6 };
 
 #define TARGET(features) __attribute__((target(features)))
 
+/* sum += the products of four neighbouring columns. In assembly, since GCC 12 makes a copy of every sum in
+ * every step where the intrinsic is used, which takes twice as long. */
+#define ADD_PRODUCTS_512(sum, rows, centroid)                                                      \
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(rows), "v"(centroid))
+#define ADD_PRODUCTS_256(sum, rows, centroid)                                                      \
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(rows), "x"(centroid))
+
 /* --- AVX-512: 64 rows are four registers --- */
 
 #define AVX512 "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma"
@@ -29,22 +36,27 @@ static void scores_avx512(const void *rows, const float *factor, const lloyd_int
         const int32_t *centroid = (const int32_t *)tile->centroids + k0 * words;
         const int32_t *word = rows;
         __m512i sum[BLOCK][VECTORS];
-        for (int k = 0; k < BLOCK; k++)
+#pragma GCC unroll 6
+        for (int k = 0; k < BLOCK; k++) {
+#pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) sum[k][v] = _mm512_setzero_si512();
+        }
         for (int64_t j = 0; j < words; j++, word += ROWS) {
             __m512i x[VECTORS];
+#pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) x[v] = _mm512_loadu_si512(word + 16 * v);
 #pragma GCC unroll 6
             for (int k = 0; k < BLOCK; k++) {
                 __m512i c = _mm512_set1_epi32(centroid[k * words + j]);
-                for (int v = 0; v < VECTORS; v++)
-                    sum[k][v] = _mm512_dpbusd_epi32(sum[k][v], x[v], c);
+#pragma GCC unroll 4
+                for (int v = 0; v < VECTORS; v++) ADD_PRODUCTS_512(sum[k][v], x[v], c);
             }
         }
 #pragma GCC unroll 6
         for (int k = 0; k < BLOCK; k++) {
             __m512i correction = _mm512_set1_epi32(tile->correction[k0 + k]);
             __m512 bias = _mm512_set1_ps(tile->bias[k0 + k]);
+#pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
                 __m512 product = _mm512_cvtepi32_ps(_mm512_add_epi32(sum[k][v], correction));
                 _mm512_storeu_ps(scores + (k0 + k) * ROWS + 16 * v,
@@ -80,22 +92,23 @@ static void block_avx_vnni(const int32_t *word, const float *factor, const int32
 {
     enum { VECTORS = 2 };
     __m256i sum[BLOCK][VECTORS];
-    for (int k = 0; k < BLOCK; k++)
-        for (int v = 0; v < VECTORS; v++) sum[k][v] = _mm256_setzero_si256();
+#pragma GCC unroll 6
+    for (int k = 0; k < BLOCK; k++) sum[k][0] = sum[k][1] = _mm256_setzero_si256();
     for (int64_t j = 0; j < words; j++, word += ROWS) {
         __m256i x0 = _mm256_loadu_si256((const __m256i *)word);
         __m256i x1 = _mm256_loadu_si256((const __m256i *)(word + 8));
 #pragma GCC unroll 6
         for (int k = 0; k < BLOCK; k++) {
             __m256i c = _mm256_set1_epi32(centroid[k * words + j]);
-            sum[k][0] = _mm256_dpbusd_avx_epi32(sum[k][0], x0, c);
-            sum[k][1] = _mm256_dpbusd_avx_epi32(sum[k][1], x1, c);
+            ADD_PRODUCTS_256(sum[k][0], x0, c);
+            ADD_PRODUCTS_256(sum[k][1], x1, c);
         }
     }
 #pragma GCC unroll 6
     for (int k = 0; k < BLOCK; k++) {
         __m256i add = _mm256_set1_epi32(correction[k]);
         __m256 less = _mm256_set1_ps(bias[k]);
+#pragma GCC unroll 2
         for (int v = 0; v < VECTORS; v++) {
             __m256 product = _mm256_cvtepi32_ps(_mm256_add_epi32(sum[k][v], add));
             __m256 by = _mm256_loadu_ps(factor + 8 * v);
