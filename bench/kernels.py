@@ -14,7 +14,8 @@ peer's time over lloyd's, so above 1 lloyd is faster:
     update      sums and new centroids against the peer's update, which makes both
     iteration   ten iterations / 10, by CUDA events
     later       an iteration after --after others, of the peer the mean of ten; then lloyd's filter of such an iteration: its
-                time, 2 N K D over it, and the share of rows that it proves alone
+                time, 2 N K D over it, the share of rows that it proves alone, the share that the 8-bit filter takes, and how many
+                candidates one of these has that it does not prove
 
 "right" is the peer's share of labels whose centroid is a nearest one in double precision, among its own, rounded centroids; lloyd's are
 all right or #wrong says otherwise. A shape where the peer fails has no ratio and is left out of the geometric means. Exits with 1 if a
@@ -148,16 +149,18 @@ def number(value, width, digits):
 
 def print_rows(name_of_peer, rows, means):
     print(f"\nlloyd and {name_of_peer}; rows: {rows[0]['lloyd']['rows']}" if rows else f"\nlloyd and {name_of_peer}: no shape")
-    print(f"{'':<33} | " + " | ".join(f"{name + ' ms':^27}" for name in RATIOS) + f" | {'filter, later':^24} |")
+    print(f"{'':<33} | " + " | ".join(f"{name + ' ms':^27}" for name in RATIOS) + f" | {'filter, later':^38} |")
     times = " | ".join([f"{'lloyd':>9} {'peer':>9} {'ratio':>7}"] * len(RATIOS))
-    print(f"{'type':<8} {'N':>9} {'K':>7} {'D':>6} | {times} | {'ms':>8} {'TOP/s':>6} {'proved %':>8} | {'right':>8} {'#wrong':>7} peer's")
+    print(f"{'type':<8} {'N':>9} {'K':>7} {'D':>6} | {times} | {'ms':>8} {'TOP/s':>6} {'proved %':>8} {'int8 %':>6} {'cands':>6}"
+          f" | {'right':>8} {'#wrong':>7} peer's")
     for row in rows:
         ours, peer = row["lloyd"], row["peer"] or {}
         line = f"{row['type']:<8} {row['n']:>9} {row['k']:>7} {row['d']:>6}"
         for name, (mine, theirs) in times_of(ours, peer).items():
             line += f" | {number(mine, 9, 4)} {number(theirs, 9, 4)} {number(row['ratio'][name], 7, 2)}"
         line += f" | {number(ours['later_filter_ms'], 8, 4)} {number(ours['later_filter_tops'], 6, 0)}"
-        line += f" {number(100 * ours['later_proved'], 8, 3)} | {number(peer.get('fp64'), 8, 5)} {row['wrong']:>7}"
+        line += f" {number(100 * ours['later_proved'], 8, 3)} {number(100 * ours['later_int8'], 6, 1)}"
+        line += f" {number(ours['later_candidates'], 6, 1)} | {number(peer.get('fp64'), 8, 5)} {row['wrong']:>7}"
         print(f"{line} {' '.join(str(peer[key]) for key in ('dtype', 'kernel', 'tile') if key in peer)}")
         if "error" in peer:
             print(f"{'':<8} {name_of_peer}: {peer['error']}")

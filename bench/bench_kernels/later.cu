@@ -32,6 +32,9 @@ lloyd_status time_later(const bench &b, const options &o, figures *out)
     auto whole = [&] { return iterate(b, &found); };
     LLOYD_TRY(time_work(b.stream, o.repeat, ahead, whole, &out->later));
     out->later_proved = 1 - (double)found.fallback_rows / (double)b.size.n;
+    out->later_int8 = (double)found.int8_rows / (double)b.size.n;
+    if (found.int8_fallback_rows > 0)
+        out->later_candidates = (double)found.int8_candidates / (double)found.int8_fallback_rows;
     LLOYD_TRY(time_phases(b, o.repeat, begin, &out->later_filter, &out->later_verify));
     LLOYD_TRY(go_ahead(b, o));
     return check(b, false, out);

@@ -47,10 +47,10 @@ void print_header(const options &o)
     printf("rows: %s; later: the iteration after %d others\n", name_of_rows(o).c_str(), o.after);
     printf(
         "%-8s %9s %6s %5s | %9s %7s %9s %7s %9s %8s | %9s %7s %9s %9s | %9s %9s %8s | %9s %9s %7s %9s "
-        "%8s | %6s\n",
+        "%8s %6s %6s | %6s\n",
         "type", "N", "K", "D", "assign ms", "TFLOP/s", "filter ms", "TFLOP/s", "verify ms",
         "verify %", "update ms", "GB/s", "sort ms", "means ms", "iter ms", "wall ms", "verify %",
-        "later ms", "filter ms", "TOP/s", "verify ms", "proved %", "#wrong");
+        "later ms", "filter ms", "TOP/s", "verify ms", "proved %", "int8 %", "cands", "#wrong");
 }
 
 void print_row(lloyd_type type, const shape &s, const figures &f)
@@ -80,6 +80,8 @@ void print_row(lloyd_type type, const shape &s, const figures &f)
     print_number(7, 1, work / f.later_filter);
     print_number(9, 4, f.later_verify);
     print_number(8, 3, 100 * f.later_proved);
+    print_number(6, 1, 100 * f.later_int8);
+    print_number(6, 1, f.later_candidates);
     printf(" | %6lld\n", (long long)f.wrong);
     fflush(stdout);
 }
@@ -109,6 +111,8 @@ void json_row(const options &o, lloyd_type type, const shape &s, const figures &
     json_number(file, "later_filter_tops", work / f.later_filter);
     json_number(file, "later_verify_ms", f.later_verify);
     json_number(file, "later_proved", f.later_proved);
+    json_number(file, "later_int8", f.later_int8);
+    json_number(file, "later_candidates", f.later_candidates);
     fprintf(file, ", \"verified_of_iteration\": [");
     for (size_t t = 0; t < f.verified_of_iteration.size(); t++)
         fprintf(file, "%s%.6g", t > 0 ? ", " : "", f.verified_of_iteration[t]);

@@ -1,5 +1,5 @@
-"""bench/kernels.py without a GPU: the rows that it passes on, and what it makes of the times, with programs in place of bench_kernels and of
-the peers."""
+"""bench/kernels.py without a GPU: the rows that it passes on, and what it makes of the times, with programs in place of bench_kernels
+and of the peers."""
 import json
 import os
 import subprocess
@@ -30,7 +30,8 @@ with open(get("--json"), "w") as out:
         np.save(os.path.join(get("--dump"), f"centroids-{name}-{k}.npy"), all_rows[:k].astype(np.float32))
         out.write(json.dumps({"what": "shape", "type": kind, "n": n, "k": k, "d": d, "rows": "these", "wrong": k == 7, "assign_ms": 1,
                               "update_ms": 0.5, "means_ms": 0.5, "iteration_ms": 2, "later_ms": 4, "later_filter_ms": 3,
-                              "later_filter_tops": 100, "later_proved": 0.75, "filter": get("--filter")}) + "\\n")
+                              "later_filter_tops": 100, "later_proved": 0.75, "later_int8": 0.5, "later_candidates": None,
+                              "filter": get("--filter")}) + "\\n")
 sys.exit(",7," in get("--shapes"))
 """
 
