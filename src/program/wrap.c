@@ -26,12 +26,12 @@ static lloyd_status check_paths(const lloyd_input_list *raw, const char *output)
     return status;
 }
 
-static void print_wrapped(const lloyd_output *output, const lloyd_input_list *raw,
+static void print_wrapped(const lloyd_output *output, const char *const *paths, int count,
                           const lloyd_wrapped *wrapped)
 {
     printf("%s: /train, %lld x %lld %s, points into %s", output->path, (long long)wrapped->rows,
-           (long long)wrapped->columns, wrapped->type, raw->items[0].path);
-    if (raw->count > 1) printf(" and %d more file%s", raw->count - 1, raw->count > 2 ? "s" : "");
+           (long long)wrapped->columns, wrapped->type, paths[0]);
+    if (count > 1) printf(" and %d more file%s", count - 1, count > 2 ? "s" : "");
     printf("\n");
 }
 
@@ -42,13 +42,13 @@ static lloyd_status wrap(const lloyd_input_list *raw, const lloyd_output *output
     LLOYD_TRY(lloyd_alloc(&paths, raw->count, sizeof *paths, "the list of raw files"));
     for (int i = 0; i < raw->count; i++) paths[i] = raw->items[i].path;
     lloyd_status status = lloyd_wrapped_write(paths, raw->count, output, &wrapped);
-    lloyd_free(paths);
     if (status == LLOYD_OK) status = lloyd_output_commit(output);
     if (status == LLOYD_OK) {
-        print_wrapped(output, raw, &wrapped);
+        print_wrapped(output, paths, raw->count, &wrapped);
     } else {
         lloyd_output_discard(output);
     }
+    lloyd_free(paths);
     return status;
 }
 
