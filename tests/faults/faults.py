@@ -95,7 +95,7 @@ COMMANDS = [
     Command("info of rows", "info IN/b.h5", ranks=(1,)),
     Command("report", "report IN/given.h5 -o page.html --log IN/given.jsonl", ranks=(1,), also=["page.html"]),
     Command("synth", "synth --rows 50 --dim 3 --clusters 2 --type uint8 --seed 1 --output x.h5", "x.h5", ("/train",)),
-    Command("wrap", "wrap IN/raw.fbin --output x.h5", "x.h5", ("/train",), ranks=(1,)),
+    Command("wrap", "wrap IN/raw.fbin IN/raw.fbin --output x.h5", "x.h5", ("/train",), ranks=(1,)),
 ]
 
 
