@@ -10,6 +10,7 @@ Checked are:
   - a source file has its header (x.c or x.cu: x.h or x.cuh), except programs, and files all of whose functions a header
     named in PROVIDERS declares;
   - a header declares only the functions and variables that its own source files define, a source file only its own;
+  - a comment in C or CUDA names only files that there are;
   - no file has more than MOST_LINES lines, unless its first comment says "Longer than MOST_LINES lines" and why;
   - no folder has more than MOST_FILES source files, a header and its source file counted once.
 """
@@ -242,6 +243,23 @@ def check_headers(code, files):
     return wrong
 
 
+# ---- comments ------------------------------------------------------------------------------------------------------
+
+
+def check_comments(files):
+    """Files are named by their path from the top, src, tests or the folder of the comment, or without a path."""
+    wrong, names = [], {os.path.basename(name) for name in files}
+    for name in files:
+        if not name.endswith(SOURCES + HEADERS):
+            continue
+        places = ["", "src/", "src/include/", "tests/", os.path.dirname(name) + "/"]
+        for comment in re.findall(r"/\*.*?\*/|//[^\n]*", read(name), flags=re.S):
+            for other in re.findall(r"(?<![\w./<-])((?:[\w-]+/)*[\w-]+\.(?:cuh?|[ch]|py|sh|md))\b(?!\()", comment):
+                if not (other in names or any(place + other in files for place in places)):
+                    wrong.append(f"{name}: a comment names {other}, which is no file")
+    return wrong
+
+
 # ---- sizes ---------------------------------------------------------------------------------------------------------
 
 
@@ -275,7 +293,7 @@ def main():
     if sys.argv[1:] == ["--write"]:
         write_drawing(graph)
         return
-    wrong += check_drawing(graph) + check_headers(code, files) + check_sizes(sorted(files))
+    wrong += check_drawing(graph) + check_headers(code, files) + check_comments(files) + check_sizes(sorted(files))
     print("\n".join(wrong))
     sys.exit(1 if wrong else 0)
 

@@ -49,8 +49,8 @@ void lloyd_output_close(lloyd_output *output); /* frees the names; no file is to
  * certainly ended, and mentions old ones. LLOYD_FAILED without memory. */
 lloyd_status lloyd_output_tidy(const lloyd_output *output);
 
-/* Makes the partial file, an HDF5 file that says what it is (`kind`, of io/origin.h), and nothing
- * else yet; then reserves `bytes` of disk space for what will be in it. */
+/* Makes the partial file, an HDF5 file that says what it is (`kind`, of io/writers/origin.h), and
+ * nothing else yet; then reserves `bytes` of disk space for what will be in it. */
 lloyd_status lloyd_output_create(const lloyd_output *output, const char *kind, int64_t bytes);
 
 /* fsync the partial file, rename it to the target, fsync the directory. */

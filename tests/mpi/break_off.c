@@ -1,4 +1,4 @@
-/* Ranks that fail where no agreement reaches the others, as in NCCL, for e2e/test_lost_ranks.py.
+/* Ranks that fail where no agreement reaches the others, as in NCCL, for e2e/interruptions/test_lost_ranks.py.
  *
  *     lloyd_break_off RANKS FILE
  *

@@ -122,7 +122,7 @@ void test_clusters(void **unused)
     finish_list();
 }
 
-/* Sums in shared memory (update_shared.cu): every way to deal rows to lanes, with every type. */
+/* Sums in shared memory (shared.cu): every way to deal rows to lanes, with every type. */
 void test_few_clusters(void **unused)
 {
     (void)unused;
@@ -189,7 +189,7 @@ void test_large(void **unused)
         {COLUMNS, LLOYD_F32, 200003, 3, 1000, 0, WIDE, WHOLE},
         /* sort.cu: blocks order their rows, on their way into the order of all */
         {SIFT, LLOYD_U8, 600011, 168, 1000, 0, UNWEIGHTED, WHOLE},
-        /* update_shared.cu: one tile of columns or several, more rows of a block than its sums hold */
+        /* shared.cu: one tile of columns or several, more rows of a block than its sums hold */
         {SIFT, LLOYD_U8, 600011, 32, 300, 0, UNWEIGHTED, WHOLE},
         {SIFT, LLOYD_U8, 600011, 16, 300, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F16, 530003, 8, 1000, 0, UNWEIGHTED, WHOLE},
@@ -207,7 +207,7 @@ void test_large(void **unused)
         {GAUSS, LLOYD_F32, 70001, 61, 1000, 1, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_F32, 140011, 29, 1600, 0, UNWEIGHTED, WHOLE},
         {SHARED, LLOYD_F16, 140011, 36, 2048, 0, UNWEIGHTED, WHOLE},
-        /* update_wide.cu */
+        /* wide.cu */
         {SPREAD, LLOYD_F32, 60011, 40, 200, 0, UNWEIGHTED, WHOLE},
         {SPREAD, LLOYD_BF16, 30011, 33, 97, 1, WIDE, STREAMED},
         {SPREAD, LLOYD_F16, 100003, 64, 300, 0, UNWEIGHTED, RESIDENT},

@@ -1,4 +1,4 @@
-/* The checkpoint file (io/checkpoint.c), the options around it (src/job/options.c), the wish to stop
+/* The checkpoint file (io/writers/checkpoint.c), the options around it (src/job/options.c), the wish to stop
  * (src/base/stop.c) and the hash. Files are made in a temporary directory, the current one meanwhile. */
 #include "algorithm/history.h"
 #include "base/hash.h"
