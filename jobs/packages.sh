@@ -40,6 +40,10 @@ lloyd_packages() {
             echo "python3-h5py module:h5py"
             echo "python3-sklearn module:sklearn"
             echo "python3-matplotlib module:matplotlib"
+            echo "python3-mpi4py module:mpi4py" # this and the next: for tests of the Python package
+            echo "python3-pytest module:pytest"
+            echo "python3-tqdm module:tqdm"
+            echo "python3-venv module:ensurepip"
             ;;
         slurm) # for tests of the job scripts on a Slurm of their own
             echo "munge program:munged"

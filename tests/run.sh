@@ -58,7 +58,7 @@ configure() {
         generator=(-G Ninja)
     fi
     echo "== $folder"
-    cmake -S . -B "$folder" "${generator[@]}" -DLLOYD_TESTS=ON "$@"
+    cmake -S . -B "$folder" "${generator[@]}" -DLLOYD_TESTS=ON -DLLOYD_PYTHON=ON "$@"
 }
 
 # run_tests FOLDER OPTIONS...: one more at a time than there are cores, since launchers wait a lot; CTest knows which take two. A test

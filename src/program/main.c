@@ -140,6 +140,15 @@ static lloyd_status predict(lloyd_comm *comm, const lloyd_cli *cli)
     return LLOYD_OK;
 }
 
+static lloyd_status report(lloyd_comm *comm, const lloyd_cli *cli)
+{
+    LLOYD_TRY(lloyd_report(comm, &cli->report));
+    if (lloyd_comm_rank(comm) == 0)
+        printf("%s: a page about %s; open it in a browser\n", cli->report.output,
+               cli->report.model);
+    return LLOYD_OK;
+}
+
 /* What needs no ranks. */
 static void show(const lloyd_cli *cli)
 {
@@ -171,7 +180,7 @@ static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
     case LLOYD_COMMAND_FIT: return fit(comm, cli);
     case LLOYD_COMMAND_PREDICT: return predict(comm, cli);
     case LLOYD_COMMAND_INFO: return lloyd_info_dataset(comm, cli->file, cli->info.dataset);
-    case LLOYD_COMMAND_REPORT: return lloyd_report(comm, &cli->report);
+    case LLOYD_COMMAND_REPORT: return report(comm, cli);
     case LLOYD_COMMAND_WRAP: return lloyd_wrap(comm, &cli->wrap);
     case LLOYD_COMMAND_SYNTH: return lloyd_synth(comm, &cli->synth);
     case LLOYD_COMMAND_HELP:

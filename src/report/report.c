@@ -5,7 +5,6 @@
 #include "lloyd/lloyd.h"
 
 #include "base/json.h"
-#include "base/text.h"
 #include "comm/comm.h"
 #include "io/guard.h"
 #include "io/writers/model.h"
@@ -122,19 +121,12 @@ static lloyd_status compose(lloyd_report_content *r, char **page, size_t *bytes)
     return status;
 }
 
-static lloyd_status write_output(const lloyd_report_content *r, const lloyd_output *output,
-                                 const char *page, size_t bytes)
+static lloyd_status write_output(const lloyd_output *output, const char *page, size_t bytes)
 {
-    char text[32];
     lloyd_status status = lloyd_output_text(output, page, bytes);
     if (status == LLOYD_OK) status = lloyd_output_commit(output);
-    if (status != LLOYD_OK) {
-        lloyd_output_discard(output);
-        return status;
-    }
-    printf("%s: a page of %s about %s; open it in a browser\n", output->path,
-           lloyd_text_bytes((int64_t)bytes, text, sizeof text), r->options->model);
-    return LLOYD_OK;
+    if (status != LLOYD_OK) lloyd_output_discard(output);
+    return status;
 }
 
 /* That the page replaces nothing that is read. */
@@ -154,7 +146,7 @@ static lloyd_status compose_and_write(lloyd_report_content *r, const lloyd_outpu
     char *page = NULL;
     size_t bytes = 0;
     lloyd_status status = compose(r, &page, &bytes);
-    if (status == LLOYD_OK) status = write_output(r, output, page, bytes);
+    if (status == LLOYD_OK) status = write_output(output, page, bytes);
     free(page);
     return status;
 }

@@ -47,6 +47,15 @@ if grep -rlF -e "$work" -e "$build" "$prefix" --include='*.cmake' --include='*.p
 fi
 "$(installed bin/lloyd)" --version >/dev/null || fail "the installed program does not start"
 
+# The Python package finds the library in the prefix (configured with -DLLOYD_PYTHON=ON).
+python=$(find "$prefix" -path '*/python/lloyd' -print -quit)
+if [[ -z $python ]]; then
+    echo "SKIPPED the Python package: this build has LLOYD_PYTHON=OFF"
+else
+    env -u LLOYD_LIBRARY PYTHONPATH="${python%/lloyd}" "${PYTHON:-python3}" -c "import lloyd; print('python: lloyd', lloyd.__version__)" ||
+        fail "the installed Python package does not find its library"
+fi
+
 shared=$(installed liblloyd.so)
 static=$(installed liblloyd.a)
 

@@ -40,6 +40,7 @@ SCRIPTS = files("jobs/*.sh", "jobs/*.sbatch")
 
 # (page, beginning of the command, "" for all): the file that runs it, and what that says where it does.
 ELSEWHERE = {
+    ("docs/python.md", ""): ("tests/e2e/python/test_python_docs.py", "docs/python.md"),
     ("docs/tutorial.md", ""): ("tests/e2e/documents/test_tutorial.py", '"tutorial.md"'),
     ("docs/operations.md", "bench/scaling.py"): ("tests/e2e/bench/test_scaling.py", '"scaling.py"'),
     ("docs/operations.md", "bench/cost_model.py"): ("tests/e2e/bench/test_scaling.py", "cost_model"),
