@@ -364,22 +364,27 @@ static void assign_block(assignment *a, int64_t i0, int rows)
 
 /* --- the filter on 8-bit integers --- */
 
-/* The nearest of `count` candidates in increasing order. */
+/* A centroid whose dist() to a row is known; -1: none. */
+typedef struct known {
+    int32_t label;
+    double distance;
+} known;
+
+/* The nearest of `count` candidates in increasing order and the known one. */
 static int32_t nearest_of(const cpu_kernels *cpu, const float *row, const int32_t *candidates,
-                          int count)
+                          int count, known nearest)
 {
     int64_t dim = cpu->base.config.dim;
-    double least = INFINITY;
-    int32_t label = candidates[0];
     for (int c = 0; c < count; c++) {
-        const float *centroid = cpu->centroids + candidates[c] * dim;
-        if (lloyd_is_farther(row, centroid, dim, least)) continue;
+        int32_t k = candidates[c];
+        const float *centroid = cpu->centroids + k * dim;
+        if (k == nearest.label || lloyd_is_farther(row, centroid, dim, nearest.distance)) continue;
         double distance = lloyd_dist(row, centroid, dim);
-        if (distance >= least) continue;
-        least = distance;
-        label = candidates[c];
+        if (distance > nearest.distance || (distance == nearest.distance && k > nearest.label))
+            continue;
+        nearest = (known){k, distance};
     }
-    return label;
+    return nearest.label;
 }
 
 /* Rows with too many candidates: labelled by the other filter, a block at a time. */
@@ -391,7 +396,7 @@ static void assign_open(assignment *a)
     scratch->open_count = 0;
 }
 
-static void decide(assignment *a, int64_t i, const int32_t *candidates, int count)
+static void decide(assignment *a, int64_t i, const int32_t *candidates, int count, known nearest)
 {
     cpu_scratch *scratch = a->scratch;
     if (count == 0) {
@@ -402,8 +407,20 @@ static void decide(assignment *a, int64_t i, const int32_t *candidates, int coun
     } else {
         a->counters[LLOYD_COUNT_FALLBACK]++;
         const float *row = lloyd_cpu_row(a->cpu, a->slot, i, scratch->row);
-        set_label(a, i, nearest_of(a->cpu, row, candidates, count));
+        set_label(a, i, nearest_of(a->cpu, row, candidates, count, nearest));
     }
+}
+
+/* The distance of row i to the centroid that was its label, if that is one of the set: candidates are not
+ * farther. */
+static known measure_label(const assignment *a, int64_t i)
+{
+    const cpu_kernels *cpu = a->cpu;
+    int32_t label = cpu->labels[a->slot->first + i];
+    int64_t dim = cpu->base.config.dim;
+    if (label < 0 || label >= cpu->set) return (known){-1, INFINITY};
+    const float *row = lloyd_cpu_row(cpu, a->slot, i, a->scratch->row);
+    return (known){label, lloyd_dist(row, cpu->centroids + label * dim, dim)};
 }
 
 static void assign_int8(assignment *a, int64_t i0, int rows)
@@ -413,15 +430,18 @@ static void assign_int8(assignment *a, int64_t i0, int rows)
     lloyd_int8_scratch *found = &a->scratch->int8;
     int64_t candidates = 0, decided = 0, open = 0,
             size = set->dim * (int64_t)lloyd_type_size(cpu->base.config.type);
+    known nearest[LLOYD_INT8_ROWS];
     for (int i = 0; i < rows; i++) {
         const void *row = set->exact ? (const void *)(a->slot->rows + (i0 + i) * size)
                                      : lloyd_cpu_row(cpu, a->slot, i0 + i, a->scratch->row);
         lloyd_int8_take(set, found, i, row);
+        nearest[i] = measure_label(a, i0 + i);
+        if (nearest[i].label >= 0) lloyd_int8_limit(found, i, nearest[i].distance);
     }
     lloyd_int8_find(set, found, rows);
     double began = lloyd_seconds();
     for (int i = 0; i < rows; i++) {
-        decide(a, i0 + i, found->candidate[i], found->count[i]);
+        decide(a, i0 + i, found->candidate[i], found->count[i], nearest[i]);
         candidates += found->count[i] > 1 ? found->count[i] : 0;
         decided += found->count[i] > 1;
         open += found->count[i] == 0;

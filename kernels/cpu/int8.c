@@ -14,6 +14,9 @@ enum { ROWS = LLOYD_INT8_ROWS, TILE = LLOYD_INT8_CENTROIDS, MOST = LLOYD_INT8_CA
 /* Codes of rows are stored as 128 more, which makes them unsigned. */
 enum { OFFSET = 128, GREATEST = 127 };
 
+/* Of all rows of bytes. */
+enum { LEAST_BYTE = -128, GREATEST_BYTE = 255 };
+
 /* More than all roundings of sums of squares and bounds in double are. */
 static const double UP = 1 + 0x1p-20;
 
@@ -51,6 +54,7 @@ void lloyd_int8_list_set(cpu_buffers *buffers, lloyd_int8_set *set, int64_t coun
     CPU_BUFFER(buffers, set->correction, room, "corrections of the centroids");
     CPU_BUFFER(buffers, set->bias, room, "biases of the centroids");
     CPU_BUFFER(buffers, set->centre, set->dim, "the filter's origin");
+    if (set->exact) CPU_BUFFER(buffers, set->middle, set->dim, "the filter's origin");
     CPU_BUFFER(buffers, set->codes, set->threads * padded_columns(set->dim), "codes of centroids");
 }
 
@@ -75,13 +79,15 @@ static lloyd_status reserve(lloyd_int8_set *set, int64_t count)
 
 /* --- operands --- */
 
-/* Sums over the columns of a row or centroid, C = X for a row. */
+enum { LANES = 16 };
+
+/* Sums over the columns of a centroid. */
 typedef struct sums {
-    double square;   /* |X|^2 */
-    double operand;  /* |x^|^2 */
-    double residual; /* |X - x^|^2 */
-    double cross;    /* X . (X - x^) */
-    double shift;    /* m . x^ */
+    double square;   /* |C|^2 */
+    double operand;  /* |c^|^2 */
+    double residual; /* |C - c^|^2 */
+    double cross;    /* C . (C - c^) */
+    double shift;    /* m . c^ */
     int64_t codes;
 } sums;
 
@@ -100,12 +106,11 @@ LLOYD_CLONES static float greatest_difference(const float *x, const float *centr
     return greatest[0];
 }
 
-/* codes[j] = the code of X[j] in the unit `scale`, and the sums. Any codes are right: what they leave of X
+/* codes[j] = the code of C[j] in the unit `scale`, and the sums. Any codes are right: what they leave of C
  * is measured. */
-LLOYD_CLONES static sums encode(const float *x, const float *centre, double scale, int64_t dim,
-                                int16_t *codes)
+LLOYD_CLONES static sums encode_centroid(const float *c, const float *centre, double scale,
+                                         int64_t dim, int16_t *codes)
 {
-    enum { LANES = 16 };
     double square[LANES] = {0}, operand[LANES] = {0}, residual[LANES] = {0}, cross[LANES] = {0},
            shift[LANES] = {0}, inverse = 1 / scale;
     int64_t total = 0;
@@ -113,7 +118,7 @@ LLOYD_CLONES static sums encode(const float *x, const float *centre, double scal
         double value[LANES] = {0}, near[LANES], m[LANES] = {0};
         int lanes = (int)(dim - j0 < LANES ? dim - j0 : LANES);
         for (int l = 0; l < lanes; l++) m[l] = (double)centre[j0 + l];
-        for (int l = 0; l < lanes; l++) value[l] = (double)x[j0 + l] - m[l];
+        for (int l = 0; l < lanes; l++) value[l] = (double)c[j0 + l] - m[l];
         for (int l = 0; l < LANES; l++) {
             double code = value[l] * inverse;
             code = code > GREATEST ? GREATEST : code;
@@ -152,7 +157,7 @@ typedef struct greatest {
 static void prepare_one(lloyd_int8_set *set, const float *centroid, int64_t k, int16_t *codes,
                         greatest *most)
 {
-    sums s = encode(centroid, set->centre, set->scale, set->dim, codes);
+    sums s = encode_centroid(centroid, set->centre, set->scale, set->dim, codes);
     pack_centroid(set, codes, set->operand + k * set->words);
     double bias = s.square / 2 - s.cross + (set->exact ? s.shift : 0);
     set->bias[k] = (float)bias;
@@ -174,16 +179,16 @@ static void fill_up(lloyd_int8_set *set)
 }
 
 /* |m|, which takes part where rows are used as they are. */
-static double centre_length(const lloyd_int8_set *set)
+static double length_of_centre(const lloyd_int8_set *set)
 {
     double square = 0;
     for (int64_t j = 0; set->exact && j < set->dim; j++)
         square += (double)set->centre[j] * (double)set->centre[j];
-    return sqrt(square);
+    return sqrt(square) * UP;
 }
 
 /* Rows that are used as they are do not mind where the origin is: the centroids' unit is smallest in
- * the middle of their range. */
+ * the middle of their range. It is an integer near those of the rows, so that squares are integers too. */
 static void choose_middle(lloyd_int8_set *set, const float *centroids)
 {
 #pragma omp parallel for num_threads(set->threads)
@@ -194,7 +199,10 @@ static void choose_middle(lloyd_int8_set *set, const float *centroids)
             least = c < least ? c : least;
             most = c > most ? c : most;
         }
-        set->centre[j] = least / 2 + most / 2;
+        float middle = rintf(least / 2 + most / 2);
+        middle = middle > LEAST_BYTE ? middle : LEAST_BYTE;
+        set->middle[j] = (int16_t)(middle < GREATEST_BYTE ? middle : GREATEST_BYTE);
+        set->centre[j] = (float)set->middle[j];
     }
 }
 
@@ -228,7 +236,8 @@ lloyd_status lloyd_int8_prepare(lloyd_int8_set *set, const float *centroids, int
     fill_up(set);
     set->residual = sqrt(residual) * UP;
     set->length = sqrt(operand) * UP;
-    set->reach = (sqrt(square) + centre_length(set)) * UP;
+    set->centre_length = length_of_centre(set);
+    set->reach = (sqrt(square) + set->centre_length) * UP;
     set->greatest_bias = bias * UP;
     set->usable = 1;
     return LLOYD_OK;
@@ -236,40 +245,107 @@ lloyd_status lloyd_int8_prepare(lloyd_int8_set *set, const float *centroids, int
 
 /* --- rows --- */
 
-/* Word j of row i is at words[j * ROWS + i]. */
-static void pack_row(const lloyd_int8_set *set, const int16_t *codes, int i, int32_t *words)
+/* Roundings of a sum in LANES, beside one for each element of a lane. */
+enum { MORE_ROUNDINGS = 8 };
+
+/* What rounding a row leaves of it: sums over its columns. */
+typedef struct rounded {
+    int64_t square; /* of the codes */
+    float residual; /* A of 2.6 */
+} rounded;
+
+/* codes[j] = the code of x - centre in the unit `scale`; rest[j] = what it leaves. Any codes are right. */
+LLOYD_CLONES static void encode_part(const float *x, const float *centre, float scale, int64_t n,
+                                     int8_t *codes, float *rest)
 {
-    enum { COLUMNS = LLOYD_INT8_COLUMNS };
-    for (int64_t j = 0, w = 0; j < set->dim; j += COLUMNS, w++) {
-        uint32_t word = 0;
-        for (int c = 0; c < COLUMNS && j + c < set->dim; c++)
-            word |= (uint32_t)(codes[j + c] + OFFSET) << (8 * c);
-        memcpy(&words[w * ROWS + i], &word, sizeof word);
+    float inverse = 1 / scale;
+    for (int64_t j = 0; j < n; j++) {
+        float value = x[j] - centre[j], quotient = value * inverse;
+        quotient = quotient > GREATEST ? GREATEST : quotient;
+        quotient = quotient < -GREATEST ? -GREATEST : quotient;
+        float near = (quotient + 0x1.8p23F) - 0x1.8p23F; /* rintf() */
+        codes[j] = (int8_t)(int32_t)near;
+        rest[j] = fmaf(-near, scale, value);
     }
 }
 
-LLOYD_CLONES static double square_from(const float *centre, const int16_t *x, int64_t dim,
-                                       int64_t *raw)
+LLOYD_CLONES static void add_residuals(const float *rest, int64_t n, float *sum)
 {
-    double square[LLOYD_LANES] = {0};
-    int64_t total = 0, j = 0;
-    for (; j + LLOYD_LANES <= dim; j += LLOYD_LANES) {
-        int32_t part = 0;
-        for (int l = 0; l < LLOYD_LANES; l++) {
-            double t = (double)x[j + l] - (double)centre[j + l];
-            square[l] = fma(t, t, square[l]);
-        }
-        for (int l = 0; l < LLOYD_LANES; l++) part += (int32_t)x[j + l] * x[j + l];
-        total += part;
-    }
-    for (int l = 0; j < dim; j++, l++) {
-        double t = (double)x[j] - (double)centre[j];
-        square[l] = fma(t, t, square[l]);
-        total += (int32_t)x[j] * x[j];
-    }
-    *raw = total;
-    return lloyd_tree(square, LLOYD_LANES);
+    int64_t j = 0;
+    for (; j + LANES <= n; j += LANES)
+        for (int l = 0; l < LANES; l++) sum[l] = fmaf(rest[j + l], rest[j + l], sum[l]);
+    for (int l = 0; j + l < n; l++) sum[l] = fmaf(rest[j + l], rest[j + l], sum[l]);
 }
+
+LLOYD_CLONES static int32_t sum_squares(const int8_t *codes, int64_t n)
+{
+    int32_t sum = 0;
+    for (int64_t j = 0; j < n; j++) sum += codes[j] * codes[j];
+    return sum;
+}
+
+static rounded encode_row(const float *x, const float *centre, float scale, int64_t dim,
+                          int8_t *codes)
+{
+    enum { PART = 512 };
+    float residual[LANES] = {0}, rest[PART];
+    rounded row = {0, 0};
+    for (int64_t j0 = 0; j0 < dim; j0 += PART) {
+        int64_t n = dim - j0 < PART ? dim - j0 : PART;
+        encode_part(x + j0, centre + j0, scale, n, codes + j0, rest);
+        add_residuals(rest, n, residual);
+        row.square += sum_squares(codes + j0, n);
+    }
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) residual[l] += residual[l + half];
+    row.residual = residual[0];
+    return row;
+}
+
+/* Word j of row i is at words[j * ROWS + i]: bytes of a row, of which those that are signed are raised by
+ * OFFSET. */
+static void pack_row(const lloyd_int8_set *set, const void *row, int is_signed, int i,
+                     int32_t *words)
+{
+    enum { COLUMNS = LLOYD_INT8_COLUMNS };
+    const uint32_t raise = is_signed ? 0x80808080U : 0;
+    const char *bytes = row;
+    int64_t whole = set->dim / COLUMNS, left = set->dim - whole * COLUMNS;
+    int32_t *word = words + i;
+    for (int64_t w = 0; w < whole; w++, bytes += COLUMNS, word += ROWS) {
+        uint32_t packed;
+        memcpy(&packed, bytes, sizeof packed);
+        packed ^= raise;
+        memcpy(word, &packed, sizeof packed);
+    }
+    if (left > 0) {
+        uint32_t packed = 0;
+        memcpy(&packed, bytes, (size_t)left);
+        packed ^= raise;
+        memcpy(word, &packed, sizeof packed);
+    }
+}
+
+#define SQUARE_FROM(type)                                                                          \
+    LLOYD_CLONES static int64_t square_from_##type(const type *x, const int16_t *middle,           \
+                                                   int64_t dim)                                    \
+    {                                                                                              \
+        int32_t square[LLOYD_LANES] = {0};                                                         \
+        int64_t total = 0, j = 0;                                                                  \
+        for (; j + LLOYD_LANES <= dim; j += LLOYD_LANES) {                                         \
+            for (int l = 0; l < LLOYD_LANES; l++) {                                                \
+                int32_t t = x[j + l] - middle[j + l];                                              \
+                square[l] += t * t;                                                                \
+            }                                                                                      \
+        }                                                                                          \
+        for (; j < dim; j++) total += (x[j] - middle[j]) * (x[j] - middle[j]);                     \
+        for (int l = 0; l < LLOYD_LANES; l++) total += square[l];                                  \
+        return total;                                                                              \
+    }
+
+/* |X|^2 of a row of bytes, exactly: less than 2^18 for each of at most 2^16 columns. */
+SQUARE_FROM(uint8_t)
+SQUARE_FROM(int8_t)
 
 /* The row has no candidates to be found: any centroid may be the nearest. */
 static void leave_open(lloyd_int8_scratch *s, int i)
@@ -279,81 +355,131 @@ static void leave_open(lloyd_int8_scratch *s, int i)
     s->count[i] = 0;
 }
 
-/* The bound's share of row i. `scale`: of its codes; `length`: |x^|. */
-static void take_bound(const lloyd_int8_set *set, lloyd_int8_scratch *s, int i, double scale,
-                       double length, const sums *x)
+/* What the bound needs of a row, with the names of 2.6. */
+typedef struct row_bound {
+    double scale;     /* f */
+    double length;    /* |x^| */
+    double residual;  /* a */
+    double reach;     /* |X| */
+    double distance;  /* Z */
+    double roundings; /* n */
+} row_bound;
+
+static void take_bound(const lloyd_int8_set *set, lloyd_int8_scratch *s, int i, const row_bound *x)
 {
-    double dim = (double)set->dim, row = sqrt(x->square) * UP;
-    double products = length * set->length + set->greatest_bias;
-    double lengths = (row + set->reach) * (row + set->reach);
+    double dim = (double)set->dim, a = x->residual;
+    double products = x->length * set->length + set->greatest_bias;
+    double lengths = (x->reach + set->reach) * (x->reach + set->reach);
     if (!(products + lengths < 0x1p100)) {
         leave_open(s, i);
         return;
     }
-    s->factor[i] = (float)(scale * set->scale);
+    s->factor[i] = (float)(x->scale * set->scale);
     s->best[i] = -INFINITY;
     s->threshold[i] = -INFINITY;
-    s->distance[i] = x->square / 2 - x->cross;
-    s->spread[i] = (sqrt(x->residual) * UP + set->residual) * UP + 0x1p-50 * (row + set->reach);
-    s->rounding[i] =
-        (0x1p-22 * products + (dim + 16) * 0x1p-52 * lengths) * UP +
-        (sqrt(x->residual) * UP + 0x1p-50 * row) * (set->residual + 0x1p-50 * set->reach) * UP +
-        0x1p-120;
+    s->distance[i] = x->distance;
+    s->spread[i] = (a + set->residual + 0x1p-50 * set->reach) * UP;
+    s->rounding[i] = (0x1p-22 * products + (dim + 16) * 0x1p-52 * lengths +
+                      a * (set->residual + 0x1p-50 * set->reach) +
+                      0x1p-23 * a * (x->length + x->roundings * a)) *
+                         UP +
+                     0x1p-120;
     s->count[i] = 0;
+}
+
+static void take_bytes(const lloyd_int8_set *set, lloyd_int8_scratch *s, int i, const void *row)
+{
+    int64_t square = set->is_signed ? square_from_int8_t(row, set->middle, set->dim)
+                                    : square_from_uint8_t(row, set->middle, set->dim);
+    double reach = sqrt((double)square) * UP;
+    pack_row(set, row, set->is_signed, i, s->words);
+    take_bound(set, s, i,
+               &(row_bound){.scale = 1,
+                            .length = reach + set->centre_length,
+                            .reach = reach,
+                            .distance = (double)square / 2});
 }
 
 void lloyd_int8_take(const lloyd_int8_set *set, lloyd_int8_scratch *s, int i, const void *row)
 {
     if (set->exact) {
-        int64_t raw;
-        for (int64_t j = 0; j < set->dim; j++)
-            s->codes[j] = set->is_signed ? ((const int8_t *)row)[j] : ((const uint8_t *)row)[j];
-        sums x = {.square = square_from(set->centre, s->codes, set->dim, &raw)};
-        for (int64_t j = 0; !set->is_signed && j < set->dim; j++) s->codes[j] -= OFFSET;
-        pack_row(set, s->codes, i, s->words);
-        take_bound(set, s, i, 1, sqrt((double)raw), &x);
+        take_bytes(set, s, i, row);
         return;
     }
-    double scale = (double)greatest_difference(row, set->centre, set->dim) / GREATEST;
+    float scale = greatest_difference(row, set->centre, set->dim) / GREATEST;
     if (scale == 0) scale = 1;
-    if (!(scale >= LEAST_UNIT && scale <= GREATEST_UNIT)) {
+    if (!((double)scale >= LEAST_UNIT && (double)scale <= GREATEST_UNIT)) {
         leave_open(s, i);
         return;
     }
-    sums x = encode(row, set->centre, scale, set->dim, s->codes);
-    pack_row(set, s->codes, i, s->words);
-    take_bound(set, s, i, scale, sqrt(x.operand) * UP, &x);
+    rounded x = encode_row(row, set->centre, scale, set->dim, s->codes);
+    pack_row(set, s->codes, 1, i, s->words);
+    double unit = (double)scale, square = unit * unit * (double)x.square,
+           length = sqrt(square) * UP;
+    double roundings = ceil((double)set->dim / LANES) + MORE_ROUNDINGS;
+    double residual =
+        (sqrt((double)x.residual) * (1 + roundings * 0x1p-23) + 0x1p-22 * length) * UP;
+    take_bound(set, s, i,
+               &(row_bound){.scale = unit,
+                            .length = length,
+                            .residual = residual,
+                            .reach = (length + residual) * UP,
+                            .distance = (square - (double)x.residual) / 2,
+                            .roundings = roundings});
 }
 
 /* --- candidates --- */
 
-/* best = the greatest scores so far. Returns whether any has risen. */
-LLOYD_CLONES static int raise_best(const float *scores, float *best)
+/* Centroids whose score is below this are farther than `reach` from row i. Rounded down. */
+static float threshold_of(const lloyd_int8_scratch *s, int i, double reach)
+{
+    double square = reach * reach, z = s->distance[i];
+    double least = z - square / 2 - s->spread[i] * reach - s->rounding[i];
+    return (float)(least - 0x1p-23 * fabs(least) - 0x1p-120);
+}
+
+/* More than the roundings of dist(), and of thresholds in double. */
+static const double UP_REACH = 1 + 0x1p-38;
+
+void lloyd_int8_limit(lloyd_int8_scratch *s, int i, double distance)
+{
+    if (s->threshold[i] == INFINITY) return;
+    s->threshold[i] = threshold_of(s, i, sqrt(distance) * UP_REACH);
+}
+
+/* The label is not farther than the centroid with the best score so far. */
+static void raise_threshold(lloyd_int8_scratch *s, int i)
+{
+    double f = s->spread[i], half = s->distance[i] - (double)s->best[i] + s->rounding[i];
+    double reach = (f + sqrt(f * f + 2 * (half > 0 ? half : 0))) * UP_REACH;
+    s->threshold[i] = fmaxf(s->threshold[i], threshold_of(s, i, reach));
+}
+
+/* best = the greatest scores of a tile. */
+LLOYD_CLONES static void take_best(const float *scores, float *best)
 {
     float most[ROWS];
-    int rises = 0;
     memcpy(most, best, sizeof most);
     for (int k = 0; k < TILE; k++) {
         const float *row = scores + k * ROWS;
         for (int i = 0; i < ROWS; i++) most[i] = row[i] > most[i] ? row[i] : most[i];
     }
-    for (int i = 0; i < ROWS; i++) rises |= most[i] > best[i];
     memcpy(best, most, sizeof most);
-    return rises;
 }
 
-/* A centroid whose score is below the threshold is farther than the one with the best score. */
-LLOYD_CLONES static void raise_thresholds(lloyd_int8_scratch *s)
+/* Rows of which no distance is known have a threshold from the first tile on. */
+static void begin_thresholds(lloyd_int8_scratch *s, int rows)
 {
-    for (int i = 0; i < ROWS; i++) {
-        double best = (double)s->best[i], f = s->spread[i], eta = s->rounding[i];
-        double distance = s->distance[i] - best + eta;
-        distance = distance > 0 ? distance : 0;
-        double r = (f + sqrt(f * f + 2 * distance)) * (1 + 0x1p-20);
-        double threshold = best - 2 * eta - 2 * r * f - 0x1p-38 * r * r;
-        threshold -= 0x1p-23 * fabs(threshold) + 0x1p-120;
-        /* rows that are open keep infinity */
-        s->threshold[i] = s->threshold[i] < INFINITY ? (float)threshold : INFINITY;
+    float best[ROWS];
+    int without = 0;
+    for (int i = 0; i < rows; i++) without += s->threshold[i] == -INFINITY;
+    if (without == 0) return;
+    for (int i = 0; i < ROWS; i++) best[i] = -INFINITY;
+    take_best(s->scores, best);
+    for (int i = 0; i < rows; i++) {
+        if (s->threshold[i] != -INFINITY) continue;
+        s->best[i] = best[i];
+        raise_threshold(s, i);
     }
 }
 
@@ -380,12 +506,19 @@ static void append(lloyd_int8_scratch *s, int i, int32_t k, float score)
     s->candidate[i][s->count[i]++] = k;
 }
 
+/* A score that is better than all before reaches the threshold: it is among the hits. */
 static void collect_hits(lloyd_int8_scratch *s, int64_t k0)
 {
     for (int k = 0; k < TILE; k++) {
         for (uint64_t left = s->hits[k]; left; left &= left - 1) {
             int i = __builtin_ctzll(left);
-            append(s, i, (int32_t)(k0 + k), s->scores[k * ROWS + i]);
+            float score = s->scores[k * ROWS + i];
+            if (score < s->threshold[i]) continue; /* it was raised since */
+            if (score > s->best[i]) {
+                s->best[i] = score;
+                raise_threshold(s, i);
+            }
+            append(s, i, (int32_t)(k0 + k), score);
         }
     }
 }
@@ -397,7 +530,7 @@ void lloyd_int8_find(const lloyd_int8_set *set, lloyd_int8_scratch *s, int rows)
         lloyd_int8_tile tile = {set->operand + k0 * set->words, set->correction + k0,
                                 set->bias + k0};
         set->product->scores(s->words, s->factor, &tile, set->words, s->scores);
-        if (raise_best(s->scores, s->best)) raise_thresholds(s);
+        if (k0 == 0) begin_thresholds(s, rows);
         set->product->hits(s->scores, s->threshold, s->hits);
         collect_hits(s, k0);
     }

@@ -25,6 +25,7 @@ typedef struct lloyd_int8_set {
     int threads;
     int64_t dim, words, count, capacity;
     float *centre;       /* [D] m */
+    int16_t *middle;     /* [D] the same, where rows are used as they are */
     int32_t *operand;    /* [capacity][words] */
     int32_t *correction; /* [capacity] */
     float *bias;         /* [capacity] */
@@ -34,12 +35,13 @@ typedef struct lloyd_int8_set {
     double length;       /* the greatest |c^| */
     double reach;        /* the greatest |C|, |m| with it where rows are used as they are */
     double greatest_bias;
+    double centre_length; /* |m| where rows are used as they are */
 } lloyd_int8_set;
 
 /* What one thread needs. */
 typedef struct lloyd_int8_scratch {
     int32_t *words;                /* [words][64] */
-    int16_t *codes;                /* [D] one row */
+    int8_t *codes;                 /* [D] one row */
     float factor[LLOYD_INT8_ROWS]; /* of the rows' operands, times the centroids' scale */
     float best[LLOYD_INT8_ROWS], threshold[LLOYD_INT8_ROWS];
     double distance[LLOYD_INT8_ROWS]; /* Z of 2.6 */
@@ -70,6 +72,10 @@ lloyd_status lloyd_int8_prepare(lloyd_int8_set *set, const float *centroids, int
 /* Takes row i (of at most 64) of a block: as stored where the set is exact, else as float32. */
 void lloyd_int8_take(const lloyd_int8_set *set, lloyd_int8_scratch *scratch, int i,
                      const void *row);
+
+/* A centroid at this distance, a dist() of row i, is known: none that is farther is a candidate. After
+ * lloyd_int8_take(). */
+void lloyd_int8_limit(lloyd_int8_scratch *scratch, int i, double distance);
 
 /* Finds the candidates of the first `rows` rows taken. */
 void lloyd_int8_find(const lloyd_int8_set *set, lloyd_int8_scratch *scratch, int rows);

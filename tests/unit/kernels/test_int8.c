@@ -1,7 +1,10 @@
-/* The products of 8-bit integers, all that this processor supports, against plain sums: random codes, the extremes,
- * any number of columns; and the rows whose scores reach a threshold.
+/* The filter on 8-bit integers. Its products, all that this processor supports, against plain sums: random codes, the extremes,
+ * any number of columns; and the rows whose scores reach a threshold. What it knows of a row that was rounded, where
+ * float32 sees least of it.
  */
-#include "kernels/cpu/int8_product.h"
+#include "kernels/cpu/int8.h"
+
+#include "base/memory.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -112,6 +115,87 @@ static void test_extremes(void **unused)
     }
 }
 
+/* --- bounds --- */
+
+/* A product that nobody calls. */
+static const lloyd_int8_product any_product = {.cost = 1};
+
+/* A set of one centroid, which is so near m that hardly anything but the row counts; m has `centre` in all
+ * columns but the first, where it is 0. */
+typedef struct bounded {
+    lloyd_int8_set set;
+    lloyd_int8_scratch scratch;
+    float *row, *centre;
+} bounded;
+
+static bounded *new_bounded(int dim, float centre)
+{
+    bounded *b;
+    float *centroid;
+    cpu_buffers buffers = {.work = CPU_BUFFERS_RESERVE};
+    assert_int_equal(lloyd_alloc(&b, 1, sizeof *b, "test"), LLOYD_OK);
+    assert_int_equal(lloyd_alloc(&b->row, dim, sizeof *b->row, "test"), LLOYD_OK);
+    assert_int_equal(lloyd_alloc(&b->centre, dim, sizeof *b->centre, "test"), LLOYD_OK);
+    assert_int_equal(lloyd_alloc(&centroid, dim, sizeof *centroid, "test"), LLOYD_OK);
+    for (int j = 1; j < dim; j++) b->centre[j] = centroid[j] = centre;
+    centroid[0] = 0x1p-32F;
+    lloyd_int8_open(&b->set, &any_product, LLOYD_F32, 0, dim, 1);
+    lloyd_int8_list_scratch(&buffers, &b->set, &b->scratch);
+    assert_int_equal(buffers.status, LLOYD_OK);
+    assert_int_equal(lloyd_int8_prepare(&b->set, centroid, 1, b->centre), LLOYD_OK);
+    lloyd_free(centroid);
+    return b;
+}
+
+/* The bounds hold for the row: of |X - x^|, and of what is Z but for roundings. */
+static void check_bounds(bounded *b)
+{
+    long double residual = 0, operand = 0;
+    lloyd_int8_take(&b->set, &b->scratch, 0, b->row);
+    for (int j = 0; j < b->set.dim; j++) {
+        long double x = (long double)b->row[j] - (long double)b->centre[j];
+        long double code = b->scratch.codes[j]; /* in the unit 1 */
+        residual += (x - code) * (x - code);
+        operand += code * code;
+    }
+    long double bound = b->scratch.spread[0] - b->set.residual;
+    assert_true(residual > 0 && bound * bound >= residual);
+    assert_true(fabsl((operand - residual) / 2 - (long double)b->scratch.distance[0]) <=
+                (long double)b->scratch.rounding[0]);
+}
+
+static void free_bounded(bounded *b)
+{
+    cpu_buffers buffers = {.work = CPU_BUFFERS_RELEASE};
+    lloyd_int8_list_scratch(&buffers, &b->set, &b->scratch);
+    lloyd_int8_list_set(&buffers, &b->set, 0);
+    lloyd_free(b->row);
+    lloyd_free(b->centre);
+    lloyd_free(b);
+}
+
+/* x - m is x in float32. */
+static void test_lost_centre(void **unused)
+{
+    (void)unused;
+    bounded *b = new_bounded(64, -3e-6F);
+    b->row[0] = 127;
+    for (int j = 1; j < 64; j++) b->row[j] = 100.49F;
+    check_bounds(b);
+    free_bounded(b);
+}
+
+/* Most of a row's residuals vanish beside larger ones when they are added in float32. */
+static void test_lost_residuals(void **unused)
+{
+    (void)unused;
+    bounded *b = new_bounded(LLOYD_INT8_MOST_COLUMNS, 0);
+    for (int j = 0; j < LLOYD_INT8_MOST_COLUMNS; j++) b->row[j] = j < 16 ? 0.49F : 0x1p-14F;
+    b->row[0] = 127;
+    check_bounds(b);
+    free_bounded(b);
+}
+
 /* Without any, this file tests nothing, and the kernels use the filter in float32. */
 static void test_names(void **unused)
 {
@@ -127,9 +211,9 @@ static void test_names(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_random),
+        cmocka_unit_test(test_extremes),       cmocka_unit_test(test_lost_centre),
+        cmocka_unit_test(test_lost_residuals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,11 +130,28 @@ static lloyd_kernels *new_kernels(const problem *p)
     return new_kernels_of(p, p->x, LLOYD_F32, LLOYD_FILTER_AUTO);
 }
 
-/* The counters of rows whose labels were -1. */
+/* Rows have no label before, the one that they will get, or that of the centroid before it: in turn. */
+static void choose_labels(const problem *p, lloyd_kernels *kernels)
+{
+    static int turn;
+    int shift = turn++ % 3 - 1;
+    if (shift < 0) return;
+    size_t row = (size_t)p->d * sizeof(float), part = row * (size_t)(p->k - shift);
+    float *others;
+    assert_int_equal(lloyd_alloc(&others, (int64_t)p->k * p->d, sizeof *others, "test"), LLOYD_OK);
+    memcpy(others, p->c + shift * p->d, part);
+    memcpy((char *)others + part, p->c, row * (size_t)shift);
+    assert_int_equal(kernels->set_centroids(kernels, p->k, others), LLOYD_OK);
+    assert_int_equal(kernels->assign(kernels, 0), LLOYD_OK);
+    assert_int_equal(kernels->set_centroids(kernels, p->k, p->c), LLOYD_OK);
+    lloyd_free(others);
+}
+
+/* The counters of an iteration. */
 static void check_counters(const problem *p, const int64_t *counters, lloyd_filter filter)
 {
     int64_t int8 = counters[LLOYD_COUNT_INT8], decided = counters[LLOYD_COUNT_INT8_FALLBACK];
-    assert_int_equal(counters[LLOYD_COUNT_MOVED], p->n);
+    assert_true(counters[LLOYD_COUNT_MOVED] <= p->n);
     assert_true(decided <= counters[LLOYD_COUNT_FALLBACK] &&
                 counters[LLOYD_COUNT_FALLBACK] <= p->n - int8 + decided);
     assert_true(decided <= int8 && int8 <= (filter == LLOYD_FILTER_FLOAT ? 0 : p->n));
@@ -149,6 +166,7 @@ static double check_filter(const problem *p, const char *what, const void *rows,
     lloyd_kernels *kernels = new_kernels_of(p, rows, type, filter);
     int32_t *labels;
     assert_int_equal(lloyd_alloc(&labels, p->n, sizeof *labels, "test"), LLOYD_OK);
+    choose_labels(p, kernels);
     assert_int_equal(kernels->begin(kernels), LLOYD_OK);
     assert_int_equal(kernels->assign(kernels, 0), LLOYD_OK);
     assert_int_equal(kernels->labels(kernels, 0, p->n, labels), LLOYD_OK);
