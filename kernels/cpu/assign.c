@@ -33,7 +33,7 @@ static int compare_floats(const void *a, const void *b)
  * dragged away by outliers. */
 static void choose_centre(cpu_kernels *cpu)
 {
-    enum { SAMPLE = 255 };
+    enum { SAMPLE = 63 };
     int64_t dim = cpu->base.config.dim, set = cpu->set;
     int64_t count = set < SAMPLE ? set : SAMPLE;
 #pragma omp parallel for num_threads(cpu->base.config.threads)
@@ -94,8 +94,8 @@ lloyd_status lloyd_cpu_prepare(cpu_kernels *cpu)
 #pragma omp parallel for num_threads(cpu->base.config.threads) reduction(max : greatest)
     for (int64_t k = 0; k < set; k++) {
         for (int64_t j = 0; j < dim; j++) {
-            greatest =
-                fmax(greatest, fabs((double)cpu->centroids[k * dim + j] - (double)cpu->centre[j]));
+            double from = fabs((double)cpu->centroids[k * dim + j] - (double)cpu->centre[j]);
+            greatest = from > greatest ? from : greatest;
         }
     }
     cpu->scale = greatest > 0 ? lloyd_exp2(-lloyd_exponent(greatest)) : 1;
@@ -413,13 +413,12 @@ static void decide(assignment *a, int64_t i, const int32_t *candidates, int coun
 
 /* The distance of row i to the centroid that was its label, if that is one of the set: candidates are not
  * farther. */
-static known measure_label(const assignment *a, int64_t i)
+static known measure_label(const assignment *a, int64_t i, const float *row)
 {
     const cpu_kernels *cpu = a->cpu;
     int32_t label = cpu->labels[a->slot->first + i];
     int64_t dim = cpu->base.config.dim;
     if (label < 0 || label >= cpu->set) return (known){-1, INFINITY};
-    const float *row = lloyd_cpu_row(cpu, a->slot, i, a->scratch->row);
     return (known){label, lloyd_dist(row, cpu->centroids + label * dim, dim)};
 }
 
@@ -432,10 +431,10 @@ static void assign_int8(assignment *a, int64_t i0, int rows)
             size = set->dim * (int64_t)lloyd_type_size(cpu->base.config.type);
     known nearest[LLOYD_INT8_ROWS];
     for (int i = 0; i < rows; i++) {
-        const void *row = set->exact ? (const void *)(a->slot->rows + (i0 + i) * size)
-                                     : lloyd_cpu_row(cpu, a->slot, i0 + i, a->scratch->row);
-        lloyd_int8_take(set, found, i, row);
-        nearest[i] = measure_label(a, i0 + i);
+        const float *row = lloyd_cpu_row(cpu, a->slot, i0 + i, a->scratch->row);
+        const void *stored = a->slot->rows + (i0 + i) * size;
+        lloyd_int8_take(set, found, i, set->exact ? stored : row);
+        nearest[i] = measure_label(a, i0 + i, row);
         if (nearest[i].label >= 0) lloyd_int8_limit(found, i, nearest[i].distance);
     }
     lloyd_int8_find(set, found, rows);

@@ -452,7 +452,8 @@ static void raise_threshold(lloyd_int8_scratch *s, int i)
 {
     double f = s->spread[i], half = s->distance[i] - (double)s->best[i] + s->rounding[i];
     double reach = (f + sqrt(f * f + 2 * (half > 0 ? half : 0))) * UP_REACH;
-    s->threshold[i] = fmaxf(s->threshold[i], threshold_of(s, i, reach));
+    float least = threshold_of(s, i, reach);
+    if (least > s->threshold[i]) s->threshold[i] = least;
 }
 
 /* best = the greatest scores of a tile. */
