@@ -136,15 +136,16 @@ struct flash_verdict {
     bool certified;
 };
 
-/* `index`: the winner's place. Without bound columns its score holds the greatest bound of its tile. */
-template <int WIDTH>
+/* `index`: the place of the winner. Without bound columns (not BOUNDS) its score holds the greatest bound
+ * of its tile. */
+template <int WIDTH, bool BOUNDS>
 __device__ inline flash_verdict flash_judge(const flash_params &p, unsigned best, unsigned second,
                                             int32_t index, __half2 norms)
 {
     const float2 bound = p.bound[index], own = flash_bounds(bound.x);
     const float error = flash_error(norms, own.x, own.y), score = flash_value(best);
     float errors = __fmul_ru(2, error), grid = FLASH_GRID_SLACK;
-    if (p.order) {
+    if constexpr (!BOUNDS) {
         const float4 most = p.most[index / WIDTH];
         errors = __fadd_ru(error, flash_error(norms, most.y, most.z));
         grid = FLASH_SUM_SLACK;

@@ -13,10 +13,10 @@
 
 /* --- the end of a row --- */
 
-/* The row that a thread of a 4-lane group ends: threads 0 and 1 one each. */
-__device__ inline bool flash_owns(int t, const int32_t row[2])
+/* The row that a thread of a 4-lane group ends, threads 0 and 1 one each; -1: none. */
+__device__ inline int32_t flash_owned(int t, const int32_t row[2])
 {
-    return t < 2 && (t ? row[1] : row[0]) >= 0;
+    return t > 1 ? -1 : t ? row[1] : row[0];
 }
 
 /* Appends rows without a certificate to the list in global memory. All threads of a warp; `listed`
@@ -99,50 +99,76 @@ struct flash_knowing_list {
     }
 };
 
+/* Best and second-best of a row, as far as a lane knows, and where the best is: its tile times 4, plus
+ * the thread of the 4-lane group that has seen it. */
+struct flash_joined {
+    unsigned best, second, where;
+
+    /* With what the lane whose number differs in `bit` knows; `gift`: what that lane is to know. */
+    __device__ void join(const flash_joined &gift, int bit)
+    {
+        const unsigned all = 0xffffffffu;
+        const unsigned other_best = __shfl_xor_sync(all, gift.best, bit);
+        const unsigned other_second = __shfl_xor_sync(all, gift.second, bit);
+        const unsigned other_where = __shfl_xor_sync(all, gift.where, bit);
+        second = max(max(second, other_second), min(best, other_best));
+        where = other_best > best ? other_where : where;
+        best = max(best, other_best);
+    }
+    template <int WIDTH> __device__ int32_t place() const
+    {
+        return flash_place<WIDTH>(best, (int)(where >> 2), (int)(where & 3));
+    }
+};
+
+/* What the four threads of a 4-lane group found, together: of row t % 2 of their two, in thread t. Each gives its
+ * neighbour what it knows of the neighbour's row. (Words are selected one by one: an index would put the arrays into
+ * memory.) */
+__device__ inline flash_joined flash_join(const flash_top2 top[2], int t)
+{
+    const bool odd = t % 2;
+    const int own = odd ? top[1].tile : top[0].tile, given = odd ? top[0].tile : top[1].tile;
+    flash_joined mine = {odd ? top[1].best : top[0].best, odd ? top[1].second : top[0].second,
+                         (unsigned)(own * 4 + t)};
+    mine.join({odd ? top[0].best : top[1].best, odd ? top[0].second : top[1].second,
+               (unsigned)(given * 4 + t)},
+              1);
+    mine.join(mine, 2);
+    return mine;
+}
+
 /* Ends the two rows of each 4-lane group: the four threads' findings together, the certificate,
- * and the label or an entry in a list. All threads of a warp; row: of the slot, -1 for none;
- * `previous`: the label so far of the row that the thread owns. Adds changed labels to `moved`. */
-template <int WIDTH, class List>
+ * and the label or an entry in a list. All threads of a warp. Of the row that the thread owns, `mine`
+ * is its number in the slot (-1: it owns none), `previous` the label so far. Adds changed labels to `moved`.
+ * BOUNDS: flash_judge's. */
+template <int WIDTH, bool BOUNDS, class List>
 __device__ inline void flash_finish_rows(const flash_params &p, const flash_top2 top[2],
-                                         const int32_t row[2], const __half2 norms[2],
-                                         int32_t previous, int lane, unsigned &moved,
-                                         const List &list)
+                                         int32_t mine, const __half2 norms[2], int32_t previous,
+                                         int lane, unsigned &moved, const List &list)
 {
     const unsigned all = 0xffffffffu;
     const int t = lane % 4;
-    unsigned best[2], second[2];
-    int32_t index[2];
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        best[h] = top[h].best;
-        second[h] = top[h].second;
-        index[h] = flash_place<WIDTH>(top[h].best, top[h].tile, t);
-#pragma unroll
-        for (int distance = 1; distance < 4; distance *= 2) {
-            unsigned other_best = __shfl_xor_sync(all, best[h], distance);
-            unsigned other_second = __shfl_xor_sync(all, second[h], distance);
-            int32_t other = __shfl_xor_sync(all, index[h], distance);
-            second[h] = max(max(second[h], other_second), min(best[h], other_best));
-            if (other_best > best[h]) {
-                best[h] = other_best;
-                index[h] = other;
-            }
-        }
-    }
-    const int32_t mine = t ? row[1] : row[0];
-    flash_verdict verdict = {0, 0, true};
-    if (flash_owns(t, row)) {
-        verdict = flash_judge<WIDTH>(p, t ? best[1] : best[0], t ? second[1] : second[0],
-                                     t ? index[1] : index[0], t ? norms[1] : norms[0]);
+    const flash_joined found = flash_join(top, t);
+    bool open = false; /* the row has no certificate */
+    float threshold = FLASH_NEVER;
+    if (mine >= 0) {
+        uint32_t words[2], own;
+        memcpy(words, norms, sizeof words);
+        own = t ? words[1] : words[0];
+        const flash_verdict verdict =
+            flash_judge<WIDTH, BOUNDS>(p, found.best, found.second, found.place<WIDTH>(),
+                                       *reinterpret_cast<const __half2 *>(&own));
+        open = !verdict.certified;
+        threshold = verdict.threshold;
         if (verdict.certified && previous != verdict.label) {
             p.labels[mine] = verdict.label;
             moved++;
         }
     }
-    const bool listed = !verdict.certified && verdict.threshold == verdict.threshold;
-    if (!verdict.certified && !listed)
-        p.lists.undecided[atomicAdd(&p.lists.counters[FLASH_IRREGULAR], 1)] = mine;
-    list.template add<WIDTH>(listed, mine, verdict.threshold, lane, top);
+    if (!__any_sync(all, open)) return;
+    const bool listed = open && threshold == threshold;
+    if (open && !listed) p.lists.undecided[atomicAdd(&p.lists.counters[FLASH_IRREGULAR], 1)] = mine;
+    list.template add<WIDTH>(listed, mine, threshold, lane, top);
 }
 
 /* --- the fallback pass --- */

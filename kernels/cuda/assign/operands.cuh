@@ -187,17 +187,17 @@ __device__ inline void flash_load_row(const cuda_rows &rows, int64_t i, bool exi
                                         fragment);
 }
 
-/* The point's side of the bound columns: places 2t and 2t+1 for its two rows; places 8..15 are zeros. */
+/* The point's side of the bound columns, of the two rows of a thread: places 2t and 2t+1 are unit and unit, unit
+ * and |x^|, |dx| and 0, or zeros (t = 0 to 3); places 8..15 are zeros. */
 __device__ inline void flash_bound_fragment(const __half2 norms[2], int t, uint32_t bounds[2])
 {
-    const __half unit = __float2half_rn(FLASH_UNIT), zero = __float2half_rn(0.0F);
+    const uint32_t unit = __half_as_ushort(__float2half_rn(FLASH_UNIT)); /* and a zero above it */
+    const uint32_t bytes = (uint32_t)(0x7676763210545454 >> 16 * t);     /* of norms, then unit */
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        __half2 pair = t == 0   ? __halves2half2(unit, unit)
-                       : t == 1 ? __halves2half2(unit, __low2half(norms[h]))
-                       : t == 2 ? __halves2half2(__high2half(norms[h]), zero)
-                                : __halves2half2(zero, zero);
-        bounds[h] = *reinterpret_cast<uint32_t *>(&pair);
+        uint32_t word;
+        memcpy(&word, &norms[h], sizeof word);
+        bounds[h] = __byte_perm(word, unit, bytes);
     }
 }
 

@@ -267,7 +267,8 @@ __global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant
             threshold[h] = FALLBACK && exists[h] ? p.lists.threshold[place[h]] : FLASH_NEVER;
         const int32_t row[2] = {exists[0] ? (int32_t)r.row[0] : -1,
                                 exists[1] ? (int32_t)r.row[1] : -1};
-        int32_t previous = !FALLBACK && flash_owns(t, row) ? p.labels[t ? row[1] : row[0]] : -1;
+        const int32_t mine = flash_owned(t, row);
+        const int32_t previous = !FALLBACK && mine >= 0 ? p.labels[mine] : -1;
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             float sum[WIDTH / 2];
             multiply<KEEP>(sum, p, w, item, tile, r, kept, shared, at);
@@ -277,8 +278,8 @@ __global__ void __launch_bounds__(THREADS, 2) flash_assign(const __grid_constant
                 flash_keep_top2<WIDTH>(sum, p.score_factor, tile, top);
         }
         if (!FALLBACK) {
-            flash_finish_rows<WIDTH>(p, top, row, r.norms, previous, lane, moved,
-                                     flash_knowing_list{{p}});
+            flash_finish_rows<WIDTH, true>(p, top, mine, r.norms, previous, lane, moved,
+                                           flash_knowing_list{{p}});
         }
     }
     if (!FALLBACK) {

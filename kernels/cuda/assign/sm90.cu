@@ -472,9 +472,9 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
         sm90_named_arrive(PING_PONG, 2 * WARPGROUP); /* the first warpgroup may start */
     for (int item = blockIdx.x; item < w.items; item += gridDim.x, n++) {
         const row_metadata<S::ROWS> &metadata = m.c->metadata[n & 1];
-        int32_t row[2] = {-1, -1}, previous = -1;
-        const auto know_rows = [&] {
-            for (int h = 0; h < 2; h++) row[h] = metadata.row[row_in_tile + 8 * h];
+        int32_t mine = -1, previous = -1; /* of the row that this thread ends */
+        const auto know_row = [&] {
+            if (t < 2) mine = metadata.row[row_in_tile + 8 * t];
             previous = metadata.previous[row_in_tile + 8 * (t & 1)];
         };
         __half2 norms[2];
@@ -487,7 +487,7 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
             norms[h] = metadata.norms[row_in_tile + 8 * h];
             threshold[h] = __int_as_float(metadata.previous[row_in_tile + 8 * h]);
         }
-        if (S::BOUNDS) know_rows();
+        if (S::BOUNDS) know_row();
 #pragma unroll
         for (int step = 0; step < S::STEPS; step++) {
             uint4 words = m.fragments[(warp * S::STEPS + step) * 32 + lane];
@@ -528,10 +528,10 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, const mem
         if (!FALLBACK) {
             if (!S::BOUNDS) {
                 flash_end_pruning(p, pruner, top);
-                know_rows(); /* only now: in the loop, registers are short */
+                know_row(); /* only now: in the loop, registers are short */
             }
-            flash_finish_rows<S::WIDTH>(p, top, row, norms, previous, lane, moved,
-                                        shared_list<S::ROWS>{&m.c->list[n % LISTS]});
+            flash_finish_rows<S::WIDTH, S::BOUNDS>(p, top, mine, norms, previous, lane, moved,
+                                                   shared_list<S::ROWS>{&m.c->list[n % LISTS]});
         }
     }
     if (FALLBACK) return;

@@ -43,7 +43,7 @@ struct row_pair {
     int place[2];
     __half2 norms[2];
     float threshold[2];
-    int32_t previous;
+    int32_t mine, previous; /* the one that this thread ends (-1: none), and its label so far */
 };
 
 template <bool FALLBACK>
@@ -60,7 +60,8 @@ __device__ inline row_pair find_rows(const flash_params &p, int count, int first
         r.norms[h] = exists ? p.norms[r.row[h]] : __half2half2(__ushort_as_half(0));
         r.threshold[h] = FALLBACK && exists ? p.lists.threshold[r.place[h]] : FLASH_NEVER;
     }
-    r.previous = !FALLBACK && flash_owns(t, r.row) ? p.labels[t ? r.row[1] : r.row[0]] : -1;
+    r.mine = flash_owned(t, r.row);
+    r.previous = !FALLBACK && r.mine >= 0 ? p.labels[r.mine] : -1;
     return r;
 }
 
@@ -109,117 +110,100 @@ __device__ inline void load_fragments(const flash_params &p, const row_pair &r, 
 
 /* --- rows that were asked for --- */
 
-template <class S> __device__ inline char *staged_piece(char *stage, int size, int h, int step)
-{
-    int slot = h * S::slots(size) + step * size / 4;
-    return stage + (slot * S::THREADS + (int)threadIdx.x) * 16;
-}
+/* Where a thread's copies are: its pieces of 16 bytes, of all threads side by side, and three words. */
+template <class S, lloyd_type T> struct staging {
+    static constexpr int SIZE = cuda_element_bytes(T), GROUP = flash_group(T, true);
+    char *pieces;
+    uint32_t *words;
 
-/* Word `which` (the norms of both rows, and the label so far) of this thread. */
-template <class S> __device__ inline uint32_t *staged_word(char *stage, int size, int which)
-{
-    return reinterpret_cast<uint32_t *>(stage + 2 * S::slots(size) * 16 * S::THREADS) +
-           which * S::THREADS + threadIdx.x;
-}
-
-/* The numbers of this thread's rows. */
-__device__ inline row_pair number_rows(const flash_params &p, int first)
-{
-    row_pair r;
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        r.place[h] = first + 8 * h;
-        r.row[h] = r.place[h] < p.count ? (int32_t)(p.begin + r.place[h]) : -1;
+    __device__ explicit staging(char *stage)
+        : pieces(stage + threadIdx.x * 16),
+          words(reinterpret_cast<uint32_t *>(stage + 2 * S::slots(SIZE) * 16 * S::THREADS) +
+                threadIdx.x)
+    {
     }
-    return r;
+    /* Of row h, from k-step `step` on. */
+    __device__ char *piece(int h, int step) const
+    {
+        return pieces + (h * S::slots(SIZE) + step * SIZE / 4) * 16 * S::THREADS;
+    }
+    /* The norms of both rows, and the label so far. */
+    __device__ uint32_t *word(int which) const
+    {
+        return words + which * S::THREADS;
+    }
+};
+
+/* Row h of a thread whose first row is at place `first`. Beyond the last row the last one is taken again, and
+ * nobody ends it. */
+__device__ inline int32_t staged_row(const flash_params &p, int first, int h)
+{
+    return (int32_t)p.begin + min(first + 8 * h, p.count - 1);
 }
 
 template <class S, lloyd_type T>
-__device__ inline void ask(const flash_params &p, int first, int t, char *stage)
+__device__ inline void ask_for_rows(const flash_params &p, int first, int t,
+                                    const staging<S, T> &stage)
 {
-    constexpr int SIZE = cuda_element_bytes(T), GROUP = flash_group(T, true);
-    const row_pair r = number_rows(p, first);
+    constexpr int SIZE = staging<S, T>::SIZE;
+    const int dim = (int)p.rows.dim;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        const bool exists = r.row[h] >= 0;
-        const char *row = p.rows.data + (exists ? r.row[h] : 0) * p.rows.dim * SIZE;
-        flash_for_chunks<S::STEPS, GROUP>(t, [&](int base, int column, int group) {
-            const bool there = exists && column < p.rows.dim;
-            const char *from = there ? row + column * SIZE : row;
-            char *to = staged_piece<S>(stage, SIZE, h, base);
+        const uint32_t row = (uint32_t)staged_row(p, first, h);
+        const char *data = p.rows.data + (uint64_t)row * (uint32_t)(dim * SIZE);
+        flash_for_chunks<S::STEPS, staging<S, T>::GROUP>(t, [&](int base, int column, int group) {
+            const bool inside = column < dim;
+            const char *from = data + (inside ? column * SIZE : 0);
+            char *to = stage.piece(h, base);
             if (group * SIZE == 4)
-                cuda_copy_async_or_zero<16>(to, from, there);
+                cuda_copy_async_or_zero<16>(to, from, inside);
             else if (group * SIZE == 2)
-                cuda_copy_async_or_zero<8>(to, from, there);
+                cuda_copy_async_or_zero<8>(to, from, inside);
             else
-                cuda_copy_async_or_zero<4>(to, from, there);
+                cuda_copy_async_or_zero<4>(to, from, inside);
         });
-        if (exists) cuda_copy_async<4>(staged_word<S>(stage, SIZE, h), &p.norms[r.row[h]]);
+        cuda_copy_async<4>(stage.word(h), &p.norms[row]);
     }
-    if (flash_owns(t, r.row))
-        cuda_copy_async<4>(staged_word<S>(stage, SIZE, 2), &p.labels[t ? r.row[1] : r.row[0]]);
+    cuda_copy_async<4>(stage.word(2), &p.labels[staged_row(p, first, t % 2)]);
     cuda_copy_commit();
 }
 
-template <class S>
-__device__ inline void ask_for_rows(const flash_params &p, int first, int t, char *stage)
-{
-    switch (p.rows.type) {
-    case LLOYD_F32: ask<S, LLOYD_F32>(p, first, t, stage); break;
-    case LLOYD_F16: ask<S, LLOYD_F16>(p, first, t, stage); break;
-    case LLOYD_BF16: ask<S, LLOYD_BF16>(p, first, t, stage); break;
-    case LLOYD_U8: ask<S, LLOYD_U8>(p, first, t, stage); break;
-    case LLOYD_I8: ask<S, LLOYD_I8>(p, first, t, stage); break;
-    }
-}
-
+/* What was asked for. */
 template <class S, lloyd_type T>
-__device__ inline void take(const flash_params &p, float sigma, const float *offset, int t,
-                            char *stage, row_pair &r, uint32_t (*fragment)[4])
+__device__ inline row_pair take_rows(const flash_params &p, int first, float sigma,
+                                     const float *offset, int t, const staging<S, T> &stage,
+                                     uint32_t (*fragment)[4])
 {
-    constexpr int SIZE = cuda_element_bytes(T), GROUP = flash_group(T, true);
+    constexpr int SIZE = staging<S, T>::SIZE;
+    const bool cosine = p.rows.lengths != nullptr;
+    float scale[2] = {sigma, sigma};
+    row_pair r = {};
+    if (cosine) {
+        for (int h = 0; h < 2; h++)
+            scale[h] = flash_row_scale(p.rows, staged_row(p, first, h), sigma);
+    }
     cuda_copy_wait<0>();
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        const bool exists = r.row[h] >= 0;
         uint32_t raw[S::STEPS][SIZE];
-        flash_for_chunks<S::STEPS, GROUP>(t, [&](int base, int, int group) {
-            flash_take_words<SIZE>(staged_piece<S>(stage, SIZE, h, base), true, group * SIZE, base,
-                                   raw);
+        flash_for_chunks<S::STEPS, staging<S, T>::GROUP>(t, [&](int base, int, int group) {
+            flash_take_words<SIZE>(stage.piece(h, base), true, group * SIZE, base, raw);
         });
-        float scale = exists ? flash_row_scale(p.rows, r.row[h], sigma) : sigma;
-        flash_convert_row<S::STEPS, T, true>(raw, p.rows.lengths != nullptr, scale, offset, t, h,
-                                             fragment);
-        uint32_t norms = exists ? *staged_word<S>(stage, SIZE, h) : 0;
-        memcpy(&r.norms[h], &norms, sizeof norms);
+        flash_convert_row<S::STEPS, T, true>(raw, cosine, scale[h], offset, t, h, fragment);
+        memcpy(&r.norms[h], stage.word(h), sizeof r.norms[h]);
     }
-    r.previous = flash_owns(t, r.row) ? (int32_t)*staged_word<S>(stage, SIZE, 2) : -1;
-}
-
-/* What was asked for. */
-template <class S>
-__device__ inline row_pair take_rows(const flash_params &p, int first, float sigma,
-                                     const float *offset, int t, char *stage,
-                                     uint32_t (*fragment)[4])
-{
-    row_pair r = number_rows(p, first);
-    switch (p.rows.type) {
-    case LLOYD_F32: take<S, LLOYD_F32>(p, sigma, offset, t, stage, r, fragment); break;
-    case LLOYD_F16: take<S, LLOYD_F16>(p, sigma, offset, t, stage, r, fragment); break;
-    case LLOYD_BF16: take<S, LLOYD_BF16>(p, sigma, offset, t, stage, r, fragment); break;
-    case LLOYD_U8: take<S, LLOYD_U8>(p, sigma, offset, t, stage, r, fragment); break;
-    case LLOYD_I8: take<S, LLOYD_I8>(p, sigma, offset, t, stage, r, fragment); break;
-    }
+    r.mine = t < 2 && first + 8 * t < p.count ? staged_row(p, first, t) : -1;
+    r.previous = (int32_t)*stage.word(2);
     return r;
 }
 
 /* --- products --- */
 
+/* With the operands `b` of half a tile. */
 template <class S>
 __device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint32_t bounds[2],
-                                const uint8_t *half)
+                                uint64_t b)
 {
-    uint64_t b = sm90_descriptor(half);
     constexpr uint64_t STEP = WIDTH * FLASH_STEP * 2 >> 4;
     const uint32_t last[4] = {bounds[0], bounds[1], 0, 0};
     sm90_product_fence();
@@ -231,8 +215,8 @@ __device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint3
     sm90_product_wait<0>();
 }
 
-/* STAGED: rows are asked for ahead. */
-template <class S, bool FALLBACK, bool STAGED>
+/* STAGED: rows, of type T, are asked for ahead. */
+template <class S, bool FALLBACK, bool STAGED, lloyd_type T>
 __device__ void label_rows(const flash_params &p, const uint8_t *image, const float *offset,
                            char *stage)
 {
@@ -242,18 +226,19 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
     const int pieces = (count + GROUP_ROWS - 1) / GROUP_ROWS;
     const int room = FALLBACK ? flash_room(p.lists) : 0;
     const float sigma = p.units->sigma;
+    const uint64_t operands = sm90_descriptor(image);
     const int stride = gridDim.x * S::GROUPS;
+    const staging<S, T> staged(stage);
     unsigned moved = 0;
     int piece = blockIdx.x + group * gridDim.x;
-    if (STAGED && piece < pieces) ask_for_rows<S>(p, piece * GROUP_ROWS + row_in_piece, t, stage);
+    if (STAGED && piece < pieces) ask_for_rows(p, piece * GROUP_ROWS + row_in_piece, t, staged);
     for (; piece < pieces; piece += stride) {
         uint32_t fragment[S::STEPS][4], bounds[2];
         row_pair r;
         if constexpr (STAGED) {
-            r = take_rows<S>(p, piece * GROUP_ROWS + row_in_piece, sigma, offset, t, stage,
-                             fragment);
+            r = take_rows(p, piece * GROUP_ROWS + row_in_piece, sigma, offset, t, staged, fragment);
             if (piece + stride < pieces)
-                ask_for_rows<S>(p, (piece + stride) * GROUP_ROWS + row_in_piece, t, stage);
+                ask_for_rows(p, (piece + stride) * GROUP_ROWS + row_in_piece, t, staged);
         } else {
             r = find_rows<FALLBACK>(p, count, piece * GROUP_ROWS + row_in_piece, t);
             load_fragments<S::STEPS>(p, r, sigma, offset, t, fragment);
@@ -267,7 +252,8 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
             for (int half = 0; half < HALVES; half++) {
                 float sum[HALF / 2];
                 multiply<S>(sum, fragment, bounds,
-                            image + tile * S::TILE_BYTES + half * HALF * FLASH_STEP * 2);
+                            operands + (uint64_t)(tile * (S::TILE_BYTES >> 4) +
+                                                  half * (HALF * FLASH_STEP * 2 >> 4)));
                 if (FALLBACK)
                     flash_keep_candidates<HALF>(p, room, sum, tile * HALVES + half, t, r.threshold,
                                                 r.place);
@@ -277,8 +263,8 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
             if (!FALLBACK) flash_keep_tile(seen, tile, top);
         }
         if (!FALLBACK) {
-            flash_finish_rows<WIDTH>(p, top, r.row, r.norms, r.previous, lane, moved,
-                                     flash_global_list{p});
+            flash_finish_rows<WIDTH, true>(p, top, r.mine, r.norms, r.previous, lane, moved,
+                                           flash_global_list{p});
         }
     }
     if (FALLBACK) return;
@@ -310,7 +296,17 @@ __global__ void __launch_bounds__(S::THREADS, 1)
     for (int j = threadIdx.x; j < S::STEPS * FLASH_STEP; j += S::THREADS) offset[j] = p.offset[j];
     __syncthreads();
     sm90_wait(image_copied, 0);
-    label_rows<S, FALLBACK, STAGED>(p, shared, offset, stage);
+    if constexpr (STAGED) {
+        switch (p.rows.type) {
+        case LLOYD_F32: label_rows<S, false, true, LLOYD_F32>(p, shared, offset, stage); break;
+        case LLOYD_F16: label_rows<S, false, true, LLOYD_F16>(p, shared, offset, stage); break;
+        case LLOYD_BF16: label_rows<S, false, true, LLOYD_BF16>(p, shared, offset, stage); break;
+        case LLOYD_U8: label_rows<S, false, true, LLOYD_U8>(p, shared, offset, stage); break;
+        case LLOYD_I8: label_rows<S, false, true, LLOYD_I8>(p, shared, offset, stage); break;
+        }
+    } else {
+        label_rows<S, FALLBACK, false, LLOYD_F32>(p, shared, offset, stage); /* any type */
+    }
 }
 
 template <class S>

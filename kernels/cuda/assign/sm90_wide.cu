@@ -296,7 +296,8 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, int rank,
             norms[h] = exists ? p.norms[row[h]] : __half2half2(__ushort_as_half(0));
             threshold[h] = FALLBACK && exists ? p.lists.threshold[place[h]] : FLASH_NEVER;
         }
-        int32_t previous = !FALLBACK && flash_owns(t, row) ? p.labels[t ? row[1] : row[0]] : -1;
+        const int32_t mine = flash_owned(t, row);
+        const int32_t previous = !FALLBACK && mine >= 0 ? p.labels[mine] : -1;
         flash_top2 top[2] = {};
         for (int tile = w.first(p, item); tile < w.last(p, item); tile++) {
             float sum[WIDTH / 2];
@@ -309,8 +310,8 @@ __device__ void label_rows(const flash_params &p, const flash_work &w, int rank,
         if (threadIdx.x % WARPGROUP == 0) sm90_arrive(&b->released[which]);
         which ^= 1;
         if (!FALLBACK) {
-            flash_finish_rows<WIDTH>(p, top, row, norms, previous, lane, moved,
-                                     flash_knowing_list{{p}});
+            flash_finish_rows<WIDTH, true>(p, top, mine, norms, previous, lane, moved,
+                                           flash_knowing_list{{p}});
         }
     }
     if (!FALLBACK) {
