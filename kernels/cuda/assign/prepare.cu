@@ -118,22 +118,32 @@ __global__ void set_offsets(lloyd_type type, bool cosine, int64_t dim, int place
 
 /* --- rows --- */
 
+/* Lanes that look at one row together: each has some columns, as joining what they found takes long. */
+constexpr int describing_lanes(int64_t dim)
+{
+    return dim <= 32 ? 4 : dim <= 64 ? 8 : dim <= 128 ? 16 : 32;
+}
+
 /* |x^| and |dx| of every row, rounded up; the first infinite for a row that is too long, or whose
- * operand is too far off (with cosine, rows that differ by little more than their own roundings). A
- * warp per row. */
-template <lloyd_type T>
+ * operand is too far off (with cosine, rows that differ by little more than their own roundings). LANES
+ * lanes per row. */
+template <lloyd_type T, int LANES>
 __global__ void describe(cuda_rows rows, const float *origin, const flash_units *units,
                          const float *offset, __half2 *norms)
 {
-    int lane = threadIdx.x % 32;
-    float sigma = units->sigma;
-    for (int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32; i < rows.count;
-         i += (int64_t)gridDim.x * WARPS) {
+    constexpr int ROWS = 32 / LANES; /* of a warp at a time */
+    const int lane = threadIdx.x % LANES, own = threadIdx.x % 32 / LANES;
+    const float sigma = units->sigma;
+    for (int64_t first = ((int64_t)blockIdx.x * WARPS + threadIdx.x / 32) * ROWS;
+         first < rows.count; first += (int64_t)gridDim.x * WARPS * ROWS) {
+        const bool exists = first + own < rows.count;
+        const int64_t i = exists ? first + own : rows.count - 1;
         float scale = flash_row_scale(rows, i, sigma);
         const auto *row =
             reinterpret_cast<const typename cuda_element<T>::type *>(rows.data) + i * rows.dim;
         double square = 0, rest = 0;
-        for (int64_t j = lane; j < rows.dim; j += 32) {
+#pragma unroll 4
+        for (int64_t j = lane; j < rows.dim; j += LANES) {
             float stored = cuda_element<T>::value(row[j]);
             float x = rows.lengths ? lloyd_normalised(stored, rows.lengths[i]) : stored;
             double operand = (double)__half2float(__float2half_rn(
@@ -142,11 +152,11 @@ __global__ void describe(cuda_rows rows, const float *origin, const flash_units 
             square = fma(operand, operand, square);
             rest = fma(error, error, rest);
         }
-        for (int distance = 16; distance > 0; distance /= 2) {
+        for (int distance = LANES / 2; distance > 0; distance /= 2) {
             square += __shfl_xor_sync(0xffffffffu, square, distance);
             rest += __shfl_xor_sync(0xffffffffu, rest, distance);
         }
-        if (lane > 0) continue;
+        if (lane > 0 || !exists) continue;
         /* 2^-20: the roundings made here */
         __half norm = __float2half_ru(__double2float_ru(sqrt(square) * (1 + 0x1p-20)));
         __half residual = __float2half_ru(__double2float_ru(sqrt(rest) * (1 + 0x1p-20)));
@@ -413,8 +423,18 @@ lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, __half2 *n
 {
     cuda_filter *f = cuda->filter;
     cuda_for_type(rows.type, [&](auto type) {
-        describe<type.value><<<lloyd_cuda_persistent_blocks(cuda, rows.count, WARPS), THREADS, 0,
-                               cuda->stream>>>(rows, f->origin, f->units, f->offset, norms);
+        const auto launch = [&](auto lanes) {
+            const int at_a_time = THREADS / lanes.value; /* rows of a block */
+            describe<type.value, lanes.value>
+                <<<lloyd_cuda_persistent_blocks(cuda, rows.count, at_a_time), THREADS, 0,
+                   cuda->stream>>>(rows, f->origin, f->units, f->offset, norms);
+        };
+        switch (describing_lanes(rows.dim)) {
+        case 4: launch(std::integral_constant<int, 4>()); break;
+        case 8: launch(std::integral_constant<int, 8>()); break;
+        case 16: launch(std::integral_constant<int, 16>()); break;
+        default: launch(std::integral_constant<int, 32>()); break;
+        }
     });
     CUDA_LAUNCHED("computing the norms of rows");
     return LLOYD_OK;
