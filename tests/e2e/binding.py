@@ -11,7 +11,7 @@ def environment(t):
     """The variables that make a Python find both."""
     library = os.path.join(os.path.dirname(t.lloyd_path), "liblloyd.so")
     path = os.pathsep.join([PACKAGE, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {"LLOYD_LIBRARY": library, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {"LLOYD_LIBRARY": library, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
 
 
 def load(t):

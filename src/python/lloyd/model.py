@@ -128,6 +128,23 @@ class Model:
         assert distances is not None
         return rows[np.argsort(distances, kind="stable")]
 
+    def ids(self) -> np.ndarray:
+        """The ids of the rows, in the order of `labels`: the datasets /ids of the inputs, as `python -m lloyd convert` writes them.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Integers, or str objects.
+
+        Raises
+        ------
+        ValueError
+            An input has no ids, or there are not as many as labels.
+        OSError
+            An input is not there any more.
+        """
+        return read_ids(self.path, str(self.attributes.get("inputs", "")), None if self.labels is None else len(self.labels))
+
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
         """Writes the model to a file that `lloyd info`, `report`, `predict` and `--init` accept.
 
@@ -182,6 +199,24 @@ class Model:
         index = faiss.IndexIVFFlat(quantizer, d, k, metric)
         index.train(self.centroids)  # the quantizer is; this says so of the index
         return index
+
+
+def read_ids(path: str, inputs: str, rows: Optional[int]) -> np.ndarray:
+    """/ids of the inputs, one name per line, of a model or of labels at `path`, whose folder they may lie in."""
+    import h5py
+
+    parts = []
+    for name in inputs.splitlines():
+        beside = os.path.join(os.path.dirname(path), name)
+        with h5py.File(name if os.path.exists(name) else beside, "r") as file:
+            if "ids" not in file:
+                raise LloydValueError(f"{name} has no ids; convert it with --ids")
+            ids = file["ids"]
+            parts.append(ids.asstr()[()] if h5py.check_string_dtype(ids.dtype) else ids[()])
+    found = np.concatenate(parts) if parts else np.empty(0, np.int64)
+    if rows is not None and len(found) != rows:
+        raise LloydValueError(f"the inputs of {path} have {len(found)} ids, but there are {rows} labels")
+    return found
 
 
 def _is_model(path: str) -> bool:

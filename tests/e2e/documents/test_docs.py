@@ -342,7 +342,7 @@ def check_options():
     """`lloyd COMMAND --option` in running text is a command and an option of it; any `--option` is one of lloyd or Slurm."""
     of = {name: set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", t.lloyd(name, "--help").out))
           for name in re.findall(r"^  (\w+) {2,}", t.lloyd("--help").out, re.M)}
-    ours = set(re.findall(r'add_argument\("(--[a-z-]+)"', "".join(map(text_of, files("bench/*.py")))))
+    ours = set(re.findall(r'add_argument\("(--[a-z-]+)"', "".join(map(text_of, files("bench/*.py", "src/python/lloyd/__main__.py")))))
     known = set().union(*of.values(), ours, {"--help", "--version"}, {f"--{name}" for name in {**stand_in.SBATCH, **stand_in.SRUN}})
     foreign = set()
     for page in (page for page in MARKDOWN if page not in OF_DEVELOPERS):
