@@ -12,6 +12,7 @@
 #include "job/options.h"
 #include "kernels/blas.h"
 
+#include <omp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,17 +28,18 @@ enum {
 };
 
 /* Threads of this rank: OMP_NUM_THREADS if set; else the cores it is bound to, but not more than
- * its share of the node. */
+ * its share of the node, nor than a program that calls the library has allowed OpenMP. */
 static int choose_threads(const lloyd_comm *comm)
 {
     const char *wanted = getenv("OMP_NUM_THREADS");
-    int threads = wanted ? atoi(wanted) : 0;
+    int threads = wanted ? atoi(wanted) : 0, allowed = omp_get_max_threads();
     if (threads > 0) return threads;
     cpu_set_t cores;
     int bound = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     int share = (int)(online / comm->local_size);
     threads = bound < share ? bound : share;
+    if (threads > allowed) threads = allowed;
     return threads > 0 ? threads : 1;
 }
 

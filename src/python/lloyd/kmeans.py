@@ -48,7 +48,7 @@ class KMeans(Estimator):
         The seed. An int is that of `lloyd fit --seed`.
     backend : {'auto', 'cuda', 'cpu'}, default='auto'
         What computes: GPUs or CPUs, with the same result. CPUs use as many threads as `OMP_NUM_THREADS` says, else all cores
-        that the process may use.
+        that the process may use, or as many as threadpoolctl allows.
     comm : mpi4py.MPI.Comm or None, default=None
         The ranks that fit together: each gives its own rows and gets their labels. All call the same methods in the same order.
     checkpoint : path or None, default=None

@@ -14,14 +14,12 @@ import numpy as np
 
 import binding
 import data
-from common import ROOT, Test, attribute, read
+from common import ROOT, Test, attribute, log_events, read
 
 t = Test("python-kmeans")
 lloyd = binding.load(t)
 
 HISTORY = {"inertia": "/history/inertia", "moved": "/history/moved"}
-
-
 OPTIONS = {"-k": 7, "--seed": 3, "--max-iters": 8, "--init": "random"}
 KEYWORDS = dict(n_clusters=7, random_state=3, max_iter=8, init="random")
 
@@ -161,6 +159,31 @@ with warnings.catch_warnings(record=True) as caught:
     lloyd.KMeans(3, random_state=0).fit(np.repeat([[1.0, 2.0], [3.0, 4.0]], 4, axis=0))
 t.check([w.category.__name__ for w in caught] == ["RuntimeWarning", "ConvergenceWarning"], "warnings: one start, few distinct rows",
         f"      {[str(w.message) for w in caught]}")
+
+# ---- threads ----------------------------------------------------------------------------------------------------------------
+
+
+# A process of its own: OpenMP looks at OMP_NUM_THREADS once.
+script = """
+import sys, numpy as np, lloyd
+from lloyd import _calls
+from threadpoolctl import threadpool_limits
+plain = _calls._options
+def with_log(*arguments):
+    options = plain(*arguments)
+    options.log = name.encode()
+    return options
+_calls._options = with_log
+x = np.load(sys.argv[1])
+for limit, name in ((None, "all.jsonl"), (1, "one.jsonl")):
+    with threadpool_limits(limit):
+        lloyd.KMeans(7, random_state=3).fit(x)
+"""
+result = subprocess.run([sys.executable, "-c", script, t.path("x.npy")], capture_output=True, text=True, timeout=60, cwd=t.directory,
+                        env={name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"})
+used = [log_events(t.path(name), "begin")[0]["threads"] for name in ("all.jsonl", "one.jsonl")]
+cores = len(os.sched_getaffinity(0))
+t.check(result.returncode == 0 and used == [cores, 1], f"all {cores} cores, or as many as threadpoolctl allows", f"      {used} {result.stderr}")
 
 # ---- callbacks and Ctrl-C ---------------------------------------------------------------------------------------------------
 
