@@ -50,6 +50,7 @@ PROVIDERS = {
     "comm/staging.h": ("comm/staging_",),
     "io/readers/registry.h": ("io/readers/",),
     "kernels/cuda/assign/registry.h": ("kernels/cuda/assign/sm",),
+    "kernels/cuda/int8/kernel.h": ("kernels/cuda/int8/sm",),
 }
 
 SOURCES = (".c", ".cu")

@@ -22,6 +22,10 @@ static lloyd_status set(const std::string &name, cuda_overrides *o)
         *flag.flag = true;
         return LLOYD_OK;
     }
+    if (name == "int8" || name == "float16") {
+        o->filter = name == "int8" ? LLOYD_FILTER_INT8 : LLOYD_FILTER_FLOAT;
+        return LLOYD_OK;
+    }
     o->assign.kernel = lloyd_cuda_find_assign(name.c_str());
     return o->assign.kernel
                ? LLOYD_OK
@@ -39,5 +43,6 @@ lloyd_status lloyd_cuda_override(lloyd_kernels *kernels, const char *names)
         at = end + 1;
     }
     lloyd_cuda(kernels)->overrides = wanted;
+    if (wanted.filter != LLOYD_FILTER_AUTO) kernels->config.filter = wanted.filter;
     return LLOYD_OK;
 }

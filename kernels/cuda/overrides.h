@@ -9,6 +9,7 @@ extern "C" {
 
 struct cuda_overrides {
     cuda_assign_override assign;
+    lloyd_filter filter; /* "int8", "float16": in place of the configuration's */
     bool
         fallback_pass; /* also for few rows without a certificate, which are else compared with all centroids */
     bool keep_distances; /* what is known of distances outlives set_centroids() */
@@ -19,7 +20,7 @@ struct cuda_overrides {
 };
 
 /* From the next set_centroids() on: `names` are separated by commas, or none (""). The name of an assignment kernel (registry.cu) takes
- * this kernel where it supports the shape; the others are named as the members above, with "-" for "_", and "other-pruning". Fails if
+ * this kernel where it supports the shape, that of a filter this one; the others are named as the members above, with "-" for "_", and "other-pruning". Fails if
  * there is no such name. */
 extern "C" lloyd_status lloyd_cuda_override(lloyd_kernels *kernels, const char *names);
 

@@ -140,7 +140,7 @@ void lloyd_cuda_free_slot(cuda_kernels *cuda, cuda_slot *slot)
 /* The slot becomes rows [first, first + count), which are not in it yet. */
 static lloyd_status assign_slot(cuda_kernels *cuda, cuda_slot *slot, int64_t first, int64_t count)
 {
-    slot->described = false;
+    slot->described = slot->encoded = false;
     slot->first = first;
     slot->count = 0;
     LLOYD_TRY(reserve(cuda, slot, count));
@@ -155,7 +155,7 @@ lloyd_status lloyd_cuda_fill(lloyd_kernels *kernels, int slot_number, int64_t at
     cuda_slot *slot = &cuda->slots[slot_number];
     int64_t bytes = row_bytes(&kernels->config);
     assert(at >= 0 && count >= 0 && at + count <= slot->count);
-    slot->described = false;
+    slot->described = slot->encoded = false;
     LLOYD_TRY(lloyd_cuda_copy_in(cuda, slot->rows + at * bytes, rows, count * bytes));
     return kernels->config.cosine ? lloyd_cuda_lengths(cuda, slot_number, at, count) : LLOYD_OK;
 }

@@ -315,6 +315,20 @@ static void choose_layout(const planner *p)
                         &plan->layout);
 }
 
+/* On a GPU the 8-bit filter may keep codes beside the rows. Where these would take the place of rows, it is done without. */
+static void choose_filter(const planner *p)
+{
+    lloyd_plan *plan = p->plan;
+    choose_layout(p);
+    const lloyd_layout with = plan->layout;
+    if (!p->backend->cuda || plan->kernels.filter != LLOYD_FILTER_AUTO || with.fixed == with.chunks)
+        return;
+    plan->kernels.filter = LLOYD_FILTER_FLOAT;
+    choose_layout(p);
+    if (with.chunk_rows == plan->layout.chunk_rows && with.fixed == plan->layout.fixed)
+        plan->kernels.filter = LLOYD_FILTER_AUTO;
+}
+
 lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
                             const lloyd_row_source *source, const lloyd_fit_options *options,
                             lloyd_plan *plan)
@@ -329,7 +343,7 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
     if (strcmp(options->init, "kmeans-parallel") == 0)
         plan->gpu_reduce = room_for_leaves(backend, plan, comm->size,
                                            limited(plan->gpu_free, options->max_device_memory));
-    choose_layout(&p);
+    choose_filter(&p);
     use_layout(plan);
     if (!source->rows) plan->rows = 0; /* the program has them already */
     count_rest(&p, plan);
@@ -361,7 +375,9 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
     LLOYD_TRY(begin_plan(comm, backend, plan));
     take_source(comm, source, plan);
     plan->kernels.cosine = cosine;
-    plan->kernels.filter = lloyd_options_filter(options->filter);
+    /* on GPUs the 8-bit filter serves iterations only, which have labels to start from */
+    plan->kernels.filter =
+        backend->cuda ? LLOYD_FILTER_FLOAT : lloyd_options_filter(options->filter);
     if (chunk_rows > 0) {
         plan->layout =
             lloyd_layout_streamed(plan->count, row_bytes(plan), backend->cuda, chunk_rows);

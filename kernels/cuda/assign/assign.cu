@@ -12,6 +12,9 @@
 #include "kernels/cuda/assign/filter.h"
 #include "kernels/cuda/assign/prepare.h"
 #include "kernels/cuda/clock.h"
+#include "kernels/cuda/int8/choice.h"
+#include "kernels/cuda/int8/decide.h"
+#include "kernels/cuda/int8/open.h"
 #include "kernels/cuda/update/means.h"
 
 #include <algorithm>
@@ -75,9 +78,10 @@ lloyd_status alloc_filter(cuda_kernels *cuda)
     LLOYD_TRY(lloyd_alloc(&f, 1, sizeof *f, "the filter"));
     cuda->filter = f;
     f->capacity = (int)block_rows(config);
-    LLOYD_TRY(lloyd_alloc(&f->described,
-                          cuda_divide_up(config->n_local, std::max<int64_t>(1, config->chunk_rows)),
-                          sizeof *f->described, "norms of rows"));
+    const int64_t chunks =
+        cuda_divide_up(config->n_local, std::max<int64_t>(1, config->chunk_rows));
+    LLOYD_TRY(lloyd_alloc(&f->described, chunks, sizeof *f->described, "norms of rows"));
+    LLOYD_TRY(lloyd_alloc(&f->int8.described, chunks, sizeof *f->int8.described, "codes of rows"));
     cuda_buffers reserve = cuda_buffers::reserve(cuda);
     list_row_buffers(reserve, f, config);
     LLOYD_TRY(reserve.status());
@@ -154,6 +158,22 @@ bool few_fall_back(const cuda_kernels *cuda)
            (double)f->fallback * (double)cuda->set * (double)cuda->base.config.dim <= DIRECT_WORK;
 }
 
+/* Rows [begin, begin + count) of the slot, by the 8-bit filter; the fallback pass is that of the other filter, p. */
+lloyd_status label_int8_block(cuda_kernels *cuda, int slot, const flash_params &p,
+                              const cuda_decision &d, bool timed, stopwatch *watch)
+{
+    LLOYD_TRY(mark(cuda, watch, 0));
+    LLOYD_TRY(lloyd_cuda_int8_find(cuda, slot, p.begin, p.count, d));
+    LLOYD_TRY(mark(cuda, watch, 1));
+    if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN));
+    LLOYD_TRY(lloyd_cuda_int8_list_open(cuda, p, d));
+    LLOYD_TRY(lloyd_cuda_int8_decide(cuda, slot, d, p.count));
+    LLOYD_TRY(cuda->filter->config.kernel->launch(cuda->gpu, p, true, cuda->stream));
+    LLOYD_TRY(lloyd_cuda_decide(cuda, d, p.count));
+    if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_FALLBACK));
+    return mark(cuda, watch, 2);
+}
+
 /* timed: an assignment of an iteration, which the kernels' clock is to know. */
 lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, bool timed,
                         stopwatch *watch)
@@ -196,14 +216,22 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
     p.direct = d.direct;
     p.score_factor = 64;
     p.scratch = f->scratch;
+    bool int8;
+    LLOYD_TRY(lloyd_cuda_choose_filter(cuda, slot_number, timed || watch, &int8));
+    if (int8) p.direct = d.direct = false;
     for (p.begin = 0; p.begin < rows.count; p.begin += f->capacity) {
         p.count = (int)std::min<int64_t>(f->capacity, rows.count - p.begin);
         p.lists.counters = d.lists.counters = f->counters + f->counters_at * FLASH_COUNTERS;
         f->counters_at = 1 - f->counters_at;
         d.counters_of_next = f->counters + f->counters_at * FLASH_COUNTERS;
-        LLOYD_TRY(label_block(cuda, p, d, timed, watch));
+        LLOYD_TRY(int8 ? label_int8_block(cuda, slot_number, p, d, timed, watch)
+                       : label_block(cuda, p, d, timed, watch));
     }
-    return LLOYD_OK;
+    int8_choice *choice = &f->int8.choice;
+    if (!timed || !choice->due) return LLOYD_OK;
+    choice->due = false;
+    choice->sampled = true;
+    return lloyd_cuda_int8_sample(cuda, slot_number, d);
 }
 
 void list_centroids(cuda_buffers &buffer, cuda_array<float> &centroids, int64_t set, int64_t dim)
@@ -220,7 +248,7 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     if (!cuda->filter) LLOYD_TRY(alloc_filter(cuda));
     cuda_filter *f = cuda->filter;
     cuda->set = count;
-    f->prepared = nullptr;
+    f->prepared = f->int8.prepared = nullptr;
     if (!cuda->overrides.keep_distances) lloyd_cuda_expect(cuda, 0, -1);
     lloyd_cuda_means_stale(cuda);
     LLOYD_TRY(lloyd_cuda_choose_assign(cuda->gpu, {count, dim, kernels->config.type},
@@ -228,11 +256,15 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     cuda_buffers reserve = cuda_buffers::reserve(cuda);
     list_centroids(reserve, cuda->centroids, count, dim);
     list_set_buffers(reserve, f, cuda->gpu, f->config, count);
+    lloyd_cuda_int8_list(reserve, &f->int8, cuda->gpu, &kernels->config, count, f->capacity);
     LLOYD_TRY(reserve.status());
     CUDA_TRY(cudaMemcpyAsync(cuda->centroids, centroids, (size_t)(count * dim) * sizeof(float),
                              cudaMemcpyHostToDevice, cuda->stream),
              "copying centroids to the GPU");
-    return lloyd_cuda_prepare(cuda, cuda->centroids, {});
+    LLOYD_TRY(lloyd_cuda_prepare(cuda, cuda->centroids, {}));
+    lloyd_cuda_choose_anew(cuda, false);
+    f->int8.since_sorted = f->int8.sorted_for = 0;
+    return LLOYD_OK;
 }
 
 lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda, const float *centroids,
@@ -240,7 +272,8 @@ lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda, const float *centroids,
 {
     cuda_filter *f = cuda->filter;
     if (!f) return LLOYD_OK;
-    f->prepared = nullptr;
+    f->prepared = f->int8.prepared = nullptr;
+    lloyd_cuda_choose_anew(cuda, true);
     if (!f->ready || !f->config.kernel) return LLOYD_OK;
     LLOYD_TRY(lloyd_cuda_filter_offsets(cuda));
     return lloyd_cuda_prepare_image(cuda, centroids, inertia);
@@ -285,6 +318,8 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda)
     if (!f) return;
     list_row_buffers(release, f, &cuda->base.config);
     list_set_buffers(release, f, cuda->gpu, {}, cuda->set);
+    lloyd_cuda_int8_list(release, &f->int8, cuda->gpu, &cuda->base.config, cuda->set, f->capacity);
+    lloyd_free(f->int8.described);
     lloyd_free(f->described);
     lloyd_free(f);
     cuda->filter = nullptr;
@@ -303,5 +338,6 @@ int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set)
     list_centroids(count, centroids, most, config->dim);
     list_row_buffers(count, &f, config);
     list_set_buffers(count, &f, gpu, f.config, most);
+    lloyd_cuda_int8_list(count, &f.int8, gpu, config, most, block_rows(config));
     return count.bytes();
 }

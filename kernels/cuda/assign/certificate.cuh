@@ -31,17 +31,19 @@ constexpr int FLASH_BLOCK_ROWS = 4 << 20; /* rows labelled at a time: bounds the
 
 /* Rows without a certificate. */
 struct flash_lists {
-    int *counters;      /* [4] listed, irregular, crowded, complete */
-    int32_t *row;       /* [block] listed rows, of the slot */
-    float *threshold;   /* [block] what a nearer centroid's score reaches */
-    int32_t *found;     /* [block] number of candidates */
+    int *counters;    /* [FLASH_COUNTERS] listed, irregular, crowded, complete; open: those that the
+                           8-bit filter leaves to the fallback pass */
+    int32_t *row;     /* [block] listed rows, of the slot */
+    float *threshold; /* [block] what a nearer centroid's score reaches */
+    int32_t *found;   /* [block] number of candidates */
     int32_t *candidate; /* [block * FLASH_CANDIDATES] flash_room() of each row; a row with more is
                            compared with all centroids. From the back, as in row and found, and
                            FLASH_CANDIDATES each: of complete rows, whose candidates are known */
-    int32_t *undecided; /* [block] irregular rows from the front, crowded ones from the back */
-    int capacity;       /* block */
+    int32_t
+        *undecided; /* [block] irregular or open rows from the front, crowded ones from the back */
+    int capacity;   /* block */
 };
-enum { FLASH_LISTED, FLASH_IRREGULAR, FLASH_CROWDED, FLASH_COMPLETE, FLASH_COUNTERS };
+enum { FLASH_LISTED, FLASH_IRREGULAR, FLASH_CROWDED, FLASH_COMPLETE, FLASH_OPEN, FLASH_COUNTERS };
 
 /* The filter's units, and how the bound deals with the roundings of operands (docs/numerics.md, 2.5).
  */

@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/assign/fallback.cuh"
 #include "kernels/cuda/assign/filter.h"
-#include "kernels/cuda/row_distance.cuh"
+#include "kernels/cuda/assign/nearest.cuh"
 
 #include <algorithm>
 
@@ -14,66 +14,6 @@ enum { THREADS = 256, WARPS = THREADS / 32 };
 /* Blocks of decide() and decide_all() on a multiprocessor, and how far these load ahead: latencies
  * limit both, the first with long rows in few registers, the second with few rows. */
 enum { DECIDING = 2, DECIDING_AHEAD = 4, DECIDING_ALL = 4, DECIDING_ALL_AHEAD = 2 };
-
-/* The nearest of some centroids: the smallest of those at the least distance. */
-struct nearest {
-    double least = INFINITY;
-    int32_t label = INT32_MAX;
-
-    __device__ void add(double distance, int32_t k)
-    {
-        if (distance < least || (distance == least && k < label)) {
-            least = distance;
-            label = k;
-        }
-    }
-    __device__ void join(int bit) /* with the lane whose number differs in `bit` */
-    {
-        double distance = __shfl_xor_sync(0xffffffffu, least, bit);
-        int32_t k = __shfl_xor_sync(0xffffffffu, label, bit);
-        add(distance, k);
-    }
-    /* Where nothing is nearer than infinity, the definition takes the first. */
-    __device__ int32_t result() const
-    {
-        return least < INFINITY ? label : 0;
-    }
-};
-
-/* What an 8-lane group compares: row i with centroids list[c], or c itself without a list, for c = begin,
- * begin + 1 (CUDA_GROUP_ROWS), and from there `stride` on, below `end`. */
-struct comparison {
-    int64_t i;
-    const int32_t *list;
-    int64_t begin, end, stride;
-};
-
-/* The nearest of them, in lanes 0 and 1 of the group what each has found. By whole warps; 8-lane groups may
- * have different rows, and nothing to compare. */
-template <lloyd_type T, bool VECTOR, int AHEAD>
-__device__ nearest compare(const cuda_decision &d, const comparison &own)
-{
-    const int g = threadIdx.x % CUDA_GROUP_LANES;
-    const int64_t same[CUDA_GROUP_ROWS] = {own.i, own.i};
-    const int64_t left = own.end - own.begin;
-    const unsigned passes = left > 0 ? (unsigned)((left - 1) / own.stride + 1) : 0,
-                   most = __reduce_max_sync(0xffffffffu, passes);
-    nearest found;
-    int64_t c = own.begin;
-#pragma unroll 1
-    for (unsigned pass = 0; pass < most; pass++, c += own.stride) {
-        cuda_centroid centroid[CUDA_GROUP_ROWS];
-        int32_t number[CUDA_GROUP_ROWS];
-#pragma unroll
-        for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
-            number[r] = c + r >= own.end ? 0 : own.list ? own.list[c + r] : (int32_t)(c + r);
-            centroid[r].at = d.centroids + number[r] * d.rows.dim;
-        }
-        double distance = cuda_group_dist<T, VECTOR, AHEAD>(d.rows, same, centroid, g);
-        if (g < CUDA_GROUP_ROWS && c + g < own.end) found.add(distance, number[g ? 1 : 0]);
-    }
-    return found;
-}
 
 /* A few centroids, all of them compared. A warp per row. */
 template <lloyd_type T> __global__ void label_few(cuda_decision d)
@@ -144,13 +84,15 @@ __global__ void __launch_bounds__(THREADS, DECIDING) decide(cuda_decision d)
         for (int one = 0; one < (share ? GROUPS : 1); one++) {
             const int from = CUDA_GROUP_LANES * (share ? one : group);
             if (share && __shfl_sync(0xffffffffu, count, from) == 0) continue;
-            nearest found =
-                compare<T, VECTOR, DECIDING_AHEAD>(d, {__shfl_sync(0xffffffffu, row, from),
-                                                       d.lists.candidate +
-                                                           __shfl_sync(0xffffffffu, list, from),
-                                                       share ? group * CUDA_GROUP_ROWS : 0,
-                                                       __shfl_sync(0xffffffffu, count, from),
-                                                       share ? CUDA_WARP_ROWS : CUDA_GROUP_ROWS});
+            cuda_nearest found =
+                cuda_compare<T, VECTOR, DECIDING_AHEAD>(d.rows, d.centroids,
+                                                        {__shfl_sync(0xffffffffu, row, from),
+                                                         d.lists.candidate +
+                                                             __shfl_sync(0xffffffffu, list, from),
+                                                         share ? group * CUDA_GROUP_ROWS : 0,
+                                                         __shfl_sync(0xffffffffu, count, from),
+                                                         share ? CUDA_WARP_ROWS : CUDA_GROUP_ROWS,
+                                                         nullptr});
             found.join(1);
             for (int bit = CUDA_GROUP_LANES; share && bit < 32; bit *= 2) found.join(bit);
             if (!share || one == group) label = found.result();
@@ -181,11 +123,12 @@ __global__ void __launch_bounds__(THREADS, DECIDING_ALL) decide_all(cuda_decisio
     for (int at = blockIdx.x; at < irregular + crowded; at += gridDim.x) {
         int64_t i =
             d.lists.undecided[at < irregular ? at : d.lists.capacity - 1 - (at - irregular)];
-        nearest found =
-            compare<T, VECTOR, DECIDING_ALL_AHEAD>(d, {i, nullptr,
-                                                       (threadIdx.x / CUDA_GROUP_LANES) *
-                                                           CUDA_GROUP_ROWS,
-                                                       d.set, WARPS * CUDA_WARP_ROWS});
+        cuda_nearest found =
+            cuda_compare<T, VECTOR, DECIDING_ALL_AHEAD>(d.rows, d.centroids,
+                                                        {i, nullptr,
+                                                         (threadIdx.x / CUDA_GROUP_LANES) *
+                                                             CUDA_GROUP_ROWS,
+                                                         d.set, WARPS * CUDA_WARP_ROWS, nullptr});
         for (int bit = 1; bit < 32; bit *= 2) found.join(bit);
         if (threadIdx.x % 32 == 0) {
             least_of[warp] = found.least;

@@ -5,6 +5,7 @@
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/assign/certificate.cuh"
 #include "kernels/cuda/assign/registry.h"
+#include "kernels/cuda/int8/filter.h"
 #include "kernels/cuda/launch.cuh"
 
 /* The centroids sorted by length, and what a kernel that prunes knows of them. */
@@ -41,6 +42,7 @@ struct cuda_filter {
     cuda_array<float2> bound;
     cuda_array<uint8_t> scratch; /* of the kernel */
     cuda_pruning pruning;        /* nothing until a set needs it */
+    cuda_int8 int8;
 };
 
 /* Blocks whose warps take one row after the other: no more than keep the GPU busy. */

@@ -16,6 +16,7 @@ constexpr float FLASH_FLOOR = 262144.0F; /* and more than filler's, which this i
 constexpr float FLASH_UNIT = 1024.0F;    /* what rows multiply biases by */
 
 constexpr int FLASH_STEP = 16; /* columns of one matrix instruction */
+constexpr int FLASH_FEW = 4;   /* up to so many centroids need no filter */
 
 /* --- columns --- */
 

@@ -17,8 +17,6 @@ CUDA_ASSIGN_KERNELS(CUDA_DECLARE)
 static const cuda_assign_kernel *const kernels[] = {CUDA_ASSIGN_KERNELS(CUDA_ADDRESS)};
 #undef CUDA_ADDRESS
 
-enum { FEW = 4 }; /* up to so many centroids need no filter */
-
 static const cuda_assign_kernel *choose(const cuda_gpu &gpu, const cuda_assign_shape &shape,
                                         const cuda_assign_kernel *wanted)
 {
@@ -34,7 +32,7 @@ lloyd_status lloyd_cuda_choose_assign(const cuda_gpu &gpu, const cuda_assign_sha
 {
     *config = {};
     config->vector = shape.dim * (int64_t)lloyd_type_size(shape.type) % 16 == 0;
-    if (shape.set <= FEW) return LLOYD_OK;
+    if (shape.set <= FLASH_FEW) return LLOYD_OK;
     config->kernel = choose(gpu, shape, wanted.kernel);
     if (!config->kernel) {
         return lloyd_fail(

@@ -14,6 +14,7 @@
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/clock.h"
+#include "kernels/cuda/int8/choice.h"
 #include "kernels/cuda/row_distance.cuh"
 
 struct cuda_means {
@@ -436,6 +437,8 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
             found.empty};
     lloyd_cuda_expect(cuda, found.mass > 0 && found.value > 0 ? found.value / found.mass : 0,
                       counters[LLOYD_COUNT_FALLBACK]);
+    lloyd_cuda_counted(cuda, counters,
+                       cuda->weights ? (double)kernels->config.n_local : found.mass);
     return LLOYD_OK;
 }
 

@@ -1,0 +1,14 @@
+/* Which filter is the faster one. */
+#ifndef LLOYD_KERNELS_CUDA_INT8_CHOICE_H
+#define LLOYD_KERNELS_CUDA_INT8_CHOICE_H
+
+#include "kernels/cuda/state.h"
+
+/* Whether the 8-bit filter labels rows of an iteration (else: of something else). Chooses once for a set of centroids. */
+lloyd_status lloyd_cuda_choose_filter(cuda_kernels *cuda, int slot, bool iteration, bool *int8);
+/* What the last iteration has counted, over all ranks, which have about so many rows. */
+void lloyd_cuda_counted(cuda_kernels *cuda, const int64_t counters[LLOYD_COUNTERS], double rows);
+/* Other centroids, and labels that follow from an iteration or not. */
+void lloyd_cuda_choose_anew(cuda_kernels *cuda, bool labelled);
+
+#endif

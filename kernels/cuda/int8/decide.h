@@ -1,0 +1,11 @@
+/* Labels of the rows for which the 8-bit filter leaves several candidates. */
+#ifndef LLOYD_KERNELS_CUDA_INT8_DECIDE_H
+#define LLOYD_KERNELS_CUDA_INT8_DECIDE_H
+
+#include "kernels/cuda/assign/exact.h"
+
+/* Of the rows of a slot that are in the lists of `count` rows, but for those that are left open. The lists are lost. */
+lloyd_status lloyd_cuda_int8_decide(cuda_kernels *cuda, int slot, const cuda_decision &d,
+                                    int count);
+
+#endif

@@ -1,0 +1,12 @@
+/* Rows that the 8-bit filter leaves open. */
+#ifndef LLOYD_KERNELS_CUDA_INT8_OPEN_H
+#define LLOYD_KERNELS_CUDA_INT8_OPEN_H
+
+#include "kernels/cuda/assign/certificate.cuh"
+#include "kernels/cuda/assign/exact.h"
+
+/* Lists them, with thresholds, for the fallback pass of the 16-bit filter with the parameters `p`. */
+lloyd_status lloyd_cuda_int8_list_open(cuda_kernels *cuda, const flash_params &p,
+                                       const cuda_decision &d);
+
+#endif
