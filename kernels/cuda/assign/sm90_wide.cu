@@ -9,7 +9,7 @@
  */
 #include "kernels/cuda/assign/fallback.cuh"
 #include "kernels/cuda/assign/registry.h"
-#include "kernels/cuda/assign/sm90_instructions.cuh"
+#include "kernels/cuda/sm90/instructions.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace

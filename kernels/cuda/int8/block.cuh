@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/int8/dot.cuh"
 #include "kernels/cuda/int8/int8.cuh"
-#include "kernels/cuda/int8/product.cuh"
+#include "kernels/cuda/sm90/int8.cuh"
 
 namespace int8_kernel
 {
@@ -14,7 +14,7 @@ constexpr int THRESHOLD_WARPS = 3, PASS = 32; /* rows that one of them works on 
 constexpr int BLOCKS = INT8_TILE / INT8_BLOCK;
 
 /* The shape of a block. CHUNKS: of a row, at most. BUFFERS: of rows, for each warpgroup. STEPS: of a stage. LAST: of the last stage of a
- * tile. NOTES: candidates of a row that each of its four threads has room for. TURNS: the warpgroups take turns. */
+ * tile. NOTES: candidates of a row that each of its four threads has room for. TURNS: the warpgroups ping-pong. */
 template <int CHUNKS_, int GROUPS_, int BUFFERS_, int STAGES_, int STEPS_, int LAST_, int NOTES_,
           bool TURNS_>
 struct shape {

@@ -1,7 +1,7 @@
 /* Which filter is the faster one: a model of what both cost a row. Any choice is right.
  *
  * The first iteration has no labels to start from. After it, the 8-bit filter is tried on a few rows; while it serves, the counters of
- * an iteration say what it cost. Where it was found too dear, it is tried again after 3, 9, 27 ... iterations.
+ * an iteration say what it cost. Where it was found to be slower, it is tried again after 3, 9, 27 ... iterations.
  */
 #include "kernels/cuda/int8/choice.h"
 

@@ -66,8 +66,8 @@ int lloyd_cuda_int8_sample_rows(const cuda_kernels *cuda, int slot);
 /* What becomes of them by the current centroids and labels, into `sampled`; changes nothing. */
 lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, const cuda_decision &d);
 
-/* Labels those of rows [begin, begin + count) of a slot that have one candidate, and lists the others with theirs; rows with too many
- * are left undecided in d's lists. */
+/* Labels those of rows [begin, begin + count) of a slot that have one candidate, and lists the others with theirs. Rows with
+ * too many are left open, and counted in d's lists: lloyd_cuda_int8_list_open(). */
 lloyd_status lloyd_cuda_int8_find(cuda_kernels *cuda, int slot, int64_t begin, int count,
                                   const cuda_decision &d);
 /* The lists that it has filled for `count` rows. */

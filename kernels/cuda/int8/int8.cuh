@@ -34,8 +34,8 @@ typedef float2 int8_row;
 struct int8_lists {
     int *rows_of; /* [segments] rows in the segment */
     int32_t *row; /* [segments * segment_rows] of the slot */
-    int32_t *
-        found; /* candidates of each; of a row that is left open, less than 1: some of its candidates, negated */
+    /* number of candidates of each; of a row that is left open, minus the number of those that were noted */
+    int32_t *found;
     int32_t *start;     /* where they are in the segment's part of `candidate` */
     int32_t *candidate; /* [segments * segment_rows * FLASH_CANDIDATES] places of the image, and */
     const int32_t *order; /* which centroids these are */

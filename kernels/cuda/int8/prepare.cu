@@ -16,7 +16,7 @@ enum { BLOCKS = INT8_TILE / INT8_BLOCK };
 /* Iterations between two sorts of the centroids, at most. */
 constexpr int SELDOM = 15;
 
-/* Rows of which less than this is cut off have a finer unit, which serves the others better. */
+/* With more, less of long rows is cut off; with less, the unit is finer, which serves the other rows better. */
 constexpr float ROOM_FOR_LONG = 1.25F;
 
 /* Floats as integers in the same order, and back. */

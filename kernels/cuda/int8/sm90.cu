@@ -1,13 +1,13 @@
-/* The 8-bit filter for Hopper: for each row the centroids that can be nearest to it, no N x K matrix anywhere. docs/numerics.md,
- * section 2.7; the design of the kernel is our own.
+/* The 8-bit filter for Hopper: for each row the centroids that can be nearest to it, without an N x K matrix in memory.
+ * docs/numerics.md, section 2.7; the design of the kernel is our own.
  *
- * Each warpgroup but the last takes 64 rows at a time and multiplies them with the centroids, which one thread copies past in a ring of
- * stages. From what is known of a row, three warps beside it have computed a threshold: a centroid whose score is below it is farther
- * than the one that the row has. Centroids are sorted by bias, so that 32 neighbours have much the same: the greatest product of a row
- * with them, and the greatest of their biases, tell in half an operation per score that none of them matters. Only where one may, scores
- * are added up and compared, and the numbers of those that reach the threshold noted in shared memory; at the end of a row they go to
- * the label, or to the lists for dist(). The warpgroups take turns with the tensor cores: the products of one are looked at
- * during those of the others. Short rows are kept in registers, which spares shared memory, from which all operands would come else.
+ * Each warpgroup but the last takes 64 rows at a time and multiplies them with all centroids, which one thread of the last one copies
+ * into a ring of stages. Three other warps of the last one have computed a threshold for each row: a centroid whose score is below it is
+ * farther than the one that the row has. Centroids are sorted by bias, so that 32 neighbours have nearly the same: the greatest product
+ * of a row with them, and the greatest of their biases, show with half an operation per score that none of them matters. Only where one
+ * may, scores are added up and compared, and the places of those that reach the threshold are noted in shared memory. At the end of a
+ * row a single one becomes its label; several go to the lists for dist(). The warpgroups ping-pong: the scores of one are compared
+ * during the products of the others. Short rows are kept in registers, so that only centroids are read from shared memory for a product.
  */
 #include "kernels/cuda/int8/block.cuh"
 #include "kernels/cuda/int8/kernel.h"
@@ -453,7 +453,7 @@ bool lloyd_cuda_int8_supports(const cuda_gpu &gpu, int64_t dim)
     return gpu.capability == 90 && dim <= 12 * INT8_CHUNK;
 }
 
-/* Warpgroups as many as have registers and shared memory; stages of at least one tile and a little more, where they take turns. */
+/* As many warpgroups as there are registers and shared memory for; where they ping-pong, stages for a tile and a little more. */
 lloyd_status lloyd_cuda_int8_launch(const cuda_gpu &gpu, const int8_params &p, bool is_unsigned,
                                     cudaStream_t stream)
 {

@@ -2,8 +2,8 @@
  * memory, the bulk copy, and the warpgroup's matrix product of 64 rows with 128 or 256
  * centroids. (PTX ISA, sections on mbarrier, cp.async.bulk and wgmma.)
  */
-#ifndef LLOYD_KERNELS_CUDA_ASSIGN_SM90_INSTRUCTIONS_CUH
-#define LLOYD_KERNELS_CUDA_ASSIGN_SM90_INSTRUCTIONS_CUH
+#ifndef LLOYD_KERNELS_CUDA_SM90_INSTRUCTIONS_CUH
+#define LLOYD_KERNELS_CUDA_SM90_INSTRUCTIONS_CUH
 
 #include "kernels/cuda/async_copy.cuh"
 

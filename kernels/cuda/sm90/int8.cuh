@@ -1,8 +1,8 @@
 /* Hopper's matrix product of 8-bit integers, and the copy of a box of a tensor (PTX ISA, sections on wgmma and cp.async.bulk.tensor). */
-#ifndef LLOYD_KERNELS_CUDA_INT8_PRODUCT_CUH
-#define LLOYD_KERNELS_CUDA_INT8_PRODUCT_CUH
+#ifndef LLOYD_KERNELS_CUDA_SM90_INT8_CUH
+#define LLOYD_KERNELS_CUDA_SM90_INT8_CUH
 
-#include "kernels/cuda/assign/sm90_instructions.cuh"
+#include "kernels/cuda/sm90/instructions.cuh"
 
 #include <cuda.h>
 
