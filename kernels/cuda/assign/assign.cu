@@ -219,6 +219,12 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
     bool int8;
     LLOYD_TRY(lloyd_cuda_choose_filter(cuda, slot_number, timed || watch, &int8));
     if (int8) p.direct = d.direct = false;
+    int8_choice *choice = &f->int8.choice;
+    if (timed && choice->due) {
+        choice->due = false;
+        choice->sampled = true;
+        LLOYD_TRY(lloyd_cuda_int8_sample(cuda, slot_number, d));
+    }
     for (p.begin = 0; p.begin < rows.count; p.begin += f->capacity) {
         p.count = (int)std::min<int64_t>(f->capacity, rows.count - p.begin);
         p.lists.counters = d.lists.counters = f->counters + f->counters_at * FLASH_COUNTERS;
@@ -227,11 +233,7 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
         LLOYD_TRY(int8 ? label_int8_block(cuda, slot_number, p, d, timed, watch)
                        : label_block(cuda, p, d, timed, watch));
     }
-    int8_choice *choice = &f->int8.choice;
-    if (!timed || !choice->due) return LLOYD_OK;
-    choice->due = false;
-    choice->sampled = true;
-    return lloyd_cuda_int8_sample(cuda, slot_number, d);
+    return LLOYD_OK;
 }
 
 void list_centroids(cuda_buffers &buffer, cuda_array<float> &centroids, int64_t set, int64_t dim)

@@ -175,8 +175,7 @@ __device__ void compute_thresholds(const int8_params &p, const memory<S> &m, int
         group_control<S> &group = m.c->group[at / OF_GROUP];
         sm90_wait(&group.taken[buffer], (n >> 1 & 1) ^ 1);
         group.start[buffer][at % OF_GROUP * PASS + lane] = {threshold, ahead.previous};
-        __syncwarp();
-        if (lane == 0) sm90_arrive(&group.started[buffer]);
+        sm90_arrive(&group.started[buffer]);
     }
 }
 

@@ -1,7 +1,8 @@
 /* Which filter is the faster one: a model of what both cost a row. Any choice is right.
  *
- * The first iteration has no labels to start from. After it, the 8-bit filter is tried on a few rows; while it serves, the counters of
- * an iteration say what it cost. Where it was found to be slower, it is tried again after 3, 9, 27 ... iterations.
+ * The first iteration has no labels to start from. In the second one the 8-bit filter is tried on a few rows, before they get their
+ * new labels; while it serves, the counters of an iteration say what it cost. Where it was found to be slower, it is tried again after
+ * 3, 9, 27 ... iterations.
  */
 #include "kernels/cuda/int8/choice.h"
 
@@ -17,8 +18,9 @@ enum { SPARSER = 3 };
 
 /* In nanoseconds on one H200 (docs/results/gpu.md). Of a row and a centroid, for each column: multiplied and compared; of a row: its
  * threshold and its end; of a candidate, for each column: compared by its second digit, or by dist(). */
-constexpr double FLOAT16_ELEMENT = 2 / 640e3,
-                 FALLBACK = 1.7; /* a listed row costs so much more than another */
+constexpr double FLOAT16_ELEMENT = 2 / 640e3, FLOAT16_MANY = 2 / 700e3; /* from MANY centroids on */
+constexpr double FALLBACK = 1.7; /* a listed row costs so much more than another */
+constexpr int64_t MANY = 16384;
 constexpr double INT8_ROW = 0.25, DIGIT_ELEMENT = 0.7e-3, DIST_ELEMENT = 1.8e-3;
 constexpr double INT8_ELEMENT[] = {2 / 1250e3, 2 / 1415e3, 2 / 1300e3, 2 / 740e3};
 
@@ -33,10 +35,11 @@ bool pays(const cuda_kernels *cuda, double rows, double candidates, double open)
     const lloyd_kernels_config *config = &cuda->base.config;
     const double dim = (double)config->dim, pairs = (double)cuda->set * dim;
     const double listed = cuda->filter->int8.choice.listed;
-    const double other = rows * pairs * FLOAT16_ELEMENT * (1 + FALLBACK * listed);
+    const double element = cuda->set < MANY ? FLOAT16_ELEMENT : FLOAT16_MANY;
+    const double other = rows * pairs * element * (1 + FALLBACK * listed);
     const double candidate = lloyd_cuda_int8_exact(config) ? DIGIT_ELEMENT : DIST_ELEMENT;
     const double own = rows * (pairs * int8_element(config->dim) + INT8_ROW) +
-                       candidates * dim * candidate + open * FALLBACK * pairs * FLOAT16_ELEMENT;
+                       candidates * dim * candidate + open * FALLBACK * pairs * element;
     return own < other;
 }
 
@@ -62,9 +65,9 @@ lloyd_status choose(cuda_kernels *cuda, int slot, int8_choice *c)
 {
     c->due = false;
     if (!c->labelled) {
-        c->int8 = false;
+        c->int8 = c->sampled = false;
         c->gap = 1;
-        c->due = true;
+        c->wait = 0;
         return LLOYD_OK;
     }
     bool found = false;

@@ -127,7 +127,8 @@ void lloyd_cuda_int8_list(cuda_buffers &buffer, cuda_int8 *f, const cuda_gpu &gp
 }
 
 static lloyd_status find(cuda_kernels *cuda, int slot, int64_t begin, int count,
-                         const cuda_decision &d, unsigned long long *counters, int *open)
+                         const cuda_decision &d, unsigned long long *counters, int *open,
+                         bool counts_only)
 {
     cuda_int8 *f = &cuda->filter->int8;
     const lloyd_kernels_config *config = &cuda->base.config;
@@ -152,6 +153,7 @@ static lloyd_status find(cuda_kernels *cuda, int slot, int64_t begin, int count,
     p.units = f->units;
     p.labels = d.labels;
     p.counters = counters;
+    p.counts_only = counts_only;
     p.lists = lloyd_cuda_int8_lists(cuda, count);
     p.open = open;
     return lloyd_cuda_int8_launch(cuda->gpu, p, lloyd_cuda_int8_unsigned(config), cuda->stream);
@@ -160,7 +162,7 @@ static lloyd_status find(cuda_kernels *cuda, int slot, int64_t begin, int count,
 lloyd_status lloyd_cuda_int8_find(cuda_kernels *cuda, int slot, int64_t begin, int count,
                                   const cuda_decision &d)
 {
-    return find(cuda, slot, begin, count, d, d.counters, &d.lists.counters[FLASH_OPEN]);
+    return find(cuda, slot, begin, count, d, d.counters, &d.lists.counters[FLASH_OPEN], false);
 }
 
 lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, const cuda_decision &d)
@@ -169,5 +171,5 @@ lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, const cuda_dec
     CUDA_TRY(cudaMemsetAsync(sampled, 0, INT8_SAMPLED * sizeof *sampled, cuda->stream),
              "trying the 8-bit filter");
     return find(cuda, slot, 0, lloyd_cuda_int8_sample_rows(cuda, slot), d, sampled,
-                reinterpret_cast<int *>(&sampled[LLOYD_COUNTERS]));
+                reinterpret_cast<int *>(&sampled[LLOYD_COUNTERS]), true);
 }

@@ -62,6 +62,7 @@ struct int8_params {
     const int8_units *units;
     int32_t *labels;              /* of the slot */
     unsigned long long *counters; /* [LLOYD_COUNTERS] */
+    bool counts_only;             /* no row is labelled */
     int8_lists lists;
     int *open; /* += rows with more candidates than there is room for */
 };

@@ -251,7 +251,8 @@ __device__ void finish_rows(const int8_params &p, const memory<S> &m, group_cont
     __syncwarp(); /* the notes are seen */
     open = owns && (open || found < 1);
     const bool listed = owns && (open || found > 1);
-    if (owns && !open && found == 1 && previous < 0) { /* else it is the one that the row has */
+    if (owns && !open && found == 1 && previous < 0 &&
+        !p.counts_only) { /* else it is the one that the row has */
         int32_t label = 0;
         for (int other = 0; other < 4; other++)
             if (count[other] > 0) label = p.order[group.note[i][other][0]];
@@ -377,7 +378,7 @@ __global__ void __launch_bounds__(S::THREADS, 1)
         for (group_control<S> &group : m.c->group) {
             for (uint64_t &copied : group.codes_copied) sm90_barrier_init(&copied, 1);
             for (int b = 0; b < 2; b++) {
-                sm90_barrier_init(&group.started[b], INT8_GROUP / PASS);
+                sm90_barrier_init(&group.started[b], INT8_GROUP); /* PASS lanes of each warp */
                 sm90_barrier_init(&group.taken[b], 4);
             }
         }
