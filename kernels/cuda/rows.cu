@@ -182,7 +182,7 @@ lloyd_status lloyd_cuda_take(lloyd_kernels *kernels, int slot, const int64_t *ro
     int64_t batch = lloyd_cuda_scratch_bytes(dim) / (int64_t)sizeof *rows;
     auto *out = reinterpret_cast<float *>(target->rows.data);
     assert(to->config.type == LLOYD_F32 && to->config.dim == dim && at + count <= target->count);
-    target->described = false;
+    target->described = target->encoded = false;
     for (int64_t done = 0; done < count; done += batch) {
         int64_t here = count - done < batch ? count - done : batch;
         LLOYD_TRY(gather(cuda, slot, rows + done, here, out + (at + done) * dim));
