@@ -10,8 +10,8 @@
  */
 #include "kernels/cuda/assign/fallback.cuh"
 #include "kernels/cuda/assign/registry.h"
-#include "kernels/cuda/sm90/instructions.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/sm90/instructions.cuh"
 
 #include <iterator>
 
