@@ -2,7 +2,7 @@
  *
  * A kernel is a file of its own that defines one cuda_assign_kernel. It is handed flash_params (certificate.cuh), and does two things with
  * them: it labels rows and lists those without a certificate, or it finds the candidates of listed rows (the fallback pass). The first
- * kernel of the table that supports the GPU and the shape is taken; nothing else asks what the GPU is.
+ * kernel of the table that supports the GPU and the shape is taken; nothing else in the choice asks what the GPU is.
  */
 #ifndef LLOYD_KERNELS_CUDA_ASSIGN_REGISTRY_H
 #define LLOYD_KERNELS_CUDA_ASSIGN_REGISTRY_H
