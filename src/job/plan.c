@@ -315,17 +315,20 @@ static void choose_layout(const planner *p)
                         &plan->layout);
 }
 
-/* On a GPU the 8-bit filter may keep codes beside the rows. Where these would take the place of rows, it is done without. */
+/* On a GPU the 8-bit filter may keep codes beside the rows. Where there is no room for them, or they would take the place of rows, it
+ * is done without. */
 static void choose_filter(const planner *p)
 {
     lloyd_plan *plan = p->plan;
     choose_layout(p);
+    if (!p->backend->cuda || plan->kernels.filter != LLOYD_FILTER_AUTO) return;
     const lloyd_layout with = plan->layout;
-    if (!p->backend->cuda || plan->kernels.filter != LLOYD_FILTER_AUTO || with.fixed == with.chunks)
-        return;
+    const int64_t bytes = lloyd_layout_bytes(&with).gpu + need_for_chunks(p, with.chunk_rows).gpu;
+    const int fits = bytes <= limited(available(p).gpu, p->options->max_device_memory);
+    if (fits && with.fixed == with.chunks) return;
     plan->kernels.filter = LLOYD_FILTER_FLOAT;
     choose_layout(p);
-    if (with.chunk_rows == plan->layout.chunk_rows && with.fixed == plan->layout.fixed)
+    if (fits && with.chunk_rows == plan->layout.chunk_rows && with.fixed == plan->layout.fixed)
         plan->kernels.filter = LLOYD_FILTER_AUTO;
 }
 

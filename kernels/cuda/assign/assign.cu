@@ -258,7 +258,8 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     cuda_buffers reserve = cuda_buffers::reserve(cuda);
     list_centroids(reserve, cuda->centroids, count, dim);
     list_set_buffers(reserve, f, cuda->gpu, f->config, count);
-    lloyd_cuda_int8_list(reserve, &f->int8, cuda->gpu, &kernels->config, count, f->capacity);
+    lloyd_cuda_int8_list(reserve, &f->int8, cuda->gpu, &kernels->config,
+                         std::min(count, kernels->config.k), f->capacity);
     LLOYD_TRY(reserve.status());
     CUDA_TRY(cudaMemcpyAsync(cuda->centroids, centroids, (size_t)(count * dim) * sizeof(float),
                              cudaMemcpyHostToDevice, cuda->stream),
@@ -340,6 +341,6 @@ int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set)
     list_centroids(count, centroids, most, config->dim);
     list_row_buffers(count, &f, config);
     list_set_buffers(count, &f, gpu, f.config, most);
-    lloyd_cuda_int8_list(count, &f.int8, gpu, config, most, block_rows(config));
+    lloyd_cuda_int8_list(count, &f.int8, gpu, config, config->k, block_rows(config));
     return count.bytes();
 }

@@ -92,13 +92,16 @@ lloyd_status lloyd_cuda_choose_filter(cuda_kernels *cuda, int slot, bool iterati
 {
     int8_choice *c = &cuda->filter->int8.choice;
     *int8 = false;
-    if (!lloyd_cuda_int8_serves(cuda->gpu, &cuda->base.config, cuda->set)) return LLOYD_OK;
+    const lloyd_kernels_config *config = &cuda->base.config;
+    /* seeding has larger sets, for which there is no room */
+    if (cuda->set > config->k || !lloyd_cuda_int8_serves(cuda->gpu, config, cuda->set))
+        return LLOYD_OK;
     if (cuda->overrides.filter == LLOYD_FILTER_INT8) { /* right, if slow, for any labels */
         *int8 = true;
         return LLOYD_OK;
     }
     if (!iteration) return LLOYD_OK;
-    if (cuda->base.config.filter == LLOYD_FILTER_INT8) {
+    if (config->filter == LLOYD_FILTER_INT8) {
         *int8 = c->labelled;
         return LLOYD_OK;
     }
@@ -119,6 +122,6 @@ void lloyd_cuda_counted(cuda_kernels *cuda, const int64_t counters[LLOYD_COUNTER
 
 void lloyd_cuda_choose_anew(cuda_kernels *cuda, bool labelled)
 {
-    cuda->filter->int8.choice.made = false;
+    cuda->filter->int8.choice.made = cuda->filter->int8.choice.due = false;
     cuda->filter->int8.choice.labelled = labelled;
 }

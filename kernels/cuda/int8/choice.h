@@ -6,7 +6,7 @@
 
 /* Whether the 8-bit filter labels rows of an iteration (else: of something else). Chooses once for a set of centroids. */
 lloyd_status lloyd_cuda_choose_filter(cuda_kernels *cuda, int slot, bool iteration, bool *int8);
-/* What the last iteration has counted, over all ranks, which have about so many rows. */
+/* What the last iteration has counted, over all ranks, which have so many rows; 0: not known. */
 void lloyd_cuda_counted(cuda_kernels *cuda, const int64_t counters[LLOYD_COUNTERS], double rows);
 /* Other centroids, and labels that follow from an iteration or not. */
 void lloyd_cuda_choose_anew(cuda_kernels *cuda, bool labelled);

@@ -16,11 +16,12 @@ namespace
 /* Candidates are numbered in 32 bits; few centroids are not worth it. */
 enum { LEAST_SET = 256, MOST_SET = 1 << 26 };
 
-/* Rows that have codes beside them: of all slots, and all rows where a plan does not know the slots yet. */
+/* Rows that have codes beside them: all where each chunk has a slot of its own, or a plan does not know the slots yet; else as many
+ * as the slots hold. */
 int64_t code_rows(const lloyd_kernels_config *config)
 {
-    if (config->slots == 0) return config->n_local;
-    return config->slots * std::min(config->chunk_rows, config->n_local);
+    if (config->slots == 0 || lloyd_cuda_int8_by_row(config)) return config->n_local;
+    return config->slots * config->chunk_rows;
 }
 
 /* Rows of a segment: all that a block of the filter has. */
@@ -40,9 +41,15 @@ lloyd_status describe_tensor(const uint8_t *codes, int64_t columns, int64_t stri
     if (!encode) {
         void *function = nullptr;
         cudaDriverEntryPointQueryResult result;
+#if CUDART_VERSION >= 12050
         CUDA_TRY(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
                                                   cudaEnableDefault, &result),
                  what);
+#else
+        CUDA_TRY(cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &function, cudaEnableDefault,
+                                         &result),
+                 what);
+#endif
         if (result != cudaDriverEntryPointSuccess)
             return lloyd_fail(LLOYD_FAILED, "%s: the driver lacks cuTensorMapEncodeTiled", what);
         encode = (decltype(encode))function;

@@ -384,12 +384,19 @@ bool lloyd_cuda_int8_in_place(const lloyd_kernels_config *config)
     return lloyd_cuda_int8_exact(config) && config->dim % INT8_PIECE == 0;
 }
 
+bool lloyd_cuda_int8_by_row(const lloyd_kernels_config *config)
+{
+    const int64_t most = std::max<int64_t>(1, config->chunk_rows);
+    return config->slots == cuda_divide_up(config->n_local, most);
+}
+
 uint8_t *lloyd_cuda_int8_codes(cuda_kernels *cuda, int slot)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
     if (lloyd_cuda_int8_in_place(config)) return (uint8_t *)cuda->slots[slot].rows.data;
-    return cuda->filter->int8.codes +
-           slot * config->chunk_rows * lloyd_cuda_int8_stride(config->dim);
+    const int64_t first =
+        lloyd_cuda_int8_by_row(config) ? cuda->slots[slot].first : slot * config->chunk_rows;
+    return cuda->filter->int8.codes + first * lloyd_cuda_int8_stride(config->dim);
 }
 
 lloyd_status lloyd_cuda_int8_prepare(cuda_kernels *cuda, int slot_number)

@@ -12,6 +12,8 @@ bool lloyd_cuda_int8_exact(const lloyd_kernels_config *config);
 bool lloyd_cuda_int8_unsigned(const lloyd_kernels_config *config);
 /* Whether the slot itself holds the codes as the kernel reads them; else they are kept beside it. */
 bool lloyd_cuda_int8_in_place(const lloyd_kernels_config *config);
+/* Whether codes are kept by the number of the row, not by slot: each chunk has a slot of its own. */
+bool lloyd_cuda_int8_by_row(const lloyd_kernels_config *config);
 /* The codes of a slot's rows. */
 uint8_t *lloyd_cuda_int8_codes(cuda_kernels *cuda, int slot);
 

@@ -437,8 +437,7 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
             found.empty};
     lloyd_cuda_expect(cuda, found.mass > 0 && found.value > 0 ? found.value / found.mass : 0,
                       counters[LLOYD_COUNT_FALLBACK]);
-    lloyd_cuda_counted(cuda, counters,
-                       cuda->weights ? (double)kernels->config.n_local : found.mass);
+    lloyd_cuda_counted(cuda, counters, cuda->weights ? 0 : found.mass);
     return LLOYD_OK;
 }
 
