@@ -138,7 +138,7 @@ __device__ inline double product(const refinement &r, int32_t row, int32_t k)
             low[i] = int8_dot(x[i], second[i], low[i], UNSIGNED);
         }
     }
-    /* the upper half goes on with the second digits */
+    /* from here on the lower half has the first digits, the upper half the second ones */
 #pragma unroll
     for (int i = 0; i < FLIGHT; i++) {
         const int sent = __shfl_xor_sync(0xffffffffu, upper ? high[i] : low[i], FLIGHT);
