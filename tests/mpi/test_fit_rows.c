@@ -8,24 +8,14 @@
 #include "io/rows.h"
 #include "io/writers/model.h"
 
-#include "on_ranks.h"
+#include "shared_folder.h"
 
 #include <hdf5.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { N = 700, D = 9, K = 12, ITERATIONS = 6 };
-
-static lloyd_comm *comm;
-static char folder[512];
-
-static const char *path_of(const char *name, char *path, size_t bytes)
-{
-    snprintf(path, bytes, "%s/%s", folder, name);
-    return path;
-}
 
 /* --- the rows, in a file and in memory --- */
 
@@ -457,11 +447,7 @@ static void test_no_communicator(void **unused)
 static int open_all(void **unused)
 {
     (void)unused;
-    if (lloyd_comm_open_mpi(MPI_COMM_WORLD, &comm) != LLOYD_OK) return 1;
-    const char *at = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/lloyd-fit-rows-XXXXXX", at ? at : "/tmp");
-    int made = comm->rank != 0 || mkdtemp(folder) != NULL;
-    return comm->broadcast(comm, folder, sizeof folder, 0) != LLOYD_OK || !made;
+    return open_shared_folder();
 }
 
 static int close_all(void **unused)
@@ -469,16 +455,7 @@ static int close_all(void **unused)
     (void)unused;
     static const char *const names[] = {"float32.h5", "float16.h5", "bfloat16.h5", "uint8.h5",
                                         "int8.h5",    "float64.h5", "model.h5"};
-    int left = 0;
-    (void)end_all_if_failed(NULL);
-    (void)comm->barrier(comm);
-    for (int i = 0; comm->rank == 0 && i < 7; i++) {
-        char path[600];
-        left += unlink(path_of(names[i], path, sizeof path)) != 0;
-    }
-    if (comm->rank == 0) left += rmdir(folder) != 0; /* nothing else was written */
-    lloyd_comm_close(comm);
-    return left;
+    return close_shared_folder(names, sizeof names / sizeof *names);
 }
 
 int main(void)

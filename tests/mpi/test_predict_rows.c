@@ -9,24 +9,14 @@
 #include "io/writers/model.h"
 #include "kernels/dist.h"
 
-#include "on_ranks.h"
+#include "shared_folder.h"
 
 #include <hdf5.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { N = 500, D = 37, K = 11 };
-
-static lloyd_comm *comm;
-static char folder[512];
-
-static const char *path_of(const char *name, char *path, size_t bytes)
-{
-    snprintf(path, bytes, "%s/%s", folder, name);
-    return path;
-}
 
 /* --- the file, its model and its labels --- */
 
@@ -324,27 +314,14 @@ static void test_refused(void **unused)
 static int open_all(void **unused)
 {
     (void)unused;
-    if (lloyd_comm_open_mpi(MPI_COMM_WORLD, &comm) != LLOYD_OK) return 1;
-    const char *at = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/lloyd-predict-rows-XXXXXX", at ? at : "/tmp");
-    int made = comm->rank != 0 || mkdtemp(folder) != NULL;
-    return comm->broadcast(comm, folder, sizeof folder, 0) != LLOYD_OK || !made;
+    return open_shared_folder();
 }
 
 static int close_all(void **unused)
 {
     (void)unused;
     static const char *const names[] = {"rows.h5", "model.h5", "labels.h5"};
-    int left = 0;
-    (void)end_all_if_failed(NULL);
-    (void)comm->barrier(comm);
-    for (int i = 0; comm->rank == 0 && i < 3; i++) {
-        char path[600];
-        left += unlink(path_of(names[i], path, sizeof path)) != 0;
-    }
-    if (comm->rank == 0) left += rmdir(folder) != 0; /* nothing else was written */
-    lloyd_comm_close(comm);
-    return left;
+    return close_shared_folder(names, sizeof names / sizeof *names);
 }
 
 int main(void)
