@@ -37,6 +37,8 @@ enum {
     LLOYD_COUNT_INT8, /* rows that the filter on 8-bit integers labelled; another one did the rest */
     LLOYD_COUNT_INT8_FALLBACK, /* of these, rows without a certificate */
     LLOYD_COUNT_CANDIDATES,    /* centroids that were compared with those by dist() */
+    LLOYD_COUNT_PRUNED,        /* rows that were labelled with the help of bounds */
+    LLOYD_COUNT_COMPARED, /* centroids that those were compared with: scores that were computed */
     LLOYD_COUNTERS
 };
 

@@ -31,17 +31,6 @@ typedef struct int8_units {
     uint32_t unusable; /* 1: out of range, nothing can be proved */
 } int8_units;
 
-/* The least float that is not below x. */
-LLOYD_HD float lloyd_bound_up(double x)
-{
-#if defined(__CUDA_ARCH__)
-    return __double2float_ru(x);
-#else
-    const float near = (float)x;
-    return (double)near < x ? nextafterf(near, INFINITY) : near;
-#endif
-}
-
 /* g: the unit of the centroids' first digit. */
 LLOYD_HD double lloyd_bound_centroid_unit(const int8_units *units)
 {

@@ -25,6 +25,10 @@
  * where there is no filter on 8-bit integers. Labels do not depend on it. */
 typedef enum lloyd_filter { LLOYD_FILTER_AUTO, LLOYD_FILTER_INT8, LLOYD_FILTER_FLOAT } lloyd_filter;
 
+/* Whether iterations skip comparisons that bounds of distances rule out (kernels/prune_bound.h): where that costs
+ * less, from the second iteration on, or never. Labels do not depend on it. */
+typedef enum lloyd_prune { LLOYD_PRUNE_AUTO, LLOYD_PRUNE_ON, LLOYD_PRUNE_OFF } lloyd_prune;
+
 typedef struct lloyd_kernels_config {
     int64_t n_local;    /* rows of this rank */
     int64_t dim;        /* D >= 1 */
@@ -37,6 +41,9 @@ typedef struct lloyd_kernels_config {
     int threads;          /* CPU threads of this rank */
     int timed;            /* 1: lloyd_kernels.seconds are wanted, also where they cost time */
     lloyd_filter filter;
+    lloyd_prune prune;
+    int64_t
+        prune_group; /* centroids that share the bounds of rows; 0: no bounds are kept, whatever `prune` says */
 } lloyd_kernels_config;
 
 /* Whether columns surely have one digit. */
@@ -96,6 +103,8 @@ typedef struct lloyd_found {
     /* rows that the filter on 8-bit integers labelled, those of them without a certificate, and the
      * candidates that these had together */
     int64_t int8_rows, int8_fallback_rows, int8_candidates;
+    /* rows that were labelled with the help of bounds, and the comparisons of these with centroids */
+    int64_t pruned_rows, compared;
     int64_t empty; /* clusters */
 } lloyd_found;
 

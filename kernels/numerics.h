@@ -46,6 +46,17 @@ LLOYD_HD float lloyd_addf(float a, float b)
 }
 #endif
 
+/* The least float that is not below x. */
+LLOYD_HD float lloyd_bound_up(double x)
+{
+#if defined(__CUDA_ARCH__)
+    return __double2float_ru(x);
+#else
+    const float near = (float)x;
+    return (double)near < x ? nextafterf(near, INFINITY) : near;
+#endif
+}
+
 /* Partial sums of dist() and of everything else that is summed in "the dist() order". */
 enum { LLOYD_LANES = 32 };
 

@@ -60,6 +60,8 @@ lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_f
         .int8_rows = counters[LLOYD_COUNT_INT8],
         .int8_fallback_rows = counters[LLOYD_COUNT_INT8_FALLBACK],
         .int8_candidates = counters[LLOYD_COUNT_CANDIDATES],
+        .pruned_rows = counters[LLOYD_COUNT_PRUNED],
+        .compared = counters[LLOYD_COUNT_COMPARED],
         .empty = empty,
     };
     return LLOYD_OK;

@@ -75,6 +75,7 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
         now.fallback_rows = found.fallback_rows, now.int8_rows = found.int8_rows;
         now.int8_fallback_rows = found.int8_fallback_rows;
         now.int8_candidates = found.int8_candidates;
+        now.pruned_rows = found.pruned_rows, now.compared = found.compared;
         if (o) LLOYD_TRY(o->found(o, p, history, &now));
         history->converged = now.moved == 0 || hardly_fell(rule, history, now.inertia);
         lloyd_status status = LLOYD_OK;

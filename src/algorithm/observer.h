@@ -35,6 +35,9 @@ typedef struct lloyd_iteration {
     /* of all rows, those labelled by the filter on 8-bit integers; of these, the ones decided in double
      * precision, and the centroids that were candidates for them */
     int64_t int8_rows, int8_fallback_rows, int8_candidates;
+    /* of all rows, those labelled with the help of bounds (kernels/prune_bound.h), and how many centroids these
+     * were compared with, together */
+    int64_t pruned_rows, compared;
     int64_t empty; /* empty clusters */
     double seconds;
     int ends; /* 1: the fit ends with it, as if the rule allowed no more */

@@ -114,6 +114,7 @@ static void begin_progress(lloyd_job *j)
         .gpu = j->backend.cuda ? j->backend.gpu : NULL,
         .comm = j->problem.comm->name,
         .filter = o->filter,
+        .prune = o->prune,
         .init = o->init,
         .seed = o->seed,
         .n_init = o->n_init,

@@ -138,6 +138,12 @@ lloyd_filter lloyd_options_filter(const char *name)
     return strcmp(name, "float16") == 0 ? LLOYD_FILTER_FLOAT : LLOYD_FILTER_AUTO;
 }
 
+lloyd_prune lloyd_options_prune(const char *name)
+{
+    if (strcmp(name, "on") == 0) return LLOYD_PRUNE_ON;
+    return strcmp(name, "off") == 0 ? LLOYD_PRUNE_OFF : LLOYD_PRUNE_AUTO;
+}
+
 /* --- checkpoints --- */
 
 /* Seconds of a unit of time, 0 for another text. */

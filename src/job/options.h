@@ -33,6 +33,9 @@ int lloyd_options_tries(const lloyd_fit_options *options);
 /* What --filter names. */
 lloyd_filter lloyd_options_filter(const char *name);
 
+/* What --prune names. */
+lloyd_prune lloyd_options_prune(const char *name);
+
 /* --checkpoint-every: after so many iterations or, where these are 0, so many seconds. */
 typedef struct lloyd_every {
     int64_t iterations;

@@ -343,6 +343,7 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
     plan->kernels.cosine = strcmp(options->metric, "cosine") == 0;
     plan->kernels.timed = options->log != NULL;
     plan->kernels.filter = lloyd_options_filter(options->filter);
+    plan->kernels.prune = lloyd_options_prune(options->prune);
     if (strcmp(options->init, "kmeans-parallel") == 0)
         plan->gpu_reduce = room_for_leaves(backend, plan, comm->size,
                                            limited(plan->gpu_free, options->max_device_memory));

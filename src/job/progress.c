@@ -98,6 +98,7 @@ static void log_begin(lloyd_progress *p, const lloyd_progress_run *run)
     log_text(p, "gpu", run->gpu);
     log_text(p, "comm", run->comm);
     log_text(p, "filter", run->filter);
+    log_text(p, "prune", run->prune);
     log_text(p, "init", run->init);
     fprintf(p->log, ",\"seed\":%llu", (unsigned long long)run->seed);
     log_whole(p, "n_init", run->n_init);
@@ -352,7 +353,7 @@ void lloyd_progress_begin(lloyd_progress *p, const lloyd_progress_run *run)
         lloyd_text_bytes(run->memory, memory, sizeof memory), gpu_memory);
     if (p->log != NULL) log_begin(p, run);
     p->run.type = p->run.backend = p->run.gpu = p->run.comm = NULL; /* borrowed */
-    p->run.filter = p->run.init = p->run.first_file = NULL;
+    p->run.filter = p->run.prune = p->run.init = p->run.first_file = NULL;
 }
 
 void lloyd_progress_phase(lloyd_progress *p, const char *phase, double seconds)
@@ -469,6 +470,8 @@ void lloyd_progress_iteration(lloyd_progress *p, const lloyd_iteration *i)
     log_whole(p, "int8", i->int8_rows);
     log_whole(p, "int8_verified", i->int8_fallback_rows);
     log_whole(p, "int8_candidates", i->int8_candidates);
+    log_whole(p, "pruned", i->pruned_rows);
+    log_whole(p, "compared", i->compared);
     log_whole(p, "empty", i->empty);
     log_real(p, "seconds", i->seconds);
     log_close(p);

@@ -23,11 +23,11 @@ typedef struct lloyd_progress_run {
     int64_t skipped;  /* bad rows, which are not among the n */
     const char *type; /* "uint8" */
     int ranks;
-    int threads;         /* per rank */
-    const char *backend; /* "cpu" or "cuda" */
-    const char *gpu;     /* of this rank, "NVIDIA H200", or NULL */
-    const char *comm;    /* "self", "mpi" or "nccl" */
-    const char *filter;  /* as asked for */
+    int threads;                /* per rank */
+    const char *backend;        /* "cpu" or "cuda" */
+    const char *gpu;            /* of this rank, "NVIDIA H200", or NULL */
+    const char *comm;           /* "self", "mpi" or "nccl" */
+    const char *filter, *prune; /* as asked for */
     const char *init;
     uint64_t seed;
     int64_t n_init, max_iters;

@@ -28,6 +28,10 @@ static const lloyd_option_choice filter_choices[] = {{"auto", NULL},
                                                      {"int8", "i8"},
                                                      {"float16", "float32"},
                                                      {NULL, NULL}};
+static const lloyd_option_choice prune_choices[] = {{"auto", NULL},
+                                                    {"on", "yes"},
+                                                    {"off", "no"},
+                                                    {NULL, NULL}};
 static const lloyd_option_choice progress_choices[] = {{"auto", NULL},
                                                        {"bar", NULL},
                                                        {"plain", NULL},
@@ -226,6 +230,18 @@ static const lloyd_option fit_options[] = {
      .standard = "auto",
      .choices = filter_choices,
      .help = filter_help},
+    {.name = "--prune",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_OWN,
+     .unrecorded = 1,
+     .offset = AT(prune),
+     .standard = "auto",
+     .choices = prune_choices,
+     .help =
+         "For tests and studies: whether iterations skip comparisons of rows with centroids that cannot "
+         "change a label, where that costs less (auto), from the second iteration on, or never. The "
+         "result is the same. It takes memory for bounds of distances; where there is none for them, "
+         "nothing is skipped; --dry-run says how much, and the log how many comparisons were made."},
     {.name = "--chunk-rows",
      .argument = "R",
      .kind = LLOYD_OPTION_WHOLE,

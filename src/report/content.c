@@ -53,6 +53,13 @@ double lloyd_report_fallback_share(const lloyd_report_content *r)
     return rows / (iterations * (double)r->model.n);
 }
 
+double lloyd_report_compared_share(const lloyd_report_content *r, int64_t t)
+{
+    const lloyd_runlog_iteration *found = &r->log.found[t];
+    double n = (double)r->model.n, k = (double)r->model.k;
+    return (found->compared + (n - found->pruned_rows) * k) / (n * k);
+}
+
 /* A log that was begun when the fit was resumed lacks iterations of the model. */
 int lloyd_report_log_is_whole(const lloyd_report_content *r)
 {

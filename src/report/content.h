@@ -38,6 +38,10 @@ double lloyd_report_seconds(const lloyd_model *model);
  * NAN without a log. */
 double lloyd_report_fallback_share(const lloyd_report_content *report);
 
+/* The share of pairs of a row and a centroid that iteration t compared: 1 where it skipped none; NAN without
+ * a log of it. */
+double lloyd_report_compared_share(const lloyd_report_content *report, int64_t t);
+
 /* 0 where the log begins with a resumed fit, and lacks iterations of the model. */
 int lloyd_report_log_is_whole(const lloyd_report_content *report);
 

@@ -127,6 +127,8 @@ static void write_step(const lloyd_report_content *r, int64_t t)
         lloyd_html_real(r->out, 100 * r->log.found[t].fallback_rows / (double)m->n, 3);
         fputs("</td><td>", r->out);
         lloyd_html_real(r->out, 100 * r->log.found[t].int8_rows / (double)m->n, 3);
+        fputs("</td><td>", r->out);
+        lloyd_html_real(r->out, 100 * lloyd_report_compared_share(r, t), 3);
     }
     fputs("</td></tr>\n", r->out);
 }
@@ -142,7 +144,9 @@ static void write_steps(const lloyd_report_content *r)
           "<th>seconds</th>",
           r->out);
     if (r->logged)
-        fputs("<th>decided in double precision, %</th><th>by the 8-bit filter, %</th>", r->out);
+        fputs("<th>decided in double precision, %</th><th>by the 8-bit filter, %</th>"
+              "<th>pairs compared, %</th>",
+              r->out);
     fputs("</tr>\n", r->out);
     double step = pow((double)m->iterations / (double)dense, 1.0 / (double)(STEPS_SHOWN - dense));
     double at = (double)dense;

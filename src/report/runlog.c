@@ -31,15 +31,17 @@ typedef enum number {
     INT8,
     INT8_VERIFIED,
     INT8_CANDIDATES,
+    PRUNED,
+    COMPARED,
     THREADS,
     CANDIDATES,
     NUMBERS
 } number;
 
 static const char *const number_names[NUMBERS] =
-    {"elapsed",         "seconds", "n",         "d",        "k",    "iteration",
-     "iterations",      "inertia", "moved",     "verified", "int8", "int8_verified",
-     "int8_candidates", "threads", "candidates"};
+    {"elapsed",         "seconds", "n",        "d",        "k",         "iteration",
+     "iterations",      "inertia", "moved",    "verified", "int8",      "int8_verified",
+     "int8_candidates", "pruned",  "compared", "threads",  "candidates"};
 
 /* One line. */
 typedef struct event {
@@ -146,8 +148,9 @@ static void take_iteration(reader *r, const event *e)
     if (m->inertia[i] != e->number[INERTIA]) return;
     if (m->moved != NULL && (double)m->moved[i] != e->number[MOVED]) return;
     r->log->found[i] =
-        (lloyd_runlog_iteration){e->number[VERIFIED], e->number[INT8], e->number[INT8_VERIFIED],
-                                 e->number[INT8_CANDIDATES]};
+        (lloyd_runlog_iteration){e->number[VERIFIED],      e->number[INT8],
+                                 e->number[INT8_VERIFIED], e->number[INT8_CANDIDATES],
+                                 e->number[PRUNED],        e->number[COMPARED]};
 }
 
 static void take_event(reader *r, const event *e)
@@ -242,7 +245,7 @@ lloyd_status lloyd_runlog_read(const char *path, const lloyd_model *model, lloyd
     LLOYD_TRY(
         lloyd_alloc(&log->found, model->iterations, sizeof *log->found, "the iterations of a log"));
     for (int64_t t = 0; t < model->iterations; t++)
-        log->found[t] = (lloyd_runlog_iteration){NAN, NAN, NAN, NAN};
+        log->found[t] = (lloyd_runlog_iteration){NAN, NAN, NAN, NAN, NAN, NAN};
     LLOYD_TRY(read_file(path, &r));
     LLOYD_TRY(check(path, &r));
     log->total += r.elapsed;

@@ -23,7 +23,7 @@ extern const char *const lloyd_phase_names[LLOYD_PHASES];
 
 /* What the log says of an iteration, as in lloyd_iteration; NAN: nothing. */
 typedef struct lloyd_runlog_iteration {
-    double fallback_rows, int8_rows, int8_fallback_rows, int8_candidates;
+    double fallback_rows, int8_rows, int8_fallback_rows, int8_candidates, pruned_rows, compared;
 } lloyd_runlog_iteration;
 
 typedef struct lloyd_runlog {

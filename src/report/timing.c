@@ -154,7 +154,7 @@ static void write_speed(const lloyd_report_content *r)
  * say. */
 static void write_filter(const lloyd_report_content *r)
 {
-    lloyd_runlog_iteration all = {0, 0, 0, 0};
+    lloyd_runlog_iteration all = {.int8_rows = 0};
     double rows = 0;
     for (int64_t t = 0; t < r->model.iterations; t++) {
         const lloyd_runlog_iteration *step = &r->log.found[t];
@@ -180,6 +180,26 @@ static void write_filter(const lloyd_report_content *r)
         fputs("</td></tr>\n", r->out);
     }
     fputs("</table>\n", r->out);
+}
+
+/* What the iterations that the log tells of skipped; nothing where it does not say. */
+static void write_pruning(const lloyd_report_content *r)
+{
+    double rows = 0, pruned = 0, compared = 0;
+    for (int64_t t = 0; t < r->model.iterations; t++) {
+        if (!isfinite(r->log.found[t].pruned_rows)) continue;
+        rows += (double)r->model.n;
+        pruned += r->log.found[t].pruned_rows;
+        compared += lloyd_report_compared_share(r, t) * (double)r->model.n;
+    }
+    if (rows == 0) return;
+    fputs("<table id=\"pruning\" class=\"about\"><caption>Pruning</caption>\n"
+          "<tr><th>labels with the help of bounds, %</th><td>",
+          r->out);
+    lloyd_html_real(r->out, 100 * pruned / rows, 4);
+    fputs("</td></tr>\n<tr><th>pairs of a row and a centroid compared, %</th><td>", r->out);
+    lloyd_html_real(r->out, 100 * compared / rows, 4);
+    fputs("</td></tr>\n</table>\n", r->out);
 }
 
 static const char *const part_names[LLOYD_TIME_SHARES] = {"waiting for rows",  "fast assignment",
@@ -228,6 +248,7 @@ lloyd_status lloyd_report_timing(const lloyd_report_content *r)
     if (timed) write_speed(r);
     if (r->logged) write_phases(r);
     if (r->logged) write_filter(r);
+    if (r->logged) write_pruning(r);
     fputs("</div>\n", r->out);
     if (r->logged && r->log.has_time_shares) {
         fputs("<div class=\"row\">\n", r->out);

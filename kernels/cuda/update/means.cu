@@ -434,6 +434,8 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
             counters[LLOYD_COUNT_INT8],
             counters[LLOYD_COUNT_INT8_FALLBACK],
             counters[LLOYD_COUNT_CANDIDATES],
+            counters[LLOYD_COUNT_PRUNED],
+            counters[LLOYD_COUNT_COMPARED],
             found.empty};
     lloyd_cuda_expect(cuda, found.mass > 0 && found.value > 0 ? found.value / found.mass : 0,
                       counters[LLOYD_COUNT_FALLBACK]);

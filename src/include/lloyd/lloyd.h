@@ -3,7 +3,7 @@
  * Functions that can fail return lloyd_status (status.h); lloyd_message() then holds one
  * sentence for a person. Those that take a communicator and options or a file are collective: all
  * ranks call them with the same options, all get the same status, and one of them has the message.
- * Ranks whose options differ (but for memory limits, chunk_rows, filter, timeout and progress) get
+ * Ranks whose options differ (but for memory limits, chunk_rows, filter, prune, timeout and progress) get
  * LLOYD_USAGE, ranks that see different files LLOYD_BAD_INPUT.
  */
 #ifndef LLOYD_H
@@ -82,6 +82,7 @@ typedef struct lloyd_fit_options {
     const char *empty;   /* "relocate" or "keep" */
     const char *backend; /* "auto", "cuda" or "cpu" */
     const char *filter; /* "auto", "int8" or "float16" (on CPUs: float32); the result is the same */
+    const char *prune;  /* "auto", "on" or "off"; the result is the same */
     const char *comm;   /* "auto", "nccl" or "mpi" */
     int64_t chunk_rows; /* > 0: rows are streamed from the files in chunks of that many; 0: resident
                            where they fit */

@@ -161,11 +161,11 @@ def check_three(t):
 
 
 def check_may_differ(t):
-    """Memory, chunks, the filter, the time limit and the display change no result."""
+    """Memory, chunks, the filter, pruning, the time limit and the display change no result."""
     same = t.run(command(t, [(t.lloyd_path, fit(), "a")] * 2))
     labels = read(t.path("a/out.h5"), "/labels") if t.check(same.status == 0, "two ranks with one command", same.describe()) else None
     os.remove(t.path("a/out.h5"))
-    free = fit("--chunk-rows", 3, "--max-host-memory", "4G", "--timeout", "5m", "--filter", "float16")
+    free = fit("--chunk-rows", 3, "--max-host-memory", "4G", "--timeout", "5m", "--filter", "float16", "--prune", "on")
     free[free.index("none")] = "plain"
     result = t.run(command(t, [(t.lloyd_path, fit(), "a"), (t.lloyd_path, free, "a")]))
     if t.check(result.status == 0, "two ranks with other memory, chunks, filters, limits and displays", result.describe()):

@@ -76,7 +76,7 @@ for c, others in OTHERS.items():
 model = t.fit(t.data("digits.h5"), "listed.h5", "-k", 3)
 if model:
     recorded = set(json.loads(attribute(model, "options")))
-    named = {name.lstrip("-") for name in program["fit"]} - {"o", "help", "progress", "timeout", "dry-run", "filter"}
+    named = {name.lstrip("-") for name in program["fit"]} - {"o", "help", "progress", "timeout", "dry-run", "filter", "prune"}
     check_equal("the options that a model records", dict.fromkeys(sorted(recorded)), dict.fromkeys(sorted(named)))
 
 # ---- what depends on an option: the lists in the documents ------------------------------------------------------------

@@ -164,6 +164,11 @@ def check_history(t, what, page, model, log=None):
         verified, int8 = ([100 * step[name] / 1797 for step in log] for name in ("verified", "int8"))
         t.check(np.allclose(rows[:, 5], verified, rtol=1e-12), f"{what}: the table has the share of fallback rows", f"      {rows[:, 5]}")
         t.check(np.allclose(rows[:, 6], int8, rtol=1e-12), f"{what}: and that of rows by the 8-bit filter", f"      {rows[:, 6]}")
+        compared = [100 * (step["compared"] + (1797 - step["pruned"]) * k) / (1797 * k) for step in log for k in [read(model, "/counts").size]]
+        t.check(np.allclose(rows[:, 7], compared, rtol=1e-12), f"{what}: and that of pairs compared", f"      {rows[:, 7]}")
+        skipped = [row[1] for row in page.table("pruning")]
+        expected = [100 * sum(step["pruned"] for step in log) / (1797 * len(log)), np.mean(compared)]
+        t.check(np.allclose(skipped, expected, rtol=1e-12), f"{what}: what pruning skipped", f"      {skipped} {expected}")
         check_plot(t, what, page, "fallback", steps, verified)
 
 

@@ -54,6 +54,7 @@ static const text fit_texts[] = {
     {"--backend", AT(backend), 1, 1, {"gpu", "CPU", "", NULL}},
     {"--comm", AT(comm), 1, 1, {"MPI", "gloo", "", NULL}},
     {"--filter", AT(filter), 1, 1, {"float32", "INT8", "", NULL}},
+    {"--prune", AT(prune), 1, 1, {"yes", "On", "", NULL}},
     {"--progress", AT(progress), 1, 1, {"quiet", "Bar", "", NULL}},
     {"--log", AT(log), 1, 0, {"", NULL}},
     {"--output", AT(output), 0, 1, {"", NULL}},

@@ -93,6 +93,7 @@ static void write_log(const char *path)
                                                   .threads = 1,
                                                   .backend = "cpu",
                                                   .filter = "int8",
+                                                  .prune = "on",
                                                   .init = "random",
                                                   .seed = UINT64_MAX,
                                                   .n_init = 1,
@@ -109,7 +110,9 @@ static void write_log(const char *path)
                                                    .fallback_rows = 3,
                                                    .int8_rows = 8,
                                                    .int8_fallback_rows = 2,
-                                                   .int8_candidates = 5});
+                                                   .int8_candidates = 5,
+                                                   .pruned_rows = 7,
+                                                   .compared = 15});
     lloyd_progress_end(p, &result, ranks, 2, 1);
     assert_int_equal(lloyd_progress_close(p), LLOYD_OK);
 }
@@ -131,17 +134,19 @@ static void every_log_line_is_json(void **state)
     static const struct {
         int line;
         const char *text;
-    } contents[] = {{0, "\"seed\":18446744073709551615,"},
-                    {0, "\"first_file\":\"odd \\\"name\\\"\\u000a\\ufffd.h5\""},
-                    {1, "\"phase\":\"read\",\"seconds\":0.125}"},
-                    {2, "\"inertia\":null"},
-                    {3, "\"inertia\":0.10000000000000001,\"moved\":4,\"verified\":3"},
-                    {3, ",\"int8\":8,\"int8_verified\":2,\"int8_candidates\":5,\"empty\":0,"},
-                    {0, ",\"filter\":\"int8\","},
-                    {4, "\"converged\":false"},
-                    {4, "\"memory_peak\":[1000,2000],\"parts\":{\"rows\":[0.000000,0.000000],"},
-                    {4, ",\"assign\":[1.500000,0.000000],"},
-                    {4, ",\"sum\":[0.000000,0.000000]}}"}};
+    } contents[] = {
+        {0, "\"seed\":18446744073709551615,"},
+        {0, "\"first_file\":\"odd \\\"name\\\"\\u000a\\ufffd.h5\""},
+        {1, "\"phase\":\"read\",\"seconds\":0.125}"},
+        {2, "\"inertia\":null"},
+        {3, "\"inertia\":0.10000000000000001,\"moved\":4,\"verified\":3"},
+        {3,
+         ",\"int8\":8,\"int8_verified\":2,\"int8_candidates\":5,\"pruned\":7,\"compared\":15,\"empty\":0,"},
+        {0, ",\"filter\":\"int8\",\"prune\":\"on\","},
+        {4, "\"converged\":false"},
+        {4, "\"memory_peak\":[1000,2000],\"parts\":{\"rows\":[0.000000,0.000000],"},
+        {4, ",\"assign\":[1.500000,0.000000],"},
+        {4, ",\"sum\":[0.000000,0.000000]}}"}};
     char path[512], line[4096];
     int lines = 0;
     (void)state;
