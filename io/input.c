@@ -12,6 +12,51 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* ---- What is said of them ------------------------------------------------------------------- */
+
+static lloyd_status find_type(const char *name, lloyd_headerless *headerless)
+{
+    static const lloyd_type types[] = {LLOYD_F32, LLOYD_F16, LLOYD_BF16, LLOYD_U8, LLOYD_I8};
+    headerless->wide = strcmp(name, "float64") == 0;
+    headerless->type = LLOYD_F32;
+    for (size_t i = 0; i < sizeof types / sizeof *types && !headerless->wide; i++) {
+        headerless->type = types[i];
+        if (strcmp(name, lloyd_type_name(types[i])) == 0) return LLOYD_OK;
+    }
+    if (headerless->wide) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "--raw %s: give float32, float16, bfloat16, uint8, int8 or float64", name);
+}
+
+lloyd_status lloyd_input_form_make(const char *dataset, const char *raw, int64_t dim,
+                                   lloyd_input_form *form)
+{
+    *form = (lloyd_input_form){.dataset = dataset};
+    if (!raw && dim == 0) return LLOYD_OK;
+    if (!raw) {
+        return lloyd_fail(LLOYD_USAGE,
+                          "--dim %lld is for files without a header; give --raw TYPE too, or leave "
+                          "--dim out",
+                          (long long)dim);
+    }
+    if (dim < 1) {
+        return lloyd_fail(
+            LLOYD_USAGE,
+            "--raw %s needs --dim D, the number of columns: files without a header do "
+            "not say it",
+            raw);
+    }
+    if (dataset) {
+        return lloyd_fail(LLOYD_USAGE,
+                          "--raw %s: files without a header have no datasets; leave --dataset out",
+                          raw);
+    }
+    form->headerless.columns = dim;
+    return find_type(raw, &form->headerless);
+}
+
+/* ---- Their names ---------------------------------------------------------------------------- */
+
 static lloyd_status no_memory(void)
 {
     return lloyd_fail(LLOYD_FAILED, "cannot list the input files: out of memory");
@@ -163,10 +208,12 @@ static lloyd_status append_files(lloyd_input_list *list, const char *path, const
     return append(list, path, dataset); /* opening it will say that it is not there */
 }
 
-lloyd_status lloyd_input_expand(const char *input, const char *dataset, lloyd_input_list *list)
+lloyd_status lloyd_input_expand(const char *input, const lloyd_input_form *form,
+                                lloyd_input_list *list)
 {
     size_t matches;
-    if (dataset) return append_files(list, input, dataset);
+    if (form->dataset || form->headerless.columns > 0)
+        return append_files(list, input, form->dataset);
     LLOYD_TRY(append_existing(list, input, NULL, &matches));
     if (matches > 0) return LLOYD_OK;
     const char *colon = strrchr(input, ':');

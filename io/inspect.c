@@ -26,7 +26,7 @@ static lloyd_status file_kind(const char *path, lloyd_kind *kind)
 {
     hid_t file;
     const lloyd_row_reader *reader;
-    LLOYD_TRY(lloyd_reader_find(path, &reader));
+    LLOYD_TRY(lloyd_reader_find(path, NULL, &reader));
     if (reader != &lloyd_reader_hdf5) return LLOYD_OK; /* rows */
     if (lloyd_saved_is_one(path)) {
         *kind = LLOYD_KIND_CHECKPOINT;
@@ -54,8 +54,9 @@ lloyd_status lloyd_inspect_kind(const char *input, lloyd_kind *kind)
 {
     LLOYD_H5_SCOPE;
     *kind = LLOYD_KIND_ROWS;
+    const lloyd_input_form form = {0};
     lloyd_input_list list = {0};
-    lloyd_status status = lloyd_input_expand(input, NULL, &list);
+    lloyd_status status = lloyd_input_expand(input, &form, &list);
     int one_file = status == LLOYD_OK && list.count == 1 && strcmp(list.items[0].path, input) == 0;
     if (one_file) status = file_kind(input, kind);
     lloyd_input_free(&list);

@@ -157,12 +157,12 @@ static lloyd_status accept_file(lloyd_rows *rows, lloyd_row_file *file)
 
 static lloyd_status look_at(lloyd_rows *rows, lloyd_row_file *file)
 {
-    LLOYD_TRY(lloyd_reader_find(file->path, &file->reader));
+    LLOYD_TRY(lloyd_reader_find(file->path, &file->headerless, &file->reader));
     LLOYD_TRY(file->reader->access->inspect(file));
     return accept_file(rows, file);
 }
 
-static lloyd_status open_all(lloyd_input_list *list, lloyd_rows *rows)
+static lloyd_status open_all(lloyd_input_list *list, lloyd_headerless headerless, lloyd_rows *rows)
 {
     LLOYD_TRY(
         lloyd_alloc(&rows->files, list->count, sizeof *rows->files, "the list of input files"));
@@ -170,6 +170,7 @@ static lloyd_status open_all(lloyd_input_list *list, lloyd_rows *rows)
     for (int i = 0; i < list->count; i++) {
         rows->files[i].path = list->items[i].path;
         rows->files[i].dataset = list->items[i].dataset;
+        rows->files[i].headerless = headerless;
         list->items[i] = (lloyd_input){0};
     }
     for (int i = 0; i < rows->file_count; i++) LLOYD_TRY(look_at(rows, &rows->files[i]));
@@ -180,11 +181,12 @@ static lloyd_status open_all(lloyd_input_list *list, lloyd_rows *rows)
 
 lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **rows)
 {
-    return lloyd_rows_open_dataset(inputs, count, NULL, rows);
+    const lloyd_input_form form = {0};
+    return lloyd_rows_open_form(inputs, count, &form, rows);
 }
 
-lloyd_status lloyd_rows_open_dataset(const char *const *inputs, int count, const char *dataset,
-                                     lloyd_rows **rows)
+lloyd_status lloyd_rows_open_form(const char *const *inputs, int count,
+                                  const lloyd_input_form *form, lloyd_rows **rows)
 {
     *rows = NULL;
     if (count < 1)
@@ -197,8 +199,8 @@ lloyd_status lloyd_rows_open_dataset(const char *const *inputs, int count, const
     lloyd_input_list list = {0};
     lloyd_status status = lloyd_scratch_open(&opened->scratch);
     for (int i = 0; i < count && status == LLOYD_OK; i++)
-        status = lloyd_input_expand(inputs[i], dataset, &list);
-    if (status == LLOYD_OK) status = open_all(&list, opened);
+        status = lloyd_input_expand(inputs[i], form, &list);
+    if (status == LLOYD_OK) status = open_all(&list, form->headerless, opened);
     lloyd_input_free(&list);
     if (status == LLOYD_OK) {
         *rows = opened;

@@ -2,7 +2,8 @@
  *
  * An input is "FILE" or "FILE:DATASET"; FILE may be a shell glob, whose matches are taken in
  * alphabetical order. Several inputs are one dataset, in the order given. DATASET defaults to the
- * only two-dimensional dataset in an HDF5 file, else /train; files of other formats have none.
+ * only two-dimensional dataset in an HDF5 file, else /train; files of other formats have none. Files
+ * without a header are read as lloyd_input_form says.
  * Every rank opens the same inputs and reads only its own rows, straight into its own buffer. Reads
  * may come from any thread; those of the same lloyd_rows wait for each other.
  *
@@ -14,6 +15,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "io/input.h"
 
 #include <stdint.h>
 
@@ -24,9 +26,10 @@ typedef struct lloyd_rows lloyd_rows;
  * file, the dataset and what to do. Close with lloyd_rows_close(); on failure *rows is NULL. */
 lloyd_status lloyd_rows_open(const char *const *inputs, int count, lloyd_rows **rows);
 
-/* The same with inputs that are files only, of which this is the dataset; NULL: as above. */
-lloyd_status lloyd_rows_open_dataset(const char *const *inputs, int count, const char *dataset,
-                                     lloyd_rows **rows);
+/* The same with what is said of the inputs. Files without a header are refused where their size is no
+ * whole number of rows, or where they are of a format that has one. */
+lloyd_status lloyd_rows_open_form(const char *const *inputs, int count,
+                                  const lloyd_input_form *form, lloyd_rows **rows);
 void lloyd_rows_close(lloyd_rows *rows); /* NULL is allowed */
 
 int64_t

@@ -84,17 +84,18 @@ lloyd_status lloyd_raw_open_head(const char *path, unsigned char *bytes, size_t 
         return lloyd_fail(LLOYD_BAD_INPUT, "cannot open %s: %s; check the path", path,
                           error == EINVAL ? "it is not a regular file" : strerror(error));
     }
-    *head = (lloyd_raw_head){path, bytes, (size_t)count, (int64_t)info.st_size, descriptor};
+    *head = (lloyd_raw_head){path, bytes, (size_t)count, (int64_t)info.st_size, descriptor, NULL};
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_raw_inspect(const lloyd_row_reader *reader, const char *path, int *descriptor,
-                               lloyd_raw *raw)
+lloyd_status lloyd_raw_inspect(const lloyd_row_reader *reader, const char *path,
+                               const lloyd_headerless *headerless, int *descriptor, lloyd_raw *raw)
 {
     unsigned char *bytes;
     lloyd_raw_head head = {.descriptor = -1};
     LLOYD_TRY(lloyd_alloc(&bytes, LLOYD_RAW_HEADER, 1, "the header of a file"));
     lloyd_status status = lloyd_raw_open_head(path, bytes, LLOYD_RAW_HEADER, &head);
+    head.headerless = headerless;
     if (status == LLOYD_OK) status = lloyd_raw_layout(reader, &head, raw);
     lloyd_free(bytes);
     if (status == LLOYD_OK && descriptor) {
@@ -155,7 +156,8 @@ static lloyd_status inspect(lloyd_row_file *file)
     LLOYD_TRY(lloyd_alloc(&s, 1, sizeof *s, "a file of rows"));
     s->descriptor = -1;
     file->state = s;
-    LLOYD_TRY(lloyd_raw_inspect(file->reader, file->path, &s->descriptor, &s->raw));
+    LLOYD_TRY(
+        lloyd_raw_inspect(file->reader, file->path, &file->headerless, &s->descriptor, &s->raw));
     lloyd_status status = lloyd_watch_file(&file->watch, file->path, s->descriptor);
     close(s->descriptor);
     s->descriptor = -1;

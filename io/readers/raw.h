@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "io/input.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@ typedef struct lloyd_raw_head {
     size_t count;   /* of the bytes: those asked for, or the whole file if it is shorter */
     int64_t size;   /* of the file */
     int descriptor; /* of the file, -1: none */
+    const lloyd_headerless *headerless; /* what is said of it; NULL or 0 columns: nothing */
 } lloyd_raw_head;
 
 typedef struct lloyd_raw {
@@ -41,7 +43,8 @@ enum {
 };
 
 /* Opens a regular file and reads up to `most` of its first bytes, which are borrowed by the head.
- * The caller closes head->descriptor. LLOYD_BAD_INPUT, with nothing open. */
+ * The caller closes head->descriptor, and says more of the file. LLOYD_BAD_INPUT, with nothing
+ * open. */
 lloyd_status lloyd_raw_open_head(const char *path, unsigned char *bytes, size_t most,
                                  lloyd_raw_head *head);
 
@@ -50,9 +53,10 @@ lloyd_status lloyd_raw_open_head(const char *path, unsigned char *bytes, size_t 
 lloyd_status lloyd_raw_layout(const struct lloyd_row_reader *reader, const lloyd_raw_head *head,
                               lloyd_raw *raw);
 
-/* The same of a file: reads its header. *descriptor: the open file, unless it is NULL. */
+/* The same of a file: reads its header, if it has one. *descriptor: the open file, unless it is
+ * NULL. */
 lloyd_status lloyd_raw_inspect(const struct lloyd_row_reader *reader, const char *path,
-                               int *descriptor, lloyd_raw *raw);
+                               const lloyd_headerless *headerless, int *descriptor, lloyd_raw *raw);
 
 /* A little-endian number of `count` bytes, at most 4. */
 uint32_t lloyd_raw_number(const unsigned char *bytes, int count);

@@ -25,6 +25,8 @@ typedef struct lloyd_row_file {
     char *weights; /* the dataset of weights, or NULL */
     char *where;   /* "FILE:/DATASET" or "FILE", for messages, from inspect() on */
 
+    lloyd_headerless headerless; /* what is said of it, if it has no header */
+
     /* Set by inspect(). */
     int64_t rows, columns;
     lloyd_type type;
@@ -86,8 +88,8 @@ typedef struct lloyd_row_reader {
     const char
         *endings; /* ".fbin .u8bin": of file names, separated by spaces; "": content decides */
 
-    /* Whether a file is of this format, by how it begins or by its name. The first row of the table
-     * that says so decides. NULL: by the endings alone. */
+    /* Whether a file is of this format, by how it begins or by what is said of it. The first row of
+     * the table that says so decides. NULL: by the endings alone. */
     int (*recognises)(const lloyd_raw_head *head);
 
     /* Of a format that is a header and rows of equal size, read with lloyd_raw_access: its layout.

@@ -41,30 +41,56 @@ static int has_ending(const char *path, const char *endings)
     return 0;
 }
 
-static const lloyd_row_reader *recognise(const lloyd_raw_head *head)
+static const lloyd_row_reader *by_content(const lloyd_raw_head *head)
 {
-    for (int i = 0; readers[i]; i++) {
+    for (int i = 0; readers[i]; i++)
         if (readers[i]->recognises && readers[i]->recognises(head)) return readers[i];
-    }
-    for (int i = 0; readers[i]; i++) {
-        if (has_ending(head->path, readers[i]->endings)) return readers[i];
-    }
     return NULL;
 }
 
-lloyd_status lloyd_reader_find(const char *path, const lloyd_row_reader **reader)
+static const lloyd_row_reader *by_ending(const char *path)
+{
+    for (int i = 0; readers[i]; i++)
+        if (has_ending(path, readers[i]->endings)) return readers[i];
+    return NULL;
+}
+
+/* A header that is read as elements would be rows that nobody wrote. */
+static lloyd_status check_headerless(const char *path, const lloyd_row_reader *reader)
+{
+    if (reader != &lloyd_reader_headerless) {
+        return lloyd_fail(
+            LLOYD_BAD_INPUT,
+            "cannot read %s as --raw: it is a file of format %s, which says itself what "
+            "it holds; leave --raw and --dim out",
+            path, reader->name);
+    }
+    const lloyd_row_reader *named = by_ending(path);
+    if (!named) return LLOYD_OK;
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cannot read %s as --raw: files with this ending have the header of %s; leave "
+        "--raw and --dim out, or give the file another name",
+        path, named->name);
+}
+
+lloyd_status lloyd_reader_find(const char *path, const lloyd_headerless *headerless,
+                               const lloyd_row_reader **reader)
 {
     unsigned char first[LLOYD_RAW_FIRST];
     lloyd_raw_head head;
     char text[256];
     *reader = &lloyd_reader_hdf5;
     if (lloyd_raw_open_head(path, first, sizeof first, &head) != LLOYD_OK) return LLOYD_OK;
-    *reader = recognise(&head);
+    head.headerless = headerless;
+    *reader = by_content(&head);
     close(head.descriptor);
+    if (headerless && headerless->columns > 0) return check_headerless(path, *reader);
+    if (!*reader) *reader = by_ending(path);
     if (*reader) return LLOYD_OK;
     return lloyd_fail(
         LLOYD_BAD_INPUT,
         "cannot open %s: it is not an HDF5 file, and other formats are known by the ending of "
-        "the name: %s",
+        "the name: %s; for an array without a header, give --raw TYPE --dim D",
         path, all_endings(text, sizeof text));
 }

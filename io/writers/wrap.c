@@ -26,12 +26,12 @@ static lloyd_status refuse(const char *path, const lloyd_row_reader *reader)
 }
 
 /* The layout of a file whose rows HDF5 can point to. */
-static lloyd_status look_at(const char *path, lloyd_raw *raw)
+static lloyd_status look_at(const char *path, const lloyd_headerless *headerless, lloyd_raw *raw)
 {
     const lloyd_row_reader *reader;
-    LLOYD_TRY(lloyd_reader_find(path, &reader));
+    LLOYD_TRY(lloyd_reader_find(path, headerless, &reader));
     if (!reader->layout) return refuse(path, reader);
-    LLOYD_TRY(lloyd_raw_inspect(reader, path, NULL, raw));
+    LLOYD_TRY(lloyd_raw_inspect(reader, path, headerless, NULL, raw));
     if (raw->prefix == 0) return LLOYD_OK;
     return lloyd_fail(
         LLOYD_BAD_INPUT,
@@ -68,19 +68,20 @@ static lloyd_status add_shape(const char *const *paths, const lloyd_raw *raws, i
     return LLOYD_OK;
 }
 
-static lloyd_status look_at_all(const char *const *paths, int count, lloyd_raw *raws,
+static lloyd_status look_at_all(const char *const *paths, int count,
+                                const lloyd_headerless *headerless, lloyd_raw *raws,
                                 lloyd_wrapped *wrapped)
 {
     for (int i = 0; i < count; i++) {
-        LLOYD_TRY(look_at(paths[i], &raws[i]));
+        LLOYD_TRY(look_at(paths[i], headerless, &raws[i]));
         LLOYD_TRY(add_shape(paths, raws, i, wrapped));
     }
     wrapped->columns = raws[0].columns;
     wrapped->type = type_name(&raws[0]);
     if (wrapped->rows > 0) return LLOYD_OK;
     return lloyd_fail(LLOYD_BAD_INPUT,
-                      "cannot wrap %s%s: its header says 0 rows; there is nothing to cluster",
-                      paths[0], count > 1 ? " and the others" : "");
+                      "cannot wrap %s%s: it has 0 rows; there is nothing to cluster", paths[0],
+                      count > 1 ? " and the others" : "");
 }
 
 /* The name under which the HDF5 file `target` refers to the raw one: relative where the raw file
@@ -145,13 +146,14 @@ static lloyd_status create_external(const lloyd_output *output, const char *cons
     return lloyd_partial_close(output->path, file, status);
 }
 
-lloyd_status lloyd_wrapped_write(const char *const *paths, int count, const lloyd_output *output,
+lloyd_status lloyd_wrapped_write(const char *const *paths, int count,
+                                 const lloyd_headerless *headerless, const lloyd_output *output,
                                  lloyd_wrapped *wrapped)
 {
     lloyd_raw *raws;
     *wrapped = (lloyd_wrapped){0};
     LLOYD_TRY(lloyd_alloc(&raws, count, sizeof *raws, "the list of raw files"));
-    lloyd_status status = look_at_all(paths, count, raws, wrapped);
+    lloyd_status status = look_at_all(paths, count, headerless, raws, wrapped);
     if (status == LLOYD_OK) status = create_external(output, paths, count, raws, wrapped->rows);
     lloyd_free(raws);
     return status;

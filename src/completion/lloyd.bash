@@ -10,11 +10,11 @@ _lloyd_commands() {
 # The options of a command; FILES: a file may stand there too.
 _lloyd_options() {
     case $1 in
-        fit) echo "--input --dataset -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --empty --skip-bad-rows --backend --comm --filter --prune --chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
-        predict) echo "--model --input --dataset -o --output --distances --force --skip-bad-rows --backend --filter --timeout --help" ;;
-        info) echo "--dataset --help FILES" ;;
+        fit) echo "--input --dataset --raw --dim -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --empty --skip-bad-rows --backend --comm --filter --chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
+        predict) echo "--model --input --dataset --raw --dim -o --output --distances --force --skip-bad-rows --backend --filter --timeout --help" ;;
+        info) echo "--dataset --raw --dim --help FILES" ;;
         report) echo "-o --output --log --force --help FILES" ;;
-        wrap) echo "-o --output --force --help FILES" ;;
+        wrap) echo "--raw --dim -o --output --force --help FILES" ;;
         synth) echo "--rows --dim --clusters --type --seed -o --output --force --help" ;;
     esac
 }
@@ -28,6 +28,7 @@ _lloyd_values() {
         --comm) echo "auto nccl mpi" ;;
         --prune) echo "auto on off" ;;
         --type) echo "float32 float16 bfloat16 uint8 int8" ;;
+        --raw) echo "float32 float16 bfloat16 uint8 int8 float64" ;;
         --metric) echo "l2 cosine" ;;
         --init) echo "random kmeans++ kmeans-parallel FILES" ;;
         --empty) echo "relocate keep" ;;

@@ -28,7 +28,9 @@ static lloyd_status open_rows(lloyd_job *j, lloyd_agreement *agreement)
 {
     const lloyd_fit_options *o = j->options;
     lloyd_rows *rows = NULL;
-    LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &rows));
+    lloyd_input_form form;
+    LLOYD_TRY(lloyd_input_form_make(o->dataset, o->raw, o->dim, &form));
+    LLOYD_TRY(lloyd_rows_open_form(o->inputs, o->input_count, &form, &rows));
     j->source.rows = rows;
     lloyd_row_source_agreement(rows, agreement);
     return LLOYD_OK;

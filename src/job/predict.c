@@ -60,9 +60,11 @@ static lloyd_status compare_options(prediction *t)
 static lloyd_status open_inputs(prediction *t, lloyd_agreement *agreement)
 {
     const lloyd_predict_options *o = t->options;
+    lloyd_input_form form;
+    LLOYD_TRY(lloyd_input_form_make(o->dataset, o->raw, o->dim, &form));
     LLOYD_TRY(lloyd_model_read(o->model, &t->model));
     lloyd_row_source_agreement_of_model(o->model, &t->model, agreement);
-    LLOYD_TRY(lloyd_rows_open_dataset(o->inputs, o->input_count, o->dataset, &t->rows));
+    LLOYD_TRY(lloyd_rows_open_form(o->inputs, o->input_count, &form, &t->rows));
     lloyd_row_source_agreement(t->rows, agreement);
     return LLOYD_OK;
 }

@@ -3,6 +3,8 @@
 
 #include "kernels/kernels.h"
 #include "lloyd/lloyd.h"
+#include "options/shared.h"
+#include "options/tools.h"
 
 /* ---- Values ---------------------------------------------------------------------------- */
 
@@ -37,15 +39,12 @@ static const lloyd_option_choice progress_choices[] = {{"auto", NULL},
                                                        {"plain", NULL},
                                                        {"none", NULL},
                                                        {NULL, NULL}};
-static const lloyd_option_choice type_choices[] = {{"float32", "float"}, {"float16", "half"},
-                                                   {"bfloat16", "bf16"}, {"uint8", "u8"},
-                                                   {"int8", "i8"},       {NULL, NULL}};
 
 /* ---- Help that several options share --------------------------------------------------- */
 
 static const char input_help[] =
-    "File with the rows: HDF5 (a two-dimensional dataset), .npy, .fbin, .u8bin, .i8bin, .fvecs or "
-    ".bvecs. FILE may be a shell glob in quotes, and the option may be given several times: several "
+    "File with the rows: HDF5 (a two-dimensional dataset), .npy, .fbin, .u8bin, .i8bin, .fvecs, "
+    ".bvecs, or without a header (--raw). FILE may be a shell glob in quotes, and the option may be given several times: several "
     "files are one dataset, in the order given. DATASET, of HDF5 only, defaults to the only "
     "two-dimensional dataset of the file, else /train.";
 
@@ -66,10 +65,6 @@ static const char timeout_help[] =
     "How long a rank waits for another, in seconds, or as in 30s, 10m, 2h. After that the job ends "
     "and names the ranks that did not respond. The time must exceed the delay of the slowest rank in "
     "a pass.";
-
-static const char force_help[] =
-    "Replace an existing file of the output's name even if lloyd has not written it. Without this "
-    "option, lloyd refuses.";
 
 static const char trials_help[] =
     "How many rows k-means++ tries for each centroid, of which it keeps the best (2 + ln K by "
@@ -100,6 +95,22 @@ static const lloyd_option fit_options[] = {
      .of_files = 1,
      .offset = AT(dataset),
      .help = dataset_help},
+    {.name = "--raw",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_OWN,
+     .of_files = 1,
+     .offset = AT(raw),
+     .choices = lloyd_raw_choices,
+     .help = lloyd_raw_help},
+    {.name = "--dim",
+     .argument = "D",
+     .kind = LLOYD_OPTION_WHOLE,
+     .role = LLOYD_OPTION_OWN,
+     .of_files = 1,
+     .offset = AT(dim),
+     .least = 1,
+     .most = INT64_MAX,
+     .help = lloyd_dim_help},
     {.name = "-k",
      .argument = "K",
      .kind = LLOYD_OPTION_WHOLE,
@@ -282,7 +293,7 @@ static const lloyd_option fit_options[] = {
      .role = LLOYD_OPTION_OWN,
      .of_files = 1,
      .offset = AT(force),
-     .help = force_help},
+     .help = lloyd_force_help},
     {.name = "--checkpoint",
      .argument = "FILE",
      .kind = LLOYD_OPTION_TEXT,
@@ -369,6 +380,22 @@ static const lloyd_option predict_options[] =
       .of_files = 1,
       .offset = AT(dataset),
       .help = dataset_help},
+     {.name = "--raw",
+      .kind = LLOYD_OPTION_CHOICE,
+      .role = LLOYD_OPTION_OWN,
+      .of_files = 1,
+      .offset = AT(raw),
+      .choices = lloyd_raw_choices,
+      .help = lloyd_raw_help},
+     {.name = "--dim",
+      .argument = "D",
+      .kind = LLOYD_OPTION_WHOLE,
+      .role = LLOYD_OPTION_OWN,
+      .of_files = 1,
+      .offset = AT(dim),
+      .least = 1,
+      .most = INT64_MAX,
+      .help = lloyd_dim_help},
      {.name = "--output",
       .letter = "-o",
       .argument = "LABELS.h5",
@@ -387,7 +414,7 @@ static const lloyd_option predict_options[] =
       .role = LLOYD_OPTION_OWN,
       .of_files = 1,
       .offset = AT(force),
-      .help = force_help},
+      .help = lloyd_force_help},
      {.name = "--skip-bad-rows",
       .kind = LLOYD_OPTION_FLAG,
       .of_files = 1,
@@ -416,109 +443,6 @@ static const lloyd_option predict_options[] =
      {.name = NULL}};
 #undef AT
 
-/* ---- lloyd info, report, wrap, synth --------------------------------------------------- */
-
-static const lloyd_option info_options[] = {
-    {.name = "--dataset",
-     .argument = "NAME",
-     .kind = LLOYD_OPTION_TEXT,
-     .offset = offsetof(lloyd_info_options, dataset),
-     .help =
-         "The dataset of FILE to show, for names with a colon in them; else FILE:DATASET will do."},
-    {.name = NULL}};
-
-#define AT(field) offsetof(lloyd_report_options, field)
-static const lloyd_option report_options[] = {
-    {.name = "--output",
-     .letter = "-o",
-     .argument = "REPORT.html",
-     .kind = LLOYD_OPTION_TEXT,
-     .required = 1,
-     .offset = AT(output),
-     .help = "The page. Written under another name and renamed when complete."},
-    {.name = "--log",
-     .argument = "FILE.jsonl",
-     .kind = LLOYD_OPTION_TEXT,
-     .offset = AT(log),
-     .help =
-         "The log of the fit, for the time of each phase and the share of labels that were decided "
-         "in double precision. Default: the log that the model names, if it still exists."},
-    {.name = "--force",
-     .kind = LLOYD_OPTION_FLAG,
-     .role = LLOYD_OPTION_OWN,
-     .offset = AT(force),
-     .help = force_help},
-    {.name = NULL}};
-#undef AT
-
-static const lloyd_option wrap_options[] =
-    {{.name = "--output",
-      .letter = "-o",
-      .argument = "X.h5",
-      .kind = LLOYD_OPTION_TEXT,
-      .required = 1,
-      .offset = offsetof(lloyd_wrap_options, output),
-      .help = "The HDF5 file; its dataset /train is the rows of the raw files."},
-     {.name = "--force",
-      .kind = LLOYD_OPTION_FLAG,
-      .role = LLOYD_OPTION_OWN,
-      .offset = offsetof(lloyd_wrap_options, force),
-      .help = force_help},
-     {.name = NULL}};
-
-#define AT(field) offsetof(lloyd_synth_options, field)
-static const lloyd_option synth_options[] =
-    {{.name = "--rows",
-      .argument = "N",
-      .kind = LLOYD_OPTION_WHOLE,
-      .required = 1,
-      .offset = AT(rows),
-      .least = 1,
-      .most = INT64_MAX,
-      .help = "Number of rows."},
-     {.name = "--dim",
-      .argument = "D",
-      .kind = LLOYD_OPTION_WHOLE,
-      .required = 1,
-      .offset = AT(dim),
-      .least = 1,
-      .most = INT64_MAX,
-      .help = "Number of columns."},
-     {.name = "--clusters",
-      .argument = "C",
-      .kind = LLOYD_OPTION_WHOLE,
-      .required = 1,
-      .offset = AT(clusters),
-      .least = 1,
-      .most = INT64_MAX,
-      .help = "Number of Gaussians in the mixture."},
-     {.name = "--type",
-      .kind = LLOYD_OPTION_CHOICE,
-      .offset = AT(type),
-      .standard = "float32",
-      .choices = type_choices,
-      .help = "How the elements are stored."},
-     {.name = "--seed",
-      .argument = "S",
-      .kind = LLOYD_OPTION_SEED,
-      .offset = AT(seed),
-      .standard = "0",
-      .help = "Seed, a whole number of 64 bits."},
-     {.name = "--output",
-      .letter = "-o",
-      .argument = "X.h5",
-      .kind = LLOYD_OPTION_TEXT,
-      .required = 1,
-      .offset = AT(output),
-      .help = "The HDF5 file; the rows are its dataset /train."},
-     {.name = "--force",
-      .kind = LLOYD_OPTION_FLAG,
-      .role = LLOYD_OPTION_OWN,
-      .offset = AT(force),
-      .help = force_help},
-     {.name = NULL}};
-#undef AT
-
 /* ---- The commands ---------------------------------------------------------------------- */
 
 const lloyd_command lloyd_commands[LLOYD_COMMANDS] = {
@@ -544,7 +468,7 @@ const lloyd_command lloyd_commands[LLOYD_COMMANDS] = {
                  "history, or how far a checkpoint is.",
          .example = "lloyd info model.h5",
          .positional = "FILE",
-         .options = info_options},
+         .options = lloyd_tool_info},
     [LLOYD_COMMAND_REPORT] =
         {.name = "report",
          .brief = "write a page about a model: plots and tables in one HTML file",
@@ -553,7 +477,7 @@ const lloyd_command lloyd_commands[LLOYD_COMMANDS] = {
                  "was made.",
          .example = "lloyd report model.h5 -o report.html",
          .positional = "MODEL.h5",
-         .options = report_options},
+         .options = lloyd_tool_report},
     [LLOYD_COMMAND_WRAP] =
         {.name = "wrap",
          .brief = "make an HDF5 file that points into raw files",
@@ -564,11 +488,11 @@ const lloyd_command lloyd_commands[LLOYD_COMMANDS] = {
          .example = "lloyd wrap part-0.u8bin part-1.u8bin --output base.h5",
          .positional = "RAW",
          .several = 1,
-         .options = wrap_options},
+         .options = lloyd_tool_wrap},
     [LLOYD_COMMAND_SYNTH] =
         {.name = "synth",
          .brief = "write a synthetic dataset, a mixture of Gaussians",
          .help = "Writes a reproducible mixture of Gaussians: the same bytes for any number of "
                  "ranks.",
          .example = "mpirun -n 4 lloyd synth --rows 1000000 --dim 96 --clusters 100 --output x.h5",
-         .options = synth_options}};
+         .options = lloyd_tool_synth}};

@@ -7,9 +7,4 @@
 /* Indexed by lloyd_command_id. */
 extern const lloyd_command lloyd_commands[LLOYD_COMMANDS];
 
-/* The options of `lloyd info`, which have no struct in lloyd.h. */
-typedef struct lloyd_info_options {
-    const char *dataset;
-} lloyd_info_options;
-
 #endif

@@ -258,6 +258,7 @@ static lloyd_status check_choice(const lloyd_option *o, const char *text)
 {
     char list[160];
     if (text != NULL && lloyd_option_is_choice(o, text)) return LLOYD_OK;
+    if (text == NULL && o->standard == NULL && !o->required) return LLOYD_OK;
     if (text != NULL && *text != '\0' && o->kind == LLOYD_OPTION_INIT) return LLOYD_OK;
     lloyd_option_list_choices(o->choices, ", ", list, sizeof list);
     return lloyd_fail(LLOYD_USAGE, "%s cannot be '%s'; it is one of %s%s", o->name,

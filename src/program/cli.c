@@ -278,7 +278,7 @@ lloyd_status lloyd_cli_parse(int argc, char *const argv[], lloyd_cli *cli)
     cli->fit.inputs = cli->predict.inputs = cli->wrap.inputs = cli->inputs;
     cli->fit.input_count = cli->predict.input_count = cli->wrap.input_count = cli->input_count;
     cli->fit.command = cli->line;
-    cli->report.model = cli->file;
+    cli->report.model = cli->info.file = cli->file;
     return LLOYD_OK;
 }
 

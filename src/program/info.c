@@ -12,7 +12,10 @@
 #include "io/writers/checkpoint.h"
 #include "io/writers/model.h"
 #include "job/agreement.h"
+#include "job/options.h"
 #include "job/summary.h"
+#include "options/table.h"
+#include "options/value.h"
 #include "rows/bad_rows.h"
 
 #include <math.h>
@@ -186,10 +189,10 @@ static lloyd_status print_rows(lloyd_rows *rows)
     return LLOYD_OK;
 }
 
-static lloyd_status info_rows(const char *input, const char *dataset)
+static lloyd_status info_rows(const char *input, const lloyd_input_form *form)
 {
     lloyd_rows *rows;
-    LLOYD_TRY(lloyd_rows_open_dataset(&input, 1, dataset, &rows));
+    LLOYD_TRY(lloyd_rows_open_form(&input, 1, form, &rows));
     lloyd_status status = print_rows(rows);
     lloyd_rows_close(rows);
     return status;
@@ -433,29 +436,35 @@ static lloyd_status info_labels(const char *path)
 
 /* --------------------------------------------------------------------------------------------- */
 
-static lloyd_status info(const char *file, const char *dataset)
+static lloyd_status info(const lloyd_info_options *options)
 {
+    const char *file = options->file;
+    lloyd_input_form form;
     lloyd_kind kind;
     if (!file || *file == '\0') return lloyd_fail(LLOYD_USAGE, "info needs the name of a file");
-    if (dataset) return info_rows(file, dataset);
+    LLOYD_TRY(lloyd_input_form_make(options->dataset, options->raw, options->dim, &form));
+    if (options->dataset || options->raw) return info_rows(file, &form);
     LLOYD_TRY(lloyd_inspect_kind(file, &kind));
     if (kind == LLOYD_KIND_MODEL) return info_model(file);
     if (kind == LLOYD_KIND_CHECKPOINT) return info_checkpoint(file);
     if (kind == LLOYD_KIND_LABELS) return info_labels(file);
-    return info_rows(file, NULL);
+    return info_rows(file, &form);
 }
 
-lloyd_status lloyd_info_dataset(lloyd_comm *comm, const char *file, const char *dataset)
+lloyd_status lloyd_info_file(lloyd_comm *comm, const lloyd_info_options *options)
 {
     lloyd_agreement agreement = {0};
     lloyd_agreement_begin(&agreement, "info");
-    lloyd_agreement_option(&agreement, "the file", file);
-    lloyd_agreement_option(&agreement, "--dataset", dataset);
-    LLOYD_TRY(lloyd_agreement_compare(comm, LLOYD_OK, &agreement, &lloyd_differing_options));
-    return comm->agree(comm, comm->rank == 0 ? info(file, dataset) : LLOYD_OK);
+    lloyd_agreement_option(&agreement, "the file", options->file);
+    lloyd_status status =
+        lloyd_options_check(lloyd_commands[LLOYD_COMMAND_INFO].options, options, 0);
+    if (status == LLOYD_OK)
+        status = lloyd_options_agreement(LLOYD_COMMAND_INFO, options, &agreement);
+    LLOYD_TRY(lloyd_agreement_compare(comm, status, &agreement, &lloyd_differing_options));
+    return comm->agree(comm, comm->rank == 0 ? info(options) : LLOYD_OK);
 }
 
 lloyd_status lloyd_info(lloyd_comm *comm, const char *file)
 {
-    return lloyd_info_dataset(comm, file, NULL);
+    return lloyd_info_file(comm, &(lloyd_info_options){.file = file});
 }

@@ -179,7 +179,7 @@ static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
     switch (cli->command) {
     case LLOYD_COMMAND_FIT: return fit(comm, cli);
     case LLOYD_COMMAND_PREDICT: return predict(comm, cli);
-    case LLOYD_COMMAND_INFO: return lloyd_info_dataset(comm, cli->file, cli->info.dataset);
+    case LLOYD_COMMAND_INFO: return lloyd_info_file(comm, &cli->info);
     case LLOYD_COMMAND_REPORT: return report(comm, cli);
     case LLOYD_COMMAND_WRAP: return lloyd_wrap(comm, &cli->wrap);
     case LLOYD_COMMAND_SYNTH: return lloyd_synth(comm, &cli->synth);

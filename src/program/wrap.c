@@ -35,13 +35,14 @@ static void print_wrapped(const lloyd_output *output, const char *const *paths, 
     printf("\n");
 }
 
-static lloyd_status wrap(const lloyd_input_list *raw, const lloyd_output *output)
+static lloyd_status wrap(const lloyd_input_list *raw, const lloyd_headerless *headerless,
+                         const lloyd_output *output)
 {
     lloyd_wrapped wrapped;
     const char **paths;
     LLOYD_TRY(lloyd_alloc(&paths, raw->count, sizeof *paths, "the list of raw files"));
     for (int i = 0; i < raw->count; i++) paths[i] = raw->items[i].path;
-    lloyd_status status = lloyd_wrapped_write(paths, raw->count, output, &wrapped);
+    lloyd_status status = lloyd_wrapped_write(paths, raw->count, headerless, output, &wrapped);
     if (status == LLOYD_OK) status = lloyd_output_commit(output);
     if (status == LLOYD_OK) {
         print_wrapped(output, paths, raw->count, &wrapped);
@@ -52,13 +53,14 @@ static lloyd_status wrap(const lloyd_input_list *raw, const lloyd_output *output
     return status;
 }
 
-static lloyd_status open_and_wrap(const lloyd_input_list *raw, const lloyd_wrap_options *options)
+static lloyd_status open_and_wrap(const lloyd_input_list *raw, const lloyd_headerless *headerless,
+                                  const lloyd_wrap_options *options)
 {
     lloyd_output output;
     LLOYD_TRY(check_paths(raw, options->output));
     LLOYD_TRY(lloyd_output_open(options->output, options->force, &output));
     lloyd_status status = lloyd_output_tidy(&output);
-    if (status == LLOYD_OK) status = wrap(raw, &output);
+    if (status == LLOYD_OK) status = wrap(raw, headerless, &output);
     lloyd_output_close(&output);
     return status;
 }
@@ -73,11 +75,12 @@ static int names_files(const lloyd_wrap_options *options)
 
 static lloyd_status expand_and_wrap(const lloyd_wrap_options *options)
 {
+    lloyd_input_form form;
     lloyd_input_list raw = {0};
-    lloyd_status status = LLOYD_OK;
+    lloyd_status status = lloyd_input_form_make(NULL, options->raw, options->dim, &form);
     for (int i = 0; i < options->input_count && status == LLOYD_OK; i++)
         status = lloyd_input_files(options->inputs[i], &raw);
-    if (status == LLOYD_OK) status = open_and_wrap(&raw, options);
+    if (status == LLOYD_OK) status = open_and_wrap(&raw, &form.headerless, options);
     lloyd_input_free(&raw);
     return status;
 }

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     lloyd_raw raw;
     if (bytes == 0 || bytes - 1 > LLOYD_RAW_HEADER) return 0;
     const lloyd_row_reader *reader = choose(data[0], path, sizeof path);
-    lloyd_raw_head head = {path, data + 1, bytes - 1, (int64_t)bytes - 1, -1};
+    lloyd_raw_head head = {path, data + 1, bytes - 1, (int64_t)bytes - 1, -1, NULL};
     lloyd_status status = lloyd_raw_layout(reader, &head, &raw);
     if (status == LLOYD_BAD_INPUT && raw.bytes > 0 && raw.bytes <= INT64_MAX - raw.offset) {
         head.size = raw.offset + raw.bytes; /* a file of the size that the header says */

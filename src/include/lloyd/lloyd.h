@@ -66,7 +66,10 @@ typedef struct lloyd_fit_options {
     const char *const *inputs; /* FILE[:DATASET], globs allowed; formats: docs/formats.md */
     int input_count;
     const char *dataset; /* of all inputs, which are FILE then; NULL: as they say */
-    int skip_bad_rows;   /* 1: rows with NaN or infinity (cosine: of zeros too) get the label -1 */
+    const char
+        *raw;    /* "float32", ...: the inputs are arrays without a header; NULL: they have one */
+    int64_t dim; /* columns of such inputs; else 0 */
+    int skip_bad_rows; /* 1: rows with NaN or infinity (cosine: of zeros too) get the label -1 */
     int64_t k;
     const char *output;  /* model file */
     const char *init;    /* "random", "kmeans++", "kmeans-parallel" or a model file */
@@ -186,6 +189,8 @@ typedef struct lloyd_predict_options {
     const char *const *inputs;
     int input_count;
     const char *dataset; /* as for fit */
+    const char *raw;     /* as for fit */
+    int64_t dim;         /* as for fit */
     int skip_bad_rows;   /* as for fit; their distance is NaN */
     const char *output;  /* labels file */
     int distances;       /* 1: also /distances, squared */
@@ -244,8 +249,16 @@ LLOYD_API lloyd_status lloyd_predict_rows(lloyd_comm *comm, const lloyd_predict_
  * only). */
 LLOYD_API lloyd_status lloyd_info(lloyd_comm *comm, const char *file);
 
-/* The same of one dataset of vectors in `file`, whatever its name; NULL: as lloyd_info(). */
-LLOYD_API lloyd_status lloyd_info_dataset(lloyd_comm *comm, const char *file, const char *dataset);
+/* The options of `lloyd info`. */
+typedef struct lloyd_info_options {
+    const char *file;
+    const char *dataset; /* the dataset of vectors to show; NULL: whatever the file is */
+    const char *raw;     /* as for fit */
+    int64_t dim;         /* as for fit */
+} lloyd_info_options;
+
+/* The same with options. */
+LLOYD_API lloyd_status lloyd_info_file(lloyd_comm *comm, const lloyd_info_options *options);
 
 /* The options of `lloyd report`. */
 typedef struct lloyd_report_options {
@@ -276,6 +289,8 @@ LLOYD_API lloyd_status lloyd_synth(lloyd_comm *comm, const lloyd_synth_options *
 typedef struct lloyd_wrap_options {
     const char *const *inputs; /* .fbin, .u8bin, .i8bin or .npy files, globs allowed */
     int input_count;
+    const char *raw; /* as for fit */
+    int64_t dim;     /* as for fit */
     const char *output;
     int force; /* as for fit */
 } lloyd_wrap_options;

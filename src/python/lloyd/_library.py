@@ -42,8 +42,8 @@ WATCH = CFUNCTYPE(c_int, c_void_p, POINTER(IterationInfo))
 
 
 class FitOptions(ctypes.Structure):
-    _fields_ = [("inputs", POINTER(c_char_p)), ("input_count", c_int), ("dataset", c_char_p), ("skip_bad_rows", c_int),
-                ("k", c_int64), ("output", c_char_p), ("init", c_char_p), ("init_trials", c_int64), ("init_sample", c_int64),
+    _fields_ = [("inputs", POINTER(c_char_p)), ("input_count", c_int), ("dataset", c_char_p), ("raw", c_char_p),
+                ("dim", c_int64), ("skip_bad_rows", c_int), ("k", c_int64), ("output", c_char_p), ("init", c_char_p), ("init_trials", c_int64), ("init_sample", c_int64),
                 ("seed", c_uint64), ("n_init", c_int64), ("max_iters", c_int64), ("tol", c_double), ("metric", c_char_p),
                 ("weights", c_char_p), ("empty", c_char_p), ("backend", c_char_p), ("filter", c_char_p), ("prune", c_char_p),
                 ("comm", c_char_p), ("chunk_rows", c_int64), ("max_host_memory", c_int64), ("max_device_memory", c_int64), ("no_labels", c_int),
@@ -74,7 +74,7 @@ class LocalResult(ctypes.Structure):
 
 class PredictOptions(ctypes.Structure):
     _fields_ = [("model", c_char_p), ("inputs", POINTER(c_char_p)), ("input_count", c_int), ("dataset", c_char_p),
-                ("skip_bad_rows", c_int), ("output", c_char_p), ("distances", c_int), ("force", c_int), ("backend", c_char_p),
+                ("raw", c_char_p), ("dim", c_int64), ("skip_bad_rows", c_int), ("output", c_char_p), ("distances", c_int), ("force", c_int), ("backend", c_char_p),
                 ("filter", c_char_p), ("chunk_rows", c_int64), ("timeout", c_double)]
 
 

@@ -155,6 +155,10 @@ def prepare(folder, text):
         elif name == "shard-*.npy":
             for part in range(2):
                 np.save(path.replace("*", str(part)), np.random.default_rng(part).normal(size=(count, COLUMNS)).astype(np.float32))
+        elif name == "embeddings-*.bin":
+            columns = int(re.search(r"--dim (\d+)", text)[1])
+            for part in range(2):
+                np.random.default_rng(part).normal(size=(count, columns)).astype(np.float32).tofile(path.replace("*", str(part)))
         elif name.endswith(".u8bin") and not os.path.exists(path):
             write_raw(path)
     for name, make in (("model.h5", make_model), ("fit.jsonl", make_model), ("data/X.h5", make_wrapped), ("in.h5", make_numbers)):

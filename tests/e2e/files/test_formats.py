@@ -159,8 +159,70 @@ def wrapped(t):
                 result.describe())
 
 
+def write_plain(path, x):
+    np.ascontiguousarray(x).tofile(path)
+
+
+def write_plain_bfloat16(path, x):
+    (np.ascontiguousarray(x, np.float32).view(np.uint32) >> 16).astype("<u2").tofile(path)
+
+
+def headerless(t, kind):
+    """Arrays without a header, of which the options say what they are."""
+    x = rows(kind)
+    save = write_plain_bfloat16 if kind == "bfloat16" else write_plain
+    said = ("--raw", kind, "--dim", DIM)
+    copy = data.write(t.path(f"copy-{kind}.h5"), x, dtype=kind)
+    save(t.path(f"x:{kind}"), x)
+    for i, (a, b) in enumerate(((0, 1), (1, 2000), (2000, ROWS))):
+        save(t.path(f"plain-{i}-{kind}"), x[a:b])
+    usual = t.fit(copy, f"usual-{kind}.h5", *OPTIONS)
+    for inputs, ranks, options in ((t.path(f"x:{kind}"), 1, ()), (t.path(f"plain-?-{kind}"), 3, ("--chunk-rows", 700)),
+                                   ([t.path(f"plain-{i}-{kind}") for i in range(3)], 2, ())):
+        model = t.fit(inputs, f"{kind}-model.h5", *OPTIONS, *said, *options, ranks=ranks)
+        t.check_same(f"headerless {kind}, {ranks} ranks {options}: the model of the HDF5 copy", usual, model)
+    result = t.lloyd("predict", "--model", usual, "--input", copy, "--distances", "--output", t.path("usual-labels.h5"))
+    result = t.lloyd("predict", "--model", usual, "--input", t.path(f"plain-?-{kind}"), *said, "--distances", "--output",
+                     t.path("labels.h5"), ranks=2)
+    t.check(result.status == 0, f"headerless {kind}: predict", result.describe())
+    t.check_same(f"headerless {kind}: the labels and distances of the HDF5 copy", t.path("usual-labels.h5"), t.path("labels.h5"),
+                 ("/labels", "/distances"))
+    result = t.lloyd("info", t.path(f"plain-?-{kind}"), *said)
+    t.check(result.status == 0 and f"5,003 rows x {DIM} columns" in result.out and kind in result.out, f"headerless {kind}: info",
+            result.describe())
+    result = t.lloyd("wrap", f"plain-?-{kind}", *said, "--output", f"wrapped-{kind}.h5")
+    t.check(result.status == 0 and f"5003 x 19 {kind}, points into plain-0-{kind} and 2 more files" in result.out,
+            f"headerless {kind}: wrap", result.describe())
+    t.check_same(f"headerless {kind}: the model of the wrapped files", usual,
+                 t.fit(t.path(f"wrapped-{kind}.h5"), "wrapped-model.h5", *OPTIONS))
+
+
+def headerless_refused(t):
+    x = rows("float32")[:100]
+    write_plain(t.path("plain"), x)
+    np.save(t.path("named.npy"), x)
+    data.write(t.path("named.h5"), x)
+    write_bin(t.path("named.fbin"), x)
+    raw = ("--raw", "float32")
+    for name, options, status, words in (
+            ("plain", (*raw, "--dim", DIM + 2), 3, f"--dim {DIM + 2} of float32"), ("plain", raw, 2, "needs --dim"),
+            ("plain", ("--dim", DIM), 2, "--raw TYPE"), ("plain", (), 3, "--raw TYPE --dim D"),
+            ("named.npy", (*raw, "--dim", 1), 3, "NumPy"), ("named.h5", (*raw, "--dim", 1), 3, "HDF5"),
+            ("named.fbin", (*raw, "--dim", 1), 3, "another name"), ("gone", (*raw, "--dim", 1), 3, "No such file"),
+            ("plain", (*raw, "--dim", DIM, "--dataset", "train"), 2, "--dataset"),
+            ("plain", (*raw, "--dim", DIM, "--weights", "w"), 3, "no dataset of weights")):
+        for ranks in (1, 3):
+            result = t.lloyd("fit", "--input", t.path(name), *options, *OPTIONS, "--output", t.path("refused.h5"), ranks=ranks)
+            t.check(result.status == status and len(result.messages) == 1 and words in result.messages[0]
+                    and not os.path.exists(t.path("refused.h5")), f"{name} {options}, {ranks} ranks: {' '.join(result.messages)[7:]}",
+                    result.describe())
+
+
 def main():
     t = Test("formats")
+    for kind in ("float32", "float16", "bfloat16", "uint8", "int8", "float64")[:2 if t.quick else 6]:
+        headerless(t, kind)
+    headerless_refused(t)
     for ending, kind, save in FORMATS if not t.quick else FORMATS[:1] + FORMATS[-2:]:
         same_bits(t, ending, kind, save)
     checkpoints(t)

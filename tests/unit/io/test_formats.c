@@ -325,18 +325,116 @@ static void no_datasets(void **state)
 {
     (void)state;
     char path[64], input[80];
+    const lloyd_input_form form = {.dataset = "train"};
     for (int s = 0; s < SAMPLES; s++) {
         lloyd_rows *rows;
         const char *given = put_sample(&samples[s], "x", 0, N, path);
         snprintf(input, sizeof input, "%s:/train", path);
         bad_input(input, path, "/train", "no datasets");
-        check_failed(lloyd_rows_open_dataset(&given, 1, "train", &rows), LLOYD_BAD_INPUT, path,
+        check_failed(lloyd_rows_open_form(&given, 1, &form, &rows), LLOYD_BAD_INPUT, path,
                      "no datasets", NULL);
         rows = open_one(path);
         check_failed(lloyd_rows_open_weights(rows, "w"), LLOYD_BAD_INPUT, path, "weights", "HDF5");
         lloyd_rows_close(rows);
     }
 }
+
+/* ---- Files without a header ----------------------------------------------------------------- */
+
+static lloyd_input_form said(const char *type, int64_t columns)
+{
+    lloyd_input_form form;
+    assert_int_equal(lloyd_input_form_make(NULL, type, columns, &form), LLOYD_OK);
+    return form;
+}
+
+static lloyd_rows *open_headerless(const char *const *paths, int count, const char *type,
+                                   int64_t columns)
+{
+    lloyd_rows *rows;
+    const lloyd_input_form form = said(type, columns);
+    if (lloyd_rows_open_form(paths, count, &form, &rows) != LLOYD_OK)
+        fail_msg("%s", lloyd_message());
+    return rows;
+}
+
+static void headerless_rows(void **state)
+{
+    (void)state;
+    static const char *const pattern[] = {"h-*"}, *const three[] = {"h-1", "h-2:x", "h-3.bin"};
+    for (lloyd_type type = LLOYD_F32; type <= LLOYD_I8; type++) {
+        put_raw_at("h-1", "", 0, type, 0, 10, D);
+        put_raw_at("h-2:x", "", 0, type, 10, 0, D); /* no rows; a name with a colon */
+        put_raw_at("h-3.bin", "", 0, type, 10, 120000, D);
+        for (int direct = 0; direct < 2; direct++) {
+            if (direct) setenv("LLOYD_DIRECT_IO", "1", 1);
+            check_rows(open_headerless(three, 3, lloyd_type_name(type), D), type, 120010, D, 7);
+            check_rows(open_headerless(pattern, 1, lloyd_type_name(type), D), type, 120010, D,
+                       99999);
+            unsetenv("LLOYD_DIRECT_IO");
+        }
+    }
+    static const double values[4] = {1 + 0x1p-24, 1 + 0x1.8p-23, 1e300, 0x1p-149};
+    static const float expected[4] = {1, 1 + 0x1p-22F, INFINITY, 0x1p-149F};
+    static const char *const wide[] = {"wide"};
+    float got[4];
+    put_bytes("wide", values, sizeof values);
+    lloyd_rows *rows = open_headerless(wide, 1, "float64", 2);
+    assert_true(lloyd_rows_rounded(rows) && lloyd_rows_count(rows) == 2);
+    assert_int_equal(lloyd_rows_read(rows, 0, 2, got), LLOYD_OK);
+    assert_memory_equal(got, expected, sizeof got);
+    lloyd_rows_close(rows);
+}
+
+static void bad_headerless(const char *path, const char *type, int64_t columns, const char *a,
+                           const char *b)
+{
+    lloyd_rows *rows;
+    const lloyd_input_form form = said(type, columns);
+    check_failed(lloyd_rows_open_form(&path, 1, &form, &rows), LLOYD_BAD_INPUT, path, a, b);
+    assert_null(rows);
+}
+
+static void headerless_refused(void **state)
+{
+    (void)state;
+    lloyd_input_form form;
+    lloyd_rows *rows;
+    const char *path = "h";
+    put_raw_at("h", "", 0, LLOYD_F32, 0, N, D);
+    for (off_t length = N * D * 4; length-- > 0;) {
+        assert_int_equal(truncate("h", length), 0);
+        if (length % (D * 4) > 0) bad_headerless("h", "float32", D, "no whole number", "--dim 5");
+    }
+    bad_headerless("h", "float32", D, "has no rows", NULL);
+    bad_headerless("gone", "float32", D, "No such file", NULL);
+    bad_headerless(".", "float32", D, NULL, NULL);
+    bad_headerless("h", "float64", INT64_MAX / 4, "2^63", "--dim");
+    put_npy("named", LLOYD_F32, 0, N, D);
+    bad_headerless("named", "float32", 1, "NumPy", "leave --raw");
+    put_f32("hdf5", "x", N, D, 0);
+    bad_headerless("hdf5", "uint8", 1, "HDF5", "leave --raw");
+    put_bin("x.fbin", LLOYD_F32, 0, N, D);
+    bad_headerless("x.fbin", "float32", 1, "ending", "another name");
+    put_raw_at("h", "", 0, LLOYD_F32, 0, N, D);
+    bad_input("h", "not an HDF5 file", "--raw TYPE --dim D", NULL);
+    form = said("float32", D);
+    assert_int_equal(lloyd_rows_open_form(&path, 1, &form, &rows), LLOYD_OK);
+    check_failed(lloyd_rows_open_weights(rows, "w"), LLOYD_BAD_INPUT, "h is a", "weights", "HDF5");
+    lloyd_rows_close(rows);
+    check_failed(lloyd_input_form_make(NULL, "float32", 0, &form), LLOYD_USAGE, "--raw float32",
+                 "needs --dim", NULL);
+    check_failed(lloyd_input_form_make(NULL, "float32", -3, &form), LLOYD_USAGE, "needs --dim",
+                 NULL, NULL);
+    check_failed(lloyd_input_form_make(NULL, NULL, 5, &form), LLOYD_USAGE, "--dim 5", "--raw TYPE",
+                 NULL);
+    check_failed(lloyd_input_form_make("train", "uint8", 5, &form), LLOYD_USAGE, "--raw uint8",
+                 "--dataset", NULL);
+    check_failed(lloyd_input_form_make(NULL, "int32", 5, &form), LLOYD_USAGE, "--raw int32",
+                 "float64", NULL);
+}
+
+/* ---- What each format refuses --------------------------------------------------------------- */
 
 static void bad_npy(const char *text, const char *a, const char *b)
 {
@@ -444,7 +542,7 @@ int main(void)
         TEST(bits_stay),           TEST(float64_is_rounded), TEST(several_files),
         TEST(cut_off_or_too_long), TEST(changed_while_read), TEST(flipped),
         TEST(no_datasets),         TEST(npy_refused),        TEST(bin_refused),
-        TEST(vecs_refused),
+        TEST(vecs_refused),        TEST(headerless_rows),    TEST(headerless_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,8 @@ static void check_wrap(const char *raw, const char *path, lloyd_type type, const
 {
     lloyd_wrapped wrapped;
     const lloyd_output *output = fresh(path);
-    if (lloyd_wrapped_write(&raw, 1, output, &wrapped) != LLOYD_OK) fail_msg("%s", lloyd_message());
+    if (lloyd_wrapped_write(&raw, 1, NULL, output, &wrapped) != LLOYD_OK)
+        fail_msg("%s", lloyd_message());
     assert_int_equal(lloyd_output_commit(output), LLOYD_OK);
     assert_true(wrapped.rows == n && wrapped.columns == d);
     assert_string_equal(wrapped.type, type_name);
@@ -29,7 +30,7 @@ static void bad_wrap(const char *raw, const char *a, const char *b)
 {
     lloyd_wrapped wrapped;
     const lloyd_output *output = out("bad.h5");
-    check_failed(lloyd_wrapped_write(&raw, 1, output, &wrapped), LLOYD_BAD_INPUT, raw, a, b);
+    check_failed(lloyd_wrapped_write(&raw, 1, NULL, output, &wrapped), LLOYD_BAD_INPUT, raw, a, b);
     assert_int_not_equal(access(output->part, F_OK), 0);
 }
 
@@ -46,16 +47,16 @@ static void wrap_several(void **state)
                LLOYD_F32, 5, 7, 3);
     put_raw_at("c.fbin", "\1\0\0\0\3\0\0\0", 8, LLOYD_F32, 12, 1, 3);
     put_bytes("none.fbin", "\0\0\0\0\3\0\0\0", 8);
-    assert_int_equal(lloyd_wrapped_write(paths, 4, fresh("all.h5"), &wrapped), LLOYD_OK);
+    assert_int_equal(lloyd_wrapped_write(paths, 4, NULL, fresh("all.h5"), &wrapped), LLOYD_OK);
     assert_int_equal(lloyd_output_commit(out("all.h5")), LLOYD_OK);
     assert_true(wrapped.rows == 13 && wrapped.columns == 3);
     check_rows(open_one("all.h5"), LLOYD_F32, 13, 3, 4);
     put_raw_at("wide.fbin", "\1\0\0\0\4\0\0\0", 8, LLOYD_F32, 0, 1, 4);
     const char *columns[] = {"a.fbin", "wide.fbin"}, *types[] = {"a.fbin", "u.u8bin"};
-    check_failed(lloyd_wrapped_write(columns, 2, fresh("x.h5"), &wrapped), LLOYD_BAD_INPUT,
+    check_failed(lloyd_wrapped_write(columns, 2, NULL, fresh("x.h5"), &wrapped), LLOYD_BAD_INPUT,
                  "wide.fbin has 4 columns", "a.fbin has 3", NULL);
     put_raw_at("u.u8bin", "\1\0\0\0\3\0\0\0", 8, LLOYD_U8, 0, 1, 3);
-    check_failed(lloyd_wrapped_write(types, 2, fresh("x.h5"), &wrapped), LLOYD_BAD_INPUT,
+    check_failed(lloyd_wrapped_write(types, 2, NULL, fresh("x.h5"), &wrapped), LLOYD_BAD_INPUT,
                  "u.u8bin is of type uint8", "a.fbin is of type float32", NULL);
     put_f32("h.h5", "x", 3, 3, 0);
     bad_wrap("h.h5", "HDF5 file", NULL);
@@ -164,7 +165,7 @@ static void check_layout(const lloyd_row_reader *reader, const char *path,
                          const unsigned char *bytes, size_t count)
 {
     lloyd_raw raw;
-    lloyd_raw_head head = {path, bytes, count, (int64_t)count, -1};
+    lloyd_raw_head head = {path, bytes, count, (int64_t)count, -1, NULL};
     lloyd_status status = lloyd_raw_layout(reader, &head, &raw);
     if (status != LLOYD_OK && raw.bytes > 0 && raw.bytes <= INT64_MAX - raw.offset) {
         head.size = raw.offset + raw.bytes;
@@ -220,7 +221,7 @@ static void wrap_large(void **state)
     close(descriptor);
     const char *path = "big.u8bin";
     lloyd_wrapped about;
-    assert_int_equal(lloyd_wrapped_write(&path, 1, fresh("big.h5"), &about), LLOYD_OK);
+    assert_int_equal(lloyd_wrapped_write(&path, 1, NULL, fresh("big.h5"), &about), LLOYD_OK);
     assert_int_equal(lloyd_output_commit(out("big.h5")), LLOYD_OK);
     lloyd_rows *wrapped = open_one("big.h5");
     uint8_t row[100];

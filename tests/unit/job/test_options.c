@@ -118,6 +118,14 @@ static void test_inputs(void **unused)
     lloyd_fit_options options = good_fit();
     options.inputs = NULL;
     check(lloyd_fit(comm, &options, NULL), "--input is missing", NULL);
+    options = good_fit(), options.raw = "uint8";
+    check(lloyd_fit(comm, &options, NULL), "--dim", NULL);
+    options.dim = 4, options.dataset = "train";
+    check(lloyd_fit(comm, &options, NULL), "--dataset", NULL);
+    options.raw = "uint16";
+    check(lloyd_fit(comm, &options, NULL), "--raw", "uint16");
+    predict.input_count = 1, predict.inputs = inputs, predict.dim = 4;
+    check(lloyd_predict(comm, &predict, NULL), "--raw", NULL);
 }
 
 static void test_predict(void **unused)
@@ -173,7 +181,14 @@ static void test_others(void **unused)
     check(lloyd_report(comm, &report), "output", NULL);
     check(lloyd_info(comm, NULL), "file", NULL);
     check(lloyd_info(comm, ""), "file", "");
-    check(lloyd_info_dataset(comm, NULL, "train"), "file", NULL);
+    check(lloyd_info_file(comm, &(lloyd_info_options){.dataset = "train"}), "file", NULL);
+    check(lloyd_info_file(comm, &(lloyd_info_options){.file = "x", .raw = "f32"}), "--raw", "f32");
+    check(lloyd_info_file(comm, &(lloyd_info_options){.file = "x", .raw = "int8"}), "--dim", NULL);
+    check(lloyd_info_file(comm, &(lloyd_info_options){.file = "x", .dim = 3}), "--raw", NULL);
+    wrap.inputs = raw, wrap.raw = "int8";
+    check(lloyd_wrap(comm, &wrap), "--dim", NULL);
+    wrap.raw = NULL, wrap.dim = -1;
+    check(lloyd_wrap(comm, &wrap), "--dim", NULL);
 }
 
 /* ---- What a resumed fit may not change ------------------------------------------------- */
@@ -196,8 +211,8 @@ static const char *other_value(const lloyd_option *o)
     switch (o->kind) {
     case LLOYD_OPTION_CHOICE:
     case LLOYD_OPTION_INIT:
-        return strcmp(o->choices[0].name, o->standard) == 0 ? o->choices[1].name
-                                                            : o->choices[0].name;
+        return o->standard && strcmp(o->choices[0].name, o->standard) == 0 ? o->choices[1].name
+                                                                           : o->choices[0].name;
     case LLOYD_OPTION_TEXT: return "other";
     default: return "7";
     }

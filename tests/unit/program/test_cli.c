@@ -134,9 +134,11 @@ static void other_commands_arrive(void **state)
     assert_int_equal(cli.predict.distances, 1);
     lloyd_cli_free(&cli);
 
-    parse("info m.h5", &w, &cli);
+    parse("info m.h5 --raw bfloat16 --dim 7", &w, &cli);
     assert_int_equal(cli.command, LLOYD_COMMAND_INFO);
-    assert_string_equal(cli.file, "m.h5");
+    assert_string_equal(cli.info.file, "m.h5");
+    assert_string_equal(cli.info.raw, "bfloat16");
+    assert_int_equal(cli.info.dim, 7);
     lloyd_cli_free(&cli);
     parse("info -- --odd.h5", &w, &cli);
     assert_string_equal(cli.file, "--odd.h5");
@@ -296,6 +298,8 @@ static void errors_say_what_to_do(void **state)
         {FIT "--init kmeans", "--init", "did you mean kmeans++?"},
         {FIT "--init k-means++", "--init", "did you mean kmeans++?"},
         {FIT "--init kmeans||", "--init", "did you mean kmeans-parallel?"},
+        {FIT "--raw f4", "--raw: 'f4' is none of float32", "float64"},
+        {FIT "--dim 0", "--dim: '0' is out of range", "from 1"},
         {SYNTH "--type float", "none of float32, float16, bfloat16, uint8, int8",
          "did you mean float32?"},
         {SYNTH "--type u8", "--type", "did you mean uint8?"},

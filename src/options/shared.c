@@ -1,0 +1,17 @@
+/* See shared.h. */
+#include "options/shared.h"
+
+const lloyd_option_choice lloyd_raw_choices[] = {{"float32", "float"}, {"float16", "half"},
+                                                 {"bfloat16", "bf16"}, {"uint8", "u8"},
+                                                 {"int8", "i8"},       {"float64", "double"},
+                                                 {NULL, NULL}};
+
+const char lloyd_raw_help[] =
+    "The files have no header: elements of this type, little-endian, row by row, with as many columns "
+    "as --dim says. float64 is rounded to float32.";
+
+const char lloyd_dim_help[] = "With --raw: number of columns.";
+
+const char lloyd_force_help[] =
+    "Replace an existing file of the output's name even if lloyd has not written it. Without this "
+    "option, lloyd refuses.";

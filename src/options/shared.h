@@ -1,0 +1,11 @@
+/* What rows of table.c and tools.c have in common. Private to src/options. */
+#ifndef LLOYD_OPTION_SHARED_H
+#define LLOYD_OPTION_SHARED_H
+
+#include "options/option.h"
+
+/* Of --raw, the types of files without a header; the help of --raw, --dim and --force. */
+extern const lloyd_option_choice lloyd_raw_choices[];
+extern const char lloyd_raw_help[], lloyd_dim_help[], lloyd_force_help[];
+
+#endif
