@@ -1,6 +1,7 @@
 /* See path.h. */
 #include "io/path.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -21,6 +22,29 @@ char *lloyd_path_folder(const char *path)
     const char *slash = strrchr(path, '/');
     if (!slash) return strdup(".");
     return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+/* Files of an open folder. */
+static void remove_files(DIR *folder)
+{
+    struct dirent *entry;
+    /* the stream is this thread's own */
+    /* cppcheck-suppress readdirCalled */
+    while ((entry = readdir(folder)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            (void)unlinkat(dirfd(folder), entry->d_name, 0);
+}
+
+int lloyd_path_remove(const char *path)
+{
+    struct stat info;
+    if (lstat(path, &info) != 0) return -1;
+    if (!S_ISDIR(info.st_mode)) return unlink(path);
+    DIR *folder = opendir(path);
+    if (!folder) return -1;
+    remove_files(folder);
+    closedir(folder);
+    return rmdir(path);
 }
 
 const char *lloyd_path_name(const char *path)

@@ -9,6 +9,10 @@
 /* The folder of a path, "." where it names none. Free with free(); NULL without memory. */
 char *lloyd_path_folder(const char *path);
 
+/* Removes a file, or a folder with the files in it; 0, or -1 with errno. A folder that has folders in it
+ * stays, without its files. */
+int lloyd_path_remove(const char *path);
+
 /* What comes after the last '/'. */
 const char *lloyd_path_name(const char *path);
 

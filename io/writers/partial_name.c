@@ -150,10 +150,10 @@ static int has_ended(const maker *m)
 static void look_at(const char *path, const maker *m)
 {
     struct stat info;
-    if (lstat(path, &info) != 0 || !S_ISREG(info.st_mode)) return;
+    if (lstat(path, &info) != 0 || !(S_ISREG(info.st_mode) || S_ISDIR(info.st_mode))) return;
     double age = difftime(time(NULL), info.st_mtime);
     if (has_ended(m)) {
-        if (unlink(path) == 0)
+        if (lloyd_path_remove(path) == 0)
             lloyd_note("removed %s, which a job that was killed had left (process %ld)", path,
                        m->pid);
     } else if (age > OLD_SECONDS) {

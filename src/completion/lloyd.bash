@@ -4,7 +4,7 @@
 
 # begin options: written by docs/options.py
 _lloyd_commands() {
-    echo "fit predict info report wrap synth"
+    echo "fit predict info report export wrap synth"
 }
 
 # The options of a command; FILES: a file may stand there too.
@@ -14,6 +14,7 @@ _lloyd_options() {
         predict) echo "--model --input --dataset --raw --dim -o --output --distances --force --skip-bad-rows --backend --filter --timeout --help" ;;
         info) echo "--dataset --raw --dim --help FILES" ;;
         report) echo "-o --output --log --force --help FILES" ;;
+        export) echo "--to --format --force --help FILES" ;;
         wrap) echo "--raw --dim -o --output --force --help FILES" ;;
         synth) echo "--rows --dim --clusters --type --seed -o --output --force --help" ;;
     esac
@@ -30,11 +31,12 @@ _lloyd_values() {
         --type) echo "float32 float16 bfloat16 uint8 int8" ;;
         --raw) echo "float32 float16 bfloat16 uint8 int8 float64" ;;
         --metric) echo "l2 cosine" ;;
+        --format) echo "npy fvecs csv" ;;
         --init) echo "random kmeans++ kmeans-parallel FILES" ;;
         --empty) echo "relocate keep" ;;
         --distances | --dry-run | --force | --help | --no-labels | --resume | --skip-bad-rows) echo "" ;;
         --checkpoint | --input | --log | --model | --output | -o) echo "FILES" ;;
-        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --rows | --seed | --timeout | --tol | --weights | -k) echo "NOTHING" ;;
+        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --rows | --seed | --timeout | --to | --tol | --weights | -k) echo "NOTHING" ;;
     esac
 }
 # end options

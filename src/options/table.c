@@ -478,6 +478,15 @@ const lloyd_command lloyd_commands[LLOYD_COMMANDS] = {
          .example = "lloyd report model.h5 -o report.html",
          .positional = "MODEL.h5",
          .options = lloyd_tool_report},
+    [LLOYD_COMMAND_EXPORT] =
+        {.name = "export",
+         .brief = "write the arrays of a model as .npy, .fvecs or .csv files",
+         .help =
+             "Writes the arrays of a model, or of the labels of predict, as plain files into a new "
+             "folder: centroids, labels, counts, history and what else there is.",
+         .example = "lloyd export model.h5 --to model --format npy",
+         .positional = "MODEL.h5",
+         .options = lloyd_tool_export},
     [LLOYD_COMMAND_WRAP] =
         {.name = "wrap",
          .brief = "make an HDF5 file that points into raw files",

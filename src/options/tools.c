@@ -8,6 +8,11 @@ static const lloyd_option_choice type_choices[] = {{"float32", "float"}, {"float
                                                    {"bfloat16", "bf16"}, {"uint8", "u8"},
                                                    {"int8", "i8"},       {NULL, NULL}};
 
+static const lloyd_option_choice format_choices[] = {{"npy", "numpy"},
+                                                     {"fvecs", NULL},
+                                                     {"csv", "text"},
+                                                     {NULL, NULL}};
+
 const lloyd_option lloyd_tool_info[] = {
     {.name = "--dataset",
      .argument = "NAME",
@@ -51,6 +56,32 @@ const lloyd_option lloyd_tool_report[] = {
      .offset = AT(force),
      .help = lloyd_force_help},
     {.name = NULL}};
+#undef AT
+
+#define AT(field) offsetof(lloyd_export_options, field)
+const lloyd_option lloyd_tool_export[] =
+    {{.name = "--to",
+      .argument = "FOLDER",
+      .kind = LLOYD_OPTION_TEXT,
+      .required = 1,
+      .offset = AT(to),
+      .help = "The folder to make. It is written under another name and renamed when complete, and "
+              "replaces an older export of this name, but no folder with other files."},
+     {.name = "--format",
+      .kind = LLOYD_OPTION_CHOICE,
+      .offset = AT(format),
+      .standard = "npy",
+      .choices = format_choices,
+      .help =
+          "Of the files: NumPy's; fvecs, for the centroids, and npy for all else; or numbers as "
+          "text, a row in a line."},
+     {.name = "--force",
+      .kind = LLOYD_OPTION_FLAG,
+      .role = LLOYD_OPTION_OWN,
+      .offset = AT(force),
+      .help = "Replace an existing folder with files of these names even if lloyd has not written "
+              "it. Without this option, lloyd refuses."},
+     {.name = NULL}};
 #undef AT
 
 const lloyd_option lloyd_tool_wrap[] =

@@ -25,6 +25,7 @@ static void *fields_of(lloyd_cli *cli, lloyd_command_id command)
     case LLOYD_COMMAND_PREDICT: return &cli->predict;
     case LLOYD_COMMAND_INFO: return &cli->info;
     case LLOYD_COMMAND_REPORT: return &cli->report;
+    case LLOYD_COMMAND_EXPORT: return &cli->export;
     case LLOYD_COMMAND_WRAP: return &cli->wrap;
     case LLOYD_COMMAND_SYNTH: return &cli->synth;
     default: return NULL;
@@ -278,7 +279,7 @@ lloyd_status lloyd_cli_parse(int argc, char *const argv[], lloyd_cli *cli)
     cli->fit.inputs = cli->predict.inputs = cli->wrap.inputs = cli->inputs;
     cli->fit.input_count = cli->predict.input_count = cli->wrap.input_count = cli->input_count;
     cli->fit.command = cli->line;
-    cli->report.model = cli->info.file = cli->file;
+    cli->report.model = cli->export.model = cli->info.file = cli->file;
     return LLOYD_OK;
 }
 

@@ -18,9 +18,10 @@ typedef struct lloyd_cli {
     lloyd_predict_options predict;
     lloyd_synth_options synth;
     lloyd_report_options report;
+    lloyd_export_options export;
     lloyd_info_options info;
     lloyd_wrap_options wrap;
-    const char *file; /* info: FILE; report: MODEL.h5 */
+    const char *file; /* info: FILE; report, export: MODEL.h5 */
 } lloyd_cli;
 
 /* Parses argv. LLOYD_USAGE with a message where it is wrong; nothing is to be freed then. */

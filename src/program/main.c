@@ -181,6 +181,7 @@ static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
     case LLOYD_COMMAND_PREDICT: return predict(comm, cli);
     case LLOYD_COMMAND_INFO: return lloyd_info_file(comm, &cli->info);
     case LLOYD_COMMAND_REPORT: return report(comm, cli);
+    case LLOYD_COMMAND_EXPORT: return lloyd_export(comm, &cli->export);
     case LLOYD_COMMAND_WRAP: return lloyd_wrap(comm, &cli->wrap);
     case LLOYD_COMMAND_SYNTH: return lloyd_synth(comm, &cli->synth);
     case LLOYD_COMMAND_HELP:

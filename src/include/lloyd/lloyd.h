@@ -299,6 +299,18 @@ typedef struct lloyd_wrap_options {
  * the other. All have the same number of columns and the same type. */
 LLOYD_API lloyd_status lloyd_wrap(lloyd_comm *comm, const lloyd_wrap_options *options);
 
+/* The options of `lloyd export`. */
+typedef struct lloyd_export_options {
+    const char *model;  /* a model, or labels of lloyd_predict() */
+    const char *to;     /* the folder to make */
+    const char *format; /* "npy", "fvecs" or "csv" */
+    int force; /* 1: `to` may replace a folder that lloyd has not written, if its files have the same names */
+} lloyd_export_options;
+
+/* Writes the arrays of a model, or of labels, as plain files into a new folder: docs/formats.md has
+ * their names. The folder is there when it is complete. LLOYD_BAD_INPUT if the file is neither. */
+LLOYD_API lloyd_status lloyd_export(lloyd_comm *comm, const lloyd_export_options *options);
+
 #ifdef __cplusplus
 }
 #endif

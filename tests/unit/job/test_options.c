@@ -179,6 +179,12 @@ static void test_others(void **unused)
     check(lloyd_report(comm, &report), "output", "");
     report.output = NULL;
     check(lloyd_report(comm, &report), "output", NULL);
+    lloyd_export_options export = {.model = "", .to = "out", .format = "npy"};
+    check(lloyd_export(comm, &export), "model", "");
+    export.model = "model.h5", export.to = NULL;
+    check(lloyd_export(comm, &export), "--to", NULL);
+    export.to = "out", export.format = "Npy";
+    check(lloyd_export(comm, &export), "--format", "Npy");
     check(lloyd_info(comm, NULL), "file", NULL);
     check(lloyd_info(comm, ""), "file", "");
     check(lloyd_info_file(comm, &(lloyd_info_options){.dataset = "train"}), "file", NULL);

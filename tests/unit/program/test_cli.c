@@ -157,6 +157,14 @@ static void other_commands_arrive(void **state)
         lloyd_cli_free(&cli);
     }
 
+    parse("export m.h5 --to out --format csv --force", &w, &cli);
+    assert_int_equal(cli.command, LLOYD_COMMAND_EXPORT);
+    assert_string_equal(cli.export.model, "m.h5");
+    assert_string_equal(cli.export.to, "out");
+    assert_string_equal(cli.export.format, "csv");
+    assert_int_equal(cli.export.force, 1);
+    lloyd_cli_free(&cli);
+
     parse("wrap one.u8bin --output x.h5 two.u8bin -- --three", &w, &cli);
     assert_int_equal(cli.command, LLOYD_COMMAND_WRAP);
     assert_int_equal(cli.wrap.input_count, 3);
@@ -317,6 +325,7 @@ static void errors_say_what_to_do(void **state)
         {FIT "-o m.h5", "--output is given twice", ""},
         {"--help ftt", "command ftt", "did you mean fit?"},
         {"-h fit extra", "'extra'", "out of place"},
+        {"export m.h5", "lloyd export needs --to FOLDER", ""},
         {"wrap x.npy", "needs --output X.h5", ""},
         {"wrap --output x.h5", "needs RAW", ""},
         {"wrap a.npy \"\" --output x.h5", "needs a RAW, but", "empty"},
