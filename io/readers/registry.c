@@ -58,7 +58,7 @@ static const lloyd_row_reader *by_ending(const char *path)
 /* A header that is read as elements would be rows that nobody wrote. */
 static lloyd_status check_headerless(const char *path, const lloyd_row_reader *reader)
 {
-    if (reader != &lloyd_reader_headerless) {
+    if (reader && reader != &lloyd_reader_headerless) {
         return lloyd_fail(
             LLOYD_BAD_INPUT,
             "cannot read %s as --raw: it is a file of format %s, which says itself what "
