@@ -10,7 +10,7 @@ _lloyd_commands() {
 # The options of a command; FILES: a file may stand there too.
 _lloyd_options() {
     case $1 in
-        fit) echo "--input --dataset --raw --dim -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --empty --skip-bad-rows --backend --comm --filter --chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
+        fit) echo "--input --dataset --raw --dim -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --empty --skip-bad-rows --backend --comm --filter --prune --chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
         predict) echo "--model --input --dataset --raw --dim -o --output --distances --force --skip-bad-rows --backend --filter --timeout --help" ;;
         info) echo "--dataset --raw --dim --help FILES" ;;
         report) echo "-o --output --log --force --help FILES" ;;
