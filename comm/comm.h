@@ -48,6 +48,12 @@ struct lloyd_comm {
     lloyd_status (*broadcast)(lloyd_comm *comm, void *data, int64_t bytes, int root);
     /* *value = the sum of *value over the ranks before this one. */
     lloyd_status (*exclusive_scan)(lloyd_comm *comm, int64_t *value);
+    /* Records of `size` bytes from all ranks to all, in host memory: block r of `send`, with room for `room`
+     * records, begins with counts[r] for rank r; afterwards block r of `receive` begins with those that
+     * rank r had for this one, and counts[r] is how many. room and size are the same on all ranks, and
+     * blocks of all ranks together below 2^31 bytes. */
+    lloyd_status (*exchange)(lloyd_comm *comm, const void *send, void *receive, int64_t room,
+                             size_t size, int64_t *counts);
     lloyd_status (*barrier)(lloyd_comm *comm);
     /* All ranks give their status. If all are LLOYD_OK, so is the result. Otherwise all ranks get
      * the status of the lowest rank that failed; its message stays, that of all others becomes "".

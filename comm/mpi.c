@@ -26,6 +26,7 @@ typedef struct mpi_state {
     MPI_Comm comm;
     int finalize;   /* we initialised MPI */
     int cuda_aware; /* of all ranks: MPI takes pointers to device memory */
+    int *counts;    /* [3 * ranks] of an exchange */
     lloyd_staging *staging;
     lloyd_liveness *liveness;
 } mpi_state;
@@ -211,6 +212,33 @@ static lloyd_status exclusive_scan(lloyd_comm *comm, int64_t *value)
     return LLOYD_OK;
 }
 
+/* Bytes of a block, where it begins, for the call of MPI. */
+static void lay_out(int64_t room, size_t size, int ranks, int *bytes, int *begin)
+{
+    for (int r = 0; r < ranks; r++) {
+        bytes[r] *= (int)size;
+        begin[r] = (int)(r * room * (int64_t)size);
+    }
+}
+
+static lloyd_status exchange(lloyd_comm *comm, const void *send, void *receive, int64_t room,
+                             size_t size, int64_t *counts)
+{
+    const char *what = "an exchange between ranks";
+    const int ranks = comm->size;
+    int *sent = ((mpi_state *)comm->state)->counts, *got = sent + ranks, *begin = got + ranks;
+    MPI_Request request;
+    for (int r = 0; r < ranks; r++) sent[r] = (int)counts[r];
+    int code = MPI_Ialltoall(sent, 1, MPI_INT, got, 1, MPI_INT, handle(comm), &request);
+    LLOYD_TRY(finish(comm, code, &request, what));
+    for (int r = 0; r < ranks; r++) counts[r] = got[r];
+    lay_out(room, size, ranks, sent, begin);
+    lay_out(room, size, ranks, got, begin);
+    code = MPI_Ialltoallv(send, sent, begin, MPI_BYTE, receive, got, begin, MPI_BYTE, handle(comm),
+                          &request);
+    return finish(comm, code, &request, what);
+}
+
 static lloyd_status barrier(lloyd_comm *comm)
 {
     return meet(comm, "a barrier");
@@ -235,7 +263,10 @@ static lloyd_status agree(lloyd_comm *comm, lloyd_status status)
 static void free_comm(lloyd_comm *comm)
 {
     mpi_state *state = comm ? comm->state : NULL;
-    if (state) lloyd_liveness_close(state->liveness);
+    if (state) {
+        lloyd_liveness_close(state->liveness);
+        lloyd_free(state->counts);
+    }
     lloyd_free(state);
     lloyd_free(comm);
 }
@@ -331,6 +362,7 @@ static lloyd_status make_comm(int size, lloyd_comm **out)
         .max = max,
         .broadcast = broadcast,
         .exclusive_scan = exclusive_scan,
+        .exchange = exchange,
         .barrier = barrier,
         .agree = agree,
         .watch = watch,
@@ -338,6 +370,8 @@ static lloyd_status make_comm(int size, lloyd_comm **out)
         .abort = end,
         .destroy = destroy,
     };
+    LLOYD_TRY(
+        lloyd_alloc(&state->counts, 3 * (int64_t)size, sizeof *state->counts, "communicator"));
     return lloyd_liveness_make(size, &state->liveness);
 }
 

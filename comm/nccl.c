@@ -169,6 +169,13 @@ static lloyd_status exclusive_scan(lloyd_comm *comm, int64_t *value)
     return pass(comm, base->exclusive_scan(base, value));
 }
 
+static lloyd_status exchange(lloyd_comm *comm, const void *send, void *receive, int64_t room,
+                             size_t size, int64_t *counts)
+{
+    lloyd_comm *base = state_of(comm)->base;
+    return pass(comm, base->exchange(base, send, receive, room, size, counts));
+}
+
 static lloyd_status barrier(lloyd_comm *comm)
 {
     lloyd_comm *base = state_of(comm)->base;
@@ -261,6 +268,7 @@ static lloyd_status new_comm(lloyd_comm *base, int device, lloyd_comm **comm)
         .max = max,
         .broadcast = broadcast,
         .exclusive_scan = exclusive_scan,
+        .exchange = exchange,
         .barrier = barrier,
         .agree = agree,
         .abort = end,

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static lloyd_status sum(lloyd_comm *comm, lloyd_buffer buffer, int64_t count)
 {
@@ -27,6 +28,14 @@ static lloyd_status exclusive_scan(lloyd_comm *comm, int64_t *value)
 {
     (void)comm;
     *value = 0;
+    return LLOYD_OK;
+}
+
+static lloyd_status exchange(lloyd_comm *comm, const void *send, void *receive, int64_t room,
+                             size_t size, int64_t *counts)
+{
+    (void)comm, (void)room;
+    if (counts[0] > 0) memcpy(receive, send, (size_t)counts[0] * size);
     return LLOYD_OK;
 }
 
@@ -66,6 +75,7 @@ lloyd_status lloyd_comm_self(lloyd_comm **comm)
         .max = max,
         .broadcast = broadcast,
         .exclusive_scan = exclusive_scan,
+        .exchange = exchange,
         .barrier = barrier,
         .agree = agree,
         .abort = end,

@@ -96,3 +96,17 @@ lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count
     H5Fclose(file);
     return status;
 }
+
+lloyd_status lloyd_inspect_row_outputs(const char *path, lloyd_row_outputs *outputs)
+{
+    LLOYD_H5_SCOPE;
+    hid_t file;
+    LLOYD_TRY(lloyd_h5_open_file(path, &file));
+    *outputs = (lloyd_row_outputs){.labels = H5Lexists(file, "/labels", H5P_DEFAULT) > 0,
+                                   .distances = H5Lexists(file, "/distances", H5P_DEFAULT) > 0,
+                                   .second = H5Lexists(file, "/second", H5P_DEFAULT) > 0,
+                                   .members = H5Lexists(file, "/members", H5P_DEFAULT) > 0 &&
+                                              H5Lexists(file, "/offsets", H5P_DEFAULT) > 0};
+    H5Fclose(file);
+    return LLOYD_OK;
+}

@@ -4,6 +4,7 @@
 #define LLOYD_IO_INSPECT_H
 
 #include "base/status.h"
+#include "io/writers/row_outputs.h"
 
 #include <stdint.h>
 
@@ -21,5 +22,8 @@ lloyd_status lloyd_inspect_kind(const char *input, lloyd_kind *kind);
  * may be 0. */
 lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count, int64_t *total,
                                   int32_t *labels);
+
+/* Which datasets of rows a model or a file of labels has. LLOYD_BAD_INPUT if it cannot be read. */
+lloyd_status lloyd_inspect_row_outputs(const char *path, lloyd_row_outputs *outputs);
 
 #endif

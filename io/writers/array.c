@@ -33,6 +33,7 @@ static hid_t array_type(lloyd_array_type type)
     case LLOYD_ARRAY_BF16: return lloyd_h5_native(LLOYD_BF16);
     case LLOYD_ARRAY_U8: return lloyd_h5_native(LLOYD_U8);
     case LLOYD_ARRAY_I8: return lloyd_h5_native(LLOYD_I8);
+    case LLOYD_ARRAY_I64: return H5Tcopy(H5T_NATIVE_INT64);
     }
     return H5I_INVALID_HID;
 }
@@ -44,16 +45,18 @@ lloyd_status lloyd_array_create(const lloyd_output *output, const char *name, ll
     const char *path = output->path;
     LLOYD_TRY(lloyd_partial_open(output, &file));
     hsize_t extent[2] = {(hsize_t)rows, (hsize_t)columns};
-    hid_t creation = lloyd_partial_creation(), element = array_type(type),
-          space = H5Screate_simple(columns > 0 ? 2 : 1, extent, NULL);
+    hid_t creation = lloyd_partial_creation(), links = H5Pcreate(H5P_LINK_CREATE),
+          element = array_type(type), space = H5Screate_simple(columns > 0 ? 2 : 1, extent, NULL);
     H5Pset_layout(creation, H5D_CONTIGUOUS);
     H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY);
     H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
-    hid_t dataset = H5Dcreate2(file, name, element, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    H5Pset_create_intermediate_group(links, 1);
+    hid_t dataset = H5Dcreate2(file, name, element, space, links, creation, H5P_DEFAULT);
     lloyd_status status = dataset < 0 ? lloyd_partial_failed(path, name) : LLOYD_OK;
     if (dataset >= 0) H5Dclose(dataset);
     if (space >= 0) H5Sclose(space);
     H5Tclose(element);
+    H5Pclose(links);
     H5Pclose(creation);
     return lloyd_partial_close(path, file, status);
 }

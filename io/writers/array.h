@@ -17,11 +17,12 @@ typedef enum lloyd_array_type {
     LLOYD_ARRAY_F16,
     LLOYD_ARRAY_BF16,
     LLOYD_ARRAY_U8,
-    LLOYD_ARRAY_I8
+    LLOYD_ARRAY_I8,
+    LLOYD_ARRAY_I64 /* numbers of rows */
 } lloyd_array_type;
 
-/* Creates dataset `name` in the partial file, which is there: contiguous, allocated, not filled,
- * [rows] if columns is 0, else [rows, columns]. */
+/* Creates dataset `name` in the partial file, which is there, and the groups in its path that are not:
+ * contiguous, allocated, not filled, [rows] if columns is 0, else [rows, columns]. */
 lloyd_status lloyd_array_create(const lloyd_output *output, const char *name, lloyd_array_type type,
                                 int64_t rows, int64_t columns);
 

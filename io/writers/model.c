@@ -8,7 +8,6 @@
 #include "io/hdf5/h5.h"
 #include "io/hdf5/sources.h"
 #include "io/hdf5/storage.h"
-#include "io/writers/array.h"
 #include "io/writers/origin.h"
 #include "io/writers/partial.h"
 
@@ -89,23 +88,28 @@ static lloyd_status write_content(const char *path, hid_t file, const lloyd_mode
     return status == LLOYD_OK ? write_datasets(path, file, model) : status;
 }
 
-int64_t lloyd_model_bytes(const lloyd_model *m, int labels)
+static lloyd_row_shape shape_of_rows(const lloyd_model *m)
 {
-    int64_t bytes = m->k * m->d * (int64_t)sizeof(float) + m->k * (int64_t)sizeof(int64_t);
-    return bytes + 24 * m->iterations +
-           (labels ? (m->n + m->skipped) * (int64_t)sizeof(int32_t) : 0);
+    return (lloyd_row_shape){.n = m->n, .skipped = m->skipped, .k = m->k, .cosine = m->cosine};
 }
 
-lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model, int labels)
+int64_t lloyd_model_bytes(const lloyd_model *m, const lloyd_row_outputs *rows)
+{
+    const lloyd_row_shape shape = shape_of_rows(m);
+    int64_t bytes = m->k * m->d * (int64_t)sizeof(float) + m->k * (int64_t)sizeof(int64_t);
+    return bytes + 24 * m->iterations + (rows ? lloyd_row_outputs_bytes(rows, &shape) : 0);
+}
+
+lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model,
+                               const lloyd_row_outputs *rows)
 {
     hid_t file;
     const char *path = output->path;
-    LLOYD_TRY(lloyd_output_create(output, LLOYD_ORIGIN_MODEL, lloyd_model_bytes(model, labels)));
+    const lloyd_row_shape shape = shape_of_rows(model);
+    LLOYD_TRY(lloyd_output_create(output, LLOYD_ORIGIN_MODEL, lloyd_model_bytes(model, rows)));
     LLOYD_TRY(lloyd_partial_open(output, &file));
     LLOYD_TRY(lloyd_partial_close(path, file, write_content(path, file, model)));
-    return labels ? lloyd_array_create(output, "/labels", LLOYD_ARRAY_I32,
-                                       model->n + model->skipped, 0)
-                  : LLOYD_OK;
+    return rows ? lloyd_row_outputs_create(output, rows, &shape) : LLOYD_OK;
 }
 
 static lloyd_status describe_labels(const char *path, hid_t file, const lloyd_model *about,

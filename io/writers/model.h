@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "io/writers/output.h"
+#include "io/writers/row_outputs.h"
 
 #include <stdint.h>
 
@@ -32,13 +33,14 @@ typedef struct lloyd_model {
     int input_count;
 } lloyd_model;
 
-/* Bytes of a model's arrays, those of its labels included if `labels`. */
-int64_t lloyd_model_bytes(const lloyd_model *model, int labels);
+/* Bytes of a model's arrays, those of its rows included; rows: NULL: none. */
+int64_t lloyd_model_bytes(const lloyd_model *model, const lloyd_row_outputs *rows);
 
-/* Makes the partial file and writes the model to it through HDF5. With labels != 0 it also creates
- * /labels int32 [n + skipped], contiguous, allocated and not yet written (fill it with
- * lloyd_array_*). Datasets and attributes: docs/formats.md. */
-lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model, int labels);
+/* Makes the partial file and writes the model to it through HDF5. It also creates the datasets of `rows`
+ * (NULL: none), contiguous, allocated and not yet written (fill them with lloyd_array_*). Datasets and attributes:
+ * docs/formats.md. */
+lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model,
+                               const lloyd_row_outputs *rows);
 
 /* Reads /centroids (required: float32 or convertible, two-dimensional, finite) and, where present,
  * everything else, so that a plain HDF5 file with only /centroids is a model too: then counts,

@@ -10,8 +10,8 @@ _lloyd_commands() {
 # The options of a command; FILES: a file may stand there too.
 _lloyd_options() {
     case $1 in
-        fit) echo "--input --dataset --raw --dim -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --empty --skip-bad-rows --backend --comm --filter --prune --chunk-rows --max-host-memory --max-device-memory --no-labels --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
-        predict) echo "--model --input --dataset --raw --dim -o --output --distances --force --skip-bad-rows --backend --filter --timeout --help" ;;
+        fit) echo "--input --dataset --raw --dim -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --empty --skip-bad-rows --backend --comm --filter --prune --chunk-rows --max-host-memory --max-device-memory --no-labels --distances --members --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
+        predict) echo "--model --input --dataset --raw --dim -o --output --distances --second --members --force --skip-bad-rows --backend --filter --timeout --help" ;;
         info) echo "--dataset --raw --dim --help FILES" ;;
         report) echo "-o --output --log --force --help FILES" ;;
         export) echo "--to --format --force --help FILES" ;;
@@ -34,7 +34,7 @@ _lloyd_values() {
         --format) echo "npy fvecs csv" ;;
         --init) echo "random kmeans++ kmeans-parallel FILES" ;;
         --empty) echo "relocate keep" ;;
-        --distances | --dry-run | --force | --help | --no-labels | --resume | --skip-bad-rows) echo "" ;;
+        --distances | --dry-run | --force | --help | --members | --no-labels | --resume | --second | --skip-bad-rows) echo "" ;;
         --checkpoint | --input | --log | --model | --output | -o) echo "FILES" ;;
         --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --rows | --seed | --timeout | --to | --tol | --weights | -k) echo "NOTHING" ;;
     esac

@@ -9,13 +9,13 @@
 #include "comm/comm.h"
 #include "io/guard.h"
 #include "io/space.h"
-#include "io/writers/array.h"
 #include "io/writers/model.h"
 #include "io/writers/output.h"
 #include "job/estimate.h"
 #include "job/job.h"
 #include "job/options.h"
 #include "job/outputs.h"
+#include "job/results/row_results.h"
 #include "rows/bad_rows.h"
 
 #include <stdio.h>
@@ -110,12 +110,20 @@ static lloyd_status check_paths(const lloyd_job *j, const char *output)
     return status;
 }
 
+static lloyd_row_outputs wanted_of_rows(const lloyd_fit_options *o)
+{
+    return (lloyd_row_outputs){.labels = !o->no_labels,
+                               .distances = o->distances,
+                               .members = o->members};
+}
+
 /* Room for what is written in the end, as far as its size is known. */
 static lloyd_status check_space(const lloyd_job *j)
 {
     const lloyd_fit_options *o = j->options;
     const lloyd_model model = {.n = j->plan.n, .d = j->plan.d, .k = j->plan.k};
-    int64_t bytes = lloyd_model_bytes(&model, !o->no_labels);
+    const lloyd_row_outputs rows = wanted_of_rows(o);
+    int64_t bytes = lloyd_model_bytes(&model, &rows);
     if (j->comm->rank != 0) return lloyd_space_check_limit(o->output, bytes);
     const lloyd_need needs[] = {{o->output, bytes},
                                 {o->checkpoint, lloyd_checkpoint_file_bytes(o, j->plan.d)}};
@@ -144,30 +152,8 @@ static lloyd_status write_model(lloyd_job *j, lloyd_model *model)
     LLOYD_TRY(p->kernels->get_centroids(p->kernels, model->centroids));
     LLOYD_TRY(lloyd_options_json(j->options, &options));
     model->options = options; /* freed with the model */
-    return lloyd_model_write(&j->output, model, !j->options->no_labels);
-}
-
-static lloyd_status write_labels(lloyd_job *j)
-{
-    enum { ROWS = 1 << 20 };
-    const int32_t skipped = LLOYD_SKIPPED;
-    lloyd_problem *p = &j->problem;
-    int32_t *labels = NULL;
-    lloyd_array *array = NULL;
-    int64_t count = p->shard->count, at_once = count < ROWS ? count : ROWS;
-    if (j->options->no_labels) return LLOYD_OK;
-    lloyd_status status = lloyd_alloc(&labels, at_once, sizeof *labels, "labels to write");
-    if (status == LLOYD_OK) status = lloyd_array_open(&j->output, "/labels", &array);
-    for (int64_t at = 0; at < count && status == LLOYD_OK; at += at_once) {
-        int64_t here = count - at < at_once ? count - at : at_once;
-        status = p->kernels->labels(p->kernels, at, here, labels);
-        if (status == LLOYD_OK)
-            status = lloyd_bad_rows_write(j->source.rows, array, p->shard->first + at, here, labels,
-                                          sizeof *labels, &skipped);
-    }
-    lloyd_free(labels);
-    lloyd_status closed = lloyd_array_close(array);
-    return status != LLOYD_OK ? status : closed;
+    const lloyd_row_outputs rows = wanted_of_rows(j->options);
+    return lloyd_model_write(&j->output, model, &rows);
 }
 
 static lloyd_status write_without_labels(const lloyd_job *j, const char *path,
@@ -176,21 +162,23 @@ static lloyd_status write_without_labels(const lloyd_job *j, const char *path,
     lloyd_output output;
     LLOYD_TRY(check_paths(j, path));
     LLOYD_TRY(lloyd_output_open(path, 0, &output));
-    lloyd_status status = lloyd_model_write(&output, model, 0);
+    lloyd_status status = lloyd_model_write(&output, model, NULL);
     if (status == LLOYD_OK) status = lloyd_output_commit(&output);
     if (status != LLOYD_OK) lloyd_output_discard(&output);
     lloyd_output_close(&output);
     return status;
 }
 
-/* Rank 0, when the results could not be written: the model without its labels, which are most of it,
- * may find room, and gives them again. It has a name of its own, since a model that is there already
+/* Rank 0, when the results could not be written: the model without what it says of the rows, which is most of
+ * it, may find room, and gives that again. It has a name of its own, since a model that is there already
  * stays as it is after a failure. 1 if it is written. */
 static int rescue_model(lloyd_job *j, const lloyd_model *model)
 {
     char *path = NULL;
-    if (j->options->no_labels || !model->centroids || !model->options || j->comm->broken) return 0;
-    if (asprintf(&path, "%s.no-labels", j->options->output) < 0) return 0;
+    const lloyd_fit_options *o = j->options;
+    const int of_rows = !o->no_labels || o->distances || o->members;
+    if (!of_rows || !model->centroids || !model->options || j->comm->broken) return 0;
+    if (asprintf(&path, "%s.no-labels", o->output) < 0) return 0;
     int written = write_without_labels(j, path, model) == LLOYD_OK;
     if (written)
         lloyd_progress_warn(j->progress,
@@ -215,10 +203,10 @@ static void rescue(lloyd_job *j, const lloyd_model *model, lloyd_status status)
     (void)lloyd_fail(status, "%s", message);
 }
 
-static lloyd_status write_all(lloyd_job *j, lloyd_model *model)
+static lloyd_status write_all(lloyd_job *j, lloyd_model *model, const lloyd_row_results *rows)
 {
     lloyd_status status = j->comm->agree(j->comm, write_model(j, model));
-    if (status == LLOYD_OK) status = j->comm->agree(j->comm, write_labels(j));
+    if (status == LLOYD_OK) status = lloyd_row_results_write(rows, &j->output, model->counts);
     if (status == LLOYD_OK) {
         status = j->comm->agree(j->comm,
                                 j->comm->rank == 0 ? lloyd_output_commit(&j->output) : LLOYD_OK);
@@ -229,10 +217,18 @@ static lloyd_status write_all(lloyd_job *j, lloyd_model *model)
     return status;
 }
 
-static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_result *result)
+/* The distances of the rows, where they are written or sort what is. */
+static lloyd_status measure_rows(lloyd_job *j, lloyd_row_results *rows)
 {
-    LLOYD_TRY(lloyd_job_count(j, counts));
-    lloyd_checkpoint_last(j->checkpoint, j->progress);
+    double start = lloyd_seconds();
+    if (!lloyd_row_results_need_distances(&rows->wanted)) return LLOYD_OK;
+    LLOYD_TRY(lloyd_row_results_measure(rows));
+    lloyd_progress_phase(j->progress, "distances", lloyd_seconds() - start);
+    return LLOYD_OK;
+}
+
+static lloyd_status write_results(lloyd_job *j, int64_t *counts, const lloyd_row_results *rows)
+{
     double start = lloyd_seconds();
     char **inputs = NULL;
     int files = lloyd_rows_files(j->source.rows);
@@ -259,13 +255,27 @@ static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_resu
         .inputs = inputs,
         .input_count = files,
     };
-    lloyd_status status = write_all(j, &model);
+    lloyd_status status = write_all(j, &model, rows);
     lloyd_free(inputs);
     lloyd_free(model.centroids);
     free(model.options);
     LLOYD_TRY(status);
     lloyd_progress_phase(j->progress, "write", lloyd_seconds() - start);
-    return lloyd_job_tell(j, counts, result);
+    return LLOYD_OK;
+}
+
+static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_result *result)
+{
+    lloyd_row_results rows = {.problem = &j->problem,
+                              .rows = j->source.rows,
+                              .wanted = wanted_of_rows(j->options),
+                              .rounds = j->plan.members.rounds};
+    LLOYD_TRY(lloyd_job_count(j, counts));
+    lloyd_checkpoint_last(j->checkpoint, j->progress);
+    lloyd_status status = measure_rows(j, &rows);
+    if (status == LLOYD_OK) status = write_results(j, counts, &rows);
+    lloyd_free(rows.distances);
+    return status == LLOYD_OK ? lloyd_job_tell(j, counts, result) : status;
 }
 
 /* --- the job --- */

@@ -10,6 +10,7 @@
 #include "job/checkpoint/checkpoint.h"
 #include "job/estimate.h"
 #include "job/options.h"
+#include "job/results/second.h"
 #include "kernels/blas.h"
 
 #include <omp.h>
@@ -138,7 +139,8 @@ typedef struct planner {
     lloyd_comm *comm;
     const lloyd_backend *backend;
     const lloyd_row_source *source;
-    const lloyd_fit_options *options;
+    const lloyd_fit_options *options; /* or, of a prediction: */
+    const lloyd_predict_options *predict;
     lloyd_plan *plan;
 } planner;
 
@@ -164,6 +166,8 @@ static void count_rest(const planner *p, lloyd_plan *plan)
                     (options->n_init > 1 && strcmp(options->init, "kmeans-parallel") == 0
                          ? lloyd_candidates_bytes(plan->k, plan->d)
                          : 0);
+    if (options->distances || options->members)
+        plan->results += plan->count * (int64_t)sizeof(double);
     plan->seeding = need.host;
     plan->working = plan->d * 96 +
                     (options->max_iters < HISTORY ? options->max_iters : HISTORY) * 48 +
@@ -177,7 +181,8 @@ static void count_rest(const planner *p, lloyd_plan *plan)
         plan->seeding += need.kernels;
         plan->working += kernels + plan->kernels.threads * (int64_t)BLAS_BYTES;
     }
-    int64_t phase = plan->seeding > plan->results ? plan->seeding : plan->results;
+    int64_t last = plan->results + plan->members.bytes;
+    int64_t phase = plan->seeding > last ? plan->seeding : last;
     plan->checkpoint = lloyd_checkpoint_bytes(options, p->comm->rank, plan->d);
     plan->total = plan->program + plan->weights + plan->working + plan->checkpoint + phase;
     plan->gpu_total = plan->gpu_working + plan->gpu_seeding;
@@ -332,11 +337,18 @@ static void choose_filter(const planner *p)
         plan->kernels.filter = LLOYD_FILTER_AUTO;
 }
 
+/* Members are sorted within a small part of what there is: more rounds cost little. */
+static lloyd_members_plan plan_members(const planner *p, int64_t limit)
+{
+    enum { PART = 16 };
+    return lloyd_members_plan_for(p->plan->n, p->plan->k, p->comm->size, limit / PART);
+}
+
 lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
                             const lloyd_row_source *source, const lloyd_fit_options *options,
                             lloyd_plan *plan)
 {
-    const planner p = {comm, backend, source, options, plan};
+    const planner p = {comm, backend, source, options, NULL, plan};
     *plan = (lloyd_plan){.k = options->k};
     LLOYD_TRY(comm->agree(comm, begin_plan(comm, backend, plan)));
     take_source(comm, source, plan);
@@ -347,6 +359,8 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
     if (strcmp(options->init, "kmeans-parallel") == 0)
         plan->gpu_reduce = room_for_leaves(backend, plan, comm->size,
                                            limited(plan->gpu_free, options->max_device_memory));
+    if (options->members)
+        plan->members = plan_members(&p, limited(available(&p).host, options->max_host_memory));
     choose_filter(&p);
     use_layout(plan);
     if (!source->rows) plan->rows = 0; /* the program has them already */
@@ -359,13 +373,24 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
 /* The labels, and the distances with their float32 copies, of a chunk. */
 enum { PREDICTED_BYTES = 4 + 8 + 4 };
 
+/* Results of a chunk of rows; where members are wanted, labels and distances of all rows. */
+static int64_t predicted_bytes(const planner *p, int64_t chunk_rows)
+{
+    const lloyd_plan *plan = p->plan;
+    int64_t bytes = chunk_rows * PREDICTED_BYTES;
+    if (p->predict->second)
+        bytes += chunk_rows * PREDICTED_BYTES + lloyd_second_bytes(plan->k, plan->d, chunk_rows);
+    if (p->predict->members) bytes += plan->count * (4 + 8) + plan->k * 8 + plan->members.bytes;
+    return bytes;
+}
+
 static lloyd_bytes need_for_prediction(const void *context, int64_t chunk_rows)
 {
     const planner *p = context;
     lloyd_kernels_config config = p->plan->kernels;
     config.chunk_rows = chunk_rows;
     int64_t kernels = lloyd_backend_bytes(p->backend, &config, config.k);
-    int64_t host = p->plan->program + chunk_rows * PREDICTED_BYTES + reading_bytes(p);
+    int64_t host = p->plan->program + predicted_bytes(p, chunk_rows) + reading_bytes(p);
     return p->backend->cuda ? (lloyd_bytes){host, kernels} : (lloyd_bytes){host + kernels, 0};
 }
 
@@ -374,11 +399,12 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
                                 const lloyd_predict_options *options, lloyd_plan *plan)
 {
     int64_t chunk_rows = options->chunk_rows;
-    const planner p = {comm, backend, source, NULL, plan};
+    const planner p = {comm, backend, source, NULL, options, plan};
     *plan = (lloyd_plan){.k = k};
     LLOYD_TRY(begin_plan(comm, backend, plan));
     take_source(comm, source, plan);
     plan->kernels.cosine = cosine;
+    if (options->members) plan->members = plan_members(&p, available(&p).host);
     /* on GPUs the 8-bit filter serves iterations only, which have labels to start from */
     plan->kernels.filter =
         backend->cuda ? LLOYD_FILTER_FLOAT : lloyd_options_filter(options->filter);
@@ -471,6 +497,14 @@ static void print_homes(const lloyd_backend *backend, const lloyd_plan *plan,
            lloyd_text_count(plan->kernels.chunk_rows, text[2], sizeof text[2]));
 }
 
+/* How the members of all clusters are sorted. */
+static void print_members(const lloyd_plan *plan)
+{
+    if (plan->members.rounds == 0) return;
+    printf("  members          sorted by all ranks together in %d round%s\n", plan->members.rounds,
+           plan->members.rounds == 1 ? "" : "s");
+}
+
 /* ", at most 64.0 GB" */
 static void print_limit(int64_t limit)
 {
@@ -492,6 +526,7 @@ static void print_own(const lloyd_backend *backend, const lloyd_fit_options *opt
     print_bytes("checkpoint", plan->checkpoint);
     print_bytes("seeding", plan->seeding);
     print_bytes("results", plan->results);
+    print_bytes("members of clusters", plan->members.bytes);
     if (!backend->cuda) return;
     printf("  GPU memory of rank 0 (%s are free)",
            lloyd_text_bytes(plan->gpu_free, size, sizeof size));
@@ -551,6 +586,7 @@ lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,
         print_header(comm, backend, rows, options, plan);
         if (estimate) print_times(options, plan, estimate);
         print_homes(backend, plan, homes);
+        print_members(plan);
         print_own(backend, options, plan);
         print_ranks(all, comm->size, backend->cuda);
     }

@@ -6,6 +6,7 @@
 #include "comm/comm.h"
 #include "io/rows.h"
 #include "job/backend.h"
+#include "job/results/members.h"
 #include "job/row_source.h"
 #include "kernels/kernels.h"
 #include "lloyd/lloyd.h"
@@ -23,8 +24,9 @@ typedef struct lloyd_plan {
     int64_t program; /* what the process holds before it reads anything */
     int64_t rows;    /* that stay on the host, and the buffers that others pass through */
     int64_t weights, working, checkpoint, seeding, results;
-    int64_t blas_missing; /* address space that the BLAS will want, under a limit on it */
-    int64_t total;        /* the peak: seeding and results are not needed at the same time */
+    lloyd_members_plan members; /* beside `results`; all zeros: none are written */
+    int64_t blas_missing;       /* address space that the BLAS will want, under a limit on it */
+    int64_t total;              /* the peak: seeding and results are not needed at the same time */
 
     /* bytes of this rank's GPU; 0 where CPUs compute */
     int64_t gpu_rows, gpu_working, gpu_seeding, gpu_total;

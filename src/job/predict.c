@@ -16,10 +16,13 @@
 #include "io/writers/model.h"
 #include "io/writers/origin.h"
 #include "io/writers/output.h"
+#include "io/writers/row_outputs.h"
 #include "job/backend.h"
 #include "job/options.h"
 #include "job/outputs.h"
 #include "job/plan.h"
+#include "job/results/members.h"
+#include "job/results/second.h"
 #include "job/row_source.h"
 #include "rows/bad_rows.h"
 
@@ -35,12 +38,18 @@ typedef struct prediction {
     lloyd_plan plan;
     lloyd_problem problem;
     lloyd_output output;
-    lloyd_array *labels, *distances;
+    lloyd_array *labels, *distances, *second_labels, *second_distances;
 
-    /* one chunk */
+    /* one chunk; of all rows of this rank, where members are wanted */
     int32_t *label;
     double *distance;
+    int64_t offset; /* of the chunk in these two */
+    /* one chunk */
     float *rounded;
+    lloyd_second *second;
+    int32_t *second_label;
+    double *second_distance;
+    float *second_rounded;
     float *min, *max; /* [d] of the rows so far */
     int *low;
     lloyd_range range;    /* with these three, and the first bad row */
@@ -81,10 +90,27 @@ static lloyd_status check_all(const prediction *t)
     return LLOYD_OK;
 }
 
+static lloyd_row_outputs wanted_of_rows(const lloyd_predict_options *o)
+{
+    return (lloyd_row_outputs){.labels = 1,
+                               .distances = o->distances,
+                               .second = o->second,
+                               .members = o->members};
+}
+
+static lloyd_row_shape shape_of_rows(const prediction *t)
+{
+    return (lloyd_row_shape){.n = lloyd_rows_count(t->rows),
+                             .skipped = lloyd_rows_skipped(t->rows),
+                             .k = t->model.k,
+                             .cosine = t->model.cosine};
+}
+
 static int64_t output_bytes(const prediction *t)
 {
-    int64_t each = (int64_t)(sizeof(int32_t) + (t->options->distances ? sizeof(float) : 0));
-    return (lloyd_rows_count(t->rows) + lloyd_rows_skipped(t->rows)) * each;
+    const lloyd_row_outputs wanted = wanted_of_rows(t->options);
+    const lloyd_row_shape shape = shape_of_rows(t);
+    return lloyd_row_outputs_bytes(&wanted, &shape);
 }
 
 /* Rank 0: that the output replaces nothing that is read. */
@@ -127,49 +153,86 @@ static lloyd_status plan(prediction *t)
                               t->options, &t->plan);
 }
 
+static lloyd_status make_room(prediction *t)
+{
+    const lloyd_predict_options *o = t->options;
+    const int64_t chunk = t->plan.layout.chunk_rows, d = t->plan.d, k = t->plan.k;
+    const int64_t kept = o->members ? t->plan.count : chunk;
+    LLOYD_TRY(lloyd_alloc(&t->min, d, sizeof *t->min, "column extremes"));
+    LLOYD_TRY(lloyd_alloc(&t->max, d, sizeof *t->max, "column extremes"));
+    LLOYD_TRY(lloyd_alloc(&t->low, d, sizeof *t->low, "column extremes"));
+    LLOYD_TRY(lloyd_alloc(&t->label, kept, sizeof *t->label, "labels to write"));
+    if (o->distances || o->members)
+        LLOYD_TRY(lloyd_alloc(&t->distance, kept, sizeof *t->distance, "distances"));
+    if (o->distances)
+        LLOYD_TRY(lloyd_alloc(&t->rounded, chunk, sizeof *t->rounded, "distances to write"));
+    if (!o->second) return LLOYD_OK;
+    const char *what = "the second-nearest centroids";
+    LLOYD_TRY(lloyd_alloc(&t->second_label, chunk, sizeof *t->second_label, what));
+    LLOYD_TRY(lloyd_alloc(&t->second_distance, chunk, sizeof *t->second_distance, what));
+    LLOYD_TRY(lloyd_alloc(&t->second_rounded, chunk, sizeof *t->second_rounded, what));
+    return lloyd_second_open(t->model.centroids, k, d, chunk, &t->second);
+}
+
 static lloyd_status prepare(prediction *t)
 {
     lloyd_problem *p = &t->problem;
-    int64_t chunk = t->plan.layout.chunk_rows, d = t->plan.d;
+    int64_t d = t->plan.d;
     *p = (lloyd_problem){.comm = t->comm, .n = t->plan.n, .d = d, .k = t->plan.k};
     LLOYD_TRY(lloyd_shard_open(t->rows, t->plan.first, t->plan.layout, 0, &p->shard));
     LLOYD_TRY(lloyd_backend_kernels(&t->backend, &t->plan.kernels, &p->kernels));
     LLOYD_TRY(lloyd_shard_attach(p->shard, p->kernels));
     LLOYD_TRY(p->kernels->set_centroids(p->kernels, t->plan.k, t->model.centroids));
-    LLOYD_TRY(lloyd_alloc(&t->min, d, sizeof *t->min, "column extremes"));
-    LLOYD_TRY(lloyd_alloc(&t->max, d, sizeof *t->max, "column extremes"));
-    LLOYD_TRY(lloyd_alloc(&t->low, d, sizeof *t->low, "column extremes"));
-    LLOYD_TRY(lloyd_alloc(&t->label, chunk, sizeof *t->label, "labels to write"));
-    if (!t->options->distances) return LLOYD_OK;
-    LLOYD_TRY(lloyd_alloc(&t->distance, chunk, sizeof *t->distance, "distances"));
-    return lloyd_alloc(&t->rounded, chunk, sizeof *t->rounded, "distances to write");
+    return make_room(t);
 }
 
 /* --- one pass --- */
 
-/* What fetch() has left. */
-static lloyd_status write_fetched(prediction *t)
+/* Datasets of labels and distances, as fetch() has left them. */
+static lloyd_status write_two(const prediction *t, lloyd_array *labels, const int32_t *label,
+                              lloyd_array *distances, const float *rounded, int64_t count)
 {
     const int32_t skipped = LLOYD_SKIPPED;
     const float unknown = NAN;
+    LLOYD_TRY(
+        lloyd_bad_rows_write(t->rows, labels, t->first, count, label, sizeof *label, &skipped));
+    if (!distances) return LLOYD_OK;
+    return lloyd_bad_rows_write(t->rows, distances, t->first, count, rounded, sizeof *rounded,
+                                &unknown);
+}
+
+static lloyd_status write_fetched(prediction *t)
+{
     int64_t count = t->count;
     t->count = 0;
-    LLOYD_TRY(lloyd_bad_rows_write(t->rows, t->labels, t->first, count, t->label, sizeof *t->label,
-                                   &skipped));
-    if (!t->distances) return LLOYD_OK;
-    return lloyd_bad_rows_write(t->rows, t->distances, t->first, count, t->rounded,
-                                sizeof *t->rounded, &unknown);
+    LLOYD_TRY(write_two(t, t->labels, t->label + t->offset, t->distances, t->rounded, count));
+    if (!t->second) return LLOYD_OK;
+    return write_two(t, t->second_labels, t->second_label, t->second_distances, t->second_rounded,
+                     count);
+}
+
+static void round_all(const double *distances, int64_t count, float *rounded)
+{
+    for (int64_t i = 0; i < count; i++) rounded[i] = (float)distances[i];
 }
 
 static lloyd_status fetch(prediction *t, const lloyd_chunk *chunk)
 {
     lloyd_kernels *kernels = t->problem.kernels;
+    const int64_t count = chunk->count;
     t->first = t->problem.shard->first + chunk->first;
-    t->count = chunk->count;
-    LLOYD_TRY(kernels->labels(kernels, chunk->first, t->count, t->label));
-    if (!t->distances) return LLOYD_OK;
-    LLOYD_TRY(kernels->distances(kernels, chunk->slot, t->distance));
-    for (int64_t i = 0; i < t->count; i++) t->rounded[i] = (float)t->distance[i];
+    t->count = count;
+    t->offset = t->options->members ? chunk->first : 0;
+    int32_t *label = t->label + t->offset;
+    LLOYD_TRY(kernels->labels(kernels, chunk->first, count, label));
+    if (t->distance) {
+        LLOYD_TRY(kernels->distances(kernels, chunk->slot, t->distance + t->offset));
+        if (t->distances) round_all(t->distance + t->offset, count, t->rounded);
+    }
+    if (!t->second) return LLOYD_OK;
+    LLOYD_TRY(lloyd_second_find(t->second, kernels, chunk->slot, chunk->first, count, label,
+                                t->second_label, t->second_distance));
+    round_all(t->second_distance, count, t->second_rounded);
     return LLOYD_OK;
 }
 
@@ -186,18 +249,65 @@ static lloyd_status label_chunk(void *context, lloyd_chunk *chunk)
     return fetch(t, chunk);
 }
 
-static lloyd_status label_rows(prediction *t)
+static lloyd_status open_arrays(prediction *t)
 {
     const lloyd_predict_options *o = t->options;
     LLOYD_TRY(lloyd_array_open(&t->output, "/labels", &t->labels));
     if (o->distances) LLOYD_TRY(lloyd_array_open(&t->output, "/distances", &t->distances));
+    if (!o->second) return LLOYD_OK;
+    LLOYD_TRY(lloyd_array_open(&t->output, "/second/labels", &t->second_labels));
+    return lloyd_array_open(&t->output, "/second/distances", &t->second_distances);
+}
+
+/* The first failure of all that are open. */
+static lloyd_status close_arrays(prediction *t)
+{
+    lloyd_array **all[] = {&t->labels, &t->distances, &t->second_labels, &t->second_distances};
+    lloyd_status status = LLOYD_OK;
+    for (int i = 0; i < 4; i++) {
+        lloyd_status closed = lloyd_array_close(*all[i]);
+        if (status == LLOYD_OK) status = closed;
+        *all[i] = NULL;
+    }
+    return status;
+}
+
+static lloyd_status label_rows(prediction *t)
+{
+    LLOYD_TRY(open_arrays(t));
     LLOYD_TRY(lloyd_shard_each(t->problem.shard, label_chunk, t));
     LLOYD_TRY(write_fetched(t));
-    lloyd_status status = lloyd_array_close(t->labels), distances = lloyd_array_close(t->distances);
-    t->labels = NULL;
-    t->distances = NULL;
-    return status != LLOYD_OK ? status : distances;
+    return close_arrays(t);
 }
+
+/* --- members --- */
+
+static lloyd_status count_rows(prediction *t, int64_t *counts)
+{
+    for (int64_t i = 0; i < t->plan.count; i++) counts[t->label[i]]++;
+    return lloyd_comm_sum_host(t->comm, counts, t->plan.k);
+}
+
+static lloyd_status write_members(prediction *t)
+{
+    const lloyd_member_rows rows = {.first = t->plan.first,
+                                    .count = t->plan.count,
+                                    .distances = t->distance,
+                                    .labels = t->label,
+                                    .files = t->rows,
+                                    .threads = t->plan.kernels.threads};
+    int64_t *counts = NULL;
+    if (!t->options->members) return LLOYD_OK;
+    LLOYD_TRY(lloyd_comm_alloc(t->comm, &counts, t->plan.k, sizeof *counts, "counts"));
+    lloyd_status status = count_rows(t, counts);
+    if (status == LLOYD_OK)
+        status = lloyd_members_write(t->comm, &t->output, &rows, counts, t->plan.k,
+                                     t->plan.members.rounds);
+    lloyd_free(counts);
+    return status;
+}
+
+/* --- the output --- */
 
 /* The labels say what made them. */
 static lloyd_status describe(prediction *t)
@@ -224,13 +334,11 @@ static lloyd_status describe(prediction *t)
 
 static lloyd_status create(prediction *t)
 {
-    const lloyd_predict_options *o = t->options;
-    int64_t n = t->plan.n + lloyd_rows_skipped(t->rows);
+    const lloyd_row_outputs wanted = wanted_of_rows(t->options);
+    const lloyd_row_shape shape = shape_of_rows(t);
     if (t->comm->rank != 0) return LLOYD_OK;
     LLOYD_TRY(lloyd_output_create(&t->output, LLOYD_ORIGIN_LABELS, output_bytes(t)));
-    LLOYD_TRY(lloyd_array_create(&t->output, "/labels", LLOYD_ARRAY_I32, n, 0));
-    if (o->distances)
-        LLOYD_TRY(lloyd_array_create(&t->output, "/distances", LLOYD_ARRAY_F32, n, 0));
+    LLOYD_TRY(lloyd_row_outputs_create(&t->output, &wanted, &shape));
     return describe(t);
 }
 
@@ -240,6 +348,7 @@ static lloyd_status write_all(prediction *t)
     LLOYD_TRY(t->comm->agree(t->comm, create(t)));
     LLOYD_TRY(t->comm->agree(t->comm, label_rows(t)));
     LLOYD_TRY(lloyd_problem_report_defect(&t->problem, &t->range));
+    LLOYD_TRY(write_members(t));
     return t->comm->agree(t->comm, t->comm->rank == 0 ? lloyd_output_commit(&t->output) : LLOYD_OK);
 }
 
@@ -277,8 +386,7 @@ lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *option
             .type = lloyd_type_name(t.plan.kernels.type),
         };
     }
-    (void)lloyd_array_close(t.labels);
-    (void)lloyd_array_close(t.distances);
+    (void)close_arrays(&t);
     lloyd_shard_close(t.problem.shard);
     if (t.problem.kernels) t.problem.kernels->destroy(t.problem.kernels);
     lloyd_problem_clear(&t.problem);
@@ -288,6 +396,10 @@ lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *option
     lloyd_free(t.label);
     lloyd_free(t.distance);
     lloyd_free(t.rounded);
+    lloyd_second_close(t.second);
+    lloyd_free(t.second_label);
+    lloyd_free(t.second_distance);
+    lloyd_free(t.second_rounded);
     lloyd_model_free(&t.model);
     lloyd_rows_close(t.rows);
     lloyd_output_close(&t.output);

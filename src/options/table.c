@@ -56,6 +56,12 @@ static const char skip_help[] =
     "label -1; the result is that of the other rows alone. The rows are read once more at the beginning. "
     "Without this option such a row is an error.";
 
+static const char distances_help[] = "Write /distances too: squared, to the centroid of the label.";
+
+static const char members_help[] =
+    "Write /members and /offsets too: the numbers of the rows of each cluster, one cluster after the "
+    "other, in a cluster the row nearest to its centroid first.";
+
 static const char filter_help[] =
     "For tests and studies: the filter that finds the labels, on 8-bit integers or on float16 (on CPUs "
     "float32), instead of the one that costs less. The result is the same. Where there is no 8-bit "
@@ -288,6 +294,18 @@ static const lloyd_option fit_options[] = {
      .of_files = 1,
      .offset = AT(no_labels),
      .help = "No /labels in the model."},
+    {.name = "--distances",
+     .kind = LLOYD_OPTION_FLAG,
+     .role = LLOYD_OPTION_ALIKE,
+     .of_files = 1,
+     .offset = AT(distances),
+     .help = distances_help},
+    {.name = "--members",
+     .kind = LLOYD_OPTION_FLAG,
+     .role = LLOYD_OPTION_ALIKE,
+     .of_files = 1,
+     .offset = AT(members),
+     .help = members_help},
     {.name = "--force",
      .kind = LLOYD_OPTION_FLAG,
      .role = LLOYD_OPTION_OWN,
@@ -408,7 +426,18 @@ static const lloyd_option predict_options[] =
       .kind = LLOYD_OPTION_FLAG,
       .of_files = 1,
       .offset = AT(distances),
-      .help = "Write /distances too: squared, to the centroid of the label."},
+      .help = distances_help},
+     {.name = "--second",
+      .kind = LLOYD_OPTION_FLAG,
+      .of_files = 1,
+      .offset = AT(second),
+      .help = "Write /second/labels and /second/distances too: the second-nearest centroid of each "
+              "row. Takes two to four times as long as the labels."},
+     {.name = "--members",
+      .kind = LLOYD_OPTION_FLAG,
+      .of_files = 1,
+      .offset = AT(members),
+      .help = members_help},
      {.name = "--force",
       .kind = LLOYD_OPTION_FLAG,
       .role = LLOYD_OPTION_OWN,

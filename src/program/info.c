@@ -251,6 +251,17 @@ static void print_maker(const lloyd_model *m)
            m->ranks == 1 ? "" : "s", m->backend);
 }
 
+/* What the file says of each row, beside its label. */
+static lloyd_status print_row_outputs(const char *path)
+{
+    lloyd_row_outputs has;
+    LLOYD_TRY(lloyd_inspect_row_outputs(path, &has));
+    if (has.distances) printf("  %-12s /distances to the centroid of the label\n", "distances");
+    if (has.second) printf("  %-12s /second: the second-nearest centroid of each row\n", "second");
+    if (has.members) printf("  %-12s /members, /offsets: the rows of each cluster\n", "members");
+    return LLOYD_OK;
+}
+
 static lloyd_status print_model(const char *path, const lloyd_model *m)
 {
     char a[32], b[32];
@@ -272,6 +283,7 @@ static lloyd_status print_model(const char *path, const lloyd_model *m)
                m->converged ? ", converged" : "");
     }
     LLOYD_TRY(print_sizes(m));
+    LLOYD_TRY(print_row_outputs(path));
     print_history(m);
     return LLOYD_OK;
 }
@@ -413,6 +425,7 @@ static lloyd_status print_labels(const char *path, int64_t total, int32_t *buffe
     LLOYD_TRY(scan_labels(path, total, buffer, most, NULL, &least, &greatest));
     printf("Labels: of %s rows\n  %-12s %s\n", lloyd_text_count(total, a, sizeof a), "file", path);
     LLOYD_TRY(print_origin(path));
+    LLOYD_TRY(print_row_outputs(path));
     if (total == 0) return LLOYD_OK;
     if (least >= LLOYD_SKIPPED && greatest >= 0)
         return print_label_counts(path, total, buffer, most, greatest);

@@ -14,7 +14,8 @@
 
 const char *const lloyd_phase_names[LLOYD_PHASES] = {"read",       "seed",
                                                      "iterations", "final assignment",
-                                                     "checkpoint", "write"};
+                                                     "checkpoint", "distances",
+                                                     "write"};
 
 /* The numbers that events have. */
 typedef enum number {

@@ -39,7 +39,8 @@ static void gather_phases(const lloyd_report_content *r, const char **names, dou
     *count = 0;
     for (int p = 0; p < LLOYD_PHASES; p++) {
         rest -= r->log.seconds[p];
-        if (p == LLOYD_PHASE_CHECKPOINT && r->log.seconds[p] == 0) continue;
+        int optional = p == LLOYD_PHASE_CHECKPOINT || p == LLOYD_PHASE_DISTANCES;
+        if (optional && r->log.seconds[p] == 0) continue;
         names[*count] = lloyd_phase_names[p];
         seconds[(*count)++] = r->log.seconds[p];
     }

@@ -56,6 +56,8 @@ CALL(MPI, 0, int, MPI_ERR_OTHER, MPI_Iallreduce, (const void *in, void *out, int
 CALL(MPI, 0, int, MPI_ERR_OTHER, MPI_Allreduce, (const void *in, void *out, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm), (in, out, count, type, op, comm))
 CALL(MPI, 0, int, MPI_ERR_OTHER, MPI_Iexscan, (const void *in, void *out, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm, MPI_Request *request), (in, out, count, type, op, comm, request))
 CALL(MPI, 0, int, MPI_ERR_OTHER, MPI_Ibcast, (void *data, int count, MPI_Datatype type, int root, MPI_Comm comm, MPI_Request *request), (data, count, type, root, comm, request))
+CALL(MPI, 0, int, MPI_ERR_OTHER, MPI_Ialltoall, (const void *in, int sent, MPI_Datatype type, void *out, int got, MPI_Datatype as, MPI_Comm comm, MPI_Request *request), (in, sent, type, out, got, as, comm, request))
+CALL(MPI, 0, int, MPI_ERR_OTHER, MPI_Ialltoallv, (const void *in, const int *sent, const int *from, MPI_Datatype type, void *out, const int *got, const int *to, MPI_Datatype as, MPI_Comm comm, MPI_Request *request), (in, sent, from, type, out, got, to, as, comm, request))
 CALL(MPI, 0, int, MPI_ERR_OTHER, MPI_Ibarrier, (MPI_Comm comm, MPI_Request *request), (comm, request))
 
 #ifdef LLOYD_HAVE_CUDA

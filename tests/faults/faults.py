@@ -64,6 +64,7 @@ class Command:
 # Notes and warnings, which are no message of a failure.
 REPLACES, GOES_ON, NOT_WRITTEN = "and will be replaced", "resuming from", "no checkpoint was written"
 WITHOUT_LABELS = "the model without its labels is in"
+OF_ROWS = ("/labels", "/distances", "/members", "/offsets")  # and what else it is without
 NOTES = (REPLACES, GOES_ON, NOT_WRITTEN, "a checkpoint was written", WITHOUT_LABELS, "nothing is lost",
          "the pass that has begun is finished")  # of a rank that the launcher stops, since another has failed
 
@@ -89,6 +90,10 @@ COMMANDS = [
     Command("fit, rows in memory, seeded", "float32 kmeans-parallel", in_memory=True, strides=(32, 96)),
     Command("predict", "predict --model IN/given.h5 --input IN/a.h5 --input IN/b.h5 --output labels.h5 --distances",
             "labels.h5", ("/labels", "/distances")),
+    Command("fit, with members", "fit --input IN/a.h5 -k 3 --max-iters 1 --output model.h5 --distances --members --progress none",
+            "model.h5", (*EXACT, "/distances", "/members", "/offsets"), strides=(4, 32)),
+    Command("predict, with members", "predict --model IN/given.h5 --input IN/a.h5 --output labels.h5 --members --second",
+            "labels.h5", ("/labels", "/second/labels", "/second/distances", "/members", "/offsets"), strides=(4, 32)),
     Command("predict, of other formats", "predict --model IN/given.h5 --input IN/raw.fbin --input IN/x.fvecs --input IN/x.npy "
             "--output labels.h5", "labels.h5", ("/labels",), ranks=(1,)),
     Command("info", "info IN/given.h5", ranks=(1,)),
@@ -236,7 +241,7 @@ class Loops:
         rescued = f"{command.output}.no-labels"
         if rescued in left and WITHOUT_LABELS in result.err and result.status == 1:
             left.remove(rescued)
-            names = [name for name in command.datasets if name != "/labels"]
+            names = [name for name in command.datasets if name not in OF_ROWS]
             wrong += [text for text in [differences(self.good, os.path.join(folder, rescued), names)] if text]
         if left and not result.timed_out:
             wrong.append(f"left behind: {sorted(left)}")

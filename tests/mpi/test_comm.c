@@ -64,6 +64,36 @@ static void test_scan(void **unused)
     assert_true(value == expected);
 }
 
+/* Rank r has r + q + 1 records for rank q, and says in each from whom and to whom it is, and which. */
+static void test_exchange(void **unused)
+{
+    (void)unused;
+    enum { RANKS = 8, ROOM = 2 * RANKS };
+    typedef struct record {
+        int64_t from, to, number;
+    } record;
+    static record send[RANKS * ROOM], receive[RANKS * ROOM];
+    int64_t counts[RANKS];
+    assert_in_range(comm->size, 1, RANKS);
+    for (int empty = 0; empty < 2; empty++) { /* the second time, rank 0 has none for anybody */
+        for (int to = 0; to < comm->size; to++) {
+            counts[to] = empty && comm->rank == 0 ? 0 : comm->rank + to + 1;
+            for (int i = 0; i < counts[to]; i++)
+                send[to * ROOM + i] = (record){comm->rank, to, ((int64_t)1 << 50) + i};
+        }
+        assert_int_equal(comm->exchange(comm, send, receive, ROOM, sizeof *send, counts), LLOYD_OK);
+        for (int from = 0; from < comm->size; from++) {
+            assert_int_equal(counts[from], empty && from == 0 ? 0 : from + comm->rank + 1);
+            for (int i = 0; i < counts[from]; i++) {
+                const record *got = &receive[from * ROOM + i];
+                assert_int_equal(got->from, from);
+                assert_int_equal(got->to, comm->rank);
+                assert_true(got->number == ((int64_t)1 << 50) + i);
+            }
+        }
+    }
+}
+
 /* For every pair of failing ranks: all get the lower one's status, and only that one keeps a
  * message. */
 static void test_agree(void **unused)
@@ -106,7 +136,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RANKS_TEST(test_place),     RANKS_TEST(test_sum),  RANKS_TEST(test_max),
-        RANKS_TEST(test_broadcast), RANKS_TEST(test_scan), RANKS_TEST(test_agree),
+        RANKS_TEST(test_broadcast), RANKS_TEST(test_scan), RANKS_TEST(test_exchange),
+        RANKS_TEST(test_agree),
     };
     int failed = cmocka_run_group_tests_name("self", tests, use_self, leave);
     return failed + cmocka_run_group_tests_name("world", tests, use_world, leave);

@@ -94,16 +94,24 @@ static lloyd_predict_options defaults(void)
 /* --- what is given --- */
 
 typedef struct arrays {
-    int32_t labels[N];
-    double distances[N], all[N * K];
+    int32_t labels[N], second[N];
+    double distances[N], all[N * K], second_distances[N];
 } arrays;
+
+/* All of them. */
+static lloyd_local_prediction into(arrays *a)
+{
+    return (lloyd_local_prediction){.labels = a->labels,
+                                    .distances = a->distances,
+                                    .all_distances = a->all,
+                                    .second = a->second,
+                                    .second_distances = a->second_distances};
+}
 
 static void predict(const memory *m, const lloyd_local_model *model, arrays *a)
 {
     const lloyd_predict_options options = defaults();
-    const lloyd_local_prediction out = {.labels = a->labels,
-                                        .distances = a->distances,
-                                        .all_distances = a->all};
+    const lloyd_local_prediction out = into(a);
     lloyd_predict_result result;
     memset(a, 0xee, sizeof *a);
     assert_int_equal(lloyd_predict_rows(comm, &options, &m->rows, model, &out, &result), LLOYD_OK);
@@ -113,6 +121,17 @@ static void predict(const memory *m, const lloyd_local_model *model, arrays *a)
     assert_int_equal(result.files, 0);
     assert_int_equal(result.skipped, 0);
     assert_string_equal(result.type, m->rows.type);
+}
+
+/* The nearest of all but the label, the first of equals. */
+static void check_second(const arrays *a, int64_t i)
+{
+    const double *all = a->all + i * K;
+    int32_t nearest = a->labels[i] == 0;
+    for (int32_t k = 0; k < K; k++)
+        if (k != a->labels[i] && all[k] < all[nearest]) nearest = k;
+    assert_int_equal(a->second[i], nearest);
+    assert_true(a->second_distances[i] == all[nearest]);
 }
 
 /* Every rank compares with what the file has. */
@@ -130,6 +149,7 @@ static void compare(const memory *m, const lloyd_local_model *model, const array
         assert_int_equal(a->labels[i], labels[m->first + i]);
         assert_true((float)a->distances[i] == distances[m->first + i]);
         assert_true(all[a->labels[i]] == a->distances[i]);
+        check_second(a, i);
         for (int64_t k = 0; k < K; k++) {
             assert_true(all[k] > a->distances[i] || k >= a->labels[i]);
             if (is_plain)
@@ -180,8 +200,7 @@ static void test_chunks(void **unused)
     for (int i = 0; i < K * WIDE; i++) centroids[i] = (float)(i * 31 % 149);
     const lloyd_local_rows rows = {.data = values, .count = ROWS, .dim = WIDE, .type = "float32"};
     const lloyd_local_model model = {.centroids = centroids, .k = K, .metric = "l2"};
-    const lloyd_local_prediction out[] = {{whole.labels, whole.distances, whole.all, 0},
-                                          {cut.labels, cut.distances, cut.all, 0}};
+    const lloyd_local_prediction out[] = {into(&whole), into(&cut)};
     lloyd_predict_options options = defaults();
     assert_int_equal(lloyd_predict_rows(comm, &options, &rows, &model, &out[0], NULL), LLOYD_OK);
     options.chunk_rows = 170;
@@ -189,6 +208,9 @@ static void test_chunks(void **unused)
     assert_memory_equal(cut.labels, whole.labels, ROWS * sizeof *cut.labels);
     assert_memory_equal(cut.distances, whole.distances, ROWS * sizeof *cut.distances);
     assert_memory_equal(cut.all, whole.all, ROWS * K * sizeof *cut.all);
+    assert_memory_equal(cut.second, whole.second, ROWS * sizeof *cut.second);
+    assert_memory_equal(cut.second_distances, whole.second_distances,
+                        ROWS * sizeof *cut.second_distances);
     for (int64_t i = 0; i < (int64_t)ROWS * K; i++)
         assert_true(whole.all[i] ==
                     lloyd_dist(values + i / K * WIDE, centroids + i % K * WIDE, WIDE));
@@ -211,7 +233,7 @@ static void test_float64(void **unused)
     const int64_t count = N / comm->size + (comm->rank < N % comm->size);
     memory m = {.rows = {.data = wide, .count = count, .dim = D, .type = "float64"}};
     const lloyd_predict_options options = defaults();
-    const lloyd_local_prediction out = {a.labels, a.distances, a.all, 0};
+    const lloyd_local_prediction out = into(&a);
     assert_int_equal(lloyd_predict_rows(comm, &options, &m.rows, &model, &out, NULL), LLOYD_OK);
     m.rows.data = narrow, m.rows.type = "float32";
     predict(&m, &model, &b);
@@ -233,7 +255,8 @@ static void test_results_left_out(void **unused)
     const lloyd_local_model model = {.centroids = file.centroids, .k = K, .metric = "l2"};
     const lloyd_predict_options options = defaults();
     const lloyd_local_prediction some = {.distances = b.distances},
-                                 every = {.all_distances = b.all}, none = {0};
+                                 every = {.all_distances = b.all},
+                                 second = {.second_distances = b.second_distances}, none = {0};
     predict(&m, &model, &a);
     assert_int_equal(lloyd_predict_rows(comm, &options, &m.rows, &model,
                                         comm->rank == 0 ? &some : (comm->rank == 1 ? NULL : &none),
@@ -243,6 +266,9 @@ static void test_results_left_out(void **unused)
         assert_memory_equal(b.distances, a.distances, (size_t)m.rows.count * sizeof *b.distances);
     assert_int_equal(lloyd_predict_rows(comm, &options, &m.rows, &model, &every, NULL), LLOYD_OK);
     assert_memory_equal(b.all, a.all, (size_t)m.rows.count * K * sizeof *b.all);
+    assert_int_equal(lloyd_predict_rows(comm, &options, &m.rows, &model, &second, NULL), LLOYD_OK);
+    assert_memory_equal(b.second_distances, a.second_distances,
+                        (size_t)m.rows.count * sizeof *b.second_distances);
     lloyd_model_free(&file);
     free(m.data);
     assert_int_equal(comm->barrier(comm), LLOYD_OK);

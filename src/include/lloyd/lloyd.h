@@ -89,10 +89,12 @@ typedef struct lloyd_fit_options {
     const char *comm;   /* "auto", "nccl" or "mpi" */
     int64_t chunk_rows; /* > 0: rows are streamed from the files in chunks of that many; 0: resident
                            where they fit */
-    int64_t max_host_memory;      /* bytes that a rank may take on the host; 0: what there is */
-    int64_t max_device_memory;    /* the same, of its GPU */
-    int no_labels;                /* 1: no /labels in the model */
-    int force;                    /* 1: `output` may replace a file that lloyd has not written */
+    int64_t max_host_memory;   /* bytes that a rank may take on the host; 0: what there is */
+    int64_t max_device_memory; /* the same, of its GPU */
+    int no_labels;             /* 1: no /labels in the model */
+    int distances;             /* 1: also /distances of the rows to their centroids, squared */
+    int members; /* 1: also /members and /offsets: the rows of each cluster, nearest first */
+    int force;   /* 1: `output` may replace a file that lloyd has not written */
     const char *checkpoint;       /* file, or NULL: none is written */
     const char *checkpoint_every; /* "5" (iterations), "90s", "10m" or "1h"; NULL: "10m" */
     int resume;                   /* 1: continues from the checkpoint if it exists */
@@ -175,7 +177,7 @@ typedef struct lloyd_local_result {
  *
  * Of the options, those about files stay as lloyd_fit_defaults() sets them (else LLOYD_USAGE):
  * inputs, dataset, skip_bad_rows, output, weights, checkpoint, checkpoint_every, resume, dry_run,
- * no_labels, force, chunk_rows.
+ * no_labels, distances, members, force, chunk_rows.
  * With GPUs, the rows of a rank must fit the memory of its GPU. `progress` is "auto" by default,
  * lines on standard error of rank 0; "none" is silent but for warnings. `out` and `result` may be
  * NULL. After a failure the arrays of `out` hold nothing of use. Collective. */
@@ -194,6 +196,8 @@ typedef struct lloyd_predict_options {
     int skip_bad_rows;   /* as for fit; their distance is NaN */
     const char *output;  /* labels file */
     int distances;       /* 1: also /distances, squared */
+    int second;          /* 1: also /second: the second-nearest centroids, and their distances */
+    int members;         /* as for fit */
     int force;           /* as for fit */
     const char *backend; /* as for fit */
     const char *filter;  /* as for fit */
@@ -226,9 +230,11 @@ typedef struct lloyd_local_model {
 /* What lloyd_predict_rows() gives, in memory of the caller. Every array may be NULL, on any rank; what
  * no array asks for is not computed. */
 typedef struct lloyd_local_prediction {
-    int32_t *labels;       /* [rows->count] of this rank's rows */
-    double *distances;     /* [rows->count] squared, to the centroid of the label */
-    double *all_distances; /* [rows->count x k] squared, to every centroid */
+    int32_t *labels;          /* [rows->count] of this rank's rows */
+    double *distances;        /* [rows->count] squared, to the centroid of the label */
+    double *all_distances;    /* [rows->count x k] squared, to every centroid */
+    int32_t *second;          /* [rows->count] the second-nearest centroids; -1 where k is 1 */
+    double *second_distances; /* [rows->count] squared, to these; NaN where k is 1 */
     int on_gpu; /* 1: `labels` is in memory of a GPU; all else never is. The backend is "cuda" then */
 } lloyd_local_prediction;
 

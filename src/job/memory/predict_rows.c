@@ -13,6 +13,7 @@
 #include "job/memory/local_rows.h"
 #include "job/options.h"
 #include "job/plan.h"
+#include "job/results/second.h"
 #include "job/row_source.h"
 #include "kernels/dist.h"
 
@@ -40,6 +41,10 @@ typedef struct labelling {
     float *values;     /* [batch x d] rows as float32, and their numbers; for all_distances */
     int64_t *numbers;
     int64_t batch;
+    lloyd_second *second;
+    int32_t *labels;   /* [chunk] of rows whose second-nearest centroids are wanted */
+    double *distances; /* [chunk] to these, and they, where the caller does not want them */
+    int32_t *nearest;
 } labelling;
 
 /* --- what is given --- */
@@ -92,6 +97,17 @@ static lloyd_status compare_with_all(labelling *t, const lloyd_chunk *chunk)
     return LLOYD_OK;
 }
 
+static lloyd_status find_second(labelling *t, const lloyd_chunk *chunk)
+{
+    const lloyd_local_prediction *out = &t->out;
+    lloyd_kernels *kernels = t->problem.kernels;
+    LLOYD_TRY(kernels->labels(kernels, chunk->first, chunk->count, t->labels));
+    return lloyd_second_find(t->second, kernels, chunk->slot, chunk->first, chunk->count, t->labels,
+                             out->second ? out->second + chunk->first : t->nearest,
+                             out->second_distances ? out->second_distances + chunk->first
+                                                   : t->distances);
+}
+
 static lloyd_status label_chunk(void *context, lloyd_chunk *chunk)
 {
     labelling *t = context;
@@ -99,16 +115,34 @@ static lloyd_status label_chunk(void *context, lloyd_chunk *chunk)
     LLOYD_TRY(kernels->measure(kernels, chunk->slot, &t->range));
     chunk->ends_pass = t->range.bad_row >= 0;
     if (chunk->ends_pass) return LLOYD_OK;
-    if (t->out.labels || t->out.distances) LLOYD_TRY(kernels->assign(kernels, chunk->slot));
+    if (t->out.labels || t->out.distances || t->second)
+        LLOYD_TRY(kernels->assign(kernels, chunk->slot));
     if (t->out.labels)
         LLOYD_TRY(
             kernels->labels(kernels, chunk->first, chunk->count, t->out.labels + chunk->first));
     if (t->out.distances)
         LLOYD_TRY(kernels->distances(kernels, chunk->slot, t->out.distances + chunk->first));
+    if (t->second) LLOYD_TRY(find_second(t, chunk)); /* after which labels are of no use */
     return t->out.all_distances ? compare_with_all(t, chunk) : LLOYD_OK;
 }
 
 /* --- the job --- */
+
+static int wants_second(const labelling *t)
+{
+    return t->out.second || t->out.second_distances;
+}
+
+static lloyd_status make_room_for_second(labelling *t)
+{
+    const char *what = "the second-nearest centroids";
+    int64_t chunk = t->plan.layout.chunk_rows;
+    if (!wants_second(t)) return LLOYD_OK;
+    LLOYD_TRY(lloyd_alloc(&t->labels, chunk, sizeof *t->labels, what));
+    LLOYD_TRY(lloyd_alloc(&t->nearest, chunk, sizeof *t->nearest, what));
+    LLOYD_TRY(lloyd_alloc(&t->distances, chunk, sizeof *t->distances, what));
+    return lloyd_second_open(t->centroids, t->plan.k, t->plan.d, chunk, &t->second);
+}
 
 static lloyd_status make_room(labelling *t)
 {
@@ -117,6 +151,7 @@ static lloyd_status make_room(labelling *t)
     LLOYD_TRY(lloyd_alloc(&t->max, d, sizeof *t->max, "column extremes"));
     LLOYD_TRY(lloyd_alloc(&t->low, d, sizeof *t->low, "column extremes"));
     t->range = (lloyd_range){.min = t->min, .max = t->max, .low = t->low, .bad_row = -1};
+    LLOYD_TRY(make_room_for_second(t));
     if (!t->out.all_distances) return LLOYD_OK;
     t->batch = BATCH_BYTES / (int64_t)sizeof(float) / d;
     if (t->batch > chunk) t->batch = chunk;
@@ -143,8 +178,10 @@ static lloyd_status plan(labelling *t)
     LLOYD_TRY(
         t->comm->agree(t->comm, lloyd_local_rows_check_place(t->comm, t->backend.cuda,
                                                              t->rows->on_gpu || t->out.on_gpu)));
+    lloyd_predict_options options = *t->options;
+    options.second = wants_second(t);
     return t->comm->agree(t->comm, lloyd_plan_predict(t->comm, &t->backend, &t->source, t->model->k,
-                                                      cosine, t->options, &t->plan));
+                                                      cosine, &options, &t->plan));
 }
 
 static lloyd_status run(labelling *t)
@@ -172,6 +209,10 @@ static void release(labelling *t)
     lloyd_free(t->low);
     lloyd_free(t->values);
     lloyd_free(t->numbers);
+    lloyd_second_close(t->second);
+    lloyd_free(t->labels);
+    lloyd_free(t->nearest);
+    lloyd_free(t->distances);
     lloyd_free(t->centroids);
     lloyd_free(t->taken.rounded);
     lloyd_stop_clear();

@@ -146,19 +146,33 @@ def fit_memory(comm: Any, rows: Memory, weights: Optional[np.ndarray], settings:
     return Fitted(centroids, counts, labels, history, result.inertia, bool(result.converged), result.distinct_rows)
 
 
+@dataclass
+class Predicted:
+    """What a labelling gives, as asked for."""
+
+    labels: Optional[np.ndarray] = None
+    distances: Optional[np.ndarray] = None
+    all_distances: Optional[np.ndarray] = None
+    second: Optional[np.ndarray] = None
+    second_distances: Optional[np.ndarray] = None
+
+
 def predict_memory(comm: Any, rows: Memory, centroids: np.ndarray, metric: str, backend: str, labels: bool = False,
-                   distances: bool = False,
-                   all_distances: bool = False) -> tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[np.ndarray]]:
-    """Labels (int32 [count]), squared distances to them (float64 [count]) and to all centroids (float64 [count, k]), as asked."""
+                   distances: bool = False, all_distances: bool = False, second: bool = False) -> Predicted:
+    """Labels (int32 [count]), squared distances to them (float64 [count]) and to all centroids (float64 [count, k]), the second-nearest
+    centroids and the distances to these, as asked."""
     count, k = rows.shape[0], centroids.shape[0]
     options = PredictOptions()
     library().lloyd_predict_defaults(byref(options))
     options.backend = backend.encode()
     centroids = np.ascontiguousarray(centroids, np.float32)
     model = LocalModel(_pointer(centroids, c_float), k, metric.encode())
-    found = (np.empty(count, np.int32) if labels else None, np.empty(count, np.float64) if distances else None,
-             np.empty((count, k), np.float64) if all_distances else None)
-    out = LocalPrediction(_pointer(found[0], c_int32), _pointer(found[1], c_double), _pointer(found[2], c_double), 0)
+    found = Predicted(np.empty(count, np.int32) if labels else None, np.empty(count, np.float64) if distances else None,
+                      np.empty((count, k), np.float64) if all_distances else None, np.empty(count, np.int32) if second else None,
+                      np.empty(count, np.float64) if second else None)
+    out = LocalPrediction(_pointer(found.labels, c_int32), _pointer(found.distances, c_double),
+                          _pointer(found.all_distances, c_double), _pointer(found.second, c_int32),
+                          _pointer(found.second_distances, c_double), 0)
     local = rows.local_rows()
     with communicator(comm) as opened:
         call(library().lloyd_predict_rows, opened, byref(options), byref(local), byref(model), byref(out), None)
@@ -241,9 +255,10 @@ def fit_files(comm: Any, files: Files, weights: Optional[str], settings: Setting
                   result.distinct_rows)
 
 
-def predict_files(comm: Any, files: Files, centroids: np.ndarray, metric: str, backend: str,
-                  distances: bool) -> tuple[np.ndarray, Optional[np.ndarray]]:
-    """Labels (int32 [N]) and squared distances to them (float32 [N]) of all rows of the files, on every rank."""
+def predict_files(comm: Any, files: Files, centroids: np.ndarray, metric: str, backend: str, distances: bool = False,
+                  second: bool = False) -> Predicted:
+    """Labels (int32 [N]) of all rows of the files, on every rank; squared distances to them (float32 [N]) and the second-nearest
+    centroids, as asked."""
     import h5py
 
     options = PredictOptions()
@@ -251,7 +266,7 @@ def predict_files(comm: Any, files: Files, centroids: np.ndarray, metric: str, b
     inputs = strings(files.inputs)
     options.inputs, options.input_count = inputs, len(files.inputs)
     options.dataset = os.fsencode(files.dataset) if files.dataset else None
-    options.backend, options.distances = backend.encode(), distances
+    options.backend, options.distances, options.second = backend.encode(), distances, second
     with _shared_folder(comm) as folder, communicator(comm) as opened:
         model, output = os.path.join(folder, "model.h5"), os.path.join(folder, "labels.h5")
         _share(comm, lambda: write_centroids(model, centroids, metric))
@@ -259,9 +274,11 @@ def predict_files(comm: Any, files: Files, centroids: np.ndarray, metric: str, b
         with hdf5_lock():
             call(library().lloyd_predict, opened, byref(options), None)
 
-        def read() -> tuple[np.ndarray, Optional[np.ndarray]]:
+        def read() -> Predicted:
             with h5py.File(output, "r") as file:
-                return file["labels"][()], file["distances"][()] if distances else None
+                return Predicted(file["labels"][()], file["distances"][()] if distances else None, None,
+                                 file["second/labels"][()] if second else None,
+                                 file["second/distances"][()] if second else None)
 
-        found: tuple[np.ndarray, Optional[np.ndarray]] = _share(comm, read)
+        found: Predicted = _share(comm, read)
         return found

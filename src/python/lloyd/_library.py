@@ -47,7 +47,8 @@ class FitOptions(ctypes.Structure):
                 ("seed", c_uint64), ("n_init", c_int64), ("max_iters", c_int64), ("tol", c_double), ("metric", c_char_p),
                 ("weights", c_char_p), ("empty", c_char_p), ("backend", c_char_p), ("filter", c_char_p), ("prune", c_char_p),
                 ("comm", c_char_p), ("chunk_rows", c_int64), ("max_host_memory", c_int64), ("max_device_memory", c_int64), ("no_labels", c_int),
-                ("force", c_int), ("checkpoint", c_char_p), ("checkpoint_every", c_char_p), ("resume", c_int),
+                ("distances", c_int), ("members", c_int), ("force", c_int), ("checkpoint", c_char_p), ("checkpoint_every", c_char_p),
+                ("resume", c_int),
                 ("log", c_char_p), ("progress", c_char_p), ("dry_run", c_int), ("timeout", c_double), ("command", c_char_p),
                 ("watch", WATCH), ("watcher", c_void_p)]
 
@@ -74,8 +75,9 @@ class LocalResult(ctypes.Structure):
 
 class PredictOptions(ctypes.Structure):
     _fields_ = [("model", c_char_p), ("inputs", POINTER(c_char_p)), ("input_count", c_int), ("dataset", c_char_p),
-                ("raw", c_char_p), ("dim", c_int64), ("skip_bad_rows", c_int), ("output", c_char_p), ("distances", c_int), ("force", c_int), ("backend", c_char_p),
-                ("filter", c_char_p), ("chunk_rows", c_int64), ("timeout", c_double)]
+                ("raw", c_char_p), ("dim", c_int64), ("skip_bad_rows", c_int), ("output", c_char_p), ("distances", c_int),
+                ("second", c_int), ("members", c_int), ("force", c_int), ("backend", c_char_p), ("filter", c_char_p),
+                ("chunk_rows", c_int64), ("timeout", c_double)]
 
 
 class PredictResult(ctypes.Structure):
@@ -89,7 +91,7 @@ class LocalModel(ctypes.Structure):
 
 class LocalPrediction(ctypes.Structure):
     _fields_ = [("labels", POINTER(c_int32)), ("distances", POINTER(c_double)), ("all_distances", POINTER(c_double)),
-                ("on_gpu", c_int)]
+                ("second", POINTER(c_int32)), ("second_distances", POINTER(c_double)), ("on_gpu", c_int)]
 
 
 class ReportOptions(ctypes.Structure):

@@ -315,9 +315,9 @@ class KMeans(Estimator):
         """
         rows = self._rows_to_compare(X)
         if isinstance(rows, Files):
-            return _calls.predict_files(self.comm, rows, self.cluster_centers_, self.metric, self.backend, False)[0]
+            return _calls.predict_files(self.comm, rows, self.cluster_centers_, self.metric, self.backend).labels
         with _rounding_explained(rows):
-            labels = _calls.predict_memory(self.comm, rows, self.cluster_centers_, self.metric, self.backend, labels=True)[0]
+            labels = _calls.predict_memory(self.comm, rows, self.cluster_centers_, self.metric, self.backend, labels=True).labels
         assert labels is not None
         return labels
 
@@ -342,7 +342,7 @@ class KMeans(Estimator):
             raise ValueError("transform() takes rows in memory, not files; predict() takes both")
         with _rounding_explained(rows):
             squared = _calls.predict_memory(self.comm, rows, self.cluster_centers_, self.metric, self.backend,
-                                            all_distances=True)[2]
+                                            all_distances=True).all_distances
         assert squared is not None
         distances: np.ndarray = np.sqrt(squared, out=squared)
         return distances
@@ -364,11 +364,11 @@ class KMeans(Estimator):
         rows = self._rows_to_compare(X)
         squared: Optional[np.ndarray]
         if isinstance(rows, Files):
-            squared = _calls.predict_files(self.comm, rows, self.cluster_centers_, self.metric, self.backend, True)[1]
+            squared = _calls.predict_files(self.comm, rows, self.cluster_centers_, self.metric, self.backend, distances=True).distances
         else:
             with _rounding_explained(rows):
                 squared = _calls.predict_memory(self.comm, rows, self.cluster_centers_, self.metric, self.backend,
-                                                distances=True)[1]
+                                                distances=True).distances
         assert squared is not None
         weights = weights_of(sample_weight, squared.shape[0])
         total = float(np.sum(squared, dtype=np.float64) if weights is None else np.dot(squared.astype(np.float64), weights))

@@ -37,6 +37,10 @@ class Model:
         All attributes of the file: options, command, version, inputs, ...
     path : str
         The file it was read from or saved to; '' of one that is in memory only.
+    distances : ndarray of shape (n,), float32, or None
+        Of each row to its centroid, squared; NaN for one that was skipped. Only of a model with distances (`--distances`).
+    member_rows, offsets : ndarray of shape (n,) and (k + 1,), int64, or None
+        The rows of cluster k, nearest first, are member_rows[offsets[k]:offsets[k + 1]]. Only of a model with members (`--members`).
     """
 
     centroids: np.ndarray
@@ -47,13 +51,16 @@ class Model:
     inertia: float
     path: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    distances: Optional[np.ndarray] = None
+    member_rows: Optional[np.ndarray] = None
+    offsets: Optional[np.ndarray] = None
 
     def __repr__(self) -> str:
         k, d = self.centroids.shape
         rows = "no labels" if self.labels is None else f"{len(self.labels)} rows"
         return f"<lloyd.Model {self.path or 'in memory'}: {k} centroids of {d} columns, {self.metric}, {rows}>"
 
-    def predict(self, X: Any, *, distances: bool = False, comm: Any = None, backend: str = "auto") -> Any:
+    def predict(self, X: Any, *, distances: bool = False, second: bool = False, comm: Any = None, backend: str = "auto") -> Any:
         """The nearest centroid of each row.
 
         Parameters
@@ -62,6 +69,8 @@ class Model:
             As for `KMeans`.
         distances : bool, default=False
             Whether the squared distances are returned, too.
+        second : bool, default=False
+            Whether the second-nearest centroids and the squared distances to these are returned, too.
         comm : mpi4py.MPI.Comm or None, default=None
             The ranks that work together, each with its own rows.
         backend : {'auto', 'cuda', 'cpu'}, default='auto'
@@ -71,6 +80,10 @@ class Model:
         labels : ndarray of shape (n_samples,), int32
         distances : ndarray of shape (n_samples,)
             float64; of files float32. Only if asked for.
+        second : ndarray of shape (n_samples,), int32
+            The nearest of all centroids but the label; -1 where there is one centroid. Only if asked for.
+        second_distances : ndarray of shape (n_samples,)
+            As `distances`; NaN where there is one centroid. Only if asked for.
 
         Raises
         ------
@@ -79,14 +92,14 @@ class Model:
         """
         rows = rows_of(X)
         if isinstance(rows, Files):
-            labels, squared = _calls.predict_files(comm, rows, self.centroids, self.metric, backend, distances)
+            found = _calls.predict_files(comm, rows, self.centroids, self.metric, backend, distances, second)
         else:
             if rows.shape[1] != self.centroids.shape[1]:
                 raise ValueError(f"X has {rows.shape[1]} columns, but the model has {self.centroids.shape[1]}")
-            found = _calls.predict_memory(comm, rows, self.centroids, self.metric, backend, labels=True, distances=distances)
-            assert found[0] is not None
-            labels, squared = found[0], found[1]
-        return (labels, squared) if distances else labels
+            found = _calls.predict_memory(comm, rows, self.centroids, self.metric, backend, labels=True, distances=distances,
+                                          second=second)
+        asked = [found.labels] + [found.distances] * distances + [found.second, found.second_distances] * second
+        return tuple(asked) if len(asked) > 1 else asked[0]
 
     def members(self, cluster: int, X: Any = None) -> np.ndarray:
         """The rows of a cluster.
@@ -95,7 +108,8 @@ class Model:
         ----------
         cluster : int
         X : array of shape (n, d), default=None
-            The rows of the fit. With them, the members are sorted: the one nearest to the centroid first.
+            The rows of the fit. With them, the members are sorted: the one nearest to the centroid first. A model with members
+            (`--members`) needs no rows for that.
 
         Returns
         -------
@@ -112,6 +126,8 @@ class Model:
         k = self.centroids.shape[0]
         if not -k <= cluster < k:
             raise IndexError(f"there is no cluster {cluster}; the model has {k}")
+        if self.member_rows is not None and self.offsets is not None:
+            return self.member_rows[self.offsets[cluster % k]:self.offsets[cluster % k + 1]]
         if self.labels is None:
             raise LloydValueError("the model has no labels (--no-labels); ask predict() for them")
         rows = np.flatnonzero(self.labels == cluster % k)
@@ -124,7 +140,7 @@ class Model:
         taken = rows_of(X[rows])
         assert not isinstance(taken, Files)
         centroid = self.centroids[cluster % k:cluster % k + 1]
-        distances = _calls.predict_memory(None, taken, centroid, self.metric, "cpu", distances=True)[1]
+        distances = _calls.predict_memory(None, taken, centroid, self.metric, "cpu", distances=True).distances
         assert distances is not None
         return rows[np.argsort(distances, kind="stable")]
 
@@ -170,8 +186,10 @@ class Model:
             try:
                 with h5py.File(part, "w") as file:
                     file["centroids"], file["counts"] = self.centroids, self.counts
-                    if self.labels is not None:
-                        file["labels"] = self.labels
+                    for key, values in (("labels", self.labels), ("distances", self.distances), ("members", self.member_rows),
+                                        ("offsets", self.offsets)):
+                        if values is not None:
+                            file[key] = values
                     for key, values in self.history.items():
                         file[f"history/{key}"] = values
                     file.attrs.update({"lloyd": "model", "metric": self.metric, "inertia": self.inertia, **self.attributes})
@@ -257,12 +275,14 @@ def load(path: Union[str, os.PathLike[str]]) -> Model:
             raise LloydValueError(f"{name} is no model: it has no two-dimensional dataset /centroids")
         centroids = file["centroids"][()].astype(np.float32, copy=False)
         counts = file["counts"][()] if "counts" in file else np.zeros(len(centroids), np.int64)
-        labels = file["labels"][()] if "labels" in file else None
+        labels, distances, member_rows, offsets = (file[key][()] if key in file else None
+                                                   for key in ("labels", "distances", "members", "offsets"))
         history = {key: file["history"][key][()] for key in ("inertia", "moved", "seconds")} if "history" in file else {}
         attributes = dict(file.attrs)
     metric = attributes.get("metric", "l2")
     inertia = float(attributes.get("inertia", np.nan))
-    return Model(centroids, counts, labels, history, metric, inertia, os.path.abspath(name), attributes)
+    return Model(centroids, counts, labels, history, metric, inertia, os.path.abspath(name), attributes, distances, member_rows,
+                 offsets)
 
 
 class Report:

@@ -73,6 +73,22 @@ for cluster in (0, 9, -1):
     t.check(np.array_equal(rows, np.flatnonzero(labels == cluster % 10)) and rows.dtype == np.int64, f"members of {cluster}")
     nearest = model.members(cluster, X)
     t.check(np.array_equal(np.sort(nearest), rows) and np.all(np.diff(distances[nearest]) >= 0), f"members of {cluster}, nearest first")
+found = model.predict(X, distances=True, second=True)
+squared = fitted.transform(X) ** 2
+squared[np.arange(len(X)), labels] = np.inf
+t.check(len(found) == 4 and np.array_equal(found[1], distances) and np.array_equal(found[2], squared.argmin(axis=1))
+        and np.allclose(found[3], squared.min(axis=1)), "predict: the second-nearest centroids")
+of_file = model.predict(t.data("digits.h5"), second=True)
+t.check(len(of_file) == 3 and np.array_equal(of_file[1], found[2]) and np.array_equal(of_file[2], found[3].astype(np.float32)),
+        "predict, of a file: the second-nearest centroids")
+sorted_file = t.fit(t.data("digits.h5"), "members.h5", "-k", 10, "--seed", 4, "--members", "--distances", "--no-labels")
+with_members = lloyd.load(sorted_file)
+t.check(np.array_equal(with_members.distances, distances.astype(np.float32)), "load: the distances")
+t.check(all(np.array_equal(with_members.members(cluster), model.members(cluster, X)) for cluster in range(-10, 10)),
+        "members of a model that has them sorted: the same without X")
+with_members.save(t.path("saved-members.h5"))
+t.check_same("a model with members, saved", t.path("saved-members.h5"), sorted_file,
+             ("/centroids", "/distances", "/members", "/offsets"))
 check_raises("no such cluster", IndexError, "no cluster 10", model.members, 10)
 check_raises("no labels", ValueError, "no labels", plain.members, 1)
 check_raises("other rows", ValueError, "5 rows", model.members, 1, X[:5])

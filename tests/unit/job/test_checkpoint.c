@@ -214,7 +214,7 @@ static void other_files_are_kept(void **state)
     const lloyd_model model = {.n = 3, .d = 2, .k = 3, .centroids = centroids, .counts = moves};
     lloyd_output output;
     assert_int_equal(lloyd_output_open(FILE_NAME, 0, &output), LLOYD_OK);
-    assert_int_equal(lloyd_model_write(&output, &model, 0), LLOYD_OK);
+    assert_int_equal(lloyd_model_write(&output, &model, NULL), LLOYD_OK);
     assert_int_equal(lloyd_output_commit(&output), LLOYD_OK);
     lloyd_output_close(&output);
     lloyd_saved saved = example();

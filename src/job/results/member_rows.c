@@ -1,0 +1,45 @@
+/* See member_rows.h. */
+#include "job/results/member_rows.h"
+
+#include "base/memory.h"
+
+lloyd_status lloyd_member_batch_open(lloyd_member_batch *batch)
+{
+    const char *what = "rows that are sorted by cluster";
+    LLOYD_TRY(lloyd_alloc(&batch->placed, LLOYD_MEMBER_BATCH, sizeof *batch->placed, what));
+    return lloyd_alloc(&batch->labels, LLOYD_MEMBER_BATCH, sizeof *batch->labels, what);
+}
+
+void lloyd_member_batch_close(lloyd_member_batch *batch)
+{
+    lloyd_free(batch->placed);
+    lloyd_free(batch->labels);
+    *batch = (lloyd_member_batch){.placed = NULL};
+}
+
+/* The numbers of rows [at, at + count) in the dataset: in runs that no row is left out of. */
+static void number_rows(const lloyd_member_rows *rows, int64_t at, int64_t count,
+                        lloyd_placed *placed)
+{
+    for (int64_t i = 0; i < count;) {
+        int64_t row = rows->first + at + i, run = count - i, number = row;
+        if (rows->files) {
+            run = lloyd_rows_run(rows->files, row, count - i);
+            number = lloyd_rows_original(rows->files, row);
+        }
+        for (int64_t end = i + run; i < end; i++) placed[i].member.row = number++;
+    }
+}
+
+lloyd_status lloyd_member_batch_read(lloyd_member_batch *batch, const lloyd_member_rows *rows,
+                                     int64_t at, int64_t count)
+{
+    const int32_t *labels = rows->labels ? rows->labels + at : batch->labels;
+    if (!rows->labels) LLOYD_TRY(rows->kernels->labels(rows->kernels, at, count, batch->labels));
+    number_rows(rows, at, count, batch->placed);
+    for (int64_t i = 0; i < count; i++) {
+        batch->placed[i].cluster = labels[i];
+        batch->placed[i].member.distance = rows->distances[at + i];
+    }
+    return LLOYD_OK;
+}
