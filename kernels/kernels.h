@@ -187,17 +187,18 @@ struct lloyd_kernels {
 
     /* All labels to -1: a new start. */
     lloyd_status (*forget_labels)(lloyd_kernels *self);
-    /* Sums, counts and counters to zero. */
+    /* Counters to zero, and a new iteration, of which accumulate() is called once for all rows. */
     lloyd_status (*begin)(lloyd_kernels *self);
     /* The exact nearest centroid of every row of the slot; adds to the counters. */
     lloyd_status (*assign)(lloyd_kernels *self, int slot);
-    /* Adds the slot's rows to the sums and counts of their clusters. */
+    /* The slot's rows are in the sums and counts of their clusters then, and in no others: where few rows have moved,
+     * only these are looked at. */
     lloyd_status (*accumulate)(lloyd_kernels *self, int slot);
     /* Waits until all work that was enqueued is done; for callers that time it where not `synchronous`. */
     lloyd_status (*finish)(lloyd_kernels *self);
-    /* The sums of digits, the masses and the counters (kernels/grid.h), int64; to be summed over
-     * ranks in place. */
-    lloyd_buffer (*sums)(lloyd_kernels *self);
+    /* *sums = the sums of digits, the masses and the counters (kernels/grid.h), int64; to be summed over
+     * ranks in place. The kernels keep those of their own rows elsewhere. */
+    lloyd_status (*sums)(lloyd_kernels *self, lloyd_buffer *sums);
     /* After that sum. `squares` is Q of the contract. */
     lloyd_status (*inertia)(lloyd_kernels *self, lloyd_dd squares, lloyd_found *found);
     /* Centroids from sums; a cluster without mass, or whose mean has no float32 or (cosine) no

@@ -113,7 +113,9 @@ lloyd_status prepare(bench *b, const options &o)
     config.filter = o.filter;
     LLOYD_TRY(lloyd_kernels_cuda(&config, o.device, &b->kernels));
     LLOYD_TRY(lloyd_cuda_override(b->kernels, o.override));
-    b->stream = static_cast<cudaStream_t>(b->kernels->sums(b->kernels).stream);
+    lloyd_buffer sums;
+    LLOYD_TRY(b->kernels->sums(b->kernels, &sums));
+    b->stream = static_cast<cudaStream_t>(sums.stream);
     LLOYD_TRY(b->kernels->load(b->kernels, 0, 0, s.n, b->rows.data));
     return make_grid(b);
 }

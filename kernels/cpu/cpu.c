@@ -52,13 +52,10 @@ static lloyd_status get_centroids(lloyd_kernels *kernels, float *centroids)
 
 static lloyd_status forget_labels(lloyd_kernels *kernels)
 {
-    memset(lloyd_cpu(kernels)->labels, 0xff, (size_t)kernels->config.n_local * sizeof(int32_t));
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    memset(cpu->labels, 0xff, (size_t)kernels->config.n_local * sizeof *cpu->labels);
+    cpu->moved = kernels->config.n_local;
     return LLOYD_OK;
-}
-
-static lloyd_buffer sums(lloyd_kernels *kernels)
-{
-    return (lloyd_buffer){lloyd_cpu(kernels)->sums, LLOYD_HOST, NULL};
 }
 
 static lloyd_status labels(lloyd_kernels *kernels, int64_t first, int64_t count, int32_t *out)
@@ -91,8 +88,8 @@ static void list_state(cpu_buffers *buffers, cpu_kernels *cpu)
     CPU_BUFFER(buffers, cpu->slots, config->slots, "chunk table");
     CPU_BUFFER(buffers, cpu->labels, config->n_local, "labels");
     CPU_BUFFER(buffers, cpu->centre, config->dim, "filter origin");
-    CPU_BUFFER(buffers, cpu->digit_scale, config->dim, "scales of the columns");
-    CPU_BUFFER(buffers, cpu->order, config->chunk_rows, "rows sorted by label");
+    CPU_BUFFER(buffers, cpu->digit_scale, 2 * config->dim, "scales of the columns");
+    CPU_BUFFER(buffers, cpu->order, config->chunk_rows, "rows sorted by cluster");
     CPU_BUFFER(buffers, cpu->histogram, config->threads * config->k, "label histograms");
     CPU_BUFFER(buffers, cpu->scratch, config->threads, "working space of the threads");
 }
@@ -121,7 +118,7 @@ static void destroy(lloyd_kernels *kernels)
     (void)lloyd_cpu_seed_end(kernels);
     lloyd_cpu_list_set(&buffers, cpu, 0);
     lloyd_int8_list_set(&buffers, &cpu->int8, 0);
-    lloyd_cpu_list_sums(&buffers, cpu, 0, 0);
+    lloyd_cpu_list_sums(&buffers, cpu, 0, 0, 0);
     for (int t = 0; cpu->scratch && t < kernels->config.threads; t++)
         list_scratch(&buffers, cpu, &cpu->scratch[t]);
     list_state(&buffers, cpu);
@@ -148,7 +145,7 @@ static const lloyd_kernels table = {
     .assign = lloyd_cpu_assign,
     .accumulate = lloyd_cpu_accumulate,
     .finish = finish,
-    .sums = sums,
+    .sums = lloyd_cpu_sums,
     .inertia = lloyd_cpu_inertia,
     .update = lloyd_cpu_update,
     .empty_clusters = lloyd_cpu_empty_clusters,
@@ -182,7 +179,7 @@ static lloyd_status alloc_state(cpu_kernels *cpu)
     list_state(&buffers, cpu);
     for (int t = 0; cpu->scratch && t < config->threads; t++)
         list_scratch(&buffers, cpu, &cpu->scratch[t]);
-    lloyd_cpu_list_sums(&buffers, cpu, cpu->layout.words, 0);
+    lloyd_cpu_list_sums(&buffers, cpu, cpu->layout.words, 0, 0);
     return buffers.status;
 }
 
@@ -221,7 +218,7 @@ int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set)
                         lloyd_planned_sum_words(config->dim, config->k,
                                                 lloyd_sums_one_digit(config),
                                                 config->weights != NULL),
-                        0);
+                        config->n_local, 0);
     list_scratch(&one, &none, &thread);
     return all.bytes + config->threads * one.bytes;
 }

@@ -43,12 +43,16 @@ typedef struct cpu_kernels {
     /* sums */
     const lloyd_grid *grid; /* NULL until set_grid() */
     lloyd_sum_layout layout;
-    double *digit_scale; /* [D] 2^(b - M); 0 for wide columns */
+    double *digit_scale; /* [2*D] 2^(b - M); 0 for wide columns; then -2^(b - M) */
     double mass_scale;   /* 2^(b - M_w) */
     double least_mass;   /* 2^(b T_w - M_w) */
-    int64_t *sums;       /* as `layout` says */
-    uint32_t *order;     /* [chunk_rows] rows of a slot sorted by label */
-    int64_t *histogram;  /* [threads*K] */
+    int64_t *sums;    /* as `layout` says: of this rank's rows, kept from iteration to iteration */
+    int64_t *totals;  /* the same after sums(), which may be summed over ranks */
+    int32_t *summed;  /* [n_local] the cluster in whose sums a row is, -1: in none */
+    int64_t moved;    /* labels that changed in the last iteration; all, where nothing is known */
+    int totals_stale; /* totals are not yet those of `sums` */
+    uint32_t *order;  /* [chunk_rows] rows of a slot sorted by cluster */
+    int64_t *histogram; /* [threads*K] */
 
     /* seeding */
     double *nearest_distance; /* [n_local] */

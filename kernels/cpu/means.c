@@ -2,6 +2,7 @@
 #include "kernels/cpu/means.h"
 
 #include "kernels/cpu/assign.h"
+#include "kernels/cpu/sums.h"
 #include "kernels/dist.h"
 
 #include <omp.h>
@@ -12,14 +13,14 @@ enum { CLUSTER_LANES = 1024 };
 static lloyd_total column_total(const cpu_kernels *cpu, int64_t k, int64_t j, int64_t *words)
 {
     const lloyd_grid *grid = cpu->grid;
-    int count = lloyd_column_words(&cpu->layout, cpu->sums, k, j, grid->digits[j], grid->second,
+    int count = lloyd_column_words(&cpu->layout, cpu->totals, k, j, grid->digits[j], grid->second,
                                    grid->wide_number, words);
     return (lloyd_total){words, count, grid->bits, grid->top[j]};
 }
 
 static lloyd_total mass_total(const cpu_kernels *cpu, int64_t k, int64_t *words)
 {
-    int count = lloyd_mass_words(&cpu->layout, cpu->sums, k, words);
+    int count = lloyd_mass_words(&cpu->layout, cpu->totals, k, words);
     return (lloyd_total){words, count, cpu->grid->bits, cpu->grid->weight_top};
 }
 
@@ -41,15 +42,17 @@ static lloyd_dd cluster_term(const cpu_kernels *cpu, int64_t k, double *largest)
 lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_found *found)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
+    lloyd_cpu_take_totals(cpu);
+    cpu->moved = cpu->sums[cpu->layout.counters_at + LLOYD_COUNT_MOVED];
     int64_t k_count = kernels->config.k, empty = 0;
-    const int64_t *counters = cpu->sums + cpu->layout.counters_at;
+    const int64_t *counters = cpu->totals + cpu->layout.counters_at;
     double largest = 0;
     lloyd_dd lanes[CLUSTER_LANES] = {{0, 0}};
 #pragma omp parallel for num_threads(kernels->config.threads) reduction(+ : empty) reduction(max : largest)
     for (int64_t lane = 0; lane < CLUSTER_LANES; lane++) {
         for (int64_t k = lane; k < k_count; k += CLUSTER_LANES) {
             lanes[lane] = lloyd_dd_add(lanes[lane], cluster_term(cpu, k, &largest));
-            empty += lloyd_is_empty(&cpu->layout, cpu->sums, k);
+            empty += lloyd_is_empty(&cpu->layout, cpu->totals, k);
         }
     }
     *found = (lloyd_found){
@@ -90,7 +93,7 @@ static void move_centroid(cpu_kernels *cpu, int64_t k, float *mean)
 {
     int64_t dim = cpu->base.config.dim, words[LLOYD_MOST_DIGITS] = {0};
     int64_t masses[LLOYD_MOST_DIGITS] = {0};
-    if (lloyd_is_empty(&cpu->layout, cpu->sums, k)) return;
+    if (lloyd_is_empty(&cpu->layout, cpu->totals, k)) return;
     lloyd_total mass = mass_total(cpu, k, masses);
     double inverse = 1 / lloyd_rough(mass);
     for (int64_t j = 0; j < dim; j++)
@@ -103,6 +106,7 @@ static void move_centroid(cpu_kernels *cpu, int64_t k, float *mean)
 lloyd_status lloyd_cpu_update(lloyd_kernels *kernels)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
+    lloyd_cpu_take_totals(cpu);
 #pragma omp parallel for num_threads(kernels->config.threads)
     for (int64_t k = 0; k < kernels->config.k; k++)
         move_centroid(cpu, k, cpu->scratch[omp_get_thread_num()].row);
@@ -111,10 +115,11 @@ lloyd_status lloyd_cpu_update(lloyd_kernels *kernels)
 
 lloyd_status lloyd_cpu_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters)
 {
-    const cpu_kernels *cpu = lloyd_cpu(kernels);
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    lloyd_cpu_take_totals(cpu);
     int64_t found = 0;
     for (int64_t k = 0; k < kernels->config.k && found < count; k++) {
-        if (lloyd_is_empty(&cpu->layout, cpu->sums, k)) clusters[found++] = (int32_t)k;
+        if (lloyd_is_empty(&cpu->layout, cpu->totals, k)) clusters[found++] = (int32_t)k;
     }
     return LLOYD_OK;
 }

@@ -1,9 +1,15 @@
 /* Exact sums per cluster, in digits (section 3 of the contract).
  *
- * Sort-inverse update: the rows of a slot are sorted by label (a counting sort), then every thread
- * walks through pieces of the sorted order and sums each run of equal labels apart, in registers
- * and cache; only a run that may continue in a neighbouring piece is added atomically. No sums per
- * thread, so memory does not grow with threads x K x D. Integers make any order the same.
+ * Incremental: the sums of this rank's rows are kept from one iteration to the next, together with the
+ * cluster in whose sums each row is. Of a slot only the rows that have moved since are looked at: their
+ * digits are taken out of the sums of one cluster and added to those of another. Digits are integers, so
+ * these are the same bits as the sums of all rows. An iteration that moves many rows starts anew, with
+ * sums of nothing, where no row is in any.
+ *
+ * Sort-inverse update: the rows to be added, or taken out, are sorted by cluster (a counting sort), then
+ * every thread walks through pieces of the sorted order and sums each run of equal clusters apart, in
+ * registers and cache; only a run that may continue in a neighbouring piece is added atomically. No sums
+ * per thread, so memory does not grow with threads x K x D. Integers make any order the same.
  *
  * First and second digits are summed by loops over all columns. The few columns with more digits have a
  * scale of 0 there, and are summed apart, digit by digit.
@@ -16,15 +22,38 @@
 #include <omp.h>
 
 enum {
-    PIECE = 2048, /* rows a thread takes at a time */
-    AHEAD = 16    /* rows between asking for one and using it */
+    PIECE = 2048,     /* rows a thread takes at a time, at most, */
+    LEAST_PIECE = 32, /* and at least; */
+    PIECES = 8,       /* else so many pieces of each thread */
+    AHEAD = 16,       /* rows between asking for one and using it */
+    MOVES_OF_A_ROW =
+        3, /* a row that moves costs two additions, and others have to be passed over */
 };
+
+/* Rows of a slot on their way into the sums of cluster[row], or out of them. */
+typedef struct moves {
+    const cpu_slot *slot;
+    const int32_t *cluster; /* [rows of the slot] -1: of none */
+    int sign;               /* 1: into, -1: out of them */
+    int64_t count;          /* rows */
+} moves;
 
 /* --- the grid --- */
 
-void lloyd_cpu_list_sums(cpu_buffers *buffers, cpu_kernels *cpu, int64_t words, int64_t wide)
+/* Sums of nothing. */
+static void start_anew(cpu_kernels *cpu)
+{
+    memset(cpu->sums, 0, (size_t)cpu->layout.words * sizeof *cpu->sums);
+    if (cpu->grid)
+        memset(cpu->summed, 0xff, (size_t)cpu->base.config.n_local * sizeof *cpu->summed);
+}
+
+void lloyd_cpu_list_sums(cpu_buffers *buffers, cpu_kernels *cpu, int64_t words, int64_t rows,
+                         int64_t wide)
 {
     CPU_BUFFER(buffers, cpu->sums, words, "sums per cluster");
+    CPU_BUFFER(buffers, cpu->totals, words, "sums per cluster");
+    CPU_BUFFER(buffers, cpu->summed, rows, "clusters of the summed rows");
     for (int t = 0; cpu->scratch && t < cpu->base.config.threads; t++)
         CPU_BUFFER(buffers, cpu->scratch[t].wide, wide, "sums of a thread");
 }
@@ -40,10 +69,14 @@ lloyd_status lloyd_cpu_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid)
     for (int64_t j = 0; j < dim; j++) {
         int wide = grid->wide_number[j] >= 0;
         cpu->digit_scale[j] = wide ? 0 : lloyd_exp2(grid->bits - grid->top[j]);
+        cpu->digit_scale[dim + j] = -cpu->digit_scale[j];
     }
     cpu_buffers buffers = {.work = CPU_BUFFERS_RESERVE};
-    lloyd_cpu_list_sums(&buffers, cpu, cpu->layout.words, grid->wide * grid->most_digits);
-    return buffers.status;
+    lloyd_cpu_list_sums(&buffers, cpu, cpu->layout.words, kernels->config.n_local,
+                        grid->wide * grid->most_digits);
+    LLOYD_TRY(buffers.status);
+    start_anew(cpu);
+    return LLOYD_OK;
 }
 
 /* --- squares --- */
@@ -158,23 +191,29 @@ lloyd_status lloyd_cpu_squares(lloyd_kernels *kernels, int slot_number, int64_t 
 lloyd_status lloyd_cpu_begin(lloyd_kernels *kernels)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
-    memset(cpu->sums, 0, (size_t)cpu->layout.words * sizeof(int64_t));
+    if (MOVES_OF_A_ROW * cpu->moved > kernels->config.n_local) start_anew(cpu);
+    memset(cpu->sums + cpu->layout.counters_at, 0, LLOYD_COUNTERS * sizeof *cpu->sums);
+    cpu->totals_stale = 1;
     return LLOYD_OK;
 }
 
-/* order = the slot's rows sorted by label, stable. Each thread counts and places its own range of
- * rows. */
-static void sort_by_label(cpu_kernels *cpu, const cpu_slot *slot)
+/* order = the rows of m that have moved since they were last summed, sorted by cluster, stable;
+ * m->count = their number. Each thread counts and places its own range of rows. */
+static void sort_by_cluster(cpu_kernels *cpu, moves *m)
 {
-    const int32_t *labels = cpu->labels + slot->first;
-    int64_t k_count = cpu->base.config.k, total = 0;
+    const int64_t rows = m->slot->count, k_count = cpu->base.config.k;
+    const int32_t *labels = cpu->labels + m->slot->first, *summed = cpu->summed + m->slot->first;
+    const int32_t *cluster = m->cluster;
+    int64_t total = 0;
 #pragma omp parallel num_threads(cpu->base.config.threads)
     {
         int64_t team = omp_get_num_threads(); /* OpenMP may give fewer threads than asked for */
         int64_t *count = cpu->histogram + omp_get_thread_num() * k_count;
         memset(count, 0, (size_t)k_count * sizeof *count);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < slot->count; i++) count[labels[i]]++;
+        for (int64_t i = 0; i < rows; i++) {
+            if (labels[i] != summed[i] && cluster[i] >= 0) count[cluster[i]]++;
+        }
 #pragma omp single
         for (int64_t k = 0; k < k_count; k++) {
             for (int64_t t = 0; t < team; t++) {
@@ -184,8 +223,12 @@ static void sort_by_label(cpu_kernels *cpu, const cpu_slot *slot)
             }
         }
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < slot->count; i++) cpu->order[count[labels[i]]++] = (uint32_t)i;
+        for (int64_t i = 0; i < rows; i++) {
+            if (labels[i] != summed[i] && cluster[i] >= 0)
+                cpu->order[count[cluster[i]]++] = (uint32_t)i;
+        }
     }
+    m->count = total;
 }
 
 LLOYD_CLONES static void add_row(const float *row, const double *scale, int64_t dim, int64_t *sum)
@@ -282,8 +325,9 @@ static void take_run(cpu_kernels *cpu, const cpu_scratch *scratch, int32_t k, co
 }
 
 /* Adds positions [begin, end) of the order, all of cluster k. `shared`: another thread may be
- * adding to that cluster. */
-static void add_run(cpu_kernels *cpu, const cpu_slot *slot, cpu_scratch *scratch, int32_t k,
+ * adding to that cluster. The digits of -x are those of x, each with the other sign: so rows are
+ * taken out by adding them with negative scales and weights. */
+static void add_run(cpu_kernels *cpu, const moves *m, cpu_scratch *scratch, int32_t k,
                     int64_t begin, int64_t end, int shared)
 {
     const lloyd_grid *grid = cpu->grid;
@@ -291,6 +335,7 @@ static void add_run(cpu_kernels *cpu, const cpu_slot *slot, cpu_scratch *scratch
     const float *weights = cpu->base.config.weights;
     int64_t dim = l->dim, mass[LLOYD_MOST_DIGITS] = {0};
     double base = lloyd_exp2(grid->bits);
+    const double *scale = cpu->digit_scale + (m->sign > 0 ? 0 : dim);
     /* where nobody else adds, straight into the sums */
     int one_digit = !weights && grid->most_digits == 1, second_there = !shared && l->seconds == dim;
     int64_t *first = shared ? scratch->sum : cpu->sums + k * dim;
@@ -301,24 +346,50 @@ static void add_run(cpu_kernels *cpu, const cpu_slot *slot, cpu_scratch *scratch
         memset(scratch->wide, 0, (size_t)(grid->wide * grid->most_digits) * sizeof(int64_t));
     for (int64_t at = begin; at < end; at++) {
         int64_t i = cpu->order[at];
-        if (at + AHEAD < slot->count) prefetch_row(cpu, slot, cpu->order[at + AHEAD]);
-        const float *row = lloyd_cpu_row(cpu, slot, i, scratch->row);
-        double weight = weights ? (double)weights[slot->first + i] : 1;
+        if (at + AHEAD < m->count) prefetch_row(cpu, m->slot, cpu->order[at + AHEAD]);
+        const float *row = lloyd_cpu_row(cpu, m->slot, i, scratch->row);
+        double weight = weights ? (double)weights[m->slot->first + i] : 1;
         if (one_digit)
-            add_row(row, cpu->digit_scale, dim, first);
+            add_row(row, scale, dim, first);
         else if (!weights)
-            add_pairs(row, cpu->digit_scale, base, dim, first, second);
+            add_pairs(row, scale, base, dim, first, second);
         else
-            add_weighted_pairs(row, weight, cpu->digit_scale, base, dim, first, second);
-        if (grid->wide > 0) add_wide(grid, row, weight, scratch->wide);
+            add_weighted_pairs(row, weight, scale, base, dim, first, second);
+        if (grid->wide > 0) add_wide(grid, row, m->sign * weight, scratch->wide);
         if (weights) {
             int64_t digit[LLOYD_MOST_DIGITS] = {0};
-            lloyd_digits_of(weight, grid->weight_top, grid->bits, grid->weight_digits, digit);
+            lloyd_digits_of(m->sign * weight, grid->weight_top, grid->bits, grid->weight_digits,
+                            digit);
             for (int t = 0; t < grid->weight_digits; t++) mass[t] += digit[t];
         }
     }
-    if (!weights) mass[0] = end - begin;
+    if (!weights) mass[0] = m->sign * (end - begin);
     take_run(cpu, scratch, k, mass, !shared, second_there, shared);
+}
+
+static int64_t rows_of_piece(int64_t rows, int threads)
+{
+    int64_t piece = rows / ((int64_t)PIECES * threads);
+    if (piece < LEAST_PIECE) return LEAST_PIECE;
+    return piece < PIECE ? piece : PIECE;
+}
+
+/* Of the slot's rows, those that have moved since they were last summed. */
+static void add_moved(cpu_kernels *cpu, const cpu_slot *slot, const int32_t *cluster, int sign)
+{
+    moves m = {slot, cluster, sign, 0};
+    sort_by_cluster(cpu, &m);
+    const int64_t rows = rows_of_piece(m.count, cpu->base.config.threads);
+#pragma omp parallel for num_threads(cpu->base.config.threads) schedule(dynamic)
+    for (int64_t piece = 0; piece < m.count; piece += rows) {
+        int64_t piece_end = piece + rows < m.count ? piece + rows : m.count;
+        for (int64_t begin = piece, end; begin < piece_end; begin = end) {
+            int32_t k = cluster[cpu->order[begin]];
+            for (end = begin + 1; end < piece_end && cluster[cpu->order[end]] == k;) end++;
+            add_run(cpu, &m, &cpu->scratch[omp_get_thread_num()], k, begin, end,
+                    begin == piece || end == piece_end);
+        }
+    }
 }
 
 lloyd_status lloyd_cpu_accumulate(lloyd_kernels *kernels, int slot_number)
@@ -326,17 +397,26 @@ lloyd_status lloyd_cpu_accumulate(lloyd_kernels *kernels, int slot_number)
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
     const int32_t *labels = cpu->labels + slot->first;
-    sort_by_label(cpu, slot);
-#pragma omp parallel for num_threads(kernels->config.threads) schedule(dynamic)
-    for (int64_t piece = 0; piece < slot->count; piece += PIECE) {
-        int64_t piece_end = piece + PIECE < slot->count ? piece + PIECE : slot->count;
-        for (int64_t begin = piece, end; begin < piece_end; begin = end) {
-            int32_t k = labels[cpu->order[begin]];
-            for (end = begin + 1; end < piece_end && labels[cpu->order[end]] == k;) end++;
-            add_run(cpu, slot, &cpu->scratch[omp_get_thread_num()], k, begin, end,
-                    begin == piece || end == piece_end);
-        }
-    }
+    int32_t *summed = cpu->summed + slot->first;
+    add_moved(cpu, slot, summed, -1);
+    add_moved(cpu, slot, labels, 1);
+    memcpy(summed, labels, (size_t)slot->count * sizeof *summed);
+    cpu->totals_stale = 1;
+    return LLOYD_OK;
+}
+
+void lloyd_cpu_take_totals(cpu_kernels *cpu)
+{
+    if (!cpu->totals_stale) return;
+    memcpy(cpu->totals, cpu->sums, (size_t)cpu->layout.words * sizeof *cpu->totals);
+    cpu->totals_stale = 0;
+}
+
+lloyd_status lloyd_cpu_sums(lloyd_kernels *kernels, lloyd_buffer *sums)
+{
+    cpu_kernels *cpu = lloyd_cpu(kernels);
+    lloyd_cpu_take_totals(cpu);
+    *sums = (lloyd_buffer){cpu->totals, LLOYD_HOST, NULL};
     return LLOYD_OK;
 }
 
@@ -356,13 +436,14 @@ lloyd_status lloyd_cpu_relocate(lloyd_kernels *kernels, int32_t from, int32_t to
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const lloyd_sum_layout *l = &cpu->layout;
-    words = move_part(cpu->sums, l->dim, from, to, words);
-    words = move_part(cpu->sums + l->seconds_at, l->seconds, from, to, words);
+    lloyd_cpu_take_totals(cpu);
+    words = move_part(cpu->totals, l->dim, from, to, words);
+    words = move_part(cpu->totals + l->seconds_at, l->seconds, from, to, words);
     for (int t = 2; l->wide > 0 && t < l->most_digits; t++) {
-        words = move_part(cpu->sums + l->wide_at + (t - 2) * l->clusters * l->wide, l->wide, from,
+        words = move_part(cpu->totals + l->wide_at + (t - 2) * l->clusters * l->wide, l->wide, from,
                           to, words);
     }
     for (int t = 0; t < l->weight_digits; t++)
-        words = move_part(cpu->sums + l->masses_at + t * l->clusters, 1, from, to, words);
+        words = move_part(cpu->totals + l->masses_at + t * l->clusters, 1, from, to, words);
     return LLOYD_OK;
 }

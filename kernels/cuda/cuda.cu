@@ -45,10 +45,11 @@ static lloyd_status forget_labels(lloyd_kernels *kernels)
                             "forgetting labels");
 }
 
-static lloyd_buffer sums(lloyd_kernels *kernels)
+static lloyd_status sums(lloyd_kernels *kernels, lloyd_buffer *sums)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
-    return {cuda->sums, LLOYD_CUDA, cuda->stream};
+    *sums = {cuda->sums, LLOYD_CUDA, cuda->stream};
+    return LLOYD_OK;
 }
 
 static lloyd_status labels(lloyd_kernels *kernels, int64_t first, int64_t count, int32_t *out)

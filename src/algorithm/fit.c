@@ -42,10 +42,14 @@ lloyd_status lloyd_assign(lloyd_problem *p)
 
 static lloyd_status assign_and_sum(lloyd_problem *p)
 {
-    LLOYD_TRY(p->comm->agree(p->comm, pass(p, assign_and_accumulate_chunk)));
+    lloyd_buffer sums = {.place = LLOYD_HOST};
+    lloyd_status status = pass(p, assign_and_accumulate_chunk);
+    if (status == LLOYD_OK) status = p->kernels->sums(p->kernels, &sums);
+    lloyd_observe_time(p->observer, LLOYD_TIME_UPDATE);
+    LLOYD_TRY(p->comm->agree(p->comm, status));
     lloyd_observe_time(p->observer, LLOYD_TIME_IDLE);
     int64_t words = lloyd_layout_of_sums(&p->grid, p->d, p->k).words;
-    LLOYD_TRY(p->comm->sum(p->comm, p->kernels->sums(p->kernels), words));
+    LLOYD_TRY(p->comm->sum(p->comm, sums, words));
     lloyd_observe_time(p->observer, LLOYD_TIME_SUM);
     return LLOYD_OK;
 }

@@ -26,7 +26,7 @@ int failed(problem *p, int side, lloyd_status status, const char *what)
     p->differences++;
     describe(p, what);
     print_error("%s fails with %d: %s\n", side_names[side], (int)status, lloyd_message());
-    if (side == CUDA && p->side[CUDA]->sums(p->side[CUDA]).place == LLOYD_CUDA) {
+    if (side == CUDA && p->side[CUDA]->copies) {
         cudaError_t error = cudaDeviceSynchronize();
         if (error != cudaSuccess && !options.one_process) {
             print_error("        the device is lost (%s); continuing in a new process\n",

@@ -25,7 +25,8 @@ lloyd_status accumulate_chunk(lloyd_kernels *kernels, int slot, int64_t first, v
 /* The words of sums(), wherever they are. */
 static lloyd_status fetch_sums(lloyd_kernels *kernels, int64_t *out, int64_t words)
 {
-    lloyd_buffer sums = kernels->sums(kernels);
+    lloyd_buffer sums;
+    LLOYD_TRY(kernels->sums(kernels, &sums));
     size_t bytes = (size_t)words * sizeof *out;
     if (sums.place == LLOYD_HOST) {
         memcpy(out, sums.data, bytes);

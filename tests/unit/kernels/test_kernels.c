@@ -3,6 +3,8 @@
  * everything the kernels computed: the same source compiled for other instruction sets
  * (tests/CMakeLists.txt) must print the same.
  */
+#include "grids.h"
+
 #include "base/memory.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/numerics.h"
@@ -178,7 +180,7 @@ static double check_filter(const problem *p, const char *what, const void *rows,
         }
         assert_int_equal(labels[i], expected[i]);
     }
-    const int64_t *counters = kernels->sums(kernels).data; /* nothing is summed */
+    const int64_t *counters = sums_of(kernels); /* nothing is summed */
     double share = (double)counters[LLOYD_COUNT_FALLBACK] / p->n;
     check_counters(p, counters, filter);
     lloyd_free(labels);
@@ -434,7 +436,7 @@ static void test_int8(void **unused)
     lloyd_kernels *kernels = new_kernels_of(&p, p.x, LLOYD_F32, LLOYD_FILTER_INT8);
     assert_int_equal(kernels->begin(kernels), LLOYD_OK);
     assert_int_equal(kernels->assign(kernels, 0), LLOYD_OK);
-    const int64_t *counters = kernels->sums(kernels).data;
+    const int64_t *counters = sums_of(kernels);
     assert_int_equal(counters[LLOYD_COUNT_INT8], lloyd_int8_product_best() ? p.n : 0);
     assert_true(counters[LLOYD_COUNT_CANDIDATES] <= 4 * counters[LLOYD_COUNT_INT8_FALLBACK]);
     kernels->destroy(kernels);
@@ -442,32 +444,6 @@ static void test_int8(void **unused)
 }
 
 /* --- sums --- */
-
-/* A grid of the given number of digits for every column, from the measured range. */
-static void make_grid(const lloyd_range *range, int d, int digits, lloyd_grid *grid)
-{
-    *grid = (lloyd_grid){.bits = 30, .weight_top = 30, .weight_digits = 1};
-    assert_int_equal(lloyd_grid_alloc(grid, d), LLOYD_OK);
-    for (int j = 0; j < d; j++) {
-        float greatest = fmaxf(fabsf(range->min[j]), fabsf(range->max[j]));
-        grid->top[j] = 1 + (int)floor(log2((double)greatest));
-        grid->square_top[j] = 2 * grid->top[j];
-        grid->digits[j] = digits;
-    }
-    lloyd_grid_number(grid, d);
-}
-
-/* The total of an element's digits over a cluster: of column j of cluster k, in units of the last. */
-static __int128 joined(const lloyd_grid *grid, const int64_t *sums, const problem *p, int k, int j)
-{
-    lloyd_sum_layout layout = lloyd_layout_of_sums(grid, p->d, p->k);
-    int64_t words[LLOYD_MOST_DIGITS];
-    int count = lloyd_column_words(&layout, sums, k, j, grid->digits[j], grid->second,
-                                   grid->wide_number, words);
-    __int128 total = 0;
-    for (int t = 0; t < count; t++) total = total * ((__int128)1 << grid->bits) + words[t];
-    return total;
-}
 
 /* Sums, counts, counters and centroids of a random labelling against their definitions, for the
  * checksum as well. */
@@ -494,7 +470,7 @@ static void check_sums(int digits)
         assert_int_equal(low[j], lowest);
     }
     lloyd_grid grid;
-    make_grid(&range, p.d, digits, &grid);
+    grid_of_digits(&range, p.d, digits, &grid);
     assert_int_equal(kernels->set_grid(kernels, &grid), LLOYD_OK);
     assert_int_equal(kernels->begin(kernels), LLOYD_OK);
     assert_int_equal(kernels->assign(kernels, 0), LLOYD_OK);
@@ -509,12 +485,12 @@ static void check_sums(int digits)
         }
         counts[label]++;
     }
-    const int64_t *found = kernels->sums(kernels).data;
+    const int64_t *found = sums_of(kernels);
     lloyd_sum_layout layout = lloyd_layout_of_sums(&grid, p.d, p.k);
     for (int k = 0; k < p.k; k++) {
         assert_int_equal(found[layout.masses_at + k], counts[k]);
         for (int j = 0; j < p.d; j++)
-            assert_true(joined(&grid, found, &p, k, j) == sums[k * p.d + j]);
+            assert_true(total_of(&grid, &layout, found, k, j) == sums[k * p.d + j]);
     }
     lloyd_found numbers;
     assert_int_equal(kernels->inertia(kernels, (lloyd_dd){0, 0}, &numbers), LLOYD_OK);
@@ -563,7 +539,7 @@ static void check_plan(lloyd_type type)
     lloyd_grid grid;
     fill(&p, 0);
     for (int j = 0; j < p.d; j++) high[j] = 1;
-    make_grid(&range, p.d, type == LLOYD_U8 ? 1 : 2, &grid);
+    grid_of_digits(&range, p.d, type == LLOYD_U8 ? 1 : 2, &grid);
     int64_t before = given_out();
     lloyd_kernels *kernels = new_kernels_of(&p, p.x, type, LLOYD_FILTER_AUTO);
     assert_int_equal(kernels->set_grid(kernels, &grid), LLOYD_OK);
