@@ -67,14 +67,30 @@ double lloyd_dist(const float *x, const float *c, int64_t dim)
     return dist(x, c, dim);
 }
 
-/* Nothing cancels: differences and squares are off by a few 2^-24 of themselves, sums by one more for
- * each addition that an element goes through, of which there are at most D / 32 + 6. Only where squares
- * are subnormal or infinite this says nothing. */
+/* Nothing cancels in rough_dist(): differences and squares are off by a few 2^-24 of themselves, sums by one
+ * more for each addition that an element goes through, of which there are at most D / 32 + 6. Only where
+ * squares are subnormal or infinite it says nothing. */
+static int is_near(float rough)
+{
+    return rough > 0x1p-100f && rough <= 0x1p126f;
+}
+
+static double rough_slack(int64_t dim)
+{
+    return (double)(dim + 64) * 0x1p-22;
+}
+
 int lloyd_is_farther(const float *x, const float *c, int64_t dim, double distance)
 {
     float rough = rough_dist(x, c, dim);
-    double slack = (double)(dim + 64) * 0x1p-22;
-    return rough > 0x1p-100f && rough <= 0x1p126f && (double)rough > distance + distance * slack;
+    return is_near(rough) && (double)rough > distance + distance * rough_slack(dim);
+}
+
+double lloyd_dist_up(const float *x, const float *c, int64_t dim)
+{
+    float rough = rough_dist(x, c, dim);
+    return is_near(rough) && dim < 1 << 16 ? (double)rough * (1 + rough_slack(dim))
+                                           : dist(x, c, dim);
 }
 
 double lloyd_square(const float *x, int64_t dim)

@@ -14,6 +14,9 @@ void lloyd_dist_all(const float *x, int64_t count, const float *c, int64_t k, in
 /* 1: dist() is surely above `distance`, itself a dist() or infinity; found in float32. 0: it may be. */
 int lloyd_is_farther(const float *x, const float *c, int64_t dim, double distance);
 
+/* dist() or a little more; found in float32. */
+double lloyd_dist_up(const float *x, const float *c, int64_t dim);
+
 /* The squared length of x[dim], summed as dist() is. */
 double lloyd_square(const float *x, int64_t dim);
 

@@ -46,10 +46,9 @@ LLOYD_HD float lloyd_group_least(float half, float spread)
  * root of the dist() of the nearest one. */
 LLOYD_HD uint16_t lloyd_group_bound(double least, double per_unit, double drift)
 {
-    const double room = fmax(least, 0.0) * per_unit * (1 - PRUNE_SLACK);
+    const double room = (least > 0 ? least : 0) * per_unit * (1 - PRUNE_SLACK);
     const double bound = (drift + room) * (1 - 0x1p-40);
-    if (!(bound >= 1)) return 0;
-    return bound < (double)PRUNE_MOST ? (uint16_t)bound : (uint16_t)PRUNE_MOST;
+    return (uint16_t)(int32_t)(bound < (double)PRUNE_MOST ? bound : (double)PRUNE_MOST);
 }
 
 /* What a bound must be above for all of its centroids to have a greater dist() than one at this distance (the root of its dist(), or

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "kernels/clones.h"
+#include "kernels/cpu/prune_rows.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/dist.h"
 
@@ -65,6 +66,11 @@ LLOYD_CLONES static double operand(const float *x, const float *centre, double s
         p[l] = fma((double)value, (double)value, p[l]);
     }
     return lloyd_tree(p, LLOYD_LANES);
+}
+
+double lloyd_cpu_operand(const cpu_kernels *cpu, const float *x, float *out)
+{
+    return operand(x, cpu->centre, cpu->scale, cpu->base.config.dim, out);
 }
 
 /* P, W and tau. n: roundings between a product of two elements and the end of its sum, in any order
@@ -136,6 +142,7 @@ lloyd_status lloyd_cpu_set_centroids(lloyd_kernels *kernels, int64_t count, cons
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
     LLOYD_TRY(reserve_set(cpu, count));
+    lloyd_prune_forget(&cpu->pruning);
     cpu->set = count;
     memcpy(cpu->centroids, centroids, (size_t)(count * kernels->config.dim) * sizeof *centroids);
     return lloyd_cpu_prepare(cpu);
@@ -148,18 +155,15 @@ LLOYD_CLONES static void add_to(float *sum, const float *term, int64_t n)
     for (int64_t i = 0; i < n; i++) sum[i] += term[i];
 }
 
-/* scores[k][i] (leading dimension ROWS) = the products of `rows` operands with centroids [k0,
- * k0+tile). */
-static void score_tile(const cpu_kernels *cpu, cpu_scratch *scratch, const float *points, int rows,
-                       int64_t k0, int tile)
+void lloyd_cpu_score_tile(const cpu_kernels *cpu, cpu_scratch *scratch, const float *centroids,
+                          const float *points, int rows, int tile)
 {
     int64_t dim = cpu->base.config.dim;
     for (int64_t j0 = 0; j0 < dim; j0 += LLOYD_CPU_SLICE) {
         int slice = (int)(dim - j0 < LLOYD_CPU_SLICE ? dim - j0 : LLOYD_CPU_SLICE);
         float *out = j0 == 0 ? scratch->scores : scratch->partial;
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, tile, rows, slice, 1.0F,
-                    cpu->operand + k0 * dim + j0, (int)dim, points + j0, (int)dim, 0.0F, out,
-                    LLOYD_CPU_ROWS);
+                    centroids + j0, (int)dim, points + j0, (int)dim, 0.0F, out, LLOYD_CPU_ROWS);
         for (int k = 0; j0 > 0 && k < tile; k++) {
             add_to(scratch->scores + k * LLOYD_CPU_ROWS, scratch->partial + k * LLOYD_CPU_ROWS,
                    rows);
@@ -214,26 +218,13 @@ LLOYD_CLONES static int any_reaches(const float *scores, float offset, const flo
 
 /* --- the fallback pass --- */
 
-/* What the filter on 8-bit integers has cost so far in this pass, of all threads. */
-typedef struct int8_cost {
-    int64_t rows;
-    int64_t candidates; /* compared by dist() */
-    int64_t open;       /* rows that had too many of them */
-} int8_cost;
-
-typedef struct assignment {
-    cpu_kernels *cpu;
-    const cpu_slot *slot;
-    cpu_scratch *scratch;
-    int8_cost *cost;
-    int64_t counters[LLOYD_COUNTERS];
-    double fallback_seconds; /* of this thread */
-} assignment;
-
-static void set_label(assignment *a, int64_t i, int32_t label)
+void lloyd_cpu_set_label(cpu_assignment *a, int64_t i, int32_t label)
 {
-    int32_t *stored = &a->cpu->labels[a->slot->first + i];
-    a->counters[LLOYD_COUNT_MOVED] += *stored != label;
+    int64_t row = a->slot->first + i;
+    int32_t *stored = &a->cpu->labels[row];
+    if (*stored == label) return;
+    a->counters[LLOYD_COUNT_MOVED]++;
+    lloyd_prune_relabel(&a->cpu->pruning, row, *stored);
     *stored = label;
 }
 
@@ -255,7 +246,7 @@ static int32_t nearest_of_all(const cpu_kernels *cpu, const float *row)
 
 /* Decides the collected rows: scores them once more and gives every centroid within the bound to
  * dist(), in increasing order, so that a tie stays with the smallest index. */
-static void decide_pool(assignment *a)
+static void decide_pool(cpu_assignment *a)
 {
     const cpu_kernels *cpu = a->cpu;
     cpu_scratch *scratch = a->scratch;
@@ -267,7 +258,8 @@ static void decide_pool(assignment *a)
     for (int i = 0; i < count; i++) least[i] = INFINITY;
     for (int64_t k0 = 0; k0 < cpu->set && count > 0; k0 += LLOYD_CPU_CENTROIDS) {
         int tile = (int)(cpu->set - k0 < LLOYD_CPU_CENTROIDS ? cpu->set - k0 : LLOYD_CPU_CENTROIDS);
-        score_tile(cpu, scratch, scratch->pool_points, count, k0, tile);
+        lloyd_cpu_score_tile(cpu, scratch, cpu->operand + k0 * dim, scratch->pool_points, count,
+                             tile);
         for (int64_t k = k0; k < k0 + tile; k++) {
             const float *scores = scratch->scores + (k - k0) * LLOYD_CPU_ROWS;
             if (!any_reaches(scores, cpu->bias[k], scratch->pool_threshold, count)) continue;
@@ -281,13 +273,13 @@ static void decide_pool(assignment *a)
             }
         }
     }
-    for (int i = 0; i < count; i++) set_label(a, scratch->pool_row[i], label[i]);
+    for (int i = 0; i < count; i++) lloyd_cpu_set_label(a, scratch->pool_row[i], label[i]);
     scratch->pool_count = 0;
     a->fallback_seconds += lloyd_seconds() - began;
 }
 
 /* A row without a certificate: into the pool, with the score that a nearer centroid must reach. */
-static void collect(assignment *a, int64_t i, const float *point, double threshold)
+static void collect(cpu_assignment *a, int64_t i, const float *point, double threshold)
 {
     cpu_scratch *scratch = a->scratch;
     int64_t dim = a->cpu->base.config.dim;
@@ -303,20 +295,23 @@ static void collect(assignment *a, int64_t i, const float *point, double thresho
 
 /* --- one block of rows --- */
 
+int lloyd_cpu_fits(const cpu_kernels *cpu, double norm)
+{
+    /* No partial sum of a product can leave the range of float32 if this cannot. */
+    return sqrt(norm * (double)cpu->base.config.dim) + cpu->greatest_half_norm < FLT_MAX / 4;
+}
+
 /* The label of row i of the slot, operand `point` with squared norm `norm`, from its two best
  * scores. */
-static void certify(assignment *a, int64_t i, const float *point, double norm, float best,
+static void certify(cpu_assignment *a, int64_t i, const float *point, double norm, float best,
                     float second, int32_t index)
 {
     const cpu_kernels *cpu = a->cpu;
-    double dim = (double)cpu->base.config.dim;
-    /* No partial sum of a product can leave the range of float32 if this cannot. */
-    double reach = sqrt(norm * dim) + cpu->greatest_half_norm;
-    if (!(reach < FLT_MAX / 4)) {
+    if (!lloyd_cpu_fits(cpu, norm)) {
         double began = lloyd_seconds();
         a->counters[LLOYD_COUNT_FALLBACK]++;
         const float *row = lloyd_cpu_row(cpu, a->slot, i, a->scratch->row);
-        set_label(a, i, nearest_of_all(cpu, row));
+        lloyd_cpu_set_label(a, i, nearest_of_all(cpu, row));
         a->fallback_seconds += lloyd_seconds() - began;
         return;
     }
@@ -324,7 +319,7 @@ static void certify(assignment *a, int64_t i, const float *point, double norm, f
                    (cpu->point_slack * norm + cpu->centroid_slack * cpu->half_norm[index] +
                     cpu->underflow_slack * (1 + sqrt(norm)));
     if ((double)best - (double)second > bound) {
-        set_label(a, i, index);
+        lloyd_cpu_set_label(a, i, index);
         return;
     }
     a->counters[LLOYD_COUNT_FALLBACK]++;
@@ -332,7 +327,7 @@ static void certify(assignment *a, int64_t i, const float *point, double norm, f
 }
 
 /* Labels these rows of the slot, at most LLOYD_CPU_ROWS. */
-static void assign_listed(assignment *a, const int64_t *listed, int rows)
+static void assign_listed(cpu_assignment *a, const int64_t *listed, int rows)
 {
     const cpu_kernels *cpu = a->cpu;
     cpu_scratch *scratch = a->scratch;
@@ -346,7 +341,7 @@ static void assign_listed(assignment *a, const int64_t *listed, int rows)
     }
     for (int64_t k0 = 0; k0 < cpu->set; k0 += LLOYD_CPU_CENTROIDS) {
         int tile = (int)(cpu->set - k0 < LLOYD_CPU_CENTROIDS ? cpu->set - k0 : LLOYD_CPU_CENTROIDS);
-        score_tile(cpu, scratch, scratch->points, rows, k0, tile);
+        lloyd_cpu_score_tile(cpu, scratch, cpu->operand + k0 * dim, scratch->points, rows, tile);
         keep_top2(scratch->scores, cpu->bias + k0, k0, tile, rows, &top);
     }
     for (int i = 0; i < rows; i++) {
@@ -355,7 +350,7 @@ static void assign_listed(assignment *a, const int64_t *listed, int rows)
     }
 }
 
-static void assign_block(assignment *a, int64_t i0, int rows)
+static void assign_block(cpu_assignment *a, int64_t i0, int rows)
 {
     int64_t listed[LLOYD_CPU_ROWS];
     for (int i = 0; i < rows; i++) listed[i] = i0 + i;
@@ -364,15 +359,8 @@ static void assign_block(assignment *a, int64_t i0, int rows)
 
 /* --- the filter on 8-bit integers --- */
 
-/* A centroid whose dist() to a row is known; -1: none. */
-typedef struct known {
-    int32_t label;
-    double distance;
-} known;
-
-/* The nearest of `count` candidates in increasing order and the known one. */
-static int32_t nearest_of(const cpu_kernels *cpu, const float *row, const int32_t *candidates,
-                          int count, known nearest)
+cpu_known lloyd_cpu_nearest_of(const cpu_kernels *cpu, const float *row, const int32_t *candidates,
+                               int count, cpu_known nearest)
 {
     int64_t dim = cpu->base.config.dim;
     for (int c = 0; c < count; c++) {
@@ -382,13 +370,13 @@ static int32_t nearest_of(const cpu_kernels *cpu, const float *row, const int32_
         double distance = lloyd_dist(row, centroid, dim);
         if (distance > nearest.distance || (distance == nearest.distance && k > nearest.label))
             continue;
-        nearest = (known){k, distance};
+        nearest = (cpu_known){k, distance};
     }
-    return nearest.label;
+    return nearest;
 }
 
 /* Rows with too many candidates: labelled by the other filter, a block at a time. */
-static void assign_open(assignment *a)
+static void assign_open(cpu_assignment *a)
 {
     cpu_scratch *scratch = a->scratch;
     if (scratch->open_count == 0) return;
@@ -396,40 +384,57 @@ static void assign_open(assignment *a)
     scratch->open_count = 0;
 }
 
-static void decide(assignment *a, int64_t i, const int32_t *candidates, int count, known nearest)
+void lloyd_cpu_leave_open(cpu_assignment *a, int64_t i)
 {
     cpu_scratch *scratch = a->scratch;
+    scratch->open[scratch->open_count++] = i;
+    if (scratch->open_count == LLOYD_CPU_ROWS) assign_open(a);
+}
+
+static void decide(cpu_assignment *a, int64_t i, const int32_t *candidates, int count,
+                   cpu_known nearest)
+{
     if (count == 0) {
-        scratch->open[scratch->open_count++] = i;
-        if (scratch->open_count == LLOYD_CPU_ROWS) assign_open(a);
+        lloyd_cpu_leave_open(a, i);
     } else if (count == 1) {
-        set_label(a, i, candidates[0]);
+        lloyd_cpu_set_label(a, i, candidates[0]);
     } else {
         a->counters[LLOYD_COUNT_FALLBACK]++;
-        const float *row = lloyd_cpu_row(a->cpu, a->slot, i, scratch->row);
-        set_label(a, i, nearest_of(a->cpu, row, candidates, count, nearest));
+        const float *row = lloyd_cpu_row(a->cpu, a->slot, i, a->scratch->row);
+        lloyd_cpu_set_label(a, i,
+                            lloyd_cpu_nearest_of(a->cpu, row, candidates, count, nearest).label);
     }
 }
 
 /* The distance of row i to the centroid that was its label, if that is one of the set: candidates are not
  * farther. */
-static known measure_label(const assignment *a, int64_t i, const float *row)
+static cpu_known measure_label(const cpu_assignment *a, int64_t i, const float *row)
 {
     const cpu_kernels *cpu = a->cpu;
     int32_t label = cpu->labels[a->slot->first + i];
     int64_t dim = cpu->base.config.dim;
-    if (label < 0 || label >= cpu->set) return (known){-1, INFINITY};
-    return (known){label, lloyd_dist(row, cpu->centroids + label * dim, dim)};
+    if (label < 0 || label >= cpu->set) return (cpu_known){-1, INFINITY};
+    return (cpu_known){label, lloyd_dist(row, cpu->centroids + label * dim, dim)};
 }
 
-static void assign_int8(assignment *a, int64_t i0, int rows)
+void lloyd_cpu_count_cost(cpu_assignment *a, int64_t scores, int64_t candidates, int64_t open)
+{
+#pragma omp atomic
+    a->cost->scores += scores;
+#pragma omp atomic
+    a->cost->candidates += candidates;
+#pragma omp atomic
+    a->cost->open += open;
+}
+
+static void assign_int8(cpu_assignment *a, int64_t i0, int rows)
 {
     const cpu_kernels *cpu = a->cpu;
     const lloyd_int8_set *set = &cpu->int8;
     lloyd_int8_scratch *found = &a->scratch->int8;
     int64_t candidates = 0, decided = 0, open = 0,
             size = set->dim * (int64_t)lloyd_type_size(cpu->base.config.type);
-    known nearest[LLOYD_INT8_ROWS];
+    cpu_known nearest[LLOYD_INT8_ROWS];
     for (int i = 0; i < rows; i++) {
         const float *row = lloyd_cpu_row(cpu, a->slot, i0 + i, a->scratch->row);
         const void *stored = a->slot->rows + (i0 + i) * size;
@@ -449,71 +454,97 @@ static void assign_int8(assignment *a, int64_t i0, int rows)
     a->counters[LLOYD_COUNT_INT8] += rows - open;
     a->counters[LLOYD_COUNT_INT8_FALLBACK] += decided;
     a->counters[LLOYD_COUNT_CANDIDATES] += candidates;
-#pragma omp atomic
-    a->cost->rows += rows;
-#pragma omp atomic
-    a->cost->candidates += candidates;
-#pragma omp atomic
-    a->cost->open += open;
+    lloyd_cpu_count_cost(a, rows * set->count, candidates, open);
 }
 
-static void assign_int8_block(assignment *a, int64_t i0, int rows)
+static void assign_int8_block(cpu_assignment *a, int64_t i0, int rows)
 {
     for (int at = 0; at < rows; at += LLOYD_INT8_ROWS)
         assign_int8(a, i0 + at, rows - at < LLOYD_INT8_ROWS ? rows - at : LLOYD_INT8_ROWS);
 }
 
 /* Whether the filter on 8-bit integers is the cheaper one: judged by this pass so far. */
-static int int8_pays(const assignment *a)
+static int int8_pays(const cpu_assignment *a)
 {
     const double distance = 5; /* a dist() takes as long as scoring so many centroids in float32 */
     const lloyd_int8_set *set = &a->cpu->int8;
-    int64_t rows, candidates, open;
+    int64_t scores, candidates, open;
     lloyd_filter filter = a->cpu->base.config.filter;
     if (!set->product || !set->usable || filter == LLOYD_FILTER_FLOAT) return 0;
     if (filter == LLOYD_FILTER_INT8) return 1;
 #pragma omp atomic read
-    rows = a->cost->rows;
+    scores = a->cost->scores;
 #pragma omp atomic read
     candidates = a->cost->candidates;
 #pragma omp atomic read
     open = a->cost->open;
-    double saved = ((double)rows * (1 - set->product->cost) - (double)open) * (double)set->count;
-    return rows < 4 * LLOYD_INT8_ROWS || distance * (double)candidates < saved;
+    double saved = (double)scores * (1 - set->product->cost) - (double)open * (double)set->count;
+    return scores < 4 * LLOYD_INT8_ROWS * set->count || distance * (double)candidates < saved;
 }
 
 /* Few centroids: no filter. */
-static void assign_few(assignment *a, int64_t i0, int rows)
+static void assign_few(cpu_assignment *a, int64_t i0, int rows)
 {
     for (int i = 0; i < rows; i++) {
         const float *row = lloyd_cpu_row(a->cpu, a->slot, i0 + i, a->scratch->row);
-        set_label(a, i0 + i, nearest_of_all(a->cpu, row));
+        lloyd_cpu_set_label(a, i0 + i, nearest_of_all(a->cpu, row));
     }
 }
 
-void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *counters)
+/* Labels a block of rows. */
+static void assign_rows(cpu_assignment *a, int64_t i0, int rows)
 {
-    const cpu_slot *slot = &cpu->slots[slot_number];
+    for (int at = 0; at < rows; at += LLOYD_CPU_ROWS) {
+        int part = rows - at < LLOYD_CPU_ROWS ? rows - at : LLOYD_CPU_ROWS;
+        if (a->cpu->set <= LLOYD_CPU_FEW)
+            assign_few(a, i0 + at, part);
+        else if (int8_pays(a))
+            assign_int8_block(a, i0 + at, part);
+        else
+            assign_block(a, i0 + at, part);
+    }
+}
+
+/* The same in an iteration, where bounds may help. */
+static void assign_or_prune(cpu_assignment *a, int64_t i0, int rows, int block)
+{
+    lloyd_pruning *pruning = &a->cpu->pruning;
+    double began = lloyd_thread_seconds();
+    int pruned = lloyd_prune_takes(pruning, (a->slot->first + i0) / block);
+    if (pruned)
+        lloyd_prune_rows(a, i0, rows, int8_pays(a));
+    else
+        assign_rows(a, i0, rows);
+    lloyd_prune_count(pruning, pruned, rows, lloyd_thread_seconds() - began);
+}
+
+/* Blocks are smaller where there are too few rows to give every thread a few of them. */
+static int choose_block(const cpu_kernels *cpu, const cpu_slot *slot, int most)
+{
+    enum { LEAST = 32 };
+    int64_t share = slot->count / (4 * (int64_t)cpu->base.config.threads);
+    return share < LEAST ? LEAST : share < most ? (int)share : most;
+}
+
+static void label_slot(cpu_kernels *cpu, const cpu_slot *slot, int pruning, int64_t *counters)
+{
     int threads = cpu->base.config.threads;
-    /* Blocks are smaller where there are too few rows to give every thread a few of them. */
-    int64_t share = slot->count / (4 * (int64_t)threads);
-    int block = share < 32 ? 32 : share < LLOYD_CPU_ROWS ? (int)share : LLOYD_CPU_ROWS;
+    int block =
+        choose_block(cpu, slot, pruning ? lloyd_prune_block(&cpu->pruning) : LLOYD_CPU_ROWS);
     int64_t blocks = (slot->count + block - 1) / block;
     double fallback_seconds = 0;
-    int8_cost cost = {0};
+    cpu_int8_cost cost = {0};
 #pragma omp parallel num_threads(threads) reduction(+ : counters[:LLOYD_COUNTERS], fallback_seconds)
     {
-        assignment a = {cpu, slot, &cpu->scratch[omp_get_thread_num()], &cost, {0}, 0};
+        cpu_assignment a = {cpu, slot, &cpu->scratch[omp_get_thread_num()], &cost, {0}, 0};
 #pragma omp for schedule(dynamic) nowait
         for (int64_t b = 0; b < blocks; b++) {
             int64_t i0 = b * block;
             int rows = (int)(slot->count - i0 < block ? slot->count - i0 : block);
-            if (cpu->set <= LLOYD_CPU_FEW)
-                assign_few(&a, i0, rows);
-            else if (int8_pays(&a))
-                assign_int8_block(&a, i0, rows);
+            if (pruning)
+                assign_or_prune(&a, i0, rows, block);
             else
-                assign_block(&a, i0, rows);
+                assign_rows(&a, i0, rows);
         }
         assign_open(&a);
         decide_pool(&a);
@@ -523,9 +554,17 @@ void lloyd_cpu_nearest(cpu_kernels *cpu, int slot_number, int64_t *counters)
     cpu->base.seconds[LLOYD_WORK_FALLBACK] += fallback_seconds / threads;
 }
 
+void lloyd_cpu_nearest(cpu_kernels *cpu, int slot, int64_t *counters)
+{
+    label_slot(cpu, &cpu->slots[slot], 0, counters);
+}
+
 lloyd_status lloyd_cpu_assign(lloyd_kernels *kernels, int slot)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
-    lloyd_cpu_nearest(cpu, slot, cpu->sums + cpu->layout.counters_at);
+    int pruning =
+        cpu->pruning.group > 0 && cpu->set == kernels->config.k && cpu->set > LLOYD_CPU_FEW;
+    if (pruning) lloyd_prune_choose_unit(cpu, &cpu->slots[slot]);
+    label_slot(cpu, &cpu->slots[slot], pruning, cpu->sums + cpu->layout.counters_at);
     return LLOYD_OK;
 }

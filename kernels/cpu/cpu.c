@@ -7,6 +7,7 @@
 #include "kernels/cpu/device.h"
 #include "kernels/cpu/distances.h"
 #include "kernels/cpu/means.h"
+#include "kernels/cpu/prune_rows.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/seed.h"
 #include "kernels/cpu/sums.h"
@@ -53,6 +54,7 @@ static lloyd_status get_centroids(lloyd_kernels *kernels, float *centroids)
 static lloyd_status forget_labels(lloyd_kernels *kernels)
 {
     cpu_kernels *cpu = lloyd_cpu(kernels);
+    lloyd_prune_forget(&cpu->pruning);
     memset(cpu->labels, 0xff, (size_t)kernels->config.n_local * sizeof *cpu->labels);
     cpu->moved = kernels->config.n_local;
     return LLOYD_OK;
@@ -92,6 +94,7 @@ static void list_state(cpu_buffers *buffers, cpu_kernels *cpu)
     CPU_BUFFER(buffers, cpu->order, config->chunk_rows, "rows sorted by cluster");
     CPU_BUFFER(buffers, cpu->histogram, config->threads * config->k, "label histograms");
     CPU_BUFFER(buffers, cpu->scratch, config->threads, "working space of the threads");
+    lloyd_prune_list(buffers, &cpu->pruning);
 }
 
 static void list_scratch(cpu_buffers *buffers, const cpu_kernels *cpu, cpu_scratch *scratch)
@@ -108,6 +111,7 @@ static void list_scratch(cpu_buffers *buffers, const cpu_kernels *cpu, cpu_scrat
     CPU_BUFFER(buffers, scratch->pool_points, block, what);
     CPU_BUFFER(buffers, scratch->pool_rows, block, what);
     lloyd_int8_list_scratch(buffers, &cpu->int8, &scratch->int8);
+    lloyd_prune_list_scratch(buffers, &cpu->pruning, &scratch->pruning);
 }
 
 static void destroy(lloyd_kernels *kernels)
@@ -175,6 +179,7 @@ static lloyd_status alloc_state(cpu_kernels *cpu)
     cpu_buffers buffers = {.work = CPU_BUFFERS_RESERVE};
     lloyd_int8_open(&cpu->int8, lloyd_int8_product_best(), config->type, config->cosine,
                     config->dim, config->threads);
+    lloyd_prune_open(&cpu->pruning, config);
     cpu->layout = lloyd_layout_of_sums(NULL, config->dim, config->k);
     list_state(&buffers, cpu);
     for (int t = 0; cpu->scratch && t < config->threads; t++)
@@ -211,6 +216,7 @@ int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set)
     cpu_buffers all = {.work = CPU_BUFFERS_COUNT}, one = all;
     int64_t most = set > config->k ? set : config->k;
     lloyd_int8_open(&none.int8, &any, config->type, config->cosine, config->dim, config->threads);
+    lloyd_prune_open(&none.pruning, config);
     list_state(&all, &none);
     lloyd_cpu_list_set(&all, &none, most);
     lloyd_int8_list_set(&all, &none.int8, most);
@@ -220,5 +226,5 @@ int64_t lloyd_kernels_cpu_bytes(const lloyd_kernels_config *config, int64_t set)
                                                 config->weights != NULL),
                         config->n_local, 0);
     list_scratch(&one, &none, &thread);
-    return all.bytes + config->threads * one.bytes;
+    return all.bytes + config->threads * one.bytes + lloyd_prune_bytes(&none.pruning);
 }

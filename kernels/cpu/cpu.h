@@ -1,6 +1,6 @@
 /* The CPU kernels' own state. Files: cpu.c (create, load, the table), rows.c (stored rows to
  * float32, minima and maxima), assign.c (filter, certificate, fallback pass), int8.c (the filter on
- * 8-bit integers), sums.c (sums per cluster), means.c (inertia, centroids), seed.c (distances to the
+ * 8-bit integers), prune.c and prune_rows.c (what bounds of distances rule out), sums.c (sums per cluster), means.c (inertia, centroids), seed.c (distances to the
  * centroids chosen so far), distances.c (distances to own centroids, rows for empty clusters).
  */
 #ifndef LLOYD_KERNELS_CPU_CPU_H
@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/buffers.h"
 #include "kernels/cpu/int8.h"
+#include "kernels/cpu/prune.h"
 #include "kernels/kernels.h"
 #include "kernels/numerics.h"
 
@@ -38,6 +39,7 @@ typedef struct cpu_kernels {
     double scale;      /* a power of two */
     double greatest_half_norm;
     lloyd_int8_set int8;
+    lloyd_pruning pruning;
     double point_slack, centroid_slack, underflow_slack; /* P, W, tau of docs/numerics.md */
 
     /* sums */
@@ -74,6 +76,7 @@ struct cpu_scratch {
     _Alignas(64) lloyd_int8_scratch int8;
     int64_t open[LLOYD_CPU_ROWS]; /* rows that it left open */
     int open_count;
+    lloyd_prune_scratch pruning;
 
     /* rows without a certificate, collected until there is a block of them */
     float *pool_points; /* [ROWS*D] operands */

@@ -302,17 +302,15 @@ static rounded encode_row(const float *x, const float *centre, float scale, int6
     return row;
 }
 
-/* Word j of row i is at words[j * ROWS + i]: bytes of a row, of which those that are signed are raised by
- * OFFSET. */
-static void pack_row(const lloyd_int8_set *set, const void *row, int is_signed, int i,
-                     int32_t *words)
+/* Words that are `stride` apart: bytes of a row, of which those that are signed are raised by OFFSET. */
+static void pack_row(const lloyd_int8_set *set, const void *row, int is_signed, int64_t stride,
+                     int32_t *word)
 {
     enum { COLUMNS = LLOYD_INT8_COLUMNS };
     const uint32_t raise = is_signed ? 0x80808080U : 0;
     const char *bytes = row;
     int64_t whole = set->dim / COLUMNS, left = set->dim - whole * COLUMNS;
-    int32_t *word = words + i;
-    for (int64_t w = 0; w < whole; w++, bytes += COLUMNS, word += ROWS) {
+    for (int64_t w = 0; w < whole; w++, bytes += COLUMNS, word += stride) {
         uint32_t packed;
         memcpy(&packed, bytes, sizeof packed);
         packed ^= raise;
@@ -330,20 +328,21 @@ static void pack_row(const lloyd_int8_set *set, const void *row, int is_signed, 
     LLOYD_CLONES static int64_t square_from_##type(const type *x, const int16_t *middle,           \
                                                    int64_t dim)                                    \
     {                                                                                              \
-        int32_t square[LLOYD_LANES] = {0};                                                         \
-        int64_t total = 0, j = 0;                                                                  \
-        for (; j + LLOYD_LANES <= dim; j += LLOYD_LANES) {                                         \
-            for (int l = 0; l < LLOYD_LANES; l++) {                                                \
-                int32_t t = x[j + l] - middle[j + l];                                              \
-                square[l] += t * t;                                                                \
+        enum { PART = 4096 };                                                                      \
+        int64_t total = 0;                                                                         \
+        for (int64_t j0 = 0; j0 < dim; j0 += PART) {                                               \
+            int64_t end = dim - j0 < PART ? dim : j0 + PART;                                       \
+            int32_t sum = 0;                                                                       \
+            for (int64_t j = j0; j < end; j++) {                                                   \
+                int16_t t = (int16_t)(x[j] - middle[j]);                                           \
+                sum += t * t;                                                                      \
             }                                                                                      \
+            total += sum;                                                                          \
         }                                                                                          \
-        for (; j < dim; j++) total += (x[j] - middle[j]) * (x[j] - middle[j]);                     \
-        for (int l = 0; l < LLOYD_LANES; l++) total += square[l];                                  \
         return total;                                                                              \
     }
 
-/* |X|^2 of a row of bytes, exactly: less than 2^18 for each of at most 2^16 columns. */
+/* |X|^2 of a row of bytes, exactly: less than 2^18 for each column. */
 SQUARE_FROM(uint8_t)
 SQUARE_FROM(int8_t)
 
@@ -365,94 +364,105 @@ typedef struct row_bound {
     double roundings; /* n */
 } row_bound;
 
-static void take_bound(const lloyd_int8_set *set, lloyd_int8_scratch *s, int i, const row_bound *x)
+static int bound_row(const lloyd_int8_set *set, const row_bound *x, lloyd_int8_row *encoded)
 {
     double dim = (double)set->dim, a = x->residual;
     double products = x->length * set->length + set->greatest_bias;
     double lengths = (x->reach + set->reach) * (x->reach + set->reach);
-    if (!(products + lengths < 0x1p100)) {
-        leave_open(s, i);
-        return;
-    }
-    s->factor[i] = (float)(x->scale * set->scale);
-    s->best[i] = -INFINITY;
-    s->threshold[i] = -INFINITY;
-    s->distance[i] = x->distance;
-    s->spread[i] = (a + set->residual + 0x1p-50 * set->reach) * UP;
-    s->rounding[i] = (0x1p-22 * products + (dim + 16) * 0x1p-52 * lengths +
-                      a * (set->residual + 0x1p-50 * set->reach) +
-                      0x1p-23 * a * (x->length + x->roundings * a)) *
-                         UP +
-                     0x1p-120;
-    s->count[i] = 0;
+    if (!(products + lengths < 0x1p100)) return 0;
+    encoded->factor = (float)(x->scale * set->scale);
+    encoded->distance = x->distance;
+    encoded->spread = (a + set->residual + 0x1p-50 * set->reach) * UP;
+    encoded->rounding = (0x1p-22 * products + (dim + 16) * 0x1p-52 * lengths +
+                         a * (set->residual + 0x1p-50 * set->reach) +
+                         0x1p-23 * a * (x->length + x->roundings * a)) *
+                            UP +
+                        0x1p-120;
+    return 1;
 }
 
-static void take_bytes(const lloyd_int8_set *set, lloyd_int8_scratch *s, int i, const void *row)
+static int encode_bytes(const lloyd_int8_set *set, const void *row, int32_t *words, int64_t stride,
+                        lloyd_int8_row *encoded)
 {
     int64_t square = set->is_signed ? square_from_int8_t(row, set->middle, set->dim)
                                     : square_from_uint8_t(row, set->middle, set->dim);
     double reach = sqrt((double)square) * UP;
-    pack_row(set, row, set->is_signed, i, s->words);
-    take_bound(set, s, i,
-               &(row_bound){.scale = 1,
-                            .length = reach + set->centre_length,
-                            .reach = reach,
-                            .distance = (double)square / 2});
+    pack_row(set, row, set->is_signed, stride, words);
+    return bound_row(set,
+                     &(row_bound){.scale = 1,
+                                  .length = reach + set->centre_length,
+                                  .reach = reach,
+                                  .distance = (double)square / 2},
+                     encoded);
 }
 
-void lloyd_int8_take(const lloyd_int8_set *set, lloyd_int8_scratch *s, int i, const void *row)
+int lloyd_int8_encode(const lloyd_int8_set *set, const void *row, int8_t *codes, int32_t *words,
+                      int64_t stride, lloyd_int8_row *encoded)
 {
-    if (set->exact) {
-        take_bytes(set, s, i, row);
-        return;
-    }
+    if (set->exact) return encode_bytes(set, row, words, stride, encoded);
     float scale = greatest_difference(row, set->centre, set->dim) / GREATEST;
     if (scale == 0) scale = 1;
-    if (!((double)scale >= LEAST_UNIT && (double)scale <= GREATEST_UNIT)) {
-        leave_open(s, i);
-        return;
-    }
-    rounded x = encode_row(row, set->centre, scale, set->dim, s->codes);
-    pack_row(set, s->codes, 1, i, s->words);
+    if (!((double)scale >= LEAST_UNIT && (double)scale <= GREATEST_UNIT)) return 0;
+    rounded x = encode_row(row, set->centre, scale, set->dim, codes);
+    pack_row(set, codes, 1, stride, words);
     double unit = (double)scale, square = unit * unit * (double)x.square,
            length = sqrt(square) * UP;
     double roundings = ceil((double)set->dim / LANES) + MORE_ROUNDINGS;
     double residual =
         (sqrt((double)x.residual) * (1 + roundings * 0x1p-23) + 0x1p-22 * length) * UP;
-    take_bound(set, s, i,
-               &(row_bound){.scale = unit,
-                            .length = length,
-                            .residual = residual,
-                            .reach = (length + residual) * UP,
-                            .distance = (square - (double)x.residual) / 2,
-                            .roundings = roundings});
+    return bound_row(set,
+                     &(row_bound){.scale = unit,
+                                  .length = length,
+                                  .residual = residual,
+                                  .reach = (length + residual) * UP,
+                                  .distance = (square - (double)x.residual) / 2,
+                                  .roundings = roundings},
+                     encoded);
+}
+
+void lloyd_int8_take(const lloyd_int8_set *set, lloyd_int8_scratch *s, int i, const void *row)
+{
+    if (!lloyd_int8_encode(set, row, s->codes, s->words + i, ROWS, &s->row[i])) {
+        leave_open(s, i);
+        return;
+    }
+    s->factor[i] = s->row[i].factor;
+    s->best[i] = -INFINITY;
+    s->threshold[i] = -INFINITY;
+    s->count[i] = 0;
 }
 
 /* --- candidates --- */
 
-/* Centroids whose score is below this are farther than `reach` from row i. Rounded down. */
-static float threshold_of(const lloyd_int8_scratch *s, int i, double reach)
+/* Centroids whose score is below this are farther than `reach`. Rounded down. */
+static float threshold_of(const lloyd_int8_row *row, double reach)
 {
-    double square = reach * reach, z = s->distance[i];
-    double least = z - square / 2 - s->spread[i] * reach - s->rounding[i];
+    double square = reach * reach, z = row->distance;
+    double least = z - square / 2 - row->spread * reach - row->rounding;
     return (float)(least - 0x1p-23 * fabs(least) - 0x1p-120);
 }
 
 /* More than the roundings of dist(), and of thresholds in double. */
 static const double UP_REACH = 1 + 0x1p-38;
 
+float lloyd_int8_threshold(const lloyd_int8_row *row, double distance)
+{
+    return threshold_of(row, sqrt(distance) * UP_REACH);
+}
+
 void lloyd_int8_limit(lloyd_int8_scratch *s, int i, double distance)
 {
     if (s->threshold[i] == INFINITY) return;
-    s->threshold[i] = threshold_of(s, i, sqrt(distance) * UP_REACH);
+    s->threshold[i] = lloyd_int8_threshold(&s->row[i], distance);
 }
 
 /* The label is not farther than the centroid with the best score so far. */
 static void raise_threshold(lloyd_int8_scratch *s, int i)
 {
-    double f = s->spread[i], half = s->distance[i] - (double)s->best[i] + s->rounding[i];
+    const lloyd_int8_row *row = &s->row[i];
+    double f = row->spread, half = row->distance - (double)s->best[i] + row->rounding;
     double reach = (f + sqrt(f * f + 2 * (half > 0 ? half : 0))) * UP_REACH;
-    float least = threshold_of(s, i, reach);
+    float least = threshold_of(row, reach);
     if (least > s->threshold[i]) s->threshold[i] = least;
 }
 

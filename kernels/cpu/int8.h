@@ -38,15 +38,21 @@ typedef struct lloyd_int8_set {
     double centre_length; /* |m| where rows are used as they are */
 } lloyd_int8_set;
 
+/* A row as the filter sees it, with the names of 2.6. */
+typedef struct lloyd_int8_row {
+    float factor;    /* of its operand, times the centroids' scale */
+    double distance; /* Z */
+    double spread;   /* F */
+    double rounding; /* eta */
+} lloyd_int8_row;
+
 /* What one thread needs. */
 typedef struct lloyd_int8_scratch {
     int32_t *words;                /* [words][64] */
     int8_t *codes;                 /* [D] one row */
     float factor[LLOYD_INT8_ROWS]; /* of the rows' operands, times the centroids' scale */
     float best[LLOYD_INT8_ROWS], threshold[LLOYD_INT8_ROWS];
-    double distance[LLOYD_INT8_ROWS]; /* Z of 2.6 */
-    double spread[LLOYD_INT8_ROWS];   /* F */
-    double rounding[LLOYD_INT8_ROWS]; /* eta */
+    lloyd_int8_row row[LLOYD_INT8_ROWS];
     float scores[LLOYD_INT8_CENTROIDS * LLOYD_INT8_ROWS];
     uint64_t hits[LLOYD_INT8_CENTROIDS];
     /* The result: candidates in increasing order; a count of 0: any centroid may be the nearest. */
@@ -68,6 +74,13 @@ void lloyd_int8_list_scratch(cpu_buffers *buffers, const lloyd_int8_set *set,
 /* Derives the set from centroids[count][dim]; centre[dim]: a point amid them, for rows that are rounded. */
 lloyd_status lloyd_int8_prepare(lloyd_int8_set *set, const float *centroids, int64_t count,
                                 const float *centre);
+
+/* The words of a row, `stride` apart: as stored where the set is exact, else as float32. codes[D]: working space. 0: it does not fit. */
+int lloyd_int8_encode(const lloyd_int8_set *set, const void *row, int8_t *codes, int32_t *words,
+                      int64_t stride, lloyd_int8_row *encoded);
+
+/* Centroids whose score is below this are farther from the row than one at this distance, a dist(). Rounded down. */
+float lloyd_int8_threshold(const lloyd_int8_row *row, double distance);
 
 /* Takes row i (of at most 64) of a block: as stored where the set is exact, else as float32. */
 void lloyd_int8_take(const lloyd_int8_set *set, lloyd_int8_scratch *scratch, int i,

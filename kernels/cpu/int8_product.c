@@ -159,8 +159,8 @@ static int has_avx512_vnni(void)
 }
 
 static const lloyd_int8_product products[] = {
-    {"avx512-vnni", 0.2, has_avx512_vnni, scores_avx512, hits_avx512},
-    {"avx-vnni", 0.35, has_avx_vnni, scores_avx_vnni, hits_avx_vnni},
+    {"avx512-vnni", 0.2, has_avx512_vnni, scores_avx512, hits_avx512, lloyd_group_scores_avx512},
+    {"avx-vnni", 0.35, has_avx_vnni, scores_avx_vnni, hits_avx_vnni, lloyd_group_scores_avx_vnni},
 };
 
 enum { COUNT = sizeof products / sizeof products[0] };

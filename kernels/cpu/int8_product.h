@@ -8,6 +8,8 @@
 #ifndef LLOYD_KERNELS_CPU_INT8_PRODUCT_H
 #define LLOYD_KERNELS_CPU_INT8_PRODUCT_H
 
+#include "kernels/cpu/group_product.h"
+
 #include <stdint.h>
 
 enum { LLOYD_INT8_ROWS = 64, LLOYD_INT8_CENTROIDS = 48 };
@@ -32,6 +34,9 @@ typedef struct lloyd_int8_product {
                    int64_t words, float *scores);
     /* Bit `row` of hits[centroid]: scores[centroid][row] >= threshold[row]. */
     void (*hits)(const float *scores, const float *threshold, uint64_t *hits);
+    /* Of any rows with a tile of a group: lloyd_group_scores_avx512(). */
+    uint32_t (*group_scores)(const lloyd_group_rows *rows, const uint16_t *list, int count,
+                             const lloyd_group_tile *tile, float *best, uint32_t *hits);
 } lloyd_int8_product;
 
 /* The fastest that this processor supports, NULL for none; and all of them. */

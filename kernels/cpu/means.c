@@ -110,7 +110,8 @@ lloyd_status lloyd_cpu_update(lloyd_kernels *kernels)
 #pragma omp parallel for num_threads(kernels->config.threads)
     for (int64_t k = 0; k < kernels->config.k; k++)
         move_centroid(cpu, k, cpu->scratch[omp_get_thread_num()].row);
-    return lloyd_cpu_prepare(cpu);
+    LLOYD_TRY(lloyd_cpu_prepare(cpu));
+    return lloyd_prune_update(&cpu->pruning, cpu->centroids, &cpu->int8);
 }
 
 lloyd_status lloyd_cpu_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters)

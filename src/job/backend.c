@@ -10,8 +10,12 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/seed/reduce.h"
 
+#include <omp.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- what is in this build --- */
 
@@ -269,6 +273,20 @@ lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_ker
 const lloyd_device *lloyd_backend_device(const lloyd_backend *backend)
 {
     return backend->cuda ? gpu : &lloyd_device_cpu;
+}
+
+int lloyd_backend_threads(const lloyd_comm *comm)
+{
+    const char *wanted = getenv("OMP_NUM_THREADS");
+    int threads = wanted ? atoi(wanted) : 0, allowed = omp_get_max_threads();
+    if (threads > 0) return threads;
+    cpu_set_t cores;
+    int bound = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    int share = (int)(online / comm->local_size);
+    threads = bound < share ? bound : share;
+    if (threads > allowed) threads = allowed;
+    return threads > 0 ? threads : 1;
 }
 
 int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,

@@ -45,6 +45,10 @@ lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_ker
 /* What computes, apart from what is computed. */
 const lloyd_device *lloyd_backend_device(const lloyd_backend *backend);
 
+/* Threads of this rank: OMP_NUM_THREADS if set; else the cores it is bound to, but not more than
+ * its share of the node, nor than a program that calls the library has allowed OpenMP. */
+int lloyd_backend_threads(const lloyd_comm *comm);
+
 /* Bytes that the kernels and all they do with at most `set` centroids at a time take, of the GPU's
  * memory or of the host's; the rows in their slots and seeding's LLOYD_SEED_ROW_BYTES a row are left out. */
 int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,

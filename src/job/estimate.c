@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/half.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "comm/self.h"
 #include "job/observer.h"
 #include "job/options.h"
@@ -110,6 +111,7 @@ static lloyd_status open_trial(const lloyd_backend *backend, const lloyd_plan *p
     const int64_t size = (int64_t)lloyd_type_size(plan->kernels.type);
     lloyd_layout layout = lloyd_layout_fixed(rows, plan->d * size, backend->cuda);
     lloyd_kernels_config config = plan->kernels;
+    config.prune = LLOYD_PRUNE_OFF; /* how much it skips depends on the rows */
     config.n_local = config.chunk_rows = rows;
     config.k = k, config.slots = 1, config.timed = 0;
     LLOYD_TRY(lloyd_comm_self(&t->comm));
@@ -286,4 +288,19 @@ lloyd_status lloyd_estimate_fit(lloyd_comm *comm, const lloyd_backend *backend,
     LLOYD_TRY(comm->max(comm, seconds, 2));
     *estimate = (lloyd_estimate){.seeding = seconds[0], .iteration = seconds[1]};
     return LLOYD_OK;
+}
+
+void lloyd_estimate_print(const lloyd_fit_options *options, const lloyd_plan *plan,
+                          const lloyd_estimate *e)
+{
+    char a[32], b[32], c[32];
+    double all = (double)options->n_init * (e->seeding + (double)options->max_iters * e->iteration);
+    printf("  time, estimated  ");
+    if (e->seeding > 0) printf("%s for seeding, ", lloyd_text_seconds(e->seeding, a, sizeof a));
+    printf("%s per iteration, %s in all%s\n", lloyd_text_seconds(e->iteration, b, sizeof b),
+           lloyd_text_seconds(all, c, sizeof c), options->max_iters > 0 ? " at most" : "");
+    printf("                   (from clustering made-up rows for a moment; without %s)\n",
+           lloyd_layout_rows(&plan->layout, LLOYD_FIXED) < plan->count
+               ? "reading the files, and copying rows, in every pass"
+               : "reading the files");
 }

@@ -19,4 +19,8 @@ lloyd_status lloyd_estimate_fit(lloyd_comm *comm, const lloyd_backend *backend,
                                 const lloyd_plan *plan, const lloyd_fit_options *options,
                                 int weighted, lloyd_estimate *estimate);
 
+/* Prints it for --dry-run. */
+void lloyd_estimate_print(const lloyd_fit_options *options, const lloyd_plan *plan,
+                          const lloyd_estimate *estimate);
+
 #endif

@@ -13,8 +13,6 @@
 #include "job/results/second.h"
 #include "kernels/blas.h"
 
-#include <omp.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,22 +26,6 @@ enum {
     HISTORY = 1 << 14,     /* iterations; a longer history is not worth counting */
 };
 
-/* Threads of this rank: OMP_NUM_THREADS if set; else the cores it is bound to, but not more than
- * its share of the node, nor than a program that calls the library has allowed OpenMP. */
-static int choose_threads(const lloyd_comm *comm)
-{
-    const char *wanted = getenv("OMP_NUM_THREADS");
-    int threads = wanted ? atoi(wanted) : 0, allowed = omp_get_max_threads();
-    if (threads > 0) return threads;
-    cpu_set_t cores;
-    int bound = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    int share = (int)(online / comm->local_size);
-    threads = bound < share ? bound : share;
-    if (threads > allowed) threads = allowed;
-    return threads > 0 ? threads : 1;
-}
-
 static void take_source(const lloyd_comm *comm, const lloyd_row_source *source, lloyd_plan *plan)
 {
     plan->n = source->n;
@@ -55,7 +37,7 @@ static void take_source(const lloyd_comm *comm, const lloyd_row_source *source, 
         .dim = plan->d,
         .k = plan->k,
         .type = source->type,
-        .threads = choose_threads(comm),
+        .threads = lloyd_backend_threads(comm),
     };
 }
 
@@ -158,6 +140,8 @@ static void count_rest(const planner *p, lloyd_plan *plan)
     lloyd_kernels_config config = plan->kernels;
     if (p->source->weighted) config.weights = &some_weight;
     int64_t kernels = lloyd_backend_bytes(p->backend, &config, need.set);
+    config.prune_group = 0;
+    plan->bounds = kernels - lloyd_backend_bytes(p->backend, &config, need.set);
     int64_t labels = plan->count < LABEL_ROWS ? plan->count : LABEL_ROWS;
     int64_t centroids = plan->k * plan->d * 4;
     plan->weights = p->source->weighted && p->source->rows ? plan->count * 4 : 0;
@@ -295,7 +279,7 @@ static lloyd_status begin_plan(const lloyd_comm *comm, const lloyd_backend *back
 {
     if (backend->cuda) LLOYD_TRY(lloyd_backend_memory(backend, &plan->gpu_free, &plan->gpu_used));
     plan->program = lloyd_memory_now();
-    plan->blas_missing = backend->cuda ? 0 : lloyd_blas_take(choose_threads(comm));
+    plan->blas_missing = backend->cuda ? 0 : lloyd_blas_take(lloyd_backend_threads(comm));
     return LLOYD_OK;
 }
 
@@ -344,6 +328,34 @@ static lloyd_members_plan plan_members(const planner *p, int64_t limit)
     return lloyd_members_plan_for(p->plan->n, p->plan->k, p->comm->size, limit / PART);
 }
 
+/* Whether the layout with bounds leaves rows where they are without; of rows of which some are read in every pass, three fourths. */
+static int spares_rows(const planner *p, const lloyd_layout *without)
+{
+    const lloyd_layout *with = &p->plan->layout;
+    int64_t bytes = lloyd_layout_bytes(with).host + need_for_chunks(p, with->chunk_rows).host;
+    int64_t rows = lloyd_layout_rows(with, LLOYD_FIXED),
+            before = lloyd_layout_rows(without, LLOYD_FIXED);
+    if (bytes > limited(available(p).host, p->options->max_host_memory)) return 0;
+    return without->fixed < without->chunks ? 4 * rows >= 3 * before : rows == before;
+}
+
+/* On CPUs: how many centroids share bounds. The fewer, the more is skipped, and the more memory they take. */
+static void choose_groups(const planner *p)
+{
+    enum { LEAST = 32, GROUPS = 4 };
+    lloyd_plan *plan = p->plan;
+    const lloyd_layout without = plan->layout;
+    const int any = plan->kernels.prune == LLOYD_PRUNE_ON; /* also one group, for tests */
+    if (p->backend->cuda || plan->kernels.prune == LLOYD_PRUNE_OFF) return;
+    for (int64_t group = LEAST; GROUPS * group <= plan->k || (any && group == LEAST); group *= 2) {
+        plan->kernels.prune_group = group;
+        choose_layout(p);
+        if (spares_rows(p, &without)) return;
+    }
+    plan->kernels.prune_group = 0;
+    plan->layout = without;
+}
+
 lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
                             const lloyd_row_source *source, const lloyd_fit_options *options,
                             lloyd_plan *plan)
@@ -362,6 +374,7 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
     if (options->members)
         plan->members = plan_members(&p, limited(available(&p).host, options->max_host_memory));
     choose_filter(&p);
+    choose_groups(&p);
     use_layout(plan);
     if (!source->rows) plan->rows = 0; /* the program has them already */
     count_rest(&p, plan);
@@ -458,21 +471,6 @@ static void print_header(const lloyd_comm *comm, const lloyd_backend *backend,
         printf("  backend          cpu\n");
 }
 
-static void print_times(const lloyd_fit_options *options, const lloyd_plan *plan,
-                        const lloyd_estimate *e)
-{
-    char a[32], b[32], c[32];
-    double all = (double)options->n_init * (e->seeding + (double)options->max_iters * e->iteration);
-    printf("  time, estimated  ");
-    if (e->seeding > 0) printf("%s for seeding, ", lloyd_text_seconds(e->seeding, a, sizeof a));
-    printf("%s per iteration, %s in all%s\n", lloyd_text_seconds(e->iteration, b, sizeof b),
-           lloyd_text_seconds(all, c, sizeof c), options->max_iters > 0 ? " at most" : "");
-    printf("                   (from clustering made-up rows for a moment; without %s)\n",
-           lloyd_layout_rows(&plan->layout, LLOYD_FIXED) < plan->count
-               ? "reading the files, and copying rows, in every pass"
-               : "reading the files");
-}
-
 /* Where the rows of all ranks live, and what moves in every pass. */
 static void print_homes(const lloyd_backend *backend, const lloyd_plan *plan,
                         const int64_t homes[3])
@@ -523,6 +521,8 @@ static void print_own(const lloyd_backend *backend, const lloyd_fit_options *opt
     print_bytes("rows, buffers", plan->rows);
     print_bytes("weights", plan->weights);
     print_bytes("working space", plan->working);
+    snprintf(size, sizeof size, "  bounds, groups of %lld", (long long)plan->kernels.prune_group);
+    print_bytes(size, plan->bounds);
     print_bytes("checkpoint", plan->checkpoint);
     print_bytes("seeding", plan->seeding);
     print_bytes("results", plan->results);
@@ -584,7 +584,7 @@ lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,
         for (int64_t at = 0; at < fields; at += FIELDS)
             for (int p = 0; p < 3; p++) homes[p] += all[at + HOMES + p];
         print_header(comm, backend, rows, options, plan);
-        if (estimate) print_times(options, plan, estimate);
+        if (estimate) lloyd_estimate_print(options, plan, estimate);
         print_homes(backend, plan, homes);
         print_members(plan);
         print_own(backend, options, plan);

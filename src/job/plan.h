@@ -24,6 +24,7 @@ typedef struct lloyd_plan {
     int64_t program; /* what the process holds before it reads anything */
     int64_t rows;    /* that stay on the host, and the buffers that others pass through */
     int64_t weights, working, checkpoint, seeding, results;
+    int64_t bounds;             /* of `working`, or of the GPU's: what pruning keeps */
     lloyd_members_plan members; /* beside `results`; all zeros: none are written */
     int64_t blas_missing;       /* address space that the BLAS will want, under a limit on it */
     int64_t total;              /* the peak: seeding and results are not needed at the same time */

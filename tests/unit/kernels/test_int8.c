@@ -158,10 +158,10 @@ static void check_bounds(bounded *b)
         residual += (x - code) * (x - code);
         operand += code * code;
     }
-    long double bound = b->scratch.spread[0] - b->set.residual;
+    long double bound = b->scratch.row[0].spread - b->set.residual;
     assert_true(residual > 0 && bound * bound >= residual);
-    assert_true(fabsl((operand - residual) / 2 - (long double)b->scratch.distance[0]) <=
-                (long double)b->scratch.rounding[0]);
+    assert_true(fabsl((operand - residual) / 2 - (long double)b->scratch.row[0].distance) <=
+                (long double)b->scratch.row[0].rounding);
 }
 
 static void free_bounded(bounded *b)
