@@ -165,12 +165,14 @@ lloyd_status lloyd_prune_update(lloyd_pruning *p, const float *centroids, const 
 
 int lloyd_prune_takes(const lloyd_pruning *p, int64_t block)
 {
-    /* rows after which a pass that has turned out to be slower is given up, but for the sample */
-    const double few = 4096, hardly = 1.05;
+    /* The first pass that has bounds to use is given up, but for the sample, if it turns out to be slower; later ones are judged
+     * by whole passes. */
+    const int64_t first = 2;
+    const double few = 8192, hardly = 1.05;
     int sampled = block % LLOYD_PRUNE_SAMPLE == 0;
     double rows, seconds;
     if (p->extent != LLOYD_PRUNE_ALL) return p->extent == LLOYD_PRUNE_SOME && sampled;
-    if (sampled || p->when == LLOYD_PRUNE_ON || p->begun <= 1 || p->dense == 0) return 1;
+    if (sampled || p->when == LLOYD_PRUNE_ON || p->begun != first || p->dense == 0) return 1;
 #pragma omp atomic read
     rows = p->cost.rows[1];
 #pragma omp atomic read

@@ -108,6 +108,7 @@ static seeding_need need_of_seeding(const lloyd_backend *backend, const lloyd_pl
     lloyd_kernels_config config = plan->kernels;
     config.n_local = config.chunk_rows = rows;
     config.k = 1, config.slots = 1, config.type = LLOYD_F32, config.cosine = 0;
+    config.prune_group = 0;
     config.weights = weighted ? &some_weight : NULL;
     need.kernels += lloyd_backend_bytes(backend, &config, need.set);
     if (backend->cuda) need.kernels += rows * plan->d * 4;
