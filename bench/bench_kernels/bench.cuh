@@ -56,11 +56,12 @@ struct figures {
     double assign = NAN, filter = NAN, verify = NAN;
     double update = NAN, sort = NAN, means = NAN, iteration = NAN, wall = NAN;
     double later = NAN, later_filter = NAN, later_verify = NAN; /* of one iteration after others */
-    double later_proved = NAN;                 /* share of the rows, by the filter alone */
-    double later_int8 = NAN;                   /* share of the rows, that the 8-bit filter took */
-    double later_candidates = NAN;             /* of one of these that it did not prove */
-    double verified = NAN;                     /* share of the rows, with the first centroids */
-    std::vector<double> verified_of_iteration; /* the same of each iteration of a run */
+    double later_proved = NAN;     /* share of the rows, by the filter alone */
+    double later_int8 = NAN;       /* share of the rows, that the 8-bit filter took */
+    double later_candidates = NAN; /* of one of these that it did not prove */
+    double later_moved = NAN, later_update = NAN; /* share of the rows; sums */
+    double verified = NAN;                        /* share of the rows, with the first centroids */
+    std::vector<double> verified_of_iteration;    /* the same of each iteration of a run */
     int64_t wrong = 0;
 };
 

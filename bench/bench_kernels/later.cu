@@ -29,21 +29,28 @@ lloyd_status time_later(const bench &b, const options &o, figures *out)
         LLOYD_TRY(go_ahead(b, o));
         return b.kernels->begin(b.kernels);
     };
+    auto labelled = [&] {
+        LLOYD_TRY(begin());
+        return b.kernels->assign(b.kernels, 0);
+    };
+    auto accumulate = [&] { return b.kernels->accumulate(b.kernels, 0); };
     auto whole = [&] { return iterate(b, &found); };
     LLOYD_TRY(time_work(b.stream, o.repeat, ahead, whole, &out->later));
     out->later_proved = 1 - (double)found.fallback_rows / (double)b.size.n;
     out->later_int8 = (double)found.int8_rows / (double)b.size.n;
     if (found.int8_fallback_rows > 0)
         out->later_candidates = (double)found.int8_candidates / (double)found.int8_fallback_rows;
+    out->later_moved = (double)found.moved / (double)b.size.n;
     LLOYD_TRY(time_phases(b, o.repeat, begin, &out->later_filter, &out->later_verify));
+    LLOYD_TRY(time_work(b.stream, o.repeat, labelled, accumulate, &out->later_update));
     LLOYD_TRY(go_ahead(b, o));
     return check(b, false, out);
 }
 
 } // namespace
 
-const benchmark later_benchmark = {"later",
-                                   "one iteration after --after others, and its assignment",
-                                   nullptr, time_later};
+const benchmark later_benchmark =
+    {"later", "one iteration after --after others, its assignment, and its sums", nullptr,
+     time_later};
 
 } // namespace benchmarks

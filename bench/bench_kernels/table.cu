@@ -47,10 +47,11 @@ void print_header(const options &o)
     printf("rows: %s; later: the iteration after %d others\n", name_of_rows(o).c_str(), o.after);
     printf(
         "%-8s %9s %6s %5s | %9s %7s %9s %7s %9s %8s | %9s %7s %9s %9s | %9s %9s %8s | %9s %9s %7s %9s "
-        "%8s %6s %6s | %6s\n",
+        "%8s %6s %6s %7s %9s | %6s\n",
         "type", "N", "K", "D", "assign ms", "TFLOP/s", "filter ms", "TFLOP/s", "verify ms",
         "verify %", "update ms", "GB/s", "sort ms", "means ms", "iter ms", "wall ms", "verify %",
-        "later ms", "filter ms", "TOP/s", "verify ms", "proved %", "int8 %", "cands", "#wrong");
+        "later ms", "filter ms", "TOP/s", "verify ms", "proved %", "int8 %", "cands", "moved %",
+        "update ms", "#wrong");
 }
 
 void print_row(lloyd_type type, const shape &s, const figures &f)
@@ -82,6 +83,8 @@ void print_row(lloyd_type type, const shape &s, const figures &f)
     print_number(8, 3, 100 * f.later_proved);
     print_number(6, 1, 100 * f.later_int8);
     print_number(6, 1, f.later_candidates);
+    print_number(7, 2, 100 * f.later_moved);
+    print_number(9, 4, f.later_update);
     printf(" | %6lld\n", (long long)f.wrong);
     fflush(stdout);
 }
@@ -113,6 +116,8 @@ void json_row(const options &o, lloyd_type type, const shape &s, const figures &
     json_number(file, "later_proved", f.later_proved);
     json_number(file, "later_int8", f.later_int8);
     json_number(file, "later_candidates", f.later_candidates);
+    json_number(file, "later_moved", f.later_moved);
+    json_number(file, "later_update_ms", f.later_update);
     fprintf(file, ", \"verified_of_iteration\": [");
     for (size_t t = 0; t < f.verified_of_iteration.size(); t++)
         fprintf(file, "%s%.6g", t > 0 ? ", " : "", f.verified_of_iteration[t]);

@@ -40,16 +40,10 @@ static lloyd_status forget_labels(lloyd_kernels *kernels)
     cuda_kernels *cuda = lloyd_cuda(kernels);
     size_t bytes = (size_t)kernels->config.n_local * sizeof *cuda->labels;
     lloyd_cuda_forget_marks(cuda); /* of what was no iteration */
+    cuda->moved = kernels->config.n_local;
     if (bytes == 0) return LLOYD_OK;
     return lloyd_cuda_check(cudaMemsetAsync(cuda->labels, 0xff, bytes, cuda->stream),
                             "forgetting labels");
-}
-
-static lloyd_status sums(lloyd_kernels *kernels, lloyd_buffer *sums)
-{
-    cuda_kernels *cuda = lloyd_cuda(kernels);
-    *sums = {cuda->sums, LLOYD_CUDA, cuda->stream};
-    return LLOYD_OK;
 }
 
 static lloyd_status labels(lloyd_kernels *kernels, int64_t first, int64_t count, int32_t *out)
@@ -116,7 +110,7 @@ static const lloyd_kernels table = {
     .assign = lloyd_cuda_assign,
     .accumulate = lloyd_cuda_accumulate,
     .finish = finish,
-    .sums = sums,
+    .sums = lloyd_cuda_sums,
     .inertia = lloyd_cuda_inertia,
     .update = lloyd_cuda_update_means,
     .empty_clusters = lloyd_cuda_empty_clusters,

@@ -16,6 +16,7 @@ static lloyd_status set(const std::string &name, cuda_overrides *o)
                  {"keep-distances", &o->keep_distances},
                  {"other-sort", &o->other_sort},
                  {"sorted-sums", &o->sorted_sums},
+                 {"moved-sums", &o->moved_sums},
                  {"small-shared", &o->small_shared}};
     for (const auto &flag : flags) {
         if (name != flag.name) continue;

@@ -20,10 +20,12 @@ static void list_state(cuda_buffers &buffer, cuda_kernels *cuda, const lloyd_ker
     buffer.optional(config->weights, cuda->weights, n, "weights");
 }
 
-/* Sums come with the grid. */
-static void list_sums(cuda_buffers &buffer, cuda_kernels *cuda, int64_t words)
+/* Sums come with the grid: of so many words and rows. */
+static void list_sums(cuda_buffers &buffer, cuda_kernels *cuda, int64_t words, int64_t rows)
 {
     buffer(cuda->sums, words, "sums per cluster");
+    buffer(cuda->totals, words, "sums per cluster");
+    buffer(cuda->summed, rows, "clusters of the summed rows");
 }
 
 lloyd_status lloyd_cuda_alloc_sums(cuda_kernels *cuda, const lloyd_grid *grid)
@@ -32,8 +34,11 @@ lloyd_status lloyd_cuda_alloc_sums(cuda_kernels *cuda, const lloyd_grid *grid)
     cuda->grid = grid;
     cuda->layout = lloyd_layout_of_sums(grid, config->dim, config->k);
     cuda_buffers reserve = cuda_buffers::reserve(cuda);
-    list_sums(reserve, cuda, cuda->layout.words);
+    list_sums(reserve, cuda, cuda->layout.words, grid ? config->n_local : 0);
     LLOYD_TRY(reserve.status());
+    cuda->summed_rows = 0;
+    cuda->sums_continued = false;
+    cuda->sums_zero = cuda->totals_stale = true;
     return lloyd_cuda_check(cudaMemsetAsync(cuda->sums, 0,
                                             (size_t)cuda->layout.words * sizeof *cuda->sums,
                                             cuda->stream),
@@ -51,7 +56,7 @@ void lloyd_cuda_release_state(cuda_kernels *cuda)
 {
     cuda_buffers release = cuda_buffers::release(cuda);
     list_state(release, cuda, &cuda->base.config);
-    list_sums(release, cuda, 0);
+    list_sums(release, cuda, 0, 0);
 }
 
 int64_t lloyd_cuda_state_bytes(const lloyd_kernels_config *config)
@@ -61,6 +66,7 @@ int64_t lloyd_cuda_state_bytes(const lloyd_kernels_config *config)
     list_state(count, &none, config);
     list_sums(count, &none,
               lloyd_planned_sum_words(config->dim, config->k, lloyd_sums_one_digit(config),
-                                      config->weights != nullptr));
+                                      config->weights != nullptr),
+              config->n_local);
     return count.bytes();
 }

@@ -66,8 +66,15 @@ struct cuda_kernels {
     cuda_array<int> top, digits, square_top; /* [D] as in the grid, on the device, and so */
     cuda_array<int32_t> second, wide_number, wide_column; /* [D] are these */
     double mass_scale, least_mass;                        /* 2^(b - M_w), 2^(b T_w - M_w) */
-    cuda_array<int64_t> sums;
-    bool sums_zero; /* no rows were added since begin() */
+    cuda_array<int64_t>
+        sums; /* of this rank's rows, kept from iteration to iteration; and the counters of this one */
+    cuda_array<int64_t> totals; /* the same after sums(), which may be summed over ranks */
+    cuda_array<int32_t> summed; /* [n_local] the cluster in whose sums each of the summed rows is */
+    int64_t summed_rows;        /* rows that were added since the sums were zero */
+    int64_t moved; /* labels that changed in the last iteration; all, where nothing is known */
+    bool sums_continued; /* this iteration looks at the rows that have moved only, */
+    bool sums_zero;      /* or sums are zero as yet */
+    bool totals_stale;   /* totals are not yet those of `sums` */
     cuda_sorter *sorter;
     cuda_means *means;
 

@@ -16,6 +16,7 @@
 #include "kernels/cuda/clock.h"
 #include "kernels/cuda/int8/choice.h"
 #include "kernels/cuda/row_distance.cuh"
+#include "kernels/cuda/update/update.h"
 
 struct cuda_means {
     cuda_array<lloyd_dd> terms; /* [K] each cluster's term of the inertia */
@@ -39,12 +40,14 @@ struct numbers {
     double largest;     /* |c| */
     int64_t counters[LLOYD_COUNTERS];
     int64_t empty;
+    int64_t own_moved; /* of the counters, this rank's */
 };
 
 /* All that centroids follow from. */
 struct means_input {
     const float *centroids; /* [K*D], the ones so far */
-    const int64_t *sums;
+    const int64_t *sums;    /* of all ranks */
+    const int64_t *own;     /* of this rank */
     lloyd_sum_layout layout;
     const int *top, *digits;
     const int32_t *second, *wide_number;
@@ -193,6 +196,7 @@ __device__ void add_terms(const means_input &in, const lloyd_dd *terms,
     out->largest = (double)largest;
     for (int c = 0; c < LLOYD_COUNTERS; c++) out->counters[c] = counters[c];
     out->empty = all_empty;
+    out->own_moved = in.own[in.layout.counters_at + LLOYD_COUNT_MOVED];
 }
 
 template <words_of W>
@@ -316,6 +320,7 @@ template <class Launch> lloyd_status for_words(const cuda_kernels *cuda, Launch 
 means_input input(const cuda_kernels *cuda)
 {
     return {cuda->centroids,
+            cuda->totals,
             cuda->sums,
             cuda->layout,
             cuda->top,
@@ -396,21 +401,11 @@ lloyd_status compute_numbers(cuda_kernels *cuda, lloyd_dd squares)
 
 /* --- the interface --- */
 
-lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels)
-{
-    cuda_kernels *cuda = lloyd_cuda(kernels);
-    CUDA_TRY(cudaMemsetAsync(cuda->sums, 0, (size_t)cuda->layout.words * sizeof(int64_t),
-                             cuda->stream),
-             "setting the sums to zero");
-    cuda->sums_zero = true;
-    lloyd_cuda_means_stale(cuda);
-    return lloyd_cuda_mark(cuda, CUDA_UNTIMED);
-}
-
 lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_found *out)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_SUM));
+    LLOYD_TRY(lloyd_cuda_take_totals(cuda));
     LLOYD_TRY(prepare_means(cuda));
     LLOYD_TRY(compute_numbers(cuda, squares));
     CUDA_TRY(cudaMemcpyAsync(cuda->pinned, cuda->results, sizeof(numbers), cudaMemcpyDeviceToHost,
@@ -427,6 +422,7 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
     numbers found;
     memcpy(&found, cuda->pinned, sizeof found);
     const int64_t *counters = found.counters;
+    cuda->moved = found.own_moved;
     *out = {found.value,
             found.largest,
             counters[LLOYD_COUNT_MOVED],
@@ -447,6 +443,7 @@ lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     LLOYD_TRY(lloyd_cuda_mark(cuda, CUDA_UNTIMED));
+    LLOYD_TRY(lloyd_cuda_take_totals(cuda));
     LLOYD_TRY(prepare_means(cuda));
     cuda_means *means = cuda->means;
     if (!means->ready) LLOYD_TRY(compute_means(cuda, {}));
@@ -460,9 +457,10 @@ lloyd_status lloyd_cuda_empty_clusters(lloyd_kernels *kernels, int64_t count, in
     cuda_kernels *cuda = lloyd_cuda(kernels);
     const lloyd_sum_layout *l = &cuda->layout;
     int64_t words = l->counters_at - l->masses_at, found = 0, *host;
+    LLOYD_TRY(lloyd_cuda_take_totals(cuda));
     LLOYD_TRY(lloyd_alloc(&host, words, sizeof *host, "masses of the clusters"));
     cudaError_t code =
-        cudaMemcpyAsync(host, cuda->sums + l->masses_at, (size_t)words * sizeof *host,
+        cudaMemcpyAsync(host, cuda->totals + l->masses_at, (size_t)words * sizeof *host,
                         cudaMemcpyDeviceToHost, cuda->stream);
     if (code == cudaSuccess) code = cudaStreamSynchronize(cuda->stream);
     for (int64_t k = 0; code == cudaSuccess && k < l->clusters && found < count; k++) {
@@ -483,13 +481,14 @@ lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t t
     cuda_buffers reserve = cuda_buffers::reserve(cuda), release = cuda_buffers::release(cuda);
     lloyd_cuda_means_stale(cuda);
     lloyd_cuda_expect(cuda, -1, -1); /* the next iteration may be unlike the last */
+    LLOYD_TRY(lloyd_cuda_take_totals(cuda));
     list_moved(reserve, moved, count);
     LLOYD_TRY(reserve.status());
     cudaError_t code = cudaMemcpyAsync(moved, words, (size_t)count * sizeof *words,
                                        cudaMemcpyHostToDevice, cuda->stream);
     if (code == cudaSuccess) {
         move_row<<<(unsigned)cuda_divide_up(count, THREADS), THREADS, 0,
-                   cuda->stream>>>(cuda->sums, cuda->layout, from, to, moved, count);
+                   cuda->stream>>>(cuda->totals, cuda->layout, from, to, moved, count);
         code = cudaGetLastError();
     }
     /* the words belong to the caller again when this returns; relocation is rare */

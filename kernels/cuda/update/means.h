@@ -4,7 +4,6 @@
 
 #include "kernels/cuda/state.h"
 
-lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels);
 lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_found *found);
 lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels);
 lloyd_status lloyd_cuda_empty_clusters(lloyd_kernels *kernels, int64_t count, int32_t *clusters);

@@ -110,8 +110,7 @@ template <int OFFSET> __device__ inline void add_to_cell(uint32_t cell, uint32_t
 
 __device__ inline void add_to_sum(int64_t *sum, int64_t value)
 {
-    if (value != 0)
-        atomicAdd(reinterpret_cast<unsigned long long *>(sum), (unsigned long long)value);
+    if (value != 0) cuda_add_word(sum, value);
 }
 
 __device__ inline int64_t joined(uint32_t low, uint32_t high)

@@ -100,13 +100,13 @@ template <lloyd_type T> __device__ inline void unpack(uint32_t word, float *x)
 }
 
 /* A run's sum on its way to the sums of its cluster. ONLY: nothing else was or is being added to
- * these. The atomic addition, whose result nobody reads, does not wait for memory. */
+ * these. */
 template <bool ONLY> __device__ inline void add_sum(int64_t *sum, int64_t value)
 {
     if (ONLY)
         *sum = value;
     else
-        atomicAdd(reinterpret_cast<unsigned long long *>(sum), (unsigned long long)value);
+        cuda_add_word(sum, value);
 }
 
 /* One lane of a team, on one piece of the sorted order and one tile of the columns. All lanes of a

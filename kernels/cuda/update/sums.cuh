@@ -1,4 +1,5 @@
-/* What both ways of summing rows share: sorted (sorted.cu) and in shared memory (shared.cu).
+/* What all ways of summing rows share: sorted (sorted.cu), in shared memory (shared.cu), and of those that have
+ * moved (moved.cu).
  *
  * There are four ways to the same digits, docs/numerics.md section 3. Columns with more than two digits
  * have a scale of 0 in all of them; they are summed apart (wide.cu).
@@ -23,7 +24,7 @@
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/update/update.h"
 
-constexpr bool cuda_has_two_digits(cuda_arithmetic a)
+__host__ __device__ constexpr bool cuda_has_two_digits(cuda_arithmetic a)
 {
     return a == cuda_arithmetic::PAIR || a == cuda_arithmetic::DEFINITION;
 }
@@ -51,6 +52,36 @@ template <class Launch> lloyd_status cuda_for_arithmetic(const cuda_kernels *cud
         status = launch(type, std::integral_constant<cuda_arithmetic, ALL>());
     });
     return status;
+}
+
+/* Adds to a word of the sums in global memory. Atomic; as nobody reads the result, it does not wait for memory. */
+__device__ inline void cuda_add_word(int64_t *sum, int64_t value)
+{
+    atomicAdd(reinterpret_cast<unsigned long long *>(sum), (unsigned long long)value);
+}
+
+/* Calls move(row, from, to) by whole warps, for every row whose label is not the cluster in whose sums it is: summed[row] =
+ * from, labels[row] = to. By all warps of a grid, each for some of the rows. move() may write to summed[row]. */
+template <class Move>
+__device__ inline void cuda_each_moved(const int32_t *labels, const int32_t *summed, int64_t rows,
+                                       Move move)
+{
+    const int lane = (int)threadIdx.x % 32;
+    const int64_t step = (int64_t)gridDim.x * blockDim.x;
+    int64_t row = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    int to = row < rows ? labels[row] : 0, from = row < rows ? summed[row] : 0;
+    /* whole warps come to an end together */
+    for (int64_t first = row - lane; first < rows; first += step) {
+        row += step;
+        const int to_next = row < rows ? labels[row] : 0, from_next = row < rows ? summed[row] : 0;
+        for (uint32_t moved = __ballot_sync(0xffffffffu, to != from); moved; moved &= moved - 1) {
+            const int source = __ffs((int)moved) - 1;
+            move(first + source, __shfl_sync(0xffffffffu, from, source),
+                 __shfl_sync(0xffffffffu, to, source));
+        }
+        to = to_next;
+        from = from_next;
+    }
 }
 
 /* The digits of an element by cuda_arithmetic::PAIR. */

@@ -1,10 +1,17 @@
-/* Which way the rows of a slot are summed: sorted by label, or in shared memory. */
+/* Which way the rows of a slot are summed: all of them, sorted by label or in shared memory, or those that
+ * have moved.
+ *
+ * The sums of a rank's rows are kept from iteration to iteration, and with them the cluster in whose sums each
+ * row is. An iteration either begins with sums of nothing and adds all rows, or continues with those that are
+ * there, and moves the digits of rows whose label is another one. Both give the same bits: docs/numerics.md, section 3.
+ */
 #include "kernels/cuda/update/update.h"
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/clock.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/update/means.h"
+#include "kernels/cuda/update/moved.h"
 #include "kernels/cuda/update/shared.h"
 #include "kernels/cuda/update/sort.h"
 #include "kernels/cuda/update/sorted.h"
@@ -13,6 +20,49 @@ namespace
 {
 
 using arithmetic = cuda_arithmetic;
+
+/* What a row that moves costs, in rows that are summed with all others, is at least
+ *     MOVE          two atomic additions of 8 bytes for each digit, and a read on its own. Additions of neighbouring lanes to
+ *                   one row of the sums come at some 4 10^11 a second, all rows at 3.3 TB/s of their elements,
+ * and where clusters are few
+ *     MEET / K D    additions to the same word, which wait for each other. */
+constexpr double MOVE = 16, MEET = 8192;
+
+/* Whether the sums are continued: all rows are in them, and looking at those that move costs less than summing all. */
+bool continues(const cuda_kernels *cuda)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    if (!cuda->grid || cuda->summed_rows != config->n_local) return false;
+    const double sums = (double)config->k * (double)config->dim;
+    return cuda->overrides.moved_sums ||
+           (double)cuda->moved * (MOVE + MEET / sums) <= (double)config->n_local;
+}
+
+/* Adds all rows of a slot. */
+lloyd_status add_all(cuda_kernels *cuda, int slot)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    const int64_t count = cuda->slots[slot].count, capacity = lloyd_cuda_sorted_rows(config);
+    const bool wide = cuda->layout.wide > 0 || cuda->layout.weight_digits > 2;
+    if (!wide && !cuda->overrides.sorted_sums &&
+        lloyd_cuda_shares_sums(config, lloyd_cuda_arithmetic(cuda), lloyd_cuda_shared_bytes(cuda)))
+        return lloyd_cuda_add_shared(cuda, slot);
+    for (int64_t at = 0; at < count; at += capacity)
+        LLOYD_TRY(
+            lloyd_cuda_add_sorted(cuda, slot, at, count - at < capacity ? count - at : capacity));
+    return LLOYD_OK;
+}
+
+/* Notes in whose sums the rows of a slot are now. */
+lloyd_status note_clusters(cuda_kernels *cuda, int slot)
+{
+    const int64_t first = cuda->slots[slot].first, count = cuda->slots[slot].count;
+    cuda->summed_rows += count;
+    return lloyd_cuda_check(cudaMemcpyAsync(cuda->summed + first, cuda->labels + first,
+                                            (size_t)count * sizeof *cuda->summed,
+                                            cudaMemcpyDeviceToDevice, cuda->stream),
+                            "noting the clusters of the summed rows");
+}
 
 /* Whether the scales of all columns are float32 numbers. */
 bool scales_are_floats(const lloyd_grid *grid, int64_t dim)
@@ -57,22 +107,50 @@ void lloyd_cuda_summands(const cuda_kernels *cuda, int slot, int64_t at, cuda_su
     s->masses = cuda->sums + l->masses_at;
 }
 
+lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    cuda->sums_continued = continues(cuda);
+    cuda->sums_zero = !cuda->sums_continued;
+    cuda->totals_stale = true;
+    if (!cuda->sums_continued) cuda->summed_rows = 0;
+    const int64_t kept = cuda->sums_continued ? cuda->layout.counters_at : 0;
+    CUDA_TRY(cudaMemsetAsync(cuda->sums + kept, 0,
+                             (size_t)(cuda->layout.words - kept) * sizeof(int64_t), cuda->stream),
+             "setting the sums to zero");
+    lloyd_cuda_means_stale(cuda);
+    return lloyd_cuda_mark(cuda, CUDA_UNTIMED);
+}
+
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
-    int64_t count = cuda->slots[slot].count;
-    if (count == 0) return LLOYD_OK;
+    if (cuda->slots[slot].count == 0) return LLOYD_OK;
     lloyd_cuda_means_stale(cuda);
-    bool wide = cuda->layout.wide > 0 || cuda->layout.weight_digits > 2;
-    if (!wide && !cuda->overrides.sorted_sums &&
-        lloyd_cuda_shares_sums(&kernels->config, lloyd_cuda_arithmetic(cuda),
-                               lloyd_cuda_shared_bytes(cuda))) {
-        LLOYD_TRY(lloyd_cuda_add_shared(cuda, slot));
-        return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
+    cuda->totals_stale = true;
+    if (cuda->sums_continued) {
+        LLOYD_TRY(lloyd_cuda_add_moved(cuda, slot));
+    } else {
+        LLOYD_TRY(add_all(cuda, slot));
+        LLOYD_TRY(note_clusters(cuda, slot));
     }
-    int64_t capacity = lloyd_cuda_sorted_rows(&kernels->config);
-    for (int64_t at = 0; at < count; at += capacity)
-        LLOYD_TRY(
-            lloyd_cuda_add_sorted(cuda, slot, at, count - at < capacity ? count - at : capacity));
+    return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
+}
+
+lloyd_status lloyd_cuda_take_totals(cuda_kernels *cuda)
+{
+    if (!cuda->totals_stale) return LLOYD_OK;
+    cuda->totals_stale = false;
+    return lloyd_cuda_check(cudaMemcpyAsync(cuda->totals, cuda->sums,
+                                            (size_t)cuda->layout.words * sizeof *cuda->totals,
+                                            cudaMemcpyDeviceToDevice, cuda->stream),
+                            "copying the sums");
+}
+
+lloyd_status lloyd_cuda_sums(lloyd_kernels *kernels, lloyd_buffer *sums)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    LLOYD_TRY(lloyd_cuda_take_totals(cuda));
+    *sums = {cuda->totals, LLOYD_CUDA, cuda->stream};
     return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
 }

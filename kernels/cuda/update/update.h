@@ -4,7 +4,13 @@
 
 #include "kernels/cuda/state.h"
 
+lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels);
 lloyd_status lloyd_cuda_accumulate(lloyd_kernels *kernels, int slot);
+lloyd_status lloyd_cuda_sums(lloyd_kernels *kernels, lloyd_buffer *sums);
+
+/* To be called by all that look at cuda->totals: makes them those of the rows of this rank, unless they have been
+ * since the last accumulate(). */
+lloyd_status lloyd_cuda_take_totals(cuda_kernels *cuda);
 
 /* --- for the ways of summing --- */
 

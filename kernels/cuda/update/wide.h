@@ -9,4 +9,8 @@
 lloyd_status lloyd_cuda_add_wide(cuda_kernels *cuda, int slot, int64_t at, int64_t count,
                                  const cuda_sorted &sorted);
 
+/* The same of the rows of the slot that have moved, which it takes out of the sums of cuda->summed too; that stays as it
+ * is. By so many blocks, at least one. */
+lloyd_status lloyd_cuda_move_wide(cuda_kernels *cuda, int slot, int64_t blocks);
+
 #endif

@@ -133,7 +133,7 @@ static int compare_relocation(problem *p, int64_t empty)
     return good;
 }
 
-static int iterate(problem *p, float *centroids)
+int compare_iteration(problem *p, float *centroids)
 {
     int64_t empty;
     for (int s = 0; s < SIDES; s++) {
@@ -160,7 +160,7 @@ int compare_iterations(problem *p)
         good = !failed(p, s, p->side[s]->forget_labels(p->side[s]), "forget_labels");
     int iterations = options.small ? 2 : 4;
     for (p->iteration = 1; p->iteration <= iterations && good; p->iteration++)
-        good = iterate(p, centroids);
+        good = compare_iteration(p, centroids);
     for (int s = 0; s < SIDES && good; s++) good = pass(p, s, "assign", assign_chunk, NULL);
     good = good && compare_labels(p) && compare_results(p);
     p->iteration = 0;

@@ -11,6 +11,9 @@ lloyd_status accumulate_chunk(lloyd_kernels *kernels, int slot, int64_t first, v
 /* *empty = the number of empty clusters. */
 int compare_inertia(problem *p, int64_t *empty);
 
+/* Number p->iteration. centroids: [2*k*d], those that come out. */
+int compare_iteration(problem *p, float *centroids);
+
 /* Iterations, and at the end the labels of the last centroids, as a fit does. */
 int compare_iterations(problem *p);
 
