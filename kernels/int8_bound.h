@@ -155,23 +155,58 @@ LLOYD_HD double lloyd_bound_radius(double half, double rest, double fine, double
     return (spread + sqrt(fma(spread, spread, 2 * all))) * INT8_UP;
 }
 
+/* What a score may be below Z by, where both are known with |dC| <= coarse, but for what depends on the distance. */
+LLOYD_HD double lloyd_bound_slack(double rest, double coarse, double rounding)
+{
+    return rest * coarse + 2 * rounding;
+}
+
+/* The greatest |C - c^| of all centroids. */
+LLOYD_HD double lloyd_bound_coarse(const int8_units *units)
+{
+    return sqrt((double)units->residual) * INT8_UP;
+}
+
 /* The score that a centroid must reach to be nearest, for a row with Z = row_z and |dx| = row_rest (`reach`: |x^| in codes, at most) and
- * one centroid whose score with both digits, not in units, is `score`. */
+ * one centroid at a distance of `radius` or less. */
+LLOYD_HD int32_t lloyd_bound_threshold_at(const int8_units *units, double reach, float row_z,
+                                          float row_rest, double radius)
+{
+    if (units->unusable || !(row_rest < INFINITY)) return INT8_ALL;
+    const double g = lloyd_bound_centroid_unit(units), f = (double)units->row;
+    const double z = (double)row_z, rest = (double)row_rest, coarse = lloyd_bound_coarse(units);
+    const double rounding = lloyd_bound_rounding(units, reach, row_z, row_rest);
+    const double least = z - radius * radius * (0.5 + 0x1p-36) - (rest + coarse) * radius -
+                         lloyd_bound_slack(rest, coarse, rounding);
+    const double units_of_score = floor(least / (f * g)) - 1;
+    if (!(units_of_score > (double)INT8_ALL)) return INT8_ALL;
+    return (int32_t)fmin(units_of_score, (double)INT8_FARTHEST);
+}
+
+/* The same for one centroid whose score with both digits, not in units, is `score`. */
 LLOYD_HD int32_t lloyd_bound_threshold(const int8_units *units, double reach, float row_z,
                                        float row_rest, double score)
 {
     if (units->unusable || !(row_rest < INFINITY)) return INT8_ALL;
-    const double g = lloyd_bound_centroid_unit(units), f = (double)units->row;
-    const double z = (double)row_z, rest = (double)row_rest;
-    const double coarse = sqrt((double)units->residual) * INT8_UP;
     const double rounding = lloyd_bound_rounding(units, reach, row_z, row_rest);
-    const double radius =
-        lloyd_bound_radius(fmax(z - score, 0.0), rest, lloyd_bound_fine(units), rounding);
-    const double least = z - radius * radius * (0.5 + 0x1p-36) - (rest + coarse) * radius -
-                         rest * coarse - 2 * rounding;
-    const double units_of_score = floor(least / (f * g)) - 1;
-    if (!(units_of_score > (double)INT8_ALL)) return INT8_ALL;
-    return (int32_t)fmin(units_of_score, (double)INT8_FARTHEST);
+    const double radius = lloyd_bound_radius(fmax((double)row_z - score, 0.0), (double)row_rest,
+                                             lloyd_bound_fine(units), rounding);
+    return lloyd_bound_threshold_at(units, reach, row_z, row_rest, radius);
+}
+
+/* --- distances from scores, for pruning --- */
+
+/* What lloyd_group_least() needs of a row: z, rounded down, less a score is its `half`; spread = F, rounded up. -inf, 0: nothing can be
+ * proved. */
+LLOYD_HD void lloyd_bound_score(const int8_units *units, double reach, float row_z, float row_rest,
+                                float *z, float *spread)
+{
+    *z = -INFINITY, *spread = 0;
+    if (units->unusable || !(row_rest < INFINITY)) return;
+    const double rest = (double)row_rest, coarse = lloyd_bound_coarse(units);
+    const double rounding = lloyd_bound_rounding(units, reach, row_z, row_rest);
+    *z = -lloyd_bound_up(lloyd_bound_slack(rest, coarse, rounding) - (double)row_z);
+    *spread = lloyd_bound_up((rest + coarse) * INT8_UP);
 }
 
 /* --- refinement --- */

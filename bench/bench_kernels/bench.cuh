@@ -37,6 +37,8 @@ struct options {
     double cool = 0;
     const char *override = ""; /* names of lloyd_cuda_override() */
     lloyd_filter filter = LLOYD_FILTER_AUTO;
+    lloyd_prune prune = LLOYD_PRUNE_AUTO;
+    int iterations = 60;        /* of a run */
     const char *rows = nullptr; /* a file; Gaussian rows without */
     double jitter = 1;          /* of rows that are repeated */
     int64_t mixture = 0;        /* clusters of the rows, 0: no mixture */
@@ -60,6 +62,7 @@ struct figures {
     double later_int8 = NAN;       /* share of the rows, that the 8-bit filter took */
     double later_candidates = NAN; /* of one of these that it did not prove */
     double later_moved = NAN, later_update = NAN; /* share of the rows; sums */
+    double run = NAN;                             /* seconds of all iterations */
     double verified = NAN;                        /* share of the rows, with the first centroids */
     std::vector<double> verified_of_iteration;    /* the same of each iteration of a run */
     int64_t wrong = 0;
@@ -135,11 +138,12 @@ struct benchmark {
     const char *name, *help;
     lloyd_status (*run_once)(const options &o, int64_t *wrong);
     lloyd_status (*run_shape)(const bench &b, const options &o, figures *out);
+    bool named_only = false; /* not done unless --only names it */
 };
 
 /* One file each. */
 extern const benchmark limits_benchmark, assign_benchmark, update_benchmark, iteration_benchmark,
-    later_benchmark, allreduce_benchmark;
+    later_benchmark, run_benchmark, allreduce_benchmark;
 
 } // namespace benchmarks
 

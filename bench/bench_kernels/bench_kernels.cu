@@ -30,7 +30,8 @@ namespace
 
 /* In the order in which they run. Those of shapes share the rows of a shape and a row of the table. */
 const benchmark *const table[] = {&limits_benchmark,    &assign_benchmark, &update_benchmark,
-                                  &iteration_benchmark, &later_benchmark,  &allreduce_benchmark};
+                                  &iteration_benchmark, &later_benchmark,  &run_benchmark,
+                                  &allreduce_benchmark};
 
 const int64_t Mi = 1 << 20;
 
@@ -100,6 +101,19 @@ bool parse_filter(const std::string &name, lloyd_filter *filter)
     return true;
 }
 
+bool parse_prune(const std::string &name, lloyd_prune *prune)
+{
+    if (name == "auto")
+        *prune = LLOYD_PRUNE_AUTO;
+    else if (name == "on")
+        *prune = LLOYD_PRUNE_ON;
+    else if (name == "off")
+        *prune = LLOYD_PRUNE_OFF;
+    else
+        return false;
+    return true;
+}
+
 bool parse_option(int letter, const char *value, options *o)
 {
     switch (letter) {
@@ -111,6 +125,8 @@ bool parse_option(int letter, const char *value, options *o)
     case 'w': return (o->override = value) != nullptr;
     case 'd': return (o->device = atoi(value)) >= 0;
     case 'F': return parse_filter(value, &o->filter);
+    case 'P': return parse_prune(value, &o->prune);
+    case 'i': return (o->iterations = atoi(value)) > 0;
     case 'f': return (o->rows = value) != nullptr;
     case 'n': return (o->jitter = atof(value)) >= 0;
     case 'm': return (o->mixture = atoll(value)) > 0;
@@ -126,13 +142,15 @@ const char usage[] =
     "usage: bench_kernels [--shapes N,K,D[;...]] [--types TYPE[,...]] [--only PART[,...]]\n"
     "                     [--repeat R] [--cool SECONDS] [--override NAME[,...]] [--filter FILTER]\n"
     "                     [--rows FILE [--jitter J] | --mixture C] [--fill] [--after I] [--dump FOLDER]\n"
-    "                     [--device I] [--json FILE]\n"
+    "                     [--prune PRUNE] [--iterations I] [--device I] [--json FILE]\n"
     "  types: float32, float16, bfloat16, uint8, int8, all; float16,float32 if not given\n"
     "  cool:  seconds without work before the measurements of each shape\n"
     "  override: an assignment kernel, where it supports the shape (sm80, sm90, ...), or another choice:\n"
     "         other-pruning, other-sort (of few clusters, as of many), fallback-pass (also for few rows),\n"
-    "         sorted-sums (of few clusters too), small-shared (memory, as of older GPUs)\n"
+    "         sorted-sums (of few clusters too), moved-sums, prune, small-shared (memory, as of older GPUs)\n"
     "  filter: auto, int8 or float16: the kernels choose, or always use this one where they have it\n"
+    "  prune: auto, on or off: whether iterations leave out what bounds rule out\n"
+    "  iterations: of the part \"run\", which is done only where --only names it; 60 if not given\n"
     "  rows:  a raw file of rows, of one type; Gaussian rows if not given. A shape with more rows than the\n"
     "         file repeats them, with noise from the second time on\n"
     "  jitter: of this noise, 1 if not given: bytes differ by at most J; floats by Gaussian noise of\n"
@@ -160,6 +178,8 @@ bool parse(int argc, char **argv, options *o)
                             {"cool", required_argument, nullptr, 'c'},
                             {"override", required_argument, nullptr, 'w'},
                             {"filter", required_argument, nullptr, 'F'},
+                            {"prune", required_argument, nullptr, 'P'},
+                            {"iterations", required_argument, nullptr, 'i'},
                             {"rows", required_argument, nullptr, 'f'},
                             {"jitter", required_argument, nullptr, 'n'},
                             {"mixture", required_argument, nullptr, 'm'},
@@ -201,6 +221,7 @@ lloyd_status measure_shape(const options &o, lloyd_type type, const shape &size,
     LLOYD_TRY(check(b, true, out));
     idle(o.cool);
     for (const benchmark *one : table) {
+        if (one->named_only && o.only.empty()) continue;
         if (one->run_shape && o.wants(one->name)) LLOYD_TRY(one->run_shape(b, o, out));
     }
     return LLOYD_OK;

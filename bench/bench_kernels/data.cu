@@ -7,6 +7,7 @@ extern "C" {
 }
 
 #include <cmath>
+#include <thread>
 
 namespace benchmarks
 {
@@ -109,8 +110,10 @@ lloyd_status prepare(bench *b, const options &o)
     config.chunk_rows = s.n;
     config.slots = 1;
     config.type = b->type;
-    config.threads = 1;
+    config.threads = (int)std::clamp(std::thread::hardware_concurrency(), 1u, 16u);
     config.filter = o.filter;
+    config.prune = o.prune;
+    config.prune_group = 64;
     LLOYD_TRY(lloyd_kernels_cuda(&config, o.device, &b->kernels));
     LLOYD_TRY(lloyd_cuda_override(b->kernels, o.override));
     lloyd_buffer sums;

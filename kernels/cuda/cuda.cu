@@ -186,7 +186,7 @@ lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
     cuda_kernels *cuda;
     LLOYD_TRY(lloyd_alloc(&cuda, 1, sizeof *cuda, "CUDA kernels"));
     cuda->base = table;
-    cuda->base.config = *config;
+    cuda->base.config = cuda->given = *config;
     cuda->device = device;
     lloyd_status status = open_device(cuda);
     if (status == LLOYD_OK) status = alloc_state(cuda);

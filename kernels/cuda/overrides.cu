@@ -17,7 +17,8 @@ static lloyd_status set(const std::string &name, cuda_overrides *o)
                  {"other-sort", &o->other_sort},
                  {"sorted-sums", &o->sorted_sums},
                  {"moved-sums", &o->moved_sums},
-                 {"small-shared", &o->small_shared}};
+                 {"small-shared", &o->small_shared},
+                 {"prune", &o->prune}};
     for (const auto &flag : flags) {
         if (name != flag.name) continue;
         *flag.flag = true;
@@ -43,7 +44,16 @@ lloyd_status lloyd_cuda_override(lloyd_kernels *kernels, const char *names)
         if (end > at) LLOYD_TRY(set(all.substr(at, end - at), &wanted));
         at = end + 1;
     }
+    const lloyd_kernels_config *given = &lloyd_cuda(kernels)->given;
+    lloyd_kernels_config *config = &kernels->config;
     lloyd_cuda(kernels)->overrides = wanted;
-    if (wanted.filter != LLOYD_FILTER_AUTO) kernels->config.filter = wanted.filter;
+    config->filter = wanted.filter != LLOYD_FILTER_AUTO ? wanted.filter : given->filter;
+    config->prune = given->prune;
+    config->prune_group = given->prune_group;
+    if (!wanted.prune) return LLOYD_OK;
+    if (config->filter == LLOYD_FILTER_AUTO)
+        config->filter = LLOYD_FILTER_INT8; /* for few clusters too */
+    config->prune = LLOYD_PRUNE_ON;
+    if (config->prune_group == 0) config->prune_group = 1;
     return LLOYD_OK;
 }

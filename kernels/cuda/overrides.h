@@ -16,6 +16,7 @@ struct cuda_overrides {
     bool other_sort;     /* few clusters are not sorted by counting, but as many are */
     bool sorted_sums;    /* rows are sorted where they would be summed in shared memory */
     bool moved_sums;     /* all iterations but the first look at the rows that have moved only */
+    bool prune;          /* every iteration but the first, whatever the configuration says */
     bool
         small_shared; /* blocks have as little shared memory as on GPUs of compute capability 8.6 */
 };

@@ -40,7 +40,8 @@ struct cuda_means;   /* update/means.cu: centroids that follow from the sums */
 struct cuda_clock;   /* clock.cu: when the stream was where */
 
 struct cuda_kernels {
-    lloyd_kernels base; /* first: a lloyd_kernels * is a cuda_kernels * */
+    lloyd_kernels base;         /* first: a lloyd_kernels * is a cuda_kernels * */
+    lloyd_kernels_config given; /* to create(): overrides change base.config */
     cudaStream_t stream;
     cudaStream_t copies; /* of load_start(); NULL until the first */
     cudaEvent_t asked;   /* on `stream`: what was enqueued before a copy */

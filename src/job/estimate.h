@@ -8,9 +8,9 @@
 #include "lloyd/lloyd.h"
 
 /* Seconds, of the slowest rank. Neither has reading or copying rows in it, nor the sums over ranks. */
-struct lloyd_estimate {
+typedef struct lloyd_estimate {
     double seeding, iteration; /* of one start; seeding is 0 where it takes next to nothing */
-};
+} lloyd_estimate;
 
 /* Clusters some made-up rows with as many centroids as the plan has, seeds a few, and scales what that took:
  * about a second, or what some iterations of a few hundred rows take if that is more. Before the

@@ -15,6 +15,7 @@
 #include "job/job.h"
 #include "job/options.h"
 #include "job/outputs.h"
+#include "job/plan_print.h"
 #include "job/results/row_results.h"
 #include "rows/bad_rows.h"
 

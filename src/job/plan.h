@@ -48,12 +48,10 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
                                 const lloyd_row_source *source, int64_t k, int cosine,
                                 const lloyd_predict_options *options, lloyd_plan *plan);
 
-/* How long a fit will take, see estimate.h. */
-typedef struct lloyd_estimate lloyd_estimate;
-
-/* Prints the plans of all ranks on rank 0; estimate: NULL if there is none. Collective. */
-lloyd_status lloyd_plan_print(lloyd_comm *comm, const lloyd_backend *backend,
-                              const lloyd_rows *rows, const lloyd_fit_options *options,
-                              const lloyd_plan *plan, const lloyd_estimate *estimate);
+/* Of a row as it is stored. */
+static inline int64_t lloyd_plan_row_bytes(const lloyd_plan *plan)
+{
+    return plan->d * (int64_t)lloyd_type_size(plan->kernels.type);
+}
 
 #endif

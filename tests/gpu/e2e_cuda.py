@@ -192,6 +192,25 @@ def rounded_types(t):
     t.job("gaussian int8", signed, ("-k", 100, "--max-iters", 6), ((), ("--chunk-rows", 777)))
 
 
+def pruned(t, sift):
+    """Iterations that leave out what bounds rule out, and others, by each way to keep rows; the log says that some were left out."""
+    on, off = ("--prune", "on"), ("--prune", "off")
+    ways = (on, off, on + ("--chunk-rows", 3331), on + ("--filter", "int8"))
+    kinds = {"uint8": sift, "float16": (sift / 16).astype(np.float16), "float32": sift + np.float32(0.37),
+             "ties": data.lattice(20000, 24, 3, 5), "tight": data.duplicated(20000, 100, 700, 6),
+             "outlier": data.outlier(20000, 130, 7), "offset": sift.astype(np.float32) + np.float32(5000)}
+    for name, x in kinds.items():
+        source = data.write(t.path(f"pruned-{name}.h5"), x, weights=random_weights(len(x)))
+        for options in ((), ("--metric", "cosine"), ("--weights", "weights"), ("--empty", "keep"), ("--init", "kmeans++")):
+            t.job(f"pruned {name} {' '.join(options)}".rstrip(), source, ("-k", 600, "--max-iters", 12) + options, ways)
+    log, source = t.path("pruned.jsonl"), t.data("sift-20k.h5")
+    if t.on("cuda", source, "pruned.h5", "-k", 600, "--max-iters", 12, *on, "--log", log):
+        steps = [event for event in log_events(log) if event["event"] == "iteration"]
+        shares = [step["compared"] / (step["pruned"] * 600) for step in steps if step["pruned"] > 0]
+        good = len(shares) == len(steps) - 1 and shares[0] == 1 and shares[-1] < 0.7
+        t.check(good, "the log says what share of the comparisons was made", f"      {shares}")
+
+
 def shapes(t):
     """Numbers of columns that are a multiple of nothing, and large ones."""
     for n, d, k in ((5003, 1, 20), (5003, 2, 60), (3001, 17, 100), (2003, 257, 64), (2003, 768, 200), (1501, 1536, 300),
@@ -461,11 +480,11 @@ def main():
     if t.options.full_data:
         full_data(t, os.path.abspath(t.options.full_data))
     elif t.quick:
-        t.at_once((with_options, t, "digits", digits, 20, 333), (predictions, t), (difficult, t))
+        t.at_once((with_options, t, "digits", digits, 20, 333), (predictions, t), (difficult, t), (pruned, t, sift))
         homes(t)
     else:
         t.at_once((with_options, t, "sift", sift, 256, 3331), (with_options, t, "digits", digits, 20, 333),
-                  (difficult, t), (shapes, t), (predictions, t), *([(seedings, t, sift)] if t.ranks == 1 else []),
+                  (difficult, t), (shapes, t), (pruned, t, sift), (predictions, t), *([(seedings, t, sift)] if t.ranks == 1 else []),
                   (many_k, t, "sift", t.data("sift-20k.h5"), (1, 3, 4, 5, 100, 1000, 4096), 7001),
                   (many_k, t, "digits", t.data("digits.h5"), (1, 2, 5, 64, 1000, len(digits)), 501),
                   (stored_types, t, "sift", sift[:8001], 200), (stored_types, t, "digits", digits, 30),

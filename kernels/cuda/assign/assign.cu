@@ -15,6 +15,8 @@
 #include "kernels/cuda/int8/choice.h"
 #include "kernels/cuda/int8/decide.h"
 #include "kernels/cuda/int8/open.h"
+#include "kernels/cuda/prune/choice.h"
+#include "kernels/cuda/prune/grouping.h"
 #include "kernels/cuda/update/means.h"
 
 #include <algorithm>
@@ -158,16 +160,19 @@ bool few_fall_back(const cuda_kernels *cuda)
            (double)f->fallback * (double)cuda->set * (double)cuda->base.config.dim <= DIRECT_WORK;
 }
 
-/* Rows [begin, begin + count) of the slot, by the 8-bit filter; the fallback pass is that of the other filter, p. */
-lloyd_status label_int8_block(cuda_kernels *cuda, int slot, const flash_params &p,
+/* Rows [begin, begin + count) of the slot, by the 8-bit filter, pruned or not; the fallback pass is that of the other filter, p. */
+lloyd_status label_int8_block(cuda_kernels *cuda, int slot, bool pruned, const flash_params &p,
                               const cuda_decision &d, bool timed, stopwatch *watch)
 {
+    const int8_lists lists =
+        pruned ? lloyd_cuda_prune_lists(cuda, p.count) : lloyd_cuda_int8_lists(cuda, p.count);
     LLOYD_TRY(mark(cuda, watch, 0));
-    LLOYD_TRY(lloyd_cuda_int8_find(cuda, slot, p.begin, p.count, d));
+    LLOYD_TRY(pruned ? lloyd_cuda_prune_find(cuda, slot, p.begin, p.count, d)
+                     : lloyd_cuda_int8_find(cuda, slot, p.begin, p.count, d));
     LLOYD_TRY(mark(cuda, watch, 1));
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN));
-    LLOYD_TRY(lloyd_cuda_int8_list_open(cuda, p, d));
-    LLOYD_TRY(lloyd_cuda_int8_decide(cuda, slot, d, p.count));
+    LLOYD_TRY(lloyd_cuda_int8_list_open(cuda, p, d, lists));
+    LLOYD_TRY(lloyd_cuda_int8_decide(cuda, slot, d, lists));
     LLOYD_TRY(cuda->filter->config.kernel->launch(cuda->gpu, p, true, cuda->stream));
     LLOYD_TRY(lloyd_cuda_decide(cuda, d, p.count));
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_FALLBACK));
@@ -216,8 +221,10 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
     p.direct = d.direct;
     p.score_factor = 64;
     p.scratch = f->scratch;
-    bool int8;
-    LLOYD_TRY(lloyd_cuda_choose_filter(cuda, slot_number, timed || watch, &int8));
+    bool int8, pruned;
+    LLOYD_TRY(lloyd_cuda_prune_choose(cuda, slot_number, d, timed || watch, &pruned));
+    int8 = pruned;
+    if (!pruned) LLOYD_TRY(lloyd_cuda_choose_filter(cuda, slot_number, timed || watch, &int8));
     if (int8) p.direct = d.direct = false;
     int8_choice *choice = &f->int8.choice;
     if (timed && choice->due) {
@@ -230,7 +237,7 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
         p.lists.counters = d.lists.counters = f->counters + f->counters_at * FLASH_COUNTERS;
         f->counters_at = 1 - f->counters_at;
         d.counters_of_next = f->counters + f->counters_at * FLASH_COUNTERS;
-        LLOYD_TRY(int8 ? label_int8_block(cuda, slot_number, p, d, timed, watch)
+        LLOYD_TRY(int8 ? label_int8_block(cuda, slot_number, pruned, p, d, timed, watch)
                        : label_block(cuda, p, d, timed, watch));
     }
     return LLOYD_OK;
@@ -260,6 +267,8 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     list_set_buffers(reserve, f, cuda->gpu, f->config, count);
     lloyd_cuda_int8_list(reserve, &f->int8, cuda->gpu, &kernels->config,
                          std::min(count, kernels->config.k), f->capacity);
+    lloyd_cuda_prune_list(reserve, &f->prune, cuda->gpu, &kernels->config,
+                          std::min(count, kernels->config.k), f->capacity);
     LLOYD_TRY(reserve.status());
     CUDA_TRY(cudaMemcpyAsync(cuda->centroids, centroids, (size_t)(count * dim) * sizeof(float),
                              cudaMemcpyHostToDevice, cuda->stream),
@@ -267,6 +276,7 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     LLOYD_TRY(lloyd_cuda_prepare(cuda, cuda->centroids, {}));
     lloyd_cuda_choose_anew(cuda, false);
     f->int8.since_sorted = f->int8.sorted_for = 0;
+    lloyd_cuda_prune_forget(cuda);
     return LLOYD_OK;
 }
 
@@ -275,7 +285,8 @@ lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda, const float *centroids,
 {
     cuda_filter *f = cuda->filter;
     if (!f) return LLOYD_OK;
-    f->prepared = f->int8.prepared = nullptr;
+    f->prepared = f->int8.prepared = f->prune.prepared = nullptr;
+    f->prune.choice.made = false;
     lloyd_cuda_choose_anew(cuda, true);
     if (!f->ready || !f->config.kernel) return LLOYD_OK;
     LLOYD_TRY(lloyd_cuda_filter_offsets(cuda));
@@ -322,6 +333,9 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda)
     list_row_buffers(release, f, &cuda->base.config);
     list_set_buffers(release, f, cuda->gpu, {}, cuda->set);
     lloyd_cuda_int8_list(release, &f->int8, cuda->gpu, &cuda->base.config, cuda->set, f->capacity);
+    lloyd_cuda_grouping_free(&f->prune);
+    lloyd_cuda_prune_list(release, &f->prune, cuda->gpu, &cuda->base.config, cuda->set,
+                          f->capacity);
     lloyd_free(f->int8.described);
     lloyd_free(f->described);
     lloyd_free(f);
@@ -342,5 +356,6 @@ int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set)
     list_row_buffers(count, &f, config);
     list_set_buffers(count, &f, gpu, f.config, most);
     lloyd_cuda_int8_list(count, &f.int8, gpu, config, config->k, block_rows(config));
+    lloyd_cuda_prune_list(count, &f.prune, gpu, config, config->k, block_rows(config));
     return count.bytes();
 }

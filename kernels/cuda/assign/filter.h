@@ -7,6 +7,7 @@
 #include "kernels/cuda/assign/registry.h"
 #include "kernels/cuda/int8/filter.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/prune/prune.h"
 
 /* The centroids sorted by length, and what a kernel that prunes knows of them. */
 struct cuda_pruning {
@@ -43,6 +44,7 @@ struct cuda_filter {
     cuda_array<uint8_t> scratch; /* of the kernel */
     cuda_pruning pruning;        /* nothing until a set needs it */
     cuda_int8 int8;
+    cuda_prune prune;
 };
 
 /* Blocks whose warps take one row after the other: no more than keep the GPU busy. */

@@ -29,18 +29,30 @@ double int8_element(int64_t dim)
     return INT8_ELEMENT[dim <= 128 ? 0 : dim <= 512 ? 1 : dim <= 768 ? 2 : 3];
 }
 
-/* Whether the 8-bit filter costs less, if of `rows` rows `open` are left open, and others have `candidates`. */
-bool pays(const cuda_kernels *cuda, double rows, double candidates, double open)
+double float16_element(const cuda_kernels *cuda)
+{
+    return cuda->set < MANY ? FLOAT16_ELEMENT : FLOAT16_MANY;
+}
+
+/* What each filter costs. */
+double float16_cost(const cuda_kernels *cuda, double rows)
+{
+    const double pairs = (double)cuda->set * (double)cuda->base.config.dim;
+    return rows * pairs * float16_element(cuda) * (1 + FALLBACK * cuda->filter->int8.choice.listed);
+}
+
+/* The 8-bit filter, if of `rows` rows `open` are left open, and others have `candidates`. */
+double int8_cost(const cuda_kernels *cuda, double rows, double candidates, double open)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
-    const double dim = (double)config->dim, pairs = (double)cuda->set * dim;
-    const double listed = cuda->filter->int8.choice.listed;
-    const double element = cuda->set < MANY ? FLOAT16_ELEMENT : FLOAT16_MANY;
-    const double other = rows * pairs * element * (1 + FALLBACK * listed);
-    const double candidate = lloyd_cuda_int8_exact(config) ? DIGIT_ELEMENT : DIST_ELEMENT;
-    const double own = rows * (pairs * int8_element(config->dim) + INT8_ROW) +
-                       candidates * dim * candidate + open * FALLBACK * pairs * element;
-    return own < other;
+    const double pairs = (double)cuda->set * (double)config->dim;
+    return rows * (pairs * int8_element(config->dim) + INT8_ROW) +
+           lloyd_cuda_candidate_cost(cuda, candidates, open);
+}
+
+bool pays(const cuda_kernels *cuda, double rows, double candidates, double open)
+{
+    return int8_cost(cuda, rows, candidates, open) < float16_cost(cuda, rows);
 }
 
 lloyd_status sample_pays(cuda_kernels *cuda, int slot, bool *found)
@@ -52,13 +64,24 @@ lloyd_status sample_pays(cuda_kernels *cuda, int slot, bool *found)
     return LLOYD_OK;
 }
 
+/* What the last iteration with this filter has counted. */
+struct int8_seen {
+    double rows, candidates, open;
+
+    explicit int8_seen(const int8_choice &c)
+    {
+        const int64_t left =
+            c.counters[LLOYD_COUNT_FALLBACK] - c.counters[LLOYD_COUNT_INT8_FALLBACK];
+        open = (double)left;
+        rows = (double)(c.counters[LLOYD_COUNT_INT8] + left);
+        candidates = (double)c.counters[LLOYD_COUNT_CANDIDATES];
+    }
+};
+
 bool last_paid(const cuda_kernels *cuda)
 {
-    const int64_t *seen = cuda->filter->int8.choice.counters;
-    const int64_t listed = seen[LLOYD_COUNT_INT8_FALLBACK],
-                  open = seen[LLOYD_COUNT_FALLBACK] - listed;
-    return pays(cuda, (double)(seen[LLOYD_COUNT_INT8] + open), (double)seen[LLOYD_COUNT_CANDIDATES],
-                (double)open);
+    const int8_seen seen(cuda->filter->int8.choice);
+    return pays(cuda, seen.rows, seen.candidates, seen.open);
 }
 
 lloyd_status choose(cuda_kernels *cuda, int slot, int8_choice *c)
@@ -111,9 +134,28 @@ lloyd_status lloyd_cuda_choose_filter(cuda_kernels *cuda, int slot, bool iterati
     return LLOYD_OK;
 }
 
+double lloyd_cuda_candidate_cost(const cuda_kernels *cuda, double candidates, double open)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    const double dim = (double)config->dim, pairs = (double)cuda->set * dim;
+    const double candidate = lloyd_cuda_int8_exact(config) ? DIGIT_ELEMENT : DIST_ELEMENT;
+    return candidates * dim * candidate + open * FALLBACK * pairs * float16_element(cuda);
+}
+
+double lloyd_cuda_dense_cost(const cuda_kernels *cuda, double rows)
+{
+    const double other = float16_cost(cuda, rows);
+    if (!cuda->filter->int8.choice.int8) return other;
+    const int8_seen seen(cuda->filter->int8.choice); /* of all ranks */
+    const bool own = cuda->filter->int8.choice.counters[LLOYD_COUNT_INT8] > 0;
+    const double part = own ? rows / seen.rows : 0;
+    return std::min(int8_cost(cuda, rows, part * seen.candidates, part * seen.open), other);
+}
+
 void lloyd_cuda_counted(cuda_kernels *cuda, const int64_t counters[LLOYD_COUNTERS], double rows)
 {
-    if (!cuda->filter) return;
+    /* of an iteration that left comparisons out, they say little of one that does not */
+    if (!cuda->filter || counters[LLOYD_COUNT_PRUNED] > 0) return;
     int8_choice *c = &cuda->filter->int8.choice;
     for (int i = 0; i < LLOYD_COUNTERS; i++) c->counters[i] = counters[i];
     if (!c->int8 && rows > 0)

@@ -332,7 +332,8 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
 
 } // namespace
 
-lloyd_status lloyd_cuda_int8_decide(cuda_kernels *cuda, int slot, const cuda_decision &d, int count)
+lloyd_status lloyd_cuda_int8_decide(cuda_kernels *cuda, int slot, const cuda_decision &d,
+                                    const int8_lists &lists)
 {
     const cuda_int8 *f = &cuda->filter->int8;
     refinement r = {};
@@ -343,7 +344,7 @@ lloyd_status lloyd_cuda_int8_decide(cuda_kernels *cuda, int slot, const cuda_dec
     r.units = f->units;
     r.labels = d.labels;
     r.counters = d.counters;
-    r.lists = lloyd_cuda_int8_lists(cuda, count);
+    r.lists = lists;
     r.segments = cuda->gpu.multiprocessors;
     r.stride = (int)lloyd_cuda_int8_stride(cuda->base.config.dim);
     r.reach = lloyd_cuda_int8_reach(cuda);

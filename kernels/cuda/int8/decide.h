@@ -3,9 +3,10 @@
 #define LLOYD_KERNELS_CUDA_INT8_DECIDE_H
 
 #include "kernels/cuda/assign/exact.h"
+#include "kernels/cuda/int8/int8.cuh"
 
-/* Of the rows of a slot that are in the lists of `count` rows, but for those that are left open. The lists are lost. */
+/* Of the rows of a slot that are in the lists, but for those that are left open. The lists are lost. */
 lloyd_status lloyd_cuda_int8_decide(cuda_kernels *cuda, int slot, const cuda_decision &d,
-                                    int count);
+                                    const int8_lists &lists);
 
 #endif

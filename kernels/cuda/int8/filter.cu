@@ -125,6 +125,7 @@ void lloyd_cuda_int8_list(cuda_buffers &buffer, cuda_int8 *f, const cuda_gpu &gp
                     "the sorted centroids");
     buffer.optional(serves, f->digits, 2 * set * stride, "codes of the centroids");
     buffer.optional(serves, f->own_bias, set, "codes of the centroids");
+    buffer.optional(serves, f->bias, set, "codes of the centroids");
     buffer.optional(serves, f->rows_of, segments, lists);
     buffer.optional(serves, f->row, listed, lists);
     buffer.optional(serves, f->found, listed, lists);
@@ -133,17 +134,14 @@ void lloyd_cuda_int8_list(cuda_buffers &buffer, cuda_int8 *f, const cuda_gpu &gp
     buffer.optional(serves, f->sampled, INT8_SAMPLED, lists);
 }
 
-static lloyd_status find(cuda_kernels *cuda, int slot, int64_t begin, int count,
-                         const cuda_decision &d, unsigned long long *counters, int *open,
-                         bool counts_only)
+int8_params lloyd_cuda_int8_params(cuda_kernels *cuda, int slot, int64_t begin, int count,
+                                   const cuda_decision &d)
 {
-    cuda_int8 *f = &cuda->filter->int8;
+    const cuda_int8 *f = &cuda->filter->int8;
     const lloyd_kernels_config *config = &cuda->base.config;
     int8_params p = {};
-    LLOYD_TRY(lloyd_cuda_int8_prepare(cuda, slot));
     p.stride = lloyd_cuda_int8_stride(config->dim);
     p.codes = lloyd_cuda_int8_codes(cuda, slot) + begin * p.stride;
-    LLOYD_TRY(describe_tensor(p.codes, p.stride, p.stride, count, &p.map));
     p.rows = f->rows + cuda->slots[slot].first + begin;
     p.begin = begin;
     p.count = count;
@@ -159,11 +157,24 @@ static lloyd_status find(cuda_kernels *cuda, int slot, int64_t begin, int count,
     p.own_bias = f->own_bias;
     p.units = f->units;
     p.labels = d.labels;
+    p.counters = d.counters;
+    p.lists = lloyd_cuda_int8_lists(cuda, count);
+    p.open = &d.lists.counters[FLASH_OPEN];
+    return p;
+}
+
+static lloyd_status find(cuda_kernels *cuda, int slot, int64_t begin, int count,
+                         const cuda_decision &d, unsigned long long *counters, int *open,
+                         bool counts_only)
+{
+    LLOYD_TRY(lloyd_cuda_int8_prepare(cuda, slot));
+    int8_params p = lloyd_cuda_int8_params(cuda, slot, begin, count, d);
+    LLOYD_TRY(describe_tensor(p.codes, p.stride, p.stride, count, &p.map));
     p.counters = counters;
     p.counts_only = counts_only;
-    p.lists = lloyd_cuda_int8_lists(cuda, count);
     p.open = open;
-    return lloyd_cuda_int8_launch(cuda->gpu, p, lloyd_cuda_int8_unsigned(config), cuda->stream);
+    return lloyd_cuda_int8_launch(cuda->gpu, p, lloyd_cuda_int8_unsigned(&cuda->base.config),
+                                  cuda->stream);
 }
 
 lloyd_status lloyd_cuda_int8_find(cuda_kernels *cuda, int slot, int64_t begin, int count,

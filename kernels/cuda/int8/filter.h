@@ -43,6 +43,7 @@ struct cuda_int8 {
     cuda_array<int8_tile> tile;
     cuda_array<int8_t> digits;
     cuda_array<double> own_bias;
+    cuda_array<int32_t> bias;          /* [set] of a score, by centroid */
     cuda_array<float> key, sorted_key; /* [set] */
     cuda_array<int32_t> number, order; /* [set] */
     cuda_array<char> sorter;           /* CUB's space */
@@ -70,6 +71,9 @@ lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, const cuda_dec
  * too many are left open, and counted in d's lists: lloyd_cuda_int8_list_open(). */
 lloyd_status lloyd_cuda_int8_find(cuda_kernels *cuda, int slot, int64_t begin, int count,
                                   const cuda_decision &d);
+/* What its kernel is given for these rows, but for the tensor; operands are prepared. */
+int8_params lloyd_cuda_int8_params(cuda_kernels *cuda, int slot, int64_t begin, int count,
+                                   const cuda_decision &d);
 /* The lists that it has filled for `count` rows. */
 int8_lists lloyd_cuda_int8_lists(const cuda_kernels *cuda, int count);
 /* int8_params.reach. */

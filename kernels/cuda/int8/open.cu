@@ -99,9 +99,8 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
 } // namespace
 
 lloyd_status lloyd_cuda_int8_list_open(cuda_kernels *cuda, const flash_params &p,
-                                       const cuda_decision &d)
+                                       const cuda_decision &d, const int8_lists &lists)
 {
-    const int8_lists lists = lloyd_cuda_int8_lists(cuda, p.count);
     const int segments = cuda->gpu.multiprocessors;
     lloyd_status status = LLOYD_OK;
     const bool fours = cuda_reads_fours(d.rows, d.centroids);

@@ -4,9 +4,10 @@
 
 #include "kernels/cuda/assign/certificate.cuh"
 #include "kernels/cuda/assign/exact.h"
+#include "kernels/cuda/int8/int8.cuh"
 
-/* Lists them, with thresholds, for the fallback pass of the 16-bit filter with the parameters `p`. */
+/* Lists those of the lists, with thresholds, for the fallback pass of the 16-bit filter with the parameters `p`. */
 lloyd_status lloyd_cuda_int8_list_open(cuda_kernels *cuda, const flash_params &p,
-                                       const cuda_decision &d);
+                                       const cuda_decision &d, const int8_lists &lists);
 
 #endif

@@ -202,6 +202,7 @@ struct operands {
     int8_tile *tile;
     int8_t *digits;
     double *own_bias;
+    int32_t *bias; /* by centroid */
 };
 
 /* Where the code of a column is in the image: 8 rows of 16 bytes together, as for 16-bit operands. */
@@ -261,6 +262,7 @@ __global__ void encode(operands s, const float *centroids, const float *origin, 
     }
     const bool fits = lloyd_bound_bias(&sums, f, g, &tile->bias[place]);
     atomicMax(&tile->most[place / INT8_BLOCK], tile->bias[place]);
+    s.bias[k] = tile->bias[place];
     s.own_bias[k] = lloyd_bound_own_bias(&sums);
     if (!fits) units->unusable = 1;
     raise(&units->square, sums.square);
@@ -315,6 +317,7 @@ lloyd_status encode_centroids(cuda_kernels *cuda, cuda_int8 *f)
     s.tile = f->tile;
     s.digits = f->digits;
     s.own_bias = f->own_bias;
+    s.bias = f->bias;
     const char *what = "preparing the centroids for the 8-bit filter";
     CUDA_TRY(cudaMemsetAsync(&f->units.data->greatest, 0,
                              sizeof(int8_units) - offsetof(int8_units, greatest), cuda->stream),

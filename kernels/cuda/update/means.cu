@@ -15,6 +15,7 @@
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/clock.h"
 #include "kernels/cuda/int8/choice.h"
+#include "kernels/cuda/prune/choice.h"
 #include "kernels/cuda/row_distance.cuh"
 #include "kernels/cuda/update/update.h"
 
@@ -436,6 +437,7 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
     lloyd_cuda_expect(cuda, found.mass > 0 && found.value > 0 ? found.value / found.mass : 0,
                       counters[LLOYD_COUNT_FALLBACK]);
     lloyd_cuda_counted(cuda, counters, cuda->weights ? 0 : found.mass);
+    if (cuda->filter) lloyd_cuda_prune_counted(cuda, counters);
     return LLOYD_OK;
 }
 

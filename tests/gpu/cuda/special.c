@@ -19,7 +19,7 @@
 /* Whether the 8-bit filter is used for all labels, which leaves other rows to the fallback pass. */
 static int with_int8(void)
 {
-    return strstr(options.override, "int8") != NULL;
+    return strstr(options.override, "int8") != NULL || strstr(options.override, "prune") != NULL;
 }
 
 /* A rank without rows takes part in everything that is not done per slot. */

@@ -5,6 +5,7 @@
 #include "base/types.h"
 #include "kernels/dist.h"
 #include "kernels/int8_bound.h"
+#include "kernels/prune_bound.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,6 +44,8 @@ typedef struct seen {
     int64_t rows, candidates;
     int64_t left; /* of the candidates, by the second digits */
     int64_t all;  /* rows of which every centroid is a candidate */
+    int64_t tight,
+        distances; /* lower bounds of distances above nine tenths of them; all but those of 0 */
 } seen;
 
 static problem p;
@@ -189,6 +192,32 @@ static int check_threshold(int i, int b, int label, const int *codes, float z, f
     return candidates;
 }
 
+/* What pruning takes for the least distance of row i to a centroid with its score. */
+static void check_distances(int i, const int *codes, float z, float rest, seen *total)
+{
+    const double unit = (double)s.units.row * lloyd_bound_centroid_unit(&s.units);
+    float of_row, spread;
+    lloyd_bound_score(&s.units, s.reach, z, rest, &of_row, &spread);
+    for (int k = 0; k < p.set; k++) {
+        const int32_t score = product(codes, s.first + k * p.dim) + s.bias[k];
+        const float half = -lloyd_bound_up((double)score * unit - (double)of_row);
+        const double least = (double)lloyd_group_least(half, spread);
+        long double square = 0;
+        for (int j = 0; j < p.dim; j++) {
+            const long double t = (long double)p.x[i * p.dim + j] - (long double)p.c[k * p.dim + j];
+            square += t * t;
+        }
+        const double distance = (double)sqrtl(square);
+        if (least > distance)
+            print_error("type %d, cosine %d, D %d, K %d: row %d is at %.17g from %d, not %.17g or "
+                        "more\n",
+                        (int)p.type, p.cosine, p.dim, p.set, i, distance, k, least);
+        assert_true(least <= distance);
+        total->distances += distance > 0;
+        total->tight += distance > 0 && least > 0.9 * distance;
+    }
+}
+
 static void check(seen *total)
 {
     static int codes[MOST_COLUMNS];
@@ -224,6 +253,7 @@ static void check(seen *total)
         const int candidates = check_threshold(i, label, label, codes, z, rest);
         check_threshold(i, below(p.set), label, codes, z, rest);
         for (int b = 0; b < 3 && b < p.set; b++) check_threshold(i, b, label, codes, z, rest);
+        check_distances(i, codes, z, rest, total);
         total->rows++;
         total->left += check_refinement(i, label, codes, z, rest);
         total->candidates += candidates;
@@ -474,6 +504,7 @@ static void test_useful(void **unused)
         printf("type %d: %.3f candidates of a row, %.3f left\n", type, mean, left);
         assert_true(mean - 1 < 1.05 * (expected[type] - 1));
         assert_true(left - 1 < 1.05 * (expected_left[type] - 1));
+        assert_true(100 * total.tight > 99 * total.distances);
     }
 }
 

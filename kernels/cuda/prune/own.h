@@ -1,0 +1,21 @@
+/* What pruning needs to know of a row first: how far its own centroid is. */
+#ifndef LLOYD_KERNELS_CUDA_PRUNE_OWN_H
+#define LLOYD_KERNELS_CUDA_PRUNE_OWN_H
+
+#include "kernels/cuda/prune/prune.cuh"
+#include "kernels/cuda/state.h"
+
+struct prune_own {
+    prune_params p;
+    const int32_t *labels; /* of the launch's rows */
+    const int32_t *place;  /* [set] of a centroid in `order` */
+    int32_t *bounded; /* [n_local] the label that a row's bounds leave out; -1: there are none */
+    prune_row *row;   /* [count] to be filled */
+    double *distance; /* [count] working space, where rows are not used as they are */
+    cuda_rows rows;   /* of the launch */
+};
+
+/* Enqueues it. Rows have labels. */
+lloyd_status lloyd_cuda_prune_look(cuda_kernels *cuda, const prune_own &own);
+
+#endif

@@ -1,0 +1,256 @@
+/* See prune.h: memory, groups, and the launches of a pass. */
+#include "kernels/cuda/prune/prune.h"
+
+#include "kernels/cuda/assign/exact.h"
+#include "kernels/cuda/assign/filter.h"
+#include "kernels/cuda/int8/prepare.h"
+#include "kernels/cuda/prune/candidates.h"
+#include "kernels/cuda/prune/grouping.h"
+#include "kernels/cuda/prune/move.h"
+#include "kernels/cuda/prune/own.h"
+#include "kernels/cuda/prune/pairs.h"
+#include "kernels/cuda/row_distance.cuh"
+#include "kernels/cuda/slots.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace
+{
+
+enum {
+    LEAST_GROUP = 64,  /* centroids */
+    MOST_GROUPS = 512, /* more bounds of a row would take more time and memory than they save */
+    LEAST_GROUPS = 4,
+    MOST_TILE = 8192, /* rows */
+    LEAST_TILE = PRUNE_SCAN,
+    WARPS = 12, /* of a block, about */
+    TURNS = 12  /* of each of them, at least, so that they end together */
+};
+
+/* Bytes of rows that warps have at a time, so that they stay in the L2 cache. */
+constexpr int64_t CACHED = 28 << 20;
+
+int group_centroids(const lloyd_kernels_config *config, int64_t set)
+{
+    const int64_t wanted = cuda_divide_up(config->prune_group, LEAST_GROUP) * LEAST_GROUP;
+    const int64_t least = cuda_divide_up(set, MOST_GROUPS * LEAST_GROUP) * LEAST_GROUP;
+    return (int)std::max(wanted, least);
+}
+
+int tile_rows(const cuda_gpu &gpu, const lloyd_kernels_config *config, int64_t groups)
+{
+    const int64_t stride = lloyd_cuda_int8_stride(config->dim);
+    const int64_t warps = gpu.multiprocessors * (int64_t)WARPS;
+    int rows = MOST_TILE;
+    while (rows > LEAST_TILE && (cuda_divide_up(warps, groups) * rows * stride > CACHED ||
+                                 config->n_local * groups < TURNS * warps * rows))
+        rows /= 2;
+    return rows;
+}
+
+/* The sizes of groups and tiles. */
+void choose_sizes(cuda_kernels *cuda, cuda_prune *s)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    s->group_centroids = group_centroids(config, cuda->set);
+    s->groups = (int)cuda_divide_up(cuda->set, s->group_centroids);
+    s->tiles = s->group_centroids / lloyd_cuda_prune_tile(config->dim);
+    s->tile_rows = tile_rows(cuda->gpu, config, s->groups);
+}
+
+/* Groups that have not moved, and bounds that claim nothing. */
+lloyd_status begin_bounds(cuda_kernels *cuda, cuda_prune *s)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    const char *what = "beginning to prune";
+    const auto clear = [&](auto &array, int value, int64_t count) {
+        return lloyd_cuda_check(cudaMemsetAsync(array.data, value,
+                                                (size_t)count * sizeof *array.data, cuda->stream),
+                                what);
+    };
+    LLOYD_TRY(clear(s->moved, 0, s->groups));
+    LLOYD_TRY(clear(s->drift, 0, s->groups));
+    LLOYD_TRY(clear(s->whole_drift, 0, s->groups));
+    LLOYD_TRY(clear(s->bounds, 0, lloyd_cuda_prune_tiles(cuda, s) * s->groups * s->tile_rows));
+    LLOYD_TRY(clear(s->bounded, 0xff, config->n_local));
+    LLOYD_TRY(clear(s->reach, 0, s->reach.count)); /* of rows in no launch, too */
+    s->per_unit = (double)PRUNE_DISTANCE / std::sqrt(cuda->filter->nearest);
+    return lloyd_cuda_check(cudaMemcpyAsync(s->before, cuda->centroids,
+                                            (size_t)(cuda->set * config->dim) * sizeof(float),
+                                            cudaMemcpyDeviceToDevice, cuda->stream),
+                            what);
+}
+
+lloyd_status prepare(cuda_kernels *cuda, int slot)
+{
+    cuda_prune *s = &cuda->filter->prune;
+    LLOYD_TRY(lloyd_cuda_int8_prepare(cuda, slot));
+    if (!s->ready) {
+        choose_sizes(cuda, s);
+        LLOYD_TRY(lloyd_cuda_grouping_end(cuda, s));
+        LLOYD_TRY(begin_bounds(cuda, s));
+        s->ready = true;
+        s->prepared = cuda->centroids;
+    }
+    if (s->prepared == cuda->centroids) return LLOYD_OK;
+    LLOYD_TRY(lloyd_cuda_prune_move(cuda, s));
+    s->prepared = cuda->centroids;
+    return LLOYD_OK;
+}
+
+/* Rows [begin, begin + count) of a slot. */
+lloyd_status look(cuda_kernels *cuda, int slot, int64_t begin, int count, const cuda_decision &d,
+                  prune_params *params)
+{
+    cuda_prune *s = &cuda->filter->prune;
+    prune_own own = {};
+    prune_params &p = own.p;
+    p.f = lloyd_cuda_int8_params(cuda, slot, begin, count, d);
+    p.f.order = s->order;
+    p.f.lists = lloyd_cuda_prune_lists(cuda, count);
+    p.first = cuda->slots[slot].first + begin;
+    p.tile_rows = s->tile_rows;
+    p.part = p.first / p.tile_rows;
+    p.groups = s->groups;
+    p.tiles = s->tiles;
+    p.group_centroids = s->group_centroids;
+    p.bias = cuda->filter->int8.bias;
+    p.drift = s->drift;
+    p.whole_drift = s->whole_drift;
+    p.per_unit = s->per_unit;
+    p.bounds = s->bounds;
+    p.row = s->row;
+    p.reach = s->reach;
+    p.hits = s->hits;
+    p.hit = s->hit;
+    p.most_hits = (unsigned)s->hit.count;
+    p.next = s->next;
+    p.segments = cuda->gpu.multiprocessors;
+    p.taken = s->taken;
+    own.labels = d.labels + begin;
+    own.place = s->place;
+    own.bounded = s->bounded;
+    own.row = s->row;
+    own.distance = s->distance;
+    own.rows = cuda_part(d.rows, begin, count);
+    *params = p;
+    return lloyd_cuda_prune_look(cuda, own);
+}
+
+} // namespace
+
+bool lloyd_cuda_prune_serves(const cuda_gpu &gpu, const lloyd_kernels_config *config, int64_t set)
+{
+    return config->prune != LLOYD_PRUNE_OFF && config->prune_group > 0 &&
+           lloyd_cuda_int8_serves(gpu, config, set) &&
+           (config->prune == LLOYD_PRUNE_ON || set >= LEAST_GROUPS * LEAST_GROUP);
+}
+
+int64_t lloyd_cuda_prune_tiles(const cuda_kernels *cuda, const cuda_prune *s)
+{
+    return cuda_divide_up(cuda->base.config.n_local, s->tile_rows);
+}
+
+void lloyd_cuda_prune_list(cuda_buffers &buffer, cuda_prune *s, const cuda_gpu &gpu,
+                           const lloyd_kernels_config *config, int64_t set, int64_t block)
+{
+    const bool serves = lloyd_cuda_prune_serves(gpu, config, set);
+    const int64_t groups = serves ? cuda_divide_up(set, group_centroids(config, set)) : 0;
+    const int64_t rows = serves ? tile_rows(gpu, config, groups) : 1;
+    const char *groups_of = "groups of centroids", *known = "what pruning knows of rows";
+    buffer.optional(serves, s->order, set, groups_of);
+    buffer.optional(serves, s->place, set, groups_of);
+    buffer.optional(serves, s->before, set * config->dim, groups_of);
+    buffer.optional(serves, s->moved, groups, groups_of);
+    buffer.optional(serves, s->drift, groups, groups_of);
+    buffer.optional(serves, s->whole_drift, groups, groups_of);
+    buffer.optional(serves, s->shift, groups + 1, groups_of);
+    buffer.optional(serves, s->bounds, cuda_divide_up(config->n_local, rows) * groups * rows,
+                    "bounds of groups of centroids");
+    buffer.optional(serves, s->bounded, config->n_local, known);
+    buffer.optional(serves, s->row, block, known);
+    buffer.optional(serves, s->reach, block + 2 * rows, known);
+    buffer.optional(serves && !lloyd_cuda_int8_exact(config), s->distance, block, known);
+    buffer.optional(serves, s->hits, block, known);
+    buffer.optional(serves, s->hit, block * PRUNE_ROOM, known);
+    buffer.optional(serves, s->next, 2, known);
+    buffer.optional(serves, s->uncounted, LLOYD_COUNTERS, known);
+    buffer.optional(serves, s->taken, gpu.multiprocessors, known);
+    buffer.optional(serves, s->seen, 2, known);
+}
+
+void lloyd_cuda_prune_forget(cuda_kernels *cuda)
+{
+    cuda_prune *s = &cuda->filter->prune;
+    lloyd_cuda_grouping_free(s);
+    s->ready = false;
+    s->choice = {};
+}
+
+lloyd_status lloyd_cuda_prune_ready(cuda_kernels *cuda, bool *ready)
+{
+    cuda_prune *s = &cuda->filter->prune;
+    if (!s->ready && !s->grouping) {
+        choose_sizes(cuda, s);
+        LLOYD_TRY(lloyd_cuda_grouping_begin(cuda, s));
+    }
+    *ready = s->ready || lloyd_cuda_grouping_done(s);
+    return LLOYD_OK;
+}
+
+int8_lists lloyd_cuda_prune_lists(const cuda_kernels *cuda, int count)
+{
+    int8_lists lists = lloyd_cuda_int8_lists(cuda, count);
+    lists.order = cuda->filter->prune.order;
+    return lists;
+}
+
+/* Compares rows with the groups that their bounds do not rule out, and finds new bounds of these. */
+static lloyd_status compare(cuda_kernels *cuda, int slot, int64_t begin, int count,
+                            const cuda_decision &d, prune_params *p)
+{
+    cuda_prune *s = &cuda->filter->prune;
+    LLOYD_TRY(prepare(cuda, slot));
+    CUDA_TRY(cudaMemsetAsync(s->next, 0, 2 * sizeof *s->next.data, cuda->stream), "pruning");
+    LLOYD_TRY(look(cuda, slot, begin, count, d, p));
+    return lloyd_cuda_prune_pairs(cuda->gpu, *p, lloyd_cuda_int8_unsigned(&cuda->base.config),
+                                  cuda->stream);
+}
+
+lloyd_status lloyd_cuda_prune_find(cuda_kernels *cuda, int slot, int64_t begin, int count,
+                                   const cuda_decision &d)
+{
+    prune_params p;
+    LLOYD_TRY(compare(cuda, slot, begin, count, d, &p));
+    return lloyd_cuda_prune_list_rows(cuda->gpu, p, cuda->stream);
+}
+
+lloyd_status lloyd_cuda_prune_sample(cuda_kernels *cuda, int slot, int count,
+                                     const cuda_decision &d)
+{
+    prune_params p;
+    cuda_prune *s = &cuda->filter->prune;
+    cuda_decision uncounted = d;
+    uncounted.counters = s->uncounted;
+    LLOYD_TRY(compare(cuda, slot, 0, count, uncounted, &p));
+    return lloyd_cuda_check(cudaMemcpyAsync(&s->seen[1], &s->next[1], sizeof *s->seen.data,
+                                            cudaMemcpyDeviceToDevice, cuda->stream),
+                            "pruning");
+}
+
+lloyd_status lloyd_cuda_prune_count(cuda_kernels *cuda, int slot, int count, const cuda_decision &d,
+                                    prune_forecast *forecast)
+{
+    prune_params p;
+    cuda_prune *s = &cuda->filter->prune;
+    unsigned long long seen[2];
+    LLOYD_TRY(prepare(cuda, slot));
+    CUDA_TRY(cudaMemsetAsync(s->seen, 0, sizeof *s->seen.data, cuda->stream), "pruning");
+    LLOYD_TRY(look(cuda, slot, 0, count, d, &p));
+    LLOYD_TRY(lloyd_cuda_prune_count_pairs(cuda->gpu, p, s->seen, cuda->stream));
+    LLOYD_TRY(lloyd_cuda_fetch(cuda, seen, s->seen, sizeof seen));
+    forecast->share = (double)seen[0] / ((double)count * s->groups);
+    forecast->hits = (double)seen[1] / count;
+    return LLOYD_OK;
+}
