@@ -60,9 +60,9 @@ def greatest_of(count):
 
 
 def device_bytes_beside_rows(rows, dim, k):
-    """What lloyd takes on a GPU but for the rows themselves (lloyd_kernels_cuda_bytes): labels, those of the last sums, norms; lists of
-    at most 4 Mi rows; sorting of at most 32 Mi rows; sums of the rank and of all, two sets of centroids, operands."""
-    return 12 * rows + 48 * min(rows, 4 << 20) + 20.5 * min(rows, 32 << 20) + 26.25 * k * dim + 24 * k
+    """What lloyd takes on a GPU but for the rows themselves (lloyd_kernels_cuda_bytes): labels and norms; lists of at most 4 Mi rows;
+    sorting of at most 32 Mi rows; sums, two sets of centroids, operands."""
+    return 8 * rows + 48 * min(rows, 4 << 20) + 20.5 * min(rows, 32 << 20) + 18.25 * k * dim + 16 * k
 
 
 def places(c, rows, dim, k, row_bytes):

@@ -69,7 +69,7 @@ void test_moved(void **unused)
     static const test_case chosen[] = {
         {SIFT, LLOYD_U8, 60011, 64, 40, 0, UNWEIGHTED, WHOLE},
         {GAUSS, LLOYD_F32, 40011, 32, 20, 0, UNWEIGHTED, RESIDENT},
-        {SHARED, LLOYD_F16, 60011, 100, 300, 0, WEIGHTED, STREAMED},
+        {SHARED, LLOYD_F16, 30011, 64, 100, 0, WEIGHTED, STREAMED},
         {SPREAD, LLOYD_F32, 20011, 40, 30, 1, WIDE, ALTERNATE},
     };
     for (int i = 0; i < COUNT_OF(dims) * TYPES; i++) {
@@ -79,6 +79,6 @@ void test_moved(void **unused)
         if (options.small && c.d > 100) c.d = 70;
         run(&c, 1, options.small ? 5 : 7);
     }
-    for (int i = 0; i < (options.small ? 0 : COUNT_OF(chosen)); i++) run(&chosen[i], 0, 12);
+    for (int i = 0; i < (options.small ? 0 : COUNT_OF(chosen)); i++) run(&chosen[i], 0, 10);
     finish_list();
 }
