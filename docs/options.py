@@ -114,17 +114,18 @@ def values_of(option):
 def completion(commands):
     lines = ["_lloyd_commands() {", f'    echo "{" ".join(c["name"] for c in commands)}"', "}", "",
              "# The options of a command; FILES: a file may stand there too.", "_lloyd_options() {", "    case $1 in"]
-    values = {"--help": ""}
+    values, others = {"--help": ""}, []  # of an option that has another value in some command
     for command in commands:
         names = [name for option in command["options"] for name in option["names"]] + ["--help"]
         names += ["FILES"] if command["positional"] else []
         lines.append(f'        {command["name"]}) echo "{" ".join(names)}" ;;')
         for option in command["options"]:
             for name in option["names"]:
-                assert values.setdefault(name, values_of(option)) == values_of(option), f"{name} differs between commands"
+                if values.setdefault(name, values_of(option)) != values_of(option):
+                    others.append(f'        "{command["name"]} {name}") echo "{values_of(option)}" ; return ;;')
     lines += ["    esac", "}", "",
               "# What completes the value of an option: words, FILES, or NOTHING where only a person knows; empty: it takes none.",
-              "_lloyd_values() {", "    case $1 in"]
+              "_lloyd_values() {", '    case "$1 $2" in', *others, "    esac", "    case $2 in"]
     for value in sorted(set(values.values()), key=lambda value: (value in ("", "FILES", "NOTHING"), value)):
         names = " | ".join(sorted(name for name in values if values[name] == value))
         lines.append(f'        {names}) echo "{value}" ;;')

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "io/gaps.h"
 #include "io/input.h"
+#include "io/kept.h"
 #include "io/readers/registry.h"
 #include "io/scratch.h"
 
@@ -20,7 +21,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { KEEP_OPEN = 4 };
+enum {
+    KEEP_OPEN = 4,
+    SPAN_BYTES = 16 << 20, /* of rows that are kept and what lies between them, read at once */
+    GAP_BYTES = 64 << 10   /* what is not worth another read */
+};
 static const int64_t CACHES_BYTES = (int64_t)64 << 20;
 static const int64_t CONVERSION_BYTES = (int64_t)2 << 20; /* HDF5's own, for byte order */
 
@@ -29,10 +34,12 @@ struct lloyd_rows {
     int file_count;
     int64_t count, dim; /* rows of all files */
     lloyd_gaps gaps;    /* rows that are left out */
+    lloyd_kept kept;    /* or those that are kept */
     lloyd_type type;
     int rounded, weighted;
     int unbuffered; /* LLOYD_DIRECT_IO=1: past the page cache */
     lloyd_scratch scratch;
+    char *spans;          /* for kept rows that lie apart, or NULL */
     pthread_mutex_t lock; /* of whoever reads */
     int64_t clock;        /* for lloyd_row_file.used */
 };
@@ -48,6 +55,12 @@ static void close_file(lloyd_row_file *file)
 static int64_t row_bytes(const lloyd_rows *rows)
 {
     return rows->dim * (int64_t)lloyd_type_size(rows->type);
+}
+
+/* Of the buffer for rows that lie apart. */
+static int64_t span_bytes(const lloyd_rows *rows)
+{
+    return row_bytes(rows) < SPAN_BYTES ? SPAN_BYTES : row_bytes(rows);
 }
 
 /* A number of bytes of a file that its reader may know. */
@@ -226,13 +239,28 @@ void lloyd_rows_close(lloyd_rows *rows)
         lloyd_watch_free(&file->watch);
     }
     lloyd_gaps_free(&rows->gaps);
+    lloyd_free(rows->kept.numbers);
+    lloyd_free(rows->spans);
     lloyd_free(rows->files);
     lloyd_free(rows);
 }
 
 int64_t lloyd_rows_count(const lloyd_rows *rows)
 {
-    return rows->count - rows->gaps.rows;
+    return rows->kept.numbers ? rows->kept.total : rows->count - rows->gaps.rows;
+}
+
+int64_t lloyd_rows_stored(const lloyd_rows *rows)
+{
+    return rows->count;
+}
+
+void lloyd_rows_keep(lloyd_rows *rows, int64_t *numbers, int64_t first, int64_t count,
+                     int64_t total)
+{
+    lloyd_gaps_free(&rows->gaps);
+    lloyd_free(rows->kept.numbers);
+    rows->kept = (lloyd_kept){numbers, first, count, total};
 }
 
 lloyd_status lloyd_rows_skip(lloyd_rows *rows, const int64_t *pairs, int64_t count)
@@ -247,12 +275,14 @@ int64_t lloyd_rows_skipped(const lloyd_rows *rows)
 
 int64_t lloyd_rows_original(const lloyd_rows *rows, int64_t row)
 {
-    return lloyd_gaps_original(&rows->gaps, row);
+    return rows->kept.numbers ? rows->kept.numbers[row - rows->kept.first]
+                              : lloyd_gaps_original(&rows->gaps, row);
 }
 
 int64_t lloyd_rows_run(const lloyd_rows *rows, int64_t row, int64_t count)
 {
-    return lloyd_gaps_run(&rows->gaps, row, count);
+    return rows->kept.numbers ? lloyd_kept_run(rows->kept.numbers + (row - rows->kept.first), count)
+                              : lloyd_gaps_run(&rows->gaps, row, count);
 }
 
 int64_t lloyd_rows_dim(const lloyd_rows *rows)
@@ -322,7 +352,11 @@ int64_t lloyd_rows_memory(const lloyd_rows *rows)
         if (of_thread > thread) thread = of_thread;
         if (of_all > shared) shared = of_all;
     }
-    return memory_limit(rows) + CONVERSION_BYTES + shared + rows->scratch.threads * thread +
+    int64_t apart = rows->kept.count * (int64_t)sizeof *rows->kept.numbers;
+    if (rows->kept.numbers)
+        apart +=
+            span_bytes(rows) + rows->scratch.threads * lloyd_extents_pick_memory(row_bytes(rows));
+    return memory_limit(rows) + CONVERSION_BYTES + shared + rows->scratch.threads * thread + apart +
            rows->gaps.count * (int64_t)sizeof(lloyd_gap);
 }
 
@@ -343,7 +377,11 @@ static int find_file(const lloyd_rows *rows, int64_t row)
 
 void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t bytes)
 {
-    row = lloyd_gaps_original(&rows->gaps, row);
+    lloyd_rows_where_stored(rows, lloyd_rows_original(rows, row), text, bytes);
+}
+
+void lloyd_rows_where_stored(const lloyd_rows *rows, int64_t row, char *text, size_t bytes)
+{
     const lloyd_row_file *file = &rows->files[find_file(rows, row)];
     snprintf(text, bytes, "%s row %lld", file->where, (long long)(row - file->first));
 }
@@ -360,12 +398,14 @@ void lloyd_rows_metadata(const lloyd_rows *rows, int index, char *text, size_t b
 
 static lloyd_status check_range(const lloyd_rows *rows, int64_t first, int64_t count)
 {
-    int64_t n = lloyd_rows_count(rows);
-    if (first >= 0 && count >= 0 && first <= n && count <= n - first) return LLOYD_OK;
+    int64_t begin = rows->kept.numbers ? rows->kept.first : 0;
+    int64_t n = rows->kept.numbers ? rows->kept.count : lloyd_rows_count(rows);
+    if (first >= begin && count >= 0 && first - begin <= n && count <= n - (first - begin))
+        return LLOYD_OK;
     return lloyd_fail(
         LLOYD_FAILED,
         "cannot read rows [%lld, %lld + %lld) of %lld: a mistake in the program, please report it",
-        (long long)first, (long long)first, (long long)count, (long long)n);
+        (long long)first, (long long)first, (long long)count, (long long)lloyd_rows_count(rows));
 }
 
 /* Rows, or weights, [first, first+count) of one file. */
@@ -399,12 +439,82 @@ static lloyd_status read_files(lloyd_rows *rows, int64_t first, int64_t count, i
     return LLOYD_OK;
 }
 
+/* ---- Rows that are kept --------------------------------------------------------------------- */
+
+/* The rows of one span, with what lies between them, by way of a buffer. */
+static lloyd_status read_span(lloyd_rows *rows, const int64_t *numbers, int64_t count, int weights,
+                              char *out)
+{
+    const int64_t bytes = weights ? (int64_t)sizeof(float) : row_bytes(rows);
+    const int64_t all = numbers[count - 1] - numbers[0] + 1;
+    if (all == count) return read_files(rows, numbers[0], count, weights, out);
+    if (!rows->spans)
+        LLOYD_TRY(lloyd_alloc(&rows->spans, span_bytes(rows), 1, "rows that lie apart"));
+    LLOYD_TRY(read_files(rows, numbers[0], all, weights, rows->spans));
+    for (int64_t i = 0; i < count; i++)
+        memcpy(out + i * bytes, rows->spans + (numbers[i] - numbers[0]) * bytes, (size_t)bytes);
+    return LLOYD_OK;
+}
+
+/* Rows of one file that can do so, by several threads. */
+static lloyd_status pick_rows(lloyd_rows *rows, lloyd_row_file *file, const int64_t *numbers,
+                              int64_t count, char *out)
+{
+    LLOYD_TRY(use_file(rows, file));
+    return file->native
+               ? lloyd_extents_pick(file->extents, &rows->scratch, numbers, file->first, count, out)
+               : file->reader->access->pick(file, &rows->scratch, numbers, file->first, count, out);
+}
+
+/* How many of the numbers are rows of this file. */
+static int64_t count_of_file(const lloyd_row_file *file, const int64_t *numbers, int64_t count)
+{
+    int64_t low = 1, high = count, end = file->first + file->rows;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (numbers[middle] < end) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Rows between two others that are read with them: few bytes, or not even the rest of a chunk. */
+static int64_t gap_rows(const lloyd_row_file *file, int64_t bytes)
+{
+    int64_t few = GAP_BYTES / bytes, together = bytes_of(file->reader->access->together, file);
+    return few > together ? few : together;
+}
+
+/* Rows, or weights, by their numbers in the dataset. */
+static lloyd_status read_kept(lloyd_rows *rows, const int64_t *numbers, int64_t count, int weights,
+                              char *out)
+{
+    const int64_t bytes = weights ? (int64_t)sizeof(float) : row_bytes(rows);
+    for (int64_t here; count > 0; numbers += here, out += here * bytes, count -= here) {
+        lloyd_row_file *file = &rows->files[find_file(rows, numbers[0])];
+        here = count_of_file(file, numbers, count);
+        if (!weights && (file->native || file->reader->access->pick)) {
+            LLOYD_TRY(pick_rows(rows, file, numbers, here, out));
+            continue;
+        }
+        here = lloyd_kept_span(numbers, here, gap_rows(file, bytes), span_bytes(rows) / bytes);
+        LLOYD_TRY(read_span(rows, numbers, here, weights, out));
+    }
+    return LLOYD_OK;
+}
+
 /* Between two rows that are left out, those that stay follow each other. */
 static lloyd_status read_runs(lloyd_rows *rows, int64_t first, int64_t count, int weights,
                               char *out)
 {
     int64_t bytes = weights ? (int64_t)sizeof(float) : row_bytes(rows);
     LLOYD_TRY(check_range(rows, first, count));
+    if (rows->kept.numbers)
+        return read_kept(rows, rows->kept.numbers + (first - rows->kept.first), count, weights,
+                         out);
     while (count > 0) {
         int64_t here = lloyd_gaps_run(&rows->gaps, first, count);
         LLOYD_TRY(read_files(rows, lloyd_gaps_original(&rows->gaps, first), here, weights, out));
@@ -433,8 +543,8 @@ lloyd_status lloyd_rows_check(const lloyd_rows *rows, int64_t first, int64_t cou
 {
     LLOYD_TRY(check_range(rows, first, count));
     if (count == 0) return LLOYD_OK;
-    int64_t last = lloyd_gaps_original(&rows->gaps, first + count - 1);
-    for (int i = find_file(rows, lloyd_gaps_original(&rows->gaps, first));
+    int64_t last = lloyd_rows_original(rows, first + count - 1);
+    for (int i = find_file(rows, lloyd_rows_original(rows, first));
          i < rows->file_count && rows->files[i].first <= last; i++)
         LLOYD_TRY(lloyd_watch_check(&rows->files[i].watch));
     return LLOYD_OK;

@@ -32,8 +32,8 @@ lloyd_status lloyd_rows_open_form(const char *const *inputs, int count,
                                   const lloyd_input_form *form, lloyd_rows **rows);
 void lloyd_rows_close(lloyd_rows *rows); /* NULL is allowed */
 
-int64_t
-lloyd_rows_count(const lloyd_rows *rows); /* N: rows of all files together, less those left out */
+int64_t lloyd_rows_count(
+    const lloyd_rows *rows); /* N: rows of all files together, less those left out, or those kept */
 int64_t lloyd_rows_dim(const lloyd_rows *rows); /* D */
 lloyd_type lloyd_rows_type(const lloyd_rows *rows);
 int lloyd_rows_rounded(const lloyd_rows *rows); /* 1: float64 is stored, and rounded by reading */
@@ -41,6 +41,16 @@ int lloyd_rows_rounded(const lloyd_rows *rows); /* 1: float64 is stored, and rou
 /* Leaves rows out: pairs (first, count), [2 * count], in order and disjoint. From now on the rows
  * that stay are numbered from 0 to lloyd_rows_count() - 1. At most once. */
 lloyd_status lloyd_rows_skip(lloyd_rows *rows, const int64_t *pairs, int64_t count);
+
+/* Keeps only some rows, by their increasing numbers in the dataset; nothing is left out. From now on the
+ * rows that are kept are numbered from 0 to total - 1, and this process can read [first, first + count)
+ * of them: numbers[0 .. count), which the lloyd_rows takes over and frees with lloyd_free(). NULL: all
+ * rows are there again, also those left out. */
+void lloyd_rows_keep(lloyd_rows *rows, int64_t *numbers, int64_t first, int64_t count,
+                     int64_t total);
+
+/* The rows of all files together, whatever is left out or kept. */
+int64_t lloyd_rows_stored(const lloyd_rows *rows);
 
 /* How many rows are left out; the number that a row had before; how many of the `count` rows from
  * it on have no row left out between them. */
@@ -72,6 +82,9 @@ lloyd_status lloyd_rows_read_weights(lloyd_rows *rows, int64_t first, int64_t co
 /* Writes "FILE:/DATASET row R" (or "FILE row R") for the global row (R counts from 0 within that
  * file, rows that are left out included) into text. */
 void lloyd_rows_where(const lloyd_rows *rows, int64_t row, char *text, size_t bytes);
+
+/* The same of a row by its number in the dataset, whatever is left out or kept. */
+void lloyd_rows_where_stored(const lloyd_rows *rows, int64_t row, char *text, size_t bytes);
 
 /* The files, after glob expansion. */
 int lloyd_rows_files(const lloyd_rows *rows);

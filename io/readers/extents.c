@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/kept.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -202,6 +203,86 @@ lloyd_status lloyd_extents_read(lloyd_extents *extents, lloyd_scratch *scratch, 
         bytes -= here;
     }
     return LLOYD_OK;
+}
+
+/* ---- Rows that lie apart -------------------------------------------------------------------- */
+
+enum { TOGETHER = 256 << 10, NEAR = 16 << 10 }; /* bytes that one call reads; of a gap */
+
+typedef struct picking {
+    lloyd_extents *extents;
+    lloyd_scratch *scratch;
+    const int64_t *numbers;
+    int64_t base, count, piece; /* numbers of a piece */
+    char *out;
+} picking;
+
+int64_t lloyd_extents_pick_memory(int64_t row_bytes)
+{
+    return (row_bytes < TOGETHER ? TOGETHER : row_bytes) + 2 * BLOCK;
+}
+
+/* Numbers [0, count), which lie near each other in one extent, in one read. */
+static lloyd_status pick_near(const picking *p, const int64_t *numbers, int64_t count, int worker,
+                              char *out)
+{
+    const int64_t row = p->extents->of.row_bytes, all = numbers[count - 1] - numbers[0] + 1;
+    const lloyd_extent *extent = &p->extents->of.items[0];
+    stretch s = {.extents = p->extents,
+                 .scratch = p->scratch,
+                 .path = extent->path,
+                 .first = (numbers[0] - p->base) * row};
+    s.offset = extent->offset + s.first;
+    s.bytes = all * row;
+    const int64_t end = s.offset + s.bytes;
+    char *buffer;
+    if (all == count && !p->extents->unbuffered) return read_bytes(&s, s.offset, end, end, 1, out);
+    int64_t low = s.offset, high = end, block = 1;
+    if (p->extents->unbuffered) {
+        block = BLOCK;
+        low -= low % BLOCK;
+        high += (BLOCK - high % BLOCK) % BLOCK;
+    }
+    LLOYD_TRY(lloyd_scratch_buffer(p->scratch, worker, lloyd_extents_pick_memory(row), &buffer));
+    LLOYD_TRY(read_bytes(&s, low, end, high, block, buffer));
+    for (int64_t i = 0; i < count; i++)
+        memcpy(out + i * row, buffer + (s.offset - low) + (numbers[i] - numbers[0]) * row,
+               (size_t)row);
+    return LLOYD_OK;
+}
+
+static lloyd_status pick_piece(void *task, int64_t piece, int worker)
+{
+    const picking *p = task;
+    const int64_t row = p->extents->of.row_bytes, most = row < TOGETHER ? TOGETHER / row : 1;
+    int64_t at = piece * p->piece, end = at + p->piece < p->count ? at + p->piece : p->count;
+    for (int64_t here; at < end; at += here) {
+        here = lloyd_kept_span(p->numbers + at, end - at, NEAR / row, most);
+        LLOYD_TRY(pick_near(p, p->numbers + at, here, worker, p->out + at * row));
+    }
+    return LLOYD_OK;
+}
+
+/* Where several files hold the rows, one after the other. */
+static lloyd_status pick_in_order(const picking *p)
+{
+    const int64_t row = p->extents->of.row_bytes;
+    for (int64_t at = 0, here; at < p->count; at += here) {
+        here = lloyd_kept_run(p->numbers + at, p->count - at);
+        LLOYD_TRY(lloyd_extents_read(p->extents, p->scratch, (p->numbers[at] - p->base) * row,
+                                     here * row, p->out + at * row));
+    }
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_extents_pick(lloyd_extents *extents, lloyd_scratch *scratch,
+                                const int64_t *numbers, int64_t base, int64_t count, char *out)
+{
+    const int64_t row = extents->of.row_bytes;
+    picking p = {extents, scratch, numbers, base, count, row < TOGETHER ? TOGETHER / row : 1, out};
+    if (lloyd_kept_run(numbers, count) == count || extents->of.count != 1) return pick_in_order(&p);
+    LLOYD_TRY(use_extent(extents, 0));
+    return lloyd_pool_run(scratch->pool, (count + p.piece - 1) / p.piece, pick_piece, &p);
 }
 
 lloyd_status lloyd_extents_copy(const lloyd_extents *extents, int64_t first, int64_t bytes,

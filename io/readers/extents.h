@@ -38,6 +38,14 @@ void lloyd_extents_close(lloyd_extents *extents); /* NULL is allowed */
 lloyd_status lloyd_extents_read(lloyd_extents *extents, lloyd_scratch *scratch, int64_t first,
                                 int64_t bytes, char *out);
 
+/* out = rows by their increasing numbers, less `base`, several at a time by several threads; what lies
+ * between near ones is read as well. */
+lloyd_status lloyd_extents_pick(lloyd_extents *extents, lloyd_scratch *scratch,
+                                const int64_t *numbers, int64_t base, int64_t count, char *out);
+
+/* Bytes of a thread's buffer in lloyd_extents_pick(). */
+int64_t lloyd_extents_pick_memory(int64_t row_bytes);
+
 /* The same in the calling thread alone, of the one extent of an open file that is buffered. */
 lloyd_status lloyd_extents_copy(const lloyd_extents *extents, int64_t first, int64_t bytes,
                                 char *out);

@@ -437,6 +437,12 @@ static int64_t thread_memory(const lloyd_row_file *file)
     return s->is_packed ? lloyd_packed_thread_memory(&s->data.storage) : 0;
 }
 
+static int64_t together(const lloyd_row_file *file)
+{
+    const state *s = file->state;
+    return s->data.storage.layout == H5D_CHUNKED ? s->data.storage.chunk_rows : 1;
+}
+
 /* The buffer in which rows, or weights, are rounded. */
 static int64_t shared_memory(const lloyd_row_file *file)
 {
@@ -461,6 +467,7 @@ static const lloyd_row_access access_hdf5 = {
     .release = release,
     .extents = extents,
     .read = read_rows,
+    .together = together,
     .inspect_weights = inspect_weights,
     .read_weights = read_weights,
     .memory = memory,

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "io/bytes.h"
+#include "io/kept.h"
 #include "io/readers/reader.h"
 
 #include <errno.h>
@@ -209,12 +210,13 @@ static int64_t piece_rows(const lloyd_raw *raw)
     return rows < 1 ? 1 : rows;
 }
 
-/* Rows on their way. */
+/* Rows on their way: [first, first + count), or those of `count` numbers, less first. */
 typedef struct job {
     const lloyd_row_file *file;
     lloyd_scratch *scratch;
     int64_t first, count;
     char *out;
+    const int64_t *numbers;
 } job;
 
 static lloyd_status check_prefix(const lloyd_row_file *file, const char *stored, int64_t row)
@@ -246,22 +248,36 @@ static void unpack(const lloyd_raw *raw, const char *stored, char *out)
     }
 }
 
+/* Rows [first, first + count) of the file by way of the buffer. */
+static lloyd_status unpack_rows(const lloyd_row_file *file, int64_t first, int64_t count,
+                                char *buffer, char *out)
+{
+    const state *s = file->state;
+    const lloyd_raw *raw = &s->raw;
+    const int64_t row_bytes = raw->columns * (int64_t)lloyd_type_size(raw->type);
+    LLOYD_TRY(lloyd_extents_copy(s->reads, first * raw->stride, count * raw->stride, buffer));
+    for (int64_t i = 0; i < count; i++) {
+        const char *stored = buffer + i * raw->stride;
+        if (raw->prefix > 0) LLOYD_TRY(check_prefix(file, stored, first + i));
+        unpack(raw, stored + raw->prefix, out + i * row_bytes);
+    }
+    return LLOYD_OK;
+}
+
 static lloyd_status unpack_piece(void *task, int64_t piece, int worker)
 {
     const job *j = task;
     const state *s = j->file->state;
     const lloyd_raw *raw = &s->raw;
-    int64_t most = piece_rows(raw), done = piece * most, rows = j->count - done;
-    int64_t row_bytes = raw->columns * (int64_t)lloyd_type_size(raw->type);
+    const int64_t row_bytes = raw->columns * (int64_t)lloyd_type_size(raw->type);
+    int64_t most = piece_rows(raw), at = piece * most, end = at + most;
     char *buffer;
-    if (rows > most) rows = most;
+    if (end > j->count) end = j->count;
     LLOYD_TRY(lloyd_scratch_buffer(j->scratch, worker, most * raw->stride, &buffer));
-    LLOYD_TRY(
-        lloyd_extents_copy(s->reads, (j->first + done) * raw->stride, rows * raw->stride, buffer));
-    for (int64_t i = 0; i < rows; i++) {
-        const char *stored = buffer + i * raw->stride;
-        if (raw->prefix > 0) LLOYD_TRY(check_prefix(j->file, stored, j->first + done + i));
-        unpack(raw, stored + raw->prefix, j->out + (done + i) * row_bytes);
+    for (int64_t here; at < end; at += here) {
+        here = j->numbers ? lloyd_kept_run(j->numbers + at, end - at) : end - at;
+        int64_t first = j->numbers ? j->numbers[at] - j->first : j->first + at;
+        LLOYD_TRY(unpack_rows(j->file, first, here, buffer, j->out + at * row_bytes));
     }
     return LLOYD_OK;
 }
@@ -271,7 +287,16 @@ static lloyd_status read_rows(lloyd_row_file *file, lloyd_scratch *scratch, int6
 {
     const state *s = file->state;
     int64_t most = piece_rows(&s->raw);
-    job all = {file, scratch, first, count, out};
+    job all = {file, scratch, first, count, out, NULL};
+    return lloyd_pool_run(scratch->pool, (count + most - 1) / most, unpack_piece, &all);
+}
+
+static lloyd_status pick_rows(lloyd_row_file *file, lloyd_scratch *scratch, const int64_t *numbers,
+                              int64_t base, int64_t count, char *out)
+{
+    const state *s = file->state;
+    int64_t most = piece_rows(&s->raw);
+    job all = {file, scratch, base, count, out, numbers};
     return lloyd_pool_run(scratch->pool, (count + most - 1) / most, unpack_piece, &all);
 }
 
@@ -295,6 +320,7 @@ const lloyd_row_access lloyd_raw_access = {
     .release = release,
     .extents = extents,
     .read = read_rows,
+    .pick = pick_rows,
     .thread_memory = thread_memory,
     .describe = describe,
 };

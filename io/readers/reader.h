@@ -65,6 +65,14 @@ typedef struct lloyd_row_access {
     lloyd_status (*read)(lloyd_row_file *file, lloyd_scratch *scratch, int64_t first, int64_t count,
                          char *out);
 
+    /* out = rows by their increasing numbers less `base`, of an open file that is not native; NULL: by
+     * read(), with what lies between near ones. */
+    lloyd_status (*pick)(lloyd_row_file *file, lloyd_scratch *scratch, const int64_t *numbers,
+                         int64_t base, int64_t count, char *out);
+
+    /* Rows that are stored, and so read, together, as in a chunk. NULL: each by itself. */
+    int64_t (*together)(const lloyd_row_file *file);
+
     /* Finds the dataset of weights, of one number per row; then reads some. NULL: the format has
      * none. */
     lloyd_status (*inspect_weights)(lloyd_row_file *file);

@@ -54,6 +54,10 @@ static lloyd_status write_origin(const char *path, hid_t root, const lloyd_model
 static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_model *m)
 {
     LLOYD_TRY(write_origin(path, root, m));
+    if (m->subset && *m->subset) {
+        LLOYD_TRY(lloyd_partial_text(path, root, "subset", m->subset));
+        LLOYD_TRY(lloyd_partial_number(path, root, "stored", H5T_NATIVE_INT64, &m->stored));
+    }
     LLOYD_TRY(lloyd_partial_text(path, root, "command", m->command ? m->command : ""));
     LLOYD_TRY(lloyd_partial_text(path, root, "options", m->options ? m->options : ""));
     LLOYD_TRY(lloyd_partial_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
@@ -93,23 +97,26 @@ static lloyd_row_shape shape_of_rows(const lloyd_model *m)
     return (lloyd_row_shape){.n = m->n, .skipped = m->skipped, .k = m->k, .cosine = m->cosine};
 }
 
-int64_t lloyd_model_bytes(const lloyd_model *m, const lloyd_row_outputs *rows)
+int64_t lloyd_model_bytes(const lloyd_model *m, const lloyd_row_outputs *rows,
+                          const lloyd_row_shape *shape)
 {
-    const lloyd_row_shape shape = shape_of_rows(m);
+    const lloyd_row_shape own = shape_of_rows(m);
     int64_t bytes = m->k * m->d * (int64_t)sizeof(float) + m->k * (int64_t)sizeof(int64_t);
-    return bytes + 24 * m->iterations + (rows ? lloyd_row_outputs_bytes(rows, &shape) : 0);
+    return bytes + 24 * m->iterations +
+           (rows ? lloyd_row_outputs_bytes(rows, shape ? shape : &own) : 0);
 }
 
 lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model,
-                               const lloyd_row_outputs *rows)
+                               const lloyd_row_outputs *rows, const lloyd_row_shape *shape)
 {
     hid_t file;
     const char *path = output->path;
-    const lloyd_row_shape shape = shape_of_rows(model);
-    LLOYD_TRY(lloyd_output_create(output, LLOYD_ORIGIN_MODEL, lloyd_model_bytes(model, rows)));
+    const lloyd_row_shape own = shape_of_rows(model);
+    const int64_t bytes = lloyd_model_bytes(model, rows, shape);
+    LLOYD_TRY(lloyd_output_create(output, LLOYD_ORIGIN_MODEL, bytes));
     LLOYD_TRY(lloyd_partial_open(output, &file));
     LLOYD_TRY(lloyd_partial_close(path, file, write_content(path, file, model)));
-    return rows ? lloyd_row_outputs_create(output, rows, &shape) : LLOYD_OK;
+    return rows ? lloyd_row_outputs_create(output, rows, shape ? shape : &own) : LLOYD_OK;
 }
 
 static lloyd_status describe_labels(const char *path, hid_t file, const lloyd_model *about,
@@ -162,6 +169,8 @@ static lloyd_status read_attributes(const char *path, hid_t file, lloyd_model *m
     LLOYD_TRY(lloyd_h5_number(path, file, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
     LLOYD_TRY(lloyd_h5_number(path, file, "converged", H5T_NATIVE_INT, &m->converged));
     LLOYD_TRY(lloyd_h5_number(path, file, "ranks", H5T_NATIVE_INT, &m->ranks));
+    LLOYD_TRY(lloyd_h5_number(path, file, "stored", H5T_NATIVE_INT64, &m->stored));
+    LLOYD_TRY(lloyd_h5_text(path, file, "subset", &m->subset));
     LLOYD_TRY(lloyd_h5_text(path, file, "version", &m->version));
     LLOYD_TRY(lloyd_h5_text(path, file, "command", &m->command));
     LLOYD_TRY(lloyd_h5_text(path, file, "options", &m->options));
@@ -401,6 +410,7 @@ void lloyd_model_free(lloyd_model *model)
     lloyd_free(model->inertia);
     lloyd_free(model->moved);
     lloyd_free(model->seconds);
+    free(model->subset);
     free(model->version);
     free(model->command);
     free(model->options);

@@ -14,6 +14,8 @@
 typedef struct lloyd_model {
     int64_t n, d, k;
     int64_t skipped;      /* bad rows, which are not among the n, but among the labels */
+    int64_t stored;       /* rows of the inputs, of which a subset was fitted; 0: all were */
+    char *subset;         /* what said which, "--sample 1000"; NULL or "": nothing */
     float *centroids;     /* [k*d] */
     int64_t *counts;      /* [k] rows per cluster */
     int64_t iterations;   /* T */
@@ -33,14 +35,16 @@ typedef struct lloyd_model {
     int input_count;
 } lloyd_model;
 
-/* Bytes of a model's arrays, those of its rows included; rows: NULL: none. */
-int64_t lloyd_model_bytes(const lloyd_model *model, const lloyd_row_outputs *rows);
+/* Bytes of a model's arrays, those of its rows included; rows: NULL: none. shape: of these; NULL: that of the
+ * model. */
+int64_t lloyd_model_bytes(const lloyd_model *model, const lloyd_row_outputs *rows,
+                          const lloyd_row_shape *shape);
 
 /* Makes the partial file and writes the model to it through HDF5. It also creates the datasets of `rows`
- * (NULL: none), contiguous, allocated and not yet written (fill them with lloyd_array_*). Datasets and attributes:
+ * (NULL: none) of that shape (as above), contiguous, allocated and not yet written (fill them with lloyd_array_*). Datasets and attributes:
  * docs/formats.md. */
 lloyd_status lloyd_model_write(const lloyd_output *output, const lloyd_model *model,
-                               const lloyd_row_outputs *rows);
+                               const lloyd_row_outputs *rows, const lloyd_row_shape *shape);
 
 /* Reads /centroids (required: float32 or convertible, two-dimensional, finite) and, where present,
  * everything else, so that a plain HDF5 file with only /centroids is a model too: then counts,

@@ -13,6 +13,7 @@ typedef struct lloyd_row_outputs {
     int distances; /* /distances float32 [N + skipped] */
     int second;    /* /second/labels and /second/distances, the same */
     int members;   /* /members int64 [N], /offsets int64 [K + 1] */
+    int rows; /* /rows int64 [N + skipped]: the numbers of the rows, where they are some of a dataset */
 } lloyd_row_outputs;
 
 /* Of how many rows and clusters. */

@@ -115,8 +115,10 @@ static lloyd_status explain_defect(const lloyd_problem *p, const lloyd_range *ra
     name_row(p, range->bad_row, where, sizeof where);
     count_others(bad, others, sizeof others);
     int zero = range->defect == LLOYD_ZERO_ROW;
+    int64_t row = p->shard->first + range->bad_row;
+    if (p->shard->rows) row = lloyd_rows_original(p->shard->rows, row);
     return lloyd_fail(LLOYD_BAD_INPUT, "%s (row %lld of the dataset) %s%s; remove such rows%s%s",
-                      where, (long long)(p->shard->first + range->bad_row),
+                      where, (long long)row,
                       zero ? "is all zeros and has no direction" : "holds NaN or infinity", others,
                       p->shard->rows ? ", leave them out with --skip-bad-rows" : "",
                       zero ? ", or use --metric l2" : ", or replace their values");

@@ -10,7 +10,7 @@ _lloyd_commands() {
 # The options of a command; FILES: a file may stand there too.
 _lloyd_options() {
     case $1 in
-        fit) echo "--input --dataset --raw --dim -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --empty --skip-bad-rows --backend --comm --filter --prune --chunk-rows --max-host-memory --max-device-memory --no-labels --distances --members --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
+        fit) echo "--input --dataset --raw --dim --rows --sample --sample-per-centroid --label -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --empty --skip-bad-rows --backend --comm --filter --prune --chunk-rows --max-host-memory --max-device-memory --no-labels --distances --members --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
         predict) echo "--model --input --dataset --raw --dim -o --output --distances --second --members --force --skip-bad-rows --backend --filter --timeout --help" ;;
         info) echo "--dataset --raw --dim --help FILES" ;;
         report) echo "-o --output --log --force --help FILES" ;;
@@ -22,7 +22,11 @@ _lloyd_options() {
 
 # What completes the value of an option: words, FILES, or NOTHING where only a person knows; empty: it takes none.
 _lloyd_values() {
-    case $1 in
+    case "$1 $2" in
+        "synth --rows") echo "NOTHING" ; return ;;
+    esac
+    case $2 in
+        --label) echo "all sample" ;;
         --progress) echo "auto bar plain none" ;;
         --backend) echo "auto cuda cpu" ;;
         --filter) echo "auto int8 float16" ;;
@@ -35,8 +39,8 @@ _lloyd_values() {
         --init) echo "random kmeans++ kmeans-parallel FILES" ;;
         --empty) echo "relocate keep" ;;
         --distances | --dry-run | --force | --help | --members | --no-labels | --resume | --second | --skip-bad-rows) echo "" ;;
-        --checkpoint | --input | --log | --model | --output | -o) echo "FILES" ;;
-        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --rows | --seed | --timeout | --to | --tol | --weights | -k) echo "NOTHING" ;;
+        --checkpoint | --input | --log | --model | --output | --rows | -o) echo "FILES" ;;
+        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --sample | --sample-per-centroid | --seed | --timeout | --to | --tol | --weights | -k) echo "NOTHING" ;;
     esac
 }
 # end options
@@ -54,7 +58,7 @@ _lloyd() {
     elif [[ $command == help || $command == --help ]]; then
         words=$(_lloyd_commands)
     else
-        [[ $before == -* ]] && words=$(_lloyd_values "$before")
+        [[ $before == -* ]] && words=$(_lloyd_values "$command" "$before")
         [[ -z $words ]] && words=$(_lloyd_options "$command")
     fi
     words=" $words "

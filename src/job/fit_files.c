@@ -11,11 +11,11 @@
 #include "io/space.h"
 #include "io/writers/model.h"
 #include "io/writers/output.h"
-#include "job/estimate.h"
 #include "job/job.h"
 #include "job/options.h"
 #include "job/outputs.h"
 #include "job/plan_print.h"
+#include "job/results/labelling.h"
 #include "job/results/row_results.h"
 #include "rows/bad_rows.h"
 
@@ -41,14 +41,28 @@ static lloyd_status open_rows(lloyd_job *j, lloyd_agreement *agreement)
 static lloyd_status skip_bad_rows(lloyd_job *j)
 {
     const lloyd_fit_options *o = j->options;
+    const int cosine = strcmp(o->metric, "cosine") == 0;
     if (!o->skip_bad_rows || o->dry_run) return LLOYD_OK;
-    return lloyd_bad_rows_skip(j->comm, j->source.rows, strcmp(o->metric, "cosine") == 0);
+    if (lloyd_subset_is_wanted(o))
+        return lloyd_subset_skip_bad(j->comm, j->source.rows, cosine, &j->subset);
+    return lloyd_bad_rows_skip(j->comm, j->source.rows, cosine);
+}
+
+/* Which rows are fitted. */
+static lloyd_status choose_rows(lloyd_job *j)
+{
+    if (lloyd_subset_is_wanted(j->options))
+        LLOYD_TRY(lloyd_subset_begin(j->comm, j->options, j->source.rows, &j->subset));
+    LLOYD_TRY(skip_bad_rows(j));
+    lloyd_subset_end(&j->subset);
+    return LLOYD_OK;
 }
 
 static lloyd_status open_more(lloyd_job *j, lloyd_agreement *agreement)
 {
     const lloyd_fit_options *o = j->options;
     LLOYD_TRY(lloyd_row_source_files(j->comm, j->source.rows, o->weights != NULL, &j->source));
+    j->source.skipped += j->subset.skipped;
     LLOYD_TRY(lloyd_job_check(j));
     if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(j->source.rows, o->weights));
     if (!lloyd_options_init_is_model(o)) return LLOYD_OK;
@@ -63,7 +77,7 @@ static lloyd_status open_and_compare(lloyd_job *j)
     lloyd_agreement agreement = {0};
     lloyd_status status = open_rows(j, &agreement);
     LLOYD_TRY(lloyd_agreement_compare(j->comm, status, &agreement, &lloyd_differing_inputs));
-    LLOYD_TRY(skip_bad_rows(j));
+    LLOYD_TRY(choose_rows(j));
     status = open_more(j, &agreement);
     return lloyd_agreement_compare(j->comm, status, &agreement, &lloyd_differing_inputs);
 }
@@ -94,6 +108,7 @@ static lloyd_status gather_paths(const lloyd_job *j, const char *output, lloyd_g
     const lloyd_fit_options *o = j->options;
     LLOYD_TRY(lloyd_guard_read_rows(guard, j->source.rows));
     if (lloyd_options_init_is_model(o)) LLOYD_TRY(lloyd_guard_read_model(guard, o->init));
+    if (o->rows) LLOYD_TRY(lloyd_subset_guard(o, guard));
     LLOYD_TRY(lloyd_guard_write(guard, "--output", output));
     LLOYD_TRY(lloyd_guard_write(guard, "--checkpoint", o->checkpoint));
     return lloyd_guard_write(guard, "--log", o->log);
@@ -115,7 +130,9 @@ static lloyd_row_outputs wanted_of_rows(const lloyd_fit_options *o)
 {
     return (lloyd_row_outputs){.labels = !o->no_labels,
                                .distances = o->distances,
-                               .members = o->members};
+                               .members = o->members,
+                               .rows = lloyd_subset_is_wanted(o) && !lloyd_subset_labels_all(o) &&
+                                       (!o->no_labels || o->distances)};
 }
 
 /* Room for what is written in the end, as far as its size is known. */
@@ -124,7 +141,8 @@ static lloyd_status check_space(const lloyd_job *j)
     const lloyd_fit_options *o = j->options;
     const lloyd_model model = {.n = j->plan.n, .d = j->plan.d, .k = j->plan.k};
     const lloyd_row_outputs rows = wanted_of_rows(o);
-    int64_t bytes = lloyd_model_bytes(&model, &rows);
+    const lloyd_row_shape all = {.n = lloyd_rows_stored(j->source.rows), .k = j->plan.k};
+    int64_t bytes = lloyd_model_bytes(&model, &rows, lloyd_subset_labels_all(o) ? &all : NULL);
     if (j->comm->rank != 0) return lloyd_space_check_limit(o->output, bytes);
     const lloyd_need needs[] = {{o->output, bytes},
                                 {o->checkpoint, lloyd_checkpoint_file_bytes(o, j->plan.d)}};
@@ -144,17 +162,28 @@ static lloyd_status open_output(lloyd_job *j)
 
 /* --- write --- */
 
-static lloyd_status write_model(lloyd_job *j, lloyd_model *model)
+/* What rank 0 writes; the centroids also where a rank labels rows with them. */
+static lloyd_status take_model(lloyd_job *j, lloyd_model *model)
 {
     lloyd_problem *p = &j->problem;
     char *options = NULL;
-    if (j->comm->rank != 0) return LLOYD_OK;
+    if (j->comm->rank != 0 && !lloyd_subset_labels_all(j->options)) return LLOYD_OK;
     LLOYD_TRY(lloyd_alloc(&model->centroids, p->k * p->d, sizeof *model->centroids, "centroids"));
     LLOYD_TRY(p->kernels->get_centroids(p->kernels, model->centroids));
     LLOYD_TRY(lloyd_options_json(j->options, &options));
     model->options = options; /* freed with the model */
+    return LLOYD_OK;
+}
+
+/* The datasets of rows are those of `rows` as they are now: those that were fitted, or all. */
+static lloyd_status write_model(lloyd_job *j, const lloyd_model *model)
+{
     const lloyd_row_outputs rows = wanted_of_rows(j->options);
-    return lloyd_model_write(&j->output, model, &rows);
+    const lloyd_row_shape shape = {.n = lloyd_rows_count(j->source.rows),
+                                   .skipped = lloyd_rows_skipped(j->source.rows),
+                                   .k = model->k,
+                                   .cosine = model->cosine};
+    return j->comm->rank == 0 ? lloyd_model_write(&j->output, model, &rows, &shape) : LLOYD_OK;
 }
 
 static lloyd_status write_without_labels(const lloyd_job *j, const char *path,
@@ -163,7 +192,7 @@ static lloyd_status write_without_labels(const lloyd_job *j, const char *path,
     lloyd_output output;
     LLOYD_TRY(check_paths(j, path));
     LLOYD_TRY(lloyd_output_open(path, 0, &output));
-    lloyd_status status = lloyd_model_write(&output, model, NULL);
+    lloyd_status status = lloyd_model_write(&output, model, NULL, NULL);
     if (status == LLOYD_OK) status = lloyd_output_commit(&output);
     if (status != LLOYD_OK) lloyd_output_discard(&output);
     lloyd_output_close(&output);
@@ -204,17 +233,59 @@ static void rescue(lloyd_job *j, const lloyd_model *model, lloyd_status status)
     (void)lloyd_fail(status, "%s", message);
 }
 
+/* The rows that were fitted. */
+static lloyd_status write_fitted(lloyd_job *j, const lloyd_model *model,
+                                 const lloyd_row_results *rows)
+{
+    LLOYD_TRY(j->comm->agree(j->comm, write_model(j, model)));
+    return lloyd_row_results_write(rows, &j->output, model->counts);
+}
+
+static lloyd_status label_and_write(lloyd_job *j, const lloyd_model *model,
+                                    lloyd_labelling *labelling)
+{
+    LLOYD_TRY(lloyd_labelling_begin(labelling));
+    LLOYD_TRY(j->comm->agree(j->comm, write_model(j, model)));
+    return lloyd_labelling_write(labelling, &j->output);
+}
+
+/* All rows of the inputs, after a fit of some: the memory of the fit is free then. */
+static lloyd_status write_labelled(lloyd_job *j, const lloyd_model *model)
+{
+    const lloyd_fit_options *o = j->options;
+    const lloyd_predict_options options = lloyd_subset_labelling(o);
+    lloyd_labelling labelling = {.comm = j->comm,
+                                 .backend = &j->backend,
+                                 .rows = j->source.rows,
+                                 .centroids = model->centroids,
+                                 .k = model->k,
+                                 .cosine = model->cosine,
+                                 .options = &options,
+                                 .wanted = wanted_of_rows(o),
+                                 .limit = {o->max_host_memory, o->max_device_memory}};
+    double start = lloyd_seconds();
+    lloyd_job_release(j);
+    lloyd_rows_keep(j->source.rows, NULL, 0, 0, 0);
+    if (o->skip_bad_rows) LLOYD_TRY(lloyd_bad_rows_skip(j->comm, j->source.rows, model->cosine));
+    lloyd_status status = label_and_write(j, model, &labelling);
+    lloyd_labelling_end(&labelling);
+    if (status == LLOYD_OK)
+        lloyd_progress_phase(j->progress, "label all rows", lloyd_seconds() - start);
+    return status;
+}
+
 static lloyd_status write_all(lloyd_job *j, lloyd_model *model, const lloyd_row_results *rows)
 {
-    lloyd_status status = j->comm->agree(j->comm, write_model(j, model));
-    if (status == LLOYD_OK) status = lloyd_row_results_write(rows, &j->output, model->counts);
+    const int all = lloyd_subset_labels_all(j->options);
+    lloyd_status status = j->comm->agree(j->comm, take_model(j, model));
+    if (status == LLOYD_OK) status = all ? write_labelled(j, model) : write_fitted(j, model, rows);
     if (status == LLOYD_OK) {
         status = j->comm->agree(j->comm,
                                 j->comm->rank == 0 ? lloyd_output_commit(&j->output) : LLOYD_OK);
     }
     if (status == LLOYD_OK || j->comm->rank != 0) return status;
     lloyd_output_discard(&j->output);
-    rescue(j, model, status);
+    if (status != LLOYD_STOPPED) rescue(j, model, status); /* what is stopped is resumed */
     return status;
 }
 
@@ -222,7 +293,8 @@ static lloyd_status write_all(lloyd_job *j, lloyd_model *model, const lloyd_row_
 static lloyd_status measure_rows(lloyd_job *j, lloyd_row_results *rows)
 {
     double start = lloyd_seconds();
-    if (!lloyd_row_results_need_distances(&rows->wanted)) return LLOYD_OK;
+    if (!lloyd_row_results_need_distances(&rows->wanted) || lloyd_subset_labels_all(j->options))
+        return LLOYD_OK;
     LLOYD_TRY(lloyd_row_results_measure(rows));
     lloyd_progress_phase(j->progress, "distances", lloyd_seconds() - start);
     return LLOYD_OK;
@@ -231,7 +303,7 @@ static lloyd_status measure_rows(lloyd_job *j, lloyd_row_results *rows)
 static lloyd_status write_results(lloyd_job *j, int64_t *counts, const lloyd_row_results *rows)
 {
     double start = lloyd_seconds();
-    char **inputs = NULL;
+    char **inputs = NULL, subset[1024];
     int files = lloyd_rows_files(j->source.rows);
     LLOYD_TRY(lloyd_comm_alloc(j->comm, &inputs, files, sizeof *inputs, "the list of input files"));
     for (int i = 0; i < files; i++) inputs[i] = (char *)lloyd_rows_file(j->source.rows, i);
@@ -239,7 +311,11 @@ static lloyd_status write_results(lloyd_job *j, int64_t *counts, const lloyd_row
         .n = j->plan.n,
         .d = j->plan.d,
         .k = j->plan.k,
-        .skipped = lloyd_rows_skipped(j->source.rows),
+        .skipped = j->source.skipped,
+        .stored = lloyd_subset_is_wanted(j->options) ? lloyd_rows_stored(j->source.rows) : 0,
+        .subset = lloyd_subset_is_wanted(j->options)
+                      ? (char *)lloyd_subset_text(j->options, subset, sizeof subset)
+                      : NULL,
         .counts = counts,
         .iterations = j->best.history.iterations,
         .inertia = j->best.history.inertia,

@@ -34,8 +34,9 @@ lloyd_status lloyd_job_check(const lloyd_job *j)
     const lloyd_fit_options *o = j->options;
     if (o->k > j->source.n) {
         return lloyd_fail(LLOYD_BAD_INPUT,
-                          "-k %lld is more than the %lld rows of the dataset; use a smaller k",
-                          (long long)o->k, (long long)j->source.n);
+                          "-k %lld is more than the %lld rows of the %s; use a smaller k",
+                          (long long)o->k, (long long)j->source.n,
+                          lloyd_subset_is_wanted(o) ? "sample" : "dataset");
     }
     if (o->init_sample > 0 && o->init_sample < o->k) {
         return lloyd_fail(
@@ -93,16 +94,42 @@ static lloyd_status normalise_given(lloyd_job *j)
 
 /* --- plan and read --- */
 
+/* Memory of marking the rows of a subset, before all else, and of labelling all rows, after all else. */
+static lloyd_status plan_subset(lloyd_job *j)
+{
+    const lloyd_fit_options *o = j->options;
+    const lloyd_bytes limit = {o->max_host_memory, o->max_device_memory};
+    const lloyd_predict_options labelling = lloyd_subset_labelling(o);
+    lloyd_plan *plan = &j->plan, all = {.total = 0};
+    lloyd_row_source source = j->source;
+    source.n = lloyd_rows_stored(source.rows);
+    source.first = lloyd_shard_first(source.n, j->comm->rank, j->comm->size);
+    source.count = lloyd_shard_first(source.n, j->comm->rank + 1, j->comm->size) - source.first;
+    source.weighted = 0;
+    const int64_t marking = plan->program + lloyd_subset_bytes(source.n);
+    if (marking > plan->total) plan->total = marking;
+    if (!lloyd_subset_labels_all(o)) return LLOYD_OK;
+    LLOYD_TRY(
+        j->comm->agree(j->comm, lloyd_plan_predict(j->comm, &j->backend, &source, o->k,
+                                                   plan->kernels.cosine, &labelling, limit, &all)));
+    plan->labelling = all.total - all.program;
+    if (all.total > plan->total) plan->total = all.total;
+    if (all.gpu_total > plan->gpu_total) plan->gpu_total = all.gpu_total;
+    return LLOYD_OK;
+}
+
 lloyd_status lloyd_job_plan(lloyd_job *j)
 {
     const lloyd_fit_options *o = j->options;
     LLOYD_TRY(lloyd_backend_choose(j->comm, o->backend, o->comm, &j->backend));
-    return lloyd_plan_fit(j->comm, &j->backend, &j->source, o, &j->plan);
+    LLOYD_TRY(lloyd_plan_fit(j->comm, &j->backend, &j->source, o, &j->plan));
+    return lloyd_subset_is_wanted(o) ? plan_subset(j) : LLOYD_OK;
 }
 
 static void begin_progress(lloyd_job *j)
 {
     const lloyd_fit_options *o = j->options;
+    char subset[1024];
     lloyd_progress_run run = {
         .n = j->plan.n,
         .d = j->plan.d,
@@ -120,7 +147,9 @@ static void begin_progress(lloyd_job *j)
         .n_init = o->n_init,
         .max_iters = o->max_iters,
         .files = j->source.rows ? lloyd_rows_files(j->source.rows) : 0,
-        .skipped = j->source.rows ? lloyd_rows_skipped(j->source.rows) : 0,
+        .skipped = j->source.skipped,
+        .stored = j->source.rows ? lloyd_rows_stored(j->source.rows) : j->plan.n,
+        .subset = lloyd_subset_is_wanted(o) ? lloyd_subset_text(o, subset, sizeof subset) : NULL,
         .first_file = j->source.rows ? lloyd_rows_file(j->source.rows, 0) : "memory",
         .memory = j->plan.total,
         .gpu_memory = j->plan.gpu_total,
@@ -303,7 +332,7 @@ lloyd_status lloyd_job_count(lloyd_job *j, int64_t *counts)
 }
 
 /* Where the iterations' time went on this rank, by its clock or its GPU's. */
-static void take_time_shares(const lloyd_job *j, int64_t nanoseconds[LLOYD_TIME_SHARES])
+static void take_time_shares(lloyd_job *j)
 {
     const lloyd_problem *p = &j->problem;
     const double *seconds = p->kernels->seconds;
@@ -314,7 +343,20 @@ static void take_time_shares(const lloyd_job *j, int64_t nanoseconds[LLOYD_TIME_
                                               [LLOYD_TIME_SUM] = seconds[LLOYD_WORK_SUM]};
     const double *spent = p->kernels->synchronous ? j->watch.seconds : of_gpu;
     for (int share = 0; share < LLOYD_TIME_SHARES; share++)
-        nanoseconds[share] = (int64_t)(1e9 * spent[share]);
+        j->nanoseconds[share] = (int64_t)(1e9 * spent[share]);
+    j->synchronous = p->kernels->synchronous;
+    j->timed = p->kernels->synchronous || p->kernels->config.timed;
+}
+
+void lloyd_job_release(lloyd_job *j)
+{
+    lloyd_problem *p = &j->problem;
+    if (!p->kernels) return;
+    take_time_shares(j);
+    lloyd_shard_close(p->shard);
+    p->kernels->destroy(p->kernels);
+    p->shard = NULL;
+    p->kernels = NULL;
 }
 
 /* On a GPU a sum begins when its own rows are done, and it waits there for the other GPUs: what it
@@ -342,7 +384,8 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
         .inertia = j->best.inertia,
         .converged = j->best.history.converged,
         .files = j->source.rows ? lloyd_rows_files(j->source.rows) : 0,
-        .skipped = j->source.rows ? lloyd_rows_skipped(j->source.rows) : 0,
+        .stored = j->source.rows ? lloyd_rows_stored(j->source.rows) : p->n,
+        .skipped = j->source.skipped,
         .type = lloyd_type_name(j->source.type),
         .seconds = lloyd_seconds() - j->start,
         .resumed = lloyd_checkpoint_resumes(j->checkpoint),
@@ -359,13 +402,12 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
                                "what all ranks report at the end"));
     lloyd_progress_rank *own = &ranks[j->comm->rank];
     own->memory_peak = lloyd_memory_peak();
-    take_time_shares(j, own->nanoseconds);
+    lloyd_job_release(j);
+    memcpy(own->nanoseconds, j->nanoseconds, sizeof own->nanoseconds);
     int64_t values = j->comm->size * (int64_t)(sizeof *ranks / sizeof(int64_t));
     lloyd_status status = lloyd_comm_sum_host(j->comm, (int64_t *)ranks, values);
-    if (!p->kernels->synchronous) split_waiting(ranks, j->comm->size);
-    if (status == LLOYD_OK)
-        lloyd_progress_end(j->progress, result, ranks, j->comm->size,
-                           p->kernels->synchronous || p->kernels->config.timed);
+    if (!j->synchronous) split_waiting(ranks, j->comm->size);
+    if (status == LLOYD_OK) lloyd_progress_end(j->progress, result, ranks, j->comm->size, j->timed);
     lloyd_free(ranks);
     return status;
 }
@@ -391,6 +433,7 @@ lloyd_status lloyd_job_end(lloyd_job *j, lloyd_status status)
     lloyd_backend_disconnect(&j->backend);
     lloyd_shard_close(j->problem.shard);
     if (j->problem.kernels) j->problem.kernels->destroy(j->problem.kernels);
+    lloyd_subset_end(&j->subset);
     lloyd_problem_clear(&j->problem);
     lloyd_candidates_free(j->candidates);
     lloyd_history_free(&j->best.history);

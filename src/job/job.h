@@ -17,6 +17,7 @@
 #include "job/plan.h"
 #include "job/progress.h"
 #include "job/row_source.h"
+#include "job/subset/subset.h"
 
 typedef struct lloyd_job {
     lloyd_comm *comm;
@@ -30,7 +31,10 @@ typedef struct lloyd_job {
     lloyd_output output;          /* of a fit of files */
     lloyd_model given;            /* the first centroids, if they are not to be seeded */
     lloyd_candidates *candidates; /* of kmeans-parallel, where there are several starts, or NULL */
+    lloyd_subset subset;          /* of the rows in files, where not all are fitted */
     lloyd_job_observer watch;
+    int64_t nanoseconds[LLOYD_TIME_SHARES]; /* of the iterations, from lloyd_job_release() on */
+    int timed, synchronous;                 /* what they are: kernels.h */
     lloyd_outcome best;
     double start;
 } lloyd_job;
@@ -52,7 +56,10 @@ lloyd_status lloyd_job_cluster(lloyd_job *job);
 /* counts[k] = rows per cluster, over all ranks; zeros when it begins. */
 lloyd_status lloyd_job_count(lloyd_job *job, int64_t *counts);
 
-/* *result, also for the progress. */
+/* Frees the rows and the kernels, whose labels are not needed any more; what they took is remembered. */
+void lloyd_job_release(lloyd_job *job);
+
+/* *result, also for the progress. After it there are no kernels. */
 lloyd_status lloyd_job_tell(lloyd_job *job, const int64_t *counts, lloyd_fit_result *result);
 
 /* Ends the fit with `status` and frees everything but the source; returns the status, or that of

@@ -56,6 +56,20 @@ static lloyd_status check_together(const lloyd_fit_options *o)
     return lloyd_backend_check(o->backend, o->comm);
 }
 
+/* Which rows are fitted, and labelled. */
+static lloyd_status check_subset(const lloyd_fit_options *o)
+{
+    const char *name = o->rows ? "--rows" : "--sample";
+    const char *other = o->sample > 0 && o->rows ? "--sample" : "--sample-per-centroid";
+    if ((o->rows != NULL) + (o->sample > 0) + (o->sample_per_centroid > 0) > 1)
+        return lloyd_fail(LLOYD_USAGE, "%s and %s both say which rows are fitted; give one of them",
+                          name, other);
+    if (!o->label || o->rows || o->sample > 0 || o->sample_per_centroid > 0) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "--label %s is for --rows, --sample or --sample-per-centroid; leave it out",
+                      o->label);
+}
+
 static lloyd_status check_checkpoint(const lloyd_fit_options *o)
 {
     lloyd_every every;
@@ -69,6 +83,7 @@ static lloyd_status check_checkpoint(const lloyd_fit_options *o)
 lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
 {
     LLOYD_TRY(lloyd_options_check(options_of(LLOYD_COMMAND_FIT), o, 0));
+    LLOYD_TRY(check_subset(o));
     LLOYD_TRY(check_together(o));
     return check_checkpoint(o);
 }

@@ -6,9 +6,7 @@
 #include "algorithm/seed_parallel.h"
 #include "algorithm/seed_sample.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "job/checkpoint/checkpoint.h"
-#include "job/estimate.h"
 #include "job/options.h"
 #include "job/results/second.h"
 #include "kernels/blas.h"
@@ -424,7 +422,8 @@ static lloyd_bytes need_for_prediction(const void *context, int64_t chunk_rows)
 
 lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
                                 const lloyd_row_source *source, int64_t k, int cosine,
-                                const lloyd_predict_options *options, lloyd_plan *plan)
+                                const lloyd_predict_options *options, lloyd_bytes limit,
+                                lloyd_plan *plan)
 {
     int64_t chunk_rows = options->chunk_rows;
     const planner p = {comm, backend, source, NULL, options, plan};
@@ -432,7 +431,9 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
     LLOYD_TRY(begin_plan(comm, backend, plan));
     take_source(comm, source, plan);
     plan->kernels.cosine = cosine;
-    if (options->members) plan->members = plan_members(&p, available(&p).host);
+    lloyd_bytes most = available(&p);
+    most = (lloyd_bytes){limited(most.host, limit.host), limited(most.gpu, limit.gpu)};
+    if (options->members) plan->members = plan_members(&p, most.host);
     /* on GPUs the 8-bit filter serves iterations only, which have labels to start from */
     plan->kernels.filter =
         backend->cuda ? LLOYD_FILTER_FLOAT : lloyd_options_filter(options->filter);
@@ -441,12 +442,14 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
                                              chunk_rows);
     } else {
         plan->layout = lloyd_layout_once(plan->count, lloyd_plan_row_bytes(plan), backend->cuda,
-                                         available(&p), need_for_prediction, &p);
+                                         most, need_for_prediction, &p);
     }
     plan->layout.once = 1;
     if (!source->rows) plan->layout.fixed = plan->layout.chunks;
     use_layout(plan);
     if (!source->rows) plan->rows = 0; /* the program has them already */
-    int64_t rest = need_for_prediction(&p, plan->layout.chunk_rows).host;
-    return check_space(&p, rest + plan->rows);
+    lloyd_bytes rest = need_for_prediction(&p, plan->layout.chunk_rows);
+    plan->total = rest.host + plan->rows;
+    plan->gpu_total = rest.gpu + plan->gpu_rows;
+    return check_space(&p, plan->total);
 }

@@ -27,7 +27,8 @@ typedef struct lloyd_plan {
     int64_t bounds;             /* of `working`, or of the GPU's: what pruning keeps */
     lloyd_members_plan members; /* beside `results`; all zeros: none are written */
     int64_t blas_missing;       /* address space that the BLAS will want, under a limit on it */
-    int64_t total;              /* the peak: seeding and results are not needed at the same time */
+    int64_t labelling; /* of all rows, after a fit of some: instead of all the others; 0: none */
+    int64_t total;     /* the peak: seeding and results are not needed at the same time */
 
     /* bytes of this rank's GPU; 0 where CPUs compute */
     int64_t gpu_rows, gpu_working, gpu_seeding, gpu_total;
@@ -43,10 +44,12 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
                             lloyd_plan *plan);
 
 /* What a labelling of the source's rows by k centroids will need: rows of files are streamed, in chunks of
- * options->chunk_rows (0: the usual ones), those in memory are used in place, and GPUs have a copy of them. */
+ * options->chunk_rows (0: the usual ones), those in memory are used in place, and GPUs have a copy of them.
+ * limit: of what a rank may take; 0: what there is. Of the plan's bytes only the totals are set. */
 lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
                                 const lloyd_row_source *source, int64_t k, int cosine,
-                                const lloyd_predict_options *options, lloyd_plan *plan);
+                                const lloyd_predict_options *options, lloyd_bytes limit,
+                                lloyd_plan *plan);
 
 /* Of a row as it is stored. */
 static inline int64_t lloyd_plan_row_bytes(const lloyd_plan *plan)

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "job/subset/subset.h"
 
 #include <stdio.h>
 
@@ -16,12 +17,14 @@ static void print_header(const lloyd_comm *comm, const lloyd_backend *backend,
                          const lloyd_rows *rows, const lloyd_fit_options *options,
                          const lloyd_plan *plan)
 {
-    char a[32], b[32], size[32], work[32];
+    char a[32], b[32], size[32], work[32], of[40] = "";
     int files = lloyd_rows_files(rows);
     double flop = 2.0 * (double)plan->n * (double)plan->k * (double)plan->d;
     printf("plan (nothing is read or written)\n");
-    printf("  dataset          %s rows x %s columns of %s in %d file%s, %s\n",
-           lloyd_text_count(plan->n, a, sizeof a), lloyd_text_count(plan->d, b, sizeof b),
+    if (lloyd_subset_is_wanted(options))
+        snprintf(of, sizeof of, " of %s", lloyd_text_count(lloyd_rows_stored(rows), a, sizeof a));
+    printf("  dataset          %s%s rows x %s columns of %s in %d file%s, %s\n",
+           lloyd_text_count(plan->n, a, sizeof a), of, lloyd_text_count(plan->d, b, sizeof b),
            lloyd_type_name(plan->kernels.type), files, files == 1 ? "" : "s",
            lloyd_text_bytes(plan->n * lloyd_plan_row_bytes(plan), size, sizeof size));
     printf("  clusters         %s by %s, %s\n", lloyd_text_count(plan->k, a, sizeof a),
@@ -95,6 +98,7 @@ static void print_own(const lloyd_backend *backend, const lloyd_fit_options *opt
     print_bytes("checkpoint", plan->checkpoint);
     print_bytes("seeding", plan->seeding);
     print_bytes("results", plan->results);
+    print_bytes("or labelling all rows", plan->labelling);
     print_bytes("members of clusters", plan->members.bytes);
     if (!backend->cuda) return;
     printf("  GPU memory of rank 0 (%s are free)",

@@ -89,6 +89,8 @@ static void log_begin(lloyd_progress *p, const lloyd_progress_run *run)
     log_whole(p, "d", run->d);
     log_whole(p, "k", run->k);
     log_whole(p, "skipped", run->skipped);
+    log_whole(p, "stored", run->stored);
+    log_text(p, "subset", run->subset);
     log_text(p, "type", run->type);
     log_whole(p, "files", run->files);
     log_text(p, "first_file", run->first_file);

@@ -20,8 +20,10 @@ typedef struct lloyd_progress lloyd_progress;
 /* What is known of a run when it begins. Strings are borrowed during the call. */
 typedef struct lloyd_progress_run {
     int64_t n, d, k;
-    int64_t skipped;  /* bad rows, which are not among the n */
-    const char *type; /* "uint8" */
+    int64_t skipped;    /* bad rows, which are not among the n */
+    int64_t stored;     /* rows of the inputs: more where a subset is fitted */
+    const char *subset; /* which says so, "--sample 1000", or NULL */
+    const char *type;   /* "uint8" */
     int ranks;
     int threads;                /* per rank */
     const char *backend;        /* "cpu" or "cuda" */
@@ -44,7 +46,7 @@ lloyd_status lloyd_progress_open(const char *mode, const char *log, int append,
 
 void lloyd_progress_begin(lloyd_progress *progress, const lloyd_progress_run *run);
 
-/* A finished phase: "read", "seed", "checkpoint", "final assignment", "write". */
+/* A finished phase: "read", "seed", "checkpoint", "final assignment", "label all rows", "write". */
 void lloyd_progress_phase(lloyd_progress *progress, const char *phase, double seconds);
 
 /* The seeding of a restart begins; it has come to a step. Lines are shown only if it takes seconds, a

@@ -15,6 +15,7 @@ lloyd_status lloyd_row_source_files(const lloyd_comm *comm, lloyd_rows *rows, in
         .type = lloyd_rows_type(rows),
         .rounded = lloyd_rows_rounded(rows),
         .weighted = weighted,
+        .skipped = lloyd_rows_skipped(rows),
         .rows = rows,
     };
     source->count = lloyd_shard_first(n, comm->rank + 1, comm->size) - source->first;

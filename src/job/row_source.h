@@ -15,8 +15,9 @@ typedef struct lloyd_row_source {
     int64_t n, d;         /* of all ranks */
     int64_t first, count; /* global rows [first, first + count) of this rank */
     lloyd_type type;
-    int rounded;  /* 1: the files hold float64 */
-    int weighted; /* 1: each row has a weight */
+    int rounded;     /* 1: the files hold float64 */
+    int weighted;    /* 1: each row has a weight */
+    int64_t skipped; /* bad rows that are left out, not among the n */
 
     lloyd_rows *rows; /* the files they are read from; NULL: they are in memory */
 

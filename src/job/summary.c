@@ -223,9 +223,11 @@ static void print_skipped(FILE *out, int64_t skipped)
 static void print_clustering(FILE *out, const lloyd_fit_options *options,
                              const lloyd_fit_result *result, int ranks)
 {
-    char n[32], k[32];
-    fprintf(out, "\nClustered %s rows x %lld columns%s%s into %s clusters\n",
-            lloyd_text_count(result->n, n, sizeof n), (long long)result->d,
+    char n[32], k[32], of[32] = "", all[32];
+    if (result->stored > result->n + result->skipped)
+        snprintf(of, sizeof of, " of %s", lloyd_text_count(result->stored, all, sizeof all));
+    fprintf(out, "\nClustered %s%s rows x %lld columns%s%s into %s clusters\n",
+            lloyd_text_count(result->n, n, sizeof n), of, (long long)result->d,
             result->type != NULL ? " of " : "", result->type != NULL ? result->type : "",
             lloyd_text_count(result->k, k, sizeof k));
     print_input(out, options->inputs, options->input_count, result->files, ranks);

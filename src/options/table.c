@@ -18,6 +18,9 @@ static const lloyd_option_choice metric_choices[] = {{"l2", "euclidean"},
 static const lloyd_option_choice empty_choices[] = {{"relocate", NULL},
                                                     {"keep", NULL},
                                                     {NULL, NULL}};
+static const lloyd_option_choice label_choices[] = {{"all", NULL},
+                                                    {"sample", "rows"},
+                                                    {NULL, NULL}};
 static const lloyd_option_choice backend_choices[] = {{"auto", NULL},
                                                       {"cuda", "gpu"},
                                                       {"cpu", NULL},
@@ -50,6 +53,10 @@ static const char input_help[] =
 
 static const char dataset_help[] =
     "The dataset of every input, each of which is FILE then: for names with a colon in them.";
+
+static const char rows_help[] =
+    "Fit only the rows whose numbers, from 0, are in this file: a one-dimensional .npy array or HDF5 "
+    "dataset of whole numbers, each once, in any order.";
 
 static const char skip_help[] =
     "Leave out rows with NaN or infinity (with the cosine metric, rows of zeros too), and give them the "
@@ -117,6 +124,42 @@ static const lloyd_option fit_options[] = {
      .least = 1,
      .most = INT64_MAX,
      .help = lloyd_dim_help},
+    {.name = "--rows",
+     .argument = "FILE[:DATASET]",
+     .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_ALIKE, /* known by the data that it selects */
+     .of_files = 1,
+     .offset = AT(rows),
+     .help = rows_help},
+    {.name = "--sample",
+     .argument = "R",
+     .kind = LLOYD_OPTION_WHOLE,
+     .role = LLOYD_OPTION_DECIDES,
+     .of_files = 1,
+     .offset = AT(sample),
+     .least = 1,
+     .most = INT64_MAX,
+     .help =
+         "Fit R rows only, drawn at random: which they are depends on --seed and the number of rows."},
+    {.name = "--sample-per-centroid",
+     .argument = "R",
+     .kind = LLOYD_OPTION_WHOLE,
+     .role = LLOYD_OPTION_DECIDES,
+     .of_files = 1,
+     .offset = AT(sample_per_centroid),
+     .least = 1,
+     .most = INT64_MAX,
+     .help = "As --sample with R times K rows; 256 is the usual number."},
+    {.name = "--label",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_ALIKE,
+     .of_files = 1,
+     .offset = AT(label),
+     .choices = label_choices,
+     .help =
+         "With --rows, --sample or --sample-per-centroid: /labels are those of all rows (unless "
+         "the option says otherwise), found in one more pass, or of the rows of the sample, whose "
+         "numbers are in /rows."},
     {.name = "-k",
      .argument = "K",
      .kind = LLOYD_OPTION_WHOLE,

@@ -268,7 +268,11 @@ static lloyd_status print_model(const char *path, const lloyd_model *m)
     printf("Model: %s centroids x %s columns\n", lloyd_text_count(m->k, a, sizeof a),
            lloyd_text_count(m->d, b, sizeof b));
     printf("  %-12s %s\n", "file", path);
-    if (m->n > 0) printf("  %-12s %s rows\n", "made from", lloyd_text_count(m->n, a, sizeof a));
+    if (m->n > 0) printf("  %-12s %s", "made from", lloyd_text_count(m->n, a, sizeof a));
+    if (m->n > 0 && m->stored > 0)
+        printf(" of %s rows (%s)\n", lloyd_text_count(m->stored, b, sizeof b), m->subset);
+    else if (m->n > 0)
+        printf(" rows\n");
     if (m->skipped > 0)
         printf("  %-12s %s bad rows, with the label -1\n", "skipped",
                lloyd_text_count(m->skipped, a, sizeof a));

@@ -38,6 +38,8 @@ static void write_environment(const lloyd_report_content *r)
     about(r, "backend", m->backend);
     if (r->logged) about(r, "GPU", r->log.gpu);
     about_count(r, "ranks", m->ranks);
+    about(r, "rows fitted", m->subset);
+    about_count(r, "rows of the inputs", m->stored);
     about_count(r, "skipped bad rows", m->skipped);
     if (r->logged) {
         about_count(r, "candidates of seeding", (int64_t)fmin(r->log.candidates, 9e18));

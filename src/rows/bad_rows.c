@@ -16,7 +16,8 @@ enum { BUFFER_BYTES = 16 << 20, WRITE_ELEMENTS = 1 << 16, NAMED = 3 };
 
 enum { SOUND, NOT_FINITE, ZERO };
 
-/* What is found: runs of bad rows, as pairs (first, count), and how many there are of each kind. */
+/* What is found: runs of bad rows, as pairs (first, count) of their numbers in the dataset, and how many there
+ * are of each kind. */
 typedef struct findings {
     int64_t *pairs, count, room;
     lloyd_bad_rows bad;
@@ -69,13 +70,14 @@ static lloyd_status add_row(findings *f, int64_t row)
     return LLOYD_OK;
 }
 
-static lloyd_status collect(const unsigned char *kind, int64_t first, int64_t count, findings *f)
+static lloyd_status collect(const lloyd_rows *rows, const unsigned char *kind, int64_t first,
+                            int64_t count, findings *f)
 {
     for (int64_t i = 0; i < count; i++) {
         if (kind[i] == SOUND) continue;
         f->bad.not_finite += kind[i] == NOT_FINITE;
         f->bad.zero += kind[i] == ZERO;
-        LLOYD_TRY(add_row(f, first + i));
+        LLOYD_TRY(add_row(f, lloyd_rows_original(rows, first + i)));
     }
     return LLOYD_OK;
 }
@@ -92,7 +94,7 @@ static lloyd_status look_at_all(lloyd_rows *rows, int64_t first, int64_t count, 
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < here; i++)
             kind[i] = look_at(type, buffer + i * row_bytes, dim, cosine);
-        LLOYD_TRY(collect(kind, first + at, here, f));
+        LLOYD_TRY(collect(rows, kind, first + at, here, f));
     }
     return lloyd_rows_check(rows, first, count);
 }
@@ -156,7 +158,7 @@ static void name_first(const lloyd_rows *rows, const int64_t *pairs, int64_t cou
         for (int64_t r = 0; r < pairs[2 * i + 1] && named < NAMED; r++) {
             size_t used = strlen(text);
             if (named++ > 0) used += (size_t)snprintf(text + used, bytes - used, ", ");
-            lloyd_rows_where(rows, pairs[2 * i] + r, text + used, bytes - used);
+            lloyd_rows_where_stored(rows, pairs[2 * i] + r, text + used, bytes - used);
         }
     }
     size_t used = strlen(text);
@@ -184,21 +186,37 @@ static lloyd_status report(const lloyd_rows *rows, const int64_t *pairs, int64_t
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_bad_rows_skip(lloyd_comm *comm, lloyd_rows *rows, int cosine)
+static lloyd_status find_all(lloyd_comm *comm, lloyd_rows *rows, int cosine, findings *f,
+                             int64_t **pairs, int64_t *count)
+{
+    int64_t n = lloyd_rows_count(rows), first = lloyd_shard_first(n, comm->rank, comm->size);
+    int64_t end = lloyd_shard_first(n, comm->rank + 1, comm->size);
+    LLOYD_TRY(comm->agree(comm, find(rows, first, end - first, cosine, f)));
+    LLOYD_TRY(sum_up(comm, &f->bad));
+    LLOYD_TRY(gather(comm, f, pairs, count));
+    return comm->agree(comm, report(rows, *pairs, *count, &f->bad, cosine));
+}
+
+lloyd_status lloyd_bad_rows_find(lloyd_comm *comm, lloyd_rows *rows, int cosine, int64_t **pairs,
+                                 int64_t *count)
 {
     findings f = {.wanted = 1};
-    int64_t n = lloyd_rows_count(rows), first = lloyd_shard_first(n, comm->rank, comm->size);
-    int64_t end = lloyd_shard_first(n, comm->rank + 1, comm->size), count = 0, *pairs = NULL;
-    lloyd_status status = comm->agree(comm, find(rows, first, end - first, cosine, &f));
-    if (status == LLOYD_OK) status = sum_up(comm, &f.bad);
-    if (status == LLOYD_OK) status = gather(comm, &f, &pairs, &count);
-    if (status == LLOYD_OK) {
-        status = report(rows, pairs, count, &f.bad, cosine);
-        if (status == LLOYD_OK) status = lloyd_rows_skip(rows, pairs, count);
-        status = comm->agree(comm, status);
-    }
-    lloyd_free(pairs);
+    *pairs = NULL;
+    *count = 0;
+    lloyd_status status = find_all(comm, rows, cosine, &f, pairs, count);
     free(f.pairs);
+    if (status == LLOYD_OK) return LLOYD_OK;
+    lloyd_free(*pairs);
+    *pairs = NULL;
+    return status;
+}
+
+lloyd_status lloyd_bad_rows_skip(lloyd_comm *comm, lloyd_rows *rows, int cosine)
+{
+    int64_t *pairs, count;
+    LLOYD_TRY(lloyd_bad_rows_find(comm, rows, cosine, &pairs, &count));
+    lloyd_status status = comm->agree(comm, lloyd_rows_skip(rows, pairs, count));
+    lloyd_free(pairs);
     return status;
 }
 

@@ -23,6 +23,11 @@ typedef struct lloyd_bad_rows {
 lloyd_status lloyd_bad_rows_count(lloyd_comm *comm, lloyd_rows *rows, int64_t first, int64_t count,
                                   int cosine, lloyd_bad_rows *bad);
 
+/* Looks at all rows, each rank at its share: *pairs = the runs of bad ones, (first, count) by their
+ * numbers in the dataset, [2 * *count], in order; free with lloyd_free(). Reports as the next. Collective. */
+lloyd_status lloyd_bad_rows_find(lloyd_comm *comm, lloyd_rows *rows, int cosine, int64_t **pairs,
+                                 int64_t *count);
+
 /* Looks at all rows, each rank at its share, and leaves the bad ones out of `rows`, on all ranks; says
  * how many they are, and which are the first. LLOYD_BAD_INPUT where no row is left. Before the source
  * is made of the rows. Collective. */

@@ -70,6 +70,11 @@ typedef struct lloyd_fit_options {
         *raw;    /* "float32", ...: the inputs are arrays without a header; NULL: they have one */
     int64_t dim; /* columns of such inputs; else 0 */
     int skip_bad_rows; /* 1: rows with NaN or infinity (cosine: of zeros too) get the label -1 */
+    const char *rows;  /* FILE[:DATASET] with the numbers of the rows to fit; NULL: all rows */
+    int64_t sample;    /* > 0: so many rows, drawn at random, instead */
+    int64_t sample_per_centroid; /* > 0: or so many times k */
+    const char
+        *label; /* with these: "all" rows of the inputs, or those of the "sample"; NULL: all */
     int64_t k;
     const char *output;  /* model file */
     const char *init;    /* "random", "kmeans++", "kmeans-parallel" or a model file */
@@ -113,7 +118,8 @@ typedef struct lloyd_fit_options {
 /* What a fit has done. */
 typedef struct lloyd_fit_result {
     int64_t n, d, k, iterations, empty_clusters;
-    int64_t skipped;                    /* bad rows, which are not among the n */
+    int64_t stored;  /* rows of the inputs: more than n where a subset was fitted */
+    int64_t skipped; /* bad rows, which are not among the n */
     int64_t smallest, median, largest;  /* cluster sizes */
     int64_t size_bins[LLOYD_SIZE_BINS]; /* clusters of size < 1/8, < 1/4, < 1/2, < 1, < 2, < 4, < 8,
                                          * >= 8 times n/k; not the empty ones */

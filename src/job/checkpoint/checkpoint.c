@@ -66,6 +66,7 @@ lloyd_status lloyd_checkpoint_open(lloyd_comm *comm, const lloyd_fit_options *op
                             .options = options,
                             .rows = rows,
                             .best = best,
+                            .n = lloyd_rows_count(rows),
                             .k = options->k,
                             .d = lloyd_rows_dim(rows),
                             .kept = lloyd_seconds(),

@@ -52,7 +52,7 @@ static lloyd_status compare_iterations(const lloyd_checkpoint *c, const lloyd_sa
 
 static lloyd_status compare_shape(const lloyd_checkpoint *c, const lloyd_saved *saved)
 {
-    int64_t n = lloyd_rows_count(c->rows);
+    const int64_t n = c->n;
     const char *type = lloyd_type_name(lloyd_rows_type(c->rows));
     if (saved->n == n && saved->d == c->d && strcmp(saved->type, type) == 0) return LLOYD_OK;
     return lloyd_fail(LLOYD_BAD_INPUT,

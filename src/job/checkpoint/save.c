@@ -22,7 +22,7 @@ static lloyd_saved_run saved_run(const lloyd_history *history, float *centroids)
 static lloyd_status make_image(lloyd_checkpoint *c)
 {
     lloyd_saved saved = {
-        .n = lloyd_rows_count(c->rows),
+        .n = c->n,
         .d = c->d,
         .k = c->k,
         .type = (char *)lloyd_type_name(lloyd_rows_type(c->rows)),

@@ -15,7 +15,7 @@ struct lloyd_checkpoint {
     const lloyd_fit_options *options;
     const lloyd_rows *rows;
     const lloyd_outcome *best;
-    int64_t k, d;
+    int64_t n, k, d;
     lloyd_every every;
     uint64_t data; /* the fingerprint: of the file that was read, then of the data */
     char *deciding, *inputs;

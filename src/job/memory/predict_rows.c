@@ -180,8 +180,9 @@ static lloyd_status plan(labelling *t)
                                                              t->rows->on_gpu || t->out.on_gpu)));
     lloyd_predict_options options = *t->options;
     options.second = wants_second(t);
-    return t->comm->agree(t->comm, lloyd_plan_predict(t->comm, &t->backend, &t->source, t->model->k,
-                                                      cosine, &options, &t->plan));
+    return t->comm->agree(t->comm,
+                          lloyd_plan_predict(t->comm, &t->backend, &t->source, t->model->k, cosine,
+                                             &options, (lloyd_bytes){0}, &t->plan));
 }
 
 static lloyd_status run(labelling *t)

@@ -74,10 +74,30 @@ static lloyd_status write_values(const lloyd_row_results *r, const lloyd_output 
     return status != LLOYD_OK ? status : closed;
 }
 
+/* The numbers of the rows in the dataset. */
+static lloyd_status write_numbers(const lloyd_row_results *r, const lloyd_output *output)
+{
+    const lloyd_shard *shard = r->problem->shard;
+    int64_t *numbers = NULL;
+    lloyd_array *array = NULL;
+    int64_t count = shard->count, at_once = count < ROWS ? count : ROWS;
+    lloyd_status status = lloyd_alloc(&numbers, at_once, sizeof *numbers, "results to write");
+    if (status == LLOYD_OK) status = lloyd_array_open(output, "/rows", &array);
+    for (int64_t at = 0; at < count && status == LLOYD_OK; at += at_once) {
+        int64_t here = count - at < at_once ? count - at : at_once, first = shard->first + at;
+        for (int64_t i = 0; i < here; i++) numbers[i] = lloyd_rows_original(r->rows, first + i);
+        status = lloyd_array_write(array, first, here, numbers);
+    }
+    lloyd_free(numbers);
+    lloyd_status closed = lloyd_array_close(array);
+    return status != LLOYD_OK ? status : closed;
+}
+
 static lloyd_status write_own(const lloyd_row_results *r, const lloyd_output *output)
 {
     const int32_t no_label = LLOYD_SKIPPED;
     const float no_distance = NAN;
+    if (r->wanted.rows) LLOYD_TRY(write_numbers(r, output));
     if (r->wanted.labels) LLOYD_TRY(write_values(r, output, "/labels", take_labels, &no_label));
     if (!r->wanted.distances) return LLOYD_OK;
     return write_values(r, output, "/distances", take_distances, &no_distance);

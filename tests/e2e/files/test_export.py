@@ -11,7 +11,7 @@ import data
 from common import Test, part_files
 
 NAMES = {"/centroids": "centroids", "/counts": "counts", "/labels": "cluster_assignment", "/distances": "dist_to_cent",
-         "/second/labels": "second_assignment", "/second/distances": "dist_to_second", "/members": "members", "/offsets": "offsets",
+         "/second/labels": "second_assignment", "/second/distances": "dist_to_second", "/members": "members", "/offsets": "offsets", "/rows": "rows",
          "/history/inertia": "history_inertia", "/history/moved": "history_moved", "/history/seconds": "history_seconds"}
 
 
@@ -63,6 +63,7 @@ def write_everything(path):
         file["second/distances"] = random.normal(size=4).astype(np.float32)
         file["members"] = np.array([3, 0, 2])
         file["offsets"] = np.array([0, 1, 1, 1, 2, 2, 2, 3])
+        file["rows"] = np.array([0, 5, 6, 2**35])
         file["history/inertia"] = random.normal(size=3) * 1e300
         file["history/moved"] = np.array([4, 1, 0])
         file["history/seconds"] = random.normal(size=3) * 1e-9

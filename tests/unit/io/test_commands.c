@@ -159,7 +159,7 @@ static void info(void **state)
                          .version = "0.1.0",
                          .ranks = 2,
                          .backend = "cpu"};
-    assert_int_equal(lloyd_model_write(fresh("m.h5"), &model, NULL), LLOYD_OK);
+    assert_int_equal(lloyd_model_write(fresh("m.h5"), &model, NULL, NULL), LLOYD_OK);
     assert_int_equal(lloyd_output_commit(out("m.h5")), LLOYD_OK);
     check_info("m.h5", "Model: 2 centroids x 2 columns", "largest 700 rows; 1 empty", "...");
     check_info("m.h5:centroids", "Vectors: 2 rows x 2 columns", "1 to 4, mean 2.5", NULL);

@@ -205,8 +205,8 @@ static void model_round_trip(void **state)
     for (int round = 0; round < 2; round++) {
         lloyd_array *array;
         if (round) sleep(1); /* no times in the file */
-        assert_int_equal(lloyd_model_write(fresh("m.h5"), &model,
-                                           &(lloyd_row_outputs){.labels = 1}),
+        assert_int_equal(lloyd_model_write(fresh("m.h5"), &model, &(lloyd_row_outputs){.labels = 1},
+                                           NULL),
                          LLOYD_OK);
         assert_int_equal(lloyd_array_open(out("m.h5"), "/labels", &array), LLOYD_OK);
         assert_int_equal(lloyd_array_write(array, 0, 7, labels), LLOYD_OK);
@@ -243,7 +243,7 @@ static void model_round_trip(void **state)
     model.iterations = 0;
     model.input_count = 0;
     model.version = NULL;
-    assert_int_equal(lloyd_model_write(fresh("n.h5"), &model, NULL), LLOYD_OK);
+    assert_int_equal(lloyd_model_write(fresh("n.h5"), &model, NULL, NULL), LLOYD_OK);
     assert_int_equal(lloyd_output_commit(out("n.h5")), LLOYD_OK);
     check_failed(lloyd_inspect_labels("n.h5", 0, 0, &total, NULL), LLOYD_BAD_INPUT,
                  "no dataset /labels", NULL, NULL);
@@ -254,8 +254,8 @@ static void model_round_trip(void **state)
     mkdir("no", 0755);
     const lloyd_output *no = out("no/m.h5");
     rmdir("no");
-    check_failed(lloyd_model_write(no, &model, &(lloyd_row_outputs){.labels = 1}), LLOYD_FAILED,
-                 "no/m.h5", NULL, NULL);
+    check_failed(lloyd_model_write(no, &model, &(lloyd_row_outputs){.labels = 1}, NULL),
+                 LLOYD_FAILED, "no/m.h5", NULL, NULL);
     for (int i = 0; i < INPUTS; i++) free(inputs[i]);
     free(inputs);
 }

@@ -214,7 +214,7 @@ static void other_files_are_kept(void **state)
     const lloyd_model model = {.n = 3, .d = 2, .k = 3, .centroids = centroids, .counts = moves};
     lloyd_output output;
     assert_int_equal(lloyd_output_open(FILE_NAME, 0, &output), LLOYD_OK);
-    assert_int_equal(lloyd_model_write(&output, &model, NULL), LLOYD_OK);
+    assert_int_equal(lloyd_model_write(&output, &model, NULL, NULL), LLOYD_OK);
     assert_int_equal(lloyd_output_commit(&output), LLOYD_OK);
     lloyd_output_close(&output);
     lloyd_saved saved = example();
@@ -304,7 +304,7 @@ static void deciding_options(void **state)
     options.k = 8;
     check_lines(
         &options,
-        "-k 8\n--init kmeans-parallel\nno --init-trials\nno --init-sample\n--seed 0\n--n-init 1\n--tol 0\n--metric l2\n"
+        "no --sample\nno --sample-per-centroid\n-k 8\n--init kmeans-parallel\nno --init-trials\nno --init-sample\n--seed 0\n--n-init 1\n--tol 0\n--metric l2\n"
         "no --weights\n--empty relocate\nno --skip-bad-rows\n");
     options.init = "some/model.h5";
     options.weights = "w";
@@ -312,7 +312,7 @@ static void deciding_options(void **state)
     options.skip_bad_rows = 1;
     check_lines(
         &options,
-        "-k 8\n--init MODEL (with the centroids 0000000000001234)\nno --init-trials\nno --init-sample\n--seed 0\n"
+        "no --sample\nno --sample-per-centroid\n-k 8\n--init MODEL (with the centroids 0000000000001234)\nno --init-trials\nno --init-sample\n--seed 0\n"
         "--n-init 1\n--tol 0.10000000000000001\n--metric l2\n--weights w\n"
         "--empty relocate\n--skip-bad-rows\n");
 }

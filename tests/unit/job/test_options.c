@@ -200,9 +200,19 @@ static void test_others(void **unused)
 /* ---- What a resumed fit may not change ------------------------------------------------- */
 
 /* Options of fit that decide the result, whatever the table says of them. A new one decides it by default. */
-static const char *const must_decide[] =
-    {"-k",    "--init",   "--init-trials", "--init-sample", "--seed",         "--n-init",
-     "--tol", "--metric", "--weights",     "--empty",       "--skip-bad-rows"};
+static const char *const must_decide[] = {"-k",
+                                          "--init",
+                                          "--init-trials",
+                                          "--init-sample",
+                                          "--seed",
+                                          "--n-init",
+                                          "--tol",
+                                          "--metric",
+                                          "--weights",
+                                          "--empty",
+                                          "--skip-bad-rows",
+                                          "--sample",
+                                          "--sample-per-centroid"};
 
 static int is_listed(const char *name)
 {
