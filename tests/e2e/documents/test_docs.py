@@ -65,8 +65,8 @@ PRINTS = {
 }
 # (page, beginning of a line of output): where its words come from. Both lines are of a plan with GPUs.
 SHOWN = {
-    ("docs/operations.md", "rows  "): "src/job/plan.c",
-    ("docs/operations.md", "every pass "): "src/job/plan.c",
+    ("docs/operations.md", "rows  "): "src/job/plan_print.c",
+    ("docs/operations.md", "every pass "): "src/job/plan_print.c",
 }
 
 ASSIGNMENT = r"(?:[A-Z_0-9]+=(?:'[^']*'|\S)* +)"
