@@ -12,8 +12,9 @@ enum { TILE = LLOYD_GROUP_TILE };
 /* From so many centroids on all rows keep bounds from the second iteration on, without a sample before. */
 enum { HOPEFUL = 256 };
 
-/* Bounds are worth keeping if rows of the sample took this share of the time of others. */
-static const double WORTH = 0.85;
+/* All rows begin to keep bounds if those of the sample take this share of the time of others, and stop if they take this one: a
+ * beginning costs a pass. */
+static const double WORTH = 0.75, WORTHLESS = 1.1;
 
 void lloyd_prune_open(lloyd_pruning *p, const lloyd_kernels_config *config)
 {
@@ -138,7 +139,7 @@ static lloyd_prune_extent choose(lloyd_pruning *p)
     if (p->when == LLOYD_PRUNE_ON) return LLOYD_PRUNE_ALL;
     if (!p->kept) return p->k >= HOPEFUL ? LLOYD_PRUNE_ALL : LLOYD_PRUNE_SOME;
     if (!tried || pruned == 0 || p->dense == 0) return p->extent;
-    double limit = p->extent == LLOYD_PRUNE_ALL ? p->dense : WORTH * p->dense;
+    double limit = (p->extent == LLOYD_PRUNE_ALL ? WORTHLESS : WORTH) * p->dense;
     return pruned < limit ? LLOYD_PRUNE_ALL : LLOYD_PRUNE_SOME;
 }
 
