@@ -2,6 +2,7 @@
 #include "io/inspect.h"
 
 #include "io/hdf5/h5.h"
+#include "io/hdf5/list.h"
 #include "io/input.h"
 #include "io/readers/registry.h"
 #include "io/writers/checkpoint.h"
@@ -63,36 +64,19 @@ lloyd_status lloyd_inspect_kind(const char *input, lloyd_kind *kind)
     return status;
 }
 
-static lloyd_status read_labels(const char *path, hid_t dataset, int64_t first, int64_t count,
-                                int64_t *total, int32_t *labels)
-{
-    hsize_t extent[1], start[1] = {(hsize_t)first}, size[1] = {(hsize_t)count};
-    int rank;
-    char text[256];
-    LLOYD_TRY(lloyd_h5_shape(dataset, path, 1, &rank, extent));
-    *total = (int64_t)extent[0];
-    if (count == 0) return LLOYD_OK;
-    hid_t stored = H5Dget_space(dataset), memory = H5Screate_simple(1, size, NULL);
-    int failed = H5Sselect_hyperslab(stored, H5S_SELECT_SET, start, NULL, size, NULL) < 0 ||
-                 H5Dread(dataset, H5T_NATIVE_INT32, memory, stored, H5P_DEFAULT, labels) < 0;
-    if (failed) lloyd_h5_reason(text, sizeof text);
-    H5Sclose(memory);
-    H5Sclose(stored);
-    return failed ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read /labels of %s: %s", path, text)
-                  : LLOYD_OK;
-}
-
 lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count, int64_t *total,
                                   int32_t *labels)
 {
     LLOYD_H5_SCOPE;
     hid_t file;
     LLOYD_TRY(lloyd_h5_open_file(path, &file));
-    hid_t dataset = H5Dopen2(file, "/labels", H5P_DEFAULT);
-    lloyd_status status =
-        dataset < 0 ? lloyd_fail(LLOYD_BAD_INPUT, "cannot read %s: it has no dataset /labels", path)
-                    : read_labels(path, dataset, first, count, total, labels);
-    if (dataset >= 0) H5Dclose(dataset);
+    hid_t dataset;
+    lloyd_status status = lloyd_h5_list_open(path, file, "/labels", &dataset, total);
+    if (status == LLOYD_OK) {
+        status =
+            lloyd_h5_list_read(path, dataset, "/labels", H5T_NATIVE_INT32, first, count, labels);
+        H5Dclose(dataset);
+    }
     H5Fclose(file);
     return status;
 }

@@ -1,4 +1,4 @@
-/* The memory of the BLAS. OpenBLAS maps a buffer for every thread that calls it, when it first needs it,
+/* See blas.h. OpenBLAS maps a buffer for every thread that calls it, when it first needs it,
  * and where the limit on address space leaves no room it asks for it again and again, for ever. So
  * under such a limit all buffers are taken before anything else is, each after a look at the room.
  */
@@ -12,12 +12,18 @@
 extern void *blas_memory_alloc(int which) __attribute__((weak));
 extern void blas_memory_free(void *buffer) __attribute__((weak));
 
+extern void openblas_set_num_threads(int) __attribute__((weak));
 extern int openblas_get_parallel(void) __attribute__((weak)); /* a constant */
 
 enum { MOST = 1024, OF_OPENMP = 2 };
 
 /* Address space that OpenBLAS takes for every thread that calls it: 128 MiB, and some. */
 static const int64_t SPACE = (int64_t)136 << 20;
+
+void lloyd_blas_use_one_thread(void)
+{
+    if (openblas_set_num_threads) openblas_set_num_threads(1);
+}
 
 int lloyd_blas_is_greedy(void)
 {

@@ -1,8 +1,11 @@
-/* The memory that the BLAS of the CPU kernels takes for itself. */
+/* The threads and the memory that the BLAS takes for itself. */
 #ifndef LLOYD_KERNELS_BLAS_H
 #define LLOYD_KERNELS_BLAS_H
 
 #include <stdint.h>
+
+/* From now on each call is computed by the thread that makes it: lloyd calls the BLAS from OpenMP threads. */
+void lloyd_blas_use_one_thread(void);
 
 /* Whether the BLAS is one that asks for memory for ever where there is none (OpenBLAS). */
 int lloyd_blas_is_greedy(void);

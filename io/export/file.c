@@ -2,6 +2,7 @@
 #include "io/export/file.h"
 
 #include "base/memory.h"
+#include "io/writers/npy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +11,6 @@
 
 enum {
     PIECE_BYTES = 8 << 20,
-    NPY_ALIGNMENT = 64,
     LEAST_TEXT = 2 /* a digit and what follows it */
 };
 
@@ -46,7 +46,7 @@ int64_t lloyd_export_bytes(lloyd_export_format format, const lloyd_export_source
 {
     const int64_t elements = s->rows * s->columns, size = lloyd_export_size(s->array->type);
     switch (own_format(format, s->array)) {
-    case LLOYD_EXPORT_NPY: return 2 * NPY_ALIGNMENT + elements * size;
+    case LLOYD_EXPORT_NPY: return LLOYD_NPY_HEADER + elements * size;
     case LLOYD_EXPORT_FVECS: return s->rows * 4 + elements * size;
     case LLOYD_EXPORT_CSV: return elements * LEAST_TEXT;
     }
@@ -55,27 +55,10 @@ int64_t lloyd_export_bytes(lloyd_export_format format, const lloyd_export_source
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
 
-/* Version 1.0; all in all a multiple of 64 bytes, as NumPy writes it. */
-static void put_npy_header(FILE *file, const lloyd_export_source *s)
-{
-    static const char *const descr[] = {[LLOYD_EXPORT_F32] = "<f4",
-                                        [LLOYD_EXPORT_F64] = "<f8",
-                                        [LLOYD_EXPORT_I32] = "<i4",
-                                        [LLOYD_EXPORT_I64] = "<i8"};
-    char shape[64], text[2 * NPY_ALIGNMENT];
-    if (s->array->matrix)
-        snprintf(shape, sizeof shape, "%lld, %lld", (long long)s->rows, (long long)s->columns);
-    else
-        snprintf(shape, sizeof shape, "%lld,", (long long)s->rows);
-    int used =
-        snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }",
-                 descr[s->array->type], shape);
-    int length = 2 * NPY_ALIGNMENT - 10;
-    fwrite("\x93NUMPY\1\0", 1, 8, file);
-    fputc(length & 0xff, file);
-    fputc(length >> 8, file);
-    fprintf(file, "%s%*s\n", text, length - used - 1, "");
-}
+static const char *const descr[] = {[LLOYD_EXPORT_F32] = "<f4",
+                                    [LLOYD_EXPORT_F64] = "<f8",
+                                    [LLOYD_EXPORT_I32] = "<i4",
+                                    [LLOYD_EXPORT_I64] = "<i8"};
 
 static void put_fvecs(FILE *file, const lloyd_export_source *s, const char *rows, int64_t count)
 {
@@ -138,7 +121,9 @@ static lloyd_status put_all(FILE *file, lloyd_export_format format, const lloyd_
     char *rows = NULL;
     if (piece > s->rows) piece = s->rows > 0 ? s->rows : 1;
     LLOYD_TRY(lloyd_alloc(&rows, piece, (size_t)(row_bytes > 0 ? row_bytes : 1), "rows to export"));
-    if (format == LLOYD_EXPORT_NPY) put_npy_header(file, s);
+    if (format == LLOYD_EXPORT_NPY)
+        lloyd_npy_header_write(file, descr[s->array->type], s->rows,
+                               s->array->matrix ? s->columns : 0, LLOYD_NPY_HEADER);
     lloyd_status status = put_rows(file, format, s, rows, piece);
     lloyd_free(rows);
     return status;

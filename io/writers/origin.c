@@ -3,6 +3,7 @@
 
 #include "io/hdf5/h5.h"
 #include "io/writers/checkpoint.h"
+#include "io/writers/npy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +63,7 @@ static lloyd_status look_inside(const char *path, int *own)
     return l.failed ? unreadable(path, text) : LLOYD_OK;
 }
 
-/* The first bytes of the file: a report page is recognised by these. */
+/* The first bytes of the file: a report page and a list of row numbers are recognised by these. */
 static lloyd_status look_at_text(const char *path, int *own)
 {
     char text[512];
@@ -72,7 +73,7 @@ static lloyd_status look_at_text(const char *path, int *own)
     int failed = count < 0 || fstat(descriptor, &info) != 0 ? errno : 0;
     if (descriptor >= 0) close(descriptor);
     if (failed) return unreadable(path, strerror(failed));
-    *own = info.st_size == 0 ||
+    *own = info.st_size == 0 || lloyd_npy_is_list(text, (size_t)count) ||
            memmem(text, (size_t)count, LLOYD_ORIGIN_PAGE, sizeof LLOYD_ORIGIN_PAGE - 1) != NULL;
     return LLOYD_OK;
 }

@@ -11,6 +11,7 @@
 #define LLOYD_ORIGIN_CHECKPOINT "checkpoint"
 #define LLOYD_ORIGIN_SYNTH "synthetic rows"
 #define LLOYD_ORIGIN_WRAPPED "wrapped rows"
+#define LLOYD_ORIGIN_SELECTED "selected rows"
 
 /* In the first bytes of a page of `lloyd report`. */
 #define LLOYD_ORIGIN_PAGE "<meta name=\"generator\" content=\"lloyd report\"/>"

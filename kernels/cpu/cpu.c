@@ -3,6 +3,7 @@
 #include "kernels/cpu/cpu.h"
 
 #include "base/memory.h"
+#include "kernels/blas.h"
 #include "kernels/cpu/assign.h"
 #include "kernels/cpu/device.h"
 #include "kernels/cpu/distances.h"
@@ -13,9 +14,6 @@
 #include "kernels/cpu/sums.h"
 
 #include <stdlib.h>
-
-/* A BLAS is called from inside OpenMP threads, one thread each: OpenBLAS has a switch for it. */
-extern void openblas_set_num_threads(int) __attribute__((weak));
 
 static lloyd_status create(lloyd_kernels *kernels, const lloyd_kernels_config *config,
                            lloyd_kernels **created)
@@ -195,7 +193,7 @@ lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels
     LLOYD_TRY(lloyd_alloc(&cpu, 1, sizeof *cpu, "CPU kernels"));
     cpu->base = table;
     cpu->base.config = *config;
-    if (openblas_set_num_threads) openblas_set_num_threads(1);
+    lloyd_blas_use_one_thread();
     lloyd_status status = alloc_state(cpu);
     if (status != LLOYD_OK) {
         destroy(&cpu->base);

@@ -4,44 +4,10 @@
 #include "kernels/cpu/rows.h"
 
 #include "kernels/clones.h"
+#include "kernels/convert.h"
 #include "kernels/dist.h"
 
 #include <omp.h>
-
-LLOYD_CLONES static void from_f16(const uint16_t *in, int64_t n, float *out)
-{
-    /* Exponent and fraction moved into place are the value times 2^-112, exactly, for normal and
-     * subnormal numbers. */
-    for (int64_t j = 0; j < n; j++) {
-        uint32_t magnitude = (uint32_t)(in[j] & 0x7fff) << 13;
-        float value;
-        memcpy(&value, &magnitude, sizeof value);
-        value *= 0x1p112f;
-        uint32_t bits;
-        memcpy(&bits, &value, sizeof bits);
-        bits |= (uint32_t)(in[j] & 0x8000) << 16;
-        if ((in[j] & 0x7c00) == 0x7c00) bits |= 0x7f800000;
-        memcpy(&out[j], &bits, sizeof bits);
-    }
-}
-
-LLOYD_CLONES static void from_bf16(const uint16_t *in, int64_t n, float *out)
-{
-    for (int64_t j = 0; j < n; j++) {
-        uint32_t bits = (uint32_t)in[j] << 16;
-        memcpy(&out[j], &bits, sizeof bits);
-    }
-}
-
-LLOYD_CLONES static void from_u8(const uint8_t *in, int64_t n, float *out)
-{
-    for (int64_t j = 0; j < n; j++) out[j] = (float)in[j];
-}
-
-LLOYD_CLONES static void from_i8(const int8_t *in, int64_t n, float *out)
-{
-    for (int64_t j = 0; j < n; j++) out[j] = (float)in[j];
-}
 
 LLOYD_CLONES static void normalise(const float *in, int64_t n, double length, float *out)
 {
@@ -55,14 +21,9 @@ static const float *stored_row(const cpu_kernels *cpu, const cpu_slot *slot, int
 {
     int64_t dim = cpu->base.config.dim;
     const void *row = slot->rows + i * dim * (int64_t)lloyd_type_size(cpu->base.config.type);
-    switch (cpu->base.config.type) {
-    case LLOYD_F16: from_f16(row, dim, buffer); return buffer;
-    case LLOYD_BF16: from_bf16(row, dim, buffer); return buffer;
-    case LLOYD_U8: from_u8(row, dim, buffer); return buffer;
-    case LLOYD_I8: from_i8(row, dim, buffer); return buffer;
-    case LLOYD_F32: break;
-    }
-    return row;
+    if (cpu->base.config.type == LLOYD_F32) return row;
+    lloyd_to_float(cpu->base.config.type, row, dim, buffer);
+    return buffer;
 }
 
 const float *lloyd_cpu_row(const cpu_kernels *cpu, const cpu_slot *slot, int64_t i, float *buffer)

@@ -14,7 +14,8 @@ enum {
     LLOYD_DRAW_KMEANSPAR = 4,   /* row `index` in a round of kmeans|| */
     LLOYD_DRAW_REDUCE =
         5, /* centroid number `index` of the kmeans++ over the candidates of kmeans|| */
-    LLOYD_DRAW_SYNTH = 16 /* and following: lloyd synth */
+    LLOYD_DRAW_SELECT = 6, /* the key of cluster `index` of level `round` */
+    LLOYD_DRAW_SYNTH = 16  /* and following: lloyd synth */
 };
 
 static inline void lloyd_philox(uint64_t seed, uint32_t what, uint64_t index, uint32_t round,

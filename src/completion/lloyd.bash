@@ -4,7 +4,7 @@
 
 # begin options: written by docs/options.py
 _lloyd_commands() {
-    echo "fit predict info report export wrap synth"
+    echo "fit predict info report export select wrap synth"
 }
 
 # The options of a command; FILES: a file may stand there too.
@@ -15,6 +15,7 @@ _lloyd_options() {
         info) echo "--dataset --raw --dim --help FILES" ;;
         report) echo "-o --output --log --force --help FILES" ;;
         export) echo "--to --format --force --help FILES" ;;
+        select) echo "--sample --order --nearest --farthest --near-duplicates --keep --seed --input --dataset --raw --dim -o --output --force --max-host-memory --progress --timeout --help FILES" ;;
         wrap) echo "--raw --dim -o --output --force --help FILES" ;;
         synth) echo "--rows --dim --clusters --type --seed -o --output --force --help" ;;
     esac
@@ -32,15 +33,17 @@ _lloyd_values() {
         --filter) echo "auto int8 float16" ;;
         --comm) echo "auto nccl mpi" ;;
         --prune) echo "auto on off" ;;
+        --keep) echo "farthest nearest random" ;;
         --type) echo "float32 float16 bfloat16 uint8 int8" ;;
         --raw) echo "float32 float16 bfloat16 uint8 int8 float64" ;;
         --metric) echo "l2 cosine" ;;
         --format) echo "npy fvecs csv" ;;
         --init) echo "random kmeans++ kmeans-parallel FILES" ;;
+        --order) echo "random nearest farthest" ;;
         --empty) echo "relocate keep" ;;
         --distances | --dry-run | --force | --help | --members | --no-labels | --resume | --second | --skip-bad-rows) echo "" ;;
         --checkpoint | --input | --log | --model | --output | --rows | -o) echo "FILES" ;;
-        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --sample | --sample-per-centroid | --seed | --timeout | --to | --tol | --weights | -k) echo "NOTHING" ;;
+        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --farthest | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --near-duplicates | --nearest | --sample | --sample-per-centroid | --seed | --timeout | --to | --tol | --weights | -k) echo "NOTHING" ;;
     esac
 }
 # end options

@@ -57,3 +57,9 @@ void lloyd_predict_defaults(lloyd_predict_options *options)
     *options = (lloyd_predict_options){.inputs = NULL};
     lloyd_options_set_defaults(lloyd_commands[LLOYD_COMMAND_PREDICT].options, options);
 }
+
+void lloyd_select_defaults(lloyd_select_options *options)
+{
+    *options = (lloyd_select_options){.clusters = NULL};
+    lloyd_options_set_defaults(lloyd_commands[LLOYD_COMMAND_SELECT].options, options);
+}

@@ -261,3 +261,18 @@ void lloyd_summary_print_prediction(FILE *out, const lloyd_predict_options *opti
     fprintf(out, "  time        %s\n", lloyd_text_seconds(result->seconds, time, sizeof time));
     fprintf(out, "  labels      %s\n", options->output);
 }
+
+void lloyd_summary_print_selection(FILE *out, const lloyd_select_options *options,
+                                   const lloyd_select_result *result)
+{
+    char selected[32], rows[32], dropped[32], touched[32], clusters[32];
+    fprintf(out, "%s: %s of %s rows, from %s of %s clusters", options->output,
+            lloyd_text_count(result->selected, selected, sizeof selected),
+            lloyd_text_count(result->members, rows, sizeof rows),
+            lloyd_text_count(result->touched, touched, sizeof touched),
+            lloyd_text_count(result->clusters, clusters, sizeof clusters));
+    if (options->near_duplicates > 0)
+        fprintf(out, "; %s near-duplicates left out",
+                lloyd_text_count(result->members - result->available, dropped, sizeof dropped));
+    fprintf(out, "\n");
+}

@@ -40,4 +40,8 @@ void lloyd_summary_print(FILE *out, const lloyd_fit_options *options,
 void lloyd_summary_print_prediction(FILE *out, const lloyd_predict_options *options,
                                     const lloyd_predict_result *result, int ranks);
 
+/* One line about a selection. */
+void lloyd_summary_print_selection(FILE *out, const lloyd_select_options *options,
+                                   const lloyd_select_result *result);
+
 #endif

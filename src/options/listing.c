@@ -51,6 +51,7 @@ static void put_line(FILE *out, const lloyd_option *o, const void *fields, uint6
         fprintf(out, "%s %llu", o->name, (unsigned long long)seed);
         break;
     case LLOYD_OPTION_REAL:
+    case LLOYD_OPTION_SHARE:
     case LLOYD_OPTION_PERIOD:
         get(o, fields, &real, sizeof real);
         fprintf(out, "%s ", o->name);
@@ -123,6 +124,7 @@ static void put_json(FILE *out, const lloyd_option *o, const void *fields)
         fprintf(out, "%llu", (unsigned long long)seed);
         break;
     case LLOYD_OPTION_REAL:
+    case LLOYD_OPTION_SHARE:
     case LLOYD_OPTION_PERIOD:
         get(o, fields, &real, sizeof real);
         lloyd_json_number(out, real);

@@ -29,6 +29,7 @@ typedef enum lloyd_option_kind {
     LLOYD_OPTION_BYTES,  /* the same, with a suffix such as G, GB or GiB */
     LLOYD_OPTION_SEED,   /* any unsigned 64-bit number; uint64_t */
     LLOYD_OPTION_REAL,   /* a finite number >= 0; double */
+    LLOYD_OPTION_SHARE,  /* a number above 0 and below 1; double, 0 where it is not given */
     LLOYD_OPTION_PERIOD  /* a number > 0 of seconds, or with s, m or h; double, in seconds */
 } lloyd_option_kind;
 
@@ -67,6 +68,7 @@ typedef enum lloyd_command_id {
     LLOYD_COMMAND_INFO,
     LLOYD_COMMAND_REPORT,
     LLOYD_COMMAND_EXPORT,
+    LLOYD_COMMAND_SELECT,
     LLOYD_COMMAND_WRAP,
     LLOYD_COMMAND_SYNTH,
     LLOYD_COMMANDS,

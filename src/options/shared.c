@@ -15,3 +15,18 @@ const char lloyd_dim_help[] = "With --raw: number of columns.";
 const char lloyd_force_help[] =
     "Replace an existing file of the output's name even if lloyd has not written it. Without this "
     "option, lloyd refuses.";
+
+const lloyd_option_choice lloyd_progress_choices[] = {{"auto", NULL},
+                                                      {"bar", NULL},
+                                                      {"plain", NULL},
+                                                      {"none", NULL},
+                                                      {NULL, NULL}};
+
+const char lloyd_input_help[] =
+    "File with the rows: HDF5 (a two-dimensional dataset), .npy, .fbin, .u8bin, .i8bin, .fvecs, "
+    ".bvecs, or without a header (--raw). FILE may be a shell glob in quotes, and the option may be given several times: several "
+    "files are one dataset, in the order given. DATASET, of HDF5 only, defaults to the only "
+    "two-dimensional dataset of the file, else /train.";
+
+const char lloyd_dataset_help[] =
+    "The dataset of every input, each of which is FILE then: for names with a colon in them.";

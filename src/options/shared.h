@@ -4,8 +4,11 @@
 
 #include "options/option.h"
 
-/* Of --raw, the types of files without a header; the help of --raw, --dim and --force. */
-extern const lloyd_option_choice lloyd_raw_choices[];
-extern const char lloyd_raw_help[], lloyd_dim_help[], lloyd_force_help[];
+/* Of --raw, the types of files without a header; of --progress. */
+extern const lloyd_option_choice lloyd_raw_choices[], lloyd_progress_choices[];
+
+/* The help of --input, --dataset, --raw, --dim and --force. */
+extern const char lloyd_input_help[], lloyd_dataset_help[], lloyd_raw_help[], lloyd_dim_help[],
+    lloyd_force_help[];
 
 #endif

@@ -37,22 +37,8 @@ static const lloyd_option_choice prune_choices[] = {{"auto", NULL},
                                                     {"on", "yes"},
                                                     {"off", "no"},
                                                     {NULL, NULL}};
-static const lloyd_option_choice progress_choices[] = {{"auto", NULL},
-                                                       {"bar", NULL},
-                                                       {"plain", NULL},
-                                                       {"none", NULL},
-                                                       {NULL, NULL}};
 
 /* ---- Help that several options share --------------------------------------------------- */
-
-static const char input_help[] =
-    "File with the rows: HDF5 (a two-dimensional dataset), .npy, .fbin, .u8bin, .i8bin, .fvecs, "
-    ".bvecs, or without a header (--raw). FILE may be a shell glob in quotes, and the option may be given several times: several "
-    "files are one dataset, in the order given. DATASET, of HDF5 only, defaults to the only "
-    "two-dimensional dataset of the file, else /train.";
-
-static const char dataset_help[] =
-    "The dataset of every input, each of which is FILE then: for names with a colon in them.";
 
 static const char rows_help[] =
     "Fit only the rows whose numbers, from 0, are in this file: a one-dimensional .npy array or HDF5 "
@@ -100,14 +86,14 @@ static const lloyd_option fit_options[] = {
      .required = 1,
      .of_files = 1,
      .offset = AT(inputs),
-     .help = input_help},
+     .help = lloyd_input_help},
     {.name = "--dataset",
      .argument = "NAME",
      .kind = LLOYD_OPTION_TEXT,
      .role = LLOYD_OPTION_OWN,
      .of_files = 1,
      .offset = AT(dataset),
-     .help = dataset_help},
+     .help = lloyd_dataset_help},
     {.name = "--raw",
      .kind = LLOYD_OPTION_CHOICE,
      .role = LLOYD_OPTION_OWN,
@@ -392,7 +378,7 @@ static const lloyd_option fit_options[] = {
      .unrecorded = 1,
      .offset = AT(progress),
      .standard = "auto",
-     .choices = progress_choices,
+     .choices = lloyd_progress_choices,
      .help = "On standard error: a bar, a line per iteration, or nothing (then no summary either); "
              "auto is a bar on a terminal, lines elsewhere."},
     {.name = "--timeout",
@@ -433,14 +419,14 @@ static const lloyd_option predict_options[] =
       .required = 1,
       .of_files = 1,
       .offset = AT(inputs),
-      .help = input_help},
+      .help = lloyd_input_help},
      {.name = "--dataset",
       .argument = "NAME",
       .kind = LLOYD_OPTION_TEXT,
       .role = LLOYD_OPTION_OWN,
       .of_files = 1,
       .offset = AT(dataset),
-      .help = dataset_help},
+      .help = lloyd_dataset_help},
      {.name = "--raw",
       .kind = LLOYD_OPTION_CHOICE,
       .role = LLOYD_OPTION_OWN,
@@ -559,6 +545,18 @@ const lloyd_command lloyd_commands[LLOYD_COMMANDS] = {
          .example = "lloyd export model.h5 --to model --format npy",
          .positional = "MODEL.h5",
          .options = lloyd_tool_export},
+    [LLOYD_COMMAND_SELECT] =
+        {.name = "select",
+         .brief = "choose rows of clustered data: a balanced sample, or no near-duplicates",
+         .help =
+             "Chooses rows of clusters that fit or predict have written with --members, and writes "
+             "their numbers for fit --rows and other programs: some of each cluster, a sample spread "
+             "evenly over clusters, all but near-duplicates, or some of what these leave. For --sample "
+             "there may be several files, each after the first a fit of the centroids of the one before.",
+         .example = "lloyd select clusters.h5 --sample 100000 --output rows.npy",
+         .positional = "CLUSTERS.h5",
+         .several = 1,
+         .options = lloyd_tool_select},
     [LLOYD_COMMAND_WRAP] =
         {.name = "wrap",
          .brief = "make an HDF5 file that points into raw files",

@@ -13,6 +13,16 @@ static const lloyd_option_choice format_choices[] = {{"npy", "numpy"},
                                                      {"csv", "text"},
                                                      {NULL, NULL}};
 
+static const lloyd_option_choice keep_choices[] = {{"farthest", "hard"},
+                                                   {"nearest", "easy"},
+                                                   {"random", NULL},
+                                                   {NULL, NULL}};
+
+static const lloyd_option_choice order_choices[] = {{"random", NULL},
+                                                    {"nearest", "closest"},
+                                                    {"farthest", NULL},
+                                                    {NULL, NULL}};
+
 const lloyd_option lloyd_tool_info[] = {
     {.name = "--dataset",
      .argument = "NAME",
@@ -82,6 +92,132 @@ const lloyd_option lloyd_tool_export[] =
       .help = "Replace an existing folder with files of these names even if lloyd has not written "
               "it. Without this option, lloyd refuses."},
      {.name = NULL}};
+#undef AT
+
+#define AT(field) offsetof(lloyd_select_options, field)
+const lloyd_option lloyd_tool_select[] = {
+    {.name = "--sample",
+     .argument = "N",
+     .kind = LLOYD_OPTION_WHOLE,
+     .offset = AT(sample),
+     .least = 1,
+     .most = INT64_MAX,
+     .help =
+         "Select N rows in all, from every cluster as many as from every other one: only of a "
+         "cluster that has fewer, all. With several files, the clusters of the last one share N, "
+         "the clusters in each of them share what it gets, and so on."},
+    {.name = "--order",
+     .kind = LLOYD_OPTION_CHOICE,
+     .offset = AT(order),
+     .standard = "random",
+     .choices = order_choices,
+     .help = "Of --sample: which rows of a cluster are taken; with nearest or farthest, those "
+             "that are so to its centroid."},
+    {.name = "--nearest",
+     .argument = "R",
+     .kind = LLOYD_OPTION_WHOLE,
+     .offset = AT(nearest),
+     .least = 1,
+     .most = INT64_MAX,
+     .help =
+         "Select the R rows of every cluster that are nearest to its centroid; all of a cluster "
+         "that has no more."},
+    {.name = "--farthest",
+     .argument = "R",
+     .kind = LLOYD_OPTION_WHOLE,
+     .offset = AT(farthest),
+     .least = 1,
+     .most = INT64_MAX,
+     .help = "Select the R rows of every cluster that are farthest from its centroid."},
+    {.name = "--near-duplicates",
+     .argument = "T",
+     .kind = LLOYD_OPTION_SHARE,
+     .offset = AT(near_duplicates),
+     .help =
+         "Leave out rows whose cosine similarity to a row of their cluster that stays is above T, such "
+         "as 0.95, before anything else is selected; needs --input. The time grows with the sum of the "
+         "squares of the cluster sizes; all ranks take part."},
+    {.name = "--keep",
+     .kind = LLOYD_OPTION_CHOICE,
+     .offset = AT(keep),
+     .standard = "farthest",
+     .choices = keep_choices,
+     .help =
+         "Of --near-duplicates: which of them stays, that farthest from the centroid, that nearest "
+         "to it, or any. More exactly, in which order the rows of a cluster are looked at."},
+    {.name = "--seed",
+     .argument = "S",
+     .kind = LLOYD_OPTION_SEED,
+     .offset = AT(seed),
+     .standard = "0",
+     .help = "Seed of everything random, a whole number of 64 bits."},
+    {.name = "--input",
+     .argument = "FILE[:DATASET]",
+     .kind = LLOYD_OPTION_INPUT,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(inputs),
+     .help = lloyd_input_help},
+    {.name = "--dataset",
+     .argument = "NAME",
+     .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(dataset),
+     .help = lloyd_dataset_help},
+    {.name = "--raw",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(raw),
+     .choices = lloyd_raw_choices,
+     .help = lloyd_raw_help},
+    {.name = "--dim",
+     .argument = "D",
+     .kind = LLOYD_OPTION_WHOLE,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(dim),
+     .least = 1,
+     .most = INT64_MAX,
+     .help = lloyd_dim_help},
+    {.name = "--output",
+     .letter = "-o",
+     .argument = "ROWS.npy|FILE.h5[:DATASET]",
+     .kind = LLOYD_OPTION_TEXT,
+     .required = 1,
+     .offset = AT(output),
+     .help =
+         "The row numbers, int64, in increasing order: a NumPy file, or the only dataset of an HDF5 "
+         "file, /rows if it is not named."},
+    {.name = "--force",
+     .kind = LLOYD_OPTION_FLAG,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(force),
+     .help = lloyd_force_help},
+    {.name = "--max-host-memory",
+     .argument = "BYTES",
+     .kind = LLOYD_OPTION_BYTES,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(max_host_memory),
+     .least = 1,
+     .most = INT64_MAX,
+     .help =
+         "Memory that each rank may use for near-duplicates; by default a fourth of its share of "
+         "what is available. More reads the rows in fewer and longer pieces. The result is the same."},
+    {.name = "--progress",
+     .kind = LLOYD_OPTION_CHOICE,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(progress),
+     .standard = "auto",
+     .choices = lloyd_progress_choices,
+     .help =
+         "How the search for near-duplicates shows what is done: auto is a line that is redrawn on a "
+         "terminal, and plain lines elsewhere."},
+    {.name = "--timeout",
+     .argument = "TIME",
+     .kind = LLOYD_OPTION_PERIOD,
+     .role = LLOYD_OPTION_OWN,
+     .offset = AT(timeout),
+     .standard = "30m",
+     .help = "As for fit."},
+    {.name = NULL}};
 #undef AT
 
 const lloyd_option lloyd_tool_wrap[] =

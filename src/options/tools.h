@@ -6,6 +6,6 @@
 
 /* Ended by a name of NULL. */
 extern const lloyd_option lloyd_tool_info[], lloyd_tool_report[], lloyd_tool_export[],
-    lloyd_tool_wrap[], lloyd_tool_synth[];
+    lloyd_tool_select[], lloyd_tool_wrap[], lloyd_tool_synth[];
 
 #endif

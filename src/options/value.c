@@ -97,18 +97,37 @@ static lloyd_status set_bytes(const lloyd_option *o, const char *text, int64_t *
     return LLOYD_OK;
 }
 
-static lloyd_status set_real(const lloyd_option *o, const char *text, double *to)
+/* Whether the text is a number: no blanks, inf, nan or hex. */
+static int read_real(const char *text, double *value)
 {
     char *end = NULL;
-    int plain = *text != '\0' &&
-                text[strspn(text, "0123456789.eE+-")] == '\0'; /* no blanks, inf, nan or hex */
-    double value = plain ? strtod(text, &end) : 0;
-    int read = plain && *end == '\0';
+    int plain = *text != '\0' && text[strspn(text, "0123456789.eE+-")] == '\0';
+    *value = plain ? strtod(text, &end) : 0;
+    return plain && *end == '\0';
+}
+
+static lloyd_status set_real(const lloyd_option *o, const char *text, double *to)
+{
+    double value;
+    int read = read_real(text, &value);
     if (!read || !isfinite(value) || value < 0)
         return lloyd_fail(LLOYD_USAGE, "option %s: '%s' is %s; give a finite number, 0 or greater",
                           o->name, text, read ? "out of range" : "not a number");
     *to = value;
     return LLOYD_OK;
+}
+
+static int is_share(double value)
+{
+    return value > 0 && value < 1;
+}
+
+static lloyd_status set_share(const lloyd_option *o, const char *text, double *to)
+{
+    if (read_real(text, to) && is_share(*to)) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "option %s: '%s' is no number between 0 and 1; give one such as 0.95",
+                      o->name, text);
 }
 
 static lloyd_status set_period(const lloyd_option *o, const char *text, double *to)
@@ -164,6 +183,7 @@ lloyd_status lloyd_option_set(const lloyd_option *o, const char *text, void *fie
     case LLOYD_OPTION_SEED: return set_whole(o, text, to);
     case LLOYD_OPTION_BYTES: return set_bytes(o, text, to);
     case LLOYD_OPTION_REAL: return set_real(o, text, to);
+    case LLOYD_OPTION_SHARE: return set_share(o, text, to);
     case LLOYD_OPTION_PERIOD: return set_period(o, text, to);
     }
     return LLOYD_OK;
@@ -219,6 +239,7 @@ static int is_given(const lloyd_option *o, const void *fields)
     case LLOYD_OPTION_BYTES:
     case LLOYD_OPTION_SEED: return whole_at(o, fields) != 0;
     case LLOYD_OPTION_REAL:
+    case LLOYD_OPTION_SHARE:
     case LLOYD_OPTION_PERIOD: return real_at(o, fields) != 0;
     }
     return 0;
@@ -235,6 +256,7 @@ static lloyd_status check_inputs(const lloyd_option *o, const void *fields)
 {
     int count;
     const char *const *inputs = inputs_at(o, fields, &count);
+    if (count == 0 && !o->required) return LLOYD_OK;
     if (count < 1 || inputs == NULL)
         return lloyd_fail(LLOYD_USAGE, "%s is missing; name a file", o->name);
     for (int i = 0; i < count; i++) {
@@ -288,6 +310,10 @@ static lloyd_status check_option(const lloyd_option *o, const void *fields)
     case LLOYD_OPTION_REAL:
         if (real_at(o, fields) >= 0 && !isinf(real_at(o, fields))) return LLOYD_OK;
         return lloyd_fail(LLOYD_USAGE, "%s %g: must be finite and not negative", o->name,
+                          real_at(o, fields));
+    case LLOYD_OPTION_SHARE:
+        if (real_at(o, fields) == 0 || is_share(real_at(o, fields))) return LLOYD_OK;
+        return lloyd_fail(LLOYD_USAGE, "%s %g: must be above 0 and below 1", o->name,
                           real_at(o, fields));
     case LLOYD_OPTION_PERIOD:
         if (real_at(o, fields) > 0 && !isinf(real_at(o, fields))) return LLOYD_OK;

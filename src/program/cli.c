@@ -26,6 +26,7 @@ static void *fields_of(lloyd_cli *cli, lloyd_command_id command)
     case LLOYD_COMMAND_INFO: return &cli->info;
     case LLOYD_COMMAND_REPORT: return &cli->report;
     case LLOYD_COMMAND_EXPORT: return &cli->export;
+    case LLOYD_COMMAND_SELECT: return &cli->select;
     case LLOYD_COMMAND_WRAP: return &cli->wrap;
     case LLOYD_COMMAND_SYNTH: return &cli->synth;
     default: return NULL;
@@ -151,7 +152,7 @@ static lloyd_status read_positional(reader *r, const char *arg)
         return lloyd_fail(LLOYD_USAGE, "lloyd %s needs a %s, but the one given is empty", c->name,
                           c->positional);
     if (c->several) {
-        r->cli->inputs[r->cli->input_count++] = arg;
+        r->cli->files[r->cli->file_count++] = arg;
         return LLOYD_OK;
     }
     if (r->cli->file != NULL)
@@ -167,7 +168,7 @@ static lloyd_status check_required(const reader *r)
     const lloyd_command *c = r->command;
     char missing[256] = "";
     size_t used = 0;
-    if (c->positional != NULL && r->cli->file == NULL && r->cli->input_count == 0)
+    if (c->positional != NULL && r->cli->file == NULL && r->cli->file_count == 0)
         used += (size_t)snprintf(missing, sizeof missing, "%s", c->positional);
     for (const lloyd_option *o = c->options; o->name != NULL && used < sizeof missing; o++)
         if (o->required && (r->given >> (o - c->options) & 1) == 0)
@@ -266,9 +267,10 @@ lloyd_status lloyd_cli_parse(int argc, char *const argv[], lloyd_cli *cli)
 {
     set_defaults(cli);
     cli->program = argc > 0 ? argv[0] : "lloyd";
-    cli->inputs = calloc((size_t)argc + 1, sizeof *cli->inputs);
+    cli->inputs = calloc(2 * ((size_t)argc + 1), sizeof *cli->inputs);
     if (cli->inputs == NULL) return lloyd_fail(LLOYD_FAILED, "no memory for the command line");
 
+    cli->files = cli->inputs + argc + 1;
     reader r = {.argc = argc, .argv = argv, .cli = cli};
     lloyd_status status = read_line(&r);
     if (status == LLOYD_OK) status = lloyd_quote_line(argc, argv, &cli->line);
@@ -276,8 +278,10 @@ lloyd_status lloyd_cli_parse(int argc, char *const argv[], lloyd_cli *cli)
         lloyd_cli_free(cli);
         return status;
     }
-    cli->fit.inputs = cli->predict.inputs = cli->wrap.inputs = cli->inputs;
-    cli->fit.input_count = cli->predict.input_count = cli->wrap.input_count = cli->input_count;
+    cli->fit.inputs = cli->predict.inputs = cli->select.inputs = cli->inputs;
+    cli->fit.input_count = cli->predict.input_count = cli->select.input_count = cli->input_count;
+    cli->wrap.inputs = cli->select.clusters = cli->files;
+    cli->wrap.input_count = cli->select.cluster_count = cli->file_count;
     cli->fit.command = cli->line;
     cli->report.model = cli->export.model = cli->info.file = cli->file;
     return LLOYD_OK;

@@ -6,19 +6,21 @@
 #include "options/table.h"
 
 /* A parsed command line. Only the part of `command` is meaningful. Strings point into argv, but
- * for `line` and the array `inputs`, which lloyd_cli_free() frees. */
+ * for `line` and the arrays `inputs` and `files`, which lloyd_cli_free() frees. */
 typedef struct lloyd_cli {
     lloyd_command_id command;
     lloyd_command_id topic; /* of LLOYD_COMMAND_HELP */
     const char *program;    /* argv[0] */
     char *line;             /* the command line, quoted where a shell needs it */
-    const char **inputs;    /* every --input, or every RAW */
-    int input_count;
+    const char **inputs;    /* every --input */
+    const char **files;     /* every argument without an option, where there may be several */
+    int input_count, file_count;
     lloyd_fit_options fit;
     lloyd_predict_options predict;
     lloyd_synth_options synth;
     lloyd_report_options report;
     lloyd_export_options export;
+    lloyd_select_options select;
     lloyd_info_options info;
     lloyd_wrap_options wrap;
     const char *file; /* info: FILE; report, export: MODEL.h5 */

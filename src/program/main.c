@@ -149,6 +149,14 @@ static lloyd_status report(lloyd_comm *comm, const lloyd_cli *cli)
     return LLOYD_OK;
 }
 
+static lloyd_status choose_rows(lloyd_comm *comm, const lloyd_cli *cli)
+{
+    lloyd_select_result result = {0};
+    LLOYD_TRY(lloyd_select(comm, &cli->select, &result));
+    if (lloyd_comm_rank(comm) == 0) lloyd_summary_print_selection(stdout, &cli->select, &result);
+    return LLOYD_OK;
+}
+
 /* What needs no ranks. */
 static void show(const lloyd_cli *cli)
 {
@@ -182,6 +190,7 @@ static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
     case LLOYD_COMMAND_INFO: return lloyd_info_file(comm, &cli->info);
     case LLOYD_COMMAND_REPORT: return report(comm, cli);
     case LLOYD_COMMAND_EXPORT: return lloyd_export(comm, &cli->export);
+    case LLOYD_COMMAND_SELECT: return choose_rows(comm, cli);
     case LLOYD_COMMAND_WRAP: return lloyd_wrap(comm, &cli->wrap);
     case LLOYD_COMMAND_SYNTH: return lloyd_synth(comm, &cli->synth);
     case LLOYD_COMMAND_HELP:

@@ -96,6 +96,8 @@ COMMANDS = [
             "labels.h5", ("/labels", "/second/labels", "/second/distances", "/members", "/offsets"), strides=(4, 32)),
     Command("predict, of other formats", "predict --model IN/given.h5 --input IN/raw.fbin --input IN/x.fvecs --input IN/x.npy "
             "--output labels.h5", "labels.h5", ("/labels",), ranks=(1,)),
+    Command("select", "select IN/clusters.h5 IN/level.h5 --input IN/a.h5 --near-duplicates 0.9 --sample 7 --output rows.h5 "
+            "--max-host-memory 500M --progress none", "rows.h5", ("/rows",), strides=(2, 32)),
     Command("info", "info IN/given.h5", ranks=(1,)),
     Command("info of rows", "info IN/b.h5", ranks=(1,)),
     Command("report", "report IN/given.h5 -o page.html --log IN/given.jsonl", ranks=(1,), also=["page.html"]),
@@ -139,6 +141,9 @@ class Loops:
         made = self.t.run([self.program, "fit", "--input", f"{self.inputs}/a.h5", "-k", "12", "--metric", "cosine", "--output",
                            f"{self.inputs}/given.h5", "--log", f"{self.inputs}/given.jsonl", "--progress", "none"])
         self.t.check(made.status == 0, "a cosine model to start from", made.describe())
+        for name, line in (("clusters.h5", f"{self.inputs}/a.h5 -k 6 --members"), ("level.h5", f"{self.inputs}/clusters.h5:/centroids -k 2")):
+            made = self.t.run([self.program, "fit", "--input", *line.split(), "--output", f"{self.inputs}/{name}", "--progress", "none"])
+            self.t.check(made.status == 0, f"{name}, to select from", made.describe())
         for name, line in (("ended.ck", FROM_START), ("begun.ck", f"{ONWARDS} 1")):
             made = self.t.run([self.program, *line.replace("IN/", self.inputs + "/").split()], cwd=self.inputs)
             self.t.check(made.status == 0, f"{name}, a checkpoint to start from", made.describe())

@@ -323,6 +323,50 @@ typedef struct lloyd_export_options {
  * their names. The folder is there when it is complete. LLOYD_BAD_INPUT if the file is neither. */
 LLOYD_API lloyd_status lloyd_export(lloyd_comm *comm, const lloyd_export_options *options);
 
+/* The options of `lloyd select`. */
+typedef struct lloyd_select_options {
+    const char *const
+        *clusters; /* files with /members, of a fit or lloyd_predict(); after the first, fits of the
+                                    centroids of the one before */
+    int cluster_count;
+    const char *const *inputs; /* the rows, where near_duplicates is given; else NULL */
+    int input_count;
+    const char *dataset; /* as for fit */
+    const char *raw;     /* as for fit */
+    int64_t dim;         /* as for fit */
+    double
+        near_duplicates; /* > 0: rows whose cosine similarity to another one is above this are left out; < 1 */
+    const char *keep;  /* of them: "farthest", "nearest" or "random" stays */
+    int64_t nearest;   /* > 0: so many rows of each cluster, the nearest to its centroid */
+    int64_t farthest;  /* > 0: or the farthest */
+    int64_t sample;    /* > 0: or so many rows in all */
+    const char *order; /* of these, which of a cluster: "random", "nearest" or "farthest" */
+    uint64_t seed;
+    const char *output; /* ROWS.npy, FILE.h5 or FILE.h5:/DATASET */
+    int force;          /* as for fit */
+    int64_t
+        max_host_memory; /* bytes that a rank may take for near-duplicates; 0: a fourth of what there is */
+    const char *progress; /* as for fit */
+    double timeout;       /* as for fit */
+} lloyd_select_options;
+
+/* What a selection has done. */
+typedef struct lloyd_select_result {
+    int64_t rows;      /* of the dataset */
+    int64_t clusters;  /* of the first file */
+    int64_t members;   /* rows in them */
+    int64_t available; /* less near-duplicates, where these are left out */
+    int64_t selected;  /* rows that were written */
+    int64_t touched;   /* clusters that they are from */
+} lloyd_select_result;
+
+LLOYD_API void lloyd_select_defaults(lloyd_select_options *options);
+
+/* Chooses rows of clustered data and writes their numbers, in increasing order. What is chosen depends on the files and
+ * the options alone. All ranks look for near-duplicates, rank 0 does all else. `result` may be NULL. */
+LLOYD_API lloyd_status lloyd_select(lloyd_comm *comm, const lloyd_select_options *options,
+                                    lloyd_select_result *result);
+
 #ifdef __cplusplus
 }
 #endif

@@ -132,6 +132,11 @@ def make_model(folder):
     t.fit(f"{folder}/rows.h5", f"{folder}/model.h5", "-k", 5, "--log", f"{folder}/fit.jsonl", "--progress", "none")
 
 
+def make_clusters(folder):
+    make_model(folder)
+    t.fit(f"{folder}/rows.h5", f"{folder}/clusters.h5", "-k", 5, "--members", "--progress", "none")
+
+
 def make_wrapped(folder):
     write_raw(f"{folder}/data/X.u8bin")
     t.lloyd("wrap", f"{folder}/data/X.u8bin", "--output", f"{folder}/data/X.h5")
@@ -161,7 +166,7 @@ def prepare(folder, text):
                 np.random.default_rng(part).normal(size=(count, columns)).astype(np.float32).tofile(path.replace("*", str(part)))
         elif name.endswith(".u8bin") and not os.path.exists(path):
             write_raw(path)
-    for name, make in (("model.h5", make_model), ("fit.jsonl", make_model), ("data/X.h5", make_wrapped), ("in.h5", make_numbers)):
+    for name, make in (("model.h5", make_model), ("fit.jsonl", make_model), ("clusters.h5", make_clusters), ("data/X.h5", make_wrapped), ("in.h5", make_numbers)):
         if re.search(rf"(?<![\w./]){re.escape(name)}(?![\w.])", text) and not os.path.exists(os.path.join(folder, name)):
             make(folder)
 

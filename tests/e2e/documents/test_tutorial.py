@@ -15,7 +15,7 @@ with open(page, encoding="utf-8") as file:
 environment = dict(os.environ, PATH=os.path.dirname(os.path.abspath(t.options.lloyd)) + os.pathsep + os.environ["PATH"],
                    OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
                    OMPI_MCA_rmaps_base_oversubscribe="1")
-made = {"model.h5", "report.html", "fit.ck", "fit.jsonl", "later-labels.h5"}
+made = {"model.h5", "report.html", "fit.ck", "fit.jsonl", "later-labels.h5", "rows.npy", "curated.npy", "balanced.npy"}
 for number, (language, text) in enumerate(blocks, 1):
     name = f"block {number}: {text.strip().splitlines()[0]}"
     if "import faiss" in text and not importlib.util.find_spec("faiss"):

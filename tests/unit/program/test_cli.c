@@ -165,6 +165,18 @@ static void other_commands_arrive(void **state)
     assert_int_equal(cli.export.force, 1);
     lloyd_cli_free(&cli);
 
+    parse("select a.h5 --sample 10 b.h5 -o rows.npy --input x.h5 --near-duplicates 0.9", &w, &cli);
+    assert_int_equal(cli.command, LLOYD_COMMAND_SELECT);
+    assert_int_equal(cli.select.cluster_count, 2);
+    assert_string_equal(cli.select.clusters[0], "a.h5");
+    assert_string_equal(cli.select.clusters[1], "b.h5");
+    assert_int_equal(cli.select.input_count, 1);
+    assert_string_equal(cli.select.inputs[0], "x.h5");
+    assert_string_equal(cli.select.order, "random");
+    assert_string_equal(cli.select.keep, "farthest");
+    assert_true(cli.select.near_duplicates == 0.9);
+    lloyd_cli_free(&cli);
+
     parse("wrap one.u8bin --output x.h5 two.u8bin -- --three", &w, &cli);
     assert_int_equal(cli.command, LLOYD_COMMAND_WRAP);
     assert_int_equal(cli.wrap.input_count, 3);
@@ -326,6 +338,10 @@ static void errors_say_what_to_do(void **state)
         {"--help ftt", "command ftt", "did you mean fit?"},
         {"-h fit extra", "'extra'", "out of place"},
         {"export m.h5", "lloyd export needs --to FOLDER", ""},
+        {"select --sample 5 -o r.npy", "needs CLUSTERS.h5", ""},
+        {"select m.h5 --near-duplicates 1 -o r.npy", "--near-duplicates", "'1'"},
+        {"select m.h5 --near-duplicates 0 -o r.npy", "--near-duplicates", "'0'"},
+        {"select m.h5 --order closest -o r.npy", "did you mean nearest?", ""},
         {"wrap x.npy", "needs --output X.h5", ""},
         {"wrap --output x.h5", "needs RAW", ""},
         {"wrap a.npy \"\" --output x.h5", "needs a RAW, but", "empty"},
