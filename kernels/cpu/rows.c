@@ -167,8 +167,10 @@ lloyd_status lloyd_cpu_rows(lloyd_kernels *kernels, int slot_number, const int64
     cpu_kernels *cpu = lloyd_cpu(kernels);
     const cpu_slot *slot = &cpu->slots[slot_number];
     int64_t dim = kernels->config.dim;
+#pragma omp parallel for num_threads(kernels->config.threads) if (count > 256)
     for (int64_t i = 0; i < count; i++) {
-        const float *row = lloyd_cpu_row(cpu, slot, rows[i] - slot->first, cpu->scratch[0].row);
+        const float *row =
+            lloyd_cpu_row(cpu, slot, rows[i] - slot->first, cpu->scratch[omp_get_thread_num()].row);
         memcpy(out + i * dim, row, (size_t)dim * sizeof *row);
     }
     return LLOYD_OK;

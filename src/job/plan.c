@@ -11,17 +11,15 @@
 #include "job/results/second.h"
 #include "kernels/blas.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 enum {
     GPU_RESERVE = 1 << 30, /* of a GPU, for NCCL and the driver; an eighth of a small one */
     LABEL_ROWS = 1 << 20,  /* labels written at a time */
     BLAS_BYTES = 1 << 20,  /* packed operands and stack of a thread inside the BLAS and OpenMP */
     HISTORY = 1 << 14,     /* iterations; a longer history is not worth counting */
+    MEMBERS_PART = 16,     /* of what there is, for sorting members */
 };
 
 static void take_source(const lloyd_comm *comm, const lloyd_row_source *source, lloyd_plan *plan)
@@ -333,11 +331,20 @@ static void choose_gpu_groups(const planner *p)
     plan->layout = without;
 }
 
-/* Members are sorted within a small part of what there is: more rounds cost little. */
-static lloyd_members_plan plan_members(const planner *p, int64_t limit)
+/* Members are sorted within a small part of what there is, as more rounds cost little, and within less where
+ * even that is too much. */
+static void plan_members(const planner *p, int64_t limit)
 {
-    enum { PART = 16 };
-    return lloyd_members_plan_for(p->plan->n, p->plan->k, p->comm->size, limit / PART);
+    enum { LEAST = 1 << 20 };
+    lloyd_plan *plan = p->plan;
+    for (int64_t most = limit / MEMBERS_PART;; most /= 2) {
+        lloyd_layout least;
+        plan->members = lloyd_members_plan_for(plan->n, plan->k, p->comm->size, most);
+        (void)lloyd_layout_choose(plan->count, lloyd_plan_row_bytes(plan), p->backend->cuda,
+                                  (lloyd_bytes){0, 0}, need_for_chunks, p, &least);
+        int64_t bytes = need_for_chunks(p, least.chunk_rows).host + lloyd_layout_bytes(&least).host;
+        if (bytes <= limit || most < LEAST) return;
+    }
 }
 
 /* Whether the layout with bounds leaves rows where they are without; of rows of which some are read in every pass, three fourths. */
@@ -383,8 +390,7 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
     if (strcmp(options->init, "kmeans-parallel") == 0)
         plan->gpu_reduce = room_for_leaves(backend, plan, comm->size,
                                            limited(plan->gpu_free, options->max_device_memory));
-    if (options->members)
-        plan->members = plan_members(&p, limited(available(&p).host, options->max_host_memory));
+    if (options->members) plan_members(&p, limited(available(&p).host, options->max_host_memory));
     choose_filter(&p);
     choose_groups(&p);
     choose_gpu_groups(&p);
@@ -400,13 +406,21 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
 enum { PREDICTED_BYTES = 4 + 8 + 4 };
 
 /* Results of a chunk of rows; where members are wanted, labels and distances of all rows. */
-static int64_t predicted_bytes(const planner *p, int64_t chunk_rows)
+static lloyd_bytes predicted_bytes(const planner *p, const lloyd_kernels_config *config)
 {
     const lloyd_plan *plan = p->plan;
-    int64_t bytes = chunk_rows * PREDICTED_BYTES;
-    if (p->predict->second)
-        bytes += chunk_rows * PREDICTED_BYTES + lloyd_second_bytes(plan->k, plan->d, chunk_rows);
-    if (p->predict->members) bytes += plan->count * (4 + 8) + plan->k * 8 + plan->members.bytes;
+    lloyd_bytes bytes = {.host = config->chunk_rows * PREDICTED_BYTES};
+    if (p->predict->second) {
+        const lloyd_kernels_config second = lloyd_second_config(config);
+        int64_t kernels = lloyd_backend_bytes(p->backend, &second, plan->k);
+        bytes.host += config->chunk_rows * PREDICTED_BYTES + lloyd_second_bytes(config, plan->k);
+        if (p->backend->cuda)
+            bytes.gpu = kernels + second.chunk_rows * plan->d * (int64_t)sizeof(float);
+        else
+            bytes.host += kernels;
+    }
+    if (p->predict->members)
+        bytes.host += plan->count * (4 + 8) + plan->k * 8 + plan->members.bytes;
     return bytes;
 }
 
@@ -416,8 +430,10 @@ static lloyd_bytes need_for_prediction(const void *context, int64_t chunk_rows)
     lloyd_kernels_config config = p->plan->kernels;
     config.chunk_rows = chunk_rows;
     int64_t kernels = lloyd_backend_bytes(p->backend, &config, config.k);
-    int64_t host = p->plan->program + predicted_bytes(p, chunk_rows) + reading_bytes(p);
-    return p->backend->cuda ? (lloyd_bytes){host, kernels} : (lloyd_bytes){host + kernels, 0};
+    lloyd_bytes bytes = predicted_bytes(p, &config);
+    bytes.host += p->plan->program + reading_bytes(p);
+    *(p->backend->cuda ? &bytes.gpu : &bytes.host) += kernels;
+    return bytes;
 }
 
 lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
@@ -433,7 +449,8 @@ lloyd_status lloyd_plan_predict(lloyd_comm *comm, const lloyd_backend *backend,
     plan->kernels.cosine = cosine;
     lloyd_bytes most = available(&p);
     most = (lloyd_bytes){limited(most.host, limit.host), limited(most.gpu, limit.gpu)};
-    if (options->members) plan->members = plan_members(&p, most.host);
+    if (options->members)
+        plan->members = lloyd_members_plan_for(plan->n, k, comm->size, most.host / MEMBERS_PART);
     /* on GPUs the 8-bit filter serves iterations only, which have labels to start from */
     plan->kernels.filter =
         backend->cuda ? LLOYD_FILTER_FLOAT : lloyd_options_filter(options->filter);

@@ -461,7 +461,7 @@ static const lloyd_option predict_options[] =
       .of_files = 1,
       .offset = AT(second),
       .help = "Write /second/labels and /second/distances too: the second-nearest centroid of each "
-              "row. Takes two to four times as long as the labels."},
+              "row. Takes two to three times as long as the labels alone."},
      {.name = "--members",
       .kind = LLOYD_OPTION_FLAG,
       .of_files = 1,

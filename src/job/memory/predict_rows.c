@@ -102,7 +102,7 @@ static lloyd_status find_second(labelling *t, const lloyd_chunk *chunk)
     const lloyd_local_prediction *out = &t->out;
     lloyd_kernels *kernels = t->problem.kernels;
     LLOYD_TRY(kernels->labels(kernels, chunk->first, chunk->count, t->labels));
-    return lloyd_second_find(t->second, kernels, chunk->slot, chunk->first, chunk->count, t->labels,
+    return lloyd_second_find(t->second, chunk->slot, chunk->first, chunk->count, t->labels,
                              out->second ? out->second + chunk->first : t->nearest,
                              out->second_distances ? out->second_distances + chunk->first
                                                    : t->distances);
@@ -122,7 +122,7 @@ static lloyd_status label_chunk(void *context, lloyd_chunk *chunk)
             kernels->labels(kernels, chunk->first, chunk->count, t->out.labels + chunk->first));
     if (t->out.distances)
         LLOYD_TRY(kernels->distances(kernels, chunk->slot, t->out.distances + chunk->first));
-    if (t->second) LLOYD_TRY(find_second(t, chunk)); /* after which labels are of no use */
+    if (t->second) LLOYD_TRY(find_second(t, chunk));
     return t->out.all_distances ? compare_with_all(t, chunk) : LLOYD_OK;
 }
 
@@ -141,7 +141,7 @@ static lloyd_status make_room_for_second(labelling *t)
     LLOYD_TRY(lloyd_alloc(&t->labels, chunk, sizeof *t->labels, what));
     LLOYD_TRY(lloyd_alloc(&t->nearest, chunk, sizeof *t->nearest, what));
     LLOYD_TRY(lloyd_alloc(&t->distances, chunk, sizeof *t->distances, what));
-    return lloyd_second_open(t->centroids, t->plan.k, t->plan.d, chunk, &t->second);
+    return lloyd_second_open(t->problem.kernels, t->centroids, t->plan.k, &t->second);
 }
 
 static lloyd_status make_room(labelling *t)
@@ -151,7 +151,6 @@ static lloyd_status make_room(labelling *t)
     LLOYD_TRY(lloyd_alloc(&t->max, d, sizeof *t->max, "column extremes"));
     LLOYD_TRY(lloyd_alloc(&t->low, d, sizeof *t->low, "column extremes"));
     t->range = (lloyd_range){.min = t->min, .max = t->max, .low = t->low, .bad_row = -1};
-    LLOYD_TRY(make_room_for_second(t));
     if (!t->out.all_distances) return LLOYD_OK;
     t->batch = BATCH_BYTES / (int64_t)sizeof(float) / d;
     if (t->batch > chunk) t->batch = chunk;
@@ -168,7 +167,8 @@ static lloyd_status prepare(labelling *t)
     LLOYD_TRY(lloyd_shard_over(t->taken.data, NULL, t->plan.first, t->plan.layout, &p->shard));
     LLOYD_TRY(lloyd_backend_kernels(&t->backend, &t->plan.kernels, &p->kernels));
     LLOYD_TRY(lloyd_shard_attach(p->shard, p->kernels));
-    return p->kernels->set_centroids(p->kernels, t->plan.k, t->centroids);
+    LLOYD_TRY(p->kernels->set_centroids(p->kernels, t->plan.k, t->centroids));
+    return make_room_for_second(t);
 }
 
 static lloyd_status plan(labelling *t)
@@ -202,6 +202,7 @@ static lloyd_status run(labelling *t)
 
 static void release(labelling *t)
 {
+    lloyd_second_close(t->second);
     lloyd_shard_close(t->problem.shard);
     if (t->problem.kernels) t->problem.kernels->destroy(t->problem.kernels);
     lloyd_problem_clear(&t->problem);
@@ -210,7 +211,6 @@ static void release(labelling *t)
     lloyd_free(t->low);
     lloyd_free(t->values);
     lloyd_free(t->numbers);
-    lloyd_second_close(t->second);
     lloyd_free(t->labels);
     lloyd_free(t->nearest);
     lloyd_free(t->distances);

@@ -37,7 +37,7 @@ static lloyd_status make_room(lloyd_labelling *t)
     LLOYD_TRY(lloyd_alloc(&t->second_label, chunk, sizeof *t->second_label, what));
     LLOYD_TRY(lloyd_alloc(&t->second_distance, chunk, sizeof *t->second_distance, what));
     LLOYD_TRY(lloyd_alloc(&t->second_rounded, chunk, sizeof *t->second_rounded, what));
-    return lloyd_second_open(t->centroids, k, d, chunk, &t->second);
+    return lloyd_second_open(t->problem.kernels, t->centroids, k, &t->second);
 }
 
 static lloyd_status prepare(lloyd_labelling *t)
@@ -97,8 +97,8 @@ static lloyd_status fetch(lloyd_labelling *t, const lloyd_chunk *chunk)
         if (t->distances) round_all(t->distance + t->offset, count, t->rounded);
     }
     if (!t->second) return LLOYD_OK;
-    LLOYD_TRY(lloyd_second_find(t->second, kernels, chunk->slot, chunk->first, count, label,
-                                t->second_label, t->second_distance));
+    LLOYD_TRY(lloyd_second_find(t->second, chunk->slot, chunk->first, count, label, t->second_label,
+                                t->second_distance));
     round_all(t->second_distance, count, t->second_rounded);
     return LLOYD_OK;
 }
@@ -194,6 +194,7 @@ lloyd_status lloyd_labelling_write(lloyd_labelling *t, const lloyd_output *outpu
 void lloyd_labelling_end(lloyd_labelling *t)
 {
     (void)close_arrays(t);
+    lloyd_second_close(t->second);
     lloyd_shard_close(t->problem.shard);
     if (t->problem.kernels) t->problem.kernels->destroy(t->problem.kernels);
     lloyd_problem_clear(&t->problem);
@@ -203,7 +204,6 @@ void lloyd_labelling_end(lloyd_labelling *t)
     lloyd_free(t->label);
     lloyd_free(t->distance);
     lloyd_free(t->rounded);
-    lloyd_second_close(t->second);
     lloyd_free(t->second_label);
     lloyd_free(t->second_distance);
     lloyd_free(t->second_rounded);

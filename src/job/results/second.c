@@ -2,138 +2,225 @@
 #include "job/results/second.h"
 
 #include "base/memory.h"
+#include "kernels/dist.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Sets for one place of the numbers: more make fewer places, but smaller sets, which are assigned to less
- * efficiently. */
-enum { MOST_SETS = 32 };
-
-struct lloyd_second {
-    const float *centroids;
-    int64_t k, dim, base;
-    float *set;      /* [most_in_a_set * dim] */
-    int32_t *of_set; /* [most_in_a_set] which centroids these are */
-
-    /* [chunk_rows] what an assignment to a set has found */
-    int32_t *label;
-    double *distance;
+enum {
+    RANGES = 16,           /* that a range of centroids is cut into */
+    FEW = 32,              /* centroids: dist() to all of them */
+    BATCH_BYTES = 16 << 20 /* rows as float32 that are assigned at a time */
 };
 
-/* The least base, two at least, in which the numbers have as few places as with MOST_SETS. */
-static int64_t base_for(int64_t k)
+struct lloyd_second {
+    lloyd_kernels *kernels; /* which have the rows */
+    lloyd_kernels *others;  /* which assign them */
+    const float *centroids;
+    int64_t k, dim, batch;
+    float *set;       /* [k * dim] centroids that rows are assigned to */
+    float *values;    /* [batch * dim] rows */
+    int32_t *label;   /* [batch] what an assignment has found */
+    double *distance; /* [batch] */
+    int64_t *order;   /* [chunk_rows] rows sorted by label, by their numbers in the chunk */
+    int64_t *numbers; /* [batch] the same, by their local numbers */
+    int64_t *begin;   /* [k + 1] where the rows of a label begin in it */
+};
+
+/* A chunk of rows, and what is found of it so far. */
+typedef struct chunk_rows {
+    int slot;
+    int64_t first, count;
+    const int32_t *labels;
+    int32_t *nearest;
+    double *distances;
+} chunk_rows;
+
+/* --- memory --- */
+
+static int64_t batch_of(const lloyd_kernels_config *config)
 {
-    int places = 1;
-    for (int64_t reach = MOST_SETS; reach < k; reach *= MOST_SETS) places++;
-    for (int64_t base = 2;; base++) {
-        int64_t reach = 1;
-        for (int p = 0; p < places; p++) reach *= base;
-        if (reach >= k) return base;
-    }
+    int64_t rows = BATCH_BYTES / (int64_t)sizeof(float) / config->dim;
+    if (rows > config->chunk_rows) rows = config->chunk_rows;
+    return rows > 0 ? rows : 1;
 }
 
-/* In the first place every base-th centroid is in a set; in the last one, all of a run. */
-static int64_t most_in_a_set(int64_t k)
+lloyd_kernels_config lloyd_second_config(const lloyd_kernels_config *config)
 {
-    int64_t base = base_for(k), most = (k + base - 1) / base, unit = 1;
-    for (; unit * base < k; unit *= base) {
-        int64_t here = (k + unit * base - 1) / (unit * base) * unit;
-        most = here > most ? here : most;
-    }
-    int64_t last = unit < k ? unit : k;
-    return last > most ? last : most;
+    lloyd_kernels_config others = *config;
+    others.n_local = others.chunk_rows = batch_of(config);
+    others.k = 1; /* nothing is summed */
+    others.slots = 1;
+    others.type = LLOYD_F32;
+    others.cosine = 0; /* rows are scaled already */
+    others.weights = NULL;
+    others.timed = 0;
+    others.prune_group = 0; /* bounds are of rows that stay */
+    return others;
 }
 
-int64_t lloyd_second_bytes(int64_t k, int64_t dim, int64_t chunk_rows)
+int64_t lloyd_second_bytes(const lloyd_kernels_config *config, int64_t k)
 {
-    return most_in_a_set(k) * (dim * (int64_t)sizeof(float) + (int64_t)sizeof(int32_t)) +
-           chunk_rows * (int64_t)(sizeof(int32_t) + sizeof(double));
+    const int64_t word = sizeof(int64_t), number = sizeof(float);
+    return k * config->dim * number + (k + 1) * word + config->chunk_rows * word +
+           batch_of(config) * (config->dim * number + 2 * word + (int64_t)sizeof(int32_t));
 }
 
-lloyd_status lloyd_second_open(const float *centroids, int64_t k, int64_t dim, int64_t chunk_rows,
-                               lloyd_second **second)
+static lloyd_status make_room(lloyd_second *s, const lloyd_kernels_config *config)
 {
     const char *what = "the second-nearest centroids";
-    const int64_t most = most_in_a_set(k);
-    LLOYD_TRY(lloyd_alloc(second, 1, sizeof **second, what));
-    lloyd_second *s = *second;
-    s->centroids = centroids;
-    s->k = k, s->dim = dim, s->base = base_for(k);
-    LLOYD_TRY(lloyd_alloc(&s->set, most * dim, sizeof *s->set, what));
-    LLOYD_TRY(lloyd_alloc(&s->of_set, most, sizeof *s->of_set, what));
-    LLOYD_TRY(lloyd_alloc(&s->label, chunk_rows, sizeof *s->label, what));
-    return lloyd_alloc(&s->distance, chunk_rows, sizeof *s->distance, what);
+    LLOYD_TRY(lloyd_alloc(&s->set, s->k * s->dim, sizeof *s->set, what));
+    LLOYD_TRY(lloyd_alloc(&s->values, s->batch * s->dim, sizeof *s->values, what));
+    LLOYD_TRY(lloyd_alloc(&s->label, s->batch, sizeof *s->label, what));
+    LLOYD_TRY(lloyd_alloc(&s->distance, s->batch, sizeof *s->distance, what));
+    LLOYD_TRY(lloyd_alloc(&s->order, config->chunk_rows, sizeof *s->order, what));
+    LLOYD_TRY(lloyd_alloc(&s->numbers, s->batch, sizeof *s->numbers, what));
+    return lloyd_alloc(&s->begin, s->k + 1, sizeof *s->begin, what);
+}
+
+lloyd_status lloyd_second_open(lloyd_kernels *kernels, const float *centroids, int64_t k,
+                               lloyd_second **second)
+{
+    const lloyd_kernels_config *config = &kernels->config, others = lloyd_second_config(config);
+    LLOYD_TRY(lloyd_alloc(second, 1, sizeof **second, "the second-nearest centroids"));
+    **second = (lloyd_second){.kernels = kernels,
+                              .centroids = centroids,
+                              .k = k,
+                              .dim = config->dim,
+                              .batch = batch_of(config)};
+    LLOYD_TRY(make_room(*second, config));
+    return kernels->create(kernels, &others, &(*second)->others);
 }
 
 void lloyd_second_close(lloyd_second *s)
 {
     if (!s) return;
+    if (s->others) s->others->destroy(s->others);
     lloyd_free(s->set);
-    lloyd_free(s->of_set);
+    lloyd_free(s->values);
     lloyd_free(s->label);
     lloyd_free(s->distance);
+    lloyd_free(s->order);
+    lloyd_free(s->numbers);
+    lloyd_free(s->begin);
     lloyd_free(s);
 }
 
-/* The centroids, in increasing order, whose number has `digit` in the place that is worth `unit`. */
-static int64_t choose_set(lloyd_second *s, int64_t unit, int64_t digit)
+/* --- rows by label --- */
+
+/* Ends with begin[c + 1] where the rows of label c end, as counting sort leaves it, so one further. */
+static void sort_by_label(lloyd_second *s, const chunk_rows *rows)
 {
-    int64_t count = 0;
-    const size_t bytes = (size_t)s->dim * sizeof *s->set;
-    for (int64_t run = digit * unit; run < s->k; run += unit * s->base) {
-        for (int64_t c = run; c < run + unit && c < s->k; c++) {
-            memcpy(s->set + count * s->dim, s->centroids + c * s->dim, bytes);
-            s->of_set[count++] = (int32_t)c;
+    memset(s->begin, 0, (size_t)(s->k + 1) * sizeof *s->begin);
+    for (int64_t i = 0; i < rows->count; i++) s->begin[rows->labels[i] + 1]++;
+    for (int64_t c = 0; c < s->k; c++) s->begin[c + 1] += s->begin[c];
+    for (int64_t i = 0; i < rows->count; i++) s->order[s->begin[rows->labels[i]]++] = i;
+    for (int64_t c = s->k; c > 0; c--) s->begin[c] = s->begin[c - 1];
+    s->begin[0] = 0;
+}
+
+/* values = the rows order[at, at + count). */
+static lloyd_status gather(lloyd_second *s, const chunk_rows *rows, int64_t at, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) s->numbers[i] = rows->first + s->order[at + i];
+    return s->kernels->rows(s->kernels, rows->slot, s->numbers, count, s->values);
+}
+
+/* Row i has a centroid at this distance. */
+static void offer(const chunk_rows *rows, int64_t i, int64_t centroid, double distance)
+{
+    if (distance > rows->distances[i] ||
+        (distance == rows->distances[i] && centroid > rows->nearest[i]))
+        return;
+    rows->nearest[i] = (int32_t)centroid;
+    rows->distances[i] = distance;
+}
+
+/* --- ranges of centroids --- */
+
+/* The next batch of rows, of those whose label is in a range of centroids. */
+static int64_t next_batch(const lloyd_second *s, int64_t at, int64_t end)
+{
+    return end - at < s->batch ? end - at : s->batch;
+}
+
+/* The rows with labels in [low, high) and all centroids in it. */
+static lloyd_status compare_all(lloyd_second *s, const chunk_rows *rows, int64_t low, int64_t high)
+{
+    const int64_t end = s->begin[high];
+    for (int64_t at = s->begin[low], count; at < end; at += count) {
+        count = next_batch(s, at, end);
+        LLOYD_TRY(gather(s, rows, at, count));
+#pragma omp parallel for num_threads(s->kernels->config.threads)
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t row = s->order[at + i];
+            for (int64_t c = low; c < high; c++) {
+                if (c == rows->labels[row]) continue;
+                offer(rows, row, c,
+                      lloyd_dist(s->values + i * s->dim, s->centroids + c * s->dim, s->dim));
+            }
         }
     }
-    return count;
+    return LLOYD_OK;
 }
 
-/* A chunk of rows, and what is found of it so far. */
-typedef struct found_rows {
-    int64_t count;
-    const int32_t *labels;
-    int32_t *nearest;
-    double *distances;
-} found_rows;
-
-static void keep_nearest(const lloyd_second *s, int64_t unit, int64_t digit, const found_rows *f)
+/* What an assignment of rows order[at, at + count) to [low, from) and [to, high) has found. */
+static void keep_found(const lloyd_second *s, const chunk_rows *rows, int64_t at, int64_t count,
+                       int64_t low, int64_t from, int64_t to)
 {
-    for (int64_t i = 0; i < f->count; i++) {
-        if (f->labels[i] / unit % s->base == digit) continue;
-        int32_t centroid = s->of_set[s->label[i]];
-        double distance = s->distance[i];
-        if (distance > f->distances[i] || (distance == f->distances[i] && centroid > f->nearest[i]))
-            continue;
-        f->nearest[i] = centroid;
-        f->distances[i] = distance;
-    }
-}
-
-lloyd_status lloyd_second_find(lloyd_second *s, lloyd_kernels *kernels, int slot, int64_t first,
-                               int64_t count, const int32_t *labels, int32_t *nearest,
-                               double *distances)
-{
-    const found_rows found = {count, labels, nearest, distances};
     for (int64_t i = 0; i < count; i++) {
-        nearest[i] = INT32_MAX;
-        distances[i] = INFINITY;
+        int64_t centroid = low + s->label[i];
+        if (centroid >= from) centroid += to - from;
+        offer(rows, s->order[at + i], centroid, s->distance[i]);
     }
-    for (int64_t unit = 1; unit < s->k; unit *= s->base) {
-        for (int64_t digit = 0; digit < s->base; digit++) {
-            int64_t members = choose_set(s, unit, digit);
-            if (members == 0) continue;
-            LLOYD_TRY(kernels->set_centroids(kernels, members, s->set));
-            LLOYD_TRY(kernels->assign(kernels, slot));
-            LLOYD_TRY(kernels->labels(kernels, first, count, s->label));
-            LLOYD_TRY(kernels->distances(kernels, slot, s->distance));
-            keep_nearest(s, unit, digit, &found);
-        }
+}
+
+/* The rows with labels in [from, to), and the other centroids in [low, high). */
+static lloyd_status assign_to_others(lloyd_second *s, const chunk_rows *rows, int64_t low,
+                                     int64_t high, int64_t from, int64_t to)
+{
+    lloyd_kernels *others = s->others;
+    const int64_t end = s->begin[to];
+    const size_t bytes = (size_t)s->dim * sizeof *s->set;
+    memcpy(s->set, s->centroids + low * s->dim, (size_t)(from - low) * bytes);
+    memcpy(s->set + (from - low) * s->dim, s->centroids + to * s->dim, (size_t)(high - to) * bytes);
+    LLOYD_TRY(others->set_centroids(others, high - low - (to - from), s->set));
+    for (int64_t at = s->begin[from], count; at < end; at += count) {
+        count = next_batch(s, at, end);
+        LLOYD_TRY(gather(s, rows, at, count));
+        LLOYD_TRY(others->load(others, 0, 0, count, s->values));
+        LLOYD_TRY(others->forget_labels(others));
+        LLOYD_TRY(others->assign(others, 0));
+        LLOYD_TRY(others->labels(others, 0, count, s->label));
+        LLOYD_TRY(others->distances(others, 0, s->distance));
+        keep_found(s, rows, at, count, low, from, to);
     }
-    for (int64_t i = 0; i < count && s->k == 1; i++) {
-        nearest[i] = -1;
-        distances[i] = NAN;
+    return LLOYD_OK;
+}
+
+/* The rows with labels in [low, high), and the centroids in it. */
+static lloyd_status search(lloyd_second *s, const chunk_rows *rows, int64_t low, int64_t high)
+{
+    if (s->begin[low] == s->begin[high]) return LLOYD_OK;
+    if (high - low <= FEW) return compare_all(s, rows, low, high);
+    for (int64_t r = 0; r < RANGES; r++) {
+        int64_t from = low + (high - low) * r / RANGES, to = low + (high - low) * (r + 1) / RANGES;
+        if (s->begin[from] == s->begin[to]) continue;
+        LLOYD_TRY(assign_to_others(s, rows, low, high, from, to));
+        LLOYD_TRY(search(s, rows, from, to));
     }
-    return kernels->set_centroids(kernels, s->k, s->centroids);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_second_find(lloyd_second *s, int slot, int64_t first, int64_t count,
+                               const int32_t *labels, int32_t *nearest, double *distances)
+{
+    const chunk_rows rows = {slot, first, count, labels, nearest, distances};
+    for (int64_t i = 0; i < count; i++) {
+        nearest[i] = s->k > 1 ? INT32_MAX : -1;
+        distances[i] = s->k > 1 ? INFINITY : NAN;
+    }
+    if (s->k == 1) return LLOYD_OK;
+    sort_by_label(s, &rows);
+    return search(s, &rows, 0, s->k);
 }
