@@ -193,7 +193,8 @@ static int check_threshold(int i, int b, int label, const int *codes, float z, f
 }
 
 /* What pruning takes for the least distance of row i to a centroid with its score. */
-static void check_distances(int i, const int *codes, float z, float rest, seen *total)
+static void check_distances(int i, const double *squares, const int *codes, float z, float rest,
+                            seen *total)
 {
     const double unit = (double)s.units.row * lloyd_bound_centroid_unit(&s.units);
     float of_row, spread;
@@ -202,12 +203,7 @@ static void check_distances(int i, const int *codes, float z, float rest, seen *
         const int32_t score = product(codes, s.first + k * p.dim) + s.bias[k];
         const float half = -lloyd_bound_up((double)score * unit - (double)of_row);
         const double least = (double)lloyd_group_least(half, spread);
-        long double square = 0;
-        for (int j = 0; j < p.dim; j++) {
-            const long double t = (long double)p.x[i * p.dim + j] - (long double)p.c[k * p.dim + j];
-            square += t * t;
-        }
-        const double distance = (double)sqrtl(square);
+        const double distance = sqrt(squares[k]) * (1 + 0x1p-40); /* dist() is rounded */
         if (least > distance)
             print_error("type %d, cosine %d, D %d, K %d: row %d is at %.17g from %d, not %.17g or "
                         "more\n",
@@ -245,15 +241,15 @@ static void check(seen *total)
         }
         lloyd_bound_finish_row(&sums, &z, &rest);
         int label = 0;
-        double nearest = INFINITY;
+        double nearest = INFINITY, squares[MOST_SET];
         for (int k = 0; k < p.set; k++) {
-            const double distance = lloyd_dist(row, p.c + k * p.dim, p.dim);
+            const double distance = squares[k] = lloyd_dist(row, p.c + k * p.dim, p.dim);
             if (distance < nearest) nearest = distance, label = k;
         }
         const int candidates = check_threshold(i, label, label, codes, z, rest);
         check_threshold(i, below(p.set), label, codes, z, rest);
         for (int b = 0; b < 3 && b < p.set; b++) check_threshold(i, b, label, codes, z, rest);
-        check_distances(i, codes, z, rest, total);
+        check_distances(i, squares, codes, z, rest, total);
         total->rows++;
         total->left += check_refinement(i, label, codes, z, rest);
         total->candidates += candidates;
