@@ -6,6 +6,7 @@
 #include "kernels/dist.h"
 #include "kernels/int8_bound.h"
 #include "kernels/prune_bound.h"
+#include "tests/unit/part.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -336,7 +337,7 @@ static void test_random(void **unused)
     (void)unused;
     seen total = {0};
     state = 0x9e3779b97f4a7c15;
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < 4000 / PART; i++) {
         random_problem();
         check(&total);
     }
@@ -388,7 +389,7 @@ static void test_edge(void **unused)
     (void)unused;
     seen total = {0};
     state = 0xd1b54a32d192ed03;
-    for (int i = 0; i < 60000; i++) {
+    for (int i = 0; i < 60000 / PART; i++) {
         edge_problem();
         check(&total);
     }
