@@ -199,10 +199,14 @@ def killed_at_any_time(t):
         process = subprocess.Popen([*t.mpirun, "-n", "2", t.lloyd_path, *map(str, command)], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, env=environment(), cwd=t.directory, start_new_session=True)
         time.sleep(random.uniform(0.3, 1) * seconds)
-        for pid in children(process.pid):
+        ranks = children(process.pid)
+        for pid in ranks:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        process.wait()  # the launcher ends when its ranks have
+        process.wait()  # the launcher ends when its ranks have, or nearly so
+        deadline = time.time() + 10
+        while any(os.path.exists(f"/proc/{pid}") for pid in ranks) and time.time() < deadline:
+            time.sleep(0.05)
         if os.path.exists(output):
             whole += 1
             t.check_same("what is there is whole", right, output, OF_ROWS + SECOND)

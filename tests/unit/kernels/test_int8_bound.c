@@ -242,7 +242,7 @@ static void check(seen *total)
         }
         lloyd_bound_finish_row(&sums, &z, &rest);
         int label = 0;
-        double nearest = INFINITY, squares[MOST_SET];
+        double nearest = INFINITY, squares[MOST_SET] = {0};
         for (int k = 0; k < p.set; k++) {
             const double distance = squares[k] = lloyd_dist(row, p.c + k * p.dim, p.dim);
             if (distance < nearest) nearest = distance, label = k;
