@@ -4,7 +4,7 @@
  *
  *     bench_kernels [--shapes N,K,D[;...]] [--types float16,float32] [--repeat 7] [--cool SECONDS]
  *                   [--only PART[,...]] [--filter auto] [--rows FILE [--jitter 1] | --mixture C] [--fill]
- *                   [--after 2] [--dump FOLDER] [--device 0] [--json FILE]
+ *                   [--after 2] [--prune auto] [--iterations 60] [--dump FOLDER] [--device 0] [--json FILE]
  *
  * Rows are Gaussian, or a mixture, or those of a file, as stored, row after row, repeated with noise where the
  * shape has more (rows.cu); the first centroids are rows. Times are medians of CUDA events in milliseconds.
