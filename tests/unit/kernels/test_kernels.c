@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/numerics.h"
+#include "tests/unit/part.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -310,7 +311,7 @@ static void test_search(void **unused)
 {
     (void)unused;
     static const int dims[] = {1, 2, 3, 17, 31, 32, 33, 96, 100, 128, 129, 255, 256, 257, 384, 700};
-    for (int round = 0; round < 330; round++) {
+    for (int round = 0; round < 330 / PART; round++) {
         int kind = round % KINDS;
         int d = dims[below((int)(sizeof dims / sizeof *dims))];
         problem p = new_problem(1 + below(600), d, 1 + below(d > 128 ? 60 : 400));
@@ -326,7 +327,7 @@ static void test_search(void **unused)
 static void test_aligned(void **unused)
 {
     (void)unused;
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 40 / PART; round++) {
         problem p = new_problem(300, 5 + 4 * below(50), 60);
         float unit = ldexpf(1, below(60) - 30);
         int side = below(2) ? 1 : -1; /* rounded down, or up */
