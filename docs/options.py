@@ -48,7 +48,7 @@ def read_command(program, name):
 def read_commands(program):
     briefs = re.findall(r"^  (\w+) {2,}(.*)$", read_help(program).split("Commands:")[1].split("Options:")[0], re.M)
     commands = [read_command(program, name) | {"brief": brief} for name, brief in briefs if name != "help"]
-    assert len(commands) == 8 and len(commands[0]["options"]) > 20, "the help texts cannot be read"
+    assert len(commands) == 9 and len(commands[0]["options"]) > 20, "the help texts cannot be read"
     return commands
 
 

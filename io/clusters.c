@@ -142,20 +142,54 @@ static lloyd_status check_labels(const lloyd_parents *p)
     return LLOYD_OK;
 }
 
+/* *there = 1 and the clusters, if `below` is of a split. */
+static lloyd_status read_split(const char *below, int64_t count, lloyd_parents *p, int *there)
+{
+    LLOYD_H5_SCOPE;
+    hid_t file, dataset;
+    int64_t found = 0;
+    LLOYD_TRY(lloyd_h5_open_file(below, &file));
+    lloyd_status status = LLOYD_OK;
+    *there = H5Lexists(file, "/parents", H5P_DEFAULT) > 0;
+    if (*there) {
+        status = lloyd_h5_list_open(below, file, "/parents", &dataset, &found);
+        *there = found == count;
+        if (status == LLOYD_OK && *there)
+            status = lloyd_h5_list_read(below, dataset, "/parents", H5T_NATIVE_INT32, 0, count,
+                                        p->labels);
+        if (status == LLOYD_OK) H5Dclose(dataset);
+    }
+    H5Fclose(file);
+    if (*there) p->path = below;
+    return status;
+}
+
+static lloyd_status read_labels(const char *path, const char *below, int64_t count,
+                                lloyd_parents *p)
+{
+    LLOYD_TRY(lloyd_inspect_labels(path, 0, 0, &p->count, NULL));
+    if (p->count == count) return lloyd_inspect_labels(path, 0, count, &p->count, p->labels);
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "%s has labels of %lld rows, but %s has %lld clusters; each file after the first is a fit "
+        "of the centroids of the one before it, or the model that this one splits",
+        path, (long long)p->count, below, (long long)count);
+}
+
 lloyd_status lloyd_parents_read(const char *path, const char *below, int64_t count,
                                 lloyd_parents *parents)
 {
+    lloyd_row_outputs has;
+    int64_t labels = 0;
+    int is_split = 0;
     *parents = (lloyd_parents){.path = path};
     LLOYD_TRY(read_clusters(path, &parents->k));
-    LLOYD_TRY(lloyd_inspect_labels(path, 0, 0, &parents->count, NULL));
-    if (parents->count != count)
-        return lloyd_fail(
-            LLOYD_BAD_INPUT,
-            "%s has labels of %lld rows, but %s has %lld clusters; each file after the "
-            "first is a fit of the centroids of the one before it",
-            path, (long long)parents->count, below, (long long)count);
     LLOYD_TRY(lloyd_alloc(&parents->labels, count, sizeof *parents->labels, "labels of centroids"));
-    LLOYD_TRY(lloyd_inspect_labels(path, 0, count, &parents->count, parents->labels));
+    LLOYD_TRY(lloyd_inspect_row_outputs(path, &has));
+    if (has.labels) LLOYD_TRY(lloyd_inspect_labels(path, 0, 0, &labels, NULL));
+    if (labels != count) LLOYD_TRY(read_split(below, count, parents, &is_split));
+    if (!is_split) LLOYD_TRY(read_labels(path, below, count, parents));
+    parents->count = count;
     return check_labels(parents);
 }
 

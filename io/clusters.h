@@ -26,7 +26,7 @@ void lloyd_clusters_close(lloyd_clusters *clusters);
 lloyd_status lloyd_clusters_read(const lloyd_clusters *clusters, int64_t first, int64_t count,
                                  int64_t *out);
 
-/* A clustering of the centroids of another one. */
+/* The clusters that those of another file are in: of a clustering of its centroids, or of the model that it splits. */
 typedef struct lloyd_parents {
     const char *path; /* borrowed */
     int64_t k;        /* clusters */
@@ -34,8 +34,9 @@ typedef struct lloyd_parents {
     int32_t *labels;  /* [count] each at least 0 and below k */
 } lloyd_parents;
 
-/* From /labels of a file, which are those of `count` rows, the clusters of `below` (for messages). LLOYD_BAD_INPUT
- * where they are others, or where one is left out. Free it also after a failure. */
+/* Of the `count` clusters of `below`: from /labels of a file, where they are those of as many rows, else from /parents of
+ * `below`, if it is of a split. LLOYD_BAD_INPUT where there are neither, or where one is left out. Free it also after a
+ * failure. Both names are borrowed. */
 lloyd_status lloyd_parents_read(const char *path, const char *below, int64_t count,
                                 lloyd_parents *parents);
 void lloyd_parents_free(lloyd_parents *parents);

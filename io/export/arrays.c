@@ -15,6 +15,7 @@ static const lloyd_export_array arrays[] = {
     {"/second/distances", "dist_to_second", LLOYD_EXPORT_F32, 0},
     {"/members", "members", LLOYD_EXPORT_I64, 0},
     {"/offsets", "offsets", LLOYD_EXPORT_I64, 0},
+    {"/parents", "parents", LLOYD_EXPORT_I32, 0},
     {"/rows", "rows", LLOYD_EXPORT_I64, 0},
     {"/history/inertia", "history_inertia", LLOYD_EXPORT_F64, 0},
     {"/history/moved", "history_moved", LLOYD_EXPORT_I64, 0},

@@ -58,6 +58,7 @@ static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_m
         LLOYD_TRY(lloyd_partial_text(path, root, "subset", m->subset));
         LLOYD_TRY(lloyd_partial_number(path, root, "stored", H5T_NATIVE_INT64, &m->stored));
     }
+    if (m->parent && *m->parent) LLOYD_TRY(lloyd_partial_text(path, root, "parent", m->parent));
     LLOYD_TRY(lloyd_partial_text(path, root, "command", m->command ? m->command : ""));
     LLOYD_TRY(lloyd_partial_text(path, root, "options", m->options ? m->options : ""));
     LLOYD_TRY(lloyd_partial_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
@@ -72,6 +73,9 @@ static lloyd_status write_datasets(const char *path, hid_t file, const lloyd_mod
     LLOYD_TRY(
         lloyd_partial_dataset(path, file, "/centroids", H5T_NATIVE_FLOAT, 2, matrix, m->centroids));
     LLOYD_TRY(lloyd_partial_dataset(path, file, "/counts", H5T_NATIVE_INT64, 1, matrix, m->counts));
+    if (m->parents)
+        LLOYD_TRY(
+            lloyd_partial_dataset(path, file, "/parents", H5T_NATIVE_INT32, 1, matrix, m->parents));
     hid_t history = H5Gcreate2(file, "/history", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (history < 0) return lloyd_partial_failed(path, "/history");
     H5Gclose(history);
@@ -102,6 +106,7 @@ int64_t lloyd_model_bytes(const lloyd_model *m, const lloyd_row_outputs *rows,
 {
     const lloyd_row_shape own = shape_of_rows(m);
     int64_t bytes = m->k * m->d * (int64_t)sizeof(float) + m->k * (int64_t)sizeof(int64_t);
+    if (m->parent && *m->parent) bytes += m->k * (int64_t)sizeof(int32_t);
     return bytes + 24 * m->iterations +
            (rows ? lloyd_row_outputs_bytes(rows, shape ? shape : &own) : 0);
 }
@@ -171,6 +176,7 @@ static lloyd_status read_attributes(const char *path, hid_t file, lloyd_model *m
     LLOYD_TRY(lloyd_h5_number(path, file, "ranks", H5T_NATIVE_INT, &m->ranks));
     LLOYD_TRY(lloyd_h5_number(path, file, "stored", H5T_NATIVE_INT64, &m->stored));
     LLOYD_TRY(lloyd_h5_text(path, file, "subset", &m->subset));
+    LLOYD_TRY(lloyd_h5_text(path, file, "parent", &m->parent));
     LLOYD_TRY(lloyd_h5_text(path, file, "version", &m->version));
     LLOYD_TRY(lloyd_h5_text(path, file, "command", &m->command));
     LLOYD_TRY(lloyd_h5_text(path, file, "options", &m->options));
@@ -411,6 +417,7 @@ void lloyd_model_free(lloyd_model *model)
     lloyd_free(model->moved);
     lloyd_free(model->seconds);
     free(model->subset);
+    free(model->parent);
     free(model->version);
     free(model->command);
     free(model->options);

@@ -26,7 +26,11 @@ typedef struct lloyd_model {
     int converged;        /* 1: stopped because no label changed or tol was reached */
     uint64_t seed;
     int ranks;
-    int cosine;    /* metric: 0 l2, 1 cosine (centroids are unit vectors) */
+    int cosine; /* metric: 0 l2, 1 cosine (centroids are unit vectors) */
+    char *
+        parent; /* the file of the model whose clusters were split; NULL or "": it is of no split */
+    int32_t *
+        parents; /* [k] /parents: the cluster of it that each is from, or NULL; lloyd_model_read() leaves it so */
     char *version; /* of the program that wrote it */
     char *command; /* the command line */
     char *options; /* one line of JSON: every option with the value used */

@@ -4,7 +4,7 @@
 
 # begin options: written by docs/options.py
 _lloyd_commands() {
-    echo "fit predict info report export select wrap synth"
+    echo "fit predict info report export select split wrap synth"
 }
 
 # The options of a command; FILES: a file may stand there too.
@@ -16,6 +16,7 @@ _lloyd_options() {
         report) echo "-o --output --log --force --help FILES" ;;
         export) echo "--to --format --force --help FILES" ;;
         select) echo "--sample --order --nearest --farthest --near-duplicates --keep --seed --input --dataset --raw --dim -o --output --force --max-host-memory --progress --timeout --help FILES" ;;
+        split) echo "--model --input --dataset --raw --dim --labels -k --total -o --output --init --seed --n-init --max-iters --tol --weights --empty --skip-bad-rows --backend --max-host-memory --distances --members --force --progress --timeout --dry-run --help" ;;
         wrap) echo "--raw --dim -o --output --force --help FILES" ;;
         synth) echo "--rows --dim --clusters --type --seed -o --output --force --help" ;;
     esac
@@ -24,6 +25,7 @@ _lloyd_options() {
 # What completes the value of an option: words, FILES, or NOTHING where only a person knows; empty: it takes none.
 _lloyd_values() {
     case "$1 $2" in
+        "split --init") echo "random kmeans++ kmeans-parallel" ; return ;;
         "synth --rows") echo "NOTHING" ; return ;;
     esac
     case $2 in
@@ -42,8 +44,8 @@ _lloyd_values() {
         --order) echo "random nearest farthest" ;;
         --empty) echo "relocate keep" ;;
         --distances | --dry-run | --force | --help | --members | --no-labels | --resume | --second | --skip-bad-rows) echo "" ;;
-        --checkpoint | --input | --log | --model | --output | --rows | -o) echo "FILES" ;;
-        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --farthest | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --near-duplicates | --nearest | --sample | --sample-per-centroid | --seed | --timeout | --to | --tol | --weights | -k) echo "NOTHING" ;;
+        --checkpoint | --input | --labels | --log | --model | --output | --rows | -o) echo "FILES" ;;
+        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --farthest | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --near-duplicates | --nearest | --sample | --sample-per-centroid | --seed | --timeout | --to | --tol | --total | --weights | -k) echo "NOTHING" ;;
     esac
 }
 # end options

@@ -63,3 +63,9 @@ void lloyd_select_defaults(lloyd_select_options *options)
     *options = (lloyd_select_options){.clusters = NULL};
     lloyd_options_set_defaults(lloyd_commands[LLOYD_COMMAND_SELECT].options, options);
 }
+
+void lloyd_split_defaults(lloyd_split_options *options)
+{
+    *options = (lloyd_split_options){.model = NULL};
+    lloyd_options_set_defaults(lloyd_commands[LLOYD_COMMAND_SPLIT].options, options);
+}

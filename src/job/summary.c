@@ -276,3 +276,33 @@ void lloyd_summary_print_selection(FILE *out, const lloyd_select_options *option
                 lloyd_text_count(result->members - result->available, dropped, sizeof dropped));
     fprintf(out, "\n");
 }
+
+void lloyd_summary_print_split(FILE *out, const lloyd_split_options *options,
+                               const lloyd_split_result *result, int ranks)
+{
+    char n[32], k[32], clusters[32], time[32], inertia[32];
+    const double change = lloyd_text_change(result->parent_inertia, result->inertia);
+    fprintf(out, "Split %s clusters of %s rows x %lld columns of %s into %s\n",
+            lloyd_text_count(result->clusters, clusters, sizeof clusters),
+            lloyd_text_count(result->n, n, sizeof n), (long long)result->d, result->type,
+            lloyd_text_count(result->k, k, sizeof k));
+    print_input(out, options->inputs, options->input_count, result->files, ranks);
+    print_skipped(out, result->skipped);
+    fprintf(out, "  model       %s\n", options->model);
+    if (result->converged == result->clusters)
+        fprintf(out, "  converged   all, in %lld iterations at most\n",
+                (long long)result->most_iterations);
+    else
+        fprintf(out,
+                "  converged   %s of %s clusters in %lld iterations; --max-iters allows more\n",
+                lloyd_text_count(result->converged, n, sizeof n), clusters,
+                (long long)result->most_iterations);
+    fprintf(out, "  inertia     %s", lloyd_text_real(result->inertia, 4, inertia, sizeof inertia));
+    if (isfinite(change)) fprintf(out, " (%.1f %% below that of the model)", -change);
+    fprintf(out, "\n");
+    if (result->empty > 0)
+        fprintf(out, "  empty       %s of %s sub-clusters\n",
+                lloyd_text_count(result->empty, n, sizeof n), k);
+    fprintf(out, "  time        %s\n", lloyd_text_seconds(result->seconds, time, sizeof time));
+    fprintf(out, "  output      %s\n", options->output);
+}

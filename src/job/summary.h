@@ -44,4 +44,8 @@ void lloyd_summary_print_prediction(FILE *out, const lloyd_predict_options *opti
 void lloyd_summary_print_selection(FILE *out, const lloyd_select_options *options,
                                    const lloyd_select_result *result);
 
+/* What a split has made. */
+void lloyd_summary_print_split(FILE *out, const lloyd_split_options *options,
+                               const lloyd_split_result *result, int ranks);
+
 #endif

@@ -4,11 +4,13 @@
 
 #include "options/option.h"
 
-/* Of --raw, the types of files without a header; of --progress. */
-extern const lloyd_option_choice lloyd_raw_choices[], lloyd_progress_choices[];
+/* Of --init, --empty and --backend; of --raw, the types of files without a header; of --progress. */
+extern const lloyd_option_choice lloyd_init_choices[], lloyd_empty_choices[],
+    lloyd_backend_choices[], lloyd_raw_choices[], lloyd_progress_choices[];
 
-/* The help of --input, --dataset, --raw, --dim and --force. */
+/* The help of options that several commands have. */
 extern const char lloyd_input_help[], lloyd_dataset_help[], lloyd_raw_help[], lloyd_dim_help[],
-    lloyd_force_help[];
+    lloyd_force_help[], lloyd_skip_help[], lloyd_distances_help[], lloyd_members_help[],
+    lloyd_timeout_help[];
 
 #endif

@@ -4,27 +4,17 @@
 #include "kernels/kernels.h"
 #include "lloyd/lloyd.h"
 #include "options/shared.h"
+#include "options/split.h"
 #include "options/tools.h"
 
 /* ---- Values ---------------------------------------------------------------------------- */
 
-static const lloyd_option_choice init_choices[] = {{"random", NULL},
-                                                   {"kmeans++", NULL},
-                                                   {"kmeans-parallel", "kmeans||"},
-                                                   {NULL, NULL}};
 static const lloyd_option_choice metric_choices[] = {{"l2", "euclidean"},
                                                      {"cosine", "angular"},
                                                      {NULL, NULL}};
-static const lloyd_option_choice empty_choices[] = {{"relocate", NULL},
-                                                    {"keep", NULL},
-                                                    {NULL, NULL}};
 static const lloyd_option_choice label_choices[] = {{"all", NULL},
                                                     {"sample", "rows"},
                                                     {NULL, NULL}};
-static const lloyd_option_choice backend_choices[] = {{"auto", NULL},
-                                                      {"cuda", "gpu"},
-                                                      {"cpu", NULL},
-                                                      {NULL, NULL}};
 static const lloyd_option_choice comm_choices[] = {{"auto", NULL},
                                                    {"nccl", NULL},
                                                    {"mpi", NULL},
@@ -44,26 +34,10 @@ static const char rows_help[] =
     "Fit only the rows whose numbers, from 0, are in this file: a one-dimensional .npy array or HDF5 "
     "dataset of whole numbers, each once, in any order.";
 
-static const char skip_help[] =
-    "Leave out rows with NaN or infinity (with the cosine metric, rows of zeros too), and give them the "
-    "label -1; the result is that of the other rows alone. The rows are read once more at the beginning. "
-    "Without this option such a row is an error.";
-
-static const char distances_help[] = "Write /distances too: squared, to the centroid of the label.";
-
-static const char members_help[] =
-    "Write /members and /offsets too: the numbers of the rows of each cluster, one cluster after the "
-    "other, in a cluster the row nearest to its centroid first.";
-
 static const char filter_help[] =
     "For tests and studies: the filter that finds the labels, on 8-bit integers or on float16 (on CPUs "
     "float32), instead of the one that costs less. The result is the same. Where there is no 8-bit "
     "filter for the processor, the columns or K, the other one is used; the log says which.";
-
-static const char timeout_help[] =
-    "How long a rank waits for another, in seconds, or as in 30s, 10m, 2h. After that the job ends "
-    "and names the ranks that did not respond. The time must exceed the delay of the slowest rank in "
-    "a pass.";
 
 static const char trials_help[] =
     "How many rows k-means++ tries for each centroid, of which it keeps the best (2 + ln K by "
@@ -171,7 +145,7 @@ static const lloyd_option fit_options[] = {
      .role = LLOYD_OPTION_DECIDES,
      .offset = AT(init),
      .standard = "kmeans-parallel",
-     .choices = init_choices,
+     .choices = lloyd_init_choices,
      .help = "The initial centroids: distinct rows at random, k-means++, k-means||, or those of a "
              "model."},
     {.name = "--init-trials",
@@ -244,20 +218,20 @@ static const lloyd_option fit_options[] = {
      .role = LLOYD_OPTION_DECIDES,
      .offset = AT(empty),
      .standard = "relocate",
-     .choices = empty_choices,
+     .choices = lloyd_empty_choices,
      .help = "An empty cluster takes the row farthest from its centroid, or keeps its centroid."},
     {.name = "--skip-bad-rows",
      .kind = LLOYD_OPTION_FLAG,
      .role = LLOYD_OPTION_DECIDES,
      .of_files = 1,
      .offset = AT(skip_bad_rows),
-     .help = skip_help},
+     .help = lloyd_skip_help},
     {.name = "--backend",
      .kind = LLOYD_OPTION_CHOICE,
      .role = LLOYD_OPTION_ALIKE,
      .offset = AT(backend),
      .standard = "auto",
-     .choices = backend_choices,
+     .choices = lloyd_backend_choices,
      .help = "What computes: GPUs, one per rank, or CPUs, with the same results. auto is cuda "
              "where lloyd was built with it and the ranks see GPUs."},
     {.name = "--comm",
@@ -328,13 +302,13 @@ static const lloyd_option fit_options[] = {
      .role = LLOYD_OPTION_ALIKE,
      .of_files = 1,
      .offset = AT(distances),
-     .help = distances_help},
+     .help = lloyd_distances_help},
     {.name = "--members",
      .kind = LLOYD_OPTION_FLAG,
      .role = LLOYD_OPTION_ALIKE,
      .of_files = 1,
      .offset = AT(members),
-     .help = members_help},
+     .help = lloyd_members_help},
     {.name = "--force",
      .kind = LLOYD_OPTION_FLAG,
      .role = LLOYD_OPTION_OWN,
@@ -388,7 +362,7 @@ static const lloyd_option fit_options[] = {
      .unrecorded = 1,
      .offset = AT(timeout),
      .standard = "30m", /* LLOYD_TIMEOUT */
-     .help = timeout_help},
+     .help = lloyd_timeout_help},
     {.name = "--dry-run",
      .kind = LLOYD_OPTION_FLAG,
      .role = LLOYD_OPTION_ALIKE,
@@ -455,7 +429,7 @@ static const lloyd_option predict_options[] =
       .kind = LLOYD_OPTION_FLAG,
       .of_files = 1,
       .offset = AT(distances),
-      .help = distances_help},
+      .help = lloyd_distances_help},
      {.name = "--second",
       .kind = LLOYD_OPTION_FLAG,
       .of_files = 1,
@@ -466,7 +440,7 @@ static const lloyd_option predict_options[] =
       .kind = LLOYD_OPTION_FLAG,
       .of_files = 1,
       .offset = AT(members),
-      .help = members_help},
+      .help = lloyd_members_help},
      {.name = "--force",
       .kind = LLOYD_OPTION_FLAG,
       .role = LLOYD_OPTION_OWN,
@@ -477,12 +451,12 @@ static const lloyd_option predict_options[] =
       .kind = LLOYD_OPTION_FLAG,
       .of_files = 1,
       .offset = AT(skip_bad_rows),
-      .help = skip_help},
+      .help = lloyd_skip_help},
      {.name = "--backend",
       .kind = LLOYD_OPTION_CHOICE,
       .offset = AT(backend),
       .standard = "auto",
-      .choices = backend_choices,
+      .choices = lloyd_backend_choices,
       .help = "As for fit."},
      {.name = "--filter",
       .kind = LLOYD_OPTION_CHOICE,
@@ -497,7 +471,7 @@ static const lloyd_option predict_options[] =
       .role = LLOYD_OPTION_OWN,
       .offset = AT(timeout),
       .standard = "30m",
-      .help = timeout_help},
+      .help = lloyd_timeout_help},
      {.name = NULL}};
 #undef AT
 
@@ -552,11 +526,22 @@ const lloyd_command lloyd_commands[LLOYD_COMMANDS] = {
              "Chooses rows of clusters that fit or predict have written with --members, and writes "
              "their numbers for fit --rows and other programs: some of each cluster, a sample spread "
              "evenly over clusters, all but near-duplicates, or some of what these leave. For --sample "
-             "there may be several files, each after the first a fit of the centroids of the one before.",
+             "there may be several files, each after the first a fit of the centroids of the one before, or the "
+             "model that this one splits.",
          .example = "lloyd select clusters.h5 --sample 100000 --output rows.npy",
          .positional = "CLUSTERS.h5",
          .several = 1,
          .options = lloyd_tool_select},
+    [LLOYD_COMMAND_SPLIT] =
+        {.name = "split",
+         .brief = "cluster each cluster of a model on its own",
+         .help =
+             "Splits each cluster of a model into sub-clusters: the rows of each are clustered on their own, "
+             "all in one run, and the sub-clusters of all make one model, with the cluster that each is from. The "
+             "result depends on the data, the options and the seed, and on nothing else.",
+         .example =
+             "mpirun -n 4 lloyd split --model model.h5 --input 'part-*.h5' -k 100 --output fine.h5",
+         .options = lloyd_tool_split},
     [LLOYD_COMMAND_WRAP] =
         {.name = "wrap",
          .brief = "make an HDF5 file that points into raw files",

@@ -27,6 +27,7 @@ static void *fields_of(lloyd_cli *cli, lloyd_command_id command)
     case LLOYD_COMMAND_REPORT: return &cli->report;
     case LLOYD_COMMAND_EXPORT: return &cli->export;
     case LLOYD_COMMAND_SELECT: return &cli->select;
+    case LLOYD_COMMAND_SPLIT: return &cli->split;
     case LLOYD_COMMAND_WRAP: return &cli->wrap;
     case LLOYD_COMMAND_SYNTH: return &cli->synth;
     default: return NULL;
@@ -282,7 +283,9 @@ lloyd_status lloyd_cli_parse(int argc, char *const argv[], lloyd_cli *cli)
     cli->fit.input_count = cli->predict.input_count = cli->select.input_count = cli->input_count;
     cli->wrap.inputs = cli->select.clusters = cli->files;
     cli->wrap.input_count = cli->select.cluster_count = cli->file_count;
-    cli->fit.command = cli->line;
+    cli->split.inputs = cli->inputs;
+    cli->split.input_count = cli->input_count;
+    cli->fit.command = cli->split.command = cli->line;
     cli->report.model = cli->export.model = cli->info.file = cli->file;
     return LLOYD_OK;
 }

@@ -21,6 +21,7 @@ typedef struct lloyd_cli {
     lloyd_report_options report;
     lloyd_export_options export;
     lloyd_select_options select;
+    lloyd_split_options split;
     lloyd_info_options info;
     lloyd_wrap_options wrap;
     const char *file; /* info: FILE; report, export: MODEL.h5 */

@@ -157,6 +157,15 @@ static lloyd_status choose_rows(lloyd_comm *comm, const lloyd_cli *cli)
     return LLOYD_OK;
 }
 
+static lloyd_status split(lloyd_comm *comm, const lloyd_cli *cli)
+{
+    lloyd_split_result result = {0};
+    LLOYD_TRY(lloyd_split(comm, &cli->split, &result));
+    if (lloyd_comm_rank(comm) == 0 && !cli->split.dry_run)
+        lloyd_summary_print_split(stdout, &cli->split, &result, lloyd_comm_size(comm));
+    return LLOYD_OK;
+}
+
 /* What needs no ranks. */
 static void show(const lloyd_cli *cli)
 {
@@ -191,6 +200,7 @@ static lloyd_status run(lloyd_comm *comm, const lloyd_cli *cli)
     case LLOYD_COMMAND_REPORT: return report(comm, cli);
     case LLOYD_COMMAND_EXPORT: return lloyd_export(comm, &cli->export);
     case LLOYD_COMMAND_SELECT: return choose_rows(comm, cli);
+    case LLOYD_COMMAND_SPLIT: return split(comm, cli);
     case LLOYD_COMMAND_WRAP: return lloyd_wrap(comm, &cli->wrap);
     case LLOYD_COMMAND_SYNTH: return lloyd_synth(comm, &cli->synth);
     case LLOYD_COMMAND_HELP:

@@ -98,6 +98,8 @@ COMMANDS = [
             "--output labels.h5", "labels.h5", ("/labels",), ranks=(1,)),
     Command("select", "select IN/clusters.h5 IN/level.h5 --input IN/a.h5 --near-duplicates 0.9 --sample 7 --output rows.h5 "
             "--max-host-memory 500M --progress none", "rows.h5", ("/rows",), strides=(2, 32)),
+    Command("split", "split --model IN/clusters.h5 --input IN/a.h5 -k 2 --max-iters 2 --output model.h5 --distances --members "
+            "--progress none", "model.h5", ("/centroids", "/labels", "/counts", "/parents", "/distances", "/members"), strides=(8, 96)),
     Command("info", "info IN/given.h5", ranks=(1,)),
     Command("info of rows", "info IN/b.h5", ranks=(1,)),
     Command("report", "report IN/given.h5 -o page.html --log IN/given.jsonl", ranks=(1,), also=["page.html"]),

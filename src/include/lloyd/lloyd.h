@@ -367,6 +367,61 @@ LLOYD_API void lloyd_select_defaults(lloyd_select_options *options);
 LLOYD_API lloyd_status lloyd_select(lloyd_comm *comm, const lloyd_select_options *options,
                                     lloyd_select_result *result);
 
+/* The options of `lloyd split`. Where nothing else is said, as for fit. */
+typedef struct lloyd_split_options {
+    const char *model; /* whose clusters are split */
+    const char *const *inputs;
+    int input_count;
+    const char *dataset;
+    const char *raw;
+    int64_t dim;
+    const char *labels; /* of lloyd_predict(), the clusters of the rows; NULL: those in the model */
+    int64_t k;          /* > 0: sub-clusters of each cluster */
+    int64_t total;      /* > 0: or of all, in proportion to their rows */
+    const char *output;
+    const char *init; /* "random", "kmeans++" or "kmeans-parallel" */
+    uint64_t seed;    /* that of the fit of cluster c is seed + c */
+    int64_t n_init;
+    int64_t max_iters;
+    double tol;
+    const char *weights;
+    const char *empty;
+    int skip_bad_rows;
+    const char *backend;
+    int64_t max_host_memory;
+    int distances;
+    int members;
+    int force;
+    const char *progress;
+    double timeout;
+    int dry_run;
+    const char *command;
+} lloyd_split_options;
+
+/* What a split has done. */
+typedef struct lloyd_split_result {
+    int64_t n, d;
+    int64_t clusters;        /* of the model that is split */
+    int64_t k;               /* sub-clusters */
+    int64_t empty;           /* of these */
+    int64_t converged;       /* clusters whose fit has */
+    int64_t most_iterations; /* of a fit */
+    int64_t skipped;         /* bad rows, which are not among the n */
+    int64_t rounds;          /* passes over the rows */
+    double parent_inertia;   /* as the model that is split says; 0: it does not */
+    double inertia, seconds;
+    int files;
+    const char *type; /* of the elements, "uint8"; a constant */
+} lloyd_split_result;
+
+LLOYD_API void lloyd_split_defaults(lloyd_split_options *options);
+
+/* Clusters each cluster of a model on its own, and writes the model of all sub-clusters. The rows of cluster c are clustered as
+ * lloyd_fit() does it over a file with these rows, in their order, with the seed options->seed + c, bit for bit. `result` may
+ * be NULL. Collective. */
+LLOYD_API lloyd_status lloyd_split(lloyd_comm *comm, const lloyd_split_options *options,
+                                   lloyd_split_result *result);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,11 +2,14 @@
 #include "job/select/duplicates.h"
 
 #include "base/memory.h"
+#include "base/shown.h"
+#include "base/text.h"
 #include "job/select/bits.h"
 #include "job/select/pick.h"
-#include "job/select/shown.h"
 #include "kernels/blas.h"
 #include "kernels/similar.h"
+
+#include <stdio.h>
 
 enum { LEAST = 256 }; /* rows of a block, and that are compared between two looks at the clock */
 
@@ -63,8 +66,11 @@ int64_t lloyd_duplicates_first(const lloyd_clusters *c, int rank, int size)
 static void show(void *context, int64_t pairs)
 {
     finding *f = context;
+    char rows[32], found[64];
     f->compared += (double)pairs;
-    lloyd_shown_at(&f->shown, f->done + f->compared, f->dropped);
+    snprintf(found, sizeof found, "%s rows left out",
+             lloyd_text_count(f->dropped, rows, sizeof rows));
+    lloyd_shown_at(&f->shown, f->done + f->compared, found);
 }
 
 /* Clusters of which that much is the work are done. */
@@ -329,7 +335,7 @@ lloyd_status lloyd_duplicates_find(const lloyd_duplicates *d, int64_t first, int
     finding f = {.job = d, .first = first, .end = end, .kept = kept};
     double total = 0;
     for (int64_t k = first; k < end; k++) total += work_of((double)size_of(&f, k));
-    lloyd_shown_begin(&f.shown, d->mode, total);
+    lloyd_shown_begin(&f.shown, d->mode, "near-duplicates", total);
     lloyd_blas_use_one_thread();
     lloyd_status status = plan(&f);
     if (status == LLOYD_OK) status = open_all(&f);

@@ -66,7 +66,7 @@ def fields_of(struct):
 
 
 # Fields that are no option of the command line; of an option, the field's name is its own but for hyphens.
-OTHERS = {"fit": {"input_count", "command", "watch", "watcher"}, "predict": {"input_count", "chunk_rows"}, "report": {"model"}, "export": {"model"}, "select": {"clusters", "cluster_count", "input_count"}, "info": {"file"}, "wrap": {"input_count", "inputs"}, "synth": set()}
+OTHERS = {"fit": {"input_count", "command", "watch", "watcher"}, "predict": {"input_count", "chunk_rows"}, "report": {"model"}, "export": {"model"}, "select": {"clusters", "cluster_count", "input_count"}, "split": {"input_count", "command"}, "info": {"file"}, "wrap": {"input_count", "inputs"}, "synth": set()}
 for c, others in OTHERS.items():
     named = {name.lstrip("-").replace("-", "_") for name in program[c]} - {"o"}
     named = {"inputs" if name == "input" else name for name in named}

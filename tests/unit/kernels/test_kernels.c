@@ -353,7 +353,7 @@ static void test_long(void **unused)
 {
     (void)unused;
     enum { CHANGED = 4 };
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 10 / PART; round++) {
         problem p = new_problem(60, 3000 + below(4000), 40);
         int changed[20][CHANGED];
         for (int i = 0; i < p.k * p.d; i++) p.c[i] = (float)(below(2) ? 127 : -127);
@@ -382,7 +382,7 @@ static void test_long(void **unused)
 static void test_overflow(void **unused)
 {
     (void)unused;
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 20 / PART; round++) {
         problem p = new_problem(200, 1 + below(40), 1 + below(40));
         for (int i = 0; i < p.k * p.d; i++) p.c[i] = ldexpf((float)uniform(), below(2) ? 127 : -60);
         for (int i = 0; i < p.n * p.d; i++) p.x[i] = ldexpf((float)uniform(), below(2) ? 127 : -60);
@@ -403,7 +403,7 @@ static void test_overflow(void **unused)
 static void test_underflow(void **unused)
 {
     (void)unused;
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 20 / PART; round++) {
         problem p = new_problem(500, 1 + below(20), 6 + below(40));
         for (int i = 0; i < p.k * p.d; i++) p.c[i] = bell();
         for (int i = 0; i < p.n * p.d; i++) p.x[i] = bell();
@@ -418,7 +418,7 @@ static void test_underflow(void **unused)
 static void test_share(void **unused)
 {
     (void)unused;
-    problem p = new_problem(4000, 128, 256);
+    problem p = new_problem(4000 / PART, 128, 256);
     for (int i = 0; i < p.k * p.d; i++) p.c[i] = bell();
     for (int i = 0; i < p.n * p.d; i++) p.x[i] = bell();
     assert_true(check_labels(&p, "share") < 0.02);

@@ -1,0 +1,56 @@
+/* A job of lloyd split, as its parts see it. */
+#ifndef LLOYD_SPLIT_SPLITTING_H
+#define LLOYD_SPLIT_SPLITTING_H
+
+#include "comm/comm.h"
+#include "io/writers/model.h"
+#include "io/writers/output.h"
+#include "job/backend.h"
+#include "job/results/members.h"
+#include "job/row_source.h"
+#include "job/split/deal.h"
+#include "lloyd/lloyd.h"
+
+#include <stdint.h>
+
+typedef struct lloyd_splitting {
+    lloyd_comm *comm, *self; /* `self`: this rank alone, on its own GPU or its share of the cores */
+    const lloyd_split_options *options;
+    lloyd_model parent; /* without its centroids */
+    lloyd_row_source source;
+    lloyd_backend backend;
+    lloyd_output output;
+
+    int32_t *clusters; /* [source.count] of the rows of this rank's share */
+    int64_t *rows;     /* [parent.k] rows of each cluster, of all ranks */
+    int64_t *first;    /* [parent.k + 1] its sub-clusters: shares.h */
+    int64_t k;         /* sub-clusters of all */
+    lloyd_deal deal;
+    lloyd_members_plan members;
+    int64_t memory; /* planned bytes of this rank */
+
+    /* results, of all ranks in the end */
+    int32_t *labels;                 /* [source.count] */
+    double *distances;               /* [source.count], or NULL */
+    int64_t *counts;                 /* [k] */
+    int64_t *inertia;                /* [parent.k] the bits of the inertia of each cluster's fit */
+    int64_t *iterations, *converged; /* [parent.k] of these fits */
+    /* rank 0: [k * d] of all; others: of their own clusters, one after the other */
+    float *centroids;
+    int64_t *place; /* [parent.k] where those of each own cluster begin in it, in centroids */
+    double start;
+} lloyd_splitting;
+
+/* 1 if distances are written, or sort what is. */
+static inline int lloyd_split_needs_distances(const lloyd_split_options *options)
+{
+    return options->distances || options->members;
+}
+
+/* The rank that splits a cluster. */
+static inline int lloyd_split_rank(const lloyd_splitting *s, int64_t cluster)
+{
+    return (int)(s->deal.turn[cluster] % s->comm->size);
+}
+
+#endif

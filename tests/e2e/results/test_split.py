@@ -1,0 +1,223 @@
+"""lloyd split: each cluster's sub-clusters are those of a fit of its rows alone, bit for bit, for every kind of rows and option, on any
+number of ranks, in one pass over the rows or several; which rank fits which cluster is nowhere to be seen; and bad input."""
+import os
+
+import h5py
+import numpy as np
+
+import data
+from common import Test, differences, digest, part_files
+
+ALL = ("/centroids", "/counts", "/labels", "/parents", "/distances", "/members", "/offsets")
+
+
+def dhondt(sizes, total):
+    """How many sub-clusters each cluster gets: one if it has rows, then to the one with the most rows per sub-cluster."""
+    parts = [int(size > 0) for size in sizes]
+    while sum(parts) < total:
+        best = 0
+        for c, size in enumerate(sizes):
+            if size * max(parts[best], 1) > sizes[best] * parts[c]:
+                best = c
+        parts[best] += 1
+    return parts
+
+
+class Case:
+    """Rows, the fit of their clusters, and the options of the fits of these."""
+
+    def __init__(self, t, name, x, k, *options, fit=(), weights=None, dtype=None):
+        self.name, self.x, self.options, self.fit, self.weights, self.dtype = name, x, options, fit, weights, dtype
+        self.rows = data.write(t.path(f"{name}.h5"), x, weights=weights, dtype=dtype)
+        self.parent = t.fit(self.rows, f"{name}-model.h5", "-k", k, "--max-iters", 5, "--progress", "none", *fit)
+
+    def common(self):
+        """The options that a fit of some rows shares with the split."""
+        return [o for o in self.options if o != "--skip-bad-rows"]
+
+
+def sub_clusters(sizes, share):
+    return [min(share, size) for size in sizes] if share > 0 else dhondt(sizes, -share)
+
+
+def expected(t, case, share, seed):
+    """The split by a fit for each cluster, of a file with its rows."""
+    with h5py.File(case.parent) as file:
+        labels, k, d = file["labels"][:], len(file["centroids"]), file["centroids"].shape[1]
+        cosine = file.attrs["metric"] == "cosine"
+    sizes = [int((labels == c).sum()) for c in range(k)]
+    parts = sub_clusters(sizes, share)
+    right = {"/centroids": np.zeros((0, d), np.float32), "/counts": np.zeros(0, np.int64), "/labels": np.full(len(labels), -1, np.int32),
+             "/distances": np.full(len(labels), np.nan, np.float32), "/parents": np.repeat(np.arange(k, dtype=np.int32), parts)}
+    inertia = 0.0
+    for c in range(k):
+        rows = np.flatnonzero(labels == c)
+        if len(rows) == 0:
+            continue
+        path = data.write(t.path("rows-of-one.h5"), case.x[rows], weights=None if case.weights is None else case.weights[rows], dtype=case.dtype)
+        model = t.fit(path, "model-of-one.h5", "-k", parts[c], "--seed", (seed + c) % 2**64, "--distances", "--progress", "none",
+                      *(("--metric", "cosine") if cosine else ()), *case.common())
+        with h5py.File(model) as file:
+            right["/labels"][rows] = file["labels"][:] + len(right["/centroids"])
+            right["/distances"][rows] = file["distances"][:]
+            right["/counts"] = np.concatenate([right["/counts"], file["counts"][:]])
+            right["/centroids"] = np.concatenate([right["/centroids"], file["centroids"][:]])
+            inertia += float(file.attrs["inertia"])
+    return right, inertia
+
+
+def check_members(t, what, path):
+    """The rows of each sub-cluster, nearest first: the distances are there rounded, so only their order is compared."""
+    with h5py.File(path) as file:
+        labels, distances, counts = file["labels"][:], file["distances"][:], file["counts"][:]
+        members, offsets = file["members"][:], file["offsets"][:]
+    ok = np.array_equal(offsets, np.concatenate([[0], np.cumsum(counts)])) and np.array_equal(np.sort(members), np.flatnonzero(labels >= 0))
+    for k, (begin, end) in enumerate(zip(offsets[:-1], offsets[1:])):
+        part = members[begin:end]
+        ok = ok and (labels[part] == k).all() and (np.diff(distances[part]) >= 0).all()
+    t.check(ok, what)
+
+
+def split(t, case, share, output, *more, ranks=1):
+    sizes = ("-k", share) if share > 0 else ("--total", -share)
+    return t.lloyd("split", "--model", case.parent, "--input", case.rows, *sizes, "--output", output, "--distances", "--members",
+                   "--progress", "none", *case.options, *more, ranks=ranks)
+
+
+def check_case(t, case, share, seed, every_rank):
+    right, inertia = expected(t, case, share, seed)
+    one = t.path("split-1.h5")
+    for ranks in (1, 2, 3, 5) if every_rank else (1, 3):
+        path = t.path(f"split-{ranks}.h5")
+        result = split(t, case, share, path, "--seed", seed, "--force", ranks=ranks)
+        what = f"{case.name}, {share}, seed {seed}, {ranks} ranks"
+        if not t.check(result.status == 0, f"{what}: ends with 0", result.describe()):
+            return
+        wrong = ""
+        with h5py.File(path) as file:
+            for name, values in right.items():
+                there = file[name][()]
+                if there.dtype != values.dtype or not np.array_equal(there, values, equal_nan=there.dtype.kind == "f"):
+                    wrong += f"      {name}: {there} is not {values}\n"
+            if file.attrs["inertia"] != inertia:
+                wrong += f"      inertia {file.attrs['inertia']!r} is not {inertia!r}\n"
+        t.check(not wrong, f"{what}: as a fit of each cluster", wrong)
+        if ranks > 1:
+            t.check(not (found := differences(one, path, ALL)), f"{what}: as on one rank", found)
+        else:
+            check_members(t, f"{what}: members", path)
+
+
+def every_kind(t):
+    """Rows of every kind; -share: --total."""
+    rng = np.random.default_rng(4)
+    sift = data.load(t.data("sift-20k.h5"), 3000).astype(np.uint8)
+    bad = data.gaussian(700, 6, 5, 4)
+    bad[[0, 3, 4, 350, 699]] = np.nan
+    weights = rng.uniform(0.1, 3, 900).astype(np.float32)
+    few = np.repeat(data.gaussian(40, 3, 5), 5, axis=0)
+    cases = [
+        (Case(t, "bytes", sift, 6), 9, 0),
+        (Case(t, "bytes-total", sift, 6, "--init", "random", "--max-iters", 4), -57, 2**64 - 3),
+        (Case(t, "cosine", data.gaussian(900, 12, 7).astype(np.float16), 5, "--n-init", 2, fit=("--metric", "cosine"), dtype=np.float16), 4, 7),
+        (Case(t, "weighted", data.gaussian(900, 5, 8), 4, "--weights", "weights", "--tol", 0.01, fit=("--weights", "weights"), weights=weights), 6, 1),
+        (Case(t, "bad", bad, 7, "--skip-bad-rows", fit=("--skip-bad-rows",)), 5, 3),
+        (Case(t, "few", few, 30, "--init", "kmeans++", "--empty", "keep"), 8, 4),
+        (Case(t, "one", data.gaussian(300, 4, 9), 1), 3, 0),
+        (Case(t, "all", data.gaussian(60, 4, 9), 60), 3, 0),
+        (Case(t, "long", data.gaussian(40, 20000, 9), 3), 2, 0),
+    ]
+    chosen = cases[:1] + cases[4:6] if t.quick else cases
+    for number, (case, share, seed) in enumerate(chosen):
+        check_case(t, case, share, seed, number == 0)
+
+
+def several_passes(t):
+    """Little memory: the rows are read again for the clusters that do not fit at first. The same bits."""
+    case = Case(t, "wide", data.gaussian(40000, 256, 3), 25)
+    plan = split(t, case, 3, "unused.h5", "--dry-run")
+    planned = [float(line.split()[1]) for line in plan.out.splitlines() if line.split()[:1] == ["memory"]]
+    if not t.check(plan.status == 0 and len(planned) == 1 and "read once" in plan.out and not os.path.exists(t.path("unused.h5")),
+                   "the plan", plan.describe()):
+        return
+    whole = t.path("whole.h5")
+    result = split(t, case, 3, whole)
+    t.check(result.status == 0, "in one pass", result.describe())
+    limit = f"{int(planned[0]) - 20}MB"
+    for ranks in (1, 2):
+        again = split(t, case, 3, t.path("passes.h5"), "--max-host-memory", limit, "--dry-run", ranks=ranks)
+        many = "passes" in again.out and "read once" not in again.out
+        t.check(many or ranks > 1, f"{limit} are several passes", again.describe())
+        result = split(t, case, 3, t.path("passes.h5"), "--max-host-memory", limit, "--force", ranks=ranks)
+        t.check(result.status == 0 and not (found := differences(whole, t.path("passes.h5"), ALL)), f"{limit}, {ranks} ranks: the same bits",
+                result.describe() + (found if result.status == 0 else ""))
+    result = split(t, case, 3, t.path("none.h5"), "--max-host-memory", "1M")
+    t.check(result.status == 2 and "more clusters" in result.err and len(result.messages) == 1, "1 MB are too little", result.describe())
+
+
+def with_others(t):
+    """Labels of predict; what else reads the model."""
+    x = data.gaussian(2000, 8, 12)
+    rows = data.write(t.path("x.h5"), x)
+    half = t.fit(data.write(t.path("half.h5"), x[:1000]), "half-model.h5", "-k", 5, "--progress", "none")
+    t.lloyd("predict", "--model", half, "--input", rows, "--output", t.path("labels.h5"))
+    made = ("split", "--model", half, "--input", rows, "-k", 4, "--members", "--progress", "none")
+    result = t.lloyd(*made, "--labels", t.path("labels.h5"), "--output", t.path("children.h5"))
+    t.check(result.status == 0, "labels of predict", result.describe())
+    with h5py.File(t.path("children.h5")) as file, h5py.File(t.path("labels.h5")) as labels:
+        t.check(np.array_equal(file["parents"][:][file["labels"][:]], labels["labels"][:]), "each row stays in its cluster")
+        t.check(file.attrs["parent"] == half and file.attrs["k"] == 20, "the model says what it is from")
+    result = t.lloyd(*made, "--output", t.path("none.h5"))
+    t.check(result.status == 3 and "1000" in result.err and "--labels" in result.err, "labels of other rows", result.describe())
+    for command, words in ((("info", t.path("children.h5")), half), (("report", t.path("children.h5"), "-o", t.path("r.html")), "r.html"),
+                           (("export", t.path("children.h5"), "--to", t.path("arrays")), "arrays"),
+                           (("select", t.path("children.h5"), "--sample", 40, "-o", t.path("rows.npy")), "40 of 2,000 rows"),
+                           (("predict", "--model", t.path("children.h5"), "--input", rows, "--output", t.path("again.h5")), "20 centroids")):
+        result = t.lloyd(*command)
+        t.check(result.status == 0 and words in result.out, f"lloyd {command[0]} of it", result.describe())
+    labels = np.load(t.path("arrays/cluster_assignment.npy"))
+    result = t.lloyd("select", t.path("children.h5"), half, "--sample", 40, "-o", t.path("even.npy"))
+    even = np.bincount(labels[np.load(t.path("even.npy"))] // 4) if result.status == 0 else []
+    t.check(np.array_equal(even, [8] * 5), "the two models as levels of select", result.describe() + f"      {even}")
+    result = t.lloyd("select", t.path("children.h5"), t.path("labels.h5"), "--sample", 40, "-o", t.path("even.npy"), "--force")
+    t.check(result.status == 0, "labels of predict as a level", result.describe())
+    two = t.fit(rows, "two.h5", "-k", 2, "--no-labels", "--progress", "none")
+    result = t.lloyd("select", t.path("children.h5"), two, "--sample", 40, "-o", t.path("even.npy"), "--force")
+    t.check(result.status == 3 and "none of its 2 clusters" in result.err, "a model with fewer clusters as a level", result.describe())
+    t.check(np.array_equal(np.load(t.path("arrays/parents.npy")), np.repeat(np.arange(5), 4)), "the exported parents")
+
+
+def refused(t):
+    rows = data.write(t.path("r.h5"), data.gaussian(300, 4, 2))
+    model = t.fit(rows, "r-model.h5", "-k", 3, "--progress", "none")
+    bare = t.fit(rows, "r-bare.h5", "-k", 3, "--no-labels", "--progress", "none")
+    fewer = t.fit(rows, "r-fewer.h5", "-k", 2, "--progress", "none")
+    hole = data.gaussian(300, 4, 2)
+    hole[17] = np.inf
+    bad = data.write(t.path("r-bad.h5"), hole)
+    skipped = t.fit(bad, "r-skipped.h5", "-k", 3, "--skip-bad-rows", "--progress", "none")
+    wide = data.write(t.path("r-wide.h5"), data.gaussian(300, 5, 2))
+    before = digest(model)
+    for ranks in (1, 2) if not t.quick else (1,):
+        for status, words, *arguments in (
+                (2, "-k or --total", "--model", model, "--input", rows), (2, "not both", "--model", model, "--input", rows, "-k", 2, "--total", 9),
+                (2, "3 clusters", "--model", model, "--input", rows, "--total", 2), (2, "300 rows", "--model", model, "--input", rows, "--total", 301),
+                (3, "--labels", "--model", bare, "--input", rows, "-k", 2), (3, "5", "--model", model, "--input", wide, "-k", 2),
+                (3, "none of the 2 clusters", "--model", fewer, "--labels", model, "--input", rows, "-k", 2),
+                (3, "--skip-bad-rows", "--model", skipped, "--input", bad, "-k", 2), (3, "cluster ", "--model", model, "--input", bad, "-k", 2),
+                (3, "gone.h5", "--model", t.path("gone.h5"), "--input", rows, "-k", 2), (2, "--init", "--model", model, "--input", rows, "-k", 2, "--init", model),
+                (2, "-k", "--model", model, "--input", rows, "-k", 0)):
+            result = t.lloyd("split", *arguments, "--output", t.path("out.h5"), "--progress", "none", ranks=ranks)
+            t.check(result.status == status and len(result.messages) == 1 and words in result.messages[0] and not os.path.exists(t.path("out.h5")) and
+                    not part_files(t.path("out.h5")), f"{ranks} ranks: {words}", result.describe())
+    result = t.lloyd("split", "--model", model, "--input", rows, "-k", 2, "--output", model, "--force")
+    t.check(result.status == 2 and digest(model) == before, "the model as output", result.describe())
+
+
+def main():
+    t = Test("split")
+    t.steps((every_kind,), *(() if t.quick else ((several_passes,),)), (with_others,), (refused,))
+    t.finish()
+
+
+main()
