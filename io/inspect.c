@@ -81,6 +81,22 @@ lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count
     return status;
 }
 
+lloyd_status lloyd_inspect_distances(const char *path, int64_t first, int64_t count, int64_t *total,
+                                     float *distances)
+{
+    LLOYD_H5_SCOPE;
+    hid_t file, dataset;
+    LLOYD_TRY(lloyd_h5_open_file(path, &file));
+    lloyd_status status = lloyd_h5_reals_open(path, file, "/distances", &dataset, total);
+    if (status == LLOYD_OK) {
+        status = lloyd_h5_list_read(path, dataset, "/distances", H5T_NATIVE_FLOAT, first, count,
+                                    distances);
+        H5Dclose(dataset);
+    }
+    H5Fclose(file);
+    return status;
+}
+
 lloyd_status lloyd_inspect_row_outputs(const char *path, lloyd_row_outputs *outputs)
 {
     LLOYD_H5_SCOPE;
@@ -89,6 +105,7 @@ lloyd_status lloyd_inspect_row_outputs(const char *path, lloyd_row_outputs *outp
     *outputs = (lloyd_row_outputs){.labels = H5Lexists(file, "/labels", H5P_DEFAULT) > 0,
                                    .distances = H5Lexists(file, "/distances", H5P_DEFAULT) > 0,
                                    .second = H5Lexists(file, "/second", H5P_DEFAULT) > 0,
+                                   .rows = H5Lexists(file, "/rows", H5P_DEFAULT) > 0,
                                    .members = H5Lexists(file, "/members", H5P_DEFAULT) > 0 &&
                                               H5Lexists(file, "/offsets", H5P_DEFAULT) > 0};
     H5Fclose(file);

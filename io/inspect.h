@@ -1,5 +1,5 @@
-/* What `lloyd info` asks of a file beyond its rows or its model: what kind of file it is, and
- * its labels. */
+/* What is asked of a file beyond its rows or its model: what kind of file it is, its labels and
+ * distances. */
 #ifndef LLOYD_IO_INSPECT_H
 #define LLOYD_IO_INSPECT_H
 
@@ -22,6 +22,10 @@ lloyd_status lloyd_inspect_kind(const char *input, lloyd_kind *kind);
  * may be 0. */
 lloyd_status lloyd_inspect_labels(const char *path, int64_t first, int64_t count, int64_t *total,
                                   int32_t *labels);
+
+/* The same of /distances, as float32. */
+lloyd_status lloyd_inspect_distances(const char *path, int64_t first, int64_t count, int64_t *total,
+                                     float *distances);
 
 /* Which datasets of rows a model or a file of labels has. LLOYD_BAD_INPUT if it cannot be read. */
 lloyd_status lloyd_inspect_row_outputs(const char *path, lloyd_row_outputs *outputs);

@@ -12,6 +12,10 @@
 lloyd_status lloyd_h5_list_open(const char *path, hid_t file, const char *name, hid_t *dataset,
                                 int64_t *count);
 
+/* The same of floating-point numbers. */
+lloyd_status lloyd_h5_reals_open(const char *path, hid_t file, const char *name, hid_t *dataset,
+                                 int64_t *count);
+
 /* out[0 .. count) = elements [first, first + count), as `type`. */
 lloyd_status lloyd_h5_list_read(const char *path, hid_t dataset, const char *name, hid_t type,
                                 int64_t first, int64_t count, void *out);

@@ -59,6 +59,9 @@ static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_m
         LLOYD_TRY(lloyd_partial_number(path, root, "stored", H5T_NATIVE_INT64, &m->stored));
     }
     if (m->parent && *m->parent) LLOYD_TRY(lloyd_partial_text(path, root, "parent", m->parent));
+    if (m->distinct > 0)
+        LLOYD_TRY(
+            lloyd_partial_number(path, root, "distinct_rows", H5T_NATIVE_INT64, &m->distinct));
     LLOYD_TRY(lloyd_partial_text(path, root, "command", m->command ? m->command : ""));
     LLOYD_TRY(lloyd_partial_text(path, root, "options", m->options ? m->options : ""));
     LLOYD_TRY(lloyd_partial_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
@@ -175,6 +178,7 @@ static lloyd_status read_attributes(const char *path, hid_t file, lloyd_model *m
     LLOYD_TRY(lloyd_h5_number(path, file, "converged", H5T_NATIVE_INT, &m->converged));
     LLOYD_TRY(lloyd_h5_number(path, file, "ranks", H5T_NATIVE_INT, &m->ranks));
     LLOYD_TRY(lloyd_h5_number(path, file, "stored", H5T_NATIVE_INT64, &m->stored));
+    LLOYD_TRY(lloyd_h5_number(path, file, "distinct_rows", H5T_NATIVE_INT64, &m->distinct));
     LLOYD_TRY(lloyd_h5_text(path, file, "subset", &m->subset));
     LLOYD_TRY(lloyd_h5_text(path, file, "parent", &m->parent));
     LLOYD_TRY(lloyd_h5_text(path, file, "version", &m->version));

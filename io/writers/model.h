@@ -24,6 +24,7 @@ typedef struct lloyd_model {
     double *seconds;      /* [T] /history/seconds */
     double final_inertia; /* attribute inertia: of the returned labels and centroids */
     int converged;        /* 1: stopped because no label changed or tol was reached */
+    int64_t distinct;     /* distinct_rows, where it is known that they are fewer than k; else 0 */
     uint64_t seed;
     int ranks;
     int cosine; /* metric: 0 l2, 1 cosine (centroids are unit vectors) */

@@ -323,6 +323,7 @@ static lloyd_status write_results(lloyd_job *j, int64_t *counts, const lloyd_row
         .seconds = j->best.history.seconds,
         .final_inertia = j->best.inertia,
         .converged = j->best.history.converged,
+        .distinct = lloyd_job_distinct(j, counts),
         .seed = j->options->seed,
         .ranks = j->comm->size,
         .cosine = j->plan.kernels.cosine,

@@ -373,6 +373,15 @@ static void split_waiting(lloyd_progress_rank *ranks, int size)
     }
 }
 
+int64_t lloyd_job_distinct(const lloyd_job *j, const int64_t *counts)
+{
+    const int64_t k = j->problem.k;
+    int64_t empty = 0;
+    for (int64_t i = 0; i < k; i++) empty += counts[i] == 0;
+    const int shows = !j->source.weighted && !j->plan.kernels.cosine;
+    return shows ? lloyd_summary_distinct(j->best.inertia, k, empty) : 0;
+}
+
 lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_result *result)
 {
     const lloyd_problem *p = &j->problem;
@@ -394,9 +403,7 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
     LLOYD_TRY(
         j->comm->agree(j->comm, lloyd_summary_describe(history->inertia, history->seconds,
                                                        history->iterations, counts, p->k, result)));
-    if (!j->source.weighted && !j->plan.kernels.cosine)
-        result->distinct_rows =
-            lloyd_summary_distinct(result->inertia, p->k, result->empty_clusters);
+    result->distinct_rows = lloyd_job_distinct(j, counts);
     lloyd_progress_rank *ranks = NULL;
     LLOYD_TRY(lloyd_comm_alloc(j->comm, &ranks, j->comm->size, sizeof *ranks,
                                "what all ranks report at the end"));

@@ -56,6 +56,9 @@ lloyd_status lloyd_job_cluster(lloyd_job *job);
 /* counts[k] = rows per cluster, over all ranks; zeros when it begins. */
 lloyd_status lloyd_job_count(lloyd_job *job, int64_t *counts);
 
+/* How many distinct rows there are, where the result shows that they are fewer than k; else 0. */
+int64_t lloyd_job_distinct(const lloyd_job *job, const int64_t *counts);
+
 /* Frees the rows and the kernels, whose labels are not needed any more; what they took is remembered. */
 void lloyd_job_release(lloyd_job *job);
 

@@ -77,9 +77,11 @@ int64_t lloyd_summary_distinct(double inertia, int64_t k, int64_t empty)
     return inertia == 0 && empty > 0 ? k - empty : 0;
 }
 
-/* A quote within a text of the options would have a backslash before it. */
+/* Where the attribute is missing, as in models of 0.2, it may follow from others. A quote within a text of the
+ * options would have a backslash before it. */
 int64_t lloyd_summary_model_distinct(const lloyd_model *m, int64_t empty)
 {
+    if (m->distinct > 0 && m->distinct < m->k) return m->distinct;
     int known = *m->version && !m->cosine && strstr(m->options, "\"weights\":null") != NULL;
     return known ? lloyd_summary_distinct(m->final_inertia, m->k, empty) : 0;
 }

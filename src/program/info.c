@@ -13,6 +13,7 @@
 #include "io/writers/model.h"
 #include "job/agreement.h"
 #include "job/options.h"
+#include "job/results/warnings.h"
 #include "job/summary.h"
 #include "options/table.h"
 #include "options/value.h"
@@ -204,16 +205,12 @@ static lloyd_status print_sizes(const lloyd_model *m)
 {
     if (!m->counts) return LLOYD_OK;
     lloyd_fit_result r = {0};
-    char a[32], b[32], c[32], d[32], text[96];
+    char a[32], b[32], c[32], d[32];
     LLOYD_TRY(lloyd_summary_describe(NULL, NULL, 0, m->counts, m->k, &r));
     printf("  %-12s smallest %s, median %s, largest %s rows; %s empty\n", "clusters",
            lloyd_text_count(r.smallest, a, sizeof a), lloyd_text_count(r.median, b, sizeof b),
            lloyd_text_count(r.largest, c, sizeof c),
            r.empty_clusters ? lloyd_text_count(r.empty_clusters, d, sizeof d) : "none");
-    int64_t distinct = lloyd_summary_model_distinct(m, r.empty_clusters);
-    if (distinct > 0)
-        printf("  %-12s %s\n", "",
-               lloyd_summary_shortage(distinct, r.empty_clusters, text, sizeof text));
     return LLOYD_OK;
 }
 
@@ -243,6 +240,14 @@ static void print_inputs(const lloyd_model *m)
         printf("  %-12s %s\n", i ? "" : "inputs", m->inputs[i]);
     if (m->input_count > FILES_SHOWN)
         printf("  %-12s and %d more files\n", "", m->input_count - FILES_SHOWN);
+}
+
+static void print_warnings(const lloyd_model *m)
+{
+    lloyd_warnings warnings;
+    lloyd_warnings_find(m, &warnings);
+    for (int i = 0; i < warnings.count; i++)
+        printf("  %-12s %s\n", i ? "" : "warnings", warnings.text[i]);
 }
 
 static void print_maker(const lloyd_model *m)
@@ -288,6 +293,7 @@ static lloyd_status print_model(const char *path, const lloyd_model *m)
     }
     LLOYD_TRY(print_sizes(m));
     LLOYD_TRY(print_row_outputs(path));
+    print_warnings(m);
     print_history(m);
     return LLOYD_OK;
 }

@@ -403,9 +403,52 @@ void lloyd_chart_line(FILE *out, const lloyd_chart *c)
     close_svg(out, c, hidden);
 }
 
+/* What a bar's tooltip says it holds: of whole numbers the first and the last one. */
+static void write_range(FILE *out, const lloyd_chart *c, int64_t i)
+{
+    char low[64], high[64];
+    if (c->x_real)
+        fprintf(out, "%s to %s", lloyd_text_real(c->x[i], 4, low, sizeof low),
+                lloyd_text_real(c->x[i + 1], 4, high, sizeof high));
+    else
+        fprintf(out, "%s to %s", lloyd_text_count((int64_t)c->x[i], low, sizeof low),
+                lloyd_text_count((int64_t)c->x[i + 1] - 1, high, sizeof high));
+}
+
+static void draw_bars(FILE *out, const lloyd_chart *c, const axis *x, const axis *y)
+{
+    for (int64_t i = 0; i < c->count; i++) {
+        char number[32];
+        double from = place(x, c->x[i]), to = place(x, c->x[i + 1]), top = place(y, c->y[i]);
+        if (!(c->y[i] > 0)) continue;
+        fprintf(out,
+                "<rect class=\"bar\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>",
+                from + 0.5, top, fmax(to - from - 1, 0.5), BOTTOM - top);
+        write_range(out, c, i);
+        fprintf(out, " %s: %s</title></rect>\n", c->point,
+                lloyd_text_count((int64_t)c->y[i], number, sizeof number));
+    }
+}
+
+/* Lines from top to bottom, with their names above them; a name that would run into the one before it stands
+ * higher. */
+static void draw_marks(FILE *out, const lloyd_chart *c, const axis *x)
+{
+    double taken = 0;
+    for (int i = 0; i < c->mark_count; i++) {
+        if (!(c->marks[i] >= c->x[0] && c->marks[i] <= c->x[c->count])) continue;
+        const double at = place(x, c->marks[i]), half = LETTER * letters(c->mark_names[i]) / 2;
+        const int free_below = at - half > taken;
+        fprintf(out, "<path class=\"mark\" d=\"M%.1f %dV%d\"/>\n", at, TOP, BOTTOM);
+        label(out, fmin(at, WIDTH - half), free_below ? TOP - 4 : TOP - 16, "x name",
+              c->mark_names[i]);
+        if (free_below) taken = at + half + LETTER;
+    }
+}
+
 void lloyd_chart_histogram(FILE *out, const lloyd_chart *c)
 {
-    axis x = {.from = LEFT + INSET, .to = RIGHT - INSET, .whole = 1}, y;
+    axis x = {.from = LEFT + INSET, .to = RIGHT - INSET, .whole = !c->x_real}, y;
     if (!find_range(c->x, 0, c->count + 1, 1, &x) || !make_y(c, &y)) {
         draw_nothing(out, c);
         return;
@@ -413,18 +456,8 @@ void lloyd_chart_histogram(FILE *out, const lloyd_chart *c)
     choose_x_ticks(&x);
     open_svg(out, c, HEIGHT);
     draw_axes(out, c, &x, &y);
-    for (int64_t i = 0; i < c->count; i++) {
-        char low[32], high[32], number[32];
-        double from = place(&x, c->x[i]), to = place(&x, c->x[i + 1]), top = place(&y, c->y[i]);
-        if (!(c->y[i] > 0)) continue;
-        fprintf(out,
-                "<rect class=\"bar\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\">"
-                "<title>%s to %s %s: %s</title></rect>\n",
-                from + 0.5, top, fmax(to - from - 1, 0.5), BOTTOM - top,
-                lloyd_text_count((int64_t)c->x[i], low, sizeof low),
-                lloyd_text_count((int64_t)c->x[i + 1] - 1, high, sizeof high), c->point,
-                lloyd_text_count((int64_t)c->y[i], number, sizeof number));
-    }
+    draw_bars(out, c, &x, &y);
+    draw_marks(out, c, &x);
     close_svg(out, c, 0);
 }
 

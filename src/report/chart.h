@@ -21,13 +21,17 @@ typedef struct lloyd_chart {
     double x_log, y_log; /* logarithmic from this ratio of largest and smallest on; 0: never */
     int y_zero;          /* 1: a linear y axis begins at 0 */
     int y_whole;         /* 1: y are whole numbers, and so are its ticks */
+    int x_real;          /* of a histogram: 0: its edges are whole numbers */
+    const double *marks; /* [mark_count] of a histogram: places on the x axis, with their names */
+    const char *const *mark_names;
+    int mark_count;
 } lloyd_chart;
 
 /* A curve. Texts are escaped here. */
 void lloyd_chart_line(FILE *out, const lloyd_chart *chart);
 
 /* Bars side by side: chart->x are count + 1 edges, rising and positive, on a logarithmic axis;
- * chart->y are heights. */
+ * chart->y are heights, whole numbers. Marks that are not between the edges are left out. */
 void lloyd_chart_histogram(FILE *out, const lloyd_chart *chart);
 
 /* A bar for each name, with its value in seconds; values that are not positive have none. Only id,

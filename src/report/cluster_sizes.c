@@ -3,7 +3,6 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "job/summary.h"
 #include "report/chart.h"
 #include "report/html.h"
 
@@ -12,7 +11,6 @@
 #include <string.h>
 
 enum {
-    NAMED = 5,         /* largest clusters */
     EMPTY_NAMED = 20,  /* empty clusters */
     RANKS_DRAWN = 800, /* points of the curve of sizes */
     BINS = 24,         /* of the histogram, at most; more only where sizes span more than 2^24 */
@@ -21,24 +19,11 @@ enum {
 
 typedef struct sizes {
     int64_t k, empty, negative;
-    int64_t largest[NAMED]; /* clusters, the largest first; ties to the lower number */
-    int named;
     int64_t nothing[EMPTY_NAMED]; /* the first empty ones */
     double rows;
     int bins;
     double edge[BINS_MOST + 1], clusters[BINS_MOST], share[BINS_MOST]; /* share of all rows */
 } sizes;
-
-static void name_cluster(const int64_t *counts, int64_t k, sizes *s)
-{
-    int place = s->named;
-    while (place > 0 && counts[s->largest[place - 1]] < counts[k]) place--;
-    if (place == NAMED) return;
-    if (s->named < NAMED) s->named++;
-    memmove(s->largest + place + 1, s->largest + place,
-            (size_t)(s->named - place - 1) * sizeof *s->largest);
-    s->largest[place] = k;
-}
 
 static void survey(const int64_t *counts, sizes *s)
 {
@@ -47,7 +32,6 @@ static void survey(const int64_t *counts, sizes *s)
         s->empty += counts[k] == 0;
         s->negative += counts[k] < 0;
         s->rows += (double)counts[k];
-        name_cluster(counts, k, s);
     }
 }
 
@@ -153,33 +137,10 @@ static void write_quantiles(const lloyd_report_content *r, const int64_t *sorted
     fputs("</table>\n", r->out);
 }
 
-static void write_largest(const lloyd_report_content *r, const sizes *s)
-{
-    const lloyd_model *m = &r->model;
-    fputs("<table id=\"largest\"><caption>Largest clusters</caption>\n"
-          "<tr><th>cluster</th><th>rows</th><th>of all rows, %</th></tr>\n",
-          r->out);
-    for (int i = 0; i < s->named; i++) {
-        fputs("<tr><td>", r->out);
-        lloyd_html_whole(r->out, s->largest[i]);
-        fputs("</td><td>", r->out);
-        lloyd_html_whole(r->out, m->counts[s->largest[i]]);
-        fputs("</td><td>", r->out);
-        lloyd_html_real(r->out, 100 * (double)m->counts[s->largest[i]] / s->rows, 3);
-        fputs("</td></tr>\n", r->out);
-    }
-    fputs("</table>\n", r->out);
-}
-
 static void write_empty(const lloyd_report_content *r, const sizes *s)
 {
-    char count[32], text[96];
-    int64_t distinct = lloyd_summary_model_distinct(&r->model, s->empty);
+    char count[32];
     if (s->empty == 0) return;
-    if (distinct > 0) {
-        lloyd_summary_shortage(distinct, s->empty, text, sizeof text);
-        fprintf(r->out, "<p id=\"distinct\" class=\"note\">O%s.</p>\n", text + 1);
-    }
     fputs("<p id=\"empty\">Empty clusters: ", r->out);
     for (int64_t i = 0; i < s->empty && i < EMPTY_NAMED; i++) {
         if (i > 0) fputs(", ", r->out);
@@ -224,10 +185,7 @@ static void write_distribution(const lloyd_report_content *r, const int64_t *sor
     }
     write_quantiles(r, sorted, s);
     fputs("</div>\n<div class=\"row\">\n", r->out);
-    if (s->bins > 0) {
-        write_bins(r, s);
-        write_largest(r, s);
-    }
+    if (s->bins > 0) write_bins(r, s);
     write_empty(r, s);
     fputs("</div>\n", r->out);
 }

@@ -5,6 +5,7 @@
 #include "io/writers/model.h"
 #include "lloyd/lloyd.h"
 #include "report/runlog.h"
+#include "report/spread.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@ typedef struct lloyd_report_content {
     const lloyd_report_options *options;
     FILE *out;
     lloyd_model model;
+    lloyd_spread spread; /* of the rows around their centroids */
     lloyd_runlog log;
     int logged;          /* 1: `log` is that of the model's fit */
     char *log_path;      /* of `log`; or the one that is missing */

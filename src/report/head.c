@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "io/writers/origin.h"
+#include "job/results/warnings.h"
 #include "report/html.h"
 #include "report/page.h"
 
@@ -115,6 +116,20 @@ void lloyd_report_tiles(const lloyd_report_content *r)
         close_tile(r, "of the labels; all labels are exact");
     }
     fputs("</dl></header>\n", r->out);
+}
+
+void lloyd_report_warnings(const lloyd_report_content *r)
+{
+    lloyd_warnings warnings;
+    lloyd_warnings_find(&r->model, &warnings);
+    if (warnings.count == 0) return;
+    fputs("<ul id=\"warnings\">\n", r->out);
+    for (int i = 0; i < warnings.count; i++) {
+        fputs("<li>", r->out);
+        lloyd_html_text(r->out, warnings.text[i]);
+        fputs("</li>\n", r->out);
+    }
+    fputs("</ul>\n", r->out);
 }
 
 void lloyd_report_doubts(const lloyd_report_content *r)

@@ -10,7 +10,9 @@ void lloyd_report_head(const lloyd_report_content *report);
 /* Final inertia, iterations, time per iteration, ... as tiles. */
 void lloyd_report_tiles(const lloyd_report_content *report);
 
-/* What a reader should know before trusting the page: another version, a missing log. */
+/* What a reader should know before trusting the model, and before trusting the page: another version, a missing
+ * log. */
+void lloyd_report_warnings(const lloyd_report_content *report);
 void lloyd_report_doubts(const lloyd_report_content *report);
 
 #endif

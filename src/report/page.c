@@ -3,9 +3,9 @@
 
 const char lloyd_page_style[] =
     ":root{color-scheme:light dark;--back:#fcfcfa;--text:#1f252b;--soft:#59636d;--rule:#dfe2e4;"
-    "--line:#22618f;--bar:#6a9cc2}\n"
+    "--line:#22618f;--bar:#6a9cc2;--warn:#a8500f}\n"
     "@media(prefers-color-scheme:dark){:root{--back:#15191d;--text:#e3e6e9;--soft:#9aa5af;"
-    "--rule:#30373e;--line:#86b8e0;--bar:#4d83ad}}\n"
+    "--rule:#30373e;--line:#86b8e0;--bar:#4d83ad;--warn:#e39a5c}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:0;background:var(--back);color:var(--text);font:15px/1.5 system-ui,"
     "-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;"
@@ -19,6 +19,9 @@ const char lloyd_page_style[] =
     ".soft,figcaption,th,dt{color:var(--soft)}\n"
     "h1,p,code,figcaption,.left td{overflow-wrap:anywhere}\n"
     ".note{border-left:3px solid var(--bar);padding:2px 0 2px 12px;margin:12px 0}\n"
+    "#warnings{border-left:3px solid var(--warn);list-style:none;padding:0 0 0 12px;margin:24px 0 0;"
+    "max-width:78ch}\n"
+    "#warnings li+li{margin-top:4px}\n"
     ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(160px,1fr));gap:16px 24px;"
     "margin:24px 0 0}\n"
     ".tiles div{border-top:2px solid var(--line);padding-top:6px}\n"
@@ -26,6 +29,7 @@ const char lloyd_page_style[] =
     ".tiles dd+dd{font-size:13px;font-weight:400;color:var(--soft)}\n"
     ".row{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(340px,100%),1fr));"
     "gap:28px 32px;align-items:start}\n"
+    ".broad{grid-template-columns:repeat(auto-fill,minmax(min(480px,100%),1fr))}\n"
     ".row+.row{margin-top:28px}\n"
     "figure{margin:0}\n"
     "figcaption{font-size:13px;line-height:1.45;margin-top:4px}\n"
@@ -36,6 +40,7 @@ const char lloyd_page_style[] =
     "svg .name{fill:var(--text)}\n"
     ".grid{stroke:var(--rule);fill:none}.axis{stroke:var(--soft);fill:none}\n"
     ".line{stroke:var(--line);stroke-width:1.6;fill:none;stroke-linejoin:round}\n"
+    ".mark{stroke:var(--text);stroke-dasharray:3 3;fill:none}\n"
     "circle{fill:var(--line)}.bar{fill:var(--bar)}\n"
     ".wide+p{margin-top:6px;font-size:13px}#empty{font-size:13px}\n"
     ".wide{overflow-x:auto;max-width:840px;margin-top:28px}\n"
@@ -55,4 +60,4 @@ const char lloyd_page_style[] =
     ".tiles{grid-template-columns:1fr 1fr}table{font-size:12px}th,td{padding-left:6px}}\n"
     "@media print{:root{--back:#fff;--text:#000;--soft:#444;--rule:#ccc;--line:#22618f;"
     "--bar:#6a9cc2}body{font-size:10pt}main{max-width:none;padding:0}"
-    ".row{grid-template-columns:1fr 1fr}figure,table,tr{break-inside:avoid}h2{break-after:avoid}}\n";
+    ".row{grid-template-columns:1fr 1fr}.broad{grid-template-columns:1fr}figure,table,tr{break-inside:avoid}h2{break-after:avoid}}\n";

@@ -12,8 +12,10 @@
 #include "job/agreement.h"
 #include "job/options.h"
 #include "report/cluster_sizes.h"
+#include "report/clusters.h"
 #include "report/content.h"
 #include "report/convergence.h"
+#include "report/distances.h"
 #include "report/head.h"
 #include "report/provenance.h"
 #include "report/timing.h"
@@ -101,9 +103,12 @@ static lloyd_status write_page(const lloyd_report_content *r)
 {
     lloyd_report_head(r);
     lloyd_report_tiles(r);
+    lloyd_report_warnings(r);
     lloyd_report_doubts(r);
     LLOYD_TRY(lloyd_report_convergence(r));
     LLOYD_TRY(lloyd_report_sizes(r));
+    lloyd_report_distances(r);
+    lloyd_report_clusters(r);
     LLOYD_TRY(lloyd_report_timing(r));
     LLOYD_TRY(lloyd_report_provenance(r));
     fputs("</main></body></html>\n", r->out);
@@ -160,6 +165,7 @@ static lloyd_status make_report(lloyd_report_content *r)
     LLOYD_TRY(lloyd_model_read_about(o->model, &r->model));
     LLOYD_TRY(open_log(r));
     LLOYD_TRY(check_paths(r));
+    LLOYD_TRY(lloyd_spread_read(o->model, &r->model, &r->spread));
     LLOYD_TRY(lloyd_output_open(o->output, o->force, &output));
     lloyd_status status = lloyd_output_tidy(&output);
     if (status == LLOYD_OK) status = compose_and_write(r, &output);
@@ -178,6 +184,7 @@ static lloyd_status report_model(const lloyd_report_options *options)
     uselocale(callers);
     freelocale(plain);
     lloyd_runlog_free(&r.log);
+    lloyd_spread_free(&r.spread);
     lloyd_model_free(&r.model);
     free(r.log_path);
     return status;
