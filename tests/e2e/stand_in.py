@@ -89,10 +89,11 @@ def srun(words):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     if "SLURM_JOB_ID" in os.environ:
         environment["OMP_NUM_THREADS"] = "1"  # SLURM_CPUS_PER_TASK is a large node's
-        for option, most in (("-k", CLUSTERS), ("--clusters", CLUSTERS), ("--rows", ROWS)):
+        for option, most in (("-k", CLUSTERS), ("--clusters", CLUSTERS), ("--total", CLUSTERS), ("--rows", ROWS)):
             if option in words:
                 place = words.index(option) + 1
-                words[place] = str(min(int(words[place]), most))
+                if words[place].isdigit():  # --rows of fit names a file
+                    words[place] = str(min(int(words[place]), most))
     os.execvpe(words[0], words, environment)
 
 

@@ -2,7 +2,7 @@
 
 A fit that Slurm tells of the end of its time, under srun, and the fit of the pipeline, told so by hand, under mpirun: both must
 write a checkpoint, come back by themselves and end with the model of an undisturbed fit, bit for bit. One that is notified before it
-has anything to keep must give up after two restarts. Without Slurm the test is skipped (status 77).
+has anything to keep must give up after two restarts. The chain of curate.sh must choose what its steps by hand choose. Without Slurm the test is skipped (status 77).
 """
 import contextlib
 import csv
@@ -242,6 +242,45 @@ def check_stalled(t, slurm):
     t.check(not [name for name in os.listdir(t.directory) if name.startswith("stalled.h5.ck")], "no progress: nothing is left of it")
 
 
+def curated_by_hand(t, rows):
+    """The rows that curate.sh chooses, by the commands that its comment names."""
+    few = ("--seed", 3, "--max-iters", 3)
+    t.fit(rows, "coarse.h5", "-k", 12, "--sample-per-centroid", 256, *few)
+    steps = [("split", "--model", "coarse.h5", "--input", rows, "--total", 200, "--seed", 3, "--members", "--output", "l1.h5"),
+             ("select", "l1.h5", "--nearest", 9, "--output", "near1.npy"),
+             ("fit", "--input", rows, "-k", 200, "--seed", 4, "--max-iters", 3, "--members", "--rows", "near1.npy", "--output", "l1r.h5"),
+             ("fit", "--input", "l1r.h5:/centroids", "-k", 20, *few, "--members", "--output", "l2.h5"),
+             ("select", "l2.h5", "--nearest", 9, "--output", "near2.npy"),
+             ("fit", "--input", "l1r.h5:/centroids", "-k", 20, "--seed", 4, "--max-iters", 3, "--members", "--rows", "near2.npy", "--output", "l2r.h5"),
+             ("select", "l1r.h5", "l2r.h5", "--sample", 500, "--seed", 3, "--near-duplicates", 0.97, "--input", rows, "--output", "chosen.npy")]
+    for step in steps:
+        result = t.lloyd(*step)
+        t.check(result.status == 0, f"curate.sh by hand: {step[0]}", result.describe())
+    return np.load(t.path("chosen.npy"))
+
+
+def check_curated(t, slurm):
+    """The whole chain of jobs; started again, only what is missing."""
+    rows = t.data("sift-20k.h5")
+    settings = {"INPUT": rows, "LEVELS": "200 20", "COARSE": 12, "ROUNDS": 1, "NEAREST": 9, "SAMPLE": 500, "NEAR_DUPLICATES": 0.97, "SEED": 3,
+                "MAX_ITERS": 3, "SBATCH_OPTIONS": " ".join(slurm.two_tasks())}
+    wanted = curated_by_hand(t, rows)
+    for removed, jobs in (((), 8), (("level2-1.h5", "rows.npy"), 2), ((), 0)):
+        for name in removed:
+            os.remove(t.path(f"curated/{name}"))
+        done = slurm.command(f"{JOBS}/curate.sh", "curated", **settings)
+        numbers = re.findall(r"^(\d+)  (\S+)$", done.stdout, re.M)
+        t.check(done.returncode == 0 and len(numbers) == jobs, f"curate.sh without {removed or 'anything'}: {jobs} jobs", done.stdout + done.stderr)
+        if numbers:
+            last = Job(slurm, "rows", numbers[-1][0], "curated")
+            ended = wait_for(lambda: last.state() in ("COMPLETED", "FAILED", "CANCELLED"))
+            t.check(ended and last.state() == "COMPLETED", "curate.sh: the last job ends well", last.describe())
+    t.check(os.path.exists(t.path("curated/rows.npy")) and np.array_equal(np.load(t.path("curated/rows.npy")), wanted),
+            "curate.sh: the rows of the same steps by hand")
+    missing = slurm.command(f"{JOBS}/curate.sh", "curated", INPUT=rows)
+    t.check(missing.returncode == 2 and "LEVELS" in missing.stderr, "curate.sh without LEVELS", missing.stderr)
+
+
 def check_jobs(t, slurm):
     status = slurm.status()
     t.check(status.returncode == 0 and "idle" in status.stdout, "local-slurm.sh status: the nodes are up", status.stdout + status.stderr)
@@ -256,6 +295,7 @@ def check_jobs(t, slurm):
         check_pipeline(t, pipeline, undisturbed)
     check_resumed(t, limited, "time limit, srun", t.path("limited.h5"), undisturbed)
     check_scaling(t, slurm)
+    check_curated(t, slurm)
     check_cancelled(t, slurm)
     check_seeding(t, slurm)
     check_stalled(t, slurm)

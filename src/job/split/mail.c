@@ -5,11 +5,12 @@
 
 #include <string.h>
 
-enum { BYTES = 1 << 25 }; /* of all blocks of a rank that are sent, and that are received */
+/* Of all blocks of a rank that are sent, and that are received: messages to many ranks are not too short. */
+enum { BYTES = 1 << 23, BYTES_OF_RANK = 1 << 15 };
 
 static int64_t room_of(int ranks, size_t size)
 {
-    return BYTES / (int64_t)size / ranks + 1;
+    return (BYTES / ranks + BYTES_OF_RANK) / (int64_t)size + 1;
 }
 
 int64_t lloyd_mail_bytes(int ranks, size_t size)

@@ -42,6 +42,9 @@ SCRIPTS = files("jobs/*.sh", "jobs/*.sbatch")
 ELSEWHERE = {
     ("docs/python.md", ""): ("tests/e2e/python/test_python_docs.py", "docs/python.md"),
     ("docs/tutorial.md", ""): ("tests/e2e/documents/test_tutorial.py", '"tutorial.md"'),
+    ("docs/curation.md", "mpirun "): ("tests/e2e/documents/test_tutorial.py", '"curation.md"'),
+    ("docs/curation.md", "lloyd "): ("tests/e2e/documents/test_tutorial.py", '"curation.md"'),
+    ("docs/curation.md", "import "): ("tests/e2e/documents/test_tutorial.py", '"curation.md"'),
     ("docs/operations.md", "bench/scaling.py"): ("tests/e2e/bench/test_scaling.py", '"scaling.py"'),
     ("docs/operations.md", "bench/cost_model.py"): ("tests/e2e/bench/test_scaling.py", "cost_model"),
     ("README.md", "./tests/run.sh"): (".ci/run", "exec ./tests/run.sh"),
