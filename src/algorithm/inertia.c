@@ -32,6 +32,7 @@ static double round_total(const int64_t *words, int count, int bits, int top)
 
 typedef struct distances {
     lloyd_problem *problem;
+    const double *known;             /* [rows of this rank]; NULL: those of the kernels' labels */
     lloyd_span span;                 /* of the first pass */
     int top, count;                  /* of the digits of the second pass, */
     int64_t total[LLOYD_MOST_TOTAL]; /* and their sums */
@@ -52,21 +53,81 @@ static lloyd_status total_chunk(void *context, lloyd_chunk *chunk)
                                    s->total);
 }
 
-lloyd_status lloyd_problem_inertia(lloyd_problem *p, double *value)
+/* w dist() of local row i, which is known. */
+static double term(const distances *s, int64_t i)
 {
-    distances s = {.problem = p, .span = {LLOYD_NO_TOP, LLOYD_NO_BITS}};
+    const float *weights = s->problem->shard->weights;
+    return weights ? lloyd_mul((double)weights[i], s->known[i]) : s->known[i];
+}
+
+static void span_known(distances *s)
+{
+    int top = s->span.top, low = s->span.low;
+#pragma omp parallel for num_threads(s->problem->kernels->config.threads) reduction(max            \
+                                                                                    : top)         \
+    reduction(min                                                                                  \
+              : low)
+    for (int64_t i = 0; i < s->problem->shard->count; i++) {
+        double distance = term(s, i);
+        if (distance == 0) continue;
+        int highest = lloyd_exponent(distance), lowest = lloyd_lowest(distance);
+        top = highest > top ? highest : top;
+        low = lowest < low ? lowest : low;
+    }
+    s->span = (lloyd_span){top, low};
+}
+
+static void total_known(distances *s)
+{
+    const int bits = s->problem->grid.bits;
+#pragma omp parallel num_threads(s->problem->kernels->config.threads)
+    {
+        int64_t own[LLOYD_MOST_TOTAL] = {0};
+#pragma omp for
+        for (int64_t i = 0; i < s->problem->shard->count; i++) {
+            double distance = term(s, i);
+            for (int t = 0; t < s->count; t++)
+                own[t] += lloyd_digit(distance, s->top - bits * (t + 1), bits, t == 0);
+        }
+#pragma omp critical(lloyd_total_known)
+        for (int t = 0; t < s->count; t++) s->total[t] += own[t];
+    }
+}
+
+static lloyd_status find_span(distances *s)
+{
+    if (!s->known) return lloyd_shard_each(s->problem->shard, span_chunk, s);
+    span_known(s);
+    return LLOYD_OK;
+}
+
+static lloyd_status find_total(distances *s)
+{
+    if (!s->known) return lloyd_shard_each(s->problem->shard, total_chunk, s);
+    total_known(s);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_problem_inertia_of(lloyd_problem *p, const double *known, double *value)
+{
+    distances s = {.problem = p, .known = known, .span = {LLOYD_NO_TOP, LLOYD_NO_BITS}};
     *value = 0;
-    LLOYD_TRY(p->comm->agree(p->comm, lloyd_shard_each(p->shard, span_chunk, &s)));
+    LLOYD_TRY(p->comm->agree(p->comm, find_span(&s)));
     double ends[] = {(double)s.span.top, -(double)s.span.low};
     LLOYD_TRY(p->comm->max(p->comm, ends, 2));
     int top = (int)ends[0], low = (int)-ends[1];
     if (top < low) return LLOYD_OK; /* all distances are zero */
     int bits = p->grid.bits, count = (top - low + bits - 1) / bits;
     s.top = top, s.count = count;
-    LLOYD_TRY(p->comm->agree(p->comm, lloyd_shard_each(p->shard, total_chunk, &s)));
+    LLOYD_TRY(p->comm->agree(p->comm, find_total(&s)));
     LLOYD_TRY(lloyd_comm_sum_host(p->comm, s.total, count));
     *value = round_total(s.total, count, bits, top);
     return LLOYD_OK;
+}
+
+lloyd_status lloyd_problem_inertia(lloyd_problem *p, double *value)
+{
+    return lloyd_problem_inertia_of(p, NULL, value);
 }
 
 /* --- of an iteration --- */

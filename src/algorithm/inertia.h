@@ -8,6 +8,9 @@
  * once. Two passes. Collective. Contract, section 5. */
 lloyd_status lloyd_problem_inertia(lloyd_problem *problem, double *value);
 
+/* The same for distances [rows of this rank] that are known, to the centroids of whatever labels. Collective. */
+lloyd_status lloyd_problem_inertia_of(lloyd_problem *problem, const double *known, double *value);
+
 /* What follows from the sums of an iteration: its inertia (for which the rows are looked at once more
  * where most of it has cancelled) and the counters. Collective. Contract, section 5. */
 lloyd_status lloyd_problem_found(lloyd_problem *problem, lloyd_found *found);
