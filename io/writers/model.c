@@ -51,6 +51,18 @@ static lloyd_status write_origin(const char *path, hid_t root, const lloyd_model
     return lloyd_partial_number(path, root, "ranks", H5T_NATIVE_INT, &m->ranks);
 }
 
+/* What --max-size has done. */
+static lloyd_status write_balance(const char *path, hid_t root, const lloyd_model *m)
+{
+    if (m->max_size == 0) return LLOYD_OK;
+    LLOYD_TRY(lloyd_partial_number(path, root, "max_size", H5T_NATIVE_DOUBLE, &m->max_size));
+    LLOYD_TRY(
+        lloyd_partial_number(path, root, "largest_allowed", H5T_NATIVE_INT64, &m->largest_allowed));
+    LLOYD_TRY(lloyd_partial_number(path, root, "moved_rows", H5T_NATIVE_INT64, &m->moved_rows));
+    return lloyd_partial_number(path, root, "inertia_before", H5T_NATIVE_DOUBLE,
+                                &m->inertia_before);
+}
+
 static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_model *m)
 {
     LLOYD_TRY(write_origin(path, root, m));
@@ -62,6 +74,7 @@ static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_m
     if (m->distinct > 0)
         LLOYD_TRY(
             lloyd_partial_number(path, root, "distinct_rows", H5T_NATIVE_INT64, &m->distinct));
+    LLOYD_TRY(write_balance(path, root, m));
     LLOYD_TRY(lloyd_partial_text(path, root, "command", m->command ? m->command : ""));
     LLOYD_TRY(lloyd_partial_text(path, root, "options", m->options ? m->options : ""));
     LLOYD_TRY(lloyd_partial_number(path, root, "seed", H5T_NATIVE_UINT64, &m->seed));
@@ -168,6 +181,15 @@ static lloyd_status unreadable(const char *path, const char *name)
                       path, lloyd_h5_reason(text, sizeof text));
 }
 
+static lloyd_status read_balance(const char *path, hid_t file, lloyd_model *m)
+{
+    LLOYD_TRY(lloyd_h5_number(path, file, "max_size", H5T_NATIVE_DOUBLE, &m->max_size));
+    LLOYD_TRY(
+        lloyd_h5_number(path, file, "largest_allowed", H5T_NATIVE_INT64, &m->largest_allowed));
+    LLOYD_TRY(lloyd_h5_number(path, file, "moved_rows", H5T_NATIVE_INT64, &m->moved_rows));
+    return lloyd_h5_number(path, file, "inertia_before", H5T_NATIVE_DOUBLE, &m->inertia_before);
+}
+
 static lloyd_status read_attributes(const char *path, hid_t file, lloyd_model *m)
 {
     char *metric;
@@ -177,6 +199,7 @@ static lloyd_status read_attributes(const char *path, hid_t file, lloyd_model *m
     LLOYD_TRY(lloyd_h5_number(path, file, "inertia", H5T_NATIVE_DOUBLE, &m->final_inertia));
     LLOYD_TRY(lloyd_h5_number(path, file, "converged", H5T_NATIVE_INT, &m->converged));
     LLOYD_TRY(lloyd_h5_number(path, file, "ranks", H5T_NATIVE_INT, &m->ranks));
+    LLOYD_TRY(read_balance(path, file, m));
     LLOYD_TRY(lloyd_h5_number(path, file, "stored", H5T_NATIVE_INT64, &m->stored));
     LLOYD_TRY(lloyd_h5_number(path, file, "distinct_rows", H5T_NATIVE_INT64, &m->distinct));
     LLOYD_TRY(lloyd_h5_text(path, file, "subset", &m->subset));

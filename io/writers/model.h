@@ -25,6 +25,11 @@ typedef struct lloyd_model {
     double final_inertia; /* attribute inertia: of the returned labels and centroids */
     int converged;        /* 1: stopped because no label changed or tol was reached */
     int64_t distinct;     /* distinct_rows, where it is known that they are fewer than k; else 0 */
+    double max_size;      /* --max-size; 0: none, and nothing in the next three */
+    int64_t largest_allowed,
+        moved_rows; /* rows of a cluster; rows not in that of the nearest centroid */
+    double
+        inertia_before; /* final_inertia with all rows in the clusters of the nearest centroids */
     uint64_t seed;
     int ranks;
     int cosine; /* metric: 0 l2, 1 cosine (centroids are unit vectors) */

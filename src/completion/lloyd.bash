@@ -10,7 +10,7 @@ _lloyd_commands() {
 # The options of a command; FILES: a file may stand there too.
 _lloyd_options() {
     case $1 in
-        fit) echo "--input --dataset --raw --dim --rows --sample --sample-per-centroid --label -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --metric --weights --empty --skip-bad-rows --backend --comm --filter --prune --chunk-rows --max-host-memory --max-device-memory --no-labels --distances --members --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
+        fit) echo "--input --dataset --raw --dim --rows --sample --sample-per-centroid --label -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --max-size --metric --weights --empty --skip-bad-rows --backend --comm --filter --prune --chunk-rows --max-host-memory --max-device-memory --no-labels --distances --members --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
         predict) echo "--model --input --dataset --raw --dim -o --output --distances --second --members --force --skip-bad-rows --backend --filter --timeout --help" ;;
         info) echo "--dataset --raw --dim --help FILES" ;;
         report) echo "-o --output --log --force --help FILES" ;;
@@ -45,7 +45,7 @@ _lloyd_values() {
         --empty) echo "relocate keep" ;;
         --distances | --dry-run | --force | --help | --members | --no-labels | --resume | --second | --skip-bad-rows) echo "" ;;
         --checkpoint | --input | --labels | --log | --model | --output | --rows | -o) echo "FILES" ;;
-        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --farthest | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --n-init | --near-duplicates | --nearest | --sample | --sample-per-centroid | --seed | --timeout | --to | --tol | --total | --weights | -k) echo "NOTHING" ;;
+        --checkpoint-every | --chunk-rows | --clusters | --dataset | --dim | --farthest | --init-sample | --init-trials | --max-device-memory | --max-host-memory | --max-iters | --max-size | --n-init | --near-duplicates | --nearest | --sample | --sample-per-centroid | --seed | --timeout | --to | --tol | --total | --weights | -k) echo "NOTHING" ;;
     esac
 }
 # end options

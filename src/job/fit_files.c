@@ -295,6 +295,11 @@ static lloyd_status measure_rows(lloyd_job *j, lloyd_row_results *rows)
     double start = lloyd_seconds();
     if (!lloyd_row_results_need_distances(&rows->wanted) || lloyd_subset_labels_all(j->options))
         return LLOYD_OK;
+    if (j->balance.cap > 0) { /* they are known */
+        rows->distances = j->balance.distances;
+        j->balance.distances = NULL;
+        return LLOYD_OK;
+    }
     LLOYD_TRY(lloyd_row_results_measure(rows));
     lloyd_progress_phase(j->progress, "distances", lloyd_seconds() - start);
     return LLOYD_OK;
@@ -321,7 +326,11 @@ static lloyd_status write_results(lloyd_job *j, int64_t *counts, const lloyd_row
         .inertia = j->best.history.inertia,
         .moved = j->best.history.moved,
         .seconds = j->best.history.seconds,
-        .final_inertia = j->best.inertia,
+        .final_inertia = lloyd_job_inertia(j),
+        .max_size = j->options->max_size,
+        .largest_allowed = j->balance.cap,
+        .moved_rows = j->balance.moved,
+        .inertia_before = j->balance.before,
         .converged = j->best.history.converged,
         .distinct = lloyd_job_distinct(j, counts),
         .seed = j->options->seed,
@@ -347,6 +356,7 @@ static lloyd_status write_and_tell(lloyd_job *j, int64_t *counts, lloyd_fit_resu
     lloyd_row_results rows = {.problem = &j->problem,
                               .rows = j->source.rows,
                               .wanted = wanted_of_rows(j->options),
+                              .labels = j->balance.labels,
                               .rounds = j->plan.members.rounds};
     LLOYD_TRY(lloyd_job_count(j, counts));
     lloyd_checkpoint_last(j->checkpoint, j->progress);

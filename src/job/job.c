@@ -306,6 +306,23 @@ static lloyd_status run_starts(lloyd_job *j)
     return assign(j);
 }
 
+/* --max-size. The checkpoint comes first: a fit that is killed after it repeats one iteration only. */
+static lloyd_status balance(lloyd_job *j)
+{
+    if (j->options->max_size == 0) return LLOYD_OK;
+    lloyd_checkpoint_last(j->checkpoint, j->progress);
+    const double start = lloyd_seconds();
+    j->balance.cap = lloyd_balance_cap(j->options->max_size, j->plan.n, j->plan.k);
+    LLOYD_TRY(lloyd_balance_find(&j->problem, j->best.inertia, j->progress, &j->balance));
+    lloyd_progress_phase(j->progress, "max size", lloyd_seconds() - start);
+    return LLOYD_OK;
+}
+
+double lloyd_job_inertia(const lloyd_job *j)
+{
+    return j->balance.cap > 0 ? j->balance.inertia : j->best.inertia;
+}
+
 lloyd_status lloyd_job_cluster(lloyd_job *j)
 {
     lloyd_problem *p = &j->problem;
@@ -319,7 +336,8 @@ lloyd_status lloyd_job_cluster(lloyd_job *j)
     LLOYD_TRY(lloyd_problem_measure(p));
     LLOYD_TRY(lloyd_checkpoint_check_data(j->checkpoint, p));
     lloyd_progress_phase(j->progress, "read", lloyd_seconds() - start);
-    return run_starts(j);
+    LLOYD_TRY(run_starts(j));
+    return balance(j);
 }
 
 /* --- the end --- */
@@ -327,6 +345,10 @@ lloyd_status lloyd_job_cluster(lloyd_job *j)
 lloyd_status lloyd_job_count(lloyd_job *j, int64_t *counts)
 {
     lloyd_problem *p = &j->problem;
+    if (j->balance.cap > 0) {
+        memcpy(counts, j->balance.counts, (size_t)p->k * sizeof *counts);
+        return LLOYD_OK;
+    }
     LLOYD_TRY(j->comm->agree(j->comm, p->kernels->count_labels(p->kernels, counts)));
     return lloyd_comm_sum_host(j->comm, counts, p->k);
 }
@@ -378,7 +400,7 @@ int64_t lloyd_job_distinct(const lloyd_job *j, const int64_t *counts)
     const int64_t k = j->problem.k;
     int64_t empty = 0;
     for (int64_t i = 0; i < k; i++) empty += counts[i] == 0;
-    const int shows = !j->source.weighted && !j->plan.kernels.cosine;
+    const int shows = !j->source.weighted && !j->plan.kernels.cosine && j->balance.cap == 0;
     return shows ? lloyd_summary_distinct(j->best.inertia, k, empty) : 0;
 }
 
@@ -390,7 +412,10 @@ lloyd_status lloyd_job_tell(lloyd_job *j, const int64_t *counts, lloyd_fit_resul
         .n = p->n,
         .d = p->d,
         .k = p->k,
-        .inertia = j->best.inertia,
+        .inertia = lloyd_job_inertia(j),
+        .largest_allowed = j->balance.cap,
+        .moved_rows = j->balance.moved,
+        .inertia_before = j->balance.before,
         .converged = j->best.history.converged,
         .files = j->source.rows ? lloyd_rows_files(j->source.rows) : 0,
         .stored = j->source.rows ? lloyd_rows_stored(j->source.rows) : p->n,
@@ -443,6 +468,7 @@ lloyd_status lloyd_job_end(lloyd_job *j, lloyd_status status)
     lloyd_subset_end(&j->subset);
     lloyd_problem_clear(&j->problem);
     lloyd_candidates_free(j->candidates);
+    lloyd_balance_free(&j->balance);
     lloyd_history_free(&j->best.history);
     lloyd_free(j->best.centroids);
     lloyd_model_free(&j->given);

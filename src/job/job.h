@@ -12,6 +12,7 @@
 #include "io/writers/model.h"
 #include "io/writers/output.h"
 #include "job/backend.h"
+#include "job/balance/balance.h"
 #include "job/checkpoint/checkpoint.h"
 #include "job/observer.h"
 #include "job/plan.h"
@@ -36,6 +37,7 @@ typedef struct lloyd_job {
     int64_t nanoseconds[LLOYD_TIME_SHARES]; /* of the iterations, from lloyd_job_release() on */
     int timed, synchronous;                 /* what they are: kernels.h */
     lloyd_outcome best;
+    lloyd_balance balance; /* of its labels, with --max-size */
     double start;
 } lloyd_job;
 
@@ -50,7 +52,8 @@ lloyd_status lloyd_job_read_given(lloyd_job *job);
 /* What computes, and what it needs. */
 lloyd_status lloyd_job_plan(lloyd_job *job);
 
-/* From the source to the best labels and centroids, which the kernels then hold. */
+/* From the source to the best labels and centroids, which the kernels then hold; with --max-size the labels are
+ * those of job->balance. */
 lloyd_status lloyd_job_cluster(lloyd_job *job);
 
 /* counts[k] = rows per cluster, over all ranks; zeros when it begins. */
@@ -58,6 +61,9 @@ lloyd_status lloyd_job_count(lloyd_job *job, int64_t *counts);
 
 /* How many distinct rows there are, where the result shows that they are fewer than k; else 0. */
 int64_t lloyd_job_distinct(const lloyd_job *job, const int64_t *counts);
+
+/* Of the labels and centroids that the fit ends with. */
+double lloyd_job_inertia(const lloyd_job *job);
 
 /* Frees the rows and the kernels, whose labels are not needed any more; what they took is remembered. */
 void lloyd_job_release(lloyd_job *job);

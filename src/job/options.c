@@ -64,6 +64,15 @@ static lloyd_status check_subset(const lloyd_fit_options *o)
     if ((o->rows != NULL) + (o->sample > 0) + (o->sample_per_centroid > 0) > 1)
         return lloyd_fail(LLOYD_USAGE, "%s and %s both say which rows are fitted; give one of them",
                           name, other);
+    const int is_subset = o->rows || o->sample > 0 || o->sample_per_centroid > 0;
+    const int labels_all = !o->label || strcmp(o->label, "all") == 0;
+    if (o->max_size > 0 && is_subset && labels_all)
+        return lloyd_fail(LLOYD_USAGE,
+                          "--max-size limits the clusters of the rows that are fitted, and with %s "
+                          "all rows would be labelled; add --label sample, or leave --max-size out",
+                          o->rows         ? "--rows"
+                          : o->sample > 0 ? "--sample"
+                                          : "--sample-per-centroid");
     if (!o->label || o->rows || o->sample > 0 || o->sample_per_centroid > 0) return LLOYD_OK;
     return lloyd_fail(LLOYD_USAGE,
                       "--label %s is for --rows, --sample or --sample-per-centroid; leave it out",

@@ -6,6 +6,8 @@
 #include "algorithm/seed_parallel.h"
 #include "algorithm/seed_sample.h"
 #include "base/memory.h"
+#include "job/balance/balance.h"
+#include "job/balance/open_clusters.h"
 #include "job/checkpoint/checkpoint.h"
 #include "job/options.h"
 #include "job/results/second.h"
@@ -124,6 +126,20 @@ static int64_t reading_bytes(const planner *p)
     return p->source->rows ? lloyd_rows_memory(p->source->rows) : 0;
 }
 
+/* --max-size: the distances are among those bytes. */
+static void count_balance(const planner *p, lloyd_plan *plan)
+{
+    if (p->options->max_size == 0) return;
+    const lloyd_kernels_config others =
+        lloyd_open_clusters_config(&plan->kernels, p->backend->cuda);
+    const int64_t kernels = lloyd_backend_bytes(p->backend, &others, plan->k);
+    plan->balance = lloyd_balance_bytes(&plan->kernels, plan->k);
+    if (p->backend->cuda)
+        plan->gpu_balance = kernels + others.chunk_rows * plan->d * (int64_t)sizeof(float);
+    else
+        plan->balance += kernels;
+}
+
 /* Everything but the rows, for chunks of plan->kernels.chunk_rows. */
 static void count_rest(const planner *p, lloyd_plan *plan)
 {
@@ -142,7 +158,7 @@ static void count_rest(const planner *p, lloyd_plan *plan)
                     (options->n_init > 1 && strcmp(options->init, "kmeans-parallel") == 0
                          ? lloyd_candidates_bytes(plan->k, plan->d)
                          : 0);
-    if (options->distances || options->members)
+    if ((options->distances || options->members) && options->max_size == 0)
         plan->results += plan->count * (int64_t)sizeof(double);
     plan->seeding = need.host;
     plan->working = plan->d * 96 +
@@ -157,11 +173,14 @@ static void count_rest(const planner *p, lloyd_plan *plan)
         plan->seeding += need.kernels;
         plan->working += kernels + plan->kernels.threads * (int64_t)BLAS_BYTES;
     }
-    int64_t last = plan->results + plan->members.bytes;
+    count_balance(p, plan);
+    int64_t last = plan->results + plan->members.bytes + plan->balance;
     int64_t phase = plan->seeding > last ? plan->seeding : last;
     plan->checkpoint = lloyd_checkpoint_bytes(options, p->comm->rank, plan->d);
     plan->total = plan->program + plan->weights + plan->working + plan->checkpoint + phase;
-    plan->gpu_total = plan->gpu_working + plan->gpu_seeding;
+    plan->gpu_total =
+        plan->gpu_working +
+        (plan->gpu_seeding > plan->gpu_balance ? plan->gpu_seeding : plan->gpu_balance);
 }
 
 static lloyd_bytes need_for_chunks(const void *context, int64_t chunk_rows)

@@ -24,14 +24,15 @@ typedef struct lloyd_plan {
     int64_t program; /* what the process holds before it reads anything */
     int64_t rows;    /* that stay on the host, and the buffers that others pass through */
     int64_t weights, working, checkpoint, seeding, results;
+    int64_t balance;            /* of --max-size, beside `results`; 0: none */
     int64_t bounds;             /* of `working`, or of the GPU's: what pruning keeps */
     lloyd_members_plan members; /* beside `results`; all zeros: none are written */
     int64_t blas_missing;       /* address space that the BLAS will want, under a limit on it */
     int64_t labelling; /* of all rows, after a fit of some: instead of all the others; 0: none */
-    int64_t total;     /* the peak: seeding and results are not needed at the same time */
+    int64_t total;     /* the peak: seeding is over before results, members and balance begin */
 
     /* bytes of this rank's GPU; 0 where CPUs compute */
-    int64_t gpu_rows, gpu_working, gpu_seeding, gpu_total;
+    int64_t gpu_rows, gpu_working, gpu_seeding, gpu_balance, gpu_total;
     int64_t gpu_reduce; /* of `gpu_seeding`, for the reduction of candidates; 0: the host does it */
     int64_t gpu_free,
         gpu_used; /* what it has, and what is in use before lloyd allocates anything */

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "job/balance/balance.h"
 #include "job/subset/subset.h"
 
 #include <stdio.h>
@@ -29,6 +30,10 @@ static void print_header(const lloyd_comm *comm, const lloyd_backend *backend,
            lloyd_text_bytes(plan->n * lloyd_plan_row_bytes(plan), size, sizeof size));
     printf("  clusters         %s by %s, %s\n", lloyd_text_count(plan->k, a, sizeof a),
            options->init, options->metric);
+    if (options->max_size > 0)
+        printf("  max size         %s rows of a cluster\n",
+               lloyd_text_count(lloyd_balance_cap(options->max_size, plan->n, plan->k), a,
+                                sizeof a));
     printf("  work             %s per iteration, at most %s iterations, %lld start%s\n",
            lloyd_text_scaled(flop, "FLOP", work, sizeof work),
            lloyd_text_count(options->max_iters, a, sizeof a), (long long)options->n_init,
@@ -98,6 +103,7 @@ static void print_own(const lloyd_backend *backend, const lloyd_fit_options *opt
     print_bytes("checkpoint", plan->checkpoint);
     print_bytes("seeding", plan->seeding);
     print_bytes("results", plan->results);
+    print_bytes("clusters of max size", plan->balance);
     print_bytes("or labelling all rows", plan->labelling);
     print_bytes("members of clusters", plan->members.bytes);
     if (!backend->cuda) return;
@@ -109,6 +115,7 @@ static void print_own(const lloyd_backend *backend, const lloyd_fit_options *opt
     print_bytes("rows, slots", plan->gpu_rows);
     print_bytes("working space", plan->gpu_working);
     print_bytes("seeding", plan->gpu_seeding);
+    print_bytes("clusters of max size", plan->gpu_balance);
 }
 
 /* What all ranks send each other. */

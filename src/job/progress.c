@@ -38,6 +38,7 @@ struct lloyd_progress {
     const char *seeding_what; /* what was counted last, */
     double seeding_since;     /* and when that began */
     double previous;          /* inertia of the iteration before, in this restart */
+    double balancing;         /* seconds of rounds of --max-size since a line was shown */
     double iterating;         /* seconds of all iterations so far */
     int64_t iterated;         /* how many */
     lloyd_progress_run run;
@@ -132,6 +133,11 @@ static void log_end(lloyd_progress *p, const lloyd_fit_result *result,
     log_whole(p, "iterations", result->iterations);
     fprintf(p->log, ",\"converged\":%s", result->converged ? "true" : "false");
     log_real(p, "inertia", result->inertia);
+    if (result->largest_allowed > 0) {
+        log_whole(p, "largest_allowed", result->largest_allowed);
+        log_whole(p, "moved_rows", result->moved_rows);
+        log_real(p, "inertia_before", result->inertia_before);
+    }
     log_whole(p, "smallest", result->smallest);
     log_whole(p, "largest", result->largest);
     log_whole(p, "empty", result->empty_clusters);
@@ -429,6 +435,29 @@ void lloyd_progress_seeding(lloyd_progress *p, const lloyd_seed_step *s)
     int is_round = strcmp(s->what, "rounds") == 0;
     if (is_new || is_round || s->done == s->all || now - p->seeding_logged >= 0.5)
         log_seeding(p, s, now);
+}
+
+void lloyd_progress_balance(lloyd_progress *p, int64_t round, int64_t rows, int64_t open,
+                            double seconds)
+{
+    enum { SHOWN = 3 }; /* seconds between two lines */
+    char left[32], number[32], clusters[32];
+    if (p == NULL) return;
+    p->balancing += seconds;
+    if (p->balancing >= SHOWN) {
+        say(p, "max size: after round %s %s rows are left for %s clusters",
+            lloyd_text_count(round, number, sizeof number),
+            lloyd_text_count(rows, left, sizeof left),
+            lloyd_text_count(open, clusters, sizeof clusters));
+        p->balancing = 0;
+    }
+    if (p->log == NULL) return;
+    log_open(p, "balance");
+    log_whole(p, "round", round);
+    log_whole(p, "rows", rows);
+    log_whole(p, "open", open);
+    log_real(p, "seconds", seconds);
+    log_close(p);
 }
 
 void lloyd_progress_warn(lloyd_progress *p, const char *format, ...)

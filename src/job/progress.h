@@ -46,13 +46,19 @@ lloyd_status lloyd_progress_open(const char *mode, const char *log, int append,
 
 void lloyd_progress_begin(lloyd_progress *progress, const lloyd_progress_run *run);
 
-/* A finished phase: "read", "seed", "checkpoint", "final assignment", "label all rows", "write". */
+/* A finished phase: "read", "seed", "checkpoint", "final assignment", "max size",
+ * "label all rows", "write". */
 void lloyd_progress_phase(lloyd_progress *progress, const char *phase, double seconds);
 
 /* The seeding of a restart begins; it has come to a step. Lines are shown only if it takes seconds, a
  * few seconds apart; the log has at most a few a second. */
 void lloyd_progress_seed(lloyd_progress *progress, int64_t restart);
 void lloyd_progress_seeding(lloyd_progress *progress, const lloyd_seed_step *step);
+
+/* A round of --max-size is done: rows that are still to be placed, and the clusters that have room for
+ * them. Lines are shown only if it takes seconds, a few seconds apart. */
+void lloyd_progress_balance(lloyd_progress *progress, int64_t round, int64_t rows, int64_t open,
+                            double seconds);
 
 /* A warning by lloyd_note(), on a line of its own. */
 void lloyd_progress_warn(lloyd_progress *progress, const char *format, ...) LLOYD_PRINTF(2, 3);

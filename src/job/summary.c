@@ -82,7 +82,8 @@ int64_t lloyd_summary_distinct(double inertia, int64_t k, int64_t empty)
 int64_t lloyd_summary_model_distinct(const lloyd_model *m, int64_t empty)
 {
     if (m->distinct > 0 && m->distinct < m->k) return m->distinct;
-    int known = *m->version && !m->cosine && strstr(m->options, "\"weights\":null") != NULL;
+    int known = *m->version && !m->cosine && m->max_size == 0 &&
+                strstr(m->options, "\"weights\":null") != NULL;
     return known ? lloyd_summary_distinct(m->final_inertia, m->k, empty) : 0;
 }
 
@@ -93,6 +94,35 @@ const char *lloyd_summary_shortage(int64_t distinct, int64_t empty, char *text, 
              lloyd_text_count(distinct, rows, sizeof rows), distinct == 1 ? "" : "s",
              lloyd_text_count(empty, clusters, sizeof clusters), empty == 1 ? "" : "s",
              empty == 1 ? "is" : "are");
+    return text;
+}
+
+/* "0.6 %", of a number that is not 0 */
+static const char *percent_of(double percent, char *text, size_t bytes)
+{
+    snprintf(text, bytes, percent >= 0.1 ? "%.1f %%" : "%.1g %%", percent);
+    return text;
+}
+
+const char *lloyd_summary_moved(const lloyd_summary_sizes *s, char *text, size_t bytes)
+{
+    char rows[32], limit[32], share[32], more[64];
+    const double higher = 100 * (s->inertia - s->before) / s->before;
+    lloyd_text_count(s->largest_allowed, limit, sizeof limit);
+    const char *noun = s->largest_allowed == 1 ? "row" : "rows";
+    if (s->moved_rows == 0) {
+        snprintf(text, bytes, "no row had to be moved to keep clusters at %s %s or less", limit,
+                 noun);
+        return text;
+    }
+    if (s->before > 0 && isfinite(higher) && higher > 0)
+        snprintf(more, sizeof more, "%s higher", percent_of(higher, share, sizeof share));
+    else
+        snprintf(more, sizeof more, "%.5g instead of %.5g", s->inertia, s->before);
+    snprintf(text, bytes, "%s row%s (%s) %s moved to keep clusters at %s %s or less; inertia %s",
+             lloyd_text_count(s->moved_rows, rows, sizeof rows), s->moved_rows == 1 ? "" : "s",
+             percent_of(100 * (double)s->moved_rows / (double)s->n, share, sizeof share),
+             s->moved_rows == 1 ? "was" : "were", limit, noun, more);
     return text;
 }
 
@@ -185,6 +215,15 @@ static void print_sizes(FILE *out, const lloyd_fit_result *result, int fancy)
     print_blocks(out, "        ", heights, LLOYD_SIZE_BINS);
 }
 
+static void print_moved(FILE *out, const lloyd_fit_result *result)
+{
+    char text[256];
+    const lloyd_summary_sizes sizes = {result->n, result->largest_allowed, result->moved_rows,
+                                       result->inertia_before, result->inertia};
+    if (result->largest_allowed > 0)
+        fprintf(out, "  max size    %s\n", lloyd_summary_moved(&sizes, text, sizeof text));
+}
+
 /* The total is that of this call. What was done before a resumed fit is in the history too, perhaps by
  * other machines. */
 static void print_time(FILE *out, const lloyd_fit_result *result)
@@ -246,6 +285,7 @@ void lloyd_summary_print(FILE *out, const lloyd_fit_options *options,
     print_inertia(out, result, fancy);
     print_iterations(out, options, result);
     print_sizes(out, result, fancy);
+    print_moved(out, result);
     print_time(out, result);
     fprintf(out, "  model       %s\n", options->output);
 }

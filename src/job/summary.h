@@ -22,7 +22,8 @@ lloyd_status lloyd_summary_describe(const double *inertia, const double *seconds
 
 /* How many distinct rows there are, where a result shows that they are fewer than k; else 0. An inertia
  * of exactly 0 says that every row equals its centroid, and equal rows have one label: each cluster
- * that is not empty is a distinct row. This holds for l2, where every row has a weight above 0. */
+ * that is not empty is a distinct row. This holds for l2 without a limit of sizes, where every row has a
+ * weight above 0. */
 int64_t lloyd_summary_distinct(double inertia, int64_t k, int64_t empty);
 
 /* The same of a model in a file. */
@@ -30,6 +31,15 @@ int64_t lloyd_summary_model_distinct(const lloyd_model *model, int64_t empty);
 
 /* "only 10 distinct rows, 90 clusters are empty" */
 const char *lloyd_summary_shortage(int64_t distinct, int64_t empty, char *text, size_t bytes);
+
+/* What --max-size has done, of n rows: "1,234 rows (0.6 %) were moved to keep clusters at 293 rows or less;
+ * inertia 1.2 % higher" */
+typedef struct lloyd_summary_sizes {
+    int64_t n, largest_allowed, moved_rows;
+    double before, inertia;
+} lloyd_summary_sizes;
+
+const char *lloyd_summary_moved(const lloyd_summary_sizes *sizes, char *text, size_t bytes);
 
 /* Prints the summary. `ranks`: how many took part. fancy: 1 where the reader's terminal shows block
  * characters of Unicode. */

@@ -57,6 +57,12 @@ static void put_line(FILE *out, const lloyd_option *o, const void *fields, uint6
         fprintf(out, "%s ", o->name);
         lloyd_json_number(out, real);
         break;
+    case LLOYD_OPTION_FACTOR:
+        get(o, fields, &real, sizeof real);
+        fprintf(out, "%s%s", real > 0 ? "" : "no ", o->name);
+        if (real > 0) fputc(' ', out);
+        if (real > 0) lloyd_json_number(out, real);
+        break;
     case LLOYD_OPTION_FLAG:
         get(o, fields, &flag, sizeof flag);
         fprintf(out, "%s%s", flag ? "" : "no ", o->name);
@@ -125,6 +131,7 @@ static void put_json(FILE *out, const lloyd_option *o, const void *fields)
         break;
     case LLOYD_OPTION_REAL:
     case LLOYD_OPTION_SHARE:
+    case LLOYD_OPTION_FACTOR:
     case LLOYD_OPTION_PERIOD:
         get(o, fields, &real, sizeof real);
         lloyd_json_number(out, real);

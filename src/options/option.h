@@ -30,6 +30,7 @@ typedef enum lloyd_option_kind {
     LLOYD_OPTION_SEED,   /* any unsigned 64-bit number; uint64_t */
     LLOYD_OPTION_REAL,   /* a finite number >= 0; double */
     LLOYD_OPTION_SHARE,  /* a number above 0 and below 1; double, 0 where it is not given */
+    LLOYD_OPTION_FACTOR, /* a finite number >= 1; double, 0 where it is not given */
     LLOYD_OPTION_PERIOD  /* a number > 0 of seconds, or with s, m or h; double, in seconds */
 } lloyd_option_kind;
 

@@ -34,6 +34,12 @@ static const char rows_help[] =
     "Fit only the rows whose numbers, from 0, are in this file: a one-dimensional .npy array or HDF5 "
     "dataset of whole numbers, each once, in any order.";
 
+static const char max_size_help[] =
+    "At the end, move rows until no cluster has more than F times the mean size (F * N / K, rounded up), F "
+    "being 1 or more: a cluster that is too large keeps the rows nearest to its centroid, and each of "
+    "the others goes to the nearest cluster with room. The centroids do not change. Rows count, not weights. "
+    "With --sample or --rows it needs --label sample.";
+
 static const char filter_help[] =
     "For tests and studies: the filter that finds the labels, on 8-bit integers or on float16 (on CPUs "
     "float32), instead of the one that costs less. The result is the same. Where there is no 8-bit "
@@ -198,6 +204,12 @@ static const lloyd_option fit_options[] = {
      .standard = "0",
      .help = "Stop when the relative decrease of the inertia falls below X; 0: only when no label "
              "changes."},
+    {.name = "--max-size",
+     .argument = "F",
+     .kind = LLOYD_OPTION_FACTOR,
+     .role = LLOYD_OPTION_DECIDES,
+     .offset = AT(max_size),
+     .help = max_size_help},
     {.name = "--metric",
      .kind = LLOYD_OPTION_CHOICE,
      .role = LLOYD_OPTION_DECIDES,

@@ -130,6 +130,19 @@ static lloyd_status set_share(const lloyd_option *o, const char *text, double *t
                       o->name, text);
 }
 
+static int is_factor(double value)
+{
+    return value >= 1 && isfinite(value);
+}
+
+static lloyd_status set_factor(const lloyd_option *o, const char *text, double *to)
+{
+    if (read_real(text, to) && is_factor(*to)) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "option %s: '%s' is no number of 1 or more; give one such as 1.2", o->name,
+                      text);
+}
+
 static lloyd_status set_period(const lloyd_option *o, const char *text, double *to)
 {
     size_t digits = strspn(text, "0123456789.");
@@ -184,6 +197,7 @@ lloyd_status lloyd_option_set(const lloyd_option *o, const char *text, void *fie
     case LLOYD_OPTION_BYTES: return set_bytes(o, text, to);
     case LLOYD_OPTION_REAL: return set_real(o, text, to);
     case LLOYD_OPTION_SHARE: return set_share(o, text, to);
+    case LLOYD_OPTION_FACTOR: return set_factor(o, text, to);
     case LLOYD_OPTION_PERIOD: return set_period(o, text, to);
     }
     return LLOYD_OK;
@@ -240,6 +254,7 @@ static int is_given(const lloyd_option *o, const void *fields)
     case LLOYD_OPTION_SEED: return whole_at(o, fields) != 0;
     case LLOYD_OPTION_REAL:
     case LLOYD_OPTION_SHARE:
+    case LLOYD_OPTION_FACTOR:
     case LLOYD_OPTION_PERIOD: return real_at(o, fields) != 0;
     }
     return 0;
@@ -314,6 +329,10 @@ static lloyd_status check_option(const lloyd_option *o, const void *fields)
     case LLOYD_OPTION_SHARE:
         if (real_at(o, fields) == 0 || is_share(real_at(o, fields))) return LLOYD_OK;
         return lloyd_fail(LLOYD_USAGE, "%s %g: must be above 0 and below 1", o->name,
+                          real_at(o, fields));
+    case LLOYD_OPTION_FACTOR:
+        if (real_at(o, fields) == 0 || is_factor(real_at(o, fields))) return LLOYD_OK;
+        return lloyd_fail(LLOYD_USAGE, "%s %g: must be finite, and 1 or more", o->name,
                           real_at(o, fields));
     case LLOYD_OPTION_PERIOD:
         if (real_at(o, fields) > 0 && !isinf(real_at(o, fields))) return LLOYD_OK;

@@ -214,6 +214,15 @@ static lloyd_status print_sizes(const lloyd_model *m)
     return LLOYD_OK;
 }
 
+static void print_moved(const lloyd_model *m)
+{
+    char text[256];
+    const lloyd_summary_sizes sizes = {m->n, m->largest_allowed, m->moved_rows, m->inertia_before,
+                                       m->final_inertia};
+    if (m->max_size > 0)
+        printf("  %-12s %s\n", "max size", lloyd_summary_moved(&sizes, text, sizeof text));
+}
+
 /* The first, some middle and the last iterations. */
 static void print_history(const lloyd_model *m)
 {
@@ -292,6 +301,7 @@ static lloyd_status print_model(const char *path, const lloyd_model *m)
                m->converged ? ", converged" : "");
     }
     LLOYD_TRY(print_sizes(m));
+    print_moved(m);
     LLOYD_TRY(print_row_outputs(path));
     print_warnings(m);
     print_history(m);

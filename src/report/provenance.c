@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "job/summary.h"
 #include "report/html.h"
 
 #include <math.h>
@@ -27,6 +28,15 @@ static void about_count(const lloyd_report_content *r, const char *name, int64_t
     fputs("</td></tr>\n", r->out);
 }
 
+static void about_moved(const lloyd_report_content *r)
+{
+    const lloyd_model *m = &r->model;
+    char text[256];
+    const lloyd_summary_sizes sizes = {m->n, m->largest_allowed, m->moved_rows, m->inertia_before,
+                                       m->final_inertia};
+    if (m->max_size > 0) about(r, "max size", lloyd_summary_moved(&sizes, text, sizeof text));
+}
+
 static void write_environment(const lloyd_report_content *r)
 {
     const lloyd_model *m = &r->model;
@@ -41,6 +51,7 @@ static void write_environment(const lloyd_report_content *r)
     about(r, "rows fitted", m->subset);
     about_count(r, "rows of the inputs", m->stored);
     about_count(r, "skipped bad rows", m->skipped);
+    about_moved(r);
     if (r->logged) {
         about_count(r, "candidates of seeding", (int64_t)fmin(r->log.candidates, 9e18));
         about_count(r, "threads of a rank", r->log.threads);

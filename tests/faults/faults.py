@@ -92,6 +92,8 @@ COMMANDS = [
             "labels.h5", ("/labels", "/distances")),
     Command("fit, with members", "fit --input IN/a.h5 -k 3 --max-iters 1 --output model.h5 --distances --members --progress none",
             "model.h5", (*EXACT, "/distances", "/members", "/offsets"), strides=(4, 32)),
+    Command("fit, of limited size", "fit --input IN/a.h5 -k 6 --init random --max-iters 1 --max-size 1 --output model.h5 --members "
+            "--progress none", "model.h5", (*EXACT, "/members", "/offsets"), strides=(8, 64)),
     Command("predict, with members", "predict --model IN/given.h5 --input IN/a.h5 --output labels.h5 --members --second",
             "labels.h5", ("/labels", "/second/labels", "/second/distances", "/members", "/offsets"), strides=(4, 32)),
     Command("predict, of other formats", "predict --model IN/given.h5 --input IN/raw.fbin --input IN/x.fvecs --input IN/x.npy "

@@ -172,6 +172,11 @@ static void compare(const char *path, const memory *m, const arrays *a,
     assert_int_equal(a->result.files, 0);
     assert_string_equal(a->result.type, result->type);
     assert_int_equal(a->result.largest, result->largest);
+    assert_int_equal(a->result.largest_allowed, model.largest_allowed);
+    assert_int_equal(a->result.moved_rows, model.moved_rows);
+    assert_memory_equal(&a->result.inertia_before, &model.inertia_before, sizeof(double));
+    if (model.max_size > 0) assert_true(result->largest <= model.largest_allowed);
+    if (model.max_size > 0) assert_true(model.moved_rows > 0);
     lloyd_model_free(&model);
 }
 
@@ -253,6 +258,10 @@ static void test_rules(void **unused)
     options.tol = 0.05;
     options.empty = "keep";
     check_same("int8", GROWING, 0, options);
+    options = defaults();
+    options.max_size = 1.1;
+    check_same("float32", LAST_ONLY, 1, options);
+    check_same("uint8", GROWING, 0, options);
 }
 
 /* Two fits, of which the second begins with the centroids of the first, are one; from the array and
@@ -308,6 +317,14 @@ static void test_results_left_out(void **unused)
     lloyd_fit_options on_cpus = options;
     on_cpus.backend = "cpu";
     assert_int_equal(lloyd_fit_rows(comm, &on_cpus, &m.rows, NULL, &far, NULL), LLOYD_USAGE);
+    on_cpus.max_size = 1.1;
+    const lloyd_local_result labels = {.labels = a.labels, .on_gpu = 1};
+    assert_int_equal(lloyd_fit_rows(comm, &on_cpus, &m.rows, NULL, &labels, NULL), LLOYD_USAGE);
+    int64_t told = strstr(lloyd_message(), "cannot be given in memory of a GPU") != NULL;
+    assert_int_equal(lloyd_comm_sum_host(comm, &told, 1), LLOYD_OK);
+    assert_int_equal(told, 1);
+    on_cpus.max_size = 0.5;
+    assert_int_equal(lloyd_fit_rows(comm, &on_cpus, &m.rows, NULL, NULL, NULL), LLOYD_USAGE);
     free(m.data);
 }
 

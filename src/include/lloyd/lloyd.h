@@ -85,6 +85,7 @@ typedef struct lloyd_fit_options {
     int64_t n_init;
     int64_t max_iters;
     double tol;
+    double max_size; /* >= 1: no cluster gets more than that many times n / k rows; 0: no limit */
     const char *metric;  /* "l2" or "cosine" */
     const char *weights; /* dataset with one weight per row, or NULL */
     const char *empty;   /* "relocate" or "keep" */
@@ -135,6 +136,10 @@ typedef struct lloyd_fit_result {
     int64_t resumed_iterations; /* of `iterations`, those done before this call */
     double resumed_seconds;     /* in these iterations */
     int64_t distinct_rows;      /* where the result shows that they are fewer than k; else 0 */
+    /* with max_size; else 0 */
+    int64_t largest_allowed; /* rows of a cluster */
+    int64_t moved_rows;      /* that are not in the cluster of the nearest centroid */
+    double inertia_before;   /* `inertia` with all rows in the clusters of the nearest centroids */
 } lloyd_fit_result;
 
 LLOYD_API void lloyd_fit_defaults(lloyd_fit_options *options);

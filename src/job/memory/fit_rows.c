@@ -53,6 +53,15 @@ static lloyd_status check_starts(const lloyd_fit_options *o)
                       (long long)o->n_init, (long long)o->n_init);
 }
 
+/* Labels of limited sizes are in host memory. */
+static lloyd_status check_labels(const lloyd_job *j, const lloyd_local_result *out)
+{
+    if (j->options->max_size == 0 || !out || !out->on_gpu || !out->labels) return LLOYD_OK;
+    return lloyd_fail(LLOYD_USAGE,
+                      "the labels of a fit with max_size cannot be given in memory of a "
+                      "GPU; give on_gpu 0 and memory of the host");
+}
+
 static lloyd_status find_first(lloyd_job *j, const float *first)
 {
     int is_given = first != NULL;
@@ -76,14 +85,21 @@ static void give_history(const lloyd_history *history, const lloyd_local_result 
     if (out->seconds) memcpy(out->seconds, history->seconds, bytes);
 }
 
+static lloyd_status give_labels(const lloyd_job *j, int32_t *labels)
+{
+    lloyd_kernels *kernels = j->problem.kernels;
+    if (j->balance.cap == 0) return kernels->labels(kernels, 0, j->plan.count, labels);
+    memcpy(labels, j->balance.labels, (size_t)j->plan.count * sizeof *labels);
+    return LLOYD_OK;
+}
+
 static lloyd_status give(const lloyd_job *j, const int64_t *counts, const lloyd_local_result *out)
 {
     lloyd_kernels *kernels = j->problem.kernels;
     if (!out) return LLOYD_OK;
     give_history(&j->best.history, out);
     if (out->counts) memcpy(out->counts, counts, (size_t)j->plan.k * sizeof *counts);
-    if (out->labels && j->plan.count > 0)
-        LLOYD_TRY(kernels->labels(kernels, 0, j->plan.count, out->labels));
+    if (out->labels && j->plan.count > 0) LLOYD_TRY(give_labels(j, out->labels));
     return out->centroids ? kernels->get_centroids(kernels, out->centroids) : LLOYD_OK;
 }
 
@@ -111,6 +127,7 @@ static lloyd_status run(lloyd_job *j, call *c, lloyd_fit_result *result)
     LLOYD_TRY(lloyd_row_source_memory(j->comm, c->taken.data, rows->weights, rows->count, rows->dim,
                                       c->taken.type, &j->source));
     LLOYD_TRY(j->comm->agree(j->comm, lloyd_job_check(j)));
+    LLOYD_TRY(j->comm->agree(j->comm, check_labels(j, c->out)));
     LLOYD_TRY(find_first(j, c->first));
     LLOYD_TRY(lloyd_job_plan(j));
     int on_gpu = rows->on_gpu || (c->out && c->out->on_gpu);

@@ -7,6 +7,7 @@
 #include "rows/bad_rows.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { ROWS = 1 << 20 }; /* written at a time */
 
@@ -41,7 +42,9 @@ typedef lloyd_status (*row_values)(const lloyd_row_results *results, int64_t at,
 static lloyd_status take_labels(const lloyd_row_results *r, int64_t at, int64_t count, void *out)
 {
     lloyd_kernels *kernels = r->problem->kernels;
-    return kernels->labels(kernels, at, count, out);
+    if (!r->labels) return kernels->labels(kernels, at, count, out);
+    memcpy(out, r->labels + at, (size_t)count * sizeof *r->labels);
+    return LLOYD_OK;
 }
 
 static lloyd_status take_distances(const lloyd_row_results *r, int64_t at, int64_t count, void *out)
@@ -114,6 +117,7 @@ lloyd_status lloyd_row_results_write(const lloyd_row_results *r, const lloyd_out
     const lloyd_member_rows rows = {.first = p->shard->first,
                                     .count = p->shard->count,
                                     .distances = r->distances,
+                                    .labels = r->labels,
                                     .kernels = p->kernels,
                                     .files = r->rows,
                                     .threads = p->kernels->config.threads};

@@ -13,8 +13,9 @@ typedef struct lloyd_row_results {
     lloyd_problem *problem;
     const lloyd_rows *rows; /* their places in the dataset */
     lloyd_row_outputs wanted;
-    int rounds;        /* of the members: members.h */
-    double *distances; /* [rows of this rank] to the centroids of their labels, or NULL */
+    const int32_t *labels; /* [rows of this rank]; NULL: those of the kernels */
+    int rounds;            /* of the members: members.h */
+    double *distances;     /* [rows of this rank] to the centroids of their labels, or NULL */
 } lloyd_row_results;
 
 /* 1 where lloyd_row_results_measure() is needed. */

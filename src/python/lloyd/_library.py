@@ -45,7 +45,7 @@ class FitOptions(ctypes.Structure):
     _fields_ = [("inputs", POINTER(c_char_p)), ("input_count", c_int), ("dataset", c_char_p), ("raw", c_char_p),
                 ("dim", c_int64), ("skip_bad_rows", c_int), ("rows", c_char_p),
                 ("sample", c_int64), ("sample_per_centroid", c_int64), ("label", c_char_p), ("k", c_int64), ("output", c_char_p), ("init", c_char_p), ("init_trials", c_int64), ("init_sample", c_int64),
-                ("seed", c_uint64), ("n_init", c_int64), ("max_iters", c_int64), ("tol", c_double), ("metric", c_char_p),
+                ("seed", c_uint64), ("n_init", c_int64), ("max_iters", c_int64), ("tol", c_double), ("max_size", c_double), ("metric", c_char_p),
                 ("weights", c_char_p), ("empty", c_char_p), ("backend", c_char_p), ("filter", c_char_p), ("prune", c_char_p),
                 ("comm", c_char_p), ("chunk_rows", c_int64), ("max_host_memory", c_int64), ("max_device_memory", c_int64), ("no_labels", c_int),
                 ("distances", c_int), ("members", c_int), ("force", c_int), ("checkpoint", c_char_p), ("checkpoint_every", c_char_p),
@@ -61,7 +61,8 @@ class FitResult(ctypes.Structure):
                 ("size_bins", c_int64 * 8), ("first_inertia", c_double), ("inertia", c_double), ("seconds", c_double),
                 ("iteration_seconds", c_double), ("curve", c_double * 32), ("curve_points", c_int), ("converged", c_int),
                 ("files", c_int), ("type", c_char_p), ("resumed", c_int), ("resumed_iterations", c_int64),
-                ("resumed_seconds", c_double), ("distinct_rows", c_int64)]
+                ("resumed_seconds", c_double), ("distinct_rows", c_int64), ("largest_allowed", c_int64), ("moved_rows", c_int64),
+                ("inertia_before", c_double)]
 
 
 class LocalRows(ctypes.Structure):

@@ -119,12 +119,55 @@ static void summary_claims_what_is_known(void **state)
 
     lloyd_model model = {.k = 100, .version = "0.1.0", .options = "{\"weights\":null}"};
     assert_int_equal(lloyd_summary_model_distinct(&model, 90), 10);
+    model.max_size = 2; /* equal rows may have several labels then */
+    assert_int_equal(lloyd_summary_model_distinct(&model, 90), 0);
+    model.max_size = 0;
     model.options = "{\"log\":\"\\\"weights\\\":null\",\"weights\":\"w\"}";
     assert_int_equal(lloyd_summary_model_distinct(&model, 90), 0);
     model.options = "{\"weights\":null}", model.cosine = 1;
     assert_int_equal(lloyd_summary_model_distinct(&model, 90), 0);
     model.cosine = 0, model.version = "";
     assert_int_equal(lloyd_summary_model_distinct(&model, 90), 0);
+}
+
+static void check_moved(int64_t limit, int64_t moved, double before, double inertia,
+                        const char *says)
+{
+    char text[256];
+    const lloyd_summary_sizes sizes = {20000, limit, moved, before, inertia};
+    assert_string_equal(lloyd_summary_moved(&sizes, text, sizeof text), says);
+}
+
+static void summary_of_limited_sizes(void **state)
+{
+    (void)state;
+    check_moved(
+        1293, 1234, 1000, 1012,
+        "1,234 rows (6.2 %) were moved to keep clusters at 1,293 rows or less; inertia 1.2 % "
+        "higher");
+    check_moved(
+        1, 1, 1000, 1000.01,
+        "1 row (0.005 %) was moved to keep clusters at 1 row or less; inertia 0.001 % higher");
+    check_moved(5, 0, 7, 7, "no row had to be moved to keep clusters at 5 rows or less");
+    check_moved(
+        5, 2, 0, 3.5,
+        "2 rows (0.01 %) were moved to keep clusters at 5 rows or less; inertia 3.5 instead of "
+        "0");
+    check_moved(
+        5, 2, 7, 7,
+        "2 rows (0.01 %) were moved to keep clusters at 5 rows or less; inertia 7 instead of "
+        "7");
+    const int64_t counts[] = {5, 5};
+    lloyd_fit_result result =
+        {.n = 10, .d = 1, .k = 2, .type = "int8", .inertia = 3, .inertia_before = 2};
+    assert_int_equal(lloyd_summary_describe(NULL, NULL, 0, counts, 2, &result), LLOYD_OK);
+    check_summary(&result, "  sizes", "max size");
+    result.largest_allowed = 5, result.moved_rows = 1;
+    check_summary(
+        &result,
+        "  max size    1 row (10.0 %) was moved to keep clusters at 5 rows or less; inertia "
+        "50.0 % higher\n",
+        NULL);
 }
 
 static void summary_sizes_have_ranges(void **state)
@@ -211,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(numbers_have_one_style),
                                        cmocka_unit_test(summary_of_a_resumed_fit),
                                        cmocka_unit_test(summary_claims_what_is_known),
+                                       cmocka_unit_test(summary_of_limited_sizes),
                                        cmocka_unit_test(summary_sizes_have_ranges),
                                        cmocka_unit_test(summary_figures),
                                        cmocka_unit_test(prediction_summary)};
