@@ -276,6 +276,16 @@ static lloyd_status print_row_outputs(const char *path)
     return LLOYD_OK;
 }
 
+static void print_inertia(const lloyd_model *m)
+{
+    const char *converged = m->converged ? ", converged" : "";
+    if (*m->parent)
+        printf("  %-12s %.10g%s\n", "inertia", m->final_inertia, converged);
+    else
+        printf("  %-12s %.10g after %lld iteration%s%s\n", "inertia", m->final_inertia,
+               (long long)m->iterations, m->iterations == 1 ? "" : "s", converged);
+}
+
 static lloyd_status print_model(const char *path, const lloyd_model *m)
 {
     char a[32], b[32];
@@ -290,15 +300,16 @@ static lloyd_status print_model(const char *path, const lloyd_model *m)
     if (m->skipped > 0)
         printf("  %-12s %s bad rows, with the label -1\n", "skipped",
                lloyd_text_count(m->skipped, a, sizeof a));
+    if (*m->parent)
+        printf("  %-12s the clusters of %s, each on its own: /parents says of which each is\n",
+               "split from", m->parent);
     print_inputs(m);
     if (*m->command) printf("  %-12s %s\n", "command", m->command);
     if (*m->version) {
         print_maker(m);
         printf("  %-12s %s, seed %llu\n", "metric", m->cosine ? "cosine" : "l2",
                (unsigned long long)m->seed);
-        printf("  %-12s %.10g after %lld iteration%s%s\n", "inertia", m->final_inertia,
-               (long long)m->iterations, m->iterations == 1 ? "" : "s",
-               m->converged ? ", converged" : "");
+        print_inertia(m);
     }
     LLOYD_TRY(print_sizes(m));
     print_moved(m);

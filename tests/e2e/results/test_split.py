@@ -143,6 +143,9 @@ def several_passes(t):
     whole = t.path("whole.h5")
     result = split(t, case, 3, whole)
     t.check(result.status == 0, "in one pass", result.describe())
+    result = split(t, case, 3, t.path("ranks.h5"), ranks=3)  # rows of several ranks come in turns
+    t.check(result.status == 0 and not (found := differences(whole, t.path("ranks.h5"), ALL)), "in one pass, 3 ranks: the same bits",
+            result.describe() + (found if result.status == 0 else ""))
     limit = f"{int(planned[0]) - 20}MB"
     for ranks in (1, 2):
         again = split(t, case, 3, t.path("passes.h5"), "--max-host-memory", limit, "--dry-run", ranks=ranks)
