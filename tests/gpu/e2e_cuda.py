@@ -122,6 +122,8 @@ def with_options(t, name, x, k, chunk):
     t.job(f"{name} weights", weighted, common + ("--weights", "weights"), ways)
     t.job(f"{name} n-init 2", weighted, common + ("--n-init", 2, "--init", "kmeans++"), ways)
     t.job(f"{name} tol", weighted, common + ("--tol", 0.02), ways[:1])
+    t.job(f"{name} max size", weighted, common + ("--max-size", 1.1, "--weights", "weights"), ways)
+    t.job(f"{name} max size cosine", weighted, common + ("--max-size", 1, "--metric", "cosine"), ways)
     t.job(f"{name} no iteration", weighted, common[:4] + ("--max-iters", 0), ways[:1])
     t.job(f"{name} until it converges", weighted, ("-k", 4, "--max-iters", 200), ways[:1])
     many_empty(t, name, folder, x, weighted, k, common, ways)

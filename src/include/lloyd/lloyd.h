@@ -189,7 +189,8 @@ typedef struct lloyd_local_result {
  * Of the options, those about files stay as lloyd_fit_defaults() sets them (else LLOYD_USAGE):
  * inputs, dataset, skip_bad_rows, output, weights, checkpoint, checkpoint_every, resume, dry_run,
  * no_labels, distances, members, force, chunk_rows.
- * With GPUs, the rows of a rank must fit the memory of its GPU. `progress` is "auto" by default,
+ * With GPUs, the rows of a rank must fit the memory of its GPU. With max_size, labels are given in host
+ * memory only (LLOYD_USAGE: in that of a GPU). `progress` is "auto" by default,
  * lines on standard error of rank 0; "none" is silent but for warnings. `out` and `result` may be
  * NULL. After a failure the arrays of `out` hold nothing of use. Collective. */
 LLOYD_API lloyd_status lloyd_fit_rows(lloyd_comm *comm, const lloyd_fit_options *options,
