@@ -17,6 +17,7 @@
 #include "job/summary.h"
 #include "options/table.h"
 #include "options/value.h"
+#include "program/row_numbers.h"
 #include "rows/bad_rows.h"
 
 #include <math.h>
@@ -492,6 +493,7 @@ static lloyd_status info(const lloyd_info_options *options)
     if (kind == LLOYD_KIND_MODEL) return info_model(file);
     if (kind == LLOYD_KIND_CHECKPOINT) return info_checkpoint(file);
     if (kind == LLOYD_KIND_LABELS) return info_labels(file);
+    if (kind == LLOYD_KIND_NUMBERS) return lloyd_row_numbers_info(file);
     return info_rows(file, &form);
 }
 

@@ -4,11 +4,15 @@
 
 #include "io/writers/model.h"
 
-enum { LLOYD_WARNINGS = 4 }; /* at most, of one model */
+enum {
+    LLOYD_WARNINGS = 4, /* at most, of one model */
+    LLOYD_WARNING_BYTES = 320
+};
 
+/* One sentence each: what, how much, what to do. */
 typedef struct lloyd_warnings {
     int count;
-    char text[LLOYD_WARNINGS][320]; /* one sentence each: what, how much, what to do */
+    char text[LLOYD_WARNINGS][LLOYD_WARNING_BYTES];
 } lloyd_warnings;
 
 /* The fit ended before it converged; there are empty clusters, perhaps since there are fewer distinct rows;

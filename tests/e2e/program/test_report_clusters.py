@@ -227,6 +227,8 @@ def warnings(t):
     t.check(not said("seeded.h5", **{**usual, "inertia": [], "moved": [], "seconds": []}), "no iteration: not told")
     found = said("split.h5", n=1000, version="0.2.0", parent="coarse.h5")
     t.check(len(found) == 1 and found[0].startswith("Not all clusters were split until"), "a split that was ended: told", f"      {found}")
+    found = said("split.h5", parent="coarse.h5", counts=[0, 1] + [2] * 97 + [23], k=100, **usual)
+    t.check(len(found) == 4, "and of a split", f"      {found}")
     t.check(not said("split.h5", n=1000, version="0.2.0", parent="coarse.h5", converged=1), "a split that converged: not told")
     t.check(not said("foreign.h5", inertia=[2.0, 1.0], moved=[3, 1], seconds=[1, 1]), "not by lloyd: not told")
     found = said("single.h5", counts=[1, 5, 6])

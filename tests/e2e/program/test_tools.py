@@ -187,6 +187,68 @@ def info_and_predict(t):
                     f"      without {missing}\n" + result.describe())
 
 
+def check_numbers(t, what, name, values, *lines, ranks=1):
+    """info describes a list of row numbers; lines: what else it must print."""
+    values, result = np.asarray(values), t.lloyd("info", name, ranks=ranks)
+    expected = [f"Row numbers: {len(values):,}", f"  file         {name}", *lines]
+    if len(values):
+        order = np.flatnonzero(values[1:] < values[:-1])
+        repeated = (values[1:] == values[:-1]).sum()
+        expected += [f"  numbers      from {values.min():,} to {values.max():,}",
+                     f"  order        not sorted: the number at place {order[0] + 1:,} (from 0) is lower than the one before" if len(order)
+                     else "  order        increasing" + (", each once" if not repeated else "")]
+        if repeated:
+            expected.append(f"               {repeated:,} number{' is' if repeated == 1 else 's are'} the same as the one before; --rows takes each row once")
+        if values.min() >= 0:
+            expected.append(f"  use          lloyd fit --rows {name}, with inputs of {int(values.max()) + 1:,} rows or more")
+    missing = [line for line in expected if line not in result.out.splitlines()]
+    t.check(result.status == 0 and not missing, f"info of row numbers, {what}", f"      without {missing}\n" + result.describe())
+    return result
+
+
+def row_numbers(t):
+    source = t.data("digits.h5")
+    clusters = t.fit(source, "clusters.h5", "-k", 10, "--max-iters", 2, "--members")
+    for name, dataset in (("rows.npy", None), ("rows.h5", "/rows"), ("other.h5:/a/b", "/a/b")):
+        t.lloyd("select", clusters, "--nearest", 3, "-o", t.path(name))
+        path = t.path(name.split(":")[0])
+        values = read(path, dataset) if dataset else np.load(path)
+        made = ("  selected by  lloyd select --nearest 3 --seed 0", f"  from         {clusters}") if dataset else ()
+        check_numbers(t, f"of select, {name}", t.path(name), values, *made, ranks=2)
+        if dataset:
+            check_numbers(t, f"of select, {name}, the dataset not named", path, values, *made)
+        fit = t.lloyd("fit", "--input", source, "--rows", t.path(name), "-k", 3, "-o", t.path("of-rows.h5"))
+        t.check(fit.status == 0, f"{name}: what info says of its use is true", fit.describe())
+    draw = np.random.default_rng(2)
+    long = np.sort(draw.choice(10**10, 1 << 21, replace=False))
+    place = (1 << 20) + 1  # in the second block that is read
+    for what, values in {"of many blocks": long, "a late disorder": np.append(long, 5), "disorder between blocks": np.insert(long, 1 << 20, 0),
+                         "a late repetition": np.insert(long, place, long[place]), "random ones": draw.permutation(1000),
+                         "all the same": [7] * 9, "one": [0], "32 bits": np.arange(5, dtype=np.int32), "bytes": np.uint8([200, 201]),
+                         "the largest": [2**62, 2**63 - 2]}.items():
+        np.save(t.path("list.npy"), np.asarray(values))
+        check_numbers(t, what, t.path("list.npy"), values)
+    for what, values, line in (("negative", [-5, 3, 4], "none as rows: these are numbered from 0"),
+                               ("none at all", np.empty(0, np.int64), "none: there is no row to fit")):
+        np.save(t.path("list.npy"), values)
+        check_numbers(t, what, t.path("list.npy"), values, "  use          " + line)
+    foreign = t.path("foreign.h5")
+    with h5py.File(foreign, "w") as file:
+        file["ids"], file["few"], file["real"] = np.arange(9), np.arange(9, dtype=np.int32), np.zeros(9)
+    check_numbers(t, "a dataset of another file", foreign + ":/ids", np.arange(9))
+    np.save(t.path("real.npy"), np.zeros(9))
+    np.save(t.path("whole.npy"), np.arange(6).reshape(2, 3))
+    np.save(t.path("cut.npy"), np.arange(1000))
+    os.truncate(t.path("cut.npy"), 5000)
+    for name, reason in ((foreign + ":/few", "1 dimension"), (foreign + ":/real", "1 dimension"), (foreign, "cannot tell which dataset"),
+                         (clusters + ":/labels", "1 dimension"), (clusters + ":/members", "1 dimension"), (t.path("real.npy"), "real.npy"),
+                         (t.path("whole.npy"), "astype('float32')"),
+                         (t.path("cut.npy"), "not copied completely"), (foreign + ":/gone", "gone")):
+        result = t.lloyd("info", name)
+        t.check(result.status == 3 and len(result.messages) == 1 and reason in result.messages[0] and not result.out,
+                f"info {os.path.basename(name)}: no row numbers", result.describe())
+
+
 def model_file(t):
     """Everything architecture.md promises is in a model."""
     model = t.fit(t.data("digits.h5"), "complete.h5", "-k", 10, "--seed", 5, "--max-iters", 7, "--log", t.path("log.jsonl"),
@@ -290,6 +352,7 @@ def main():
     bad_headers(t)
     synth(t)
     info_and_predict(t)
+    row_numbers(t)
     model_file(t)
     dry_run(t)
     if not t.quick: # sanitizers need memory of their own
