@@ -73,7 +73,7 @@ static lloyd_status find_rounds(const piece *pieces, const int64_t *rows, int64_
 {
     int64_t all = 0;
     for (int64_t c = 0; c < k; c++) all += rows[c];
-    deal->rounds = all / room / ranks + 1;
+    deal->rounds = all > 0 ? (all - 1) / room / ranks + 1 : 1;
     for (;; deal->rounds++) {
         turn *heap;
         LLOYD_TRY(lloyd_alloc(&heap, deal->rounds * ranks, sizeof *heap, "turns of ranks"));

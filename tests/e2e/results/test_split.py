@@ -111,7 +111,7 @@ def check_case(t, case, share, seed, every_rank):
 def every_kind(t):
     """Rows of every kind; -share: --total."""
     rng = np.random.default_rng(4)
-    sift = data.load(t.data("sift-20k.h5"), 3000).astype(np.uint8)
+    sift = data.load(t.data("sift-20k.h5"), 3001).astype(np.uint8)
     bad = data.gaussian(700, 6, 5, 4)
     bad[[0, 3, 4, 350, 699]] = np.nan
     weights = rng.uniform(0.1, 3, 900).astype(np.float32)
@@ -134,7 +134,8 @@ def every_kind(t):
 
 def several_passes(t):
     """Little memory: the rows are read again for the clusters that do not fit at first. The same bits."""
-    case = Case(t, "wide", data.gaussian(40000, 256, 3), 25)
+    weights = np.random.default_rng(5).uniform(0.1, 3, 40000).astype(np.float32)
+    case = Case(t, "wide", data.gaussian(40000, 256, 3), 25, "--weights", "weights", weights=weights)
     plan = split(t, case, 3, "unused.h5", "--dry-run")
     planned = [float(line.split()[1]) for line in plan.out.splitlines() if line.split()[:1] == ["memory"]]
     if not t.check(plan.status == 0 and len(planned) == 1 and "read once" in plan.out and not os.path.exists(t.path("unused.h5")),
