@@ -304,7 +304,7 @@ static void deciding_options(void **state)
     options.k = 8;
     check_lines(
         &options,
-        "no --sample\nno --sample-per-centroid\n-k 8\n--init kmeans-parallel\nno --init-trials\nno --init-sample\n--seed 0\n--n-init 1\n--tol 0\n--metric l2\n"
+        "no --sample\nno --sample-per-centroid\n-k 8\n--init kmeans-parallel\nno --init-trials\nno --init-sample\n--seed 0\n--n-init 1\n--tol 0\nno --max-size\n--metric l2\n"
         "no --weights\n--empty relocate\nno --skip-bad-rows\n");
     options.init = "some/model.h5";
     options.weights = "w";
@@ -313,7 +313,7 @@ static void deciding_options(void **state)
     check_lines(
         &options,
         "no --sample\nno --sample-per-centroid\n-k 8\n--init MODEL (with the centroids 0000000000001234)\nno --init-trials\nno --init-sample\n--seed 0\n"
-        "--n-init 1\n--tol 0.10000000000000001\n--metric l2\n--weights w\n"
+        "--n-init 1\n--tol 0.10000000000000001\nno --max-size\n--metric l2\n--weights w\n"
         "--empty relocate\n--skip-bad-rows\n");
 }
 
