@@ -173,7 +173,7 @@ def main():
         jobs(t, "sift", sift[:4000], 64, QUICK_WAYS, QUICK_WAYS)
     else:
         jobs(t, "digits", digits, 20, SOME_WAYS, SOME_WAYS)
-        jobs(t, "sift", sift, 256, ALL_WAYS, FEW_WAYS)
+        jobs(t, "sift", sift[:8000], 128, ALL_WAYS, FEW_WAYS)
     no_labels(t, t.data("digits.h5"))
     restarts(t, t.data("digits.h5"))
     smaller_team(t, t.data("digits.h5"))
