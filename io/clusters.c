@@ -142,15 +142,15 @@ static lloyd_status check_labels(const lloyd_parents *p)
     return LLOYD_OK;
 }
 
-/* *there = 1 and the clusters, if `below` is of a split. */
+/* *there = 1 and the clusters, if `below` is of a split of a model with as many clusters. */
 static lloyd_status read_split(const char *below, int64_t count, lloyd_parents *p, int *there)
 {
     LLOYD_H5_SCOPE;
     hid_t file, dataset;
-    int64_t found = 0;
+    int64_t found = 0, k = 0;
     LLOYD_TRY(lloyd_h5_open_file(below, &file));
-    lloyd_status status = LLOYD_OK;
-    *there = H5Lexists(file, "/parents", H5P_DEFAULT) > 0;
+    lloyd_status status = lloyd_h5_number(below, file, "parent_k", H5T_NATIVE_INT64, &k);
+    *there = status == LLOYD_OK && k == p->k && H5Lexists(file, "/parents", H5P_DEFAULT) > 0;
     if (*there) {
         status = lloyd_h5_list_open(below, file, "/parents", &dataset, &found);
         *there = found == count;
@@ -179,15 +179,11 @@ static lloyd_status read_labels(const char *path, const char *below, int64_t cou
 lloyd_status lloyd_parents_read(const char *path, const char *below, int64_t count,
                                 lloyd_parents *parents)
 {
-    lloyd_row_outputs has;
-    int64_t labels = 0;
-    int is_split = 0;
+    int is_split;
     *parents = (lloyd_parents){.path = path};
     LLOYD_TRY(read_clusters(path, &parents->k));
     LLOYD_TRY(lloyd_alloc(&parents->labels, count, sizeof *parents->labels, "labels of centroids"));
-    LLOYD_TRY(lloyd_inspect_row_outputs(path, &has));
-    if (has.labels) LLOYD_TRY(lloyd_inspect_labels(path, 0, 0, &labels, NULL));
-    if (labels != count) LLOYD_TRY(read_split(below, count, parents, &is_split));
+    LLOYD_TRY(read_split(below, count, parents, &is_split));
     if (!is_split) LLOYD_TRY(read_labels(path, below, count, parents));
     parents->count = count;
     return check_labels(parents);

@@ -34,8 +34,8 @@ typedef struct lloyd_parents {
     int32_t *labels;  /* [count] each at least 0 and below k */
 } lloyd_parents;
 
-/* Of the `count` clusters of `below`: from /labels of a file, where they are those of as many rows, else from /parents of
- * `below`, if it is of a split. LLOYD_BAD_INPUT where there are neither, or where one is left out. Free it also after a
+/* Of the `count` clusters of `below`: from /parents of it, if it is of a split of a model with as many clusters as the file at
+ * `path`, else from the /labels there. LLOYD_BAD_INPUT where there are neither, or where one is left out. Free it also after a
  * failure. Both names are borrowed. */
 lloyd_status lloyd_parents_read(const char *path, const char *below, int64_t count,
                                 lloyd_parents *parents);

@@ -70,7 +70,10 @@ static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_m
         LLOYD_TRY(lloyd_partial_text(path, root, "subset", m->subset));
         LLOYD_TRY(lloyd_partial_number(path, root, "stored", H5T_NATIVE_INT64, &m->stored));
     }
-    if (m->parent && *m->parent) LLOYD_TRY(lloyd_partial_text(path, root, "parent", m->parent));
+    if (m->parent && *m->parent) {
+        LLOYD_TRY(lloyd_partial_text(path, root, "parent", m->parent));
+        LLOYD_TRY(lloyd_partial_number(path, root, "parent_k", H5T_NATIVE_INT64, &m->parent_k));
+    }
     if (m->distinct > 0)
         LLOYD_TRY(
             lloyd_partial_number(path, root, "distinct_rows", H5T_NATIVE_INT64, &m->distinct));

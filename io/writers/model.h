@@ -32,9 +32,9 @@ typedef struct lloyd_model {
         inertia_before; /* final_inertia with all rows in the clusters of the nearest centroids */
     uint64_t seed;
     int ranks;
-    int cosine; /* metric: 0 l2, 1 cosine (centroids are unit vectors) */
-    char *
-        parent; /* the file of the model whose clusters were split; NULL or "": it is of no split */
+    int cosine;       /* metric: 0 l2, 1 cosine (centroids are unit vectors) */
+    char *parent;     /* the file of the model whose clusters were split; NULL or "": none were */
+    int64_t parent_k; /* its clusters */
     int32_t *
         parents; /* [k] /parents: the cluster of it that each is from, or NULL; lloyd_model_read() leaves it so */
     char *version; /* of the program that wrote it */

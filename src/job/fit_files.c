@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/stop.h"
 #include "comm/comm.h"
 #include "io/guard.h"
 #include "io/space.h"
@@ -414,6 +415,7 @@ lloyd_status lloyd_fit(lloyd_comm *comm, const lloyd_fit_options *options, lloyd
     lloyd_job job = lloyd_job_begin(comm, options);
     lloyd_fit_result unused;
     lloyd_status status = lloyd_job_end(&job, run(&job, result ? result : &unused));
+    lloyd_stop_clear();
     lloyd_rows_close(job.source.rows);
     lloyd_output_close(&job.output);
     return status;

@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/philox.h"
-#include "base/stop.h"
 #include "job/options.h"
 #include "job/summary.h"
 #include "kernels/numerics.h"
@@ -460,7 +459,6 @@ lloyd_status lloyd_job_end(lloyd_job *j, lloyd_status status)
 {
     j->comm->rescue = NULL;
     status = lloyd_checkpoint_close(j->checkpoint, j->progress, status);
-    lloyd_stop_clear();
     status = close_progress(j, status);
     lloyd_backend_disconnect(&j->backend);
     lloyd_shard_close(j->problem.shard);

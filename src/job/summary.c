@@ -332,7 +332,7 @@ void lloyd_summary_print_split(FILE *out, const lloyd_split_options *options,
     print_skipped(out, result->skipped);
     fprintf(out, "  model       %s\n", options->model);
     if (result->converged == result->clusters)
-        fprintf(out, "  converged   all, in %lld iterations at most\n",
+        fprintf(out, "  converged   all, in at most %lld iterations\n",
                 (long long)result->most_iterations);
     else
         fprintf(out,

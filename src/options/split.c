@@ -52,7 +52,8 @@ const lloyd_option lloyd_tool_split[] = {
      .offset = AT(k),
      .least = 1,
      .most = INT32_MAX,
-     .help = "Sub-clusters of each cluster; one for each row of a cluster that has fewer rows."},
+     .help =
+         "Number of sub-clusters of each cluster. A cluster with fewer rows gets one for each row."},
     {.name = "--total",
      .argument = "K",
      .kind = LLOYD_OPTION_WHOLE,
@@ -60,8 +61,8 @@ const lloyd_option lloyd_tool_split[] = {
      .least = 1,
      .most = INT32_MAX,
      .help =
-         "Or sub-clusters of all clusters together, in proportion to their rows, and one at least of each "
-         "that has any."},
+         "Instead of -k: the number of all sub-clusters, shared out in proportion to the rows of the clusters; each "
+         "that has rows gets at least one."},
     {.name = "--output",
      .letter = "-o",
      .argument = "MODEL.h5",
@@ -166,8 +167,8 @@ const lloyd_option lloyd_tool_split[] = {
      .standard = "auto",
      .choices = lloyd_progress_choices,
      .help =
-         "How far the work of rank 0 is, on standard error: auto is a line that is redrawn on a terminal, "
-         "and plain lines elsewhere."},
+         "Progress of rank 0, on standard error: auto is a line that is redrawn on a terminal, and plain lines "
+         "elsewhere."},
     {.name = "--timeout",
      .argument = "TIME",
      .kind = LLOYD_OPTION_PERIOD,
@@ -175,7 +176,8 @@ const lloyd_option lloyd_tool_split[] = {
      .unrecorded = 1,
      .offset = AT(timeout),
      .standard = "30m",
-     .help = "As for fit. Ranks wait for the one that splits the largest clusters."},
+     .help =
+         "As for fit. The time must exceed that of the fit of the largest cluster, which other ranks wait for."},
     {.name = "--dry-run",
      .kind = LLOYD_OPTION_FLAG,
      .role = LLOYD_OPTION_ALIKE,

@@ -302,8 +302,8 @@ static lloyd_status print_model(const char *path, const lloyd_model *m)
         printf("  %-12s %s bad rows, with the label -1\n", "skipped",
                lloyd_text_count(m->skipped, a, sizeof a));
     if (*m->parent)
-        printf("  %-12s the clusters of %s, each on its own: /parents says of which each is\n",
-               "split from", m->parent);
+        printf("  %-12s %s; /parents has the cluster of each sub-cluster\n", "split from",
+               m->parent);
     print_inputs(m);
     if (*m->command) printf("  %-12s %s\n", "command", m->command);
     if (*m->version) {

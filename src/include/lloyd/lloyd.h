@@ -373,7 +373,7 @@ LLOYD_API void lloyd_select_defaults(lloyd_select_options *options);
 LLOYD_API lloyd_status lloyd_select(lloyd_comm *comm, const lloyd_select_options *options,
                                     lloyd_select_result *result);
 
-/* The options of `lloyd split`. Where nothing else is said, as for fit. */
+/* The options of `lloyd split`. Fields without a comment are as in lloyd_fit_options. */
 typedef struct lloyd_split_options {
     const char *model; /* whose clusters are split */
     const char *const *inputs;
@@ -414,7 +414,8 @@ typedef struct lloyd_split_result {
     int64_t most_iterations; /* of a fit */
     int64_t skipped;         /* bad rows, which are not among the n */
     int64_t rounds;          /* passes over the rows */
-    double parent_inertia;   /* as the model that is split says; 0: it does not */
+    double
+        parent_inertia; /* as the model that is split says; 0: it does not, or not of these rows */
     double inertia, seconds;
     int files;
     const char *type; /* of the elements, "uint8"; a constant */

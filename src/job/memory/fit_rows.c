@@ -4,6 +4,7 @@
 #include "lloyd/lloyd.h"
 
 #include "base/memory.h"
+#include "base/stop.h"
 #include "comm/comm.h"
 #include "job/job.h"
 #include "job/memory/local_rows.h"
@@ -151,6 +152,7 @@ lloyd_status lloyd_fit_rows(lloyd_comm *comm, const lloyd_fit_options *options,
     call c = {.rows = rows, .first = first, .out = out};
     lloyd_fit_result unused;
     lloyd_status status = lloyd_job_end(&job, run(&job, &c, result ? result : &unused));
+    lloyd_stop_clear();
     lloyd_free(c.taken.rounded);
     return status;
 }

@@ -36,18 +36,29 @@ static int less(const turn *a, const turn *b)
     return a->work != b->work ? a->work < b->work : a->number < b->number;
 }
 
-/* The first of the heap has grown. */
-static void sink(turn *heap, int64_t count)
+/* The one at `at` has grown. */
+static void sink(turn *heap, int64_t count, int64_t at)
 {
-    const turn moved = heap[0];
-    int64_t at = 0;
-    for (int64_t child = 1; child < count; child = 2 * at + 1) {
+    const turn moved = heap[at];
+    for (int64_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
         if (child + 1 < count && less(&heap[child + 1], &heap[child])) child++;
         if (!less(&heap[child], &moved)) break;
         heap[at] = heap[child];
         at = child;
     }
     heap[at] = moved;
+}
+
+/* Where a cluster goes: to the turn with the least work, or if that has no room, to the one with the fewest rows. */
+static int64_t place_for(const turn *heap, int64_t turns, int64_t rows, int64_t room)
+{
+    int64_t at = 0;
+    if (heap[0].rows + rows <= room) return 0;
+    for (int64_t t = 1; t < turns; t++)
+        if (heap[t].rows < heap[at].rows ||
+            (heap[t].rows == heap[at].rows && heap[t].number < heap[at].number))
+            at = t;
+    return at;
 }
 
 /* 1 if no turn has more than `room` rows. */
@@ -57,13 +68,13 @@ static int deal_out(const piece *pieces, const int64_t *rows, int64_t k, int64_t
     for (int64_t t = 0; t < turns; t++) heap[t] = (turn){.number = t};
     deal->most = 0;
     for (int64_t i = 0; i < k; i++) {
-        const int64_t c = pieces[i].cluster;
-        deal->turn[c] = heap[0].number;
-        heap[0].work += pieces[i].work;
-        heap[0].rows += rows[c];
-        if (heap[0].rows > deal->most) deal->most = heap[0].rows;
+        const int64_t c = pieces[i].cluster, at = place_for(heap, turns, rows[c], room);
+        deal->turn[c] = heap[at].number;
+        heap[at].work += pieces[i].work;
+        heap[at].rows += rows[c];
+        if (heap[at].rows > deal->most) deal->most = heap[at].rows;
         if (deal->most > room) return 0;
-        sink(heap, turns);
+        sink(heap, turns, at);
     }
     return 1;
 }

@@ -163,6 +163,7 @@ static lloyd_status write_with(const lloyd_splitting *s, char **inputs, int32_t 
         .converged = all_converged(s),
         .parents = parents,
         .parent = (char *)o->model,
+        .parent_k = s->parent.k,
         .seed = o->seed,
         .ranks = s->comm->size,
         .cosine = s->parent.cosine,

@@ -192,6 +192,20 @@ static lloyd_status sort_parts(lloyd_parts *p)
 
 /* --- bring --- */
 
+static lloyd_status check_weights(const lloyd_parts *p)
+{
+    for (int64_t i = 0; i < p->count && p->weights; i++) {
+        int64_t at = p->begin[i];
+        while (at < p->begin[i + 1] && p->weights[at] == 0) at++;
+        if (at == p->begin[i + 1])
+            return lloyd_fail(LLOYD_BAD_INPUT,
+                              "all rows of cluster %lld have weight 0, so it cannot be split; give "
+                              "one of them a weight, or leave --weights out",
+                              (long long)p->clusters[i]);
+    }
+    return LLOYD_OK;
+}
+
 static lloyd_status open_parts(lloyd_parts *p, const int64_t *rows, int64_t k)
 {
     const char *what = "the rows of clusters";
@@ -234,17 +248,29 @@ static lloyd_status open_moving(moving *m, int64_t k, lloyd_mail *mail)
     return lloyd_mail_open(p->comm, record_bytes(m->row_bytes), mail);
 }
 
-static lloyd_status bring(moving *m, const int64_t *rows, int64_t k, lloyd_mail *mail)
+static lloyd_status move_rows(moving *m, int64_t k, lloyd_mail *mail)
 {
-    lloyd_parts *p = m->parts;
+    lloyd_comm *comm = m->parts->comm;
     const lloyd_mail_ends ends = {write_rows, read_row, m};
-    lloyd_status status = open_parts(p, rows, k);
-    if (status == LLOYD_OK) status = open_moving(m, k, mail);
-    LLOYD_TRY(p->comm->agree(p->comm, status));
-    LLOYD_TRY(lloyd_mail_deliver(mail, &ends));
-    status = lloyd_rows_check(m->rows->rows, m->rows->first, m->rows->count);
-    if (status == LLOYD_OK) status = sort_parts(p);
-    return p->comm->agree(p->comm, status);
+    LLOYD_TRY(comm->agree(comm, open_moving(m, k, mail)));
+    return lloyd_mail_deliver(mail, &ends);
+}
+
+static void close_moving(moving *m, lloyd_mail *mail)
+{
+    lloyd_mail_close(mail);
+    lloyd_free(m->read);
+    lloyd_free(m->read_weights);
+    lloyd_free(m->place);
+    lloyd_free(m->coming);
+}
+
+static lloyd_status check_and_sort(lloyd_parts *p)
+{
+    const lloyd_row_source *rows = p->source->rows;
+    LLOYD_TRY(lloyd_rows_check(rows->rows, rows->first, rows->count));
+    LLOYD_TRY(sort_parts(p));
+    return check_weights(p);
 }
 
 lloyd_status lloyd_parts_bring(lloyd_comm *comm, const lloyd_split_source *source,
@@ -258,13 +284,11 @@ lloyd_status lloyd_parts_bring(lloyd_comm *comm, const lloyd_split_source *sourc
                 .rows = source->rows,
                 .row_bytes = row_bytes,
                 .piece = piece_bytes(row_bytes)};
-    lloyd_status status = bring(&m, rows, k, &mail);
-    lloyd_mail_close(&mail);
-    lloyd_free(m.read);
-    lloyd_free(m.read_weights);
-    lloyd_free(m.place);
-    lloyd_free(m.coming);
-    return status;
+    LLOYD_TRY(comm->agree(comm, open_parts(parts, rows, k)));
+    lloyd_status status = move_rows(&m, k, &mail);
+    close_moving(&m, &mail);
+    LLOYD_TRY(status);
+    return comm->agree(comm, check_and_sort(parts));
 }
 
 /* --- and back --- */
@@ -343,8 +367,8 @@ int64_t lloyd_parts_row_bytes(int weighted, int distances)
 
 int64_t lloyd_parts_bytes(int ranks, int64_t k, int64_t most, int64_t row_bytes)
 {
-    const int64_t sorting = most * (int64_t)sizeof(placed) + row_bytes,
-                  moving_bytes = lloyd_mail_bytes(ranks, record_bytes(row_bytes)) +
-                                 rows_at_once(INT64_MAX, row_bytes) * (row_bytes + 4) + 8 * k;
+    const int64_t sorting = 2 * most * (int64_t)sizeof(placed) + row_bytes, /* qsort() copies */
+        moving_bytes = lloyd_mail_bytes(ranks, record_bytes(row_bytes)) +
+                       rows_at_once(INT64_MAX, row_bytes) * (row_bytes + 4) + 8 * k;
     return (sorting > moving_bytes ? sorting : moving_bytes) + 16 * k;
 }

@@ -10,24 +10,30 @@
 #include "base/text.h"
 #include "comm/self.h"
 #include "io/guard.h"
-#include "io/inspect.h"
 #include "io/space.h"
 #include "job/agreement.h"
 #include "job/options.h"
 #include "job/outputs.h"
+#include "job/split/labels.h"
 #include "job/split/outcome.h"
 #include "job/split/parts.h"
 #include "job/split/shares.h"
 #include "job/split/small.h"
 #include "job/split/splitting.h"
+#include "kernels/convert.h"
 #include "options/table.h"
 #include "options/value.h"
 #include "rows/bad_rows.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MEMBERS_PART = 16 }; /* of a rank's memory, for sorting members */
+enum {
+    MEMBERS_PART = 16, /* of a rank's memory, for sorting members */
+};
+
+static const double BETWEEN_AGREEMENTS = 5; /* seconds */
 
 /* ---- Options -------------------------------------------------------------------------------- */
 
@@ -73,11 +79,6 @@ static lloyd_fit_options options_of_fit(const lloyd_splitting *s, int64_t cluste
 
 /* ---- Files ---------------------------------------------------------------------------------- */
 
-static const char *labels_path(const lloyd_split_options *o)
-{
-    return o->labels ? o->labels : o->model;
-}
-
 static lloyd_status open_rows(lloyd_splitting *s, lloyd_agreement *agreement)
 {
     const lloyd_split_options *o = s->options;
@@ -95,33 +96,12 @@ static lloyd_status open_rows(lloyd_splitting *s, lloyd_agreement *agreement)
         o->model, (long long)s->parent.d, (long long)lloyd_rows_dim(s->source.rows));
 }
 
-/* Whether there are labels, of as many rows. */
-static lloyd_status check_labels(const lloyd_splitting *s)
-{
-    const char *path = labels_path(s->options);
-    const int64_t stored = lloyd_rows_stored(s->source.rows);
-    lloyd_row_outputs there;
-    int64_t labels = 0;
-    LLOYD_TRY(lloyd_inspect_row_outputs(path, &there));
-    if (!there.labels)
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "%s has no /labels, the clusters of the rows; label the rows with lloyd "
-                          "predict --model %s, and give its output with --labels",
-                          path, s->options->model);
-    LLOYD_TRY(lloyd_inspect_labels(path, 0, 0, &labels, NULL));
-    if (labels == stored) return LLOYD_OK;
-    return lloyd_fail(LLOYD_BAD_INPUT,
-                      "%s has labels of %lld rows, but the inputs have %lld; give the rows that "
-                      "were clustered, or --labels FILE of lloyd predict with these inputs",
-                      path, (long long)labels, (long long)stored);
-}
-
 static lloyd_status open_more(lloyd_splitting *s)
 {
     const lloyd_split_options *o = s->options;
     LLOYD_TRY(lloyd_row_source_files(s->comm, s->source.rows, o->weights != NULL, &s->source));
     if (o->weights) LLOYD_TRY(lloyd_rows_open_weights(s->source.rows, o->weights));
-    return check_labels(s);
+    return lloyd_split_check_labels(s);
 }
 
 static lloyd_status open_inputs(lloyd_splitting *s)
@@ -151,7 +131,10 @@ static lloyd_status check_paths(const lloyd_splitting *s)
 static lloyd_status open_output(lloyd_splitting *s)
 {
     const lloyd_split_options *o = s->options;
-    const lloyd_model model = {.n = s->source.n, .d = s->source.d, .k = s->k};
+    const lloyd_model model = {.n = s->source.n,
+                               .d = s->source.d,
+                               .k = s->k,
+                               .parent = (char *)o->model};
     const lloyd_row_outputs rows = lloyd_split_outputs(o);
     const lloyd_row_shape shape = lloyd_split_shape(s);
     const int64_t bytes = lloyd_model_bytes(&model, &rows, &shape);
@@ -165,38 +148,6 @@ static lloyd_status open_output(lloyd_splitting *s)
 
 /* ---- The clusters of the rows --------------------------------------------------------------- */
 
-static lloyd_status check_label(const lloyd_splitting *s, int64_t row, int32_t label)
-{
-    const char *path = labels_path(s->options);
-    if (label >= 0 && label < s->parent.k) return LLOYD_OK;
-    if (label == LLOYD_SKIPPED && !s->options->skip_bad_rows)
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "row %lld has the label -1 in %s, so it was left out there; give "
-                          "--skip-bad-rows here too",
-                          (long long)row, path);
-    return lloyd_fail(LLOYD_BAD_INPUT,
-                      "row %lld has the label %d in %s, which is none of the %lld clusters of %s; "
-                      "give the labels that this model gave these rows",
-                      (long long)row, (int)label, path, (long long)s->parent.k, s->options->model);
-}
-
-/* In runs that no row is left out of. */
-static lloyd_status read_clusters(lloyd_splitting *s)
-{
-    const lloyd_row_source *rows = &s->source;
-    for (int64_t i = 0; i < rows->count;) {
-        int64_t run = lloyd_rows_run(rows->rows, rows->first + i, rows->count - i), total;
-        int64_t number = lloyd_rows_original(rows->rows, rows->first + i);
-        LLOYD_TRY(
-            lloyd_inspect_labels(labels_path(s->options), number, run, &total, s->clusters + i));
-        for (int64_t end = i + run; i < end; i++) {
-            LLOYD_TRY(check_label(s, number++, s->clusters[i]));
-            s->rows[s->clusters[i]]++;
-        }
-    }
-    return LLOYD_OK;
-}
-
 /* Also how many sub-clusters each gets. */
 static lloyd_status find_clusters(lloyd_splitting *s)
 {
@@ -207,7 +158,7 @@ static lloyd_status find_clusters(lloyd_splitting *s)
     if (status == LLOYD_OK) status = lloyd_alloc(&s->rows, k, sizeof *s->rows, "cluster sizes");
     if (status == LLOYD_OK)
         status = lloyd_alloc(&s->first, k + 1, sizeof *s->first, "sub-clusters");
-    if (status == LLOYD_OK) status = read_clusters(s);
+    if (status == LLOYD_OK) status = lloyd_split_read_labels(s);
     LLOYD_TRY(s->comm->agree(s->comm, status));
     LLOYD_TRY(lloyd_comm_sum_host(s->comm, s->rows, k));
     LLOYD_TRY(s->comm->agree(s->comm, lloyd_split_shares(s->rows, k, o->k, o->total, s->first)));
@@ -274,8 +225,8 @@ static lloyd_status has_no_room(const lloyd_splitting *s, int64_t largest, int64
     const int64_t bytes = s->rows[largest] * bytes_of_row(s) + rest;
     return lloyd_fail(
         s->options->max_host_memory > 0 ? LLOYD_USAGE : LLOYD_FAILED,
-        "cluster %lld has %s rows, which with their fit take %s of a rank, but it may take %s; "
-        "give more memory per rank, or split a model with more clusters",
+        "cluster %lld has %s rows; splitting it needs %s per rank, but the limit is %s; give more "
+        "memory per rank, or split a model with more clusters",
         (long long)largest, lloyd_text_count(s->rows[largest], size, sizeof size),
         lloyd_text_bytes(bytes, needed, sizeof needed),
         lloyd_text_bytes(memory_limit(s), there, sizeof there));
@@ -315,7 +266,10 @@ static lloyd_status print_plan(const lloyd_splitting *s)
     const lloyd_split_options *o = s->options;
     const lloyd_row_outputs outputs = lloyd_split_outputs(o);
     const lloyd_row_shape shape = lloyd_split_shape(s);
-    const lloyd_model model = {.n = s->source.n, .d = s->source.d, .k = s->k};
+    const lloyd_model model = {.n = s->source.n,
+                               .d = s->source.d,
+                               .k = s->k,
+                               .parent = (char *)o->model};
     char a[32], b[32], c[32];
     const int64_t largest = largest_cluster(s);
     double most = (double)s->memory;
@@ -335,8 +289,9 @@ static lloyd_status print_plan(const lloyd_splitting *s)
     printf("  ranks            %d, %d thread%s each\n", s->comm->size,
            lloyd_backend_threads(s->comm), lloyd_backend_threads(s->comm) == 1 ? "" : "s");
     printf("  backend          %s\n", lloyd_backend_name(&s->backend));
-    printf("  passes           the rows are read %s\n",
-           s->deal.rounds == 1 ? "once" : lloyd_text_count(s->deal.rounds, a, sizeof a));
+    printf("  passes           the rows are read %s%s\n",
+           s->deal.rounds == 1 ? "once" : lloyd_text_count(s->deal.rounds, a, sizeof a),
+           s->deal.rounds == 1 ? "" : " times");
     printf("  memory           %s per rank at most\n",
            lloyd_text_bytes((int64_t)most, c, sizeof c));
     printf("  output           %s\n",
@@ -367,13 +322,40 @@ static lloyd_status make_room(lloyd_splitting *s)
     return lloyd_alloc(&s->distances, count, sizeof *s->distances, "the distances of the rows");
 }
 
-/* What failed, and in which cluster. */
-static lloyd_status name_cluster(lloyd_status status, int64_t cluster)
+/* A row that cannot be clustered, of part i: its number in the dataset, -1 if all can. */
+static int64_t find_bad_row(const lloyd_splitting *s, const lloyd_parts *parts, int64_t i,
+                            float *room)
 {
-    char message[LLOYD_MESSAGE_BYTES];
+    const int64_t d = s->source.d;
+    for (int64_t at = parts->begin[i]; at < parts->begin[i + 1]; at++) {
+        int finite = 1, zero = s->parent.cosine;
+        lloyd_to_float(s->source.type, parts->data + at * row_bytes(s), d, room);
+        for (int64_t j = 0; j < d; j++) finite &= isfinite(room[j]) != 0, zero &= room[j] == 0;
+        if (!finite || zero) return parts->numbers[at];
+    }
+    return -1;
+}
+
+/* What failed, and in which cluster; the fit knows the rows of this one only. */
+static lloyd_status explain(const lloyd_splitting *s, const lloyd_parts *parts, int64_t i,
+                            lloyd_status status)
+{
+    char message[LLOYD_MESSAGE_BYTES], where[LLOYD_MESSAGE_BYTES / 2];
+    float *room = NULL;
+    int64_t row = -1;
     if (status == LLOYD_OK || status == LLOYD_STOPPED) return status;
     snprintf(message, sizeof message, "%s", lloyd_message());
-    return lloyd_fail(status, "cluster %lld: %s", (long long)cluster, message);
+    if (status == LLOYD_BAD_INPUT &&
+        lloyd_alloc(&room, s->source.d, sizeof *room, "a row") == LLOYD_OK)
+        row = find_bad_row(s, parts, i, room);
+    lloyd_free(room);
+    if (row < 0)
+        return lloyd_fail(status, "cluster %lld: %s", (long long)parts->clusters[i], message);
+    lloyd_rows_where(s->source.rows, row, where, sizeof where);
+    return lloyd_fail(status,
+                      "%s cannot be clustered: it holds NaN or infinity%s; remove or repair such "
+                      "rows, or give --skip-bad-rows",
+                      where, s->parent.cosine ? ", or nothing but zeros" : "");
 }
 
 static lloyd_status split_one(lloyd_splitting *s, const lloyd_parts *parts, int64_t i)
@@ -389,7 +371,7 @@ static lloyd_status split_one(lloyd_splitting *s, const lloyd_parts *parts, int6
                                  .counts = s->counts + s->first[c],
                                  .labels = parts->labels + begin,
                                  .distances = parts->distances ? parts->distances + begin : NULL};
-    LLOYD_TRY(name_cluster(lloyd_small_fit(s->self, &fit, &rows, &result), c));
+    LLOYD_TRY(explain(s, parts, i, lloyd_small_fit(s->self, &fit, &rows, &result)));
     for (int64_t r = 0; r < rows.count; r++) result.labels[r] += (int32_t)s->first[c];
     memcpy(&s->inertia[c], &result.inertia, sizeof result.inertia);
     s->iterations[c] = result.iterations;
@@ -405,17 +387,32 @@ static int64_t own_rows(const lloyd_splitting *s)
     return rows;
 }
 
-static lloyd_status split_parts(lloyd_splitting *s, const lloyd_parts *parts, lloyd_shown *shown,
-                                int64_t *done)
+/* For some seconds, parts from *next on. */
+static lloyd_status split_some(lloyd_splitting *s, const lloyd_parts *parts, lloyd_shown *shown,
+                               int64_t *next, int64_t *done)
 {
     char rows[32], found[64];
-    for (int64_t i = 0; i < parts->count; i++) {
+    const double began = lloyd_seconds();
+    for (; *next < parts->count && lloyd_seconds() - began < BETWEEN_AGREEMENTS; ++*next) {
         LLOYD_TRY(lloyd_stop_check());
-        LLOYD_TRY(split_one(s, parts, i));
-        *done += parts->begin[i + 1] - parts->begin[i];
+        LLOYD_TRY(split_one(s, parts, *next));
+        *done += parts->begin[*next + 1] - parts->begin[*next];
         snprintf(found, sizeof found, "%s rows on rank 0",
                  lloyd_text_count(*done, rows, sizeof rows));
         lloyd_shown_at(shown, (double)*done, found);
+    }
+    return LLOYD_OK;
+}
+
+/* Ranks agree every few seconds: so all learn of a failure, and none waits for long for another that is at work. */
+static lloyd_status split_parts(lloyd_splitting *s, const lloyd_parts *parts, lloyd_shown *shown,
+                                int64_t *done)
+{
+    int64_t next = 0;
+    for (int64_t more = 1; more > 0;) {
+        LLOYD_TRY(s->comm->agree(s->comm, split_some(s, parts, shown, &next, done)));
+        more = next < parts->count;
+        LLOYD_TRY(lloyd_comm_sum_host(s->comm, &more, 1));
     }
     return LLOYD_OK;
 }
@@ -427,7 +424,7 @@ static lloyd_status split_round(lloyd_splitting *s, int64_t round, lloyd_shown *
     lloyd_parts parts;
     lloyd_status status =
         lloyd_parts_bring(s->comm, &source, s->rows, s->parent.k, s->deal.turn, round, &parts);
-    if (status == LLOYD_OK) status = s->comm->agree(s->comm, split_parts(s, &parts, shown, done));
+    if (status == LLOYD_OK) status = split_parts(s, &parts, shown, done);
     if (status == LLOYD_OK) status = lloyd_parts_return(&parts);
     lloyd_parts_free(&parts);
     return status;
@@ -459,16 +456,17 @@ static lloyd_status open_self(lloyd_splitting *s)
 static void take_result(const lloyd_splitting *s, lloyd_split_result *result)
 {
     double inertia;
-    *result = (lloyd_split_result){.n = s->source.n,
-                                   .d = s->source.d,
-                                   .clusters = s->parent.k,
-                                   .k = s->k,
-                                   .skipped = s->source.skipped,
-                                   .rounds = s->deal.rounds,
-                                   .files = lloyd_rows_files(s->source.rows),
-                                   .type = lloyd_type_name(s->source.type),
-                                   .parent_inertia = s->parent.final_inertia,
-                                   .seconds = lloyd_seconds() - s->start};
+    *result =
+        (lloyd_split_result){.n = s->source.n,
+                             .d = s->source.d,
+                             .clusters = s->parent.k,
+                             .k = s->k,
+                             .skipped = s->source.skipped,
+                             .rounds = s->deal.rounds,
+                             .files = lloyd_rows_files(s->source.rows),
+                             .type = lloyd_type_name(s->source.type),
+                             .parent_inertia = s->options->labels ? 0 : s->parent.final_inertia,
+                             .seconds = lloyd_seconds() - s->start};
     for (int64_t c = 0; c < s->parent.k; c++) {
         memcpy(&inertia, &s->inertia[c], sizeof inertia);
         result->inertia += inertia;

@@ -183,11 +183,15 @@ def with_others(t):
     result = t.lloyd("select", t.path("children.h5"), half, "--sample", 40, "-o", t.path("even.npy"))
     even = np.bincount(labels[np.load(t.path("even.npy"))] // 4) if result.status == 0 else []
     t.check(np.array_equal(even, [8] * 5), "the two models as levels of select", result.describe() + f"      {even}")
+    t.lloyd("split", "--model", half, "--labels", t.path("labels.h5"), "--input", rows, "--total", 2000, "--members", "--output", t.path("each.h5"))
+    result = t.lloyd("select", t.path("each.h5"), t.path("labels.h5"), "--sample", 40, "-o", t.path("even.npy"), "--force")
+    even = np.bincount(labels[np.load(t.path("even.npy"))] // 4) if result.status == 0 else []
+    t.check(np.array_equal(even, [8] * 5), "the same with a sub-cluster for each row", result.describe() + f"      {even}")
     result = t.lloyd("select", t.path("children.h5"), t.path("labels.h5"), "--sample", 40, "-o", t.path("even.npy"), "--force")
     t.check(result.status == 0, "labels of predict as a level", result.describe())
-    two = t.fit(rows, "two.h5", "-k", 2, "--no-labels", "--progress", "none")
+    two = t.fit(rows, "two.h5", "-k", 2, "--progress", "none")
     result = t.lloyd("select", t.path("children.h5"), two, "--sample", 40, "-o", t.path("even.npy"), "--force")
-    t.check(result.status == 3 and "none of its 2 clusters" in result.err, "a model with fewer clusters as a level", result.describe())
+    t.check(result.status == 3 and "the model that this one splits" in result.err, "another model as a level", result.describe())
     t.check(np.array_equal(np.load(t.path("arrays/parents.npy")), np.repeat(np.arange(5), 4)), "the exported parents")
 
 
@@ -201,14 +205,21 @@ def refused(t):
     bad = data.write(t.path("r-bad.h5"), hole)
     skipped = t.fit(bad, "r-skipped.h5", "-k", 3, "--skip-bad-rows", "--progress", "none")
     wide = data.write(t.path("r-wide.h5"), data.gaussian(300, 5, 2))
+    strange, light = t.path("r-strange.h5"), t.path("r-light.h5")
+    with h5py.File(strange, "w") as file:
+        file["labels"] = np.full(300, 2, np.int32)
+    with h5py.File(model) as file:
+        data.write(light, data.gaussian(300, 4, 2), weights=(file["labels"][:] != 1).astype(np.float32))
     before = digest(model)
     for ranks in (1, 2) if not t.quick else (1,):
         for status, words, *arguments in (
                 (2, "-k or --total", "--model", model, "--input", rows), (2, "not both", "--model", model, "--input", rows, "-k", 2, "--total", 9),
                 (2, "3 clusters", "--model", model, "--input", rows, "--total", 2), (2, "300 rows", "--model", model, "--input", rows, "--total", 301),
                 (3, "--labels", "--model", bare, "--input", rows, "-k", 2), (3, "5", "--model", model, "--input", wide, "-k", 2),
-                (3, "none of the 2 clusters", "--model", fewer, "--labels", model, "--input", rows, "-k", 2),
-                (3, "--skip-bad-rows", "--model", skipped, "--input", bad, "-k", 2), (3, "cluster ", "--model", model, "--input", bad, "-k", 2),
+                (3, "3 clusters x 4 columns", "--model", fewer, "--labels", model, "--input", rows, "-k", 2),
+                (3, "none of the 2 clusters", "--model", fewer, "--labels", strange, "--input", rows, "-k", 2),
+                (3, "--skip-bad-rows", "--model", skipped, "--input", bad, "-k", 2), (3, "row 17 cannot", "--model", model, "--input", bad, "-k", 2),
+                (3, "have weight 0", "--model", model, "--input", light, "-k", 2, "--weights", "weights"),
                 (3, "gone.h5", "--model", t.path("gone.h5"), "--input", rows, "-k", 2), (2, "--init", "--model", model, "--input", rows, "-k", 2, "--init", model),
                 (2, "-k", "--model", model, "--input", rows, "-k", 0)):
             result = t.lloyd("split", *arguments, "--output", t.path("out.h5"), "--progress", "none", ranks=ranks)

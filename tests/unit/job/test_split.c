@@ -86,9 +86,9 @@ static void test_large(void **unused)
 
 /* Whether each cluster, the one with the most work first, has got the turn that had the least so far. */
 static int is_fair(const int64_t *rows, const int64_t *first, int64_t k, int64_t turns,
-                   const int64_t *turn)
+                   int64_t room, const int64_t *turn)
 {
-    int64_t done[MOST] = {0};
+    int64_t done[MOST] = {0}, there[MOST * MOST] = {0};
     double work[MOST * MOST] = {0};
     for (int64_t i = 0; i < k; i++) {
         int64_t next = -1, least = 0;
@@ -99,7 +99,13 @@ static int is_fair(const int64_t *rows, const int64_t *first, int64_t k, int64_t
         }
         for (int64_t t = 1; t < turns; t++)
             if (work[t] < work[least]) least = t;
+        if (there[least] + rows[next] > room) {
+            least = 0;
+            for (int64_t t = 1; t < turns; t++)
+                if (there[t] < there[least]) least = t;
+        }
         if (turn[next] != least) return 0;
+        there[least] += rows[next];
         work[least] += most;
         done[next] = 1;
     }
@@ -128,7 +134,7 @@ static void test_deal(void **unused)
         for (int64_t t = 0; t < deal.rounds * ranks; t++) most = there[t] > most ? there[t] : most;
         assert_int_equal(most, deal.most);
         assert_true(most <= room);
-        assert_true(is_fair(rows, first, k, deal.rounds * ranks, deal.turn));
+        assert_true(is_fair(rows, first, k, deal.rounds * ranks, room, deal.turn));
         if (all <= room) assert_int_equal(deal.rounds, 1);
         lloyd_free(deal.turn);
     }
