@@ -53,7 +53,7 @@ const lloyd_option lloyd_tool_split[] = {
      .least = 1,
      .most = INT32_MAX,
      .help =
-         "Number of sub-clusters of each cluster. A cluster with fewer rows gets one for each row."},
+         "Number of sub-clusters of each cluster; a cluster with fewer rows gets one for each row."},
     {.name = "--total",
      .argument = "K",
      .kind = LLOYD_OPTION_WHOLE,
