@@ -150,14 +150,16 @@ static lloyd_status read_split(const char *below, int64_t count, lloyd_parents *
     int64_t found = 0, k = 0;
     LLOYD_TRY(lloyd_h5_open_file(below, &file));
     lloyd_status status = lloyd_h5_number(below, file, "parent_k", H5T_NATIVE_INT64, &k);
-    *there = status == LLOYD_OK && k == p->k && H5Lexists(file, "/parents", H5P_DEFAULT) > 0;
+    *there = 0;
+    if (status == LLOYD_OK && k == p->k) status = lloyd_h5_exists(below, file, "/parents", there);
     if (*there) {
         status = lloyd_h5_list_open(below, file, "/parents", &dataset, &found);
+        const int opened = status == LLOYD_OK;
         *there = found == count;
-        if (status == LLOYD_OK && *there)
+        if (opened && *there)
             status = lloyd_h5_list_read(below, dataset, "/parents", H5T_NATIVE_INT32, 0, count,
                                         p->labels);
-        if (status == LLOYD_OK) H5Dclose(dataset);
+        if (opened) H5Dclose(dataset);
     }
     H5Fclose(file);
     if (*there) p->path = below;

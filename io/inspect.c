@@ -196,17 +196,26 @@ lloyd_status lloyd_inspect_selection(const char *path, char **method, char **ver
     return status;
 }
 
+static lloyd_status find_row_outputs(const char *path, hid_t file, lloyd_row_outputs *outputs)
+{
+    int offsets;
+    LLOYD_TRY(lloyd_h5_exists(path, file, "/labels", &outputs->labels));
+    LLOYD_TRY(lloyd_h5_exists(path, file, "/distances", &outputs->distances));
+    LLOYD_TRY(lloyd_h5_exists(path, file, "/second", &outputs->second));
+    LLOYD_TRY(lloyd_h5_exists(path, file, "/rows", &outputs->rows));
+    LLOYD_TRY(lloyd_h5_exists(path, file, "/members", &outputs->members));
+    LLOYD_TRY(lloyd_h5_exists(path, file, "/offsets", &offsets));
+    outputs->members = outputs->members && offsets;
+    return LLOYD_OK;
+}
+
 lloyd_status lloyd_inspect_row_outputs(const char *path, lloyd_row_outputs *outputs)
 {
     LLOYD_H5_SCOPE;
     hid_t file;
+    *outputs = (lloyd_row_outputs){.labels = 0};
     LLOYD_TRY(lloyd_h5_open_file(path, &file));
-    *outputs = (lloyd_row_outputs){.labels = H5Lexists(file, "/labels", H5P_DEFAULT) > 0,
-                                   .distances = H5Lexists(file, "/distances", H5P_DEFAULT) > 0,
-                                   .second = H5Lexists(file, "/second", H5P_DEFAULT) > 0,
-                                   .rows = H5Lexists(file, "/rows", H5P_DEFAULT) > 0,
-                                   .members = H5Lexists(file, "/members", H5P_DEFAULT) > 0 &&
-                                              H5Lexists(file, "/offsets", H5P_DEFAULT) > 0};
+    lloyd_status status = find_row_outputs(path, file, outputs);
     H5Fclose(file);
-    return LLOYD_OK;
+    return status;
 }

@@ -541,3 +541,13 @@ const char *lloyd_h5_list_text(hid_t file, int rank, char *text, size_t bytes)
     lloyd_h5_list_free(&list);
     return text;
 }
+
+lloyd_status lloyd_h5_exists(const char *path, hid_t file, const char *name, int *exists)
+{
+    LLOYD_H5_SCOPE;
+    htri_t found = H5Lexists(file, name, H5P_DEFAULT);
+    *exists = found > 0;
+    if (found >= 0) return LLOYD_OK;
+    return lloyd_fail(LLOYD_BAD_INPUT, "cannot read whether %s has %s; the file may be damaged",
+                      path, name);
+}

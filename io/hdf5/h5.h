@@ -74,6 +74,9 @@ int lloyd_h5_is_native(hid_t dataset);
 /* A new datatype: elements of that type in native byte order. Close with H5Tclose(). */
 hid_t lloyd_h5_native(lloyd_type type);
 
+/* *exists: 1 where a file has an object of that name, else 0. LLOYD_BAD_INPUT where that cannot be read. */
+lloyd_status lloyd_h5_exists(const char *path, hid_t file, const char *name, int *exists);
+
 /* Datasets of a file with so many dimensions (1 or 2): their number (counting stops at
  * LLOYD_H5_LISTED + 1), the first ones' names. */
 enum { LLOYD_H5_LISTED = 8 };
