@@ -91,7 +91,7 @@ static int is_fair(const int64_t *rows, const int64_t *first, int64_t k, int64_t
     int64_t done[MOST] = {0}, there[MOST * MOST] = {0};
     double work[MOST * MOST] = {0};
     for (int64_t i = 0; i < k; i++) {
-        int64_t next = -1, least = 0;
+        int64_t next = 0, least = 0;
         double most = -1;
         for (int64_t c = 0; c < k; c++) {
             double of = (double)rows[c] * (double)(first[c + 1] - first[c] + 16);
