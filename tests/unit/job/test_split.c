@@ -48,7 +48,8 @@ static void test_total(void **unused)
 {
     (void)unused;
     for (int round = 0; round < 3000; round++) {
-        int64_t rows[MOST], parts[MOST], first[MOST + 1], k = 1 + below(MOST), filled = 0;
+        int64_t rows[MOST] = {0}, parts[MOST] = {0}, first[MOST + 1] = {0}, k = 1 + below(MOST),
+                filled = 0;
         int64_t all = draw_sizes(rows, k, round % 2 ? 4 : 60); /* small sizes: ties */
         for (int64_t c = 0; c < k; c++) filled += rows[c] > 0;
         int64_t total = round % 3 == 0   ? all
@@ -117,7 +118,8 @@ static void test_deal(void **unused)
 {
     (void)unused;
     for (int round = 0; round < 1000; round++) {
-        int64_t rows[MOST], first[MOST + 1], there[MOST * MOST] = {0}, k = 1 + below(MOST);
+        int64_t rows[MOST] = {0}, first[MOST + 1] = {0}, there[MOST * MOST] = {0},
+                k = 1 + below(MOST);
         int64_t all = draw_sizes(rows, k, 1000), largest = 1;
         int ranks = 1 + (int)below(5);
         for (int64_t c = 0; c < k; c++) largest = rows[c] > largest ? rows[c] : largest;
