@@ -119,7 +119,7 @@ def fits(t):
     said = warnings_of(t, model)
     moved = read(model, "/history/moved")[-1]
     t.check(any(f"after 4 iterations, of which the last one changed {moved:,} labels" in text and "--max-iters" in text for text in said),
-            "a fit that was ended: told", f"      {said}")
+            "a fit that was ended: reported", f"      {said}")
     t.check(not warnings_of(t, t.fit(t.data("digits.h5"), "done.h5", "-k", 5, "--max-iters", 300)), "a fit that converged: nothing to warn of")
 
     plain = t.fit(source, "plain.h5", *fit)
@@ -132,7 +132,7 @@ def fits(t):
     page = report(t, "distances without labels", alone)
     check_tables(t, "distances without labels", page, read(alone, "/counts"))
     check_distances(t, "distances without labels", page, read(alone, "/distances"))
-    t.check("--no-labels" in text_of(page.find("clusters-remark")), "distances without labels: told")
+    t.check("--no-labels" in text_of(page.find("clusters-remark")), "distances without labels: reported")
     for k in (1, 7):
         check_model(t, f"K = {k}", t.fit(source, "few.h5", "-k", k, "--max-iters", 2, "--distances", "--metric", "cosine"))
 
@@ -144,23 +144,23 @@ def edges_of_fits(t):
     model = t.fit(source + ":train", "each-model.h5", "-k", 120, "--distances")
     page = check_model(t, "K = N", model)
     t.check(page.svg("distances-plot") is None, "K = N: all distances are 0")
-    t.check([text for text in warnings_of(t, model) if text.startswith("120 clusters have one row only")], "K = N: singletons are told")
+    t.check([text for text in warnings_of(t, model) if text.startswith("120 clusters have one row only")], "K = N: clusters of one row are reported")
 
     same = data.write(t.path("same.h5"), np.repeat(rows[:10], 50, axis=0))
     model = t.fit(same, "same-model.h5", "-k", 25, "--distances")
     check_model(t, "few distinct rows", model)
     said = warnings_of(t, model)
     t.check(said == ["There are only 10 distinct rows, 15 clusters are empty; fit with -k 10 or less."] and attribute(model, "distinct_rows") == 10,
-            "few distinct rows: told and recorded", f"      {said}")
+            "few distinct rows: reported and recorded", f"      {said}")
     with h5py.File(model, "a") as file:
         del file.attrs["distinct_rows"]
-    t.check(said == warnings_of(t, model), "few distinct rows: told of a model without the attribute")
+    t.check(said == warnings_of(t, model), "few distinct rows: reported for a model without the attribute")
     with h5py.File(t.fit(source + ":train", "usual.h5", "-k", 5), "r") as file:
         t.check("distinct_rows" not in file.attrs, "as many distinct rows as clusters: nothing is recorded")
 
     weighted = t.fit(source + ":train", "weighted.h5", "-k", 8, "--weights", "weights", "--distances")
     page = check_model(t, "weights", weighted)
-    t.check("weights have no part" in text_of(page.find("distance-rows")), "weights: told")
+    t.check("weights have no part" in text_of(page.find("distance-rows")), "weights: reported")
     bad = np.concatenate([rows, rows + 1])
     bad[::7] = np.nan
     check_model(t, "bad rows", t.fit(data.write(t.path("bad.h5"), bad), "bad-model.h5", "-k", 9, "--distances", "--skip-bad-rows"))
@@ -169,7 +169,7 @@ def edges_of_fits(t):
         read(t.path("bad-model.h5"), "/labels") >= 0])
     some = t.fit(source + ":train", "some.h5", "-k", 6, "--sample", 50, "--distances")
     page = check_model(t, "some of the rows", some)
-    t.check("those of 120 labelled rows, of which 50 were fitted" in text_of(page.find("distance-rows")), "some of the rows: told")
+    t.check("those of 120 labelled rows, of which 50 were fitted" in text_of(page.find("distance-rows")), "some of the rows: reported")
     sample = t.fit(source + ":train", "sample.h5", "-k", 6, "--sample", 50, "--distances", "--label", "sample")
     check_model(t, "the labels of a sample", sample)
     sample = t.fit(source + ":train", "sample-members.h5", "-k", 6, "--sample", 50, "--distances", "--label", "sample", "--members", "--no-labels")
@@ -222,31 +222,31 @@ def warnings(t):
 
     usual = {"n": 1000, "version": "0.2.0", "inertia": [2.0, 1.0], "moved": [1000, 40], "seconds": [1, 1], "options": ""}
     found = said("ended.h5", **usual)
-    t.check(len(found) == 1 and "2 iterations, of which the last one changed 40 labels (4 %)" in found[0], "ended: told", f"      {found}")
-    t.check(not said("converged.h5", converged=1, **usual), "converged: not told")
-    t.check(not said("seeded.h5", **{**usual, "inertia": [], "moved": [], "seconds": []}), "no iteration: not told")
+    t.check(len(found) == 1 and "2 iterations, of which the last one changed 40 labels (4 %)" in found[0], "ended: reported", f"      {found}")
+    t.check(not said("converged.h5", converged=1, **usual), "converged: no warning")
+    t.check(not said("seeded.h5", **{**usual, "inertia": [], "moved": [], "seconds": []}), "no iteration: no warning")
     found = said("split.h5", n=1000, version="0.2.0", parent="coarse.h5")
-    t.check(len(found) == 1 and found[0].startswith("Not all clusters were split until"), "a split that was ended: told", f"      {found}")
+    t.check(len(found) == 1 and found[0].startswith("Not all clusters were split until"), "a split that was ended: reported", f"      {found}")
     found = said("split.h5", parent="coarse.h5", counts=[0, 1] + [2] * 97 + [23], k=100, **usual)
     t.check(len(found) == 4, "and of a split", f"      {found}")
-    t.check(not said("split.h5", n=1000, version="0.2.0", parent="coarse.h5", converged=1), "a split that converged: not told")
-    t.check(not said("foreign.h5", inertia=[2.0, 1.0], moved=[3, 1], seconds=[1, 1]), "not by lloyd: not told")
+    t.check(not said("split.h5", n=1000, version="0.2.0", parent="coarse.h5", converged=1), "a split that converged: no warning")
+    t.check(not said("foreign.h5", inertia=[2.0, 1.0], moved=[3, 1], seconds=[1, 1]), "not by lloyd: no warning")
     found = said("single.h5", counts=[1, 5, 6])
-    t.check(len(found) == 1 and found[0].startswith("1 cluster has one row only"), "one singleton: told", f"      {found}")
+    t.check(len(found) == 1 and found[0].startswith("1 cluster has one row only"), "one singleton: reported", f"      {found}")
     found = said("empty.h5", counts=[0, 0, 1000] * 700, k=2100)
-    t.check(len(found) == 1 and found[0].startswith("1,400 clusters are empty; fit with a smaller -k"), "empty clusters: told", f"      {found}")
+    t.check(len(found) == 1 and found[0].startswith("1,400 clusters are empty; fit with a smaller -k"), "empty clusters: reported", f"      {found}")
     found = said("keep.h5", counts=[0, 5, 6], options='{"empty":"keep"}')
-    t.check(len(found) == 1 and found[0].startswith("1 cluster is empty; fit with --empty relocate"), "--empty keep: told", f"      {found}")
+    t.check(len(found) == 1 and found[0].startswith("1 cluster is empty; fit with --empty relocate"), "--empty keep: reported", f"      {found}")
     found = said("distinct.h5", counts=[0, 5, 6], distinct_rows=2)
-    t.check(found == ["There are only 2 distinct rows, 1 cluster is empty; fit with -k 2 or less."], "distinct rows: told", f"      {found}")
+    t.check(found == ["There are only 2 distinct rows, 1 cluster is empty; fit with -k 2 or less."], "distinct rows: reported", f"      {found}")
     found = said("odd.h5", counts=[0, 5, 6], distinct_rows=2**40)
-    t.check(len(found) == 1 and "distinct" not in found[0], "a number of distinct rows that cannot be: not told", f"      {found}")
+    t.check(len(found) == 1 and "distinct" not in found[0], "a number of distinct rows that cannot be: no warning", f"      {found}")
     large = [2] * 99 + [23]
     found = said("large.h5", counts=large, k=100)
-    t.check(len(found) == 1 and found[0].startswith("Cluster 99 holds 23 rows, 10.4 % of all"), "a large cluster: told", f"      {found}")
-    t.check(not said("tenth.h5", counts=[2] * 99 + [22], k=100), "a tenth of the rows: not told")
-    t.check(not said("few.h5", counts=large[1:], k=99), "a large one of 99 clusters: not told")
-    t.check(not said("negative.h5", counts=[-1, 1, 0]), "negative counts: not told")
+    t.check(len(found) == 1 and found[0].startswith("Cluster 99 holds 23 rows, 10.4 % of all"), "a large cluster: reported", f"      {found}")
+    t.check(not said("tenth.h5", counts=[2] * 99 + [22], k=100), "a tenth of the rows: no warning")
+    t.check(not said("few.h5", counts=large[1:], k=99), "a large one of 99 clusters: no warning")
+    t.check(not said("negative.h5", counts=[-1, 1, 0]), "negative counts: no warning")
     found = said("all.h5", counts=[0, 1] + [2] * 97 + [23], k=100, **usual)
     t.check(len(found) == 4, "all four at once", f"      {found}")
 
