@@ -30,7 +30,7 @@ class LloydStopped(LloydRuntimeError):
     """A request to stop ended the call, on all ranks."""
 
 
-# ---- The structures of lloyd.h; tests/python/test_library.py compares them with it ------------------------------------------
+# ---- The structures of lloyd.h; tests/e2e/python/test_python_library.py compares them with it ------------------------------------------
 
 
 class IterationInfo(ctypes.Structure):

@@ -43,16 +43,18 @@ class Files:
     dataset: Optional[str] = None
 
 
-def rows_of(X: Any) -> Union[Memory, Files]:
-    """X as lloyd takes it. C-ordered arrays of TYPES are used where they are; others are copied.
+def rows_of(X: Any, comm: Any = None) -> Union[Memory, Files]:
+    """X as lloyd takes it. C-ordered arrays of TYPES are used where they are; others are copied. `comm`: the ranks, None for one.
 
     Raises
     ------
     TypeError
         X is no array of numbers, or sparse.
     ValueError
-        X does not have two dimensions, or is closed.
+        X does not have two dimensions, is closed, or is in memory that lloyd does not use.
     """
+    if _is_tensor(X):
+        return _of_tensor(X.detach(), comm)
     if isinstance(X, (str, os.PathLike)):
         return Files([os.fspath(X)])
     if isinstance(X, (list, tuple)) and X and all(isinstance(x, (str, os.PathLike)) for x in X):
@@ -60,17 +62,15 @@ def rows_of(X: Any) -> Union[Memory, Files]:
     if type(X).__module__.startswith("h5py."):
         return _of_dataset(X)
     if hasattr(X, "__cuda_array_interface__"):
-        return _of_gpu(X)
-    return _of_array(_bfloat16_bits(X), "bfloat16") if _is_torch_bfloat16(X) else _of_array(as_array(X))
+        return _of_gpu(X, comm)
+    return _of_array(as_array(X))
 
 
 def as_array(X: Any) -> np.ndarray:
     """X as a NumPy array, without a copy where it is one or has its memory."""
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise TypeError("X is sparse, but lloyd takes dense rows; use X.toarray()")
-    if type(X).__module__.split(".")[0] == "torch":
-        X = X.detach()
-    array = np.asarray(X)
+    array = np.asarray(X.detach() if _is_tensor(X) else X)
     if array.dtype.kind == "c":
         raise ValueError("Complex data not supported: X holds complex numbers; give real ones")
     if array.dtype.kind == "O":
@@ -104,14 +104,21 @@ def _of_array(array: np.ndarray, kind: Optional[str] = None) -> Memory:
     return Memory(array.ctypes.data, (array.shape[0], array.shape[1]), kind, array)
 
 
-def _is_torch_bfloat16(X: Any) -> bool:
-    return "torch" in sys.modules and str(getattr(X, "dtype", "")) == "torch.bfloat16"
+def _is_tensor(X: Any) -> bool:
+    return isinstance(X, getattr(sys.modules.get("torch"), "Tensor", ()))
 
 
-def _bfloat16_bits(X: Any) -> np.ndarray:
+def _of_tensor(X: Any, comm: Any) -> Memory:
+    """A tensor of PyTorch that needs no gradient, where it is."""
     torch = sys.modules["torch"]
-    bits: np.ndarray = X.detach().contiguous().view(torch.int16).numpy()
-    return bits
+    if X.layout != torch.strided:
+        raise TypeError("X is sparse, but lloyd takes dense rows; use X.to_dense()")
+    if X.is_cuda:
+        where = Memory(X.data_ptr(), X.shape, str(X.dtype).split(".")[-1], X, on_gpu=True)
+        return _checked_on_gpu(where, X.is_contiguous(), X.device.index, comm)
+    if X.device.type != "cpu":
+        raise LloydValueError(f"X is on the device {X.device}, but lloyd uses the CPU and GPUs of CUDA; use X.cpu()")
+    return _of_array(X.contiguous().view(torch.int16).numpy(), "bfloat16") if X.dtype == torch.bfloat16 else _of_array(as_array(X))
 
 
 def _of_dataset(X: Any) -> Union[Memory, Files]:
@@ -126,35 +133,53 @@ def _of_dataset(X: Any) -> Union[Memory, Files]:
     return _of_array(as_array(X[()]))
 
 
-def _of_gpu(X: Any) -> Memory:
-    """An array of CuPy, PyTorch or another library, in the memory of the GPU that lloyd uses: the first one that it sees."""
-    interface = X.detach().__cuda_array_interface__ if hasattr(X, "detach") else X.__cuda_array_interface__
-    check_shape(interface["shape"])
-    count, dim = interface["shape"]
-    kind = np.dtype(interface["typestr"])
-    name = "bfloat16" if _is_torch_bfloat16(X) else kind.name
-    if name not in TYPES or name == "float64":
-        raise TypeError(f"X is an array of {name} on a GPU; convert it there, to float32 or another of "
+def _of_gpu(X: Any, comm: Any) -> Memory:
+    """An array of CuPy or of another library that has the CUDA array interface."""
+    interface = X.__cuda_array_interface__
+    shape, kind = interface["shape"], np.dtype(interface["typestr"])
+    name = "bfloat16" if getattr(getattr(X, "dtype", None), "name", None) == "bfloat16" else kind.name
+    strides, step, contiguous = interface.get("strides"), kind.itemsize, True
+    for count, stride in zip(reversed(shape), reversed(strides or ())):
+        contiguous = contiguous and (count <= 1 or stride == step)
+        step *= count
+    where = Memory(interface["data"][0], shape, name, X, on_gpu=True)
+    return _checked_on_gpu(where, contiguous, getattr(getattr(X, "device", None), "id", None), comm)
+
+
+def _checked_on_gpu(where: Memory, contiguous: bool, gpu: Optional[int], comm: Any) -> Memory:
+    """`where`, if lloyd can use these rows in the memory of a GPU. One rank uses the first GPU that it sees."""
+    if len(where.shape) != 2 or where.shape[1] == 0:
+        check_shape(where.shape)
+    if where.type not in TYPES or where.type == "float64":
+        raise TypeError(f"X is an array of {where.type} on a GPU; convert it there, to float32 or another of "
                         f"{', '.join(TYPES[:5])}")
-    strides = interface.get("strides")
-    if strides is not None and tuple(strides) != (dim * kind.itemsize, kind.itemsize):
+    if not contiguous:
         raise LloydValueError("X is not contiguous on its GPU; make it so there, with X.contiguous() or cupy.ascontiguousarray(X)")
-    device = getattr(X, "device", None)
-    number = getattr(device, "index", None) if hasattr(device, "index") else getattr(device, "id", None)
-    if number not in (None, 0):
-        raise LloydValueError(f"X is on GPU {number}, but lloyd uses GPU 0 of those that it sees; move X there, or set "
+    if comm is None and gpu not in (None, 0):
+        raise LloydValueError(f"X is on GPU {gpu}, but lloyd uses GPU 0 of those that it sees; move X there, or set "
                               "CUDA_VISIBLE_DEVICES")
-    _synchronize(X)
-    return Memory(interface["data"][0], (count, dim), name, X, on_gpu=True)
+    _synchronize(where.owner)
+    return Memory(where.data, (where.shape[0], where.shape[1]), where.type, where.owner, on_gpu=True)
 
 
 def _synchronize(X: Any) -> None:
     """Waits until the work that fills X is done."""
-    library = type(X).__module__.split(".")[0]
-    if library == "torch":
+    if _is_tensor(X):
         sys.modules["torch"].cuda.current_stream(X.device).synchronize()
-    elif library == "cupy":
+    elif type(X).__module__.split(".")[0] == "cupy":
         sys.modules["cupy"].cuda.get_current_stream().synchronize()
+
+
+def on_host(X: Any) -> Any:
+    """X, which is not rows, but weights or centroids: a copy of it where it is on a GPU."""
+    if _is_tensor(X):
+        X = X.detach().cpu()
+        return X.float() if str(X.dtype) == "torch.bfloat16" else X
+    if hasattr(X, "__cuda_array_interface__"):
+        for name in ("get", "copy_to_host"):  # of CuPy, of Numba
+            if hasattr(X, name):
+                return getattr(X, name)()
+    return X
 
 
 def weights_of(sample_weight: Any, count: int) -> Optional[np.ndarray]:
@@ -169,7 +194,7 @@ def weights_of(sample_weight: Any, count: int) -> Optional[np.ndarray]:
         return None
     if isinstance(sample_weight, numbers.Real):
         return np.full(count, sample_weight, np.float32)
-    weights = np.ascontiguousarray(as_array(sample_weight), np.float32)
+    weights = np.ascontiguousarray(as_array(on_host(sample_weight)), np.float32)
     if weights.shape != (count,):
         raise ValueError(f"sample_weight.shape == {weights.shape}, expected {(count,)}!")
     return weights

@@ -15,7 +15,7 @@ from . import _calls
 from ._base import ConvergenceWarning, Estimator, NotFittedError
 from ._calls import METHODS, Callback, Fitted, Settings
 from ._library import LloydValueError, library
-from ._rows import Files, Memory, as_array, check_shape, rows_of, weights_of
+from ._rows import Files, Memory, as_array, check_shape, on_host, rows_of, weights_of
 from .model import Model
 
 
@@ -148,7 +148,7 @@ class KMeans(Estimator):
         KeyboardInterrupt
             After Ctrl-C; the estimator is as it was.
         """
-        rows = rows_of(X)
+        rows = rows_of(X, self.comm)
         settings = self._settings(X, rows)
         with self._watched(settings, callback) as watch:
             if isinstance(rows, Files):
@@ -284,7 +284,7 @@ class KMeans(Estimator):
             return os.fspath(init)
         if callable(init):
             init = init(X, k, random_state=np.random.RandomState(seed % 2**32))
-        centroids = np.ascontiguousarray(as_array(init), np.float32)
+        centroids = np.ascontiguousarray(as_array(on_host(init)), np.float32)
         if centroids.ndim != 2 or centroids.shape[0] != k:
             raise ValueError(f"The shape of the initial centers {centroids.shape} does not match the number of clusters {k}.")
         if isinstance(rows, Memory) and centroids.shape[1] != rows.shape[1]:
@@ -379,7 +379,7 @@ class KMeans(Estimator):
         """X, where it has the columns of the fit."""
         self._check_fitted()
         self._check_feature_names_of(X, reset=False)
-        rows = rows_of(X)
+        rows = rows_of(X, self.comm)
         if isinstance(rows, Memory) and self.comm is None:
             check_shape(rows.shape)
         if isinstance(rows, Memory) and rows.shape[1] != self.n_features_in_:

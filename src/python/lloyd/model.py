@@ -90,7 +90,7 @@ class Model:
         ValueError, TypeError
             X is wrong.
         """
-        rows = rows_of(X)
+        rows = rows_of(X, comm)
         if isinstance(rows, Files):
             found = _calls.predict_files(comm, rows, self.centroids, self.metric, backend, distances, second)
         else:
@@ -140,7 +140,7 @@ class Model:
         taken = rows_of(X[rows])
         assert not isinstance(taken, Files)
         centroid = self.centroids[cluster % k:cluster % k + 1]
-        distances = _calls.predict_memory(None, taken, centroid, self.metric, "cpu", distances=True).distances
+        distances = _calls.predict_memory(None, taken, centroid, self.metric, "auto" if taken.on_gpu else "cpu", distances=True).distances
         assert distances is not None
         return rows[np.argsort(distances, kind="stable")]
 
