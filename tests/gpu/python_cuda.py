@@ -318,7 +318,7 @@ def program(*arguments):
 def program_fit(source, output, keywords, weighted=False):
     """The model of the program with the options of these parameters of KMeans."""
     names = {"n_clusters": "-k", "random_state": "--seed", "max_iter": "--max-iters", "init": "--init", "metric": "--metric", "tol": "--tol",
-             "n_init": "--n-init", "empty": "--empty"}
+             "n_init": "--n-init", "empty": "--empty", "max_size": "--max-size"}
     values = {"k-means++": "kmeans++", "k-means||": "kmeans-parallel"}
     more = [word for name, value in keywords.items() for word in (names[name], values.get(value, value))]
     program("fit", "--input", source, "--output", output, "--backend", BACKEND, "--progress", "none", "--force", *more,
@@ -394,7 +394,7 @@ def bits():
             init = ("k-means||", "k-means++", "random")[number % 3]
             cases.append((n, d, kind, number % 2 == (d == 17), dict(n_clusters=k, init=init, random_state=number + 3, max_iter=8)))
     base = dict(n_clusters=60, init="random", random_state=9, max_iter=8)
-    for more in (dict(metric="cosine"), dict(n_init=2), dict(tol=0.02), dict(empty="keep"), dict(max_iter=0), dict(n_clusters=1000)):
+    for more in (dict(metric="cosine"), dict(n_init=2), dict(tol=0.02), dict(empty="keep"), dict(max_iter=0), dict(n_clusters=1000), dict(max_size=1.2)):
         cases.append((20000, 64, "float16" if "metric" in more else "float32", False, {**base, **more}))
     for n, d, kind, weighted, keywords in cases:
         what = f"{n} x {d} {kind}{', weights' if weighted else ''}, " + ", ".join(f"{v}" for v in keywords.values())
@@ -600,6 +600,7 @@ def errors():
 def interrupted():
     """Ctrl-C and a callback end a fit of rows on the GPU."""
     x = mixture(20000, 32, 4)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     for found in LIBRARIES[:1]:
         there = found.put(x, "float32")
         running = lloyd.KMeans(400, random_state=0, max_iter=10**6, init="random", backend=BACKEND).fit(there[:400] if found.module else

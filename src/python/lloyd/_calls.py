@@ -61,6 +61,7 @@ class Fitted:
     inertia: float
     converged: bool
     distinct_rows: int  # where they are fewer than k; else 0
+    sizes: dict[str, Any]  # with max_size, what a model says of it
 
 
 @dataclass
@@ -72,6 +73,7 @@ class Settings:
     n_init: int
     max_iter: int
     tol: float
+    max_size: float  # 0: no limit
     metric: str
     empty: str
     seed: int
@@ -112,6 +114,7 @@ def _options(settings: Settings, watch: _Watch) -> FitOptions:
     options.n_init = settings.n_init
     options.max_iters = settings.max_iter
     options.tol = settings.tol
+    options.max_size = settings.max_size
     options.metric = settings.metric.encode()
     options.empty = settings.empty.encode()
     options.seed = settings.seed
@@ -121,6 +124,15 @@ def _options(settings: Settings, watch: _Watch) -> FitOptions:
     if isinstance(settings.init, str):
         options.init = os.fsencode(settings.init)
     return options
+
+
+def _fitted(settings: Settings, result: FitResult, centroids: np.ndarray, counts: np.ndarray, labels: np.ndarray,
+            history: dict[str, np.ndarray]) -> Fitted:
+    sizes: dict[str, Any] = {}
+    if settings.max_size:
+        sizes = {"max_size": settings.max_size, "largest_allowed": np.int64(result.largest_allowed),
+                 "moved_rows": np.int64(result.moved_rows), "inertia_before": result.inertia_before}
+    return Fitted(centroids, counts, labels, history, result.inertia, bool(result.converged), result.distinct_rows, sizes)
 
 
 # ---- Rows in memory ---------------------------------------------------------------------------------------------------------
@@ -143,7 +155,7 @@ def fit_memory(comm: Any, rows: Memory, weights: Optional[np.ndarray], settings:
     watch.end()
     done = result.iterations
     history = {"inertia": inertia[:done].copy(), "moved": moved[:done].copy(), "seconds": seconds[:done].copy()}
-    return Fitted(centroids, counts, labels, history, result.inertia, bool(result.converged), result.distinct_rows)
+    return _fitted(settings, result, centroids, counts, labels, history)
 
 
 @dataclass
@@ -251,8 +263,7 @@ def fit_files(comm: Any, files: Files, weights: Optional[str], settings: Setting
         watch.end()
         model = _share(comm, lambda: load(output))
     assert model.labels is not None  # it is only left out where that is asked for
-    return Fitted(model.centroids, model.counts, model.labels, model.history, result.inertia, bool(result.converged),
-                  result.distinct_rows)
+    return _fitted(settings, result, model.centroids, model.counts, model.labels, model.history)
 
 
 def predict_files(comm: Any, files: Files, centroids: np.ndarray, metric: str, backend: str, distances: bool = False,

@@ -40,6 +40,10 @@ class KMeans(Estimator):
     tol : float, default=0.0
         A run ends when the inertia has fallen by less than this share of itself; 0: when no label changes. (That of
         scikit-learn's KMeans is another quantity.)
+    max_size : float or None, default=None
+        At the end, rows are moved until no cluster has more than `max_size` times the mean number of rows, rounded up; at least 1.
+        A cluster that is too large keeps the rows nearest to its centroid, and the others go to the nearest cluster with room.
+        The centroids stay, and `predict` gives the nearest ones. None: no limit.
     metric : {'l2', 'cosine'}, default='l2'
         Squared Euclidean distance, of the rows as they are or scaled to length 1.
     empty : {'relocate', 'keep'}, default='relocate'
@@ -72,6 +76,8 @@ class KMeans(Estimator):
         The seed, also where `random_state` was not an int.
     counts_ : ndarray of shape (n_clusters,), int64
         Rows of each cluster, over all ranks.
+    moved_rows_ : int
+        Rows that `max_size` keeps out of the cluster of the nearest centroid; 0 without it.
     history_ : dict of ndarray
         'inertia' (float64), 'moved' (int64, labels that changed) and 'seconds' (float64) of each iteration.
     n_features_in_ : int
@@ -101,13 +107,15 @@ class KMeans(Estimator):
     """
 
     def __init__(self, n_clusters: int = 8, *, init: Any = "k-means||", n_init: Union[int, str] = 1, max_iter: int = 300,
-                 tol: float = 0.0, metric: str = "l2", empty: str = "relocate", random_state: Any = None, backend: str = "auto",
-                 comm: Any = None, checkpoint: Union[str, os.PathLike[str], None] = None, verbose: int = 0) -> None:
+                 tol: float = 0.0, max_size: Optional[float] = None, metric: str = "l2", empty: str = "relocate",
+                 random_state: Any = None, backend: str = "auto", comm: Any = None,
+                 checkpoint: Union[str, os.PathLike[str], None] = None, verbose: int = 0) -> None:
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.max_size = max_size
         self.metric = metric
         self.empty = empty
         self.random_state = random_state
@@ -182,6 +190,8 @@ class KMeans(Estimator):
         self.labels_ = fitted.labels
         self.history_ = fitted.history
         self.inertia_ = fitted.inertia
+        self.moved_rows_ = int(fitted.sizes.get("moved_rows", 0))
+        self._sizes = fitted.sizes
         self.n_iter_ = len(fitted.history["inertia"])
         self.converged_ = fitted.converged
         self.seed_ = settings.seed
@@ -210,13 +220,13 @@ class KMeans(Estimator):
         self._check_fitted()
         options = {"k": self.n_clusters, "init": self.init if isinstance(self.init, str) else "given", "seed": self.seed_,
                    "n-init": self.n_init, "max-iters": self.max_iter, "tol": self.tol, "metric": self.metric, "empty": self.empty,
-                   "backend": self.backend}
+                   "backend": self.backend, **({"max-size": self._sizes["max_size"]} if self._sizes else {})}
         k, d = self.cluster_centers_.shape
         attributes = {"version": library().lloyd_version().decode(), "command": f"{type(self).__name__}.fit() in Python",
                       "options": json.dumps(options), "backend": self.backend, "inputs": "memory", "seed": np.uint64(self.seed_),
                       "n": np.int64(self.counts_.sum()), "d": np.int64(d), "k": np.int64(k), "iterations": np.int64(self.n_iter_),
                       "skipped": np.int64(0), "converged": np.int32(self.converged_),
-                      "ranks": np.int32(1 if self.comm is None else self.comm.Get_size())}
+                      "ranks": np.int32(1 if self.comm is None else self.comm.Get_size()), **self._sizes}
         labels = self.labels_ if len(self.labels_) == attributes["n"] else None
         return Model(self.cluster_centers_, self.counts_, labels, self.history_, self.metric, self.inertia_, "", attributes)
 
@@ -234,6 +244,9 @@ class KMeans(Estimator):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but must be one of {', '.join(map(repr, allowed))}")
         if not isinstance(self.tol, numbers.Real) or not 0 <= self.tol < math.inf:
             raise ValueError(f"tol is {self.tol!r}, but must be a finite number >= 0")
+        limit = self.max_size
+        if limit is not None and not (isinstance(limit, numbers.Real) and not isinstance(limit, bool) and 1 <= limit < math.inf):
+            raise ValueError(f"max_size is {limit!r}, but must be a finite number >= 1, or None")
         if isinstance(rows, Memory) and self.comm is None:
             check_shape(rows.shape)
         if isinstance(rows, Memory) and self.comm is None and rows.shape[0] < k:
@@ -249,8 +262,8 @@ class KMeans(Estimator):
                           f"n_init={n_init}.", RuntimeWarning, stacklevel=3)
             n_init = 1
         return Settings(k=k, init=init, n_init=n_init, max_iter=self._whole("max_iter", self.max_iter, 0, 2**62),
-                        tol=float(self.tol), metric=self.metric, empty=self.empty, seed=seed, backend=self.backend,
-                        checkpoint=None if self.checkpoint is None else os.fspath(self.checkpoint))
+                        tol=float(self.tol), max_size=float(limit or 0), metric=self.metric, empty=self.empty, seed=seed,
+                        backend=self.backend, checkpoint=None if self.checkpoint is None else os.fspath(self.checkpoint))
 
     @staticmethod
     def _whole(name: str, value: Any, least: int, most: int) -> int:

@@ -12,7 +12,7 @@ import sklearn.cluster
 class KMeans(lloyd.KMeans):
     """lloyd.KMeans with the parameters of scikit-learn's, and their defaults. copy_x and algorithm have no meaning."""
 
-    metric, empty, backend, comm, checkpoint = "l2", "relocate", "auto", None, None
+    metric, empty, max_size, backend, comm, checkpoint = "l2", "relocate", None, "auto", None, None
 
     def __init__(self, n_clusters=8, *, init="k-means++", n_init="auto", max_iter=300, tol=1e-4, verbose=0, random_state=None,
                  copy_x=True, algorithm="lloyd"):

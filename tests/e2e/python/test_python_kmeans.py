@@ -3,6 +3,7 @@ import copy
 import importlib.util
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,20 @@ def check_model(what, estimator, model, labels=slice(None)):
              *((estimator.history_[key], read(model, name)) for key, name in HISTORY.items())]
     wrong = [i for i, (a, b) in enumerate(pairs) if a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes()]
     t.check(not wrong and estimator.n_iter_ == attribute(model, "iterations"), what, f"      {[pairs[i] for i in wrong[:1]]}")
+
+
+def check_sizes(what, fitted, model):
+    """The estimator and the model that it saves say of max_size what the command line's model says; predict() knows no sizes."""
+    fitted.save(t.path("sizes.h5"))
+    for name in ("max_size", "largest_allowed", "moved_rows", "inertia_before"):
+        one, other = attribute(t.path("sizes.h5"), name), attribute(model, name)
+        t.check(one == other and one.dtype == other.dtype, f"... {name} {other} ({what})", f"      {one!r} {other!r}")
+    shown = [re.search(r"^.*moved to keep clusters.*$", t.lloyd("info", path).out, re.M) for path in (t.path("sizes.h5"), model)]
+    t.check(None not in shown and shown[0][0] == shown[1][0], f"... and so does lloyd info ({what})", f"      {shown}")
+    t.check(0 < fitted.moved_rows_ == attribute(model, "moved_rows"), f"... moved_rows_ ({what})")
+    nearest = fitted.transform(x).argmin(axis=1)
+    t.check(np.array_equal(fitted.predict(x), nearest) and 0 < np.sum(nearest != fitted.labels_) <= fitted.moved_rows_,
+            f"... predict gives the nearest centroids ({what})")
 
 
 rng = np.random.default_rng(5)
@@ -87,14 +102,24 @@ for what, more, keywords in (("kmeans||", {"--init": "kmeans-parallel"}, {"init"
                              ("cosine", {"--metric": "cosine", "--empty": "keep"}, {"metric": "cosine", "empty": "keep"}),
                              ("n_init and tol", {"--n-init": 3, "--tol": 0.02}, {"n_init": 3, "tol": 0.02}),
                              ("no iteration", {"--max-iters": 0}, {"max_iter": 0}),
+                             ("max_size", {"--max-size": 1.1}, {"max_size": 1.1}),
+                             ("max_size and cosine", {"--max-size": 1, "--metric": "cosine"}, {"max_size": 1, "metric": "cosine"}),
                              ("a large seed", {"--seed": 2**64 - 1}, {"random_state": 2**64 - 1})):
     other = model_of(x, more, name="weighted", weights=weights)
     fitted = lloyd.KMeans(**{**KEYWORDS, **keywords}).fit(x, sample_weight=weights)
     check_model(f"weights, {what}", fitted, other)
-    if what != "no iteration":
+    if "max_size" in keywords:
+        check_sizes(what, fitted, other)
+    elif what != "no iteration":
         t.check(np.isclose(fitted.score(x, sample_weight=weights), -fitted.inertia_, rtol=1e-9), f"... score with weights ({what})")
 other = model_of(x, name="weighted", weights=weights)
 check_model("weights of a file", lloyd.KMeans(**KEYWORDS).fit(t.path("weighted.h5") + ":train", sample_weight="weights"), other)
+other = model_of(x, {"--max-size": 1.1}, name="limited")
+for given in (x, x.astype(np.float64), t.path("x.npy")):
+    fitted = lloyd.KMeans(**KEYWORDS, max_size=1.1).fit(given)
+    check_model("max_size, " + (given if isinstance(given, str) else str(given.dtype)), fitted, other)
+    check_sizes("without weights", fitted, other)
+t.check(lloyd.KMeans(**KEYWORDS).fit(x).moved_rows_ == 0, "without max_size no row is moved")
 first = read(model, "/centroids")
 other = model_of(x, {"--init": model, "--seed": 0, "--max-iters": 300}, name="from-model")
 for what, init, given in (("an array", first, x), ("a model", model, x), ("a function", lambda X, k, random_state: first, x),
@@ -220,6 +245,7 @@ check_raises("a callback that calls lloyd", lloyd.LloydRuntimeError, "callback",
 big = rng.normal(size=(20000, 32)).astype(np.float32)
 running = lloyd.KMeans(400, random_state=0, max_iter=10**6, init="random").fit(big[:400])
 kept = running.cluster_centers_
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 handler = signal.getsignal(signal.SIGINT)
 
 
@@ -304,7 +330,8 @@ for what, kind, words, function, arguments, keywords in (
         ("not fitted", ValueError, "not fitted", lloyd.KMeans().predict, (x,), {}),
         *((f"{name}={value!r}", ValueError, name, lloyd.KMeans(**{**KEYWORDS, name: value}).fit, (x,), {})
           for name, value in (("n_clusters", 0), ("n_clusters", 2.5), ("n_clusters", True), ("init", "kmeans"), ("n_init", 0),
-                              ("max_iter", -1), ("tol", -1), ("tol", np.nan), ("metric", "l1"), ("empty", "drop"),
+                              ("max_iter", -1), ("tol", -1), ("tol", np.nan), ("max_size", 0.9), ("max_size", 0),
+                              ("max_size", np.inf), ("max_size", np.nan), ("max_size", True), ("max_size", "2"), ("metric", "l1"), ("empty", "drop"),
                               ("backend", "tpu"), ("random_state", -1), ("random_state", "x"), ("checkpoint", "a.ck"))),
         ("init of another K", ValueError, "(6, 12)", lloyd.KMeans(7, init=first[:6]).fit, (x,), {}),
         ("init of other columns", ValueError, "(7, 11)", lloyd.KMeans(7, init=first[:, 1:]).fit, (x,), {}),
