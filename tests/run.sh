@@ -71,6 +71,15 @@ run_tests() {
     mapfile -t -O "${#twice[@]}" twice < <(sed -nE 's/.* Test +#[0-9]+: ([^ ]+) .*\*\*\*(Failed|Timeout|Exception).*/\1/p' "$folder/ctest.log" | sort -u)
 }
 
+# The Release build, as the last tests take it. Where no GPU runs the kernels, one architecture is enough to see that they compile, and
+# takes half the time.
+build_release() {
+    local kernels=()
+    nvidia-smi -L >/dev/null 2>&1 || kernels=(-DCMAKE_CUDA_ARCHITECTURES=90a-real)
+    configure build/release -DCMAKE_BUILD_TYPE=Release "${kernels[@]}"
+    cmake --build build/release -j "$cores"
+}
+
 twice=()
 failed=()
 if [[ $what == gpu ]]; then
@@ -85,6 +94,17 @@ fi
 if [[ $what == all || $what == quick ]]; then
     configure build/debug -DCMAKE_BUILD_TYPE=Debug -DLLOYD_SANITIZE=ON
     cmake --build build/debug -j "$cores"
+    if [[ $what == all ]]; then # what tests leave of the processors builds the rest
+        echo "== build/release is built meanwhile: build/release.log"
+        set -m # in a process group of its own, to be stopped with all its children
+        (
+            renice -n 19 "$BASHPID" || true
+            build_release
+        ) >build/release.log 2>&1 &
+        release=$!
+        set +m
+        trap 'kill -- "-$release" 2>/dev/null || true' EXIT
+    fi
     run_tests build/debug
 fi
 # Some distributions pack the runtime of Clang's fuzzer, and not with Clang.
@@ -101,17 +121,18 @@ if [[ $what == all ]]; then
         echo "fuzzing skipped: clang or its libFuzzer is missing"
     fi
 fi
-if [[ $what == all || $what == lint ]]; then
-    # Where no GPU runs the kernels, one architecture is enough to see that they compile, and takes half the time.
-    one_architecture=()
-    nvidia-smi -L >/dev/null 2>&1 || one_architecture=(-DCMAKE_CUDA_ARCHITECTURES=90a-real)
-    configure build/release -DCMAKE_BUILD_TYPE=Release "${one_architecture[@]}"
-    cmake --build build/release -j "$cores"
-    if [[ $what == lint ]]; then
-        run_tests build/release -L lint
-    else
-        run_tests build/release
-    fi
+if [[ $what == all ]]; then
+    wait "$release" || {
+        cat build/release.log
+        echo "build/release could not be built" >&2
+        exit 1
+    }
+    trap - EXIT
+    run_tests build/release
+fi
+if [[ $what == lint ]]; then
+    build_release
+    run_tests build/release -L lint
 fi
 
 if ((${#twice[@]} > 0)); then
