@@ -263,6 +263,21 @@ LLOYD_API lloyd_status lloyd_predict_rows(lloyd_comm *comm, const lloyd_predict_
                                           const lloyd_local_prediction *out,
                                           lloyd_predict_result *result);
 
+/* The options of lloyd_read_rows(). */
+typedef struct lloyd_read_options {
+    const char *const *inputs; /* as for fit */
+    int input_count;
+    const char *dataset; /* as for fit */
+    const char *raw;     /* as for fit */
+    int64_t dim;         /* as for fit */
+} lloyd_read_options;
+
+/* Rows [first, first + count) of files, in the formats that a fit reads and as it sees them, as float32: out[count x dim], which may
+ * be NULL where count is 0. `n` and `dim`, which may be NULL, get the rows and columns that there are. Not collective: each
+ * rank may read what it wants. LLOYD_USAGE where there are no such rows. */
+LLOYD_API lloyd_status lloyd_read_rows(const lloyd_read_options *options, int64_t first,
+                                       int64_t count, float *out, int64_t *n, int64_t *dim);
+
 /* Prints a dataset's, model's or checkpoint's shape, type, statistics or history to stdout (rank 0
  * only). */
 LLOYD_API lloyd_status lloyd_info(lloyd_comm *comm, const char *file);

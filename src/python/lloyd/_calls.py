@@ -11,13 +11,15 @@ from typing import Any, Callable, Iterator, Optional, Union
 
 import numpy as np
 
-from ._library import (WATCH, FitOptions, FitResult, IterationInfo, LocalModel, LocalPrediction, LocalResult, PredictOptions, call,
-                       communicator, library, strings)
+from ._library import (WATCH, FitOptions, FitResult, IterationInfo, LocalModel, LocalPrediction, LocalResult, LloydValueError,
+                       PredictOptions, ReadOptions, call, communicator, library, strings)
 from ._rows import Files, Memory
 
 # The names that scikit-learn and papers use, beside those of lloyd.
 METHODS = {"k-means||": "kmeans-parallel", "kmeans||": "kmeans-parallel", "kmeans-parallel": "kmeans-parallel",
            "k-means++": "kmeans++", "kmeans++": "kmeans++", "random": "random"}
+
+READ_BYTES = 64 << 20  # of rows of files that are in memory at a time
 
 
 @dataclass
@@ -293,3 +295,34 @@ def predict_files(comm: Any, files: Files, centroids: np.ndarray, metric: str, b
 
         found: Predicted = _share(comm, read)
         return found
+
+
+def distances_of_files(files: Files, centroids: np.ndarray, metric: str) -> np.ndarray:
+    """Squared distances of all rows of the files to all centroids (float64 [N, k]). The rows are read some at a time."""
+    options, n, d = ReadOptions(), c_int64(), c_int64()
+    inputs = strings(files.inputs)
+    options.inputs, options.input_count = inputs, len(files.inputs)
+    options.dataset = os.fsencode(files.dataset) if files.dataset else None
+
+    def read(first: int, rows: Optional[np.ndarray]) -> None:
+        with hdf5_lock():
+            call(library().lloyd_read_rows, byref(options), first, 0 if rows is None else len(rows), _pointer(rows, c_float), byref(n),
+                 byref(d))
+
+    read(0, None)
+    if d.value != centroids.shape[1]:
+        raise LloydValueError(f"X has {d.value} columns, but the centroids have {centroids.shape[1]}")
+    squared = np.empty((n.value, len(centroids)), np.float64)
+    step = max(1, READ_BYTES // (4 * d.value))
+    rows = np.empty((min(step, n.value), d.value), np.float32)
+    for first in range(0, n.value, step):
+        part = rows[:n.value - first]
+        read(first, part)
+        try:
+            found = predict_memory(None, Memory(part.ctypes.data, part.shape, "float32", part), centroids, metric, "cpu",
+                                   all_distances=True)
+        except LloydValueError:
+            predict_files(None, files, centroids, metric, "cpu")  # which says in what file the row is
+            raise
+        squared[first:first + len(part)] = found.all_distances
+    return squared

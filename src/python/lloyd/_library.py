@@ -97,6 +97,11 @@ class LocalPrediction(ctypes.Structure):
                 ("second", POINTER(c_int32)), ("second_distances", POINTER(c_double)), ("on_gpu", c_int)]
 
 
+class ReadOptions(ctypes.Structure):
+    _fields_ = [("inputs", POINTER(c_char_p)), ("input_count", c_int), ("dataset", c_char_p), ("raw", c_char_p),
+                ("dim", c_int64)]
+
+
 class ReportOptions(ctypes.Structure):
     _fields_ = [("model", c_char_p), ("log", c_char_p), ("output", c_char_p), ("force", c_int)]
 
@@ -116,6 +121,7 @@ _FUNCTIONS = {
     "lloyd_predict": (c_int, c_void_p, POINTER(PredictOptions), POINTER(PredictResult)),
     "lloyd_predict_rows": (c_int, c_void_p, POINTER(PredictOptions), POINTER(LocalRows), POINTER(LocalModel),
                            POINTER(LocalPrediction), POINTER(PredictResult)),
+    "lloyd_read_rows": (c_int, POINTER(ReadOptions), c_int64, c_int64, POINTER(c_float), POINTER(c_int64), POINTER(c_int64)),
     "lloyd_report": (c_int, c_void_p, POINTER(ReportOptions)),
 }
 

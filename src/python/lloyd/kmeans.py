@@ -87,7 +87,7 @@ class KMeans(Estimator):
 
     Notes
     -----
-    X is, in `fit`, `predict`, `score` and, unless it is files, `transform`:
+    X is, in `fit`, `predict`, `score` and `transform`:
 
     - an array of NumPy or anything it can convert. float32, float16, uint8 and int8 (and bfloat16 of ml_dtypes) in C order are used
       where they are; float64 is rounded to float32; other types and orders are copied;
@@ -339,23 +339,26 @@ class KMeans(Estimator):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
+        X : array of shape (n_samples, n_features), or files
 
         Returns
         -------
         ndarray of shape (n_samples, n_clusters), float64
+            Of all rows, if X is files and there are several ranks, each of which computes them.
 
         Raises
         ------
         ValueError, TypeError
-            X is wrong, or files.
+            X is wrong.
         """
         rows = self._rows_to_compare(X)
+        squared: Optional[np.ndarray]
         if isinstance(rows, Files):
-            raise ValueError("transform() takes rows in memory, not files; predict() takes both")
-        with _rounding_explained(rows):
-            squared = _calls.predict_memory(self.comm, rows, self.cluster_centers_, self.metric, self.backend,
-                                            all_distances=True).all_distances
+            squared = _calls.distances_of_files(rows, self.cluster_centers_, self.metric)
+        else:
+            with _rounding_explained(rows):
+                squared = _calls.predict_memory(self.comm, rows, self.cluster_centers_, self.metric, self.backend,
+                                                all_distances=True).all_distances
         assert squared is not None
         distances: np.ndarray = np.sqrt(squared, out=squared)
         return distances

@@ -126,6 +126,26 @@ for what, init, given in (("an array", first, x), ("a model", model, x), ("a fun
                           ("an array, of files", first, t.path("x.npy"))):
     check_model(f"init: {what}", lloyd.KMeans(7, init=init).fit(given), other)
 
+# ---- transform of files -----------------------------------------------------------------------------------------------------
+
+from lloyd import _calls  # noqa: E402 - after load()
+
+for metric in ("l2", "cosine"):
+    estimator = lloyd.KMeans(**KEYWORDS, metric=metric).fit(x)
+    for kind in ("float32", "float64", "float16", "uint8", "int8"):
+        with h5py.File(t.path(f"{kind}.h5"), "r") as file:
+            stored = file["train"][()]
+            wanted = estimator.transform(stored + np.array(metric == "cosine", stored.dtype))
+            if metric == "cosine":  # which has no rows of zeros
+                np.save(t.path("shifted.npy"), stored + np.array(1, stored.dtype))
+            for given in [t.path("shifted.npy")] if metric == "cosine" else [t.path(f"{kind}.h5"), t.path(f"{kind}.h5") + ":train", file["train"]]:
+                t.check(estimator.transform(given).tobytes() == wanted.tobytes(), f"transform of {kind}, {metric}, {type(given).__name__}")
+estimator, usual = lloyd.KMeans(**KEYWORDS).fit(x), _calls.READ_BYTES
+for _calls.READ_BYTES in (1, 12 * 4 * 250, 12 * 4 * 251, usual):  # rows at a time: 1, 250, 251, all
+    t.check(estimator.transform(t.path("part-*.npy")).tobytes() == estimator.transform(x).tobytes(),
+            f"transform of a glob, {_calls.READ_BYTES} bytes at a time")
+t.check(np.array_equal(lloyd.KMeans(**KEYWORDS).fit_transform(parts), estimator.transform(x)), "fit_transform of files")
+
 checkpoint = t.path("fit.ck")
 lloyd.KMeans(**{**KEYWORDS, "max_iter": 3}, checkpoint=checkpoint).fit(t.path("x.npy"))
 t.check(os.path.exists(checkpoint), "a checkpoint is written")
@@ -287,6 +307,8 @@ t.check(result.stdout == "handled\nStopped by SIGINT\n", "a handler that does no
 
 bad = x.copy()
 bad[17, 3] = np.nan
+np.save(t.path("bad.npy"), bad)
+np.save(t.path("narrow.npy"), x[:, 1:])
 far = x.astype(np.float64)
 far[9, 2] = 1e39
 with h5py.File(t.path("float32.h5")) as file:
@@ -326,7 +348,9 @@ for what, kind, words, function, arguments, keywords in (
         ("too few weights", ValueError, "sample_weight.shape == (3,)", fit, (x,), {"sample_weight": [1, 1, 1]}),
         ("a negative weight", ValueError, "weight", fit, (x,), {"sample_weight": -np.ones(len(x))}),
         ("weights beside files", ValueError, "name of a dataset", fit, (t.path("x.npy"),), {"sample_weight": weights}),
-        ("transform of files", ValueError, "not files", estimator.transform, (t.path("x.npy"),), {}),
+        ("no such file in transform", ValueError, "nowhere.npy", estimator.transform, (t.path("nowhere.npy"),), {}),
+        ("NaN in a file, in transform", ValueError, "bad.npy", estimator.transform, (t.path("bad.npy"),), {}),
+        ("other columns in a file, in transform", ValueError, "11 columns", estimator.transform, (t.path("narrow.npy"),), {}),
         ("not fitted", ValueError, "not fitted", lloyd.KMeans().predict, (x,), {}),
         *((f"{name}={value!r}", ValueError, name, lloyd.KMeans(**{**KEYWORDS, name: value}).fit, (x,), {})
           for name, value in (("n_clusters", 0), ("n_clusters", 2.5), ("n_clusters", True), ("init", "kmeans"), ("n_init", 0),

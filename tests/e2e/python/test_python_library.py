@@ -52,7 +52,8 @@ for name, structure in (("lloyd_fit_options", _library.FitOptions), ("lloyd_fit_
                         ("lloyd_local_rows", _library.LocalRows), ("lloyd_local_result", _library.LocalResult),
                         ("lloyd_predict_options", _library.PredictOptions), ("lloyd_predict_result", _library.PredictResult),
                         ("lloyd_local_model", _library.LocalModel), ("lloyd_local_prediction", _library.LocalPrediction),
-                        ("lloyd_iteration_info", _library.IterationInfo), ("lloyd_report_options", _library.ReportOptions)):
+                        ("lloyd_iteration_info", _library.IterationInfo), ("lloyd_report_options", _library.ReportOptions),
+                        ("lloyd_read_options", _library.ReadOptions)):
     expected, there = fields_of(name), shape_of(structure)
     t.check(len(there) > 2 and there == expected, f"{structure.__name__} has the fields of {name}",
             f"      {[pair for pair in zip(there, expected) if pair[0] != pair[1]][:3]} {len(there)} {len(expected)}")
