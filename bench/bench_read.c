@@ -13,10 +13,10 @@
  */
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/threads.h"
 #include "io/hdf5/h5.h"
 #include "io/readahead.h"
 #include "io/rows.h"
-#include "io/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>

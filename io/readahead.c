@@ -4,7 +4,7 @@
 #include "io/readahead.h"
 
 #include "base/memory.h"
-#include "io/threads.h"
+#include "base/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>

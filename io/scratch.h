@@ -3,7 +3,7 @@
 #define LLOYD_IO_SCRATCH_H
 
 #include "base/status.h"
-#include "io/threads.h"
+#include "base/threads.h"
 
 #include <stdint.h>
 

@@ -2,7 +2,7 @@
 #include "io/writers/image.h"
 
 #include "base/memory.h"
-#include "io/threads.h"
+#include "base/threads.h"
 #include "io/writers/output.h"
 #include "io/writers/seal.h"
 

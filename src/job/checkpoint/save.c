@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/stop.h"
-#include "io/threads.h"
+#include "base/threads.h"
 
 #include <time.h>
 

@@ -3,7 +3,7 @@
 #include "replaced.h"
 
 #include "base/memory.h"
-#include "io/threads.h"
+#include "base/threads.h"
 #include "io/writers/array.h"
 #include "io/writers/output.h"
 

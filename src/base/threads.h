@@ -1,6 +1,6 @@
-/* Threads for reading. Private to io/. */
-#ifndef LLOYD_IO_THREADS_H
-#define LLOYD_IO_THREADS_H
+/* Threads beside OpenMP's: one alone, and a pool of them. */
+#ifndef LLOYD_BASE_THREADS_H
+#define LLOYD_BASE_THREADS_H
 
 #include "base/status.h"
 
@@ -17,7 +17,7 @@ typedef struct lloyd_pool lloyd_pool;
 
 enum { LLOYD_POOL_MOST = 16 };
 
-/* The number of reading threads: the cores of this process, but at least 4, because waiting for a
+/* For reading: the cores of this process, but at least 4, because waiting for a
  * disk takes no core, and at most LLOYD_POOL_MOST, which saturate memory and disks. */
 int lloyd_pool_size(void);
 

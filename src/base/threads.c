@@ -1,7 +1,7 @@
 /* A pool that sleeps between tasks. OpenMP's would spin, on cores that the kernels need, and a
  * second team beside theirs starts threads anew. Parts are handed out in increasing order, which
  * keeps reads near each other, and makes the lowest failure certain to be found. */
-#include "io/threads.h"
+#include "base/threads.h"
 
 #include "base/memory.h"
 
@@ -93,9 +93,9 @@ static void *help(void *data)
 
 lloyd_status lloyd_pool_open(int threads, lloyd_pool **pool)
 {
-    LLOYD_TRY(lloyd_alloc(pool, 1, sizeof **pool, "the threads that read"));
+    LLOYD_TRY(lloyd_alloc(pool, 1, sizeof **pool, "a pool of threads"));
     lloyd_status status =
-        lloyd_alloc(&(*pool)->others, threads, sizeof *(*pool)->others, "the threads that read");
+        lloyd_alloc(&(*pool)->others, threads, sizeof *(*pool)->others, "a pool of threads");
     if (status != LLOYD_OK) {
         lloyd_free(*pool);
         *pool = NULL;
