@@ -3,6 +3,8 @@
 
 #include "base/memory.h"
 
+enum { READ_ALONE = 1 << 12 }; /* rows that one thread looks at */
+
 lloyd_status lloyd_member_batch_open(lloyd_member_batch *batch)
 {
     const char *what = "rows that are sorted by cluster";
@@ -27,7 +29,9 @@ static void number_rows(const lloyd_member_rows *rows, int64_t at, int64_t count
             run = lloyd_rows_run(rows->files, row, count - i);
             number = lloyd_rows_original(rows->files, row);
         }
-        for (int64_t end = i + run; i < end; i++) placed[i].member.row = number++;
+#pragma omp parallel for num_threads(rows->threads) if (run > READ_ALONE)
+        for (int64_t j = 0; j < run; j++) placed[i + j].member.row = number + j;
+        i += run;
     }
 }
 
@@ -37,6 +41,7 @@ lloyd_status lloyd_member_batch_read(lloyd_member_batch *batch, const lloyd_memb
     const int32_t *labels = rows->labels ? rows->labels + at : batch->labels;
     if (!rows->labels) LLOYD_TRY(rows->kernels->labels(rows->kernels, at, count, batch->labels));
     number_rows(rows, at, count, batch->placed);
+#pragma omp parallel for num_threads(rows->threads) if (count > READ_ALONE)
     for (int64_t i = 0; i < count; i++) {
         batch->placed[i].cluster = labels[i];
         batch->placed[i].member.distance = rows->distances[at + i];

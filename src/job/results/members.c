@@ -5,10 +5,13 @@
 #include "io/writers/array.h"
 #include "job/results/slices.h"
 
+#include <omp.h>
+
 enum {
-    BLOCKS = 1 << 17,      /* members on their way to other ranks at a time, and from them */
-    LEAST_SLICE = 1 << 16, /* members: smaller ones save no memory worth the rounds */
-    MOST_SLICES = 1 << 14, /* of all ranks and rounds, where there are fewer ranks */
+    BLOCKS = 1 << 17,       /* members on their way to other ranks at a time, and from them */
+    LEAST_SLICE = 1 << 16,  /* members: smaller ones save no memory worth the rounds */
+    MOST_SLICES = 1 << 14,  /* of all ranks and rounds, where there are fewer ranks */
+    PLACED_ALONE = 1 << 12, /* members that one thread places */
 };
 
 typedef struct gathering {
@@ -36,8 +39,10 @@ typedef struct gathering {
 
 /* --- the plan --- */
 
+/* One rank alone sends nothing. */
 static int64_t room_of(int64_t n, int ranks)
 {
+    if (ranks == 1) return 0;
     int64_t most = n / ranks + 1, room = BLOCKS / ranks + 1;
     return most < room ? most : room;
 }
@@ -113,13 +118,39 @@ static lloyd_status fill_blocks(gathering *g, int round, int64_t *more)
     }
 }
 
-static void take_received(gathering *g)
+/* Which of some threads has a cluster: each about as many. */
+static int thread_of(int64_t cluster, int threads)
 {
-    for (int r = 0; r < g->comm->size; r++) {
-        const lloyd_placed *block = g->receive + r * g->room;
-        for (int64_t i = 0; i < g->counts[r]; i++)
-            g->slice[g->filled[block[i].cluster]++] = block[i].member;
+    const uint32_t mixed = (uint32_t)cluster * 2654435761u; /* Knuth's multiplicative hash */
+    return (int)((uint64_t)mixed * (uint64_t)threads >> 32);
+}
+
+/* Each to the next place of its cluster. Those of other slices are left out, where `slice` >= 0. Every thread looks at all of them and
+ * places those of its own clusters: a place that threads count together would make each wait for its last write to memory. */
+static void place_members(gathering *g, const lloyd_placed *members, int64_t count, int slice)
+{
+#pragma omp parallel num_threads(g->rows->threads) if (count > PLACED_ALONE)
+    {
+        const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        for (int64_t i = 0; i < count; i++) {
+            if (thread_of(members[i].cluster, threads) != thread) continue;
+            if (slice >= 0 && lloyd_slices_of(&g->slices, &members[i]) != slice) continue;
+            g->slice[g->filled[members[i].cluster]++] = members[i].member;
+        }
     }
+}
+
+/* One rank has all members of the slice. */
+static lloyd_status gather_own(gathering *g, int round)
+{
+    const lloyd_member_rows *rows = g->rows;
+    for (int64_t at = 0; at < rows->count; at += LLOYD_MEMBER_BATCH) {
+        int64_t count = rows->count - at;
+        if (count > LLOYD_MEMBER_BATCH) count = LLOYD_MEMBER_BATCH;
+        LLOYD_TRY(lloyd_member_batch_read(&g->batch, rows, at, count));
+        place_members(g, g->batch.placed, count, g->rounds > 1 ? round : -1);
+    }
+    return LLOYD_OK;
 }
 
 /* All ranks send and receive until none has any left. */
@@ -127,10 +158,12 @@ static lloyd_status gather(gathering *g, int round)
 {
     lloyd_comm *comm = g->comm;
     int64_t more = 1;
+    if (comm->size == 1) return gather_own(g, round);
     while (more > 0) {
         LLOYD_TRY(comm->agree(comm, fill_blocks(g, round, &more)));
         LLOYD_TRY(comm->exchange(comm, g->send, g->receive, g->room, sizeof *g->send, g->counts));
-        take_received(g);
+        for (int r = 0; r < comm->size; r++)
+            place_members(g, g->receive + r * g->room, g->counts[r], -1);
         LLOYD_TRY(lloyd_comm_sum_host(comm, &more, 1));
     }
     return LLOYD_OK;

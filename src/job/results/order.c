@@ -1,9 +1,14 @@
 /* See order.h. The sort of the C library may allocate as much memory again, which no plan counts; this one
- * allocates none: quicksort around the median of three, heapsort where that goes wrong, insertion sort
- * at the end. */
+ * allocates none. Many members are put into buckets of equal ranges of distances, in place (American flag sort: McIlroy, Bostic,
+ * McIlroy, Engineering Radix Sort, 1993); few are sorted by quicksort around the median of three, heapsort where that goes wrong, and
+ * insertion sort at the end. */
 #include "job/results/order.h"
 
-enum { FEW = 24 };
+enum {
+    FEW = 24,
+    MANY = 512, /* from here on buckets pay */
+    BUCKETS = 1 << 10
+};
 
 static void exchange(lloyd_member *a, lloyd_member *b)
 {
@@ -89,9 +94,83 @@ static void sort(lloyd_member *members, int64_t count, int depth)
     sort_few(members, count);
 }
 
-void lloyd_members_sort(lloyd_member *members, int64_t count)
+static void sort_without_buckets(lloyd_member *members, int64_t count)
 {
     int depth = 2;
     for (int64_t n = count; n > 1; n /= 2) depth += 2;
     sort(members, count, depth);
+}
+
+/* The order of distances is that of their bits, as none is negative. */
+static uint64_t bits_of(const lloyd_member *member)
+{
+    uint64_t bits;
+    memcpy(&bits, &member->distance, sizeof bits);
+    return bits;
+}
+
+/* Bucket b has the members with (bits - lowest) >> shift = b. */
+typedef struct buckets {
+    uint64_t lowest;
+    int shift;
+    int64_t next[BUCKETS], end[BUCKETS]; /* next: where one that is not yet in its place goes */
+} buckets;
+
+static int bucket_of(const buckets *b, const lloyd_member *member)
+{
+    return (int)((bits_of(member) - b->lowest) >> b->shift);
+}
+
+/* 0 if all distances are the same. */
+static int choose_buckets(buckets *b, const lloyd_member *members, int64_t count)
+{
+    uint64_t highest = 0;
+    b->lowest = UINT64_MAX;
+    for (int64_t i = 0; i < count; i++) {
+        const uint64_t bits = bits_of(&members[i]);
+        b->lowest = bits < b->lowest ? bits : b->lowest;
+        highest = bits > highest ? bits : highest;
+    }
+    b->shift = 0;
+    while ((highest - b->lowest) >> b->shift >= BUCKETS) b->shift++;
+    return highest > b->lowest;
+}
+
+static void count_buckets(buckets *b, const lloyd_member *members, int64_t count)
+{
+    int64_t begin = 0;
+    memset(b->end, 0, sizeof b->end);
+    for (int64_t i = 0; i < count; i++) b->end[bucket_of(b, &members[i])]++;
+    for (int i = 0; i < BUCKETS; i++) {
+        b->next[i] = begin;
+        begin += b->end[i];
+        b->end[i] = begin;
+    }
+}
+
+/* Every member to its bucket: what lies in the way goes to its own, until one comes for the place where it began. */
+static void fill_buckets(buckets *b, lloyd_member *members)
+{
+    for (int i = 0; i < BUCKETS; i++) {
+        while (b->next[i] < b->end[i]) {
+            lloyd_member taken = members[b->next[i]];
+            for (int to = bucket_of(b, &taken); to != i; to = bucket_of(b, &taken))
+                exchange(&taken, &members[b->next[to]++]);
+            members[b->next[i]++] = taken;
+        }
+    }
+}
+
+/* Each level has ranges of distances a thousandth as wide: there are at most seven. */
+void lloyd_members_sort(lloyd_member *members, int64_t count)
+{
+    buckets b;
+    if (count < MANY || !choose_buckets(&b, members, count)) {
+        sort_without_buckets(members, count);
+        return;
+    }
+    count_buckets(&b, members, count);
+    fill_buckets(&b, members);
+    for (int64_t i = 0, begin = 0; i < BUCKETS; begin = b.end[i++])
+        lloyd_members_sort(members + begin, b.end[i] - begin);
 }

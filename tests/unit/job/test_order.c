@@ -1,6 +1,7 @@
 /* The sort of members: every pattern that is bad for a quicksort, equal distances, and lengths around the limits. */
 #include "job/results/order.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +9,7 @@
 
 #include <cmocka.h>
 
-enum { MOST = 20000, PATTERNS = 8 };
+enum { MOST = 20000, PATTERNS = 10 };
 
 /* Distances of a pattern; rows are given in the order that makes the pattern one of keys. */
 static double pattern(int which, int64_t i, int64_t n)
@@ -21,7 +22,11 @@ static double pattern(int which, int64_t i, int64_t n)
     case 4: return (double)(i * 7919 % 10007);
     case 5: return (double)(i % 3);
     case 6: return (double)(i % 2 ? i : n / 2 + i); /* against the median of three */
-    default: return (double)(rand() % 1000) / 7;
+    case 7: return (double)(rand() % 1000) / 7;
+    case 8: return ldexp(1 + rand() % 3, rand() % 2000 - 1000); /* of all magnitudes */
+    default:
+        return i == n / 3 ? 1e300
+                          : 1 + (double)(rand() % 50) * 0x1p-52; /* one far from the others */
     }
 }
 
