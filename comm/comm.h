@@ -28,6 +28,7 @@ struct lloyd_comm {
     const char *name; /* "self", "mpi", "nccl" */
     int rank, size;
     int local_rank, local_size; /* among the ranks of this node */
+    int threads; /* that this rank may use; 0: what OMP_NUM_THREADS or its share of the node allows */
     int broken; /* 1 after a failure of the communication itself: no rank can reach the others any
                    more */
     double timeout; /* seconds that this rank waits for others in one call; then all ranks end */

@@ -1,6 +1,6 @@
 /* What kernels run on, apart from what they compute: its memory, its identity, and host memory that it copies from.
  *
- * count, memory and identity are of GPUs, and NULL for the CPU.
+ * count, memory, identity and keep are of GPUs, and NULL for the CPU.
  */
 #ifndef LLOYD_KERNELS_DEVICE_H
 #define LLOYD_KERNELS_DEVICE_H
@@ -26,6 +26,10 @@ typedef struct lloyd_device {
      * kernels that copy from it are destroyed; NULL may be freed too. */
     lloyd_status (*host_alloc)(int64_t bytes, const char *what, void **memory);
     void (*host_free)(void *memory);
+
+    /* on = 1: memory of number `device`, and pinned memory, that kernels on it give back is kept for those that are created next, as for
+     * many short fits; 0: no longer, and it is freed, after all kernels that were created meanwhile. */
+    lloyd_status (*keep)(int device, int on);
 } lloyd_device;
 
 #endif

@@ -5,7 +5,7 @@
 #define BENCH_CUH
 
 #include "kernels/cuda/assign/assign.h"
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/memory.h"
 #include "kernels/cuda/overrides.h"
 
 extern "C" {

@@ -4,7 +4,7 @@
  */
 #include "kernels/cuda/clock.h"
 
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/memory.h"
 
 #include <algorithm>
 

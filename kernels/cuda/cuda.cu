@@ -8,7 +8,8 @@ extern "C" {
 #include "kernels/cuda/clock.h"
 #include "kernels/cuda/column_stats.h"
 #include "kernels/cuda/distances.h"
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/keep.h"
+#include "kernels/cuda/memory/memory.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/seed/compare.h"
 #include "kernels/cuda/seed/masses.h"
@@ -78,10 +79,10 @@ static void destroy(lloyd_kernels *kernels)
     lloyd_free(cuda->slots);
     lloyd_cuda_release_state(cuda);
     lloyd_cuda_free_staging(cuda);
-    (void)cudaFreeHost(cuda->pinned);
-    if (cuda->asked) (void)cudaEventDestroy(cuda->asked);
-    if (cuda->copies) (void)cudaStreamDestroy(cuda->copies);
-    if (cuda->stream) (void)cudaStreamDestroy(cuda->stream);
+    lloyd_cuda_give_pinned(cuda->pinned);
+    lloyd_cuda_give_event(cuda->asked);
+    lloyd_cuda_give_stream(cuda->copies);
+    lloyd_cuda_give_stream(cuda->stream);
     lloyd_free(cuda);
 }
 
@@ -160,7 +161,7 @@ static lloyd_status open_device(cuda_kernels *cuda)
         return refuse_device(cuda, "for which this lloyd was built without code");
     }
     CUDA_TRY(code, "loading the kernels");
-    CUDA_TRY(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), "creating a stream");
+    CUDA_TRY(lloyd_cuda_take_stream(&cuda->stream), "creating a stream");
     return LLOYD_OK;
 }
 
@@ -170,7 +171,8 @@ static lloyd_status alloc_state(cuda_kernels *cuda)
     const int64_t n = config->n_local;
     LLOYD_TRY(lloyd_cuda_alloc_sums(cuda, nullptr));
     LLOYD_TRY(lloyd_cuda_reserve_state(cuda));
-    CUDA_TRY(cudaMallocHost(&cuda->pinned, CUDA_PINNED), "allocating pinned memory for results");
+    CUDA_TRY(lloyd_cuda_take_pinned(CUDA_PINNED, &cuda->pinned),
+             "allocating pinned memory for results");
     LLOYD_TRY(lloyd_alloc(&cuda->slots, config->slots, sizeof(cuda_slot), "chunk table"));
     if (n > 0)
         CUDA_TRY(cudaMemsetAsync(cuda->labels, 0, (size_t)n * sizeof(int32_t), cuda->stream),

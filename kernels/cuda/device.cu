@@ -6,10 +6,15 @@ extern "C" {
 #include "base/memory.h"
 #include "kernels/cuda/device.h"
 }
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/keep.h"
+#include "kernels/cuda/memory/memory.h"
 #include "kernels/cuda/slots.h"
 
 #include <cstdio>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
 
 lloyd_status lloyd_cuda_look_at(int device, cuda_gpu *gpu)
 {
@@ -52,13 +57,20 @@ static lloyd_status count_devices(int *count)
     return lloyd_cuda_check(code, "counting GPUs");
 }
 
+/* While memory is kept, what there was before: to ask takes long where other threads are at work, and what is kept is of use. */
 static lloyd_status memory_of(int device, int64_t *free_bytes, int64_t *total_bytes)
 {
-    size_t left, total;
+    static std::mutex lock;
+    static std::map<int, std::pair<size_t, size_t>> known;
+    std::lock_guard<std::mutex> guard(lock);
     CUDA_TRY(cudaSetDevice(device), "selecting the GPU");
-    CUDA_TRY(cudaMemGetInfo(&left, &total), "asking for the GPU's memory");
-    *free_bytes = (int64_t)left;
-    *total_bytes = (int64_t)total;
+    if (!lloyd_cuda_keeps() || known.find(device) == known.end()) {
+        size_t left, total;
+        CUDA_TRY(cudaMemGetInfo(&left, &total), "asking for the GPU's memory");
+        known[device] = {left, total};
+    }
+    *free_bytes = (int64_t)known[device].first;
+    *total_bytes = (int64_t)known[device].second;
     return LLOYD_OK;
 }
 
@@ -73,13 +85,24 @@ static uint64_t hash_bytes(const char *bytes, size_t count)
     return hash;
 }
 
+/* Asked for once, which takes a millisecond. */
 static lloyd_status identify(int device, uint64_t *hash, char *name, size_t bytes)
 {
-    cudaDeviceProp properties;
-    CUDA_TRY(cudaGetDeviceProperties(&properties, device), "looking at the GPU of this rank");
-    *hash = hash_bytes(properties.uuid.bytes, sizeof properties.uuid.bytes);
-    if (*hash == 0) *hash = 1;
-    snprintf(name, bytes, "%s", properties.name);
+    struct identity {
+        uint64_t hash;
+        std::string name;
+    };
+    static std::mutex lock;
+    static std::map<int, identity> known;
+    std::lock_guard<std::mutex> guard(lock);
+    if (known.find(device) == known.end()) {
+        cudaDeviceProp properties;
+        CUDA_TRY(cudaGetDeviceProperties(&properties, device), "looking at the GPU of this rank");
+        const uint64_t of_uuid = hash_bytes(properties.uuid.bytes, sizeof properties.uuid.bytes);
+        known[device] = {of_uuid ? of_uuid : 1, properties.name};
+    }
+    *hash = known[device].hash;
+    snprintf(name, bytes, "%s", known[device].name.c_str());
     return LLOYD_OK;
 }
 
@@ -115,4 +138,5 @@ const lloyd_device lloyd_device_cuda = {
     .identity = identify,
     .host_alloc = host_alloc,
     .host_free = host_free,
+    .keep = lloyd_cuda_keep,
 };

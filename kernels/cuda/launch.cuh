@@ -2,7 +2,7 @@
 #ifndef LLOYD_KERNELS_CUDA_LAUNCH_CUH
 #define LLOYD_KERNELS_CUDA_LAUNCH_CUH
 
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/memory.h"
 
 static inline int64_t cuda_divide_up(int64_t a, int64_t b)
 {
@@ -45,6 +45,9 @@ static constexpr bool cuda_compiled_for_90()
     }
     return false;
 }
+
+/* Lets blocks of a kernel have so many bytes of dynamic shared memory on the current device. */
+lloyd_status lloyd_cuda_allow_shared(const void *kernel, int bytes, const char *what);
 
 /* Launches a kernel that begins with cuda_await(), on a GPU of this compute capability. */
 template <class... Parameters, class... Arguments>

@@ -7,7 +7,8 @@
  */
 #include "kernels/cuda/slots.h"
 
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/keep.h"
+#include "kernels/cuda/memory/memory.h"
 #include "kernels/cuda/rows.h"
 
 #include <cassert>
@@ -18,20 +19,26 @@ static const int64_t STAGED_BYTES = 1 << 18, /* less than this is not worth the 
 
 struct cuda_staging {
     char *memory[2];
+    int64_t bytes;       /* of each */
     cudaEvent_t sent[2]; /* what was in the buffer has left it */
     int next;
 };
 
 /* --- rows and other arrays on their way in --- */
 
-static lloyd_status new_staging(cuda_kernels *cuda)
+/* Of a power of two bytes; smaller where the first copy is. */
+static lloyd_status new_staging(cuda_kernels *cuda, int64_t bytes)
 {
     LLOYD_TRY(lloyd_alloc(&cuda->staging, 1, sizeof *cuda->staging, "copies to the GPU"));
+    cuda_staging *staging = cuda->staging;
+    staging->bytes = STAGED_BYTES;
+    while (staging->bytes < bytes && staging->bytes < CUDA_STAGING_BYTES) staging->bytes *= 2;
     for (int b = 0; b < 2; b++) {
-        CUDA_TRY(cudaMallocHost(&cuda->staging->memory[b], CUDA_STAGING_BYTES),
+        void *memory = nullptr;
+        CUDA_TRY(lloyd_cuda_take_pinned(staging->bytes, &memory),
                  "allocating pinned memory for copies");
-        CUDA_TRY(cudaEventCreateWithFlags(&cuda->staging->sent[b], cudaEventDisableTiming),
-                 "creating an event for copies");
+        staging->memory[b] = static_cast<char *>(memory);
+        CUDA_TRY(lloyd_cuda_take_event(&staging->sent[b]), "creating an event for copies");
     }
     return LLOYD_OK;
 }
@@ -40,8 +47,8 @@ void lloyd_cuda_free_staging(cuda_kernels *cuda)
 {
     if (!cuda->staging) return;
     for (int b = 0; b < 2; b++) {
-        if (cuda->staging->sent[b]) (void)cudaEventDestroy(cuda->staging->sent[b]);
-        (void)cudaFreeHost(cuda->staging->memory[b]);
+        lloyd_cuda_give_event(cuda->staging->sent[b]);
+        lloyd_cuda_give_pinned(cuda->staging->memory[b]);
     }
     lloyd_free(cuda->staging);
     cuda->staging = nullptr;
@@ -62,10 +69,10 @@ static void copy_on_host(char *to, const char *from, int64_t bytes, int threads)
 
 static lloyd_status copy_staged(cuda_kernels *cuda, char *to, const char *from, int64_t bytes)
 {
-    if (!cuda->staging) LLOYD_TRY(new_staging(cuda));
+    if (!cuda->staging) LLOYD_TRY(new_staging(cuda, bytes));
     cuda_staging *staging = cuda->staging;
-    for (int64_t at = 0; at < bytes; at += CUDA_STAGING_BYTES) {
-        int64_t here = bytes - at < CUDA_STAGING_BYTES ? bytes - at : CUDA_STAGING_BYTES;
+    for (int64_t at = 0; at < bytes; at += staging->bytes) {
+        int64_t here = bytes - at < staging->bytes ? bytes - at : staging->bytes;
         int b = staging->next;
         staging->next = 1 - b;
         CUDA_TRY(cudaEventSynchronize(staging->sent[b]), "waiting for a copy to the GPU");
@@ -134,7 +141,7 @@ void lloyd_cuda_free_slot(cuda_kernels *cuda, cuda_slot *slot)
 {
     cuda_buffers release = cuda_buffers::release(cuda);
     list_slot(release, slot, 0);
-    if (slot->copied) (void)cudaEventDestroy(slot->copied);
+    lloyd_cuda_give_event(slot->copied);
 }
 
 /* The slot becomes rows [first, first + count), which are not in it yet. */
@@ -176,8 +183,8 @@ lloyd_status lloyd_cuda_load(lloyd_kernels *kernels, int slot_number, int64_t fi
 static lloyd_status open_copies(cuda_kernels *cuda)
 {
     const char *what = "preparing copies to the GPU";
-    CUDA_TRY(cudaEventCreateWithFlags(&cuda->asked, cudaEventDisableTiming), what);
-    return lloyd_cuda_check(cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking), what);
+    CUDA_TRY(lloyd_cuda_take_event(&cuda->asked), what);
+    return lloyd_cuda_check(lloyd_cuda_take_stream(&cuda->copies), what);
 }
 
 /* Whatever reads the slot is on the stream by now, so the copy waits for the stream as it is. */
@@ -189,8 +196,7 @@ lloyd_status lloyd_cuda_load_start(lloyd_kernels *kernels, int slot_number, int6
     const char *what = "starting a copy to the GPU";
     size_t bytes = (size_t)(count * row_bytes(&kernels->config));
     if (!cuda->copies) LLOYD_TRY(open_copies(cuda));
-    if (!slot->copied)
-        CUDA_TRY(cudaEventCreateWithFlags(&slot->copied, cudaEventDisableTiming), what);
+    if (!slot->copied) CUDA_TRY(lloyd_cuda_take_event(&slot->copied), what);
     LLOYD_TRY(assign_slot(cuda, slot, first, count));
     CUDA_TRY(cudaEventRecord(cuda->asked, cuda->stream), what);
     CUDA_TRY(cudaStreamWaitEvent(cuda->copies, cuda->asked, 0), what);

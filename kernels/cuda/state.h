@@ -1,6 +1,6 @@
 /* The state of the CUDA kernels: what one rank has on its GPU.
  *
- * state.cu lists its device memory, cuda.cu makes and destroys it and holds the table of functions. memory.cu allocates, slots.cu brings rows in, column_stats.cu and
+ * state.cu lists its device memory, cuda.cu makes and destroys it and holds the table of functions. memory/ allocates, slots.cu brings rows in, column_stats.cu and
  * rows.cu look at them before the first iteration; assign/ labels them, update/ sums them and makes centroids, seed/ chooses the
  * first ones, distances.cu computes results, and clock.cu takes the time.
  *
@@ -18,7 +18,7 @@ extern "C" {
 #include "kernels/kernels.h"
 }
 
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/memory.h"
 #include "kernels/cuda/overrides.h"
 
 #include <cuda_runtime.h>

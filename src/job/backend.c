@@ -68,10 +68,17 @@ static lloyd_status gpu_memory(int device, int64_t *left, int64_t *total)
     return no_cuda();
 }
 
+static lloyd_status keep(int device, int on)
+{
+    (void)device, (void)on;
+    return no_cuda();
+}
+
 static const lloyd_device no_gpu = {.name = "cuda",
                                     .count = count_devices,
                                     .memory = gpu_memory,
-                                    .identity = identify};
+                                    .identity = identify,
+                                    .keep = keep};
 static const lloyd_device *const gpu = &no_gpu;
 
 static lloyd_status cuda_kernels(const lloyd_kernels_config *config, int device,
@@ -270,6 +277,11 @@ lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_ker
                          : lloyd_kernels_cpu(config, kernels);
 }
 
+lloyd_status lloyd_backend_keep(const lloyd_backend *backend, int on)
+{
+    return backend->cuda ? gpu->keep(backend->device, on) : LLOYD_OK;
+}
+
 const lloyd_device *lloyd_backend_device(const lloyd_backend *backend)
 {
     return backend->cuda ? gpu : &lloyd_device_cpu;
@@ -277,6 +289,7 @@ const lloyd_device *lloyd_backend_device(const lloyd_backend *backend)
 
 int lloyd_backend_threads(const lloyd_comm *comm)
 {
+    if (comm->threads > 0) return comm->threads;
     const char *wanted = getenv("OMP_NUM_THREADS");
     int threads = wanted ? atoi(wanted) : 0, allowed = omp_get_max_threads();
     if (threads > 0) return threads;

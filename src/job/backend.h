@@ -42,10 +42,13 @@ void lloyd_backend_disconnect(lloyd_backend *backend);
 lloyd_status lloyd_backend_kernels(const lloyd_backend *backend, const lloyd_kernels_config *config,
                                    lloyd_kernels **kernels);
 
+/* Of a GPU: whether memory that kernels give back is kept for those that are created next (lloyd_device.keep). */
+lloyd_status lloyd_backend_keep(const lloyd_backend *backend, int on);
+
 /* What computes, apart from what is computed. */
 const lloyd_device *lloyd_backend_device(const lloyd_backend *backend);
 
-/* Threads of this rank: OMP_NUM_THREADS if set; else the cores it is bound to, but not more than
+/* Threads of this rank: those of `comm` if it has a number of them; OMP_NUM_THREADS if set; else the cores it is bound to, but not more than
  * its share of the node, nor than a program that calls the library has allowed OpenMP. */
 int lloyd_backend_threads(const lloyd_comm *comm);
 

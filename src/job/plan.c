@@ -140,6 +140,14 @@ static void count_balance(const planner *p, lloyd_plan *plan)
         plan->balance += kernels;
 }
 
+/* Of pinned memory: less than twice what is copied at most, there and in a second buffer, where this is little. */
+static int64_t pinned_bytes(const planner *p)
+{
+    const int64_t most = lloyd_backend_device(p->backend)->pinned,
+                  rows = p->plan->count * p->plan->d * (int64_t)sizeof(float);
+    return rows < most / 4 ? 4 * rows : most;
+}
+
 /* Everything but the rows, for chunks of plan->kernels.chunk_rows. */
 static void count_rest(const planner *p, lloyd_plan *plan)
 {
@@ -167,7 +175,7 @@ static void count_rest(const planner *p, lloyd_plan *plan)
     if (p->backend->cuda) {
         plan->gpu_working = kernels;
         plan->gpu_seeding = need.kernels;
-        plan->working += lloyd_backend_device(p->backend)->pinned;
+        plan->working += pinned_bytes(p);
         if (p->backend->transport) plan->working += p->backend->transport->gpu_bytes;
     } else {
         plan->seeding += need.kernels;

@@ -132,7 +132,8 @@ const lloyd_option lloyd_tool_split[] = {
      .offset = AT(backend),
      .standard = "auto",
      .choices = lloyd_backend_choices,
-     .help = "As for fit. The clusters are split one after the other on each rank."},
+     .help = "As for fit. Each rank fits small clusters several at a time, each by a thread of its own, on "
+             "its GPU too; larger ones one after the other."},
     {.name = "--max-host-memory",
      .argument = "BYTES",
      .kind = LLOYD_OPTION_BYTES,

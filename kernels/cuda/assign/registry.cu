@@ -2,7 +2,7 @@
 #include "kernels/cuda/assign/registry.h"
 
 #include "kernels/cuda/assign/operands.cuh"
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/memory.h"
 
 #include <cstring>
 

@@ -295,8 +295,7 @@ lloyd_status launch_shape(const cuda_gpu &gpu, const flash_params &p, bool fallb
     auto kernel = fallback ? flash_assign<KEEP, true> : flash_assign<KEEP, false>;
     const char *what = "preparing the assignment kernel";
     int blocks = 0;
-    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
-             what);
+    LLOYD_TRY(lloyd_cuda_allow_shared((const void *)kernel, shared, what));
     CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, THREADS,
                                                            (size_t)shared),
              what);

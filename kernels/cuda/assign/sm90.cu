@@ -581,8 +581,8 @@ lloyd_status launch_shape(const cuda_gpu &gpu, const flash_params &p, bool fallb
                           cudaStream_t stream)
 {
     auto kernel = fallback ? flash_assign<S, true> : flash_assign<S, false>;
-    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::SHARED),
-             "preparing the assignment kernel");
+    LLOYD_TRY(lloyd_cuda_allow_shared((const void *)kernel, S::SHARED,
+                                      "preparing the assignment kernel"));
     return cuda_launch_after(stream, 90, kernel, gpu.multiprocessors, S::THREADS, S::SHARED,
                              "starting the assignment kernel", p);
 }

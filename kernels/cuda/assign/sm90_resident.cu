@@ -320,8 +320,8 @@ lloyd_status launch_shape(const cuda_gpu &gpu, const flash_params &p, bool fallb
                   : ahead  ? flash_resident<S, false, true>
                            : flash_resident<S, false, false>;
     if (ahead) bytes += staged;
-    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
-             "preparing the assignment kernel");
+    LLOYD_TRY(
+        lloyd_cuda_allow_shared((const void *)kernel, bytes, "preparing the assignment kernel"));
     return cuda_launch_after(stream, 90, kernel, gpu.multiprocessors, S::THREADS, (size_t)bytes,
                              "starting the assignment kernel", p);
 }

@@ -357,8 +357,8 @@ __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 1)
 lloyd_status launch(const cuda_gpu &gpu, const flash_params &p, bool fallback, cudaStream_t stream)
 {
     auto kernel = fallback ? flash_assign_wide<true> : flash_assign_wide<false>;
-    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SHARED),
-             "preparing the assignment kernel");
+    LLOYD_TRY(
+        lloyd_cuda_allow_shared((const void *)kernel, SHARED, "preparing the assignment kernel"));
     kernel<<<gpu.multiprocessors / CLUSTER * CLUSTER, THREADS, SHARED, stream>>>(p);
     CUDA_LAUNCHED("starting the assignment kernel");
     return LLOYD_OK;

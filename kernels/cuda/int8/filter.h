@@ -3,7 +3,7 @@
 #define LLOYD_KERNELS_CUDA_INT8_FILTER_H
 
 #include "kernels/cuda/int8/int8.cuh"
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/memory.h"
 #include "kernels/cuda/rows.cuh"
 
 struct cuda_decision;

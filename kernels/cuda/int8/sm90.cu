@@ -406,8 +406,7 @@ lloyd_status launch_shape(const cuda_gpu &gpu, const int8_params &p, bool is_uns
 {
     auto kernel = is_unsigned ? int8_candidates<S, true> : int8_candidates<S, false>;
     const int bytes = memory<S>::BYTES + 1024;
-    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
-             "preparing the 8-bit filter");
+    LLOYD_TRY(lloyd_cuda_allow_shared((const void *)kernel, bytes, "preparing the 8-bit filter"));
     return cuda_launch_after(stream, 90, kernel, gpu.multiprocessors, S::THREADS, bytes,
                              "starting the 8-bit filter", p);
 }

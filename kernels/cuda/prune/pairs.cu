@@ -535,8 +535,7 @@ lloyd_status launch_shape(const cuda_gpu &gpu, const prune_params &p, bool is_un
     const char *what = "comparing with groups of centroids";
     const int bytes = S::WARPS * S::BYTES;
     auto kernel = is_unsigned ? prune_pairs<S, true> : prune_pairs<S, false>;
-    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
-             what);
+    LLOYD_TRY(lloyd_cuda_allow_shared((const void *)kernel, bytes, what));
     return cuda_launch_after(stream, gpu.capability, kernel, gpu.multiprocessors, 32 * S::WARPS,
                              bytes, what, p);
 }

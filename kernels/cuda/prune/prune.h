@@ -4,7 +4,7 @@
 #define LLOYD_KERNELS_CUDA_PRUNE_PRUNE_H
 
 #include "kernels/cuda/int8/int8.cuh"
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/memory.h"
 #include "kernels/cuda/state.h"
 
 struct cuda_decision;

@@ -93,9 +93,8 @@ lloyd_status resident_blocks(const wave &w, size_t shared, int *blocks)
     int each = 0;
     *blocks = 0;
     if (shared > (size_t)lloyd_cuda_shared_bytes(w.cuda)) return LLOYD_OK;
-    CUDA_TRY(cudaFuncSetAttribute(kernel_of(w), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  (int)shared),
-             "preparing the reduction of candidates");
+    LLOYD_TRY(lloyd_cuda_allow_shared((const void *)kernel_of(w), (int)shared,
+                                      "preparing the reduction of candidates"));
     CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel_of(w), THREADS, shared),
              "preparing the reduction of candidates");
     *blocks = each * w.cuda->gpu.multiprocessors;

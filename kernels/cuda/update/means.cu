@@ -15,6 +15,7 @@
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/clock.h"
 #include "kernels/cuda/int8/choice.h"
+#include "kernels/cuda/memory/keep.h"
 #include "kernels/cuda/prune/choice.h"
 #include "kernels/cuda/row_distance.cuh"
 #include "kernels/cuda/update/update.h"
@@ -360,9 +361,7 @@ lloyd_status prepare_means(cuda_kernels *cuda)
     if (!cuda->means)
         LLOYD_TRY(lloyd_alloc(&cuda->means, 1, sizeof *cuda->means, "state of the centroids"));
     cuda_means *means = cuda->means;
-    if (!means->copied)
-        CUDA_TRY(cudaEventCreateWithFlags(&means->copied, cudaEventDisableTiming),
-                 "creating an event");
+    if (!means->copied) CUDA_TRY(lloyd_cuda_take_event(&means->copied), "creating an event");
     const bool is_new = !means->ended, grows = means->spare.count < cuda->centroids.count;
     if (grows) means->ready = false;
     cuda_buffers reserve = cuda_buffers::reserve(cuda);
@@ -510,7 +509,7 @@ void lloyd_cuda_means_free(cuda_kernels *cuda)
     if (!means) return;
     cuda_buffers release = cuda_buffers::release(cuda);
     list_means(release, means, &cuda->base.config, 0);
-    if (means->copied) (void)cudaEventDestroy(means->copied);
+    lloyd_cuda_give_event(means->copied);
     lloyd_free(means);
     cuda->means = nullptr;
 }

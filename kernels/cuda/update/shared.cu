@@ -383,8 +383,7 @@ lloyd_status launch(const cuda_kernels *cuda, const tally &t)
     const char *what = "summing the rows of every cluster";
     const int bytes = SPACE + mass_planes(A) * t.clusters * (int)sizeof(uint32_t);
     auto kernel = tally_rows<T, WIDTH, A, SPACE, NARROW>;
-    CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
-             what);
+    LLOYD_TRY(lloyd_cuda_allow_shared((const void *)kernel, bytes, what));
     return cuda_launch_after(cuda->stream, cuda->gpu.capability, kernel, (int64_t)t.tiles * t.parts,
                              THREADS, (size_t)bytes, what, t);
 }

@@ -3,13 +3,17 @@
 
 #include "base/memory.h"
 #include "base/stop.h"
+#include "job/backend.h"
 #include "job/split/mail.h"
 #include "rows/shard.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ = 1 << 23 }; /* bytes of rows that are read at a time */
+enum {
+    READ = 1 << 23, /* bytes of rows that are read at a time */
+    ALONE = 1 << 10 /* rows that one thread moves */
+};
 
 /* The beginning of every piece of a row that travels, and of every result. */
 typedef struct header {
@@ -125,6 +129,32 @@ static void read_row(void *context, int source, const void *record)
     memcpy(p->data + *at * m->row_bytes + *there, (const char *)record + sizeof head,
            (size_t)bytes);
     *there = *there + bytes == m->row_bytes ? 0 : *there + bytes;
+}
+
+/* One rank alone reads its rows, and each goes straight to its place. */
+static lloyd_status take_rows(moving *m)
+{
+    lloyd_parts *p = m->parts;
+    const int64_t bytes = m->row_bytes;
+    int64_t *to = NULL; /* -1: a row of another round */
+    lloyd_status status = lloyd_alloc(&to, m->at_once, sizeof *to, "the places of rows");
+    if (status == LLOYD_OK) status = read_more(m);
+    while (status == LLOYD_OK && m->here > 0) {
+        for (int64_t i = 0; i < m->here; i++) {
+            const int32_t cluster = p->source->clusters[m->at + i];
+            to[i] = p->turn[cluster] == p->round ? m->place[cluster]++ : -1;
+        }
+#pragma omp parallel for num_threads(lloyd_backend_threads(p->comm)) if (m->here > ALONE)
+        for (int64_t i = 0; i < m->here; i++) {
+            if (to[i] < 0) continue;
+            memcpy(p->data + to[i] * bytes, m->read + i * bytes, (size_t)bytes);
+            p->numbers[to[i]] = m->rows->first + m->at + i;
+            if (p->weights) p->weights[to[i]] = m->read_weights[i];
+        }
+        status = read_more(m);
+    }
+    lloyd_free(to);
+    return status;
 }
 
 /* --- order --- */
@@ -245,7 +275,8 @@ static lloyd_status open_moving(moving *m, int64_t k, lloyd_mail *mail)
     LLOYD_TRY(lloyd_alloc(&m->place, k, sizeof *m->place, what));
     LLOYD_TRY(lloyd_alloc(&m->coming, 2 * (int64_t)p->comm->size, sizeof *m->coming, what));
     for (int64_t i = 0; i < p->count; i++) m->place[p->clusters[i]] = p->begin[i];
-    return lloyd_mail_open(p->comm, record_bytes(m->row_bytes), mail);
+    return p->comm->size == 1 ? LLOYD_OK
+                              : lloyd_mail_open(p->comm, record_bytes(m->row_bytes), mail);
 }
 
 static lloyd_status move_rows(moving *m, int64_t k, lloyd_mail *mail)
@@ -253,7 +284,7 @@ static lloyd_status move_rows(moving *m, int64_t k, lloyd_mail *mail)
     lloyd_comm *comm = m->parts->comm;
     const lloyd_mail_ends ends = {write_rows, read_row, m};
     LLOYD_TRY(comm->agree(comm, open_moving(m, k, mail)));
-    return lloyd_mail_deliver(mail, &ends);
+    return comm->size == 1 ? take_rows(m) : lloyd_mail_deliver(mail, &ends);
 }
 
 static void close_moving(moving *m, lloyd_mail *mail)
@@ -333,9 +364,24 @@ static void read_result(void *context, int source, const void *record)
     if (to->distances) to->distances[at] = found->distance;
 }
 
+static void return_own(const lloyd_parts *p)
+{
+    const lloyd_split_source *to = p->source;
+#pragma omp parallel for num_threads(lloyd_backend_threads(p->comm)) if (p->begin[p->count] > ALONE)
+    for (int64_t i = 0; i < p->begin[p->count]; i++) {
+        const int64_t at = p->numbers[i] - to->rows->first;
+        to->labels[at] = p->labels[i];
+        if (to->distances) to->distances[at] = p->distances[i];
+    }
+}
+
 lloyd_status lloyd_parts_return(const lloyd_parts *parts)
 {
     lloyd_comm *comm = parts->comm;
+    if (comm->size == 1) {
+        return_own(parts);
+        return LLOYD_OK;
+    }
     returning r = {.parts = parts};
     const lloyd_mail_ends ends = {write_results, read_result, &r};
     lloyd_mail mail;
@@ -369,6 +415,6 @@ int64_t lloyd_parts_bytes(int ranks, int64_t k, int64_t most, int64_t row_bytes)
 {
     const int64_t sorting = 2 * most * (int64_t)sizeof(placed) + row_bytes, /* qsort() copies */
         moving_bytes = lloyd_mail_bytes(ranks, record_bytes(row_bytes)) +
-                       rows_at_once(INT64_MAX, row_bytes) * (row_bytes + 4) + 8 * k;
+                       rows_at_once(INT64_MAX, row_bytes) * (row_bytes + 4 + 8) + 8 * k;
     return (sorting > moving_bytes ? sorting : moving_bytes) + 16 * k;
 }

@@ -51,10 +51,10 @@ lloyd_status lloyd_small_fit(lloyd_comm *self, const lloyd_fit_options *options,
 }
 
 lloyd_status lloyd_small_bytes(lloyd_comm *self, const lloyd_fit_options *options,
-                               const lloyd_small_rows *rows, int64_t *bytes)
+                               const lloyd_small_rows *rows, lloyd_bytes *bytes)
 {
     lloyd_job job = lloyd_job_begin(self, options);
     lloyd_status status = lloyd_job_end(&job, plan(&job, rows));
-    *bytes = job.plan.total - job.plan.program;
+    *bytes = (lloyd_bytes){job.plan.total - job.plan.program, job.plan.gpu_total};
     return status;
 }

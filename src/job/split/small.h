@@ -5,6 +5,7 @@
 #include "base/types.h"
 #include "comm/comm.h"
 #include "lloyd/lloyd.h"
+#include "rows/layout.h"
 
 #include <stdint.h>
 
@@ -27,12 +28,13 @@ typedef struct lloyd_small_result {
     int converged;
 } lloyd_small_result;
 
-/* As lloyd_fit() over a file with these rows. self: this rank alone. */
+/* As lloyd_fit() over a file with these rows. self: this rank alone. Several threads may call it at a time, each with a communicator
+ * of its own. */
 lloyd_status lloyd_small_fit(lloyd_comm *self, const lloyd_fit_options *options,
                              const lloyd_small_rows *rows, lloyd_small_result *result);
 
-/* Bytes that it takes of the host's memory, the rows and the results aside. */
+/* Bytes that it takes: of the host's memory, the rows and the results aside, and of the GPU's. */
 lloyd_status lloyd_small_bytes(lloyd_comm *self, const lloyd_fit_options *options,
-                               const lloyd_small_rows *rows, int64_t *bytes);
+                               const lloyd_small_rows *rows, lloyd_bytes *bytes);
 
 #endif

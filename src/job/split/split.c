@@ -14,26 +14,22 @@
 #include "job/agreement.h"
 #include "job/options.h"
 #include "job/outputs.h"
+#include "job/split/fits.h"
 #include "job/split/labels.h"
 #include "job/split/outcome.h"
 #include "job/split/parts.h"
 #include "job/split/shares.h"
-#include "job/split/small.h"
 #include "job/split/splitting.h"
-#include "kernels/convert.h"
 #include "options/table.h"
 #include "options/value.h"
 #include "rows/bad_rows.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
     MEMBERS_PART = 16, /* of a rank's memory, for sorting members */
 };
-
-static const double BETWEEN_AGREEMENTS = 5; /* seconds */
 
 /* ---- Options -------------------------------------------------------------------------------- */
 
@@ -56,25 +52,6 @@ static lloyd_status compare_options(const lloyd_splitting *s)
     if (status == LLOYD_OK)
         status = lloyd_options_agreement(LLOYD_COMMAND_SPLIT, s->options, &agreement);
     return lloyd_agreement_compare(s->comm, status, &agreement, &lloyd_differing_options);
-}
-
-/* Those of the fit of a cluster. */
-static lloyd_fit_options options_of_fit(const lloyd_splitting *s, int64_t cluster)
-{
-    const lloyd_split_options *o = s->options;
-    lloyd_fit_options fit;
-    lloyd_fit_defaults(&fit);
-    fit.k = s->first[cluster + 1] - s->first[cluster];
-    fit.seed = o->seed + (uint64_t)cluster;
-    fit.init = o->init;
-    fit.n_init = o->n_init;
-    fit.max_iters = o->max_iters;
-    fit.tol = o->tol;
-    fit.metric = s->parent.cosine ? "cosine" : "l2";
-    fit.empty = o->empty;
-    fit.backend = o->backend;
-    fit.progress = "none";
-    return fit;
 }
 
 /* ---- Files ---------------------------------------------------------------------------------- */
@@ -198,24 +175,18 @@ static int64_t memory_limit(const lloyd_splitting *s)
     return allowed > 0 && allowed < there ? allowed : there;
 }
 
-/* What this rank takes whatever rows it has: of its share of the dataset, of all clusters, of the fit of the largest. */
-static lloyd_status count_rest(lloyd_splitting *s, int64_t largest, int64_t *bytes)
+/* What this rank takes whatever rows it has: of its share of the dataset, of all clusters, of the fits. */
+static lloyd_status count_rest(lloyd_splitting *s, int64_t largest, int64_t limit, int64_t *bytes)
 {
-    static const float some_weight = 1;
-    const int64_t k = s->parent.k, clusters = s->rows[largest];
-    const lloyd_fit_options fit = options_of_fit(s, largest);
-    const lloyd_small_rows rows = {.weights = s->source.weighted ? &some_weight : NULL,
-                                   .count = clusters,
-                                   .d = s->source.d,
-                                   .type = s->source.type};
-    int64_t of_fit;
-    LLOYD_TRY(lloyd_small_bytes(s->self, &fit, &rows, &of_fit));
+    const int64_t k = s->parent.k;
+    int64_t of_fits;
+    LLOYD_TRY(lloyd_fits_plan(s, largest, limit, &of_fits));
     const int64_t of_rows =
         s->source.count * (4 + 4 + (lloyd_split_needs_distances(s->options) ? 8 : 0));
-    const int64_t results = s->k * (s->source.d * 4 + 8 + 4) + 7 * 8 * k;
-    const int64_t moving = lloyd_parts_bytes(s->comm->size, k, clusters, row_bytes(s));
+    const int64_t results = s->k * (s->source.d * 4 + 8 + 4) + 9 * 8 * k;
+    const int64_t moving = lloyd_parts_bytes(s->comm->size, k, s->rows[largest], row_bytes(s));
     *bytes = lloyd_memory_now() + of_rows + results + lloyd_split_deal_bytes(k) +
-             lloyd_rows_memory(s->source.rows) + (of_fit > moving ? of_fit : moving);
+             lloyd_rows_memory(s->source.rows) + (of_fits > moving ? of_fits : moving);
     return LLOYD_OK;
 }
 
@@ -236,7 +207,7 @@ static lloyd_status has_no_room(const lloyd_splitting *s, int64_t largest, int64
 static lloyd_status find_room(lloyd_splitting *s, int64_t *room, int64_t *rest)
 {
     const int64_t largest = largest_cluster(s), limit = memory_limit(s);
-    lloyd_status status = count_rest(s, largest, rest);
+    lloyd_status status = count_rest(s, largest, limit, rest);
     *room = status == LLOYD_OK ? (limit - *rest) / bytes_of_row(s) : 0;
     if (status == LLOYD_OK && *room < s->rows[largest]) status = has_no_room(s, largest, *rest);
     LLOYD_TRY(s->comm->agree(s->comm, status));
@@ -322,99 +293,12 @@ static lloyd_status make_room(lloyd_splitting *s)
     return lloyd_alloc(&s->distances, count, sizeof *s->distances, "the distances of the rows");
 }
 
-/* A row that cannot be clustered, of part i: its number in the dataset, -1 if all can. */
-static int64_t find_bad_row(const lloyd_splitting *s, const lloyd_parts *parts, int64_t i,
-                            float *room)
-{
-    const int64_t d = s->source.d;
-    for (int64_t at = parts->begin[i]; at < parts->begin[i + 1]; at++) {
-        int finite = 1, zero = s->parent.cosine;
-        lloyd_to_float(s->source.type, parts->data + at * row_bytes(s), d, room);
-        for (int64_t j = 0; j < d; j++) finite &= isfinite(room[j]) != 0, zero &= room[j] == 0;
-        if (!finite || zero) return parts->numbers[at];
-    }
-    return -1;
-}
-
-/* What failed, and in which cluster; the fit knows the rows of this one only. */
-static lloyd_status explain(const lloyd_splitting *s, const lloyd_parts *parts, int64_t i,
-                            lloyd_status status)
-{
-    char message[LLOYD_MESSAGE_BYTES], where[LLOYD_MESSAGE_BYTES / 2];
-    float *room = NULL;
-    int64_t row = -1;
-    if (status == LLOYD_OK || status == LLOYD_STOPPED) return status;
-    snprintf(message, sizeof message, "%s", lloyd_message());
-    if (status == LLOYD_BAD_INPUT &&
-        lloyd_alloc(&room, s->source.d, sizeof *room, "a row") == LLOYD_OK)
-        row = find_bad_row(s, parts, i, room);
-    lloyd_free(room);
-    if (row < 0)
-        return lloyd_fail(status, "cluster %lld: %s", (long long)parts->clusters[i], message);
-    lloyd_rows_where(s->source.rows, row, where, sizeof where);
-    return lloyd_fail(status,
-                      "%s cannot be clustered: it holds NaN or infinity%s; remove or repair such "
-                      "rows, or give --skip-bad-rows",
-                      where, s->parent.cosine ? ", or nothing but zeros" : "");
-}
-
-static lloyd_status split_one(lloyd_splitting *s, const lloyd_parts *parts, int64_t i)
-{
-    const int64_t c = parts->clusters[i], begin = parts->begin[i], d = s->source.d;
-    const lloyd_fit_options fit = options_of_fit(s, c);
-    const lloyd_small_rows rows = {.data = parts->data + begin * row_bytes(s),
-                                   .weights = parts->weights ? parts->weights + begin : NULL,
-                                   .count = parts->begin[i + 1] - begin,
-                                   .d = d,
-                                   .type = s->source.type};
-    lloyd_small_result result = {.centroids = s->centroids + s->place[c] * d,
-                                 .counts = s->counts + s->first[c],
-                                 .labels = parts->labels + begin,
-                                 .distances = parts->distances ? parts->distances + begin : NULL};
-    LLOYD_TRY(explain(s, parts, i, lloyd_small_fit(s->self, &fit, &rows, &result)));
-    for (int64_t r = 0; r < rows.count; r++) result.labels[r] += (int32_t)s->first[c];
-    memcpy(&s->inertia[c], &result.inertia, sizeof result.inertia);
-    s->iterations[c] = result.iterations;
-    s->converged[c] = result.converged;
-    return LLOYD_OK;
-}
-
 static int64_t own_rows(const lloyd_splitting *s)
 {
     int64_t rows = 0;
     for (int64_t c = 0; c < s->parent.k; c++)
         if (lloyd_split_rank(s, c) == s->comm->rank) rows += s->rows[c];
     return rows;
-}
-
-/* For some seconds, parts from *next on. */
-static lloyd_status split_some(lloyd_splitting *s, const lloyd_parts *parts, lloyd_shown *shown,
-                               int64_t *next, int64_t *done)
-{
-    char rows[32], found[64];
-    const double began = lloyd_seconds();
-    for (; *next < parts->count && lloyd_seconds() - began < BETWEEN_AGREEMENTS; ++*next) {
-        LLOYD_TRY(lloyd_stop_check());
-        LLOYD_TRY(split_one(s, parts, *next));
-        *done += parts->begin[*next + 1] - parts->begin[*next];
-        snprintf(found, sizeof found, "%s rows on rank 0",
-                 lloyd_text_count(*done, rows, sizeof rows));
-        lloyd_shown_at(shown, (double)*done, found);
-    }
-    return LLOYD_OK;
-}
-
-/* Ranks agree every few seconds: so all learn of a failure, and none waits for long for another that is at work. */
-static lloyd_status split_parts(lloyd_splitting *s, const lloyd_parts *parts, lloyd_shown *shown,
-                                int64_t *done)
-{
-    int64_t next = 0;
-    for (int64_t more = 1; more > 0;) {
-        LLOYD_TRY(s->comm->agree(s->comm, split_some(s, parts, shown, &next, done)));
-        more = next < parts->count;
-        LLOYD_TRY(lloyd_comm_sum_host(s->comm, &more, 1));
-    }
-    return LLOYD_OK;
 }
 
 static lloyd_status split_round(lloyd_splitting *s, int64_t round, lloyd_shown *shown,
@@ -424,7 +308,7 @@ static lloyd_status split_round(lloyd_splitting *s, int64_t round, lloyd_shown *
     lloyd_parts parts;
     lloyd_status status =
         lloyd_parts_bring(s->comm, &source, s->rows, s->parent.k, s->deal.turn, round, &parts);
-    if (status == LLOYD_OK) status = split_parts(s, &parts, shown, done);
+    if (status == LLOYD_OK) status = lloyd_fits_run(s, &parts, shown, done);
     if (status == LLOYD_OK) status = lloyd_parts_return(&parts);
     lloyd_parts_free(&parts);
     return status;

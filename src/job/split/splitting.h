@@ -27,7 +27,9 @@ typedef struct lloyd_splitting {
     int64_t k;         /* sub-clusters of all */
     lloyd_deal deal;
     lloyd_members_plan members;
-    int64_t memory; /* planned bytes of this rank */
+    int64_t memory;     /* planned bytes of this rank */
+    int at_once;        /* small clusters that are fitted at a time, and the rows that these have */
+    int64_t small_rows; /* at most; 0: no cluster is small (fits.h) */
 
     /* results, of all ranks in the end */
     int32_t *labels;                 /* [source.count] */

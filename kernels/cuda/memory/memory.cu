@@ -1,6 +1,7 @@
 /* Device memory, counted, and errors of CUDA as messages; see memory.h. */
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/memory/memory.h"
 
+#include "kernels/cuda/memory/keep.h"
 #include "kernels/cuda/state.h"
 
 #include <cassert>
@@ -27,7 +28,7 @@ static lloyd_status allocate(cuda_kernels *cuda, void **out, int64_t count, size
                           "cannot allocate %s: %lld elements of %zu bytes are more than any memory",
                           what, (long long)count, size);
     }
-    cudaError_t code = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
+    cudaError_t code = lloyd_cuda_take_memory(bytes > 0 ? (int64_t)bytes : 1, &memory);
     if (code == cudaErrorMemoryAllocation) {
         size_t left = 0, total = 0;
         (void)cudaGetLastError();
@@ -56,7 +57,8 @@ void lloyd_cuda_visit(cuda_buffers &buffers, void **data, int64_t *held, int64_t
     bool reserves = buffers.work_ == cuda_buffers::RESERVE;
     if (reserves && (buffers.status_ != LLOYD_OK || (*data && *held >= count))) return;
     if (*data) {
-        (void)cudaFree(*data);
+        if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
+        lloyd_cuda_give_memory(*data, cuda->stream);
         cuda->allocated -= *held * (int64_t)size;
     }
     *data = nullptr, *held = 0;

@@ -10,8 +10,8 @@
  * which is called to allocate, to release, and, with a state that holds nothing, to count bytes for the plan. There is no other way to
  * allocate, so nothing can be allocated that is not planned.
  */
-#ifndef LLOYD_KERNELS_CUDA_MEMORY_H
-#define LLOYD_KERNELS_CUDA_MEMORY_H
+#ifndef LLOYD_KERNELS_CUDA_MEMORY_MEMORY_H
+#define LLOYD_KERNELS_CUDA_MEMORY_MEMORY_H
 
 extern "C" {
 #include "base/status.h"

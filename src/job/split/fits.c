@@ -1,0 +1,335 @@
+/* See fits.h. */
+#include "job/split/fits.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/stop.h"
+#include "base/text.h"
+#include "comm/self.h"
+#include "job/split/small.h"
+#include "kernels/blas.h"
+#include "kernels/convert.h"
+#include "options/value.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    HOST_PART = 16, /* of a rank's memory, for small fits */
+    GPU_PART = 4    /* of what its GPU has left */
+};
+
+static const double BETWEEN_AGREEMENTS = 5; /* seconds */
+
+lloyd_fit_options lloyd_fits_options(const lloyd_splitting *s, int64_t cluster)
+{
+    const lloyd_split_options *o = s->options;
+    lloyd_fit_options fit;
+    lloyd_fit_defaults(&fit);
+    fit.k = s->first[cluster + 1] - s->first[cluster];
+    fit.seed = o->seed + (uint64_t)cluster;
+    fit.init = o->init;
+    fit.n_init = o->n_init;
+    fit.max_iters = o->max_iters;
+    fit.tol = o->tol;
+    fit.metric = s->parent.cosine ? "cosine" : "l2";
+    fit.empty = o->empty;
+    fit.backend = o->backend;
+    fit.progress = "none";
+    return fit;
+}
+
+static int64_t row_bytes(const lloyd_splitting *s)
+{
+    return s->source.d * (int64_t)lloyd_type_size(s->source.type);
+}
+
+/* ---- The plan ------------------------------------------------------------------------------- */
+
+static lloyd_status bytes_of_fit(const lloyd_splitting *s, lloyd_comm *self, int64_t cluster,
+                                 lloyd_bytes *bytes)
+{
+    static const float some_weight = 1;
+    const lloyd_fit_options fit = lloyd_fits_options(s, cluster);
+    const lloyd_small_rows rows = {.weights = s->source.weighted ? &some_weight : NULL,
+                                   .count = s->rows[cluster],
+                                   .d = s->source.d,
+                                   .type = s->source.type};
+    return lloyd_small_bytes(self, &fit, &rows, bytes);
+}
+
+/* This rank alone, with one thread: for the fit of a small cluster. */
+static lloyd_status open_alone(const lloyd_splitting *s, lloyd_comm **alone)
+{
+    LLOYD_TRY(lloyd_comm_self(alone));
+    (*alone)->local_rank = s->self->local_rank;
+    (*alone)->local_size = s->self->local_size;
+    (*alone)->threads = 1;
+    return LLOYD_OK;
+}
+
+/* Of those that are small: the one with the most rows, -1 if there is none. */
+static int64_t largest_small(const lloyd_splitting *s)
+{
+    int64_t largest = -1;
+    for (int64_t c = 0; c < s->parent.k; c++)
+        if (s->rows[c] > 0 && s->rows[c] <= s->small_rows &&
+            (largest < 0 || s->rows[c] > s->rows[largest]))
+            largest = c;
+    return largest;
+}
+
+/* Which clusters are small: those of which every thread gets one and has others left. */
+static void define_small(lloyd_splitting *s)
+{
+    const int threads = lloyd_backend_threads(s->self);
+    s->at_once = threads < LLOYD_POOL_MOST ? threads : LLOYD_POOL_MOST;
+    s->small_rows = s->at_once > 1 ? s->source.n / (2 * (int64_t)s->comm->size * s->at_once) : 0;
+}
+
+/* As many at once as there is memory for. */
+static lloyd_status limit_small(lloyd_splitting *s, lloyd_bytes most, int64_t *bytes)
+{
+    const int64_t largest = largest_small(s);
+    lloyd_comm *alone = NULL;
+    lloyd_bytes each = {0, 0};
+    *bytes = 0;
+    if (largest < 0) return LLOYD_OK;
+    lloyd_status status = open_alone(s, &alone);
+    if (status == LLOYD_OK) status = bytes_of_fit(s, alone, largest, &each);
+    if (alone) alone->destroy(alone);
+    LLOYD_TRY(status);
+    while (s->at_once > 1 &&
+           (s->at_once * each.host > most.host || s->at_once * each.gpu > most.gpu))
+        s->at_once--;
+    if (s->at_once == 1) s->small_rows = 0;
+    *bytes = s->at_once * each.host;
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_fits_plan(lloyd_splitting *s, int64_t largest, int64_t limit, int64_t *bytes)
+{
+    lloyd_bytes one, most;
+    int64_t used, together;
+    LLOYD_TRY(bytes_of_fit(s, s->self, largest, &one));
+    most = (lloyd_bytes){one.host > limit / HOST_PART ? one.host : limit / HOST_PART, 0};
+    if (s->backend.cuda) {
+        LLOYD_TRY(lloyd_backend_memory(&s->backend, &most.gpu, &used));
+        most.gpu /= GPU_PART;
+    }
+    define_small(s);
+    LLOYD_TRY(limit_small(s, most, &together));
+    *bytes = one.host > together ? one.host : together;
+    return LLOYD_OK;
+}
+
+/* ---- A cluster ------------------------------------------------------------------------------ */
+
+/* A row that cannot be clustered, of part i: its number in the dataset, -1 if all can. */
+static int64_t find_bad_row(const lloyd_splitting *s, const lloyd_parts *parts, int64_t i,
+                            float *room)
+{
+    const int64_t d = s->source.d;
+    for (int64_t at = parts->begin[i]; at < parts->begin[i + 1]; at++) {
+        int finite = 1, zero = s->parent.cosine;
+        lloyd_to_float(s->source.type, parts->data + at * row_bytes(s), d, room);
+        for (int64_t j = 0; j < d; j++) finite &= isfinite(room[j]) != 0, zero &= room[j] == 0;
+        if (!finite || zero) return parts->numbers[at];
+    }
+    return -1;
+}
+
+/* What failed, and in which cluster; the fit knows the rows of this one only. */
+static lloyd_status explain(const lloyd_splitting *s, const lloyd_parts *parts, int64_t i,
+                            lloyd_status status)
+{
+    char message[LLOYD_MESSAGE_BYTES], where[LLOYD_MESSAGE_BYTES / 2];
+    float *room = NULL;
+    int64_t row = -1;
+    if (status == LLOYD_OK || status == LLOYD_STOPPED) return status;
+    snprintf(message, sizeof message, "%s", lloyd_message());
+    if (status == LLOYD_BAD_INPUT &&
+        lloyd_alloc(&room, s->source.d, sizeof *room, "a row") == LLOYD_OK)
+        row = find_bad_row(s, parts, i, room);
+    lloyd_free(room);
+    if (row < 0)
+        return lloyd_fail(status, "cluster %lld: %s", (long long)parts->clusters[i], message);
+    lloyd_rows_where(s->source.rows, row, where, sizeof where);
+    return lloyd_fail(status,
+                      "%s cannot be clustered: it holds NaN or infinity%s; remove or repair such "
+                      "rows, or give --skip-bad-rows",
+                      where, s->parent.cosine ? ", or nothing but zeros" : "");
+}
+
+/* Part i, by the threads of `self`. */
+static lloyd_status fit_one(lloyd_splitting *s, lloyd_comm *self, const lloyd_parts *parts,
+                            int64_t i)
+{
+    const int64_t c = parts->clusters[i], begin = parts->begin[i], d = s->source.d;
+    const lloyd_fit_options fit = lloyd_fits_options(s, c);
+    const lloyd_small_rows rows = {.data = parts->data + begin * row_bytes(s),
+                                   .weights = parts->weights ? parts->weights + begin : NULL,
+                                   .count = parts->begin[i + 1] - begin,
+                                   .d = d,
+                                   .type = s->source.type};
+    lloyd_small_result result = {.centroids = s->centroids + s->place[c] * d,
+                                 .counts = s->counts + s->first[c],
+                                 .labels = parts->labels + begin,
+                                 .distances = parts->distances ? parts->distances + begin : NULL};
+    LLOYD_TRY(lloyd_stop_check());
+    LLOYD_TRY(explain(s, parts, i, lloyd_small_fit(self, &fit, &rows, &result)));
+    for (int64_t r = 0; r < rows.count; r++) result.labels[r] += (int32_t)s->first[c];
+    memcpy(&s->inertia[c], &result.inertia, sizeof result.inertia);
+    s->iterations[c] = result.iterations;
+    s->converged[c] = result.converged;
+    return LLOYD_OK;
+}
+
+/* ---- The clusters of a round ---------------------------------------------------------------- */
+
+/* A part and its rows. */
+typedef struct turn {
+    int64_t rows, part;
+} turn;
+
+typedef struct fitting {
+    lloyd_splitting *s;
+    const lloyd_parts *parts;
+    lloyd_shown *shown;
+    turn *turns;      /* [parts->count] larger ones first */
+    int64_t large;    /* of them, which are fitted one after the other */
+    lloyd_pool *pool; /* for the others */
+    lloyd_comm *alone[LLOYD_POOL_MOST];
+    int kept;     /* 1: the memory of GPUs is kept from fit to fit */
+    double began; /* lloyd_seconds() when ranks agreed */
+
+    pthread_mutex_t lock;
+    int64_t next;   /* turn, while there is no failure */
+    int64_t failed; /* the first turn that failed, -1: none */
+    lloyd_status status;
+    char message[LLOYD_MESSAGE_BYTES];
+    int64_t *done; /* rows */
+} fitting;
+
+static int compare_turns(const void *a, const void *b)
+{
+    const turn *x = a, *y = b;
+    if (x->rows != y->rows) return x->rows < y->rows ? 1 : -1;
+    return x->part < y->part ? -1 : x->part > y->part;
+}
+
+/* Larger ones first: at the end no thread waits long for another. */
+static lloyd_status find_turns(fitting *f)
+{
+    const lloyd_parts *parts = f->parts;
+    LLOYD_TRY(lloyd_alloc(&f->turns, parts->count, sizeof *f->turns, "the turns of clusters"));
+    for (int64_t i = 0; i < parts->count; i++)
+        f->turns[i] = (turn){parts->begin[i + 1] - parts->begin[i], i};
+    if (parts->count > 0) qsort(f->turns, (size_t)parts->count, sizeof *f->turns, compare_turns);
+    while (f->large < parts->count && f->turns[f->large].rows > f->s->small_rows) f->large++;
+    return LLOYD_OK;
+}
+
+static lloyd_status open_fitting(fitting *f)
+{
+    const int at_once = f->s->at_once;
+    LLOYD_TRY(find_turns(f));
+    if (f->large == f->parts->count) return LLOYD_OK;
+    for (int w = 0; w < at_once; w++) LLOYD_TRY(open_alone(f->s, &f->alone[w]));
+    (void)lloyd_blas_take(at_once); /* by this thread, once for all */
+    LLOYD_TRY(lloyd_pool_open(at_once, &f->pool));
+    f->kept = 1;
+    return lloyd_backend_keep(&f->s->backend, 1);
+}
+
+static lloyd_status close_fitting(fitting *f)
+{
+    const lloyd_status status = f->kept ? lloyd_backend_keep(&f->s->backend, 0) : LLOYD_OK;
+    lloyd_pool_close(f->pool);
+    for (int w = 0; w < LLOYD_POOL_MOST; w++)
+        if (f->alone[w]) f->alone[w]->destroy(f->alone[w]);
+    lloyd_free(f->turns);
+    pthread_mutex_destroy(&f->lock);
+    return status;
+}
+
+/* The next turn before `end`, -1 if there is none, or it is time to agree. */
+static int64_t take_turn(fitting *f, int64_t end)
+{
+    int64_t taken = -1;
+    pthread_mutex_lock(&f->lock);
+    if (f->failed < 0 && f->next < end && lloyd_seconds() - f->began < BETWEEN_AGREEMENTS)
+        taken = f->next++;
+    pthread_mutex_unlock(&f->lock);
+    return taken;
+}
+
+/* Of several failures the one that is first in turn is kept: those before it have all been begun. */
+static void end_turn(fitting *f, int64_t number, lloyd_status status)
+{
+    pthread_mutex_lock(&f->lock);
+    if (status == LLOYD_OK) {
+        *f->done += f->turns[number].rows;
+    } else if (f->failed < 0 || number < f->failed) {
+        f->failed = number;
+        f->status = status;
+        snprintf(f->message, sizeof f->message, "%s", lloyd_message());
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void show(fitting *f)
+{
+    char rows[32], found[64];
+    pthread_mutex_lock(&f->lock);
+    const int64_t done = *f->done;
+    pthread_mutex_unlock(&f->lock);
+    snprintf(found, sizeof found, "%s rows on rank 0", lloyd_text_count(done, rows, sizeof rows));
+    lloyd_shown_at(f->shown, (double)done, found);
+}
+
+/* Turns before `end`. Worker 0 is the thread that asked for it. */
+static void fit_turns(fitting *f, lloyd_comm *self, int64_t end, int worker)
+{
+    for (int64_t number; (number = take_turn(f, end)) >= 0;) {
+        end_turn(f, number, fit_one(f->s, self, f->parts, f->turns[number].part));
+        if (worker == 0) show(f);
+    }
+}
+
+static lloyd_status fit_small(void *task, int64_t piece, int worker)
+{
+    fitting *f = task;
+    (void)piece;
+    fit_turns(f, f->alone[worker], f->parts->count, worker);
+    return LLOYD_OK;
+}
+
+/* For some seconds. */
+static lloyd_status fit_some(fitting *f)
+{
+    f->began = lloyd_seconds();
+    fit_turns(f, f->s->self, f->large, 0);
+    if (f->pool && f->failed < 0 && f->next >= f->large)
+        LLOYD_TRY(lloyd_pool_run(f->pool, f->s->at_once, fit_small, f));
+    return f->failed < 0 ? LLOYD_OK : lloyd_fail(f->status, "%s", f->message);
+}
+
+lloyd_status lloyd_fits_run(lloyd_splitting *s, const lloyd_parts *parts, lloyd_shown *shown,
+                            int64_t *done)
+{
+    lloyd_comm *comm = s->comm;
+    fitting f = {.s = s, .parts = parts, .shown = shown, .failed = -1, .done = done};
+    pthread_mutex_init(&f.lock, NULL);
+    lloyd_status status = comm->agree(comm, open_fitting(&f));
+    for (int64_t more = 1; more > 0 && status == LLOYD_OK;) {
+        status = comm->agree(comm, fit_some(&f));
+        more = f.next < parts->count;
+        if (status == LLOYD_OK) status = lloyd_comm_sum_host(comm, &more, 1);
+    }
+    const lloyd_status closed = close_fitting(&f);
+    return status == LLOYD_OK ? comm->agree(comm, closed) : status;
+}
