@@ -22,7 +22,8 @@ import data
 from common import EXACT, Test, attribute, differences, log_events
 
 NUMBERS = ("inertia", "iterations", "converged", "n", "d", "k")
-PREDICTED = ("/labels", "/distances")
+PREDICTED = ("/labels", "/distances", "/members", "/offsets", "/second/labels", "/second/distances")
+SPLIT = ("/centroids", "/counts", "/labels", "/parents", "/distances", "/members", "/offsets")
 CORES = min(16, len(os.sched_getaffinity(0)))
 
 
@@ -79,12 +80,12 @@ class GpuTest(Test):
         return base
 
     def predict(self, name, source, model, ranks=1):
-        """Labels and distances of every row, from CPU and GPU."""
+        """Labels, distances, members and the second-nearest centroids, from CPU and GPU."""
         paths, job = [], next(self.numbers)
         for backend, count in (("cpu", 1), ("cuda", ranks)):
             paths.append(self.path(f"predicted{job}-{backend}.h5"))
-            result = self.lloyd("predict", "--model", model, "--input", source, "--output", paths[-1], "--distances",
-                                "--backend", backend, threads=self.threads, ranks=count)
+            result = self.lloyd("predict", "--model", model, "--input", source, "--output", paths[-1], "--distances", "--members",
+                                "--second", "--backend", backend, threads=self.threads, ranks=count)
             if result.status != 0:
                 self.check(False, f"predict {name}: {backend} ends with 0", result.describe())
                 return
@@ -267,6 +268,26 @@ def predictions(t):
     os.remove(large)
 
 
+def splits(t, sift):
+    """Clusters split side by side and one after the other: on one GPU, on several, on CPUs."""
+    weights = random_weights(len(sift))
+    kinds = {"uint8": (sift, (), (), (-1000, 7)), "float32 cosine": (sift + np.float32(0.5), ("--metric", "cosine"), (), (20,)),
+             "weights": (sift.astype(np.float16), ("--weights", "weights"), ("--weights", "weights", "--init", "kmeans++"), (5,)),
+             "random": (sift, (), ("--init", "random", "--n-init", 2, "--max-iters", 4), (-700,))}
+    for name, (x, fit, options, shares) in kinds.items():
+        source = data.write(t.path(f"split-{name}.h5".replace(" ", "-")), x, weights=weights)
+        parent = t.on("cpu", source, f"split-{name}-parent.h5".replace(" ", "-"), "-k", 60, "--max-iters", 4, *fit)
+        for share in shares if parent else ():
+            sizes = ("-k", share) if share > 0 else ("--total", -share)
+            paths = [t.path(f"split-{name}-{where}.h5".replace(" ", "-")) for where in ("cpu", "gpu", "gpus")]
+            runs = [("cpu", 1, t.threads), ("cuda", 1, t.threads)] + ([("cuda", t.ranks, t.threads)] if t.ranks > 1 else [("cuda", 1, 1)])
+            for path, (backend, ranks, threads) in zip(paths, runs):
+                result = t.lloyd("split", "--model", parent, "--input", source, *sizes, "--output", path, "--distances", "--members", "--force",
+                                 "--progress", "none", "--backend", backend, *options, threads=threads, ranks=ranks)
+                if t.check(result.status == 0, f"split {name} {share}: {backend}, {ranks} ranks, {threads} threads", result.describe()):
+                    t.check_same(f"split {name} {share}: {backend}, {ranks} ranks, {threads} threads: as on CPUs", paths[0], path, SPLIT)
+
+
 def files(t, sift):
     """Several files, chunked and compressed storage."""
     folder = t.path("files")
@@ -298,12 +319,15 @@ def planned(t, source, *options):
 def limits(t, source, rows, row_bytes, *options):
     """Options that leave a third of the rows on the GPU and the rest on the host; a third each on GPU, host and in the
     files; hardly any on the GPU; hardly any anywhere. --dry-run must say so."""
-    least = planned(t, source, *options, "--chunk-rows", (1 << 18) // row_bytes)
+    small = ("--chunk-rows", (1 << 18) // row_bytes)
+    least = planned(t, source, *options, *small)[2]
     slack, all_bytes = 8 << 20, rows * row_bytes
     share = all_bytes // 3
-    device = ("--max-device-memory", least[2] + slack), ("--max-device-memory", least[2] + slack + share)
+    device = ("--max-device-memory", least + slack), ("--max-device-memory", least + slack + share)
+    # With little memory on the GPU the host reduces the candidates of kmeans-parallel, and needs more.
+    needed = max(planned(t, source, *options, *small, *limit)[1] for limit in device)
     # Pinning and the driver need some memory of their own: the host's share is generous.
-    host = ("--max-host-memory", least[1] + 4 * slack), ("--max-host-memory", least[1] + 4 * slack + share)
+    host = ("--max-host-memory", needed + 4 * slack), ("--max-host-memory", needed + 4 * slack + share)
     ways = {"gpu host": device[1], "gpu host files": device[1] + host[1], "host": device[0], "files": device[0] + host[0]}
     for name, way in ways.items():
         places, _, gpu = planned(t, source, *options, *way)
@@ -479,6 +503,7 @@ def main():
         parts_of_iterations(t, t.ranks)
         several_gpus(t, sift)
         seedings(t, sift)
+        splits(t, sift)
     if t.options.full_data:
         full_data(t, os.path.abspath(t.options.full_data))
     elif t.quick:
@@ -490,7 +515,7 @@ def main():
                   (many_k, t, "sift", t.data("sift-20k.h5"), (1, 3, 4, 5, 100, 1000, 4096), 7001),
                   (many_k, t, "digits", t.data("digits.h5"), (1, 2, 5, 64, 1000, len(digits)), 501),
                   (stored_types, t, "sift", sift[:8001], 200), (stored_types, t, "digits", digits, 30),
-                  (rounded_types, t), (files, t, sift))
+                  (rounded_types, t), (files, t, sift), *([(splits, t, sift)] if t.ranks == 1 else []))
         homes(t)
     t.finish()
 
