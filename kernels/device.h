@@ -1,6 +1,6 @@
 /* What kernels run on, apart from what they compute: its memory, its identity, and host memory that it copies from.
  *
- * count, memory, identity and keep are of GPUs, and NULL for the CPU.
+ * All but host_alloc and host_free are of GPUs, and NULL for the CPU.
  */
 #ifndef LLOYD_KERNELS_DEVICE_H
 #define LLOYD_KERNELS_DEVICE_H
@@ -26,6 +26,10 @@ typedef struct lloyd_device {
      * kernels that copy from it are destroyed; NULL may be freed too. */
     lloyd_status (*host_alloc)(int64_t bytes, const char *what, void **memory);
     void (*host_free)(void *memory);
+
+    /* The number that CUDA calls of this thread go to, -1 where it does not tell; and makes another one that. */
+    int (*current)(void);
+    void (*make_current)(int device);
 
     /* on = 1: memory of number `device`, and pinned memory, that kernels on it give back is kept for those that are created next, as for
      * many short fits; 0: no longer, and it is freed, after all kernels that were created meanwhile. */

@@ -74,6 +74,19 @@ static lloyd_status memory_of(int device, int64_t *free_bytes, int64_t *total_by
     return LLOYD_OK;
 }
 
+static int current(void)
+{
+    int device;
+    if (cudaGetDevice(&device) == cudaSuccess) return device;
+    (void)cudaGetLastError();
+    return -1;
+}
+
+static void make_current(int device)
+{
+    (void)cudaSetDevice(device);
+}
+
 /* --- identity --- */
 
 /* FNV-1a. */
@@ -138,5 +151,7 @@ const lloyd_device lloyd_device_cuda = {
     .identity = identify,
     .host_alloc = host_alloc,
     .host_free = host_free,
+    .current = current,
+    .make_current = make_current,
     .keep = lloyd_cuda_keep,
 };

@@ -74,10 +74,22 @@ static lloyd_status keep(int device, int on)
     return no_cuda();
 }
 
+static int current(void)
+{
+    return -1;
+}
+
+static void make_current(int device)
+{
+    (void)device;
+}
+
 static const lloyd_device no_gpu = {.name = "cuda",
                                     .count = count_devices,
                                     .memory = gpu_memory,
                                     .identity = identify,
+                                    .current = current,
+                                    .make_current = make_current,
                                     .keep = keep};
 static const lloyd_device *const gpu = &no_gpu;
 
@@ -159,6 +171,7 @@ static lloyd_status look(const lloyd_comm *comm, const char *wanted, lloyd_backe
     if (status != LLOYD_OK) lloyd_note("the GPUs cannot be used: %s", lloyd_message());
     if (status != LLOYD_OK || devices == 0) return LLOYD_OK;
     mine[SEES] = 1;
+    b->caller = gpu->current();
     if (devices > 1 && comm->local_size > devices) {
         return lloyd_fail(LLOYD_USAGE,
                           "%d ranks run on the node of rank %d, which has %d GPUs; start at most "
@@ -236,7 +249,7 @@ lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const c
                                   lloyd_backend *out)
 {
     int64_t *all = NULL;
-    *out = (lloyd_backend){.cuda = 0};
+    *out = (lloyd_backend){.caller = -1};
     if (HAVE_CUDA && !is(backend, "cpu")) {
         int64_t fields = (int64_t)comm->size * FIELDS;
         LLOYD_TRY(lloyd_comm_alloc(comm, &all, fields, sizeof *all, "the GPUs of all ranks"));
@@ -246,6 +259,11 @@ lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const c
     }
     if (!transport) return LLOYD_OK;
     return comm->agree(comm, choose_transport(comm, transport, out));
+}
+
+void lloyd_backend_leave(const lloyd_backend *backend)
+{
+    if (backend->cuda && backend->caller >= 0) gpu->make_current(backend->caller);
 }
 
 const char *lloyd_backend_name(const lloyd_backend *backend)

@@ -18,7 +18,8 @@ typedef struct lloyd_backend {
     int cuda;                         /* 1: GPUs, 0: CPUs */
     const lloyd_transport *transport; /* what sums buffers; NULL: one rank, or nothing is summed */
     int device;                       /* this rank's GPU */
-    char gpu[256];                    /* its name, "" on a CPU */
+    int caller;      /* the GPU that CUDA calls of this thread went to before; -1: unknown */
+    char gpu[256];   /* its name, "" on a CPU */
     lloyd_comm *sum; /* the transport's own communicator once connected, else NULL */
 } lloyd_backend;
 
@@ -33,6 +34,10 @@ lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const c
                                   lloyd_backend *out);
 
 const char *lloyd_backend_name(const lloyd_backend *backend); /* "cpu", "cuda" */
+
+/* At the end, when the kernels are destroyed: CUDA calls of this thread go where they went before lloyd_backend_choose(), as in a program
+ * that uses another GPU itself. */
+void lloyd_backend_leave(const lloyd_backend *backend);
 
 /* What sums device buffers: `comm` itself, or NCCL over it. It belongs to the backend; disconnect
  * before the kernels are destroyed and before `comm` is. Collective. */

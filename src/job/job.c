@@ -470,5 +470,6 @@ lloyd_status lloyd_job_end(lloyd_job *j, lloyd_status status)
     lloyd_history_free(&j->best.history);
     lloyd_free(j->best.centroids);
     lloyd_model_free(&j->given);
+    lloyd_backend_leave(&j->backend);
     return status;
 }

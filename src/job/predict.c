@@ -210,6 +210,7 @@ lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *option
         };
     }
     lloyd_labelling_end(&t.labelling);
+    lloyd_backend_leave(&t.backend);
     lloyd_model_free(&t.model);
     lloyd_rows_close(t.rows);
     lloyd_output_close(&t.output);

@@ -205,6 +205,7 @@ static void release(labelling *t)
     lloyd_second_close(t->second);
     lloyd_shard_close(t->problem.shard);
     if (t->problem.kernels) t->problem.kernels->destroy(t->problem.kernels);
+    lloyd_backend_leave(&t->backend);
     lloyd_problem_clear(&t->problem);
     lloyd_free(t->min);
     lloyd_free(t->max);

@@ -260,6 +260,11 @@ static lloyd_status print_plan(const lloyd_splitting *s)
     printf("  ranks            %d, %d thread%s each\n", s->comm->size,
            lloyd_backend_threads(s->comm), lloyd_backend_threads(s->comm) == 1 ? "" : "s");
     printf("  backend          %s\n", lloyd_backend_name(&s->backend));
+    if (s->small_rows > 0)
+        printf("  fits             %d at a time, of clusters of up to %s rows\n", s->at_once,
+               lloyd_text_count(s->small_rows, a, sizeof a));
+    else
+        printf("  fits             one after the other\n");
     printf("  passes           the rows are read %s%s\n",
            s->deal.rounds == 1 ? "once" : lloyd_text_count(s->deal.rounds, a, sizeof a),
            s->deal.rounds == 1 ? "" : " times");
@@ -404,6 +409,7 @@ lloyd_status lloyd_split(lloyd_comm *comm, const lloyd_split_options *options,
     lloyd_model_free(&s.parent);
     lloyd_output_close(&s.output);
     if (s.self) s.self->destroy(s.self);
+    lloyd_backend_leave(&s.backend);
     lloyd_stop_clear();
     return status;
 }

@@ -159,6 +159,30 @@ def several_passes(t):
     t.check(result.status == 2 and "more clusters" in result.err and len(result.messages) == 1, "1 MB are too little", result.describe())
 
 
+def side_by_side(t):
+    """Several threads fit small clusters at a time: the same bits, and of two rows that cannot be clustered the same one is named."""
+    x = data.gaussian(6000, 10, 14, 40)
+    case = Case(t, "side", x, 40)
+    hole = x.copy()
+    hole[[1234, 4321]] = np.nan
+    bad = data.write(t.path("side-hole.h5"), hole)
+    told = set()
+    for threads in (1, 2, 4):
+        path = t.path(f"side-{threads}.h5")
+        result = t.lloyd("split", "--model", case.parent, "--input", case.rows, "-k", 7, "--output", path, "--distances", "--members",
+                         "--progress", "none", threads=threads)
+        if t.check(result.status == 0, f"{threads} threads", result.describe()) and threads > 1:
+            t.check(not (found := differences(t.path("side-1.h5"), path, ALL)), f"{threads} threads: the same bits", found)
+        plan = t.lloyd("split", "--model", case.parent, "--input", case.rows, "-k", 7, "--output", path, "--dry-run", "--force", threads=threads)
+        words = f"{threads} at a time" if threads > 1 else "one after the other"
+        t.check(plan.status == 0 and words in plan.out, f"{threads} threads: the plan says {words}", plan.describe())
+        result = t.lloyd("split", "--model", case.parent, "--input", bad, "-k", 7, "--output", t.path("side-bad.h5"), "--progress", "none",
+                         threads=threads)
+        t.check(result.status == 3 and len(result.messages) == 1, f"{threads} threads: a row cannot be clustered", result.describe())
+        told.update(result.messages)
+    t.check(len(told) == 1, "the same row for any number of threads", f"      {told}")
+
+
 def with_others(t):
     """Labels of predict; what else reads the model."""
     x = data.gaussian(2000, 8, 12)
@@ -231,7 +255,7 @@ def refused(t):
 
 def main():
     t = Test("split")
-    t.steps((every_kind,), *(() if t.quick else ((several_passes,),)), (with_others,), (refused,))
+    t.steps((every_kind,), *(() if t.quick else ((several_passes,),)), (side_by_side,), (with_others,), (refused,))
     t.finish()
 
 
