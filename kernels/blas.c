@@ -6,6 +6,8 @@
 
 #include "base/memory.h"
 
+#include <omp.h>
+#include <pthread.h>
 #include <stddef.h>
 
 /* OpenBLAS's own; NULL in another BLAS. */
@@ -20,9 +22,19 @@ enum { MOST = 1024, OF_OPENMP = 2 };
 /* Address space that OpenBLAS takes for every thread that calls it: 128 MiB, and some. */
 static const int64_t SPACE = (int64_t)136 << 20;
 
-void lloyd_blas_use_one_thread(void)
+static void use_one_thread(void)
 {
     if (openblas_set_num_threads) openblas_set_num_threads(1);
+}
+
+/* Once: OpenBLAS frees and allocates buffers there, without a lock. Its builds with OpenMP set the number of OpenMP's threads too, of the
+ * thread that calls them. */
+void lloyd_blas_use_one_thread(int threads)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const int before = omp_get_max_threads();
+    pthread_once(&once, use_one_thread);
+    omp_set_num_threads(threads > 1 ? before : 1);
 }
 
 int lloyd_blas_is_greedy(void)

@@ -4,8 +4,10 @@
 
 #include <stdint.h>
 
-/* From now on each call is computed by the thread that makes it: lloyd calls the BLAS from OpenMP threads. */
-void lloyd_blas_use_one_thread(void);
+/* From now on each call is computed by the thread that makes it. threads: of the OpenMP regions that lloyd makes calls from; 1 where
+ * some are made outside of a region: then this thread starts no others any more but where lloyd says how many, as some builds of
+ * OpenBLAS would. Any thread may call it. */
+void lloyd_blas_use_one_thread(int threads);
 
 /* Whether the BLAS is one that asks for memory for ever where there is none (OpenBLAS). */
 int lloyd_blas_is_greedy(void);

@@ -193,7 +193,7 @@ lloyd_status lloyd_kernels_cpu(const lloyd_kernels_config *config, lloyd_kernels
     LLOYD_TRY(lloyd_alloc(&cpu, 1, sizeof *cpu, "CPU kernels"));
     cpu->base = table;
     cpu->base.config = *config;
-    lloyd_blas_use_one_thread();
+    lloyd_blas_use_one_thread(config->threads);
     lloyd_status status = alloc_state(cpu);
     if (status != LLOYD_OK) {
         destroy(&cpu->base);

@@ -11,6 +11,7 @@
 #include "kernels/cuda/memory/memory.h"
 #include "kernels/cuda/rows.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cstring>
 
@@ -26,9 +27,12 @@ struct cuda_staging {
 
 /* --- rows and other arrays on their way in --- */
 
-/* Of a power of two bytes; smaller where the first copy is. */
-static lloyd_status new_staging(cuda_kernels *cuda, int64_t bytes)
+/* Of a power of two bytes; smaller where there is less to copy. */
+static lloyd_status new_staging(cuda_kernels *cuda, int64_t first)
 {
+    const lloyd_kernels_config *config = &cuda->base.config;
+    const int64_t bytes =
+        std::max(first, config->n_local * config->dim * (int64_t)lloyd_type_size(config->type));
     LLOYD_TRY(lloyd_alloc(&cuda->staging, 1, sizeof *cuda->staging, "copies to the GPU"));
     cuda_staging *staging = cuda->staging;
     staging->bytes = STAGED_BYTES;

@@ -132,8 +132,9 @@ const lloyd_option lloyd_tool_split[] = {
      .offset = AT(backend),
      .standard = "auto",
      .choices = lloyd_backend_choices,
-     .help = "As for fit. Each rank fits small clusters several at a time, each by a thread of its own, on "
-             "its GPU too; larger ones one after the other."},
+     .help =
+         "As for fit. Each rank fits small clusters several at a time, each by a thread of its own, on "
+         "its GPU too; larger ones one after the other."},
     {.name = "--max-host-memory",
      .argument = "BYTES",
      .kind = LLOYD_OPTION_BYTES,

@@ -14,27 +14,33 @@ namespace
 std::mutex lock;
 bool keeps; /* these and all below are read and written under the lock */
 
-constexpr int64_t SLAB_BYTES = 64 << 20, LARGEST_CUT = SLAB_BYTES / 8;
+struct block {
+    int64_t bytes;
+    bool cut; /* from a slab */
+};
 
-/* Blocks of one kind of memory: what is free, by bytes, and of all how many bytes they have. Small ones are cut from slabs, since
- * threads that allocate wait for each other. */
+/* Blocks of one kind of memory: those that are free, by bytes, and all that there are. Small ones are cut from slabs, since threads that
+ * allocate wait for each other. */
 struct blocks {
     cudaError_t (*allocate)(void **memory, size_t bytes);
     cudaError_t (*release)(void *memory);
+    int64_t slab; /* bytes of one */
     std::multimap<int64_t, void *> free;
-    std::unordered_map<void *, int64_t> bytes;
+    std::unordered_map<void *, block> all;
     std::vector<char *> slabs;
     int64_t cut; /* bytes of the last slab that are blocks */
 };
 
 blocks of_gpu = {[](void **memory, size_t bytes) { return cudaMalloc(memory, bytes); },
                  [](void *memory) { return cudaFree(memory); },
+                 64 << 20,
                  {},
                  {},
                  {},
                  0};
 blocks of_host = {[](void **memory, size_t bytes) { return cudaMallocHost(memory, bytes); },
                   [](void *memory) { return cudaFreeHost(memory); },
+                  4 << 20,
                   {},
                   {},
                   {},
@@ -51,23 +57,27 @@ int64_t rounded(int64_t bytes)
 }
 
 /* Frees the blocks that are free and not cut from a slab. */
-void release_large(blocks *b)
+void release_uncut(blocks *b)
 {
-    const auto first = b->free.upper_bound(LARGEST_CUT);
-    for (auto block = first; block != b->free.end(); ++block) {
-        b->bytes.erase(block->second);
-        (void)b->release(block->second);
+    for (auto at = b->free.begin(); at != b->free.end();) {
+        const auto found = b->all.find(at->second);
+        if (found->second.cut) {
+            ++at;
+            continue;
+        }
+        (void)b->release(at->second);
+        b->all.erase(found);
+        at = b->free.erase(at);
     }
-    b->free.erase(first, b->free.end());
 }
 
 void release_all(blocks *b)
 {
-    release_large(b);
+    release_uncut(b);
     for (char *slab : b->slabs) (void)b->release(slab);
     b->slabs.clear();
     b->free.clear();
-    b->bytes.clear();
+    b->all.clear();
     b->cut = 0;
 }
 
@@ -81,21 +91,11 @@ void *find(blocks *b, int64_t bytes)
     return memory;
 }
 
-/* The lock is held, as by all of these. */
-cudaError_t allocate(blocks *b, int64_t bytes, void **memory)
-{
-    cudaError_t code = b->allocate(memory, (size_t)bytes);
-    if (code != cudaErrorMemoryAllocation) return code;
-    (void)cudaGetLastError();
-    release_large(b);
-    return b->allocate(memory, (size_t)bytes);
-}
-
 cudaError_t cut(blocks *b, int64_t bytes, void **memory)
 {
-    if (b->slabs.empty() || b->cut + bytes > SLAB_BYTES) {
+    if (b->slabs.empty() || b->cut + bytes > b->slab) {
         void *slab;
-        const cudaError_t code = allocate(b, SLAB_BYTES, &slab);
+        const cudaError_t code = b->allocate(&slab, (size_t)b->slab);
         if (code != cudaSuccess) return code;
         b->slabs.push_back(static_cast<char *>(slab));
         b->cut = 0;
@@ -111,9 +111,15 @@ cudaError_t take(blocks *b, int64_t bytes, void **memory)
     std::lock_guard<std::mutex> guard(lock);
     *memory = find(b, bytes);
     if (*memory) return cudaSuccess;
-    const int64_t all = rounded(bytes);
-    const cudaError_t code = all > LARGEST_CUT ? allocate(b, all, memory) : cut(b, all, memory);
-    if (code == cudaSuccess) b->bytes[*memory] = all;
+    block got = {rounded(bytes), rounded(bytes) <= b->slab / 8};
+    cudaError_t code = got.cut ? cut(b, got.bytes, memory) : b->allocate(memory, (size_t)got.bytes);
+    if (code == cudaErrorMemoryAllocation) { /* then no more than what is needed */
+        (void)cudaGetLastError();
+        release_uncut(b);
+        got = {bytes, false};
+        code = b->allocate(memory, (size_t)bytes);
+    }
+    if (code == cudaSuccess) b->all[*memory] = got;
     return code;
 }
 
@@ -121,9 +127,9 @@ cudaError_t take(blocks *b, int64_t bytes, void **memory)
 bool kept(blocks *b, void *memory)
 {
     std::lock_guard<std::mutex> guard(lock);
-    const auto found = b->bytes.find(memory);
-    if (found == b->bytes.end()) return false;
-    b->free.insert({found->second, memory});
+    const auto found = b->all.find(memory);
+    if (found == b->all.end()) return false;
+    b->free.insert({found->second.bytes, memory});
     return true;
 }
 
@@ -147,9 +153,9 @@ template <class Handle> bool give_kept(std::vector<Handle> *handles, Handle hand
 
 lloyd_status lloyd_cuda_keep(int device, int on)
 {
-    CUDA_TRY(cudaSetDevice(device), "selecting the GPU");
     std::lock_guard<std::mutex> guard(lock);
     keeps = on != 0;
+    CUDA_TRY(cudaSetDevice(device), "selecting the GPU");
     if (keeps) return LLOYD_OK;
     release_all(&of_gpu);
     release_all(&of_host);

@@ -336,7 +336,7 @@ lloyd_status lloyd_duplicates_find(const lloyd_duplicates *d, int64_t first, int
     double total = 0;
     for (int64_t k = first; k < end; k++) total += work_of((double)size_of(&f, k));
     lloyd_shown_begin(&f.shown, d->mode, "near-duplicates", total);
-    lloyd_blas_use_one_thread();
+    lloyd_blas_use_one_thread(1);
     lloyd_status status = plan(&f);
     if (status == LLOYD_OK) status = open_all(&f);
     if (status == LLOYD_OK) status = find_all(&f);

@@ -12,6 +12,7 @@
 #include "options/value.h"
 
 #include <math.h>
+#include <omp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,9 @@ enum {
     GPU_PART = 4    /* of what its GPU has left */
 };
 
-static const double BETWEEN_AGREEMENTS = 5; /* seconds */
+static const double BETWEEN_AGREEMENTS = 5, /* seconds */
+    SMALL_WORK =
+        0x1p38; /* rows x sub-clusters x columns: some seconds of a core in each iteration */
 
 lloyd_fit_options lloyd_fits_options(const lloyd_splitting *s, int64_t cluster)
 {
@@ -37,7 +40,7 @@ lloyd_fit_options lloyd_fits_options(const lloyd_splitting *s, int64_t cluster)
     fit.tol = o->tol;
     fit.metric = s->parent.cosine ? "cosine" : "l2";
     fit.empty = o->empty;
-    fit.backend = o->backend;
+    fit.backend = lloyd_backend_name(&s->backend);
     fit.progress = "none";
     return fit;
 }
@@ -61,23 +64,30 @@ static lloyd_status bytes_of_fit(const lloyd_splitting *s, lloyd_comm *self, int
     return lloyd_small_bytes(self, &fit, &rows, bytes);
 }
 
-/* This rank alone, with one thread: for the fit of a small cluster. */
+/* This rank alone, with its part of the threads: for the fit of a small cluster. */
 static lloyd_status open_alone(const lloyd_splitting *s, lloyd_comm **alone)
 {
     LLOYD_TRY(lloyd_comm_self(alone));
     (*alone)->local_rank = s->self->local_rank;
     (*alone)->local_size = s->self->local_size;
-    (*alone)->threads = 1;
+    (*alone)->threads = lloyd_backend_threads(s->self) / s->at_once;
     return LLOYD_OK;
 }
 
-/* Of those that are small: the one with the most rows, -1 if there is none. */
+/* Clusters with fewer rows than a small one are small too: they have no more sub-clusters. */
+static int is_small(const lloyd_splitting *s, int64_t cluster)
+{
+    const double comparisons =
+        (double)s->rows[cluster] * (double)(s->first[cluster + 1] - s->first[cluster]);
+    return s->rows[cluster] <= s->small_rows && comparisons * (double)s->source.d <= SMALL_WORK;
+}
+
+/* The one with the most rows, -1 if there is none. */
 static int64_t largest_small(const lloyd_splitting *s)
 {
     int64_t largest = -1;
     for (int64_t c = 0; c < s->parent.k; c++)
-        if (s->rows[c] > 0 && s->rows[c] <= s->small_rows &&
-            (largest < 0 || s->rows[c] > s->rows[largest]))
+        if (s->rows[c] > 0 && is_small(s, c) && (largest < 0 || s->rows[c] > s->rows[largest]))
             largest = c;
     return largest;
 }
@@ -90,23 +100,31 @@ static void define_small(lloyd_splitting *s)
     s->small_rows = s->at_once > 1 ? s->source.n / (2 * (int64_t)s->comm->size * s->at_once) : 0;
 }
 
-/* As many at once as there is memory for. */
-static lloyd_status limit_small(lloyd_splitting *s, lloyd_bytes most, int64_t *bytes)
+/* Of the fits of small clusters that run at a time. */
+static lloyd_status bytes_of_small(const lloyd_splitting *s, lloyd_bytes *bytes)
 {
     const int64_t largest = largest_small(s);
     lloyd_comm *alone = NULL;
-    lloyd_bytes each = {0, 0};
-    *bytes = 0;
+    *bytes = (lloyd_bytes){0, 0};
     if (largest < 0) return LLOYD_OK;
     lloyd_status status = open_alone(s, &alone);
-    if (status == LLOYD_OK) status = bytes_of_fit(s, alone, largest, &each);
+    if (status == LLOYD_OK) status = bytes_of_fit(s, alone, largest, bytes);
     if (alone) alone->destroy(alone);
-    LLOYD_TRY(status);
-    while (s->at_once > 1 &&
-           (s->at_once * each.host > most.host || s->at_once * each.gpu > most.gpu))
-        s->at_once--;
-    if (s->at_once == 1) s->small_rows = 0;
-    *bytes = s->at_once * each.host;
+    bytes->host *= s->at_once;
+    bytes->gpu *= s->at_once;
+    return status;
+}
+
+/* Fewer are small where there is not enough memory for so many fits. */
+static lloyd_status limit_small(lloyd_splitting *s, lloyd_bytes most, int64_t *bytes)
+{
+    lloyd_bytes all;
+    LLOYD_TRY(bytes_of_small(s, &all));
+    while (all.host > most.host || all.gpu > most.gpu) {
+        s->small_rows /= 2;
+        LLOYD_TRY(bytes_of_small(s, &all));
+    }
+    *bytes = all.host;
     return LLOYD_OK;
 }
 
@@ -229,7 +247,8 @@ static lloyd_status find_turns(fitting *f)
     for (int64_t i = 0; i < parts->count; i++)
         f->turns[i] = (turn){parts->begin[i + 1] - parts->begin[i], i};
     if (parts->count > 0) qsort(f->turns, (size_t)parts->count, sizeof *f->turns, compare_turns);
-    while (f->large < parts->count && f->turns[f->large].rows > f->s->small_rows) f->large++;
+    while (f->large < parts->count && !is_small(f->s, parts->clusters[f->turns[f->large].part]))
+        f->large++;
     return LLOYD_OK;
 }
 
@@ -240,9 +259,7 @@ static lloyd_status open_fitting(fitting *f)
     if (f->large == f->parts->count) return LLOYD_OK;
     for (int w = 0; w < at_once; w++) LLOYD_TRY(open_alone(f->s, &f->alone[w]));
     (void)lloyd_blas_take(at_once); /* by this thread, once for all */
-    LLOYD_TRY(lloyd_pool_open(at_once, &f->pool));
-    f->kept = 1;
-    return lloyd_backend_keep(&f->s->backend, 1);
+    return lloyd_pool_open(at_once, &f->pool);
 }
 
 static lloyd_status close_fitting(fitting *f)
@@ -256,13 +273,13 @@ static lloyd_status close_fitting(fitting *f)
     return status;
 }
 
-/* The next turn before `end`, -1 if there is none, or it is time to agree. */
+/* The next turn before `end`, -1 if there is none, or it is time to agree with others. */
 static int64_t take_turn(fitting *f, int64_t end)
 {
     int64_t taken = -1;
     pthread_mutex_lock(&f->lock);
-    if (f->failed < 0 && f->next < end && lloyd_seconds() - f->began < BETWEEN_AGREEMENTS)
-        taken = f->next++;
+    const int on_time = f->s->comm->size == 1 || lloyd_seconds() - f->began < BETWEEN_AGREEMENTS;
+    if (f->failed < 0 && f->next < end && on_time) taken = f->next++;
     pthread_mutex_unlock(&f->lock);
     return taken;
 }
@@ -303,9 +320,20 @@ static void fit_turns(fitting *f, lloyd_comm *self, int64_t end, int worker)
 static lloyd_status fit_small(void *task, int64_t piece, int worker)
 {
     fitting *f = task;
+    const int threads = omp_get_max_threads(); /* worker 0 is no thread of the pool's own */
     (void)piece;
+    omp_set_num_threads(1); /* where no number is asked for */
     fit_turns(f, f->alone[worker], f->parts->count, worker);
+    omp_set_num_threads(threads);
     return LLOYD_OK;
+}
+
+/* Large clusters are done, whose fits may need all memory of the GPU. */
+static lloyd_status fit_all_small(fitting *f)
+{
+    if (!f->kept) LLOYD_TRY(lloyd_backend_keep(&f->s->backend, 1));
+    f->kept = 1;
+    return lloyd_pool_run(f->pool, f->s->at_once, fit_small, f);
 }
 
 /* For some seconds. */
@@ -313,8 +341,7 @@ static lloyd_status fit_some(fitting *f)
 {
     f->began = lloyd_seconds();
     fit_turns(f, f->s->self, f->large, 0);
-    if (f->pool && f->failed < 0 && f->next >= f->large)
-        LLOYD_TRY(lloyd_pool_run(f->pool, f->s->at_once, fit_small, f));
+    if (f->pool && f->failed < 0 && f->next >= f->large) LLOYD_TRY(fit_all_small(f));
     return f->failed < 0 ? LLOYD_OK : lloyd_fail(f->status, "%s", f->message);
 }
 
