@@ -142,7 +142,7 @@ static void give_rows(const drawing *d, lloyd_member_rows *rows, double **distan
                                 .count = count,
                                 .distances = *distances,
                                 .labels = *labels,
-                                .threads = 1};
+                                .threads = 3};
 }
 
 static void open_output(const drawing *d, const char *path, lloyd_output *output)

@@ -9,7 +9,6 @@
 #include "job/split/small.h"
 #include "kernels/blas.h"
 #include "kernels/convert.h"
-#include "options/value.h"
 
 #include <math.h>
 #include <omp.h>
@@ -43,11 +42,6 @@ lloyd_fit_options lloyd_fits_options(const lloyd_splitting *s, int64_t cluster)
     fit.backend = lloyd_backend_name(&s->backend);
     fit.progress = "none";
     return fit;
-}
-
-static int64_t row_bytes(const lloyd_splitting *s)
-{
-    return s->source.d * (int64_t)lloyd_type_size(s->source.type);
 }
 
 /* ---- The plan ------------------------------------------------------------------------------- */
@@ -153,7 +147,7 @@ static int64_t find_bad_row(const lloyd_splitting *s, const lloyd_parts *parts, 
     const int64_t d = s->source.d;
     for (int64_t at = parts->begin[i]; at < parts->begin[i + 1]; at++) {
         int finite = 1, zero = s->parent.cosine;
-        lloyd_to_float(s->source.type, parts->data + at * row_bytes(s), d, room);
+        lloyd_to_float(s->source.type, parts->data + at * lloyd_split_row_bytes(s), d, room);
         for (int64_t j = 0; j < d; j++) finite &= isfinite(room[j]) != 0, zero &= room[j] == 0;
         if (!finite || zero) return parts->numbers[at];
     }
@@ -188,7 +182,7 @@ static lloyd_status fit_one(lloyd_splitting *s, lloyd_comm *self, const lloyd_pa
 {
     const int64_t c = parts->clusters[i], begin = parts->begin[i], d = s->source.d;
     const lloyd_fit_options fit = lloyd_fits_options(s, c);
-    const lloyd_small_rows rows = {.data = parts->data + begin * row_bytes(s),
+    const lloyd_small_rows rows = {.data = parts->data + begin * lloyd_split_row_bytes(s),
                                    .weights = parts->weights ? parts->weights + begin : NULL,
                                    .count = parts->begin[i + 1] - begin,
                                    .d = d,

@@ -145,15 +145,10 @@ static lloyd_status find_clusters(lloyd_splitting *s)
 
 /* ---- The plan ------------------------------------------------------------------------------- */
 
-static int64_t row_bytes(const lloyd_splitting *s)
-{
-    return s->source.d * (int64_t)lloyd_type_size(s->source.type);
-}
-
 /* Of a row here, with all that goes with it. */
 static int64_t bytes_of_row(const lloyd_splitting *s)
 {
-    return row_bytes(s) +
+    return lloyd_split_row_bytes(s) +
            lloyd_parts_row_bytes(s->source.weighted, lloyd_split_needs_distances(s->options));
 }
 
@@ -184,7 +179,8 @@ static lloyd_status count_rest(lloyd_splitting *s, int64_t largest, int64_t limi
     const int64_t of_rows =
         s->source.count * (4 + 4 + (lloyd_split_needs_distances(s->options) ? 8 : 0));
     const int64_t results = s->k * (s->source.d * 4 + 8 + 4) + 9 * 8 * k;
-    const int64_t moving = lloyd_parts_bytes(s->comm->size, k, s->rows[largest], row_bytes(s));
+    const int64_t moving =
+        lloyd_parts_bytes(s->comm->size, k, s->rows[largest], lloyd_split_row_bytes(s));
     *bytes = lloyd_memory_now() + of_rows + results + lloyd_split_deal_bytes(k) +
              lloyd_rows_memory(s->source.rows) + (of_fits > moving ? of_fits : moving);
     return LLOYD_OK;

@@ -49,6 +49,12 @@ static inline int lloyd_split_needs_distances(const lloyd_split_options *options
     return options->distances || options->members;
 }
 
+/* Of a row as it is stored. */
+static inline int64_t lloyd_split_row_bytes(const lloyd_splitting *s)
+{
+    return s->source.d * (int64_t)lloyd_type_size(s->source.type);
+}
+
 /* The rank that splits a cluster. */
 static inline int lloyd_split_rank(const lloyd_splitting *s, int64_t cluster)
 {
