@@ -51,6 +51,16 @@ LLOYD_HD uint16_t lloyd_group_bound(double least, double per_unit, double drift)
     return (uint16_t)(int32_t)(bound < (double)PRUNE_MOST ? bound : (double)PRUNE_MOST);
 }
 
+/* A first bound of a row, from its distance to its own centroid and from that centroid's to the others: `apart` is at most per_unit |c[label] -
+ * c[k]| for each k of the group but the label, `reach` at least per_unit |x - c[label]|. At most what is left of it by the triangle
+ * inequality, plus the drift. */
+LLOYD_HD uint16_t lloyd_group_begun(uint16_t apart, uint16_t reach, double drift)
+{
+    if (apart <= reach) return 0;
+    const double bound = (double)(apart - reach) + floor(drift);
+    return (uint16_t)(int32_t)(bound < (double)PRUNE_MOST ? bound : (double)PRUNE_MOST);
+}
+
 /* What a bound must be above for all of its centroids to have a greater dist() than one at this distance (the root of its dist(), or
  * any upper bound of its distance). */
 LLOYD_HD float lloyd_group_reach(double distance, double per_unit)

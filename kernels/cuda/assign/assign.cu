@@ -172,7 +172,9 @@ lloyd_status label_int8_block(cuda_kernels *cuda, int slot, bool pruned, const f
     LLOYD_TRY(mark(cuda, watch, 1));
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN));
     LLOYD_TRY(lloyd_cuda_int8_list_open(cuda, p, d, lists));
-    LLOYD_TRY(lloyd_cuda_int8_decide(cuda, slot, d, lists));
+    LLOYD_TRY(lloyd_cuda_int8_decide(cuda, slot, d, lists,
+                                     pruned ? lloyd_cuda_prune_tightening(cuda, slot)
+                                            : prune_tightening{}));
     LLOYD_TRY(cuda->filter->config.kernel->launch(cuda->gpu, p, true, cuda->stream));
     LLOYD_TRY(lloyd_cuda_decide(cuda, d, p.count));
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_FALLBACK));

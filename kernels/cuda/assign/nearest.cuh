@@ -39,10 +39,10 @@ struct cuda_comparison {
 };
 
 /* The nearest of them, in lanes 0 and 1 of the group what each has found. By whole warps; 8-lane groups may
- * have different rows, and nothing to compare. */
-template <lloyd_type T, bool VECTOR, int AHEAD>
+ * have different rows, and nothing to compare. Each c and its distance go to see(c, distance). */
+template <lloyd_type T, bool VECTOR, int AHEAD, class See>
 __device__ cuda_nearest cuda_compare(const cuda_rows &rows, const float *centroids,
-                                     const cuda_comparison &own)
+                                     const cuda_comparison &own, const See &see)
 {
     const int g = threadIdx.x % CUDA_GROUP_LANES;
     const int64_t same[CUDA_GROUP_ROWS] = {own.i, own.i};
@@ -62,9 +62,19 @@ __device__ cuda_nearest cuda_compare(const cuda_rows &rows, const float *centroi
             centroid[r].at = centroids + number[r] * rows.dim;
         }
         double distance = cuda_group_dist<T, VECTOR, AHEAD>(rows, same, centroid, g);
-        if (g < CUDA_GROUP_ROWS && c + g < own.end) found.add(distance, number[g ? 1 : 0]);
+        if (g < CUDA_GROUP_ROWS && c + g < own.end) {
+            found.add(distance, number[g ? 1 : 0]);
+            see(c + g, distance);
+        }
     }
     return found;
+}
+
+template <lloyd_type T, bool VECTOR, int AHEAD>
+__device__ cuda_nearest cuda_compare(const cuda_rows &rows, const float *centroids,
+                                     const cuda_comparison &own)
+{
+    return cuda_compare<T, VECTOR, AHEAD>(rows, centroids, own, [](int64_t, double) {});
 }
 
 #endif

@@ -293,7 +293,7 @@ template <bool UNSIGNED> lloyd_status launch_refinement(cuda_kernels *cuda, cons
 /* The nearest of the candidates. An 8-lane group takes a row at a time. */
 template <lloyd_type T, bool VECTOR>
 __global__ void __launch_bounds__(THREADS, BLOCKS)
-    decide(cuda_decision d, int8_lists lists, int segments, bool refined)
+    decide(cuda_decision d, int8_lists lists, int segments, bool refined, prune_tightening bounds)
 {
     cuda_await();
     const int lane = threadIdx.x % 32, group = lane / LANES;
@@ -317,9 +317,15 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
             int count = __shfl_sync(0xffffffffu, own.count, holder);
             if (mine == 0) count = 0;
             const int32_t *candidate = lists.candidate + p.base + start;
-            cuda_nearest found = cuda_compare<T, VECTOR, AHEAD>(d.rows, d.centroids,
-                                                                {row, candidate, 0, count,
-                                                                 CUDA_GROUP_ROWS, lists.order});
+            cuda_nearest found =
+                cuda_compare<T, VECTOR, AHEAD>(d.rows, d.centroids,
+                                               {row, candidate, 0, count, CUDA_GROUP_ROWS,
+                                                lists.order},
+                                               [&](int64_t c, double distance) {
+                                                   if (bounds.bounds && c > 0)
+                                                       prune_lower(bounds, row, candidate[c],
+                                                                   sqrt(distance));
+                                               });
             found.join(1);
             if (lane % LANES == 0 && count > 0 && d.labels[row] != found.result()) {
                 d.labels[row] = found.result();
@@ -333,7 +339,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
 } // namespace
 
 lloyd_status lloyd_cuda_int8_decide(cuda_kernels *cuda, int slot, const cuda_decision &d,
-                                    const int8_lists &lists)
+                                    const int8_lists &lists, const prune_tightening &bounds)
 {
     const cuda_int8 *f = &cuda->filter->int8;
     refinement r = {};
@@ -360,7 +366,7 @@ lloyd_status lloyd_cuda_int8_decide(cuda_kernels *cuda, int slot, const cuda_dec
         status = cuda_launch_after(cuda->stream, cuda->gpu.capability,
                                    fours ? decide<T, true> : decide<T, false>, BLOCKS * r.segments,
                                    THREADS, 0, "deciding among candidates", d, r.lists, r.segments,
-                                   refined);
+                                   refined, bounds);
     });
     return status;
 }

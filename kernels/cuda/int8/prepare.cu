@@ -341,31 +341,40 @@ lloyd_status encode_centroids(cuda_kernels *cuda, cuda_int8 *f)
                              f->units.data);
 }
 
-lloyd_status describe_rows(cuda_kernels *cuda, cuda_int8 *f, const cuda_rows &rows, int64_t first,
-                           uint8_t *codes)
+/* Rows that are used as they are. */
+lloyd_status describe_exact_rows(cuda_kernels *cuda, const cuda_int8 *f, const cuda_rows &rows,
+                                 int64_t first, uint8_t *codes)
 {
-    const bool exact = lloyd_cuda_int8_exact(&cuda->base.config);
-    const int64_t stride = lloyd_cuda_int8_stride(rows.dim);
     const int blocks = lloyd_cuda_persistent_blocks(cuda, rows.count, WARPS);
     cuda_for_type(rows.type, [&](auto type) {
-        if (exact)
-            describe<type.value, false>
-                <<<blocks, THREADS, 0, cuda->stream>>>(rows, f->origin, f->units, f->rows + first,
-                                                       nullptr, rows.dim);
-        else
-            describe<type.value, true>
-                <<<blocks, THREADS, 0, cuda->stream>>>(rows, f->origin, f->units, f->rows + first,
-                                                       (int8_t *)codes, stride);
+        describe<type.value, false><<<blocks, THREADS, 0, cuda->stream>>>(rows, f->origin, f->units,
+                                                                          f->rows + first, nullptr,
+                                                                          rows.dim);
     });
-    if (exact && codes) {
+    if (codes) {
         copy_codes<<<blocks, THREADS, 0, cuda->stream>>>((const uint8_t *)rows.data, rows.count,
-                                                         rows.dim, codes, stride);
+                                                         rows.dim, codes,
+                                                         lloyd_cuda_int8_stride(rows.dim));
     }
     CUDA_LAUNCHED("preparing rows for the 8-bit filter");
     return LLOYD_OK;
 }
 
 } // namespace
+
+lloyd_status lloyd_cuda_int8_describe(cuda_kernels *cuda, const cuda_rows &rows,
+                                      const int8_units *units, int8_row *out, uint8_t *codes)
+{
+    const int blocks = lloyd_cuda_persistent_blocks(cuda, rows.count, WARPS);
+    cuda_for_type(rows.type, [&](auto type) {
+        describe<type.value, true>
+            <<<blocks, THREADS, 0, cuda->stream>>>(rows, cuda->filter->int8.origin, units, out,
+                                                   (int8_t *)codes,
+                                                   lloyd_cuda_int8_stride(rows.dim));
+    });
+    CUDA_LAUNCHED("preparing rows for the 8-bit filter");
+    return LLOYD_OK;
+}
 
 int64_t lloyd_cuda_int8_stride(int64_t dim)
 {
@@ -424,8 +433,11 @@ lloyd_status lloyd_cuda_int8_prepare(cuda_kernels *cuda, int slot_number)
         slot->first % config->chunk_rows == 0 && slot->count == std::min(config->chunk_rows, left);
     bool *described = whole ? &f->described[slot->first / config->chunk_rows] : nullptr;
     if (!in_place || !described || !*described) {
-        LLOYD_TRY(describe_rows(cuda, f, rows, slot->first,
-                                in_place ? nullptr : lloyd_cuda_int8_codes(cuda, slot_number)));
+        uint8_t *codes = in_place ? nullptr : lloyd_cuda_int8_codes(cuda, slot_number);
+        LLOYD_TRY(
+            lloyd_cuda_int8_exact(config)
+                ? describe_exact_rows(cuda, f, rows, slot->first, codes)
+                : lloyd_cuda_int8_describe(cuda, rows, f->units, f->rows + slot->first, codes));
     }
     if (described) *described = true;
     slot->encoded = true;

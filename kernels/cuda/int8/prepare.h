@@ -17,6 +17,9 @@ bool lloyd_cuda_int8_by_row(const lloyd_kernels_config *config);
 /* The codes of a slot's rows. */
 uint8_t *lloyd_cuda_int8_codes(cuda_kernels *cuda, int slot);
 
+/* Codes, Z and |dx| of rows of any type, in the unit `units` has of rows. */
+lloyd_status lloyd_cuda_int8_describe(cuda_kernels *cuda, const cuda_rows &rows,
+                                      const int8_units *units, int8_row *out, uint8_t *codes);
 /* The operands of the current centroids and of the slot's rows, as far as they are not there. */
 lloyd_status lloyd_cuda_int8_prepare(cuda_kernels *cuda, int slot);
 

@@ -1,14 +1,15 @@
 /* When an iteration is pruned: a model of what it costs, from the share of pairs that fail their bounds. Any choice is right.
  *
- * Bounds have to be found first, by comparing all pairs, which takes as long as some iterations without pruning. So this is done to a
- * few rows first. An iteration later the share of their pairs that fail says whether the others are worth it; if not, that is tried again
- * after 3, 9, 27 ... iterations.
+ * Where the distances between centroids rule out most pairs, pruning begins at once: a few rows tell. Else bounds have to be found first, by
+ * comparing the other pairs, which may take as long as some iterations without pruning. So this is done to a few rows first. An iteration
+ * later the share of their pairs that fail says whether the others are worth it; if not, that is tried again after 3, 9, 27 ... iterations.
  */
 #include "kernels/cuda/prune/choice.h"
 
 #include "kernels/cuda/assign/filter.h"
 #include "kernels/cuda/int8/choice.h"
 #include "kernels/cuda/int8/prepare.h"
+#include "kernels/cuda/prune/apart.h"
 #include "kernels/cuda/prune/prune.cuh"
 
 #include <algorithm>
@@ -26,6 +27,10 @@ constexpr double ROW = 0.05, OWN_DIGIT = 0.8e-3, OWN_DIST = 2e-3, BOUND = 1.6e-3
 constexpr double CLEAR = 0.1;
 /* Of the time without pruning: pruning begins below the first, since bounds that are in use get better, and ends above the second. */
 constexpr double BEGIN = 1, END = 1.15;
+/* Above this share of pairs, the distances between centroids are not looked at again. */
+constexpr double NOTHING = 0.9;
+/* Where an iteration without pruning takes so long, it is worth waiting for the groups. */
+constexpr double LONG = 0.1e9;
 
 double cost_ratio(const cuda_kernels *cuda, double share, double candidates, double open)
 {
@@ -45,6 +50,14 @@ int sample_rows(const cuda_kernels *cuda, int slot)
     return (int)std::min({rows, most, capacity});
 }
 
+/* Whether to begin as soon as rows have labels. */
+bool is_long(const cuda_kernels *cuda)
+{
+    const lloyd_kernels_config *config = &cuda->base.config;
+    return lloyd_cuda_apart_serves(config, cuda->set) &&
+           lloyd_cuda_dense_cost(cuda, (double)config->n_local) > LONG;
+}
+
 /* Not now. */
 void put_off(prune_choice *c)
 {
@@ -53,7 +66,7 @@ void put_off(prune_choice *c)
     c->wait = c->gap;
 }
 
-/* The first pass finds that all pairs fail, and is worth it for those that follow. */
+/* The first pass may find that all pairs fail, and is worth it for those that follow. */
 lloyd_status choose_to_begin(cuda_kernels *cuda, int slot, const cuda_decision &d, prune_choice *c)
 {
     const int sample = sample_rows(cuda, slot);
@@ -64,12 +77,18 @@ lloyd_status choose_to_begin(cuda_kernels *cuda, int slot, const cuda_decision &
         c->wait--;
         return LLOYD_OK;
     }
-    if (!ready) return LLOYD_OK;
+    if (!ready && !is_long(cuda)) return LLOYD_OK;
+    if (!c->sampled && !c->near && lloyd_cuda_apart_serves(&cuda->base.config, cuda->set)) {
+        LLOYD_TRY(lloyd_cuda_prune_count(cuda, slot, sample, d, true, &forecast));
+        c->near = forecast.share > NOTHING;
+        c->on = cost_ratio(cuda, forecast.share, forecast.hits, 0) <= BEGIN;
+        if (c->on) return LLOYD_OK;
+    }
     if (!c->sampled) {
         c->sampled = true;
         return lloyd_cuda_prune_sample(cuda, slot, sample, d);
     }
-    LLOYD_TRY(lloyd_cuda_prune_count(cuda, slot, sample, d, &forecast));
+    LLOYD_TRY(lloyd_cuda_prune_count(cuda, slot, sample, d, false, &forecast));
     const double open = std::max(0.0, 1 - PRUNE_ROOM / std::max(forecast.hits, 1.0));
     if (cost_ratio(cuda, forecast.share, forecast.hits, open) > BEGIN)
         put_off(c);
@@ -83,11 +102,18 @@ lloyd_status choose_to_continue(cuda_kernels *cuda, int slot, const cuda_decisio
 {
     prune_forecast forecast = {c->share, 0};
     if (c->share > CLEAR)
-        LLOYD_TRY(lloyd_cuda_prune_count(cuda, slot, sample_rows(cuda, slot), d, &forecast));
-    if (cost_ratio(cuda, forecast.share, c->candidates, c->open) > END)
-        put_off(c);
-    else
-        c->on = true;
+        LLOYD_TRY(lloyd_cuda_prune_count(cuda, slot, sample_rows(cuda, slot), d, false, &forecast));
+    bool pays = cost_ratio(cuda, forecast.share, c->candidates, c->open) <= END;
+    if (!pays && !c->near && lloyd_cuda_apart_serves(&cuda->base.config, cuda->set)) {
+        /* some centroids have moved far; first bounds do not know */
+        LLOYD_TRY(lloyd_cuda_prune_count(cuda, slot, sample_rows(cuda, slot), d, true, &forecast));
+        pays = cost_ratio(cuda, forecast.share, c->candidates, c->open) <= BEGIN;
+        c->bounded = !pays;
+    }
+    c->on = pays;
+    if (pays) return LLOYD_OK;
+    c->gap = 1; /* it did pay */
+    put_off(c);
     return LLOYD_OK;
 }
 
@@ -108,7 +134,7 @@ lloyd_status lloyd_cuda_prune_choose(cuda_kernels *cuda, int slot, const cuda_de
         *pruned = c->on = true;
         return LLOYD_OK;
     }
-    if (c->gap == 0) c->gap = c->wait = 1;
+    if (c->gap == 0) c->gap = 1, c->wait = is_long(cuda) ? 0 : 1;
     if (!c->made) {
         c->on = false;
         LLOYD_TRY(c->bounded ? choose_to_continue(cuda, slot, d, c)

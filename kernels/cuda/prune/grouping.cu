@@ -1,4 +1,5 @@
-/* See grouping.h. A thread of its own does it, with as many OpenMP threads as the rank has. */
+/* See grouping.h. A thread of its own does it, with OpenMP threads as the rank has, but few where there is little to do: they wait for each
+ * other, and for threads that wait for the GPU. */
 #include "kernels/cuda/prune/grouping.h"
 
 #include "kernels/cuda/slots.h"
@@ -6,9 +7,13 @@ extern "C" {
 #include "kernels/groups.h"
 }
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 #include <vector>
+
+/* Elements of centroids that are worth a thread, and threads of a rank that do other things. */
+enum { WORK = 1 << 18, SPARE = 2 };
 
 struct cuda_grouping {
     std::vector<float> centroids;
@@ -22,7 +27,8 @@ lloyd_status lloyd_cuda_grouping_begin(cuda_kernels *cuda, cuda_prune *s)
 {
     if (s->grouping) return LLOYD_OK;
     const int64_t set = cuda->set, dim = cuda->base.config.dim, group = s->group_centroids;
-    const int threads = cuda->base.config.threads;
+    const int threads = (int)std::clamp<int64_t>(set * dim / WORK, 1,
+                                                 std::max(1, cuda->base.config.threads - SPARE));
     cuda_grouping *g = s->grouping = new cuda_grouping;
     g->centroids.resize((size_t)(set * dim));
     g->order.resize((size_t)set);

@@ -271,6 +271,20 @@ __device__ inline uint32_t hits_of_row(const scores<S> &s, int q, int32_t thresh
     return ~misses & ((1u << S::TILE / 4) - 1);
 }
 
+/* The greatest of these scores that does not reach the threshold. */
+template <class S>
+__device__ inline int32_t most_below(const scores<S> &s, int q, int32_t threshold)
+{
+    int32_t most = INT32_MIN;
+#pragma unroll
+    for (int j = 0; j < S::TILE / 8; j++) {
+        const int32_t *x = s.x[j][q / 2] + q % 2 * 2;
+        most = __vimax3_s32(x[0] < threshold ? x[0] : INT32_MIN,
+                            x[1] < threshold ? x[1] : INT32_MIN, most);
+    }
+    return most;
+}
+
 /* The centroid that row q has does not count. */
 template <class S> __device__ inline void leave_out_own(scores<S> &s, int q, int own)
 {
@@ -304,11 +318,12 @@ __device__ inline void write_notes(const prune_params &p, const memory &m, int &
     count = 0;
 }
 
-/* Notes the centroids that reach the thresholds of a lane's rows; bit q of `rows`: some do, of row q. */
+/* Notes the centroids that reach the thresholds of a lane's rows; bit q of `rows`: some do, of row q. most[q]: of the scores of row q, if
+ * hits follow without them from then on. */
 template <class S>
 __device__ inline void note_hits(const prune_params &p, const memory &m, const place &here,
                                  const scores<S> &s, const int at[QUADS], const known &known_rows,
-                                 unsigned rows, int &noted)
+                                 unsigned rows, int32_t most[QUADS], int &noted)
 {
     constexpr int BITS = S::TILE / 4;
     const int lane = threadIdx.x % 32, t = lane % 4;
@@ -320,6 +335,7 @@ __device__ inline void note_hits(const prune_params &p, const memory &m, const p
         if (!(any & 1u << q)) continue;
         const uint32_t own = hits_of_row(s, q, known_rows.threshold[q]);
         if (rows & 1u << q) hits |= (uint64_t)own << BITS * q;
+        if (p.hits_follow) most[q] = most_below(s, q, known_rows.threshold[q]);
     }
     while (const unsigned votes = __ballot_sync(0xffffffffu, hits != 0)) {
         if (noted + __popc(votes) > NOTES) write_notes(p, m, noted);
@@ -359,7 +375,7 @@ __device__ inline void finish_rows(const prune_params &p, const memory &m, const
 #pragma unroll
     for (int q = 0; q < QUADS; q++)
         reached |= (unsigned)(most[q] >= rows.threshold[q] && g + 8 * q < left) << q;
-    note_hits(p, m, here, s, at, rows, reached, noted);
+    note_hits(p, m, here, s, at, rows, reached, most, noted);
 #pragma unroll
     for (int q = 0; q < QUADS; q++) {
         most[q] = max(most[q], __shfl_xor_sync(0xffffffffu, most[q], 1));

@@ -4,6 +4,7 @@
 #include "kernels/cuda/assign/exact.h"
 #include "kernels/cuda/assign/filter.h"
 #include "kernels/cuda/int8/prepare.h"
+#include "kernels/cuda/prune/apart.h"
 #include "kernels/cuda/prune/candidates.h"
 #include "kernels/cuda/prune/grouping.h"
 #include "kernels/cuda/prune/move.h"
@@ -49,6 +50,12 @@ int tile_rows(const cuda_gpu &gpu, const lloyd_kernels_config *config, int64_t g
     return rows;
 }
 
+/* Whether candidates leave their distances: where rounding a row costs its bounds more than that takes. */
+bool tightens(const lloyd_kernels_config *config)
+{
+    return !lloyd_cuda_int8_exact(config);
+}
+
 /* The sizes of groups and tiles. */
 void choose_sizes(cuda_kernels *cuda, cuda_prune *s)
 {
@@ -86,6 +93,7 @@ lloyd_status prepare(cuda_kernels *cuda, int slot)
 {
     cuda_prune *s = &cuda->filter->prune;
     LLOYD_TRY(lloyd_cuda_int8_prepare(cuda, slot));
+    if (s->prepared != cuda->centroids) s->apart.found = false;
     if (!s->ready) {
         choose_sizes(cuda, s);
         LLOYD_TRY(lloyd_cuda_grouping_end(cuda, s));
@@ -99,9 +107,9 @@ lloyd_status prepare(cuda_kernels *cuda, int slot)
     return LLOYD_OK;
 }
 
-/* Rows [begin, begin + count) of a slot. */
+/* Rows [begin, begin + count) of a slot; `begun`: with first bounds. */
 lloyd_status look(cuda_kernels *cuda, int slot, int64_t begin, int count, const cuda_decision &d,
-                  prune_params *params)
+                  bool begun, prune_params *params)
 {
     cuda_prune *s = &cuda->filter->prune;
     prune_own own = {};
@@ -135,7 +143,8 @@ lloyd_status look(cuda_kernels *cuda, int slot, int64_t begin, int count, const 
     own.distance = s->distance;
     own.rows = cuda_part(d.rows, begin, count);
     *params = p;
-    return lloyd_cuda_prune_look(cuda, own);
+    LLOYD_TRY(lloyd_cuda_prune_look(cuda, own));
+    return begun ? lloyd_cuda_apart_begin(cuda, own) : LLOYD_OK;
 }
 
 } // namespace
@@ -178,13 +187,14 @@ void lloyd_cuda_prune_list(cuda_buffers &buffer, cuda_prune *s, const cuda_gpu &
     buffer.optional(serves, s->uncounted, LLOYD_COUNTERS, known);
     buffer.optional(serves, s->taken, gpu.multiprocessors, known);
     buffer.optional(serves, s->seen, 2, known);
+    lloyd_cuda_apart_list(buffer, &s->apart, config, set, (int)groups);
 }
 
 void lloyd_cuda_prune_forget(cuda_kernels *cuda)
 {
     cuda_prune *s = &cuda->filter->prune;
     lloyd_cuda_grouping_free(s);
-    s->ready = false;
+    s->ready = s->apart.found = false;
     s->choice = {};
 }
 
@@ -199,6 +209,14 @@ lloyd_status lloyd_cuda_prune_ready(cuda_kernels *cuda, bool *ready)
     return LLOYD_OK;
 }
 
+prune_tightening lloyd_cuda_prune_tightening(const cuda_kernels *cuda, int slot)
+{
+    const cuda_prune *s = &cuda->filter->prune;
+    if (!tightens(&cuda->base.config)) return {};
+    return {s->bounds,    s->drift,  s->per_unit,       cuda->slots[slot].first,
+            s->tile_rows, s->groups, s->group_centroids};
+}
+
 int8_lists lloyd_cuda_prune_lists(const cuda_kernels *cuda, int count)
 {
     int8_lists lists = lloyd_cuda_int8_lists(cuda, count);
@@ -206,14 +224,16 @@ int8_lists lloyd_cuda_prune_lists(const cuda_kernels *cuda, int count)
     return lists;
 }
 
-/* Compares rows with the groups that their bounds do not rule out, and finds new bounds of these. */
+/* Compares rows with the groups that their bounds do not rule out, and finds new bounds of these; `hits_follow`: the candidates will be
+ * looked at. */
 static lloyd_status compare(cuda_kernels *cuda, int slot, int64_t begin, int count,
-                            const cuda_decision &d, prune_params *p)
+                            const cuda_decision &d, bool hits_follow, prune_params *p)
 {
     cuda_prune *s = &cuda->filter->prune;
     LLOYD_TRY(prepare(cuda, slot));
     CUDA_TRY(cudaMemsetAsync(s->next, 0, 2 * sizeof *s->next.data, cuda->stream), "pruning");
-    LLOYD_TRY(look(cuda, slot, begin, count, d, p));
+    LLOYD_TRY(look(cuda, slot, begin, count, d, !s->choice.bounded && !s->choice.near, p));
+    p->hits_follow = hits_follow && tightens(&cuda->base.config);
     return lloyd_cuda_prune_pairs(cuda->gpu, *p, lloyd_cuda_int8_unsigned(&cuda->base.config),
                                   cuda->stream);
 }
@@ -222,7 +242,7 @@ lloyd_status lloyd_cuda_prune_find(cuda_kernels *cuda, int slot, int64_t begin, 
                                    const cuda_decision &d)
 {
     prune_params p;
-    LLOYD_TRY(compare(cuda, slot, begin, count, d, &p));
+    LLOYD_TRY(compare(cuda, slot, begin, count, d, true, &p));
     return lloyd_cuda_prune_list_rows(cuda->gpu, p, cuda->stream);
 }
 
@@ -233,24 +253,24 @@ lloyd_status lloyd_cuda_prune_sample(cuda_kernels *cuda, int slot, int count,
     cuda_prune *s = &cuda->filter->prune;
     cuda_decision uncounted = d;
     uncounted.counters = s->uncounted;
-    LLOYD_TRY(compare(cuda, slot, 0, count, uncounted, &p));
+    LLOYD_TRY(compare(cuda, slot, 0, count, uncounted, false, &p));
     return lloyd_cuda_check(cudaMemcpyAsync(&s->seen[1], &s->next[1], sizeof *s->seen.data,
                                             cudaMemcpyDeviceToDevice, cuda->stream),
                             "pruning");
 }
 
 lloyd_status lloyd_cuda_prune_count(cuda_kernels *cuda, int slot, int count, const cuda_decision &d,
-                                    prune_forecast *forecast)
+                                    bool begin, prune_forecast *forecast)
 {
     prune_params p;
     cuda_prune *s = &cuda->filter->prune;
     unsigned long long seen[2];
     LLOYD_TRY(prepare(cuda, slot));
     CUDA_TRY(cudaMemsetAsync(s->seen, 0, sizeof *s->seen.data, cuda->stream), "pruning");
-    LLOYD_TRY(look(cuda, slot, 0, count, d, &p));
+    LLOYD_TRY(look(cuda, slot, 0, count, d, begin, &p));
     LLOYD_TRY(lloyd_cuda_prune_count_pairs(cuda->gpu, p, s->seen, cuda->stream));
     LLOYD_TRY(lloyd_cuda_fetch(cuda, seen, s->seen, sizeof seen));
     forecast->share = (double)seen[0] / ((double)count * s->groups);
-    forecast->hits = (double)seen[1] / count;
+    forecast->hits = begin ? 0 : (double)seen[1] / count;
     return LLOYD_OK;
 }

@@ -28,6 +28,15 @@ struct prune_hit {
     int32_t row, place;
 };
 
+/* Where the candidates of a row leave what is known of their distances: bounds that were found without them. */
+struct prune_tightening {
+    uint16_t *bounds; /* as in prune_params; NULL: there are none */
+    const double *drift;
+    double per_unit;
+    int64_t first; /* the first row of the slot, local */
+    int tile_rows, groups, group_centroids;
+};
+
 struct prune_params {
     int8_params
         f; /* its rows are those of the launch; `order` and `lists.order` are of the groups */
@@ -47,15 +56,31 @@ struct prune_params {
     prune_hit *hit; /* [most_hits] all of them, but for rows that are left open for want of room */
     unsigned most_hits;
     unsigned long long *next; /* 0: pairs of a tile and a group that were taken; 1: hits */
-    int segments;             /* of the lists, and */
-    int *taken;               /* [segments] candidates in each */
+    bool hits_follow; /* bounds are of the other centroids; hits will lower them (prune_lower()) */
+    int segments;     /* of the lists, and */
+    int *taken;       /* [segments] candidates in each */
 };
 
 /* The bound of a local row. */
-__device__ inline uint16_t *prune_bounds_of(const prune_params &p, int64_t row, int group)
+template <class Params>
+__device__ inline uint16_t *prune_bounds_of(const Params &p, int64_t row, int group)
 {
     const int64_t tile = row / p.tile_rows;
     return p.bounds + (tile * p.groups + group) * p.tile_rows + row % p.tile_rows;
+}
+
+/* Lowers the bound of row i of the slot to what a candidate's distance is at least. Other lanes may do so for the same row. */
+__device__ inline void prune_lower(const prune_tightening &t, int64_t i, int32_t place,
+                                   double least)
+{
+    const int group = place / t.group_centroids;
+    unsigned short *at = prune_bounds_of(t, t.first + i, group);
+    const unsigned short bound = lloyd_group_bound(least, t.per_unit, t.drift[group]);
+    for (unsigned short now = *at; bound < now;) {
+        const unsigned short before = atomicCAS(at, now, bound);
+        if (before == now) break;
+        now = before;
+    }
 }
 
 #endif

@@ -10,12 +10,14 @@
 struct cuda_decision;
 struct prune_row;
 struct prune_hit;
+struct prune_tightening;
 
 /* Whether and when it is used. */
 struct prune_choice {
     bool made, on;           /* for the current centroids */
     bool sampled;            /* there are bounds of a sample of rows, */
     bool bounded;            /* of all of them */
+    bool near;               /* the distances between centroids rule out next to nothing */
     int gap, wait;           /* iterations between two trials, and until the next one */
     double share;            /* of pairs that the last pass compared, 1: not known */
     double candidates, open; /* of a row in the last pass; share of the rows that were left open */
@@ -28,6 +30,22 @@ struct prune_forecast {
 
 struct cuda_grouping; /* grouping.cu */
 
+/* How far centroids are from each other (apart.cu): they are rows there. */
+struct cuda_apart {
+    bool found;                        /* for the current centroids and groups */
+    cuda_array<int8_units> units;      /* [1] */
+    cuda_array<int32_t> bias;          /* [set] */
+    cuda_array<uint8_t> codes;         /* [set][stride] */
+    cuda_array<int8_row> described;    /* [set] */
+    cuda_array<prune_row> row;         /* [set] */
+    cuda_array<uint16_t> reach, piece; /* of some of them at a time: zeros, and bounds */
+    cuda_array<double> still;          /* [groups], and in whole units: zeros */
+    cuda_array<int32_t> still_whole;
+    cuda_array<unsigned long long> next; /* [2] */
+    cuda_array<uint16_t>
+        table; /* [set][groups] per_unit times the least distance to another one of the group, at most */
+};
+
 struct cuda_prune {
     cuda_grouping *grouping;            /* under way, or NULL */
     bool ready;                         /* groups are made, and bounds claim something or nothing */
@@ -36,6 +54,7 @@ struct cuda_prune {
     int tile_rows;
     double per_unit;
     prune_choice choice;
+    cuda_apart apart;
 
     cuda_array<int32_t> order, place;       /* [set] */
     cuda_array<int32_t> bias;               /* [set] of a score, by centroid */
@@ -70,14 +89,16 @@ void lloyd_cuda_prune_forget(cuda_kernels *cuda);
 /* Finds bounds of the first rows of a slot, whose labels stay as they are. */
 lloyd_status lloyd_cuda_prune_sample(cuda_kernels *cuda, int slot, int count,
                                      const cuda_decision &d);
-/* What is left of these rows' pairs. Waits for it. */
+/* What is left of these rows' pairs; `begin`: with first bounds. Waits for it. */
 lloyd_status lloyd_cuda_prune_count(cuda_kernels *cuda, int slot, int count, const cuda_decision &d,
-                                    prune_forecast *forecast);
+                                    bool begin, prune_forecast *forecast);
 /* Whether there are groups, which are being made if not. */
 lloyd_status lloyd_cuda_prune_ready(cuda_kernels *cuda, bool *ready);
 /* As lloyd_cuda_int8_find(): lists the rows of [begin, begin + count) of a slot that may have another label, with their candidates. */
 lloyd_status lloyd_cuda_prune_find(cuda_kernels *cuda, int slot, int64_t begin, int count,
                                    const cuda_decision &d);
 int8_lists lloyd_cuda_prune_lists(const cuda_kernels *cuda, int count);
+/* Where the candidates of a slot's rows leave their distances. */
+prune_tightening lloyd_cuda_prune_tightening(const cuda_kernels *cuda, int slot);
 
 #endif

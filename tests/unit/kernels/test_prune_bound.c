@@ -69,6 +69,20 @@ static void test_roundings(void **unused)
     }
 }
 
+/* The bound of a row from that of its centroid: what is left of it, and no more. */
+static void test_first_bounds(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 300000; i++) {
+        uint16_t apart = (uint16_t)below(65536), reach = (uint16_t)below(below(2) ? 65536 : 100);
+        double drift = below(3) ? of_any_size(-30, 17) : (double)below(65536);
+        long double truth = (long double)apart - reach + drift;
+        uint16_t bound = lloyd_group_begun(apart, reach, drift);
+        assert_true(bound == 0 || (long double)bound <= truth);
+        assert_true((long double)bound > truth - 1 || bound == PRUNE_MOST || apart <= reach);
+    }
+}
+
 /* Every movement counts in full, after any number of others. */
 static void test_long_drift(void **unused)
 {
@@ -177,7 +191,7 @@ typedef struct run {
     float x[ROWS][DIM], c[SET][DIM];
     int label[ROWS];
     uint16_t bound[ROWS][GROUPS];
-    int64_t passed, pairs;
+    int64_t passed, pairs, begun;
 } run;
 
 static run r;
@@ -217,12 +231,28 @@ static uint16_t refreshed(int i, int g, int label)
     return lloyd_group_bound(least, r.per_unit, r.drift[g]);
 }
 
+/* Raises the bounds of a row to what the distances of its centroid to the others say. */
+static void begin(int i, float reach)
+{
+    const float *own = r.c[r.label[i]];
+    for (int g = 0; g < GROUPS; g++) {
+        double least = INFINITY;
+        for (int k = g * GROUP; k < (g + 1) * GROUP; k++)
+            if (k != r.label[i]) least = fmin(least, distance(own, r.c[k], 0));
+        uint16_t bound = lloyd_group_begun(lloyd_group_bound(least, r.per_unit, 0),
+                                           lloyd_group_whole(reach), r.drift[g]);
+        if (bound > r.bound[i][g]) r.bound[i][g] = bound, r.begun++;
+    }
+}
+
 static void assign(int i)
 {
     int label = nearest(r.x[i]), before = r.label[i];
     double own = sqrt(lloyd_dist(r.x[i], r.c[before], DIM));
     float reach = lloyd_group_reach(own, r.per_unit);
     int fails[GROUPS];
+    check_claims(i);
+    if (below(3) == 0) begin(i, reach);
     check_claims(i);
     for (int g = 0; g < GROUPS; g++) {
         fails[g] = lloyd_group_fails(r.bound[i][g], reach, lloyd_bound_up(r.drift[g]));
@@ -255,7 +285,7 @@ static void iterate(void (*update)(int t), int iterations)
     float before[SET][DIM];
     memset(r.bound, 0, sizeof r.bound);
     memset(r.drift, 0, sizeof r.drift);
-    r.passed = r.pairs = 0;
+    r.passed = r.pairs = r.begun = 0;
     for (int i = 0; i < ROWS; i++) r.label[i] = nearest(r.x[i]);
     for (int t = 0; t < iterations; t++) {
         for (int i = 0; i < ROWS; i++) assign(i);
@@ -302,7 +332,7 @@ static void test_means(void **unused)
         for (int k = 0; k < SET; k++) memcpy(r.c[k], r.x[below(ROWS)], sizeof r.c[k]);
         r.per_unit = 4096 / size * of_any_size(-4, 4);
         iterate(to_means, 30);
-        assert_true(r.passed > r.pairs / 20);
+        assert_true(r.passed > r.pairs / 20 && r.begun > 0);
     }
 }
 
@@ -359,7 +389,7 @@ int main(void)
         cmocka_unit_test(test_comparison), cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_rebase),     cmocka_unit_test(test_least),
         cmocka_unit_test(test_means),      cmocka_unit_test(test_line),
-        cmocka_unit_test(test_approach),
+        cmocka_unit_test(test_approach),   cmocka_unit_test(test_first_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
