@@ -121,14 +121,6 @@ template <class S> struct bias_ring {
 
 /* --- centroids --- */
 
-/* `bytes` at `data`, to whole pieces of 16 bytes, into the L2 cache. */
-__device__ inline void prefetch(const void *data, int64_t bytes)
-{
-    uintptr_t first = (uintptr_t)data & ~(uintptr_t)15;
-    uintptr_t end = ((uintptr_t)data + (uintptr_t)bytes) & ~(uintptr_t)15;
-    if (end > first) sm90_prefetch((const void *)first, (uint32_t)(end - first));
-}
-
 /* What the converters will ask for of a later tile. */
 template <class S>
 __device__ void prefetch_rows(const flash_params &p, const flash_work &w, int item)
@@ -138,9 +130,9 @@ __device__ void prefetch_rows(const flash_params &p, const flash_work &w, int it
     int64_t rows = left < S::ROWS ? left : S::ROWS;
     int64_t row_bytes = p.rows.dim * cuda_element_bytes(p.rows.type);
     first += p.begin;
-    prefetch(p.rows.data + first * row_bytes, rows * row_bytes);
-    prefetch(p.norms + first, rows * (int64_t)sizeof *p.norms);
-    prefetch(p.labels + first, rows * (int64_t)sizeof *p.labels);
+    sm90_prefetch(p.rows.data + first * row_bytes, rows * row_bytes);
+    sm90_prefetch(p.norms + first, rows * (int64_t)sizeof *p.norms);
+    sm90_prefetch(p.labels + first, rows * (int64_t)sizeof *p.labels);
 }
 
 template <class S, bool FALLBACK>

@@ -32,7 +32,8 @@ enum {
     STAGE_ROWS = SLICE * STEP_ROWS,
     STAGE = STAGE_ROWS + SLICE * STEP_CENTROIDS,
     BARRIERS = STAGES * STAGE,
-    SHARED = BARRIERS + (2 * STAGES + 4) * 8,
+    OFFSETS = BARRIERS + (2 * STAGES + 4) * 8, /* behind them, those of so many columns: */
+    MOST_OFFSETS = ((227 << 10) - OFFSETS) / (int)sizeof(float),
     MATH_REGISTERS = 208,
     COPY_REGISTERS = 88
 };
@@ -54,6 +55,12 @@ __device__ inline int first_row(const flash_work &w, int item, int rank)
     return (item / w.parts * CLUSTER + rank) * ROWS;
 }
 
+/* Whether the offsets of the columns are in shared memory. Converters are few, and have nothing to do while they wait for one. */
+__host__ __device__ inline bool keeps_offsets(const flash_params &p)
+{
+    return p.steps * FLASH_STEP <= MOST_OFFSETS;
+}
+
 __device__ uint8_t *buffer_of(const flash_params &p, int which)
 {
     int64_t bytes = (int64_t)(p.steps + 1) * STEP_ROWS;
@@ -64,18 +71,19 @@ __device__ uint8_t *buffer_of(const flash_params &p, int which)
 
 /* Eight consecutive columns of a row as they are stored; columns that do not exist are zeros. Read
  * once: what the L2 cache keeps should be the operands. */
-template <lloyd_type T>
-__device__ inline void read_chunk(const flash_params &p, const char *row, bool exists,
-                                  int64_t column, uint32_t *raw)
+template <lloyd_type T, bool VECTOR>
+__device__ inline void read_chunk(const flash_params &p, const char *row, bool exists, int column,
+                                  uint32_t *raw)
 {
     using element = typename cuda_element<T>::type;
     constexpr int SIZE = (int)sizeof(element);
     const element *at = reinterpret_cast<const element *>(row) + column;
-    bool there = exists && column < p.rows.dim;
-    if (p.vector) { /* rows are whole numbers of 16 bytes */
+    const int dim = (int)p.rows.dim;
+    bool there = exists && column < dim;
+    if constexpr (VECTOR) { /* rows are whole numbers of 16 bytes */
         if constexpr (SIZE == 4) {
             uint4 a = there ? __ldcs(reinterpret_cast<const uint4 *>(at)) : uint4{0, 0, 0, 0};
-            there = exists && column + 4 < p.rows.dim;
+            there = exists && column + 4 < dim;
             uint4 b = there ? __ldcs(reinterpret_cast<const uint4 *>(at) + 1) : uint4{0, 0, 0, 0};
             raw[0] = a.x, raw[1] = a.y, raw[2] = a.z, raw[3] = a.w;
             raw[4] = b.x, raw[5] = b.y, raw[6] = b.z, raw[7] = b.w;
@@ -90,7 +98,7 @@ __device__ inline void read_chunk(const flash_params &p, const char *row, bool e
     }
     element list[8];
 #pragma unroll
-    for (int e = 0; e < 8; e++) list[e] = exists && column + e < p.rows.dim ? at[e] : element(0.0F);
+    for (int e = 0; e < 8; e++) list[e] = exists && column + e < dim ? at[e] : element(0.0F);
 #pragma unroll
     for (int w = 0; w < 2 * SIZE; w++) raw[w] = reinterpret_cast<const uint32_t *>(list)[w];
 }
@@ -127,10 +135,11 @@ __device__ uint4 bound_chunk(__half2 norms)
 /* A tile of rows into a buffer. A warp takes 8 rows by 4 chunks of 8 columns at a time: whole
  * sectors are read, and lines of 128 bytes written; and BATCH times that, so that many loads are
  * under way. */
-template <lloyd_type T, bool FALLBACK>
-__device__ void convert_rows(const flash_params &p, const flash_work &w, int first, uint8_t *out)
+template <lloyd_type T, bool VECTOR, bool FALLBACK>
+__device__ void convert_rows(const flash_params &p, const flash_work &w, int first,
+                             const float *offset, uint8_t *out)
 {
-    constexpr int SIZE = (int)sizeof(typename cuda_element<T>::type), BATCH = SIZE == 4 ? 4 : 8;
+    constexpr int SIZE = (int)sizeof(typename cuda_element<T>::type), BATCH = SIZE == 4 ? 4 : 6;
     const int lane = threadIdx.x % 32, warp = threadIdx.x % WARPGROUP / 32 - 1;
     const float sigma = p.units->sigma;
     const bool cosine = p.rows.lengths != nullptr;
@@ -147,13 +156,13 @@ __device__ void convert_rows(const flash_params &p, const flash_work &w, int fir
             uint32_t raw[BATCH][2 * SIZE];
 #pragma unroll
             for (int i = 0; i < BATCH; i++)
-                read_chunk<T>(p, data, exists, (int64_t)(chunk + 4 * i) * 8, raw[i]);
+                read_chunk<T, VECTOR>(p, data, exists, (chunk + 4 * i) * 8, raw[i]);
 #pragma unroll
             for (int i = 0; i < BATCH; i++) {
                 int c = chunk + 4 * i;
                 if (c >= chunks) break;
                 *reinterpret_cast<uint4 *>(base + (int64_t)(c / 2) * STEP_ROWS + c % 2 * 128) =
-                    convert_chunk<T>(raw[i], cosine, scale, p.offset + c * 8);
+                    convert_chunk<T>(raw[i], cosine, scale, offset + c * 8);
             }
         }
         if (lane < 16) {
@@ -165,21 +174,49 @@ __device__ void convert_rows(const flash_params &p, const flash_work &w, int fir
     }
 }
 
+template <lloyd_type T, bool FALLBACK>
+__device__ void convert_type(const flash_params &p, const flash_work &w, int first,
+                             const float *offset, uint8_t *out)
+{
+    if (p.vector)
+        convert_rows<T, true, FALLBACK>(p, w, first, offset, out);
+    else
+        convert_rows<T, false, FALLBACK>(p, w, first, offset, out);
+}
+
+/* Asks for the rows of a tile and what is known of them, which the L2 cache then has when they are converted. By a warp. */
+__device__ void ask_for_rows(const flash_params &p, const flash_work &w, int first)
+{
+    constexpr int PIECE = ROWS / 32;
+    const int own = first + threadIdx.x % 32 * PIECE, rows = min(PIECE, w.count - own);
+    if (rows <= 0) return;
+    const int64_t bytes = p.rows.dim * cuda_element_bytes(p.rows.type);
+    sm90_prefetch(p.rows.data + (p.begin + own) * bytes, rows * bytes);
+    if (threadIdx.x % 32 > 0) return;
+    const int all = min((int)ROWS, w.count - first);
+    sm90_prefetch(p.norms + p.begin + first, all * (int64_t)sizeof *p.norms);
+    sm90_prefetch(p.labels + p.begin + first, all * (int64_t)sizeof *p.labels);
+}
+
 template <bool FALLBACK>
-__device__ void convert_tiles(const flash_params &p, const flash_work &w, int rank, barriers *b)
+__device__ void convert_tiles(const flash_params &p, const flash_work &w, int rank,
+                              const float *offset, barriers *b)
 {
     uint32_t parity = 1; /* both buffers are free */
     int which = 0;
-    for (int item = blockIdx.x / CLUSTER; item < w.items; item += gridDim.x / CLUSTER) {
+    const int step = gridDim.x / CLUSTER;
+    for (int item = blockIdx.x / CLUSTER; item < w.items; item += step) {
+        if (!FALLBACK && item + step < w.items && threadIdx.x % WARPGROUP < 64)
+            ask_for_rows(p, w, first_row(w, item + step, rank));
         sm90_wait(&b->released[which], parity);
         uint8_t *out = buffer_of(p, which);
         int first = first_row(w, item, rank);
         switch (p.rows.type) {
-        case LLOYD_F32: convert_rows<LLOYD_F32, FALLBACK>(p, w, first, out); break;
-        case LLOYD_F16: convert_rows<LLOYD_F16, FALLBACK>(p, w, first, out); break;
-        case LLOYD_BF16: convert_rows<LLOYD_BF16, FALLBACK>(p, w, first, out); break;
-        case LLOYD_U8: convert_rows<LLOYD_U8, FALLBACK>(p, w, first, out); break;
-        case LLOYD_I8: convert_rows<LLOYD_I8, FALLBACK>(p, w, first, out); break;
+        case LLOYD_F32: convert_type<LLOYD_F32, FALLBACK>(p, w, first, offset, out); break;
+        case LLOYD_F16: convert_type<LLOYD_F16, FALLBACK>(p, w, first, offset, out); break;
+        case LLOYD_BF16: convert_type<LLOYD_BF16, FALLBACK>(p, w, first, offset, out); break;
+        case LLOYD_U8: convert_type<LLOYD_U8, FALLBACK>(p, w, first, offset, out); break;
+        case LLOYD_I8: convert_type<LLOYD_I8, FALLBACK>(p, w, first, offset, out); break;
         }
         sm90_proxy_fence();
         sm90_arrive(&b->converted[which]);
@@ -326,7 +363,10 @@ __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 1)
 {
     extern __shared__ __align__(128) uint8_t shared[];
     barriers *b = reinterpret_cast<barriers *>(shared + BARRIERS);
+    float *offset = reinterpret_cast<float *>(shared + OFFSETS);
     const int rank = sm90_cluster_rank();
+    for (int j = threadIdx.x; keeps_offsets(p) && j < p.steps * FLASH_STEP; j += THREADS)
+        offset[j] = p.offset[j];
     if (threadIdx.x == 0) {
         for (int i = 0; i < STAGES; i++) {
             sm90_barrier_init(&b->full[i], 1);
@@ -345,7 +385,7 @@ __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 1)
         if (threadIdx.x % WARPGROUP == 0)
             copy_slices(p, w, rank, shared, b);
         else if (threadIdx.x % WARPGROUP >= 32)
-            convert_tiles<FALLBACK>(p, w, rank, b);
+            convert_tiles<FALLBACK>(p, w, rank, keeps_offsets(p) ? offset : p.offset, b);
     } else {
         sm90_more_registers<MATH_REGISTERS>();
         label_rows<FALLBACK>(p, w, rank, shared, b);
@@ -357,9 +397,10 @@ __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 1)
 lloyd_status launch(const cuda_gpu &gpu, const flash_params &p, bool fallback, cudaStream_t stream)
 {
     auto kernel = fallback ? flash_assign_wide<true> : flash_assign_wide<false>;
+    const int bytes = OFFSETS + (keeps_offsets(p) ? p.steps * FLASH_STEP * (int)sizeof(float) : 0);
     LLOYD_TRY(
-        lloyd_cuda_allow_shared((const void *)kernel, SHARED, "preparing the assignment kernel"));
-    kernel<<<gpu.multiprocessors / CLUSTER * CLUSTER, THREADS, SHARED, stream>>>(p);
+        lloyd_cuda_allow_shared((const void *)kernel, bytes, "preparing the assignment kernel"));
+    kernel<<<gpu.multiprocessors / CLUSTER * CLUSTER, THREADS, bytes, stream>>>(p);
     CUDA_LAUNCHED("starting the assignment kernel");
     return LLOYD_OK;
 }

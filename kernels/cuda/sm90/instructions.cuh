@@ -114,10 +114,15 @@ __device__ inline void sm90_multicast(void *shared, const void *global, uint32_t
                  : "memory");
 }
 
-/* Asks for `bytes` (a multiple of 16) of global memory to be brought into the L2 cache. */
-__device__ inline void sm90_prefetch(const void *global, uint32_t bytes)
+/* Asks for `bytes` at `data` in global memory, to whole pieces of 16 bytes, to be brought into the L2 cache. */
+__device__ inline void sm90_prefetch(const void *data, int64_t bytes)
 {
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
+    const uintptr_t first = (uintptr_t)data & ~(uintptr_t)15;
+    const uintptr_t end = ((uintptr_t)data + (uintptr_t)bytes) & ~(uintptr_t)15;
+    if (end <= first) return;
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(first),
+                 "r"((uint32_t)(end - first))
+                 : "memory");
 }
 
 /* Ordinary stores to shared or global memory before it are seen by the copy engine after it. */
