@@ -140,7 +140,19 @@ static void move(lloyd_directions *d, int64_t from, int64_t to)
     d->squares[to] = d->squares[from];
 }
 
-/* The rows of a tile among themselves: those that stay, of those that are not dropped yet, go to `end`. */
+/* Whether row i of the tile from i0 on is similar to one before it in the tile that it is compared with. stays: the
+ * rows of the tile, `count` of them, that stay; they are at `end` too, unless with_all is set. */
+static int is_similar_in_tile(const lloyd_similarity *s, const lloyd_directions *d, int64_t i0,
+                              int64_t i, const float *scores, int64_t end, const int64_t *stays,
+                              int64_t count)
+{
+    float with_kept[TILE_ROWS];
+    if (s->with_all) return is_similar_to_one(s, d, i0 + i, d, i0, i, scores);
+    for (int64_t j = 0; j < count; j++) with_kept[j] = scores[stays[j]];
+    return is_similar_to_one(s, d, i0 + i, d, end, count, with_kept);
+}
+
+/* The rows of a tile among themselves: those that stay, of those that are not dropped yet, are the next after `end`. */
 static int64_t thin_tile(const lloyd_similarity *s, lloyd_directions *d, int64_t i0, int64_t rows,
                          int64_t first, int64_t end, const char *dropped, float *scores,
                          int64_t *places)
@@ -148,11 +160,10 @@ static int64_t thin_tile(const lloyd_similarity *s, lloyd_directions *d, int64_t
     int64_t stays[TILE_ROWS], count = 0;
     score(d, i0, rows, d, i0, rows, scores);
     for (int64_t i = 0; i < rows; i++) {
-        float with_kept[TILE_ROWS];
-        if (dropped[i]) continue;
-        for (int64_t j = 0; j < count; j++) with_kept[j] = scores[i * TILE_COLUMNS + stays[j]];
-        if (is_similar_to_one(s, d, i0 + i, d, end, count, with_kept)) continue;
-        move(d, i0 + i, end + count);
+        if (dropped[i] ||
+            is_similar_in_tile(s, d, i0, i, scores + i * TILE_COLUMNS, end, stays, count))
+            continue;
+        if (!s->with_all) move(d, i0 + i, end + count);
         places[end + count - first] = i0 + i;
         stays[count++] = i;
     }
@@ -163,15 +174,16 @@ static int64_t thin_tile(const lloyd_similarity *s, lloyd_directions *d, int64_t
 static int64_t thin(const lloyd_similarity *s, lloyd_directions *d, int64_t first, int64_t count,
                     int threads, float *scratch, int reports, int64_t *places)
 {
-    int64_t end = first; /* of those that stay */
+    int64_t end = first; /* first + the number of those that stay */
     for (int64_t i0 = first; i0 < first + count; i0 += TILE_ROWS) {
-        const int64_t rows = at_most(first + count - i0, TILE_ROWS);
+        const int64_t rows = at_most(first + count - i0, TILE_ROWS),
+                      before = s->with_all ? i0 : end; /* of those to compare with */
         char dropped[TILE_ROWS] = {0};
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-        for (int64_t j0 = first; j0 < end; j0 += TILE_COLUMNS)
-            mark(s, d, i0, rows, d, j0, at_most(end - j0, TILE_COLUMNS),
+        for (int64_t j0 = first; j0 < before; j0 += TILE_COLUMNS)
+            mark(s, d, i0, rows, d, j0, at_most(before - j0, TILE_COLUMNS),
                  scratch + (int64_t)omp_get_thread_num() * LLOYD_SIMILARITY_SCRATCH, dropped);
-        if (reports && s->compared) s->compared(s->context, rows * (end - first));
+        if (reports && s->compared) s->compared(s->context, rows * (before - first));
         end = thin_tile(s, d, i0, rows, first, end, dropped, scratch, places);
     }
     return end - first;
@@ -193,7 +205,7 @@ void lloyd_similarity_thin(const lloyd_similarity *s, lloyd_directions *d, const
     }
 }
 
-void lloyd_similarity_compare(const lloyd_similarity *s, const lloyd_directions *d, int64_t kept,
+void lloyd_similarity_compare(const lloyd_similarity *s, const lloyd_directions *d, int64_t first,
                               const lloyd_directions *others, int64_t count, char *dropped)
 {
     memset(dropped, 0, (size_t)count);
@@ -201,8 +213,8 @@ void lloyd_similarity_compare(const lloyd_similarity *s, const lloyd_directions 
     for (int64_t i0 = 0; i0 < count; i0 += TILE_ROWS) {
         float *scratch = s->scratch + (int64_t)omp_get_thread_num() * LLOYD_SIMILARITY_SCRATCH;
         const int64_t rows = at_most(count - i0, TILE_ROWS);
-        for (int64_t j0 = 0; j0 < kept; j0 += TILE_COLUMNS)
-            mark(s, others, i0, rows, d, j0, at_most(kept - j0, TILE_COLUMNS), scratch,
+        for (int64_t j0 = 0; j0 < first; j0 += TILE_COLUMNS)
+            mark(s, others, i0, rows, d, j0, at_most(first - j0, TILE_COLUMNS), scratch,
                  dropped + i0);
     }
 }

@@ -24,6 +24,7 @@ enum { LLOYD_SIMILARITY_SCRATCH = 128 * 256 };
 
 typedef struct lloyd_similarity {
     double threshold; /* above 0 and below 1 */
+    int with_all;     /* a row is compared with 1: all rows before it; 0: those of them that stay */
     int threads;
     float *scratch; /* [threads * LLOYD_SIMILARITY_SCRATCH] */
     void (*compared)(void *context,
@@ -36,13 +37,13 @@ int lloyd_is_similar(const float *x, double xx, const float *y, double yy, int64
                      double threshold);
 
 /* Thins out each of `groups` groups, of rows [begin[g], begin[g + 1]): its rows in their order, those left out that
- * are similar to one before them that stays. Those that stay, kept[g] of them, move to the beginning of their
- * group, and places[begin[g] + i] is the row that the i-th of them was. */
+ * are similar to one that they are compared with. kept[g] of them stay, and places[begin[g] + i] is the row that the
+ * i-th of these was. Unless with_all is set, these have moved to the beginning of their group. */
 void lloyd_similarity_thin(const lloyd_similarity *s, lloyd_directions *d, const int64_t *begin,
                            int64_t groups, int64_t *places, int64_t *kept);
 
-/* dropped[i] = whether row i < count of `others` is similar to one of rows [0, kept) of d. */
-void lloyd_similarity_compare(const lloyd_similarity *s, const lloyd_directions *d, int64_t kept,
+/* dropped[i] = whether row i < count of `others` is similar to one of rows [0, first) of d. */
+void lloyd_similarity_compare(const lloyd_similarity *s, const lloyd_directions *d, int64_t first,
                               const lloyd_directions *others, int64_t count, char *dropped);
 
 #endif

@@ -15,7 +15,7 @@ _lloyd_options() {
         info) echo "--dataset --raw --dim --help FILES" ;;
         report) echo "-o --output --log --force --help FILES" ;;
         export) echo "--to --format --force --help FILES" ;;
-        select) echo "--sample --order --nearest --farthest --near-duplicates --keep --seed --input --dataset --raw --dim -o --output --force --max-host-memory --progress --timeout --help FILES" ;;
+        select) echo "--sample --order --nearest --farthest --near-duplicates --keep --compare-with --seed --input --dataset --raw --dim -o --output --force --max-host-memory --progress --timeout --help FILES" ;;
         split) echo "--model --input --dataset --raw --dim --labels -k --total -o --output --init --seed --n-init --max-iters --tol --weights --empty --skip-bad-rows --backend --max-host-memory --distances --members --force --progress --timeout --dry-run --help" ;;
         wrap) echo "--raw --dim -o --output --force --help FILES" ;;
         synth) echo "--rows --dim --clusters --type --seed -o --output --force --help" ;;
@@ -38,6 +38,7 @@ _lloyd_values() {
         --keep) echo "farthest nearest random" ;;
         --type) echo "float32 float16 bfloat16 uint8 int8" ;;
         --raw) echo "float32 float16 bfloat16 uint8 int8 float64" ;;
+        --compare-with) echo "kept all" ;;
         --metric) echo "l2 cosine" ;;
         --format) echo "npy fvecs csv" ;;
         --init) echo "random kmeans++ kmeans-parallel FILES" ;;

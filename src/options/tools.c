@@ -18,6 +18,10 @@ static const lloyd_option_choice keep_choices[] = {{"farthest", "hard"},
                                                    {"random", NULL},
                                                    {NULL, NULL}};
 
+static const lloyd_option_choice compare_with_choices[] = {{"kept", NULL},
+                                                           {"all", "any"},
+                                                           {NULL, NULL}};
+
 static const lloyd_option_choice order_choices[] = {{"random", NULL},
                                                     {"nearest", "closest"},
                                                     {"farthest", NULL},
@@ -145,6 +149,15 @@ const lloyd_option lloyd_tool_select[] = {
      .help =
          "Of --near-duplicates: which of them stays, that farthest from the centroid, that nearest "
          "to it, or any. More exactly, in which order the rows of a cluster are looked at."},
+    {.name = "--compare-with",
+     .kind = LLOYD_OPTION_CHOICE,
+     .offset = AT(compare_with),
+     .standard = "kept",
+     .choices = compare_with_choices,
+     .help =
+         "Of --near-duplicates: which earlier rows of its cluster a row is compared with: only those that "
+         "are kept, or all, also those that are left out, as SemDeDup and NeMo Curator do. With all, more "
+         "rows are left out, some of them similar to none that is kept."},
     {.name = "--seed",
      .argument = "S",
      .kind = LLOYD_OPTION_SEED,

@@ -357,11 +357,12 @@ typedef struct lloyd_select_options {
     int64_t dim;         /* as for fit */
     double
         near_duplicates; /* > 0: rows whose cosine similarity to another one is above this are left out; < 1 */
-    const char *keep;  /* of them: "farthest", "nearest" or "random" stays */
-    int64_t nearest;   /* > 0: so many rows of each cluster, the nearest to its centroid */
-    int64_t farthest;  /* > 0: or the farthest */
-    int64_t sample;    /* > 0: or so many rows in all */
-    const char *order; /* of these, which of a cluster: "random", "nearest" or "farthest" */
+    const char *keep;         /* of them: "farthest", "nearest" or "random" stays */
+    const char *compare_with; /* earlier rows: "kept", only those that stay, or "all" */
+    int64_t nearest;          /* > 0: so many rows of each cluster, the nearest to its centroid */
+    int64_t farthest;         /* > 0: or the farthest */
+    int64_t sample;           /* > 0: or so many rows in all */
+    const char *order;        /* of these, which of a cluster: "random", "nearest" or "farthest" */
     uint64_t seed;
     const char *output; /* ROWS.npy, FILE.h5 or FILE.h5:/DATASET */
     int force;          /* as for fit */

@@ -158,6 +158,7 @@ static lloyd_status open_all(finding *f)
     LLOYD_TRY(lloyd_alloc(&f->counts, clusters, sizeof *f->counts, what));
     LLOYD_TRY(lloyd_alloc(&f->similar, f->others, sizeof *f->similar, what));
     f->similarity = (lloyd_similarity){.threshold = f->job->threshold,
+                                       .with_all = f->job->with_all,
                                        .threads = f->job->threads,
                                        .compared = show,
                                        .context = f};
@@ -251,48 +252,60 @@ static lloyd_status find_in_clusters(finding *f, int64_t first, int64_t end)
 
 /* ---- A cluster that does not ---------------------------------------------------------------- */
 
-/* places[0 .. count) = those of the next members of the cluster that are left, at most `most`; *next: where to go on. */
-static int64_t next_places(finding *f, int64_t cluster, int64_t most, int64_t *next)
+/* places[0 .. count) = those of the next members of the cluster, of all or those that are left, at most `most`; *next:
+ * where to go on. */
+static int64_t next_places(finding *f, int64_t cluster, int all, int64_t most, int64_t *next)
 {
     const int64_t base = f->job->clusters->offsets[cluster], size = size_of(f, cluster);
     const uint64_t key = lloyd_visit_key(f->job->seed, cluster, 0);
     int64_t count = 0;
     for (; *next < size && count < most; ++*next) {
         const int64_t place = base + lloyd_visit_place(f->job->visit, size, key, *next);
-        if (lloyd_bits_has(f->kept, place)) f->places[count++] = place;
+        if (all || lloyd_bits_has(f->kept, place)) f->places[count++] = place;
     }
     return count;
 }
 
-/* The next block of the members that are left; kept: rows of it that stay. */
-static lloyd_status find_in_block(finding *f, int64_t cluster, int64_t *next, int64_t *kept)
+/* Leaves out the member at a place, if it is left. */
+static void drop(finding *f, int64_t place)
 {
-    const int64_t count = next_places(f, cluster, f->block, next);
+    if (!lloyd_bits_has(f->kept, place)) return;
+    lloyd_bits_remove(f->kept, place);
+    f->dropped++;
+}
+
+/* The next block; first: its first rows are those that later ones are compared with. */
+static lloyd_status find_in_block(finding *f, int64_t cluster, int64_t *next, int64_t *first)
+{
+    const int64_t count = next_places(f, cluster, f->job->with_all, f->block, next);
     const int64_t begin[2] = {0, count};
+    int64_t kept;
     LLOYD_TRY(load(f, f->job->clusters->offsets[cluster], count, &f->rows));
-    lloyd_similarity_thin(&f->similarity, &f->rows, begin, 1, f->stay, kept);
-    for (int64_t i = 0; i < count; i++) lloyd_bits_remove(f->kept, f->places[i]);
-    for (int64_t i = 0; i < *kept; i++) lloyd_bits_add(f->kept, f->places[f->stay[i]]);
-    f->dropped += count - *kept;
+    lloyd_similarity_thin(&f->similarity, &f->rows, begin, 1, f->stay, &kept);
+    for (int64_t i = 0, next_stay = 0; i < count; i++) {
+        if (next_stay < kept && f->stay[next_stay] == i) {
+            next_stay++;
+        } else {
+            drop(f, f->places[i]);
+        }
+    }
+    *first = f->job->with_all ? count : kept;
     return LLOYD_OK;
 }
 
-/* Leaves out those of the `count` rows in `later` that are similar to one of the block. */
-static void compare_later(finding *f, int64_t kept, int64_t count)
+/* Leaves out those of the `count` rows in `later` that are similar to one of the first rows of the block. */
+static void compare_later(finding *f, int64_t first, int64_t count)
 {
     const int64_t dim = f->later.dim, piece = (int64_t)LEAST * f->job->threads;
     for (int64_t at = 0; at < count; at += piece) {
         const int64_t here = smaller(count - at, piece);
         const lloyd_directions rows = {dim, f->later.rows + at * dim, f->later.unit + at * dim,
                                        f->later.squares + at};
-        lloyd_similarity_compare(&f->similarity, &f->rows, kept, &rows, here, f->similar + at);
-        show(f, here * kept);
+        lloyd_similarity_compare(&f->similarity, &f->rows, first, &rows, here, f->similar + at);
+        show(f, here * first);
     }
-    for (int64_t i = 0; i < count; i++) {
-        if (!f->similar[i]) continue;
-        lloyd_bits_remove(f->kept, f->places[i]);
-        f->dropped++;
-    }
+    for (int64_t i = 0; i < count; i++)
+        if (f->similar[i]) drop(f, f->places[i]);
 }
 
 static lloyd_status find_in_large(finding *f, int64_t cluster)
@@ -300,12 +313,12 @@ static lloyd_status find_in_large(finding *f, int64_t cluster)
     const int64_t *offsets = f->job->clusters->offsets, size = size_of(f, cluster);
     LLOYD_TRY(lloyd_clusters_read(f->job->clusters, offsets[cluster], size, f->members));
     for (int64_t i = offsets[cluster]; i < offsets[cluster + 1]; i++) lloyd_bits_add(f->kept, i);
-    for (int64_t next = 0, kept; next < size;) {
-        LLOYD_TRY(find_in_block(f, cluster, &next, &kept));
+    for (int64_t next = 0, first; next < size;) {
+        LLOYD_TRY(find_in_block(f, cluster, &next, &first));
         for (int64_t later = next; later < size;) {
-            const int64_t count = next_places(f, cluster, f->others, &later);
+            const int64_t count = next_places(f, cluster, 0, f->others, &later);
             LLOYD_TRY(load(f, offsets[cluster], count, &f->later));
-            compare_later(f, kept, count);
+            compare_later(f, first, count);
         }
     }
     finish(f, work_of((double)size));

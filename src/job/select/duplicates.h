@@ -1,8 +1,10 @@
-/* Near-duplicates: in each cluster, the rows whose direction is nearly that of another one that stays.
+/* Near-duplicates: in each cluster, the rows whose direction is nearly that of one visited before that stays, or of any one
+ * visited before.
  *
  * As many clusters as there is memory for are looked at together: their rows are read in the order of the dataset. Of a
- * cluster that is larger, a block of rows is thinned out, all rows after it are read and compared with those that
- * stay, and so on with the next block of rows that are left. The result does not depend on what a block is. */
+ * cluster that is larger, a block of rows is thinned out, all rows after it that are left are read and compared with
+ * those of the block that stay, and so on with the next block of rows that are left. Where rows are compared with all before
+ * them, it is all rows of a block, and the next block has all rows too. The result does not depend on what a block is. */
 #ifndef LLOYD_SELECT_DUPLICATES_H
 #define LLOYD_SELECT_DUPLICATES_H
 
@@ -18,6 +20,7 @@ typedef struct lloyd_duplicates {
     lloyd_rows *rows; /* of the dataset */
     double threshold; /* of the cosine similarity: above 0, below 1 */
     lloyd_visit visit;
+    int with_all; /* a row is compared with 1: all rows visited before it; 0: those of them that stay */
     uint64_t seed;
     int threads;
     int64_t memory;   /* bytes that this may take, with what the reader takes */

@@ -93,8 +93,9 @@ static const char *method(const lloyd_select_options *o, char *text, size_t byte
     size_t used = 0;
     *text = '\0';
     if (o->near_duplicates > 0)
-        used += (size_t)snprintf(text, bytes, "--near-duplicates %.17g --keep %s ",
-                                 o->near_duplicates, o->keep);
+        used +=
+            (size_t)snprintf(text, bytes, "--near-duplicates %.17g --keep %s --compare-with %s ",
+                             o->near_duplicates, o->keep, o->compare_with);
     if (o->nearest > 0)
         used +=
             (size_t)snprintf(text + used, bytes - used, "--nearest %lld ", (long long)o->nearest);
@@ -200,6 +201,7 @@ static lloyd_status find_duplicates(selection *s)
                                 .rows = s->rows,
                                 .threshold = o->near_duplicates,
                                 .visit = lloyd_visit_named(o->keep),
+                                .with_all = strcmp(o->compare_with, "all") == 0,
                                 .seed = o->seed,
                                 .threads = lloyd_backend_threads(s->comm),
                                 .memory = memory_of_rank(s),

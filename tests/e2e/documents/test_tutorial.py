@@ -11,7 +11,7 @@ import numpy as np
 from common import ROOT, Test, read
 
 MADE = {"tutorial.md": {"model.h5", "report.html", "fit.ck", "fit.jsonl", "later-labels.h5", "rows.npy", "curated.npy", "balanced.npy"},
-        "curation.md": {"unique.npy", "even.npy", "even-too.npy", "resampled.h5", "clusters", "directions.h5"}}
+        "curation.md": {"unique.npy", "semdedup.npy", "even.npy", "even-too.npy", "resampled.h5", "clusters", "directions.h5"}}
 
 t = Test("tutorial")
 environment = dict(os.environ, PATH=os.path.dirname(os.path.abspath(t.options.lloyd)) + os.pathsep + os.environ["PATH"],

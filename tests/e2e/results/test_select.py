@@ -83,19 +83,31 @@ def is_similar(x, y, threshold):
     return product(x, y[None])[0] > threshold * np.sqrt(product(x, x[None])[0] * product(y, y[None])[0])
 
 
-def thinned(x, order, threshold):
+def unit_rows(x):
+    lengths = np.sqrt((x * x).sum(axis=1, keepdims=True))
+    return x / np.where(lengths == 0, 1, lengths)
+
+
+def thinned(x, order, threshold, compare_with):
     """The rows that stay, of those in this order. Similarities that are not close to the threshold need no definition."""
     order = np.array(order, np.int64)
-    rows = x[order].astype(np.float64)
-    lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
-    unit = rows / np.where(lengths == 0, 1, lengths)
-    stay, kept = [], np.empty_like(unit)
+    unit = unit_rows(x[order].astype(np.float64))
+    stay, earlier, theirs = [], [], np.empty_like(unit)  # earlier: those to compare with
     for at, row in enumerate(order):
-        over = kept[:len(stay)] @ unit[at] - threshold
-        if not ((over > 1e-12).any() or any(is_similar(x[row], x[order[stay[i]]], threshold) for i in np.flatnonzero(abs(over) <= 1e-12))):
-            kept[len(stay)] = unit[at]
+        over = theirs[:len(earlier)] @ unit[at] - threshold
+        similar = (over > 1e-12).any() or any(is_similar(x[row], x[order[earlier[i]]], threshold) for i in np.flatnonzero(abs(over) <= 1e-12))
+        if not similar:
             stay.append(at)
+        if not similar or compare_with == "all":
+            theirs[len(earlier)] = unit[at]
+            earlier.append(at)
     return order[stay]
+
+
+def semdedup(x, order, threshold):
+    """The same with --compare-with all, as SemDeDup and NeMo Curator have it: the greatest similarity above the diagonal."""
+    unit = unit_rows(x[order])
+    return np.array(order)[np.triu(unit @ unit.T, 1).max(axis=0) <= threshold]
 
 
 class Clusters:
@@ -107,13 +119,13 @@ class Clusters:
             offsets, members = file["offsets"][:], file["members"][:]
         self.lists = [members[a:b] for a, b in zip(offsets[:-1], offsets[1:])]
 
-    def thin(self, x, threshold, keep, seed=0):
-        self.lists = [list(c) if len(c) < 1 else self.thin_one(x, k, c, threshold, keep, seed) for k, c in enumerate(self.lists)]
+    def thin(self, x, threshold, keep, seed=0, compare_with="kept"):
+        self.lists = [list(c) if len(c) < 1 else self.thin_one(x, k, c, threshold, keep, seed, compare_with) for k, c in enumerate(self.lists)]
         return self
 
     @staticmethod
-    def thin_one(x, k, members, threshold, keep, seed):
-        stay = set(thinned(x, visited(members, keep, key(seed, k, 0)), threshold))
+    def thin_one(x, k, members, threshold, keep, seed, compare_with):
+        stay = set(thinned(x, visited(members, keep, key(seed, k, 0)), threshold, compare_with))
         return [row for row in members if row in stay]
 
     def take(self, counts, order, seed=0):
@@ -217,16 +229,20 @@ def near_duplicates(t):
         rows = data.write(t.path(f"near-{number}.h5"), x, dtype=kind, chunks=(64, d) if number % 2 else None)
         labels = random.integers(k, size=n)
         path = write_clusters(t.path("near.h5"), [random.permutation(np.flatnonzero(labels == c)) for c in range(k)] + [[]], n, d)
-        for threshold, keep in ((0.3, "farthest"), (0.9, "nearest"), (0.97, "random"), (0.9999999, "farthest")):
-            right = Clusters(path).thin(x, threshold, keep, 9).all()
-            for ranks, threads in ((1, 1), (3, 2)) if keep != "random" else ((1, 2),):
-                result = check(t, f"{kind} {n} x {d}, T {threshold}, {keep} stays, {ranks} ranks: {len(right)} stay", right, path, "--input", rows,
-                               "--near-duplicates", threshold, "--keep", keep, "--seed", 9, ranks=ranks, threads=threads)
+        for threshold, keep, compare_with in ((0.3, "farthest", "kept"), (0.9, "nearest", "kept"), (0.97, "random", "kept"), (0.9999999, "farthest", "kept"),
+                                              (0.9, "nearest", "all"), (0.97, "random", "all")):
+            right = Clusters(path).thin(x, threshold, keep, 9, compare_with).all()
+            for ranks, threads in ((1, 2),) if keep == "random" else ((1, 1), (3, 2)) if compare_with == "kept" else ((3, 2),):
+                result = check(t, f"{kind} {n} x {d}, T {threshold}, {keep} stays, with {compare_with}, {ranks} ranks: {len(right)} stay", right, path,
+                               "--input", rows, "--near-duplicates", threshold, "--keep", keep, "--compare-with", compare_with, "--seed", 9,
+                               ranks=ranks, threads=threads)
                 t.check(f"{n - len(right)} near-duplicates left out" in result.out, "the line with counts", result.describe())
-    left = Clusters(path).thin(x, 0.9, "nearest")
-    for arguments, right in ((("--sample", 60, "--seed", 4), left.sample(60, seed=4)), (("--nearest", 5), left.take([5] * (k + 1), "nearest")),
-                             (("--farthest", 5), left.take([5] * (k + 1), "farthest"))):
-        check(t, f"first near-duplicates, then {arguments[0]}", right, path, "--input", rows, "--near-duplicates", 0.9, "--keep", "nearest", *arguments)
+    for compare_with in ("kept", "all"):
+        left = Clusters(path).thin(x, 0.9, "nearest", compare_with=compare_with)
+        for arguments, right in ((("--sample", 60, "--seed", 4), left.sample(60, seed=4)), (("--nearest", 5), left.take([5] * (k + 1), "nearest")),
+                                 (("--farthest", 5), left.take([5] * (k + 1), "farthest")))[:3 if compare_with == "kept" else 1]:
+            check(t, f"first near-duplicates with {compare_with}, then {arguments[0]}", right, path, "--input", rows, "--near-duplicates", 0.9,
+                  "--keep", "nearest", "--compare-with", compare_with, *arguments)
 
 
 def edges(t):
@@ -235,10 +251,72 @@ def edges(t):
     rows = data.write(t.path("edges.h5"), x)
     path = write_clusters(t.path("edges-clusters.h5"), [range(len(x))], len(x))
     for threshold, right in ((0.6, [0, 1, 3, 4, 5]), (np.nextafter(0.6, 0), [0, 3, 4, 5]), (np.nextafter(1, 0), [0, 1, 3, 4, 5]), (1e-300, [0, 3, 4, 5])):
-        check(t, f"T {threshold}", right, path, "--input", rows, "--near-duplicates", repr(float(threshold)), "--keep", "nearest")
-        t.check(np.array_equal(Clusters(path).thin(x, threshold, "nearest").all(), right), "as the brute force")
+        for compare_with in ("kept", "all"):  # in these rows, what is similar is so to one that stays
+            check(t, f"T {threshold}, with {compare_with}", right, path, "--input", rows, "--near-duplicates", repr(float(threshold)), "--keep", "nearest",
+                  "--compare-with", compare_with)
+            t.check(np.array_equal(Clusters(path).thin(x, threshold, "nearest", compare_with=compare_with).all(), right), "as the brute force")
     for threshold in ("0", "1", "1.5", "-0.5", "nan", "x"):
         refused(t, f"T {threshold}", 2, "between 0 and 1", path, "--input", rows, f"--near-duplicates={threshold}")
+
+
+def chains(t):
+    """Rows that are similar only to the next ones: every second one stays, or the first alone; by default the former."""
+    n, step = 700, 1e-3
+    angles = np.arange(n) * step
+    x = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    rows = data.write(t.path("chain.h5"), x)
+    sizes = [0, 3, 1, 400, 2, n - 406]
+    cuts = np.cumsum(sizes)
+    path = write_clusters(t.path("chains.h5"), [range(b - a, b) for a, b in zip(sizes, cuts)], n)
+    firsts = {keep: [b - a if keep == "nearest" else b - 1 for a, b in zip(sizes, cuts) if a] for keep in ("nearest", "farthest")}
+    for keep, first in firsts.items():
+        seconds = [row for a, b in zip(sizes, cuts) for row in range(b - a, b) if (row - (b - a if keep == "nearest" else b - 1)) % 2 == 0]
+        for arguments, right in (((), seconds), (("--compare-with", "kept"), seconds), (("--compare-with", "all"), first)):
+            for ranks in (1, 3):
+                result = check(t, f"a chain, {keep}, {' '.join(arguments)}, {ranks} ranks", right, path, "--input", rows, "--near-duplicates",
+                               repr(float(np.cos(1.5 * step))), "--keep", keep, *arguments, ranks=ranks)
+                t.check(f"{n - len(right)} near-duplicates left out" in result.out, "the line with counts", result.describe())
+    check(t, "to HDF5", firsts["nearest"], path, "--input", rows, "--near-duplicates", repr(float(np.cos(1.5 * step))), "--keep", "nearest",
+          "--compare-with", "all", output="chain-rows.h5")
+    with h5py.File(t.path("chain-rows.h5")) as file:
+        t.check("--keep nearest --compare-with all" in file.attrs["method"], "the file says what was compared", f"      {dict(file.attrs)}")
+    refused(t, "another value", 2, "'any' is none of kept, all; did you mean all?", path, "--input", rows, "--near-duplicates", 0.9, "--compare-with", "any")
+
+
+def threshold_of_a_pair(x, lists):
+    """A T that is the similarity of two of these rows exactly, so that they are not similar, but are for the next smaller T."""
+    for members in lists:
+        for a, b in zip(members[:-1], members[1:]):
+            root = np.sqrt(product(x[a], x[a][None])[0] * product(x[b], x[b][None])[0])
+            threshold = product(x[a], x[b][None])[0] / root
+            if threshold < 0.97 and threshold * root == product(x[a], x[b][None])[0] > np.nextafter(threshold, 0) * root:
+                return threshold
+    raise AssertionError("no such pair")
+
+
+def real_rows(t):
+    """SIFT descriptors and digits in their clusters, beside the rule of SemDeDup and NeMo Curator in NumPy; T also one that two rows have."""
+    for name, n, k, thresholds in (("sift-20k.h5", 2000 if t.quick else 20000, 40, (0.75, 0.9)), ("digits.h5", 1797, 12, (0.85, 0.95))):
+        x = data.load(t.data(name), n)
+        rows = data.write(t.path(name), x)
+        model = t.fit(rows, f"model-{name}", "-k", k, "--members", "--max-iters", 10, "--progress", "none")
+        lists = [c for c in Clusters(model).lists if len(c)]
+        exact = threshold_of_a_pair(x, lists)
+        stay = {}
+        for threshold, keep, order in ((thresholds[0], "farthest", -1), (thresholds[1], "nearest", 1), (exact, "nearest", 1), (np.nextafter(exact, 0), "nearest", 1)):
+            right = Clusters(model).thin(x, threshold, keep, compare_with="all").all()
+            if threshold in thresholds:
+                theirs = np.sort(np.concatenate([semdedup(x.astype(np.float64), c[::order], threshold) for c in lists]))
+                t.check(np.array_equal(theirs, right), f"{name}: SemDeDup has the {len(right)} rows of the definition")
+            fewer = Clusters(model).thin(x, threshold, keep).all()
+            stay[threshold] = len(right)
+            t.check(n / 50 < len(right) < len(fewer) < n and np.isin(right, fewer).all(), f"{len(right)} rows are of the {len(fewer)} of the other rule")
+            for ranks, threads in ((1, 1), (3, 1), (1, 3)):
+                check(t, f"{name}, T {threshold}, {keep} stays, {ranks} ranks, {threads} threads", right, model, "--input", rows, "--near-duplicates",
+                      repr(float(threshold)), "--keep", keep, "--compare-with", "all", ranks=ranks, threads=threads)
+            check(t, f"{name}, T {threshold}, {keep} stays, with those kept", fewer, model, "--input", rows, "--near-duplicates", repr(float(threshold)),
+                  "--keep", keep)
+        t.check(stay[np.nextafter(exact, 0)] < stay[exact], f"T {exact} is the similarity of two rows")
 
 
 def blocks(t):
@@ -256,10 +334,13 @@ def blocks(t):
     least = result.messages[0].split("at least ")[1].split()[0]
     right = Clusters(path).thin(x, 0.9, "farthest").all()
     t.check(n / 5 < len(right) < n / 1.5, f"{len(right)} of {n} rows stay")
-    for memory, threads, keep in ((f"{least}MB", 2, "farthest"), (f"{least}MB", 1, "random"), ("2G", 2, "farthest"), ("2G", 1, "random")):
-        wanted = right if keep == "farthest" else Clusters(path).thin(x, 0.9, "random").all()
-        check(t, f"{memory}, {threads} threads, {keep}", wanted, path, "--input", rows, "--near-duplicates", 0.9, "--keep", keep,
-              "--max-host-memory", memory, threads=threads)
+    for threshold, keep, compare_with, threads in ((0.9, "farthest", "kept", 2), (0.9, "random", "kept", 1), (0.94, "farthest", "all", 2), (0.94, "random", "all", 1)):
+        wanted = Clusters(path).thin(x, threshold, keep, compare_with=compare_with).all()
+        for memory in (f"{least}MB", "2G"):
+            check(t, f"{memory}, {threads} threads, {keep}, with {compare_with}: {len(wanted)} stay", wanted, path, "--input", rows, "--near-duplicates",
+                  threshold, "--keep", keep, "--compare-with", compare_with, "--max-host-memory", memory, threads=threads)
+    other = Clusters(path).thin(x, 0.94, "random").all()
+    t.check(len(wanted) < 0.98 * len(other), f"{len(wanted)} rows stay, not {len(other)}")
 
 
 def with_lloyd(t):
@@ -360,7 +441,7 @@ def killed(t):
 
 def main():
     t = Test("select")
-    t.steps((by_distance_and_sample,), (levels,), (near_duplicates,), (edges,), (blocks,), (with_lloyd,), (replaced_and_refused,), (killed,))
+    t.steps((by_distance_and_sample,), (levels,), (near_duplicates,), (edges,), (chains,), (real_rows,), (blocks,), (with_lloyd,), (replaced_and_refused,), (killed,))
     t.finish()
 
 

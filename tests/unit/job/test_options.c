@@ -201,6 +201,8 @@ static void test_others(void **unused)
     check(lloyd_select(comm, &select, NULL), "--input", NULL);
     select.near_duplicates = 0, select.keep = "all";
     check(lloyd_select(comm, &select, NULL), "--keep", "all");
+    select.keep = "nearest", select.compare_with = "none";
+    check(lloyd_select(comm, &select, NULL), "--compare-with", "none");
     check(lloyd_info(comm, NULL), "file", NULL);
     check(lloyd_info(comm, ""), "file", "");
     check(lloyd_info_file(comm, &(lloyd_info_options){.dataset = "train"}), "file", NULL);

@@ -174,6 +174,7 @@ static void other_commands_arrive(void **state)
     assert_string_equal(cli.select.inputs[0], "x.h5");
     assert_string_equal(cli.select.order, "random");
     assert_string_equal(cli.select.keep, "farthest");
+    assert_string_equal(cli.select.compare_with, "kept");
     assert_true(cli.select.near_duplicates == 0.9);
     lloyd_cli_free(&cli);
 
