@@ -188,9 +188,11 @@ __device__ void convert_type(const flash_params &p, const flash_work &w, int fir
 __device__ void ask_for_rows(const flash_params &p, const flash_work &w, int first)
 {
     constexpr int PIECE = ROWS / 32;
+    constexpr int64_t CACHED =
+        64 << 20; /* bytes of all blocks' rows; with more, they would be gone again */
     const int own = first + threadIdx.x % 32 * PIECE, rows = min(PIECE, w.count - own);
-    if (rows <= 0) return;
     const int64_t bytes = p.rows.dim * cuda_element_bytes(p.rows.type);
+    if (rows <= 0 || gridDim.x * ROWS * bytes > CACHED) return;
     sm90_prefetch(p.rows.data + (p.begin + own) * bytes, rows * bytes);
     if (threadIdx.x % 32 > 0) return;
     const int all = min((int)ROWS, w.count - first);

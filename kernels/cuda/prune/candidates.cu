@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(THREADS) list_rows(const __grid_constant__ pru
         }
         p.hits[i] = next;
         /* its candidates lower no bounds */
-        for (int group = 0; open && group < p.groups; group++)
+        for (int group = 0; p.hits_follow && open && group < p.groups; group++)
             *prune_bounds_of(p, p.first + i, group) = 0;
         own.listed++;
         own.open += open;

@@ -32,13 +32,16 @@ constexpr double NOTHING = 0.9;
 /* Where an iteration without pruning takes so long, it is worth waiting for the groups. */
 constexpr double LONG = 0.1e9;
 
-double cost_ratio(const cuda_kernels *cuda, double share, double candidates, double open)
+/* `first`: with first bounds, for which centroids are compared with each other. */
+double cost_ratio(const cuda_kernels *cuda, double share, double candidates, double open,
+                  bool first)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
     const double dim = (double)config->dim, rows = (double)config->n_local;
     const double own = ROW + dim * (lloyd_cuda_int8_exact(config) ? OWN_DIGIT : OWN_DIST);
-    const double cost = rows * (own + cuda->filter->prune.groups * BOUND +
-                                share * (double)cuda->set * (PAIR + dim * ELEMENT));
+    const double set = (double)cuda->set, pair = PAIR + dim * ELEMENT;
+    const double cost = rows * (own + cuda->filter->prune.groups * BOUND + share * set * pair) +
+                        (first ? set * set * pair : 0);
     return (cost + lloyd_cuda_candidate_cost(cuda, candidates * rows, open * rows)) /
            lloyd_cuda_dense_cost(cuda, rows);
 }
@@ -81,7 +84,7 @@ lloyd_status choose_to_begin(cuda_kernels *cuda, int slot, const cuda_decision &
     if (!c->sampled && !c->near && lloyd_cuda_apart_serves(&cuda->base.config, cuda->set)) {
         LLOYD_TRY(lloyd_cuda_prune_count(cuda, slot, sample, d, true, &forecast));
         c->near = forecast.share > NOTHING;
-        c->on = cost_ratio(cuda, forecast.share, forecast.hits, 0) <= BEGIN;
+        c->on = cost_ratio(cuda, forecast.share, forecast.hits, 0, true) <= BEGIN;
         if (c->on) return LLOYD_OK;
     }
     if (!c->sampled) {
@@ -90,7 +93,7 @@ lloyd_status choose_to_begin(cuda_kernels *cuda, int slot, const cuda_decision &
     }
     LLOYD_TRY(lloyd_cuda_prune_count(cuda, slot, sample, d, false, &forecast));
     const double open = std::max(0.0, 1 - PRUNE_ROOM / std::max(forecast.hits, 1.0));
-    if (cost_ratio(cuda, forecast.share, forecast.hits, open) > BEGIN)
+    if (cost_ratio(cuda, forecast.share, forecast.hits, open, false) > BEGIN)
         put_off(c);
     else
         c->on = true;
@@ -103,11 +106,11 @@ lloyd_status choose_to_continue(cuda_kernels *cuda, int slot, const cuda_decisio
     prune_forecast forecast = {c->share, 0};
     if (c->share > CLEAR)
         LLOYD_TRY(lloyd_cuda_prune_count(cuda, slot, sample_rows(cuda, slot), d, false, &forecast));
-    bool pays = cost_ratio(cuda, forecast.share, c->candidates, c->open) <= END;
+    bool pays = cost_ratio(cuda, forecast.share, c->candidates, c->open, false) <= END;
     if (!pays && !c->near && lloyd_cuda_apart_serves(&cuda->base.config, cuda->set)) {
         /* some centroids have moved far; first bounds do not know */
         LLOYD_TRY(lloyd_cuda_prune_count(cuda, slot, sample_rows(cuda, slot), d, true, &forecast));
-        pays = cost_ratio(cuda, forecast.share, c->candidates, c->open) <= BEGIN;
+        pays = cost_ratio(cuda, forecast.share, c->candidates, c->open, true) <= BEGIN;
         c->bounded = !pays;
     }
     c->on = pays;
@@ -148,8 +151,8 @@ lloyd_status lloyd_cuda_prune_choose(cuda_kernels *cuda, int slot, const cuda_de
 void lloyd_cuda_prune_counted(cuda_kernels *cuda, const int64_t counters[LLOYD_COUNTERS])
 {
     prune_choice *c = &cuda->filter->prune.choice;
-    const double rows = (double)counters[LLOYD_COUNT_PRUNED];
-    if (!(rows > 0)) return;
+    const double rows = (double)counters[LLOYD_COUNT_PRUNED]; /* of all ranks */
+    if (!c->on || !(rows > 0)) return;
     /* of the first pass, the share says nothing of the next one */
     c->share = c->bounded ? (double)counters[LLOYD_COUNT_COMPARED] / (rows * (double)cuda->set) : 1;
     c->candidates = (double)counters[LLOYD_COUNT_CANDIDATES] / rows;

@@ -312,7 +312,7 @@ __device__ inline void write_notes(const prune_params &p, const memory &m, int &
         if (at + i < p.most_hits)
             p.hit[at + i] = m.note[i];
         else
-            atomicAdd(&p.hits[m.note[i].row], PRUNE_TOO_MANY);
+            atomicMax(&p.hits[m.note[i].row], PRUNE_TOO_MANY);
     }
     __syncwarp();
     count = 0;

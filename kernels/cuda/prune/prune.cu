@@ -78,6 +78,8 @@ lloyd_status begin_bounds(cuda_kernels *cuda, cuda_prune *s)
     };
     LLOYD_TRY(clear(s->moved, 0, s->groups));
     LLOYD_TRY(clear(s->drift, 0, s->groups));
+    LLOYD_TRY(clear(s->seen, 0, s->seen.count));
+    LLOYD_TRY(clear(s->uncounted, 0, s->uncounted.count));
     LLOYD_TRY(clear(s->whole_drift, 0, s->groups));
     LLOYD_TRY(clear(s->bounds, 0, lloyd_cuda_prune_tiles(cuda, s) * s->groups * s->tile_rows));
     LLOYD_TRY(clear(s->bounded, 0xff, config->n_local));
@@ -151,7 +153,7 @@ lloyd_status look(cuda_kernels *cuda, int slot, int64_t begin, int count, const 
 
 bool lloyd_cuda_prune_serves(const cuda_gpu &gpu, const lloyd_kernels_config *config, int64_t set)
 {
-    return config->prune != LLOYD_PRUNE_OFF && config->prune_group > 0 &&
+    return config->prune != LLOYD_PRUNE_OFF && config->prune_group > 0 && set == config->k &&
            lloyd_cuda_int8_serves(gpu, config, set) &&
            (config->prune == LLOYD_PRUNE_ON || set >= LEAST_GROUPS * LEAST_GROUP);
 }

@@ -43,7 +43,7 @@ struct cuda_apart {
     cuda_array<int32_t> still_whole;
     cuda_array<unsigned long long> next; /* [2] */
     cuda_array<uint16_t>
-        table; /* [set][groups] per_unit times the least distance to another one of the group, at most */
+        table; /* [set][groups, to a multiple of 8] per_unit times the least distance to another one of the group, at most */
 };
 
 struct cuda_prune {
@@ -57,7 +57,6 @@ struct cuda_prune {
     cuda_apart apart;
 
     cuda_array<int32_t> order, place;       /* [set] */
-    cuda_array<int32_t> bias;               /* [set] of a score, by centroid */
     cuda_array<float> before;               /* [set][D] */
     cuda_array<unsigned long long> moved;   /* [groups] */
     cuda_array<double> drift;               /* [groups] */
@@ -77,7 +76,7 @@ struct cuda_prune {
         seen; /* 0: pairs that were counted; 1: hits of the last sample */
 };
 
-/* Whether there are bounds for `set` centroids. */
+/* Whether there are bounds for `set` centroids: only for as many as there are clusters, which the plan knows. */
 bool lloyd_cuda_prune_serves(const cuda_gpu &gpu, const lloyd_kernels_config *config, int64_t set);
 void lloyd_cuda_prune_list(cuda_buffers &buffer, cuda_prune *s, const cuda_gpu &gpu,
                            const lloyd_kernels_config *config, int64_t set, int64_t block);
