@@ -10,7 +10,7 @@
 # out rows whose cosine similarity to another one of their cluster is above that. results/rows.npy has the numbers of the rows.
 #
 # Started again with the same settings, once none of its jobs is queued or running, it submits the steps whose results are missing.
-# Fits continue from their checkpoints (fit.sbatch). Use a new folder for other settings. SBATCH_OPTIONS apply to all jobs, such as
+# Fits and splits continue from their checkpoints (fit.sbatch, lloyd.sbatch). Use a new folder for other settings. SBATCH_OPTIONS apply to all jobs, such as
 # SBATCH_OPTIONS='--nodes=4 --time=8:00:00'; the settings of jobs/launch.sh apply too.
 set -euo pipefail
 
@@ -72,7 +72,7 @@ for ((level = 1; level <= ${#levels[@]}; level++)); do
         fit coarse.h5 "$rows" "$COARSE" "$SEED" "$of_input" "$FIRST_OPTIONS"
         read -ra more <<<"$of_input"
         step "$model" lloyd.sbatch split --model "$results/coarse.h5" --input "$rows" --total "$clusters" --seed "$SEED" --members \
-            --output "$results/$model" --progress plain "${more[@]}"
+            --output "$results/$model" --checkpoint "$results/$model.ck" --progress plain "${more[@]}"
     elif [[ $level -eq 1 ]]; then
         fit "$model" "$rows" "$clusters" "$SEED" --members "$of_input" "$FIRST_OPTIONS"
     else

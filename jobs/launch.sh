@@ -7,6 +7,7 @@ LAUNCHER=${LAUNCHER:-srun}     # srun, or mpirun (of Open MPI) where the site's 
 SRUN_MPI=${SRUN_MPI:-pmix}     # the interface that both support: `srun --mpi=list` lists those of Slurm
 BACKEND=${BACKEND:-auto}       # auto, cuda or cpu
 TIMEOUT=${TIMEOUT:-30m}        # the job ends when a rank does not respond for so long
+FORWARD_USR1=1                 # set by scripts: "" where lloyd is not to be stopped before the time is up
 
 # One rank per GPU. All ranks of a node see all of its GPUs, and each takes the one of its number on the node. (Ranks that see only
 # their own GPU, as with --gpus-per-task, cannot always reach the others' memory directly by NVLink.) Consecutive ranks stay together
@@ -37,8 +38,8 @@ export NCCL_DEBUG=${NCCL_DEBUG:-WARN}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-1}}
 
 # launch_lloyd TASKS NODES ARGUMENTS...: lloyd on so many tasks and nodes ("": all of the job); returns its exit status. This shell
-# forwards SIGUSR1, which Slurm sends to it, to the launcher, and the launcher to every rank: the same with srun and mpirun. SIGTERM
-# (scancel, preemption) is sent by Slurm to the ranks as well, so this shell only waits for them to end.
+# forwards SIGUSR1, which Slurm sends to it, to the launcher (unless FORWARD_USR1 is empty), and the launcher to every rank: the same
+# with srun and mpirun. SIGTERM (scancel, preemption) is sent by Slurm to the ranks as well, so this shell only waits for them to end.
 launch_lloyd() {
     local launch program pid status interrupted=1
     "${LAUNCHER}_launch" "$1" "$2"
@@ -47,7 +48,7 @@ launch_lloyd() {
     echo "$(date '+%F %T')  ${launch[*]} $LLOYD $*"
     "${launch[@]}" "${program[@]}" "$@" &
     pid=$!
-    trap 'interrupted=1; echo "SIGUSR1: stopping lloyd"; kill -USR1 "$pid"' USR1
+    trap 'interrupted=1; [[ -z $FORWARD_USR1 ]] || { echo "SIGUSR1: stopping lloyd"; kill -USR1 "$pid"; }' USR1
     trap 'interrupted=1' TERM
     while [[ -n $interrupted ]]; do # a signal ends `wait`, not what it waits for
         interrupted=

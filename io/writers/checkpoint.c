@@ -8,14 +8,13 @@
 #include "io/writers/output.h"
 #include "io/writers/partial.h"
 #include "io/writers/seal.h"
+#include "io/writers/sealed.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-enum { FORMAT = 2 }; /* of the file, and of the numbers in it: another contract is another format */
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
@@ -67,9 +66,7 @@ static lloyd_status write_rows(const char *path, hid_t file, hid_t root, const l
 
 static lloyd_status write_attributes(const char *path, hid_t root, const lloyd_saved *s)
 {
-    const int format = FORMAT;
-    LLOYD_TRY(lloyd_partial_number(path, root, "checkpoint", H5T_NATIVE_INT, &format));
-    LLOYD_TRY(lloyd_partial_text(path, root, LLOYD_ORIGIN, LLOYD_ORIGIN_CHECKPOINT));
+    LLOYD_TRY(lloyd_sealed_mark(path, root));
     LLOYD_TRY(lloyd_partial_text(path, root, "version", s->version));
     LLOYD_TRY(lloyd_partial_text(path, root, "command", s->command));
     LLOYD_TRY(lloyd_partial_text(path, root, "options", s->options));
@@ -101,65 +98,16 @@ static lloyd_status write_content(const char *path, hid_t file, const lloyd_save
 
 /* ---- In memory ------------------------------------------------------------------------------- */
 
-/* A file in memory, with room for the seal. Takes the lock of HDF5 and keeps it, unless it
- * fails. */
-static lloyd_status create_draft(const char *path, hid_t *file)
-{
-    enum { STEP = 1 << 16 }; /* in which its memory grows */
-    int entered = lloyd_h5_enter();
-    hid_t access_list = lloyd_h5_file_access(), creation = H5Pcreate(H5P_FILE_CREATE);
-    H5Pset_userblock(creation, LLOYD_SEAL);
-    *file = H5Pset_fapl_core(access_list, STEP, 0) < 0
-                ? H5I_INVALID_HID
-                : H5Fcreate(path, H5F_ACC_TRUNC, creation, access_list);
-    lloyd_status status = *file < 0 ? lloyd_partial_failed(path, "a new file") : LLOYD_OK;
-    H5Pclose(creation);
-    H5Pclose(access_list);
-    if (status != LLOYD_OK) lloyd_h5_leave(&entered);
-    return status;
-}
-
 lloyd_status lloyd_saved_draft(const char *path, const lloyd_saved *saved, lloyd_saved_image *image)
 {
     hid_t file;
-    LLOYD_TRY(create_draft(path, &file));
-    lloyd_status status = write_content(path, file, saved);
-    if (status == LLOYD_OK && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
-        status = lloyd_partial_failed(path, "the last bytes");
-    image->draft = file;
-    return status == LLOYD_OK ? LLOYD_OK : lloyd_partial_close(path, file, status);
-}
-
-static lloyd_status make_image_room(lloyd_saved_image *image, int64_t bytes)
-{
-    if (bytes <= image->room) return LLOYD_OK;
-    lloyd_saved_discard(image);
-    LLOYD_TRY(lloyd_alloc(&image->bytes, bytes + bytes / 64, 1, "the checkpoint in memory"));
-    image->room = bytes + bytes / 64; /* the history grows */
-    return LLOYD_OK;
-}
-
-/* HDF5 gives a file's bytes without those that are left to the user. */
-static lloyd_status copy_draft(const char *path, lloyd_saved_image *image)
-{
-    static const char signature[] = {'\211', 'H', 'D', 'F'};
-    hid_t file = (hid_t)image->draft;
-    ssize_t bytes = H5Fget_file_image(file, NULL, 0);
-    image->count = 0;
-    if (bytes <= 0) return lloyd_partial_failed(path, "the checkpoint in memory");
-    LLOYD_TRY(make_image_room(image, LLOYD_SEAL + (int64_t)bytes));
-    if (!image->bytes ||
-        H5Fget_file_image(file, image->bytes + LLOYD_SEAL, (size_t)bytes) != bytes ||
-        memcmp(image->bytes + LLOYD_SEAL, signature, sizeof signature) != 0)
-        return lloyd_partial_failed(path, "the checkpoint in memory");
-    image->count = LLOYD_SEAL + (int64_t)bytes;
-    return LLOYD_OK;
+    LLOYD_TRY(lloyd_sealed_create(path, &file));
+    return lloyd_sealed_draft(path, file, write_content(path, file, saved), image);
 }
 
 lloyd_status lloyd_saved_adopt(const char *path, lloyd_saved_image *image)
 {
-    hid_t file = (hid_t)image->draft;
-    return lloyd_partial_close(path, file, copy_draft(path, image));
+    return lloyd_sealed_adopt(path, image);
 }
 
 lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved)
@@ -175,47 +123,7 @@ lloyd_status lloyd_saved_write(const char *path, const lloyd_saved *saved)
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 
-/* The seal was right: where HDF5 cannot read now, the disk or the memory has failed since. What it
- * reads and is not as it should be was never written by a fit. */
-
-typedef struct source {
-    const char *path;
-    hid_t file;
-    int64_t bytes; /* of the file: nothing in it is larger */
-} source;
-
-/* *data = dataset `name`, which must have this extent, as elements of the native type `type`. */
-static lloyd_status read_array(const source *from, const char *name, hid_t type, int rank,
-                               const int64_t *extent, void *data)
-{
-    int64_t count = extent[0] * (rank == 2 ? extent[1] : 1);
-    size_t size = H5Tget_size(type);
-    hsize_t stored[2] = {0, 0};
-    int dimensions = 0;
-    void *values = NULL;
-    hid_t dataset = H5Dopen2(from->file, name, H5P_DEFAULT);
-    if (dataset < 0) return lloyd_seal_unreadable(from->path, name);
-    lloyd_status status = lloyd_h5_shape(dataset, name, 2, &dimensions, stored);
-    hid_t element = H5Dget_type(dataset);
-    htri_t equal = H5Tequal(element, type);
-    if (status != LLOYD_OK || equal < 0) {
-        status = lloyd_seal_unreadable(from->path, name);
-    } else if (!equal || dimensions != rank || stored[0] != (hsize_t)extent[0] ||
-               (rank == 2 && stored[1] != (hsize_t)extent[1])) {
-        status = lloyd_seal_damaged(from->path, name);
-    } else {
-        status = lloyd_alloc(&values, count, size, "a checkpoint");
-        if (status == LLOYD_OK && count > 0 &&
-            H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
-            status = lloyd_seal_unreadable(from->path, name);
-    }
-    H5Tclose(element);
-    H5Dclose(dataset);
-    memcpy(data, &values, sizeof values); /* freed with the rest, read or not */
-    return status;
-}
-
-static lloyd_status read_run(const source *from, const lloyd_saved *s, lloyd_saved_run *run,
+static lloyd_status read_run(const lloyd_sealed *from, const lloyd_saved *s, lloyd_saved_run *run,
                              const char *centroids, const char *history)
 {
     const int64_t matrix[2] = {s->k, s->d}, steps[1] = {run->iterations};
@@ -223,38 +131,36 @@ static lloyd_status read_run(const source *from, const lloyd_saved *s, lloyd_sav
     if (run->iterations < 0 || run->iterations > from->bytes / 8)
         return lloyd_seal_damaged(from->path, history);
     snprintf(name, sizeof name, "%s/inertia", history);
-    LLOYD_TRY(read_array(from, name, H5T_NATIVE_DOUBLE, 1, steps, &run->inertia));
+    LLOYD_TRY(lloyd_sealed_array(from, name, H5T_NATIVE_DOUBLE, 1, steps, &run->inertia));
     snprintf(name, sizeof name, "%s/moved", history);
-    LLOYD_TRY(read_array(from, name, H5T_NATIVE_INT64, 1, steps, &run->moved));
+    LLOYD_TRY(lloyd_sealed_array(from, name, H5T_NATIVE_INT64, 1, steps, &run->moved));
     snprintf(name, sizeof name, "%s/seconds", history);
-    LLOYD_TRY(read_array(from, name, H5T_NATIVE_DOUBLE, 1, steps, &run->seconds));
-    return centroids ? read_array(from, centroids, H5T_NATIVE_FLOAT, 2, matrix, &run->centroids)
-                     : LLOYD_OK;
+    LLOYD_TRY(lloyd_sealed_array(from, name, H5T_NATIVE_DOUBLE, 1, steps, &run->seconds));
+    return centroids
+               ? lloyd_sealed_array(from, centroids, H5T_NATIVE_FLOAT, 2, matrix, &run->centroids)
+               : LLOYD_OK;
 }
 
 /* The rows of a seeding that is not finished. */
-static lloyd_status read_rows(const source *from, lloyd_saved *s)
+static lloyd_status read_rows(const lloyd_sealed *from, lloyd_saved *s)
 {
     if (s->drawn < 0 || s->drawn > from->bytes / 8 || s->steps < 0 || s->run.iterations != 0)
         return lloyd_seal_damaged(from->path, "/seeds");
-    LLOYD_TRY(read_array(from, "/seeds", H5T_NATIVE_INT64, 1, &s->drawn, &s->rows));
+    LLOYD_TRY(lloyd_sealed_array(from, "/seeds", H5T_NATIVE_INT64, 1, &s->drawn, &s->rows));
     for (int64_t i = 0; i < s->drawn; i++)
         if (s->rows[i] < 0 || s->rows[i] >= s->n) return lloyd_seal_damaged(from->path, "/seeds");
     return LLOYD_OK;
 }
 
-static lloyd_status read_attributes(const source *from, lloyd_saved *s)
+static lloyd_status read_attributes(const lloyd_sealed *from, lloyd_saved *s)
 {
-    int format = 0;
     hid_t file = from->file;
-    LLOYD_TRY(lloyd_h5_number(from->path, file, "checkpoint", H5T_NATIVE_INT, &format));
-    if (format == 0) return lloyd_seal_damaged(from->path, "it lacks the attribute checkpoint");
-    if (format != FORMAT) {
-        return lloyd_fail(LLOYD_BAD_INPUT,
-                          "%s is a checkpoint of format %d, but this lloyd reads %d; continue "
-                          "with the lloyd that wrote it",
-                          from->path, format, FORMAT);
-    }
+    int is_split;
+    LLOYD_TRY(lloyd_sealed_is_split(from, &is_split));
+    if (is_split)
+        return lloyd_fail(
+            LLOYD_USAGE, "%s is the checkpoint of a split, not of a fit; give another --checkpoint",
+            from->path);
     LLOYD_TRY(lloyd_h5_number(from->path, file, "n", H5T_NATIVE_INT64, &s->n));
     LLOYD_TRY(lloyd_h5_number(from->path, file, "d", H5T_NATIVE_INT64, &s->d));
     LLOYD_TRY(lloyd_h5_number(from->path, file, "k", H5T_NATIVE_INT64, &s->k));
@@ -282,7 +188,7 @@ static lloyd_status read_attributes(const source *from, lloyd_saved *s)
     return LLOYD_OK;
 }
 
-static lloyd_status read_content(const source *from, lloyd_saved *s)
+static lloyd_status read_content(const lloyd_sealed *from, lloyd_saved *s)
 {
     LLOYD_TRY(read_attributes(from, s));
     int64_t most = from->bytes / (int64_t)sizeof(float);
@@ -301,14 +207,10 @@ static lloyd_status read_content(const source *from, lloyd_saved *s)
 
 lloyd_status lloyd_saved_read(const char *path, lloyd_saved *saved)
 {
-    struct stat info;
-    source from = {.path = path};
+    lloyd_sealed from;
     *saved = (lloyd_saved){0};
     LLOYD_H5_SCOPE;
-    if (stat(path, &info) != 0) return lloyd_seal_unreadable(path, strerror(errno));
-    LLOYD_TRY(lloyd_seal_check(path));
-    LLOYD_TRY(lloyd_h5_open_file(path, &from.file));
-    from.bytes = (int64_t)info.st_size;
+    LLOYD_TRY(lloyd_sealed_open(path, &from));
     lloyd_status status = read_content(&from, saved);
     H5Fclose(from.file);
     if (status != LLOYD_OK) lloyd_saved_free(saved);

@@ -3,13 +3,26 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 static int quiet;
+static atomic_int open_line;
 
 void lloyd_log_quiet(int on)
 {
     quiet = on;
+}
+
+int lloyd_log_open(int open)
+{
+    return atomic_exchange(&open_line, open);
+}
+
+/* What comes before a line. */
+static const char *line_end(void)
+{
+    return lloyd_log_open(0) ? "\n" : "";
 }
 
 void lloyd_note(const char *format, ...)
@@ -20,12 +33,12 @@ void lloyd_note(const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "lloyd: %s\n", text);
+    fprintf(stderr, "%slloyd: %s\n", line_end(), text);
 }
 
 void lloyd_complain(void)
 {
     if (*lloyd_message() == '\0') return;
-    fprintf(stderr, "lloyd: %s\n", lloyd_message());
+    fprintf(stderr, "%slloyd: %s\n", line_end(), lloyd_message());
     (void)lloyd_fail(LLOYD_FAILED, "%s", ""); /* once is enough */
 }

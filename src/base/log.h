@@ -9,6 +9,10 @@
 /* After lloyd_log_quiet(1) this process says nothing any more. */
 void lloyd_log_quiet(int quiet);
 
+/* stderr ends in a line without its end (1), which is redrawn and which the next line of this module ends; or it does not
+ * (0). Returns what it was. */
+int lloyd_log_open(int open);
+
 /* One line to stderr: "lloyd: ..." */
 void lloyd_note(const char *format, ...) LLOYD_PRINTF(1, 2);
 

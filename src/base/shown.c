@@ -2,6 +2,7 @@
 #include "base/shown.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 
 #include <stdio.h>
@@ -36,10 +37,11 @@ void lloyd_shown_at(lloyd_shown *shown, double done, const char *found)
             shown->mode == BAR ? "  " : "\n");
     fflush(stderr);
     shown->open = shown->mode == BAR;
+    (void)lloyd_log_open(shown->open);
 }
 
 void lloyd_shown_end(lloyd_shown *shown)
 {
-    if (shown->open) fputc('\n', stderr);
+    if (lloyd_log_open(0)) fputc('\n', stderr);
     shown->open = 0;
 }

@@ -16,7 +16,7 @@ _lloyd_options() {
         report) echo "-o --output --log --force --help FILES" ;;
         export) echo "--to --format --force --help FILES" ;;
         select) echo "--sample --order --nearest --farthest --near-duplicates --keep --compare-with --seed --input --dataset --raw --dim -o --output --force --max-host-memory --progress --timeout --help FILES" ;;
-        split) echo "--model --input --dataset --raw --dim --labels -k --total -o --output --init --seed --n-init --max-iters --tol --weights --empty --skip-bad-rows --backend --max-host-memory --distances --members --force --progress --timeout --dry-run --help" ;;
+        split) echo "--model --input --dataset --raw --dim --labels -k --total -o --output --init --seed --n-init --max-iters --tol --weights --empty --skip-bad-rows --backend --max-host-memory --distances --members --force --checkpoint --checkpoint-every --resume --progress --timeout --dry-run --help" ;;
         wrap) echo "--raw --dim -o --output --force --help FILES" ;;
         synth) echo "--rows --dim --clusters --type --seed -o --output --force --help" ;;
     esac

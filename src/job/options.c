@@ -79,14 +79,14 @@ static lloyd_status check_subset(const lloyd_fit_options *o)
                       o->label);
 }
 
-static lloyd_status check_checkpoint(const lloyd_fit_options *o)
+lloyd_status lloyd_options_check_checkpoint(const char *checkpoint, const char *every, int resume,
+                                            const char *unit)
 {
-    lloyd_every every;
-    if (!o->checkpoint && (o->resume || o->checkpoint_every)) {
+    lloyd_every unused;
+    if (!checkpoint && (resume || every))
         return lloyd_fail(LLOYD_USAGE, "%s needs --checkpoint FILE",
-                          o->resume ? "--resume" : "--checkpoint-every");
-    }
-    return lloyd_options_every(o, &every);
+                          resume ? "--resume" : "--checkpoint-every");
+    return lloyd_options_every(every, unit, &unused);
 }
 
 lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
@@ -94,7 +94,8 @@ lloyd_status lloyd_options_check_fit(const lloyd_fit_options *o)
     LLOYD_TRY(lloyd_options_check(options_of(LLOYD_COMMAND_FIT), o, 0));
     LLOYD_TRY(check_subset(o));
     LLOYD_TRY(check_together(o));
-    return check_checkpoint(o);
+    return lloyd_options_check_checkpoint(o->checkpoint, o->checkpoint_every, o->resume,
+                                          "iterations");
 }
 
 lloyd_status lloyd_options_check_fit_rows(const lloyd_fit_options *o)
@@ -178,19 +179,19 @@ static int seconds_of(const char *unit)
     return strcmp(unit, "h") == 0 ? 3600 : 0;
 }
 
-lloyd_status lloyd_options_every(const lloyd_fit_options *o, lloyd_every *every)
+lloyd_status lloyd_options_every(const char *text, const char *of, lloyd_every *every)
 {
-    const char *text = o->checkpoint_every ? o->checkpoint_every : "10m";
+    if (!text) text = "10m";
     size_t digits = strspn(text, "0123456789");
     long long count = digits > 0 && digits < 10 ? strtoll(text, NULL, 10) : 0;
     int unit = seconds_of(text + digits);
     if (count < 1 || (text[digits] != '\0' && unit == 0)) {
         return lloyd_fail(LLOYD_USAGE,
-                          "--checkpoint-every '%s': give a number of iterations (5), or a time "
+                          "--checkpoint-every '%s': give a number of %s (5), or a time "
                           "(90s, 10m, 1h)",
-                          text);
+                          text, of);
     }
-    *every = (lloyd_every){.iterations = unit == 0 ? count : 0, .seconds = (double)(count * unit)};
+    *every = (lloyd_every){.count = unit == 0 ? count : 0, .seconds = (double)(count * unit)};
     return LLOYD_OK;
 }
 

@@ -36,14 +36,20 @@ lloyd_filter lloyd_options_filter(const char *name);
 /* What --prune names. */
 lloyd_prune lloyd_options_prune(const char *name);
 
-/* --checkpoint-every: after so many iterations or, where these are 0, so many seconds. */
+/* --checkpoint-every: after so many iterations (or whatever is counted) or, where these are 0, so many
+ * seconds. */
 typedef struct lloyd_every {
-    int64_t iterations;
+    int64_t count;
     double seconds;
 } lloyd_every;
 
-/* LLOYD_USAGE where it is neither a number nor a time. */
-lloyd_status lloyd_options_every(const lloyd_fit_options *options, lloyd_every *every);
+/* text: NULL: the default; of: what is counted, "iterations". LLOYD_USAGE where it is neither a number nor a
+ * time. */
+lloyd_status lloyd_options_every(const char *text, const char *of, lloyd_every *every);
+
+/* LLOYD_USAGE where --resume or --checkpoint-every has no --checkpoint, or the latter is wrong. */
+lloyd_status lloyd_options_check_checkpoint(const char *checkpoint, const char *every, int resume,
+                                            const char *of);
 
 /* The options that decide the result, but for --max-iters, which may change, one per line, in
  * *lines; free() it. init: a hash of the centroids of --init MODEL.h5; 0: they are not known yet. */

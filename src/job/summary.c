@@ -342,6 +342,9 @@ void lloyd_summary_print_split(FILE *out, const lloyd_split_options *options,
     fprintf(out, "  inertia     %s", lloyd_text_real(result->inertia, 4, inertia, sizeof inertia));
     if (isfinite(change)) fprintf(out, " (%.1f %% below that of the model)", -change);
     fprintf(out, "\n");
+    if (result->resumed > 0)
+        fprintf(out, "  resumed     %s of %s clusters are from %s\n",
+                lloyd_text_count(result->resumed, n, sizeof n), clusters, options->checkpoint);
     if (result->empty > 0)
         fprintf(out, "  empty       %s of %s sub-clusters\n",
                 lloyd_text_count(result->empty, n, sizeof n), k);

@@ -9,6 +9,7 @@ const lloyd_option lloyd_tool_split[] = {
     {.name = "--model",
      .argument = "MODEL.h5",
      .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_ALIKE, /* known by the clusters of the rows, as --labels is */
      .required = 1,
      .offset = AT(model),
      .help = "The model whose clusters are split; it says the metric too."},
@@ -42,6 +43,7 @@ const lloyd_option lloyd_tool_split[] = {
     {.name = "--labels",
      .argument = "FILE",
      .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_ALIKE,
      .offset = AT(labels),
      .help =
          "The clusters of the rows: labels of lloyd predict with this model and these inputs. By "
@@ -67,6 +69,7 @@ const lloyd_option lloyd_tool_split[] = {
      .letter = "-o",
      .argument = "MODEL.h5",
      .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_ALIKE,
      .required = 1,
      .unrecorded = 1,
      .offset = AT(output),
@@ -161,6 +164,29 @@ const lloyd_option lloyd_tool_split[] = {
      .unrecorded = 1,
      .offset = AT(force),
      .help = lloyd_force_help},
+    {.name = "--checkpoint",
+     .argument = "FILE",
+     .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_ALIKE,
+     .offset = AT(checkpoint),
+     .help =
+         "Save in FILE what --resume needs, the sub-clusters of the clusters that are finished: now and then, at the end, "
+         "and when SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU stops the split (exit status 75). Without "
+         "--resume, an older checkpoint is replaced."},
+    {.name = "--checkpoint-every",
+     .argument = "T",
+     .kind = LLOYD_OPTION_TEXT,
+     .role = LLOYD_OPTION_ALIKE,
+     .offset = AT(checkpoint_every),
+     .help =
+         "Write the checkpoint when T more clusters are finished (100) or after a time (90s, 10m, 1h); 10m by "
+         "default."},
+    {.name = "--resume",
+     .kind = LLOYD_OPTION_FLAG,
+     .role = LLOYD_OPTION_ALIKE,
+     .offset = AT(resume),
+     .help = "Resume from the checkpoint if it exists, with the result of a split that was never "
+             "interrupted."},
     {.name = "--progress",
      .kind = LLOYD_OPTION_CHOICE,
      .role = LLOYD_OPTION_OWN,

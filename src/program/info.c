@@ -11,6 +11,7 @@
 #include "io/rows.h"
 #include "io/writers/checkpoint.h"
 #include "io/writers/model.h"
+#include "io/writers/split_checkpoint.h"
 #include "job/agreement.h"
 #include "job/options.h"
 #include "job/results/warnings.h"
@@ -375,9 +376,39 @@ static void print_checkpoint(const char *path, const lloyd_saved *s)
                                  .seconds = s->run.seconds});
 }
 
+static void print_split(const char *path, const lloyd_saved_split *s)
+{
+    char a[32], b[32], c[32];
+    printf("Checkpoint: a split of %s rows x %s columns after %s of ",
+           lloyd_text_count(s->n, a, sizeof a), lloyd_text_count(s->d, b, sizeof b),
+           lloyd_text_count(s->done, c, sizeof c));
+    printf("%s clusters\n", lloyd_text_count(s->filled, a, sizeof a));
+    printf("  %-12s %s\n", "file", path);
+    printf("  %-12s rows of %s, fingerprint %016llx\n", "made from", s->type,
+           (unsigned long long)s->data);
+    print_lines("inputs", s->inputs, FILES_SHOWN);
+    if (*s->command) printf("  %-12s %s\n", "command", s->command);
+    printf("  %-12s lloyd %s\n", "made by", s->version);
+    print_lines("options", s->options, FILES_SHOWN);
+    printf("  %-12s %s sub-clusters of the finished clusters\n", "holds",
+           lloyd_text_count(s->parts, a, sizeof a));
+}
+
+static lloyd_status info_split(const char *path)
+{
+    lloyd_saved_split saved;
+    LLOYD_TRY(lloyd_saved_split_read(path, &saved));
+    print_split(path, &saved);
+    lloyd_saved_split_free(&saved);
+    return LLOYD_OK;
+}
+
 static lloyd_status info_checkpoint(const char *path)
 {
     lloyd_saved saved;
+    int is_split;
+    LLOYD_TRY(lloyd_saved_split_is_one(path, &is_split));
+    if (is_split) return info_split(path);
     LLOYD_TRY(lloyd_saved_read(path, &saved));
     print_checkpoint(path, &saved);
     lloyd_saved_free(&saved);

@@ -64,7 +64,13 @@ static int is_ignored(int signal)
     return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-/* Installs the handlers that stop a fit with a checkpoint gracefully. */
+static int keeps_checkpoint(const lloyd_cli *cli)
+{
+    if (cli->command == LLOYD_COMMAND_SPLIT) return cli->split.checkpoint && !cli->split.dry_run;
+    return cli->command == LLOYD_COMMAND_FIT && cli->fit.checkpoint && !cli->fit.dry_run;
+}
+
+/* Installs the handlers that stop a job with a checkpoint gracefully. */
 static void watch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -277,7 +283,7 @@ int main(int argc, char **argv)
     lloyd_launch launched = lloyd_find_launch(environ);
     lloyd_status status = lloyd_cli_parse(argc, argv, &cli);
     if (status != LLOYD_OK) return (int)run_on_ranks(launched, status, &cli);
-    if (cli.command == LLOYD_COMMAND_FIT && cli.fit.checkpoint && !cli.fit.dry_run) watch_signals();
+    if (keeps_checkpoint(&cli)) watch_signals();
     status = run_on_ranks(launched, LLOYD_OK, &cli);
     lloyd_cli_free(&cli);
     return (int)status;

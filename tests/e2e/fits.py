@@ -43,16 +43,16 @@ def alive(pids):
 
 
 class Fit:
-    """A fit in the background, with its log: name.jsonl. With `hold`, it is the copy of the program that can be held (tests/faults),
+    """A fit in the background, with its log: name.jsonl; or another command, which has none. With `hold`, it is the copy of the program that can be held (tests/faults),
     and it is held when its log has this text."""
 
-    def __init__(self, t, options, ranks, hold=None, name="fit", before=(), **more):
+    def __init__(self, t, options, ranks, hold=None, name="fit", before=(), command="fit", **more):
         self.t, self.log, self.held = t, t.path(f"{name}.jsonl"), t.path(f"{name}.hold")
         for path in (self.log, self.held):
             if os.path.exists(path):
                 os.remove(path)
         self.program = t.held_path if hold else t.lloyd_path
-        self.command = [*before, self.program, "fit", *map(str, options), "--log", self.log]
+        self.command = [*before, self.program, command, *map(str, options), *(("--log", self.log) if command == "fit" else ())]
         self.launched = ranks > 1
         if self.launched:
             self.command = t.mpirun + ["-n", str(ranks)] + self.command

@@ -66,13 +66,15 @@ REPLACES, GOES_ON, NOT_WRITTEN = "and will be replaced", "resuming from", "no ch
 WITHOUT_LABELS = "the model without its labels is in"
 OF_ROWS = ("/labels", "/distances", "/members", "/offsets")  # and what else it is without
 NOTES = (REPLACES, GOES_ON, NOT_WRITTEN, "a checkpoint was written", WITHOUT_LABELS, "nothing is lost",
-         "the pass that has begun is finished")  # of a rank that the launcher stops, since another has failed
+         "the pass that has begun is finished", "and more if there is time")  # of a rank that the launcher stops, since another has failed
 
 DAMAGED = "is no whole checkpoint"
 CHECKPOINT = "fit.ck"
 SAVING = f"--checkpoint {CHECKPOINT} --checkpoint-every 1 --output model.h5 --progress none"
 FROM_START = f"fit --input IN/a.h5 -k 3 --n-init 2 --max-iters 1 {SAVING}"
 ONWARDS = f"fit --input IN/a.h5 -k 3 --resume {SAVING} --max-iters"
+SPLIT = f"split --model IN/clusters.h5 --input IN/a.h5 -k 2 --max-iters 2 --output model.h5 --checkpoint {CHECKPOINT} --progress none"
+PARTS = ("/centroids", "/labels", "/counts", "/parents")
 
 COMMANDS = [
     Command("fit", "fit --input IN/a.h5 -k 3 --max-iters 3 --output model.h5 --log log.jsonl --progress none",
@@ -102,6 +104,8 @@ COMMANDS = [
             "--max-host-memory 500M --progress none", "rows.h5", ("/rows",), strides=(2, 32)),
     Command("split", "split --model IN/clusters.h5 --input IN/a.h5 -k 2 --max-iters 2 --output model.h5 --distances --members "
             "--progress none", "model.h5", ("/centroids", "/labels", "/counts", "/parents", "/distances", "/members"), strides=(8, 96)),
+    Command("split, with checkpoints", SPLIT, "model.h5", PARTS, checkpoint="split.ck", strides=(16, 192)),
+    Command("split, resumed", f"{SPLIT} --resume", "model.h5", PARTS, checkpoint="split.ck", strides=(16, 192)),
     Command("info", "info IN/given.h5", ranks=(1,)),
     Command("info of rows", "info IN/b.h5", ranks=(1,)),
     Command("report", "report IN/given.h5 -o page.html --log IN/given.jsonl", ranks=(1,), also=["page.html"]),
@@ -148,7 +152,7 @@ class Loops:
         for name, line in (("clusters.h5", f"{self.inputs}/a.h5 -k 6 --members"), ("level.h5", f"{self.inputs}/clusters.h5:/centroids -k 2")):
             made = self.t.run([self.program, "fit", "--input", *line.split(), "--output", f"{self.inputs}/{name}", "--progress", "none"])
             self.t.check(made.status == 0, f"{name}, to select from", made.describe())
-        for name, line in (("ended.ck", FROM_START), ("begun.ck", f"{ONWARDS} 1")):
+        for name, line in (("ended.ck", FROM_START), ("begun.ck", f"{ONWARDS} 1"), ("split.ck", SPLIT)):
             made = self.t.run([self.program, *line.replace("IN/", self.inputs + "/").split()], cwd=self.inputs)
             self.t.check(made.status == 0, f"{name}, a checkpoint to start from", made.describe())
             os.rename(os.path.join(self.inputs, CHECKPOINT), os.path.join(self.inputs, name))

@@ -1,4 +1,4 @@
-"""When fit.sbatch queues itself again and when it gives up, with stand-ins for Slurm and for lloyd: many courses of events, in no time.
+"""When fit.sbatch and lloyd.sbatch queue themselves again and when they give up, with stand-ins for Slurm and for lloyd: many courses of events, in no time.
 
 A course says for each run of the job what the fit leaves behind: a number is the iteration of the checkpoint when SIGUSR1 stopped the
 run, None no checkpoint, "done" the end of the fit. test_slurm.py tries the same on a real Slurm.
@@ -18,6 +18,12 @@ if [ "$1" = info ]; then
     [ -z "$BLIND" ] || exit 1
     echo "Checkpoint: 4 centroids x 2 columns after iteration $(cat "$2") of run 1"
     echo "  file         $2"
+    exit 0
+fi
+echo "$*" >>called
+if [ -n "$SIGNAL" ]; then
+    trap 'exit 10' USR1
+    kill -USR1 "$PPID" && sleep 0.5
     exit 0
 fi
 case $NEXT in
@@ -49,7 +55,7 @@ def make_stand_ins(t):
         os.chmod(file.name, stat.S_IRWXU)
 
 
-def run_job(t, course, folder, job="7", **more):
+def run_job(t, course, folder, job="7", script=("fit.sbatch",), **more):
     """Runs the script as often as it queues itself: its exit status and output of every run."""
     os.makedirs(t.path(folder), exist_ok=True)
     runs, queued = [], t.path(f"{folder}/requeued")
@@ -60,7 +66,7 @@ def run_job(t, course, folder, job="7", **more):
         environment.pop("SLURM_RESTART_COUNT", None)
         if restart > 0:
             environment["SLURM_RESTART_COUNT"] = str(restart)
-        done = subprocess.run(["bash", f"{JOBS}/fit.sbatch"], env=environment, cwd=t.path(folder), text=True, capture_output=True,
+        done = subprocess.run(["bash", f"{JOBS}/{script[0]}", *script[1:]], env=environment, cwd=t.path(folder), text=True, capture_output=True,
                               stdin=subprocess.DEVNULL, timeout=60, check=False)
         runs.append((done.returncode, done.stdout + done.stderr))
         if not os.path.exists(queued):
@@ -105,7 +111,20 @@ def main():
     folder = check_course(t, "given up", [4] * forever, 3, STOPPED, gave_up)
     again = run_job(t, [4] * forever, folder, job="8")
     t.check(len(again) == 3, "a new job has its restarts again", str(again))
-    t.check(sorted(os.listdir(t.path(folder))) == ["m.h5.ck"], "nothing is left but the checkpoint", str(os.listdir(t.path(folder))))
+    left = sorted(set(os.listdir(t.path(folder))) - {"called"})
+    t.check(left == ["m.h5.ck"], "nothing is left but the checkpoint", str(left))
+
+    splits = ["lloyd.sbatch", "split", "--model", "p.h5", "--input", "x.h5", "-k", "4", "--output", "m.h5"]
+    for number, checkpoint in enumerate((["--checkpoint", "m.h5.ck"], ["--checkpoint=m.h5.ck", "--resume"])):
+        folder = check_course(t, f"split {number} comes back", [3, 5, "done"], 3, 0, (), ("no progress", "without"), script=[*splits, *checkpoint])
+        with open(t.path(f"{folder}/called"), encoding="ascii") as file:
+            calls = file.read().splitlines()
+        t.check(len(calls) == 3 and all(call.split().count("--resume") == 1 for call in calls), "split: with --resume, once", str(calls))
+    check_course(t, "split without progress", [4] * forever, 3, STOPPED, ("2 restarts in a row made no progress", "resumes from m.h5.ck"),
+                 ("INIT=random",), script=[*splits, "--checkpoint", "m.h5.ck"])
+    check_course(t, "split without a checkpoint", [4], 1, STOPPED, (), ("queues itself",), script=splits)
+    check_course(t, "split is told of the end", [None], 1, 10, ("SIGUSR1",), script=[*splits, "--checkpoint", "m.h5.ck"], SIGNAL=1)
+    check_course(t, "select is not told of the end", [None], 1, 0, (), ("SIGUSR1",), script=["lloyd.sbatch", "select", "m.h5"], SIGNAL=1)
     t.finish()
 
 

@@ -87,17 +87,17 @@ class Slurm:
         """Options of sbatch: one task on each node, or two on the only one. Two such jobs have room at the same time."""
         return [f"--nodes={self.nodes}", f"--ntasks-per-node={2 // self.nodes}", "--cpus-per-task=1", "--gpus-per-node=1"]
 
-    def submit(self, script, *options, **settings):
-        done = self.command("sbatch", "--parsable", "--output=%x-%j.out", *self.two_tasks(), *options, f"{JOBS}/{script}",
+    def submit(self, script, *options, arguments=(), **settings):
+        done = self.command("sbatch", "--parsable", "--output=%x-%j.out", *self.two_tasks(), *options, f"{JOBS}/{script}", *arguments,
                             **settings)
         self.t.check(done.returncode == 0, f"{script} is submitted", done.stderr)
-        return Job(self, script.split(".")[0], done.stdout.strip())
+        return Job(self, script.split(".")[0].removeprefix("lloyd"), done.stdout.strip())
 
 
 class Job:
     def __init__(self, slurm, name, number, folder="."):
         self.slurm, self.number = slurm, number
-        self.path = slurm.t.path(f"{folder}/lloyd-{name}-{number}.out")
+        self.path = slurm.t.path(f"{folder}/lloyd{'-' * bool(name)}{name}-{number}.out")
 
     def output(self):
         return text_of(self.path)
@@ -242,6 +242,22 @@ def check_stalled(t, slurm):
     t.check(not [name for name in os.listdir(t.directory) if name.startswith("stalled.h5.ck")], "no progress: nothing is left of it")
 
 
+def check_split(t, slurm):
+    """A split that is told of its end stops, comes back, and fits the clusters that are left."""
+    rows, parent = t.data("sift-20k.h5"), t.fit(t.data("sift-20k.h5"), "split-parent.h5", "-k", 60, "--max-iters", 2)
+    arguments = ["split", "--model", parent, "--input", rows, "-k", 40, "--n-init", 5, "--members"]
+    checkpoint, output, whole = (t.path(f"split{name}") for name in (".ck", ".h5", "-whole.h5"))
+    t.lloyd(*arguments, "--output", whole)
+    job = slurm.submit("lloyd.sbatch", arguments=[*arguments, "--output", output, "--checkpoint", checkpoint, "--checkpoint-every", 1])
+    t.check(wait_for(lambda: os.path.exists(checkpoint)), "split: the job gets there", job.describe())
+    job.signal()
+    t.check(job.ended() and job.state() == "COMPLETED" and job.show("Restarts") == "1", "split: comes back, and ends well", job.describe())
+    stopped = re.findall(r"^stopped with a checkpoint, (after \d+ of 60 clusters)$", job.output(), re.M)
+    t.check(len(stopped) == 1 and f"resuming from {checkpoint}, {stopped[0]}" in job.output(), f"split: resumes where it was ({stopped})",
+            job.describe())
+    t.check_same("split: the model of an undisturbed split, bit for bit", whole, if_there(output), ["/centroids", "/counts", "/labels", "/members"])
+
+
 def curated_by_hand(t, rows):
     """The rows that curate.sh chooses, by the commands that its comment names."""
     few = ("--seed", 3, "--max-iters", 3)
@@ -295,6 +311,7 @@ def check_jobs(t, slurm):
         check_pipeline(t, pipeline, undisturbed)
     check_resumed(t, limited, "time limit, srun", t.path("limited.h5"), undisturbed)
     check_scaling(t, slurm)
+    check_split(t, slurm)
     check_curated(t, slurm)
     check_cancelled(t, slurm)
     check_seeding(t, slurm)

@@ -38,7 +38,7 @@ LLOYD_API void lloyd_comm_abort(lloyd_comm *comm, lloyd_status status);
 /* After a failure of MPI or NCCL itself, prints the message and ends all ranks. */
 LLOYD_API void lloyd_comm_close(lloyd_comm *comm);
 
-/* Asks the fit (or prediction) that this process runs, or runs next, to end soon with
+/* Asks the fit (or prediction, or split) that this process runs, or runs next, to end soon with
  * LLOYD_STOPPED, on all ranks; with a checkpoint it can be resumed. One that is writing its results
  * already finishes. `signal`: why, for the message; 0 withdraws the request. For signal handlers, which
  * the library leaves to the program (SIGXFSZ too: where it is ignored, a file that may not grow is an
@@ -414,6 +414,9 @@ typedef struct lloyd_split_options {
     int distances;
     int members;
     int force;
+    const char *checkpoint;       /* file, or NULL: none is written */
+    const char *checkpoint_every; /* "5" (clusters), "90s", "10m" or "1h"; NULL: "10m" */
+    int resume;                   /* 1: continues from the checkpoint if it exists */
     const char *progress;
     double timeout;
     int dry_run;
@@ -430,6 +433,7 @@ typedef struct lloyd_split_result {
     int64_t most_iterations; /* of a fit */
     int64_t skipped;         /* bad rows, which are not among the n */
     int64_t rounds;          /* passes over the rows */
+    int64_t resumed;         /* clusters that the checkpoint had */
     double
         parent_inertia; /* as the model that is split says; 0: it does not, or not of these rows */
     double inertia, seconds;

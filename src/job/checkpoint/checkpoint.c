@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/stop.h"
 #include "io/writers/checkpoint.h"
+#include "job/checkpoint/common.h"
 #include "job/checkpoint/read.h"
 #include "job/checkpoint/save.h"
 #include "job/checkpoint/state.h"
@@ -21,22 +22,11 @@ enum { SAMPLES = 64 }; /* rows in the fingerprint of the data */
 
 /* --- opening --- */
 
-/* The input files, one per line. */
-static lloyd_status list_inputs(lloyd_checkpoint *c)
-{
-    size_t bytes = 0;
-    FILE *out = open_memstream(&c->inputs, &bytes);
-    for (int i = 0; out && i < lloyd_rows_files(c->rows); i++)
-        fprintf(out, "%s%s", i > 0 ? "\n" : "", lloyd_rows_file(c->rows, i));
-    if (out && fclose(out) == 0) return LLOYD_OK;
-    return lloyd_fail(LLOYD_FAILED, "out of memory for the list of input files");
-}
-
 static lloyd_status prepare(lloyd_checkpoint *c, uint64_t init)
 {
-    LLOYD_TRY(lloyd_options_every(c->options, &c->every));
+    LLOYD_TRY(lloyd_options_every(c->options->checkpoint_every, "iterations", &c->every));
     LLOYD_TRY(lloyd_options_deciding(c->options, init, &c->deciding));
-    return list_inputs(c);
+    return lloyd_checkpoint_inputs(c->rows, &c->inputs);
 }
 
 static void free_checkpoint(lloyd_checkpoint *c)
@@ -123,13 +113,8 @@ lloyd_status lloyd_checkpoint_check_data(lloyd_checkpoint *c, lloyd_problem *p)
     uint64_t hash = 0;
     LLOYD_TRY(hash_data(c, p, &hash));
     lloyd_status status = LLOYD_OK;
-    if (c->comm->rank == 0 && c->resumed && hash != c->data) {
-        status = lloyd_fail(LLOYD_BAD_INPUT,
-                            "%s was made from other data: the shape is the same, but not the "
-                            "values or their order; give the data it was made from, or another "
-                            "--checkpoint",
-                            lloyd_checkpoint_file(c));
-    }
+    if (c->comm->rank == 0 && c->resumed && hash != c->data)
+        status = lloyd_checkpoint_other_data(lloyd_checkpoint_file(c));
     c->data = hash;
     return c->comm->agree(c->comm, status);
 }
@@ -311,15 +296,6 @@ lloyd_status lloyd_checkpoint_iteration(lloyd_checkpoint *c, lloyd_problem *p,
 
 /* --- the end --- */
 
-/* The signal that a rank was sent, on all ranks. */
-static lloyd_status agree_on_signal(lloyd_comm *comm, int *signal)
-{
-    double value = lloyd_stop_signal();
-    LLOYD_TRY(comm->max(comm, &value, 1));
-    *signal = (int)value;
-    return LLOYD_OK;
-}
-
 /* Rank 0 reports what is left behind; all ranks return LLOYD_STOPPED, or LLOYD_FAILED. */
 static lloyd_status explain_stop(lloyd_checkpoint *c, lloyd_progress *progress, const char *signal)
 {
@@ -345,7 +321,7 @@ static lloyd_status explain_stop(lloyd_checkpoint *c, lloyd_progress *progress, 
 static lloyd_status stop(lloyd_checkpoint *c, lloyd_progress *progress)
 {
     int signal = 0;
-    LLOYD_TRY(agree_on_signal(c->comm, &signal));
+    LLOYD_TRY(lloyd_checkpoint_signal(c->comm, &signal));
     return c->comm->agree(c->comm, explain_stop(c, progress, lloyd_stop_name(signal)));
 }
 

@@ -1,36 +1,11 @@
 /* See read.h. */
 #include "job/checkpoint/read.h"
 
-#include "base/log.h"
 #include "base/memory.h"
+#include "job/checkpoint/common.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static lloyd_status refuse_options(const char *file, const char *was, const char *is)
-{
-    return lloyd_fail(LLOYD_USAGE,
-                      "%s was written with %s, but this command has %s; give the options it was "
-                      "written with, or another --checkpoint",
-                      file, was, is);
-}
-
-/* The first line in which two lists of options differ is the message. */
-static lloyd_status compare_options(const char *file, const char *was, const char *is)
-{
-    while (*was != '\0' || *is != '\0') {
-        int was_length = (int)strcspn(was, "\n"), is_length = (int)strcspn(is, "\n");
-        if (was_length != is_length || strncmp(was, is, (size_t)is_length) != 0) {
-            char old[512], new[512];
-            snprintf(old, sizeof old, "%.*s", was_length, was);
-            snprintf(new, sizeof new, "%.*s", is_length, is);
-            return refuse_options(file, old, new);
-        }
-        was += was_length + (was[was_length] == '\n');
-        is += is_length + (is[is_length] == '\n');
-    }
-    return LLOYD_OK;
-}
 
 /* A start that has ended has had the --max-iters of its time. */
 static lloyd_status compare_iterations(const lloyd_checkpoint *c, const lloyd_saved *saved)
@@ -40,7 +15,7 @@ static lloyd_status compare_iterations(const lloyd_checkpoint *c, const lloyd_sa
     if (saved->restart > 0 && saved->max_iters != max_iters) {
         snprintf(was, sizeof was, "--max-iters %lld", (long long)saved->max_iters);
         snprintf(is, sizeof is, "--max-iters %lld", (long long)max_iters);
-        return refuse_options(lloyd_checkpoint_file(c), was, is);
+        return lloyd_checkpoint_refuse(lloyd_checkpoint_file(c), was, is);
     }
     if (iterations <= max_iters) return LLOYD_OK;
     return lloyd_fail(LLOYD_USAGE,
@@ -48,18 +23,6 @@ static lloyd_status compare_iterations(const lloyd_checkpoint *c, const lloyd_sa
                       "or another --checkpoint",
                       lloyd_checkpoint_file(c), (long long)iterations, (long long)max_iters,
                       (long long)iterations);
-}
-
-static lloyd_status compare_shape(const lloyd_checkpoint *c, const lloyd_saved *saved)
-{
-    const int64_t n = c->n;
-    const char *type = lloyd_type_name(lloyd_rows_type(c->rows));
-    if (saved->n == n && saved->d == c->d && strcmp(saved->type, type) == 0) return LLOYD_OK;
-    return lloyd_fail(LLOYD_BAD_INPUT,
-                      "%s was made from %lld rows x %lld columns of %s, but the input is %lld x "
-                      "%lld of %s; give the data it was made from, or another --checkpoint",
-                      lloyd_checkpoint_file(c), (long long)saved->n, (long long)saved->d,
-                      saved->type, (long long)n, (long long)c->d, type);
 }
 
 void lloyd_checkpoint_take(lloyd_checkpoint *c, lloyd_saved *saved, lloyd_outcome *best)
@@ -100,7 +63,7 @@ void lloyd_checkpoint_take(lloyd_checkpoint *c, lloyd_saved *saved, lloyd_outcom
 static lloyd_status read_file(lloyd_checkpoint *c, lloyd_saved *saved)
 {
     LLOYD_TRY(lloyd_saved_read(lloyd_checkpoint_file(c), saved));
-    LLOYD_TRY(compare_options(lloyd_checkpoint_file(c), saved->options, c->deciding));
+    LLOYD_TRY(lloyd_checkpoint_compare(lloyd_checkpoint_file(c), saved->options, c->deciding));
     LLOYD_TRY(compare_iterations(c, saved));
     if (saved->drawn > lloyd_checkpoint_most_seeds(c->options))
         return lloyd_fail(
@@ -108,23 +71,16 @@ static lloyd_status read_file(lloyd_checkpoint *c, lloyd_saved *saved)
             "%s has more rows of a seeding than this seeding draws; remove it to start "
             "anew",
             lloyd_checkpoint_file(c));
-    return compare_shape(c, saved);
+    return lloyd_checkpoint_compare_shape(lloyd_checkpoint_file(c), saved->n, saved->d, saved->type,
+                                          c->rows);
 }
 
 lloyd_status lloyd_checkpoint_read(lloyd_checkpoint *c, lloyd_saved *saved)
 {
-    const lloyd_fit_options *o = c->options;
-    LLOYD_TRY(lloyd_saved_check_writable(o->checkpoint));
-    int there = lloyd_saved_exists(o->checkpoint);
-    if (there && o->resume) return read_file(c, saved);
-    if (there) {
-        LLOYD_TRY(lloyd_saved_check_replaceable(o->checkpoint));
-        lloyd_note("%s exists and will be replaced; --resume would continue from it",
-                   o->checkpoint);
-    } else if (o->resume) {
-        lloyd_note("%s does not exist yet: the fit starts anew", o->checkpoint);
-    }
-    return LLOYD_OK;
+    int reads;
+    LLOYD_TRY(
+        lloyd_checkpoint_look(lloyd_checkpoint_file(c), c->options->resume, "the fit", &reads));
+    return reads ? read_file(c, saved) : LLOYD_OK;
 }
 
 /* What the other ranks must know to make room. */

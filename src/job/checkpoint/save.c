@@ -105,7 +105,7 @@ void lloyd_checkpoint_try_to_save(lloyd_checkpoint *c, lloyd_progress *progress)
 
 int lloyd_checkpoint_is_time(const lloyd_checkpoint *c)
 {
-    if (c->every.iterations > 0) return c->since >= c->every.iterations;
+    if (c->every.count > 0) return c->since >= c->every.count;
     return lloyd_seconds() - c->written >= c->every.seconds;
 }
 

@@ -8,14 +8,19 @@
 /* Comparisons of a row per iteration beside those with centroids: what else is done for it. */
 enum { BESIDE = 16 };
 
+/* Passes over the rows in a fit, of which a cluster that is done needs one. */
+enum { PASSES = 16 };
+
 typedef struct piece {
     double work;
     int64_t cluster;
 } piece;
 
-static double work_of(const int64_t *rows, const int64_t *first, int64_t c)
+static double work_of(const int64_t *rows, const int64_t *first, const unsigned char *done,
+                      int64_t c)
 {
-    return (double)rows[c] * (double)(first[c + 1] - first[c] + BESIDE);
+    const double work = (double)rows[c] * (double)(first[c + 1] - first[c] + BESIDE);
+    return done && done[c] ? work / PASSES : work;
 }
 
 static int by_work(const void *a, const void *b)
@@ -94,14 +99,14 @@ static lloyd_status find_rounds(const piece *pieces, const int64_t *rows, int64_
     }
 }
 
-lloyd_status lloyd_split_deal(const int64_t *rows, const int64_t *first, int64_t k, int ranks,
-                              int64_t room, lloyd_deal *deal)
+lloyd_status lloyd_split_deal(const int64_t *rows, const int64_t *first, const unsigned char *done,
+                              int64_t k, int ranks, int64_t room, lloyd_deal *deal)
 {
     piece *pieces;
     *deal = (lloyd_deal){.rounds = 1};
     LLOYD_TRY(lloyd_alloc(&deal->turn, k, sizeof *deal->turn, "turns of clusters"));
     LLOYD_TRY(lloyd_alloc(&pieces, k, sizeof *pieces, "turns of clusters"));
-    for (int64_t c = 0; c < k; c++) pieces[c] = (piece){work_of(rows, first, c), c};
+    for (int64_t c = 0; c < k; c++) pieces[c] = (piece){work_of(rows, first, done, c), c};
     qsort(pieces, (size_t)k, sizeof *pieces, by_work);
     lloyd_status status = find_rounds(pieces, rows, k, ranks, room, deal);
     lloyd_free(pieces);

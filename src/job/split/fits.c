@@ -6,6 +6,8 @@
 #include "base/stop.h"
 #include "base/text.h"
 #include "comm/self.h"
+#include "job/split/centroids.h"
+#include "job/split/checkpoint.h"
 #include "job/split/small.h"
 #include "kernels/blas.h"
 #include "kernels/convert.h"
@@ -176,6 +178,30 @@ static lloyd_status explain(const lloyd_splitting *s, const lloyd_parts *parts, 
                       where, s->parent.cosine ? ", or nothing but zeros" : "");
 }
 
+/* What is fitted already, assigned once more. */
+static lloyd_status check_inertia(lloyd_splitting *s, int64_t c, const lloyd_split_found *known)
+{
+    double is, was;
+    if (s->inertia[c] == known->inertia) return LLOYD_OK;
+    atomic_store(&s->distrusted, 1);
+    lloyd_split_checkpoint_distrust(s->checkpoint);
+    memcpy(&is, &s->inertia[c], sizeof is);
+    memcpy(&was, &known->inertia, sizeof was);
+    return lloyd_fail(
+        LLOYD_BAD_INPUT,
+        "cluster %lld, assigned to its sub-centroids in %s, has the inertia %.17g, but "
+        "had %.17g; the data have changed, or a machine computes wrongly",
+        (long long)c, s->options->checkpoint, is, was);
+}
+
+static lloyd_status keep(lloyd_splitting *s, int64_t c)
+{
+    const lloyd_split_found found = {s->inertia[c], s->iterations[c], s->converged[c]};
+    s->state[c] = LLOYD_SPLIT_FITTED;
+    lloyd_split_checkpoint_keep(s->checkpoint, c, &found);
+    return LLOYD_OK;
+}
+
 /* Part i, by the threads of `self`. */
 static lloyd_status fit_one(lloyd_splitting *s, lloyd_comm *self, const lloyd_parts *parts,
                             int64_t i)
@@ -191,13 +217,16 @@ static lloyd_status fit_one(lloyd_splitting *s, lloyd_comm *self, const lloyd_pa
                                  .counts = s->counts + s->first[c],
                                  .labels = parts->labels + begin,
                                  .distances = parts->distances ? parts->distances + begin : NULL};
+    const lloyd_split_found *known = lloyd_split_checkpoint_known(s->checkpoint, c);
     LLOYD_TRY(lloyd_stop_check());
-    LLOYD_TRY(explain(s, parts, i, lloyd_small_fit(self, &fit, &rows, &result)));
+    LLOYD_TRY(explain(s, parts, i,
+                      known ? lloyd_small_assign(self, &fit, &rows, &result)
+                            : lloyd_small_fit(self, &fit, &rows, &result)));
     for (int64_t r = 0; r < rows.count; r++) result.labels[r] += (int32_t)s->first[c];
     memcpy(&s->inertia[c], &result.inertia, sizeof result.inertia);
-    s->iterations[c] = result.iterations;
-    s->converged[c] = result.converged;
-    return LLOYD_OK;
+    s->iterations[c] = known ? known->iterations : result.iterations;
+    s->converged[c] = known ? known->converged : result.converged;
+    return known ? check_inertia(s, c, known) : keep(s, c);
 }
 
 /* ---- The clusters of a round ---------------------------------------------------------------- */
@@ -339,6 +368,20 @@ static lloyd_status fit_some(fitting *f)
     return f->failed < 0 ? LLOYD_OK : lloyd_fail(f->status, "%s", f->message);
 }
 
+/* What ranks have finished goes to the checkpoint, also after a failure or a stop, whose message stays. */
+static lloyd_status collect(lloyd_splitting *s, lloyd_status status)
+{
+    char message[LLOYD_MESSAGE_BYTES];
+    double distrusted = atomic_load(&s->distrusted);
+    if (!s->checkpoint || s->comm->broken) return status;
+    if (status == LLOYD_OK) return lloyd_split_collect(s);
+    snprintf(message, sizeof message, "%s", lloyd_message());
+    lloyd_status collected = s->comm->max(s->comm, &distrusted, 1);
+    if (collected == LLOYD_OK && distrusted > 0) lloyd_split_checkpoint_distrust(s->checkpoint);
+    if (collected == LLOYD_OK && distrusted == 0) (void)lloyd_split_collect(s);
+    return lloyd_fail(status, "%s", message);
+}
+
 lloyd_status lloyd_fits_run(lloyd_splitting *s, const lloyd_parts *parts, lloyd_shown *shown,
                             int64_t *done)
 {
@@ -347,7 +390,7 @@ lloyd_status lloyd_fits_run(lloyd_splitting *s, const lloyd_parts *parts, lloyd_
     pthread_mutex_init(&f.lock, NULL);
     lloyd_status status = comm->agree(comm, open_fitting(&f));
     for (int64_t more = 1; more > 0 && status == LLOYD_OK;) {
-        status = comm->agree(comm, fit_some(&f));
+        status = collect(s, comm->agree(comm, fit_some(&f)));
         more = f.next < parts->count;
         if (status == LLOYD_OK) status = lloyd_comm_sum_host(comm, &more, 1);
     }

@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 #include "io/writers/array.h"
-#include "job/split/mail.h"
+#include "job/split/centroids.h"
 #include "options/listing.h"
 #include "options/table.h"
 #include "rows/bad_rows.h"
@@ -14,89 +14,10 @@
 
 enum { WRITTEN = 1 << 20 }; /* rows at a time */
 
-/* --- centroids, to rank 0 --- */
-
-/* The beginning of a piece of a centroid. */
-typedef struct header {
-    int64_t centroid, column;
-} header;
-
-typedef struct gathering {
-    lloyd_splitting *s;
-    int64_t cluster, centroid,
-        column;    /* the next piece: of this cluster, its centroid, from this column on */
-    int64_t piece; /* columns */
-} gathering;
-
-static int64_t columns_of_piece(int64_t d)
-{
-    const int64_t most =
-        (LLOYD_MAIL_MOST - (int64_t)sizeof(header)) / (int64_t)sizeof(float) / 2 * 2;
-    return d < most ? d : most;
-}
-
-static int add_centroid(gathering *g, lloyd_mail *mail)
-{
-    const lloyd_splitting *s = g->s;
-    const int64_t d = s->source.d, c = g->cluster;
-    const float *centroid = s->centroids + (s->place[c] + g->centroid) * d;
-    while (g->column < d) {
-        char *record = lloyd_mail_add(mail, 0);
-        if (!record) return 0;
-        const header head = {s->first[c] + g->centroid, g->column};
-        int64_t columns = d - g->column < g->piece ? d - g->column : g->piece;
-        memcpy(record, &head, sizeof head);
-        memcpy(record + sizeof head, centroid + g->column, (size_t)columns * sizeof *centroid);
-        g->column += columns;
-    }
-    g->column = 0;
-    return 1;
-}
-
-static lloyd_status write_centroids(void *context, lloyd_mail *mail, int64_t *more)
-{
-    gathering *g = context;
-    const lloyd_splitting *s = g->s;
-    *more = 1;
-    for (; s->comm->rank != 0 && g->cluster < s->parent.k; g->cluster++) {
-        const int64_t c = g->cluster, count = s->first[c + 1] - s->first[c];
-        if (lloyd_split_rank(s, c) != s->comm->rank) continue;
-        for (; g->centroid < count; g->centroid++)
-            if (!add_centroid(g, mail)) return LLOYD_OK;
-        g->centroid = 0;
-    }
-    *more = 0;
-    return LLOYD_OK;
-}
-
-static void read_centroid(void *context, int source, const void *record)
-{
-    const gathering *g = context;
-    const int64_t d = g->s->source.d;
-    header head;
-    (void)source;
-    memcpy(&head, record, sizeof head);
-    int64_t columns = d - head.column < g->piece ? d - head.column : g->piece;
-    memcpy(g->s->centroids + head.centroid * d + head.column, (const char *)record + sizeof head,
-           (size_t)columns * sizeof(float));
-}
-
-static lloyd_status gather_centroids(lloyd_splitting *s)
-{
-    gathering g = {.s = s, .piece = columns_of_piece(s->source.d)};
-    const lloyd_mail_ends ends = {write_centroids, read_centroid, &g};
-    const size_t size = (sizeof(header) + (size_t)g.piece * sizeof(float) + 7) / 8 * 8;
-    lloyd_mail mail;
-    lloyd_status status = s->comm->agree(s->comm, lloyd_mail_open(s->comm, size, &mail));
-    if (status == LLOYD_OK) status = lloyd_mail_deliver(&mail, &ends);
-    lloyd_mail_close(&mail);
-    return status;
-}
-
 /* Of each number one rank has something else than 0. */
 lloyd_status lloyd_split_gather(lloyd_splitting *s)
 {
-    if (s->comm->size > 1) LLOYD_TRY(gather_centroids(s));
+    LLOYD_TRY(lloyd_split_collect(s));
     LLOYD_TRY(lloyd_comm_sum_host(s->comm, s->counts, s->k));
     LLOYD_TRY(lloyd_comm_sum_host(s->comm, s->inertia, s->parent.k));
     LLOYD_TRY(lloyd_comm_sum_host(s->comm, s->iterations, s->parent.k));

@@ -1,6 +1,7 @@
 /* See parts.h. */
 #include "job/split/parts.h"
 
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/stop.h"
 #include "job/backend.h"
@@ -62,6 +63,31 @@ typedef struct moving {
         coming; /* [2 * ranks] where the row that comes from a rank goes, and what of it is there */
 } moving;
 
+/* Adds the rows that are read, with their numbers: the sum depends on no number of ranks. */
+static void hash_rows(const moving *m)
+{
+    const int64_t first = m->rows->first + m->at, bytes = m->row_bytes;
+    uint64_t sum = 0;
+#pragma omp parallel for num_threads(lloyd_backend_threads(m->parts->comm)) reduction(+ : sum) if (m->here > ALONE)
+    for (int64_t i = 0; i < m->here; i++) {
+        uint32_t weight = 0;
+        uint64_t hash = lloyd_hash_word(0, (uint64_t)(first + i));
+        if (m->read_weights) memcpy(&weight, &m->read_weights[i], sizeof weight);
+        hash = lloyd_hash(hash, m->read + i * bytes, (size_t)bytes);
+        sum += lloyd_hash_word(hash, weight);
+    }
+    *m->parts->source->hash += sum;
+}
+
+static lloyd_status read_some(moving *m)
+{
+    const lloyd_row_source *s = m->rows;
+    LLOYD_TRY(lloyd_stop_check());
+    LLOYD_TRY(lloyd_rows_read(s->rows, s->first + m->at, m->here, m->read));
+    if (!s->weighted) return LLOYD_OK;
+    return lloyd_rows_read_weights(s->rows, s->first + m->at, m->here, m->read_weights);
+}
+
 static lloyd_status read_more(moving *m)
 {
     const lloyd_row_source *s = m->rows;
@@ -69,10 +95,9 @@ static lloyd_status read_more(moving *m)
     m->here = s->count - m->at < m->at_once ? s->count - m->at : m->at_once;
     m->next = m->sent = 0;
     if (m->here == 0) return LLOYD_OK;
-    LLOYD_TRY(lloyd_stop_check());
-    LLOYD_TRY(lloyd_rows_read(s->rows, s->first + m->at, m->here, m->read));
-    if (!s->weighted) return LLOYD_OK;
-    return lloyd_rows_read_weights(s->rows, s->first + m->at, m->here, m->read_weights);
+    LLOYD_TRY(read_some(m));
+    if (m->parts->source->hash && m->parts->round == 0) hash_rows(m);
+    return LLOYD_OK;
 }
 
 /* Adds what is left of a row; 0 where there is no more room. */

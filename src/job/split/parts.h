@@ -17,6 +17,8 @@ typedef struct lloyd_split_source {
     const int32_t *clusters; /* [count] of each row */
     int32_t *labels;   /* [count] results: the sub-cluster, and the distance to its centroid */
     double *distances; /* [count], or NULL: not wanted */
+    uint64_t *
+        hash; /* the sum of the hashes of the rows and their weights, found in the first round; or NULL */
 } lloyd_split_source;
 
 typedef struct lloyd_parts {

@@ -3,6 +3,8 @@
 
 #include "job/job.h"
 
+#include <string.h>
+
 static lloyd_status plan(lloyd_job *j, const lloyd_small_rows *rows)
 {
     LLOYD_TRY(lloyd_row_source_memory(j->comm, rows->data, rows->weights, rows->count, rows->d,
@@ -31,7 +33,7 @@ static lloyd_status take_results(lloyd_job *j, lloyd_small_result *result)
     result->iterations = j->best.history.iterations;
     result->converged = j->best.history.converged;
     LLOYD_TRY(lloyd_job_count(j, result->counts));
-    LLOYD_TRY(kernels->get_centroids(kernels, result->centroids));
+    if (!j->given.centroids) LLOYD_TRY(kernels->get_centroids(kernels, result->centroids));
     LLOYD_TRY(kernels->labels(kernels, 0, j->plan.count, result->labels));
     return result->distances ? lloyd_shard_each(j->problem.shard, measure_chunk, &m) : LLOYD_OK;
 }
@@ -48,6 +50,22 @@ lloyd_status lloyd_small_fit(lloyd_comm *self, const lloyd_fit_options *options,
 {
     lloyd_job job = lloyd_job_begin(self, options);
     return lloyd_job_end(&job, run(&job, rows, result));
+}
+
+lloyd_status lloyd_small_assign(lloyd_comm *self, const lloyd_fit_options *options,
+                                const lloyd_small_rows *rows, lloyd_small_result *result)
+{
+    lloyd_fit_options assignment = *options;
+    assignment.max_iters = 0;
+    assignment.n_init = 1;
+    lloyd_job job = lloyd_job_begin(self, &assignment);
+    job.given = (lloyd_model){.d = rows->d,
+                              .k = options->k,
+                              .cosine = strcmp(options->metric, "cosine") == 0,
+                              .centroids = result->centroids};
+    const lloyd_status status = run(&job, rows, result);
+    job.given = (lloyd_model){.centroids = NULL}; /* they are the caller's */
+    return lloyd_job_end(&job, status);
 }
 
 lloyd_status lloyd_small_bytes(lloyd_comm *self, const lloyd_fit_options *options,

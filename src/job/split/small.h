@@ -33,6 +33,10 @@ typedef struct lloyd_small_result {
 lloyd_status lloyd_small_fit(lloyd_comm *self, const lloyd_fit_options *options,
                              const lloyd_small_rows *rows, lloyd_small_result *result);
 
+/* result->centroids are those that such a fit has found: the rest of the result, but for `iterations` and `converged`. */
+lloyd_status lloyd_small_assign(lloyd_comm *self, const lloyd_fit_options *options,
+                                const lloyd_small_rows *rows, lloyd_small_result *result);
+
 /* Bytes that it takes: of the host's memory, the rows and the results aside, and of the GPU's. */
 lloyd_status lloyd_small_bytes(lloyd_comm *self, const lloyd_fit_options *options,
                                const lloyd_small_rows *rows, lloyd_bytes *bytes);

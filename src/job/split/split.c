@@ -14,6 +14,8 @@
 #include "job/agreement.h"
 #include "job/options.h"
 #include "job/outputs.h"
+#include "job/split/centroids.h"
+#include "job/split/checkpoint.h"
 #include "job/split/fits.h"
 #include "job/split/labels.h"
 #include "job/split/outcome.h"
@@ -36,6 +38,8 @@ enum {
 static lloyd_status check_options(const lloyd_split_options *o)
 {
     LLOYD_TRY(lloyd_options_check(lloyd_commands[LLOYD_COMMAND_SPLIT].options, o, 0));
+    LLOYD_TRY(
+        lloyd_options_check_checkpoint(o->checkpoint, o->checkpoint_every, o->resume, "clusters"));
     if ((o->k > 0) == (o->total > 0))
         return lloyd_fail(
             LLOYD_USAGE,
@@ -91,7 +95,7 @@ static lloyd_status open_inputs(lloyd_splitting *s)
     return s->comm->agree(s->comm, open_more(s));
 }
 
-/* Rank 0: that the output replaces nothing that is read. */
+/* Rank 0: that what is written replaces nothing that is read. */
 static lloyd_status check_paths(const lloyd_splitting *s)
 {
     const lloyd_split_options *o = s->options;
@@ -100,6 +104,7 @@ static lloyd_status check_paths(const lloyd_splitting *s)
     if (status == LLOYD_OK) status = lloyd_guard_read_model(&guard, o->model);
     if (status == LLOYD_OK) status = lloyd_guard_read(&guard, "the labels", o->labels);
     if (status == LLOYD_OK) status = lloyd_guard_write(&guard, "--output", o->output);
+    if (status == LLOYD_OK) status = lloyd_guard_write(&guard, "--checkpoint", o->checkpoint);
     if (status == LLOYD_OK) status = lloyd_guard_check(&guard);
     lloyd_guard_free(&guard);
     return status;
@@ -116,10 +121,10 @@ static lloyd_status open_output(lloyd_splitting *s)
     const lloyd_row_shape shape = lloyd_split_shape(s);
     const int64_t bytes = lloyd_model_bytes(&model, &rows, &shape);
     if (s->comm->rank != 0) return lloyd_space_check_limit(o->output, bytes);
-    LLOYD_TRY(check_paths(s));
     LLOYD_TRY(lloyd_output_open(o->output, o->force, &s->output));
-    const lloyd_need need = {o->output, bytes};
-    LLOYD_TRY(lloyd_space_check(&need, 1));
+    const lloyd_need needs[] = {{o->output, bytes},
+                                {o->checkpoint, lloyd_split_checkpoint_file_bytes(s)}};
+    LLOYD_TRY(lloyd_space_check(needs, 2));
     return lloyd_output_tidy(&s->output);
 }
 
@@ -135,6 +140,7 @@ static lloyd_status find_clusters(lloyd_splitting *s)
     if (status == LLOYD_OK) status = lloyd_alloc(&s->rows, k, sizeof *s->rows, "cluster sizes");
     if (status == LLOYD_OK)
         status = lloyd_alloc(&s->first, k + 1, sizeof *s->first, "sub-clusters");
+    if (status == LLOYD_OK) status = lloyd_alloc(&s->state, k, sizeof *s->state, "clusters");
     if (status == LLOYD_OK) status = lloyd_split_read_labels(s);
     LLOYD_TRY(s->comm->agree(s->comm, status));
     LLOYD_TRY(lloyd_comm_sum_host(s->comm, s->rows, k));
@@ -179,10 +185,13 @@ static lloyd_status count_rest(lloyd_splitting *s, int64_t largest, int64_t limi
     const int64_t of_rows =
         s->source.count * (4 + 4 + (lloyd_split_needs_distances(s->options) ? 8 : 0));
     const int64_t results = s->k * (s->source.d * 4 + 8 + 4) + 9 * 8 * k;
-    const int64_t moving =
+    const int64_t of_moving =
         lloyd_parts_bytes(s->comm->size, k, s->rows[largest], lloyd_split_row_bytes(s));
+    const int64_t of_centroids = lloyd_split_collect_bytes(s);
+    const int64_t moving = of_moving > of_centroids ? of_moving : of_centroids;
     *bytes = lloyd_memory_now() + of_rows + results + lloyd_split_deal_bytes(k) +
-             lloyd_rows_memory(s->source.rows) + (of_fits > moving ? of_fits : moving);
+             lloyd_rows_memory(s->source.rows) + (of_fits > moving ? of_fits : moving) +
+             lloyd_split_checkpoint_bytes(s);
     return LLOYD_OK;
 }
 
@@ -217,7 +226,7 @@ static lloyd_status plan(lloyd_splitting *s)
 {
     int64_t room = 0, rest = 0;
     LLOYD_TRY(find_room(s, &room, &rest));
-    LLOYD_TRY(s->comm->agree(s->comm, lloyd_split_deal(s->rows, s->first, s->parent.k,
+    LLOYD_TRY(s->comm->agree(s->comm, lloyd_split_deal(s->rows, s->first, s->state, s->parent.k,
                                                        s->comm->size, room, &s->deal)));
     s->memory = rest + s->deal.most * bytes_of_row(s);
     if (s->small_rows > s->deal.most / (2 * s->at_once)) /* of a round, too, each thread gets two */
@@ -270,6 +279,9 @@ static lloyd_status print_plan(const lloyd_splitting *s)
            lloyd_text_bytes((int64_t)most, c, sizeof c));
     printf("  output           %s\n",
            lloyd_text_bytes(lloyd_model_bytes(&model, &outputs, &shape), c, sizeof c));
+    if (o->checkpoint)
+        printf("  checkpoint       %s at most\n",
+               lloyd_text_bytes(lloyd_split_checkpoint_file_bytes(s), c, sizeof c));
     return LLOYD_OK;
 }
 
@@ -307,10 +319,17 @@ static int64_t own_rows(const lloyd_splitting *s)
 static lloyd_status split_round(lloyd_splitting *s, int64_t round, lloyd_shown *shown,
                                 int64_t *done)
 {
-    const lloyd_split_source source = {&s->source, s->clusters, s->labels, s->distances};
+    uint64_t hash = 0;
+    const lloyd_split_source source = {.rows = &s->source,
+                                       .clusters = s->clusters,
+                                       .labels = s->labels,
+                                       .distances = s->distances,
+                                       .hash = s->checkpoint ? &hash : NULL};
     lloyd_parts parts;
     lloyd_status status =
         lloyd_parts_bring(s->comm, &source, s->rows, s->parent.k, s->deal.turn, round, &parts);
+    if (status == LLOYD_OK && round == 0)
+        status = lloyd_split_checkpoint_check_data(s->checkpoint, hash);
     if (status == LLOYD_OK) status = lloyd_fits_run(s, &parts, shown, done);
     if (status == LLOYD_OK) status = lloyd_parts_return(&parts);
     lloyd_parts_free(&parts);
@@ -352,6 +371,7 @@ static void take_result(const lloyd_splitting *s, lloyd_split_result *result)
                              .rounds = s->deal.rounds,
                              .files = lloyd_rows_files(s->source.rows),
                              .type = lloyd_type_name(s->source.type),
+                             .resumed = lloyd_split_checkpoint_resumed(s->checkpoint),
                              .parent_inertia = s->options->labels ? 0 : s->parent.final_inertia,
                              .seconds = lloyd_seconds() - s->start};
     for (int64_t c = 0; c < s->parent.k; c++) {
@@ -363,6 +383,23 @@ static void take_result(const lloyd_splitting *s, lloyd_split_result *result)
     for (int64_t k = 0; k < s->k; k++) result->empty += s->counts[k] == 0;
 }
 
+/* What rank 0 does before the process ends in the midst of a collective call. */
+static void rescue_checkpoint(void *splitting)
+{
+    const lloyd_splitting *s = splitting;
+    lloyd_split_checkpoint_rescue(s->checkpoint);
+}
+
+static lloyd_status open_checkpoint(lloyd_splitting *s)
+{
+    lloyd_comm *comm = s->comm;
+    LLOYD_TRY(comm->agree(comm, comm->rank == 0 ? check_paths(s) : LLOYD_OK));
+    LLOYD_TRY(lloyd_split_checkpoint_open(s, &s->checkpoint));
+    comm->rescue = rescue_checkpoint;
+    comm->rescued = s;
+    return LLOYD_OK;
+}
+
 static lloyd_status run(lloyd_splitting *s, lloyd_split_result *result)
 {
     lloyd_comm *comm = s->comm;
@@ -372,14 +409,17 @@ static lloyd_status run(lloyd_splitting *s, lloyd_split_result *result)
     LLOYD_TRY(lloyd_backend_choose(comm, s->options->backend, NULL, &s->backend));
     LLOYD_TRY(comm->agree(comm, open_self(s)));
     LLOYD_TRY(find_clusters(s));
+    if (!s->options->dry_run) LLOYD_TRY(open_checkpoint(s));
     LLOYD_TRY(plan(s));
     if (s->options->dry_run) return comm->agree(comm, print_plan(s));
 
     LLOYD_TRY(comm->agree(comm, open_output(s)));
     LLOYD_TRY(lloyd_outputs_share(comm, s->options->output, &s->output));
     LLOYD_TRY(comm->agree(comm, make_room(s)));
+    LLOYD_TRY(lloyd_split_checkpoint_restore(s->checkpoint));
     LLOYD_TRY(split_all(s));
     LLOYD_TRY(lloyd_split_gather(s));
+    lloyd_split_checkpoint_last(s->checkpoint);
     LLOYD_TRY(lloyd_split_write(s));
     take_result(s, result);
     return LLOYD_OK;
@@ -391,9 +431,12 @@ lloyd_status lloyd_split(lloyd_comm *comm, const lloyd_split_options *options,
     lloyd_splitting s = {.comm = comm, .options = options, .start = lloyd_seconds()};
     lloyd_split_result unused;
     lloyd_status status = run(&s, result ? result : &unused);
+    comm->rescue = NULL;
+    status = lloyd_split_checkpoint_close(s.checkpoint, status);
     lloyd_free(s.clusters);
     lloyd_free(s.rows);
     lloyd_free(s.first);
+    lloyd_free(s.state);
     lloyd_free(s.deal.turn);
     lloyd_free(s.labels);
     lloyd_free(s.distances);

@@ -11,7 +11,17 @@
 #include "job/split/deal.h"
 #include "lloyd/lloyd.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
+
+/* How far a cluster is. */
+enum {
+    LLOYD_SPLIT_OPEN,     /* it is not fitted yet */
+    LLOYD_SPLIT_FITTED,   /* its rank has the centroids */
+    LLOYD_SPLIT_COLLECTED /* rank 0 has them too */
+};
+
+typedef struct lloyd_split_checkpoint lloyd_split_checkpoint;
 
 typedef struct lloyd_splitting {
     lloyd_comm *comm, *self; /* `self`: this rank alone, on its own GPU or its share of the cores */
@@ -26,10 +36,15 @@ typedef struct lloyd_splitting {
     int64_t *first;    /* [parent.k + 1] its sub-clusters: shares.h */
     int64_t k;         /* sub-clusters of all */
     lloyd_deal deal;
+    lloyd_split_checkpoint *checkpoint; /* or NULL */
     lloyd_members_plan members;
     int64_t memory;     /* planned bytes of this rank */
     int at_once;        /* small clusters that are fitted at a time, and the rows that these have */
     int64_t small_rows; /* at most; 0: no cluster is small (fits.h) */
+
+    unsigned char *state; /* [parent.k] of the clusters of this rank, and of a checkpoint's */
+    atomic_int
+        distrusted; /* 1: a cluster of the checkpoint has not come out as it was, on this rank */
 
     /* results, of all ranks in the end */
     int32_t *labels;                 /* [source.count] */

@@ -1,12 +1,14 @@
 """lloyd split: each cluster's sub-clusters are those of a fit of its rows alone, bit for bit, for every kind of rows and option, on any
-number of ranks, in one pass over the rows or several; which rank fits which cluster is nowhere to be seen; and bad input."""
+number of ranks, in one pass over the rows or several; which rank fits which cluster is nowhere to be seen; a split that continues from a
+checkpoint of some of its clusters gives the same bits; and bad input."""
 import os
 
 import h5py
 import numpy as np
 
 import data
-from common import Test, differences, digest, part_files
+import sealed
+from common import Test, attribute, differences, digest, part_files
 
 ALL = ("/centroids", "/counts", "/labels", "/parents", "/distances", "/members", "/offsets")
 
@@ -78,10 +80,10 @@ def check_members(t, what, path):
     t.check(ok, what)
 
 
-def split(t, case, share, output, *more, ranks=1):
+def split(t, case, share, output, *more, ranks=1, **how):
     sizes = ("-k", share) if share > 0 else ("--total", -share)
     return t.lloyd("split", "--model", case.parent, "--input", case.rows, *sizes, "--output", output, "--distances", "--members",
-                   "--progress", "none", *case.options, *more, ranks=ranks)
+                   "--progress", "none", *case.options, *more, ranks=ranks, **how)
 
 
 def check_case(t, case, share, seed, every_rank):
@@ -132,6 +134,52 @@ def every_kind(t):
         check_case(t, case, share, seed, number == 0)
 
 
+def resumed(t):
+    """A checkpoint has some of the clusters: the rest is fitted, and all is as in one run, on other ranks and with other threads too."""
+    rng = np.random.default_rng(6)
+    weights = rng.uniform(0.1, 3, 900).astype(np.float32)
+    bad = data.gaussian(700, 6, 5, 4)
+    bad[[0, 3, 4, 350, 699]] = np.nan
+    few = np.repeat(data.gaussian(40, 3, 5), 5, axis=0)
+    cases = [
+        (Case(t, "part", data.load(t.data("sift-20k.h5"), 3001).astype(np.uint8), 6), 9),
+        (Case(t, "part-cosine", data.gaussian(900, 12, 7).astype(np.float16), 5, "--n-init", 2, fit=("--metric", "cosine"), dtype=np.float16), 4),
+        (Case(t, "part-weighted", data.gaussian(900, 5, 8), 4, "--weights", "weights", "--tol", 0.01, fit=("--weights", "weights"),
+              weights=weights), -31),
+        (Case(t, "part-bad", bad, 7, "--skip-bad-rows", "--max-iters", 3, fit=("--skip-bad-rows",)), 5),
+        (Case(t, "part-few", few, 30, "--init", "kmeans++", "--empty", "keep"), 8),
+        (Case(t, "part-long", data.gaussian(40, 20000, 9), 3), 2),
+    ]
+    for case, share in cases[:2] + cases[4:5] if t.quick else cases:
+        whole, all_done = t.path(f"{case.name}-whole.h5"), t.path(f"{case.name}-all.ck")
+        result = split(t, case, share, whole, "--checkpoint", all_done)
+        if not t.check(result.status == 0 and os.path.exists(all_done), f"{case.name}: with a checkpoint", result.describe()):
+            continue
+        with h5py.File(whole) as file:
+            parts = np.bincount(file["parents"][()], minlength=int(file.attrs["parent_k"]))
+            inertia = file.attrs["inertia"]
+        there = sealed.clusters_of(all_done)
+        t.check(np.array_equal(there, np.flatnonzero(parts)), f"{case.name}: the checkpoint has all clusters", f"      {there}")
+        for what, chosen, ranks, threads in (("even ones", lambda c: c % 2 == 0, 3, 1), ("odd ones", lambda c: c % 2 == 1, 1, 2),
+                                             ("the last", lambda c, last=there[-1]: c == last, 2, 1), ("all", lambda c: True, 1, 1)):
+            checkpoint, path = t.path(f"{case.name}-some.ck"), t.path(f"{case.name}-resumed.h5")
+            sealed.keep(all_done, chosen, parts, checkpoint)
+            result = split(t, case, share, path, "--checkpoint", checkpoint, "--resume", "--force", ranks=ranks, threads=threads)
+            name = f"{case.name}, {what} done, {ranks} ranks, {threads} threads"
+            count = sum(map(chosen, there))
+            if t.check(result.status == 0 and f"{count} of {len(parts)} clusters are from" in result.out, name, result.describe()):
+                t.check(not (found := differences(whole, path, ALL)), f"{name}: the same bits", found)
+                t.check(attribute(path, "inertia") == inertia and attribute(path, "converged") == attribute(whole, "converged"),
+                        f"{name}: the same inertia, and what has converged")
+                t.check(np.array_equal(sealed.clusters_of(checkpoint), there), f"{name}: the checkpoint has all clusters again")
+        sealed.keep(all_done, lambda c, first=there[:3]: c in first, parts, checkpoint)
+        sealed.change(checkpoint, "inertia", 1, 1.25)
+        before = digest(checkpoint)
+        result = split(t, case, share, path, "--checkpoint", checkpoint, "--resume", "--force", ranks=2)
+        t.check(result.status == 3 and f"cluster {there[1]}" in result.messages[-1] and "1.25" in result.messages[-1] and
+                digest(checkpoint) == before, f"{case.name}: another inertia than the rows have", result.describe())
+
+
 def several_passes(t):
     """Little memory: the rows are read again for the clusters that do not fit at first. The same bits."""
     weights = np.random.default_rng(5).uniform(0.1, 3, 40000).astype(np.float32)
@@ -155,6 +203,13 @@ def several_passes(t):
         result = split(t, case, 3, t.path("passes.h5"), "--max-host-memory", limit, "--force", ranks=ranks)
         t.check(result.status == 0 and not (found := differences(whole, t.path("passes.h5"), ALL)), f"{limit}, {ranks} ranks: the same bits",
                 result.describe() + (found if result.status == 0 else ""))
+    checkpoint = t.path("wide.ck")
+    result = split(t, case, 3, t.path("passes.h5"), "--max-host-memory", limit, "--checkpoint", checkpoint, "--force")
+    t.check(result.status == 0, "several passes with a checkpoint", result.describe())
+    sealed.keep(checkpoint, lambda c: c % 3 == 0, [3] * 25, checkpoint + "2")
+    result = split(t, case, 3, t.path("passes.h5"), "--max-host-memory", limit, "--checkpoint", checkpoint + "2", "--resume", "--force", ranks=2)
+    t.check(result.status == 0 and "9 of 25 clusters are from" in result.out and not (found := differences(whole, t.path("passes.h5"), ALL)),
+            "several passes, resumed on 2 ranks: the same bits", result.describe() + (found if result.status == 0 else ""))
     result = split(t, case, 3, t.path("none.h5"), "--max-host-memory", "1M")
     t.check(result.status == 2 and "more clusters" in result.err and len(result.messages) == 1, "1 MB are too little", result.describe())
 
@@ -255,7 +310,7 @@ def refused(t):
 
 def main():
     t = Test("split")
-    t.steps((every_kind,), *(() if t.quick else ((several_passes,),)), (side_by_side,), (with_others,), (refused,))
+    t.steps((every_kind,), (resumed,), *(() if t.quick else ((several_passes,),)), (side_by_side,), (with_others,), (refused,))
     t.finish()
 
 

@@ -263,10 +263,9 @@ static void no_room(void **state)
 
 static void check_every(const char *text, int64_t iterations, double seconds)
 {
-    const lloyd_fit_options options = {.checkpoint_every = text};
     lloyd_every every;
-    assert_int_equal(lloyd_options_every(&options, &every), LLOYD_OK);
-    assert_true(every.iterations == iterations && every.seconds == seconds);
+    assert_int_equal(lloyd_options_every(text, "iterations", &every), LLOYD_OK);
+    assert_true(every.count == iterations && every.seconds == seconds);
 }
 
 static void times_and_numbers(void **state)
@@ -281,9 +280,9 @@ static void times_and_numbers(void **state)
     check_every("1h", 0, 3600);
     check_every("999999999", 999999999, 0);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        const lloyd_fit_options options = {.checkpoint_every = wrong[i]};
         lloyd_every every;
-        if (lloyd_options_every(&options, &every) != LLOYD_USAGE) fail_msg("'%s'", wrong[i]);
+        if (lloyd_options_every(wrong[i], "iterations", &every) != LLOYD_USAGE)
+            fail_msg("'%s'", wrong[i]);
         assert_non_null(strstr(lloyd_message(), "--checkpoint-every"));
     }
 }

@@ -126,7 +126,7 @@ static void test_deal(void **unused)
         int64_t room = largest + below(round % 2 ? 5000 : 10);
         lloyd_deal deal;
         assert_int_equal(lloyd_split_shares(rows, k, 10, 0, first), LLOYD_OK);
-        assert_int_equal(lloyd_split_deal(rows, first, k, ranks, room, &deal), LLOYD_OK);
+        assert_int_equal(lloyd_split_deal(rows, first, NULL, k, ranks, room, &deal), LLOYD_OK);
         assert_true(deal.rounds >= 1 && deal.rounds <= k + all / room);
         for (int64_t c = 0; c < k; c++) {
             assert_true(deal.turn[c] >= 0 && deal.turn[c] < deal.rounds * ranks);
@@ -142,9 +142,29 @@ static void test_deal(void **unused)
     }
 }
 
+/* Clusters that are only assigned once more are little work: two ranks get as many of the others. */
+static void test_deal_done(void **unused)
+{
+    (void)unused;
+    int64_t rows[MOST], first[MOST + 1] = {0}, open[2] = {0, 0};
+    unsigned char done[MOST];
+    lloyd_deal deal;
+    for (int64_t c = 0; c < MOST; c++) {
+        rows[c] = 1000 + MOST - c / 2; /* by size alone, one rank gets all that are open */
+        first[c + 1] = first[c] + 10;
+        done[c] = c % 2 == 0;
+    }
+    assert_int_equal(lloyd_split_deal(rows, first, done, MOST, 2, 1000000, &deal), LLOYD_OK);
+    for (int64_t c = 0; c < MOST; c++)
+        if (!done[c]) open[deal.turn[c]]++;
+    assert_int_equal(open[0], open[1]);
+    lloyd_free(deal.turn);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_deal_done),
         cmocka_unit_test(test_total),
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_deal),
