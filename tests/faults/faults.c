@@ -1,6 +1,7 @@
 /* Linked into a copy of the program: makes the n-th call of a kind fail, or holds the run at an event.
  *
  *     LLOYD_FAULT=KIND:N[:RANK]   KIND: alloc, read, write, rename, mpi, cuda or nccl; on RANK, or on all ranks
+ *     LLOYD_FAULT=none            none fails; the log gets a line "call KIND N RANK CALL PLACES" for each
  *     LLOYD_FAULT_LOG=FILE        gets a line "fault KIND N RANK CALL PLACES" when that happens (addresses
  *                                 for addr2line, of the call and of those that led to it, with
  *                                 commas), and "calls KIND COUNT RANK" for every kind when a rank ends
@@ -40,6 +41,9 @@ static const char *const names[KINDS] = {"alloc", "read", "write", "rename", "mp
 static atomic_llong calls[KINDS];
 static int failing = KINDS; /* the kind that fails; KINDS: none */
 static long long failing_at;
+static int telling; /* of every call */
+
+enum { FRAMES = 32, PLACES = 4 };
 
 /* Ours, for files of our own. */
 ssize_t __real_pread(int file, void *data, size_t bytes, off_t at);
@@ -71,6 +75,7 @@ __attribute__((constructor)) static void begin(void)
 {
     const char *fault = getenv("LLOYD_FAULT");
     const char *colon = fault ? strchr(fault, ':') : NULL;
+    telling = fault && strcmp(fault, "none") == 0;
     if (!colon) return;
     char *end;
     failing_at = strtoll(colon + 1, &end, 10);
@@ -93,14 +98,13 @@ __attribute__((destructor)) static void finish(void)
 
 extern const char __executable_start[], etext[]; /* by the linker */
 
-/* The addresses in this program from `place` on, of calls within each other. */
-static void find_places(char *text, size_t bytes, const void *place)
+/* At most so many addresses in this program from `place` on, of calls within each other. */
+static void find_places(char *text, size_t bytes, const void *place, int most)
 {
-    enum { FRAMES = 32, PLACES = 4 };
     void *frames[FRAMES];
     int count = backtrace(frames, FRAMES), first = 0, written = 0;
     while (first < count && frames[first] != place) first++;
-    for (int i = first; i < count && written < PLACES; i++) {
+    for (int i = first; i < count && written < most; i++) {
         const char *at = frames[i];
         size_t length = strlen(text);
         if (at < __executable_start || at >= etext) continue;
@@ -113,12 +117,14 @@ static void find_places(char *text, size_t bytes, const void *place)
 static int fails(kind k, const char *name, const void *place)
 {
     long long call = atomic_fetch_add(&calls[k], 1) + 1;
-    if ((int)k != failing || call != failing_at) return 0;
-    char places[120] = "", line[240];
-    find_places(places, sizeof places, place);
-    snprintf(line, sizeof line, "fault %s %lld %d %s %s\n", names[k], call, rank(), name, places);
+    int now = (int)k == failing && call == failing_at;
+    if (!now && !telling) return 0;
+    char places[FRAMES * 20] = "", line[sizeof places + 120];
+    find_places(places, sizeof places, place, telling ? FRAMES : PLACES);
+    snprintf(line, sizeof line, "%s %s %lld %d %s %s\n", now ? "fault" : "call", names[k], call,
+             rank(), name, places);
     tell(line);
-    return 1;
+    return now;
 }
 
 #define HERE __builtin_return_address(0)

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Fault loops: every call that can fail is made to fail, one at a time, and the job must end as it should.
 
-For each command of the table and each kind of call (calls.h), a first run counts the calls; then the same command runs
-once for n = 1, 2, 3, ... with the n-th call failing. Each run must end in time, and either
+For each command of the table and each kind of call (calls.h), a first run lists the calls; then the same command runs
+with the n-th call failing, once for each n to be tried: on one rank, those that are made on a path (the call and the two
+calls that led to it) on which none has failed yet in this or an earlier command, and a part of the others; on several
+ranks, a part of all. Each run must end in time, and either
   - fail: with the right status and one message, no temporary file left, and an earlier output as it was to the byte (or
     replaced by the whole new one, where what fails comes after it, such as the summary), or
   - succeed, where the call is one that a job can do without (TOLERATED), with a bit-identical result.
@@ -24,6 +26,8 @@ import data
 from common import EXACT, Test, differences, digest
 
 TIME_LIMIT = 60
+PATH = 3  # calls within each other
+OTHERS = 64  # of so many calls on paths that have failed, one fails again
 
 # A failed read may be told as bad input, all else is a failure while running.
 STATUS = {"alloc": (1,), "read": (1, 3), "write": (1,), "rename": (1,), "mpi": (1,), "cuda": (1,), "nccl": (1,)}
@@ -53,12 +57,12 @@ class Command:
     """A row of the table. `arguments` may name IN (the inputs' folder); files are made in the run's own folder."""
 
     def __init__(self, name, arguments, output=None, datasets=EXACT, ranks=(1, 2), also=(), checkpoint=None, in_memory=False,
-                 strides=(1, 32)):
+                 stride=32):
         self.name, self.arguments, self.output, self.datasets, self.ranks = name, arguments.split(), output, datasets, ranks
         self.also = set(also)  # files that may be there afterwards, whatever happens
         self.checkpoint = checkpoint  # of the inputs: the old one, copied to CHECKPOINT
         self.in_memory = in_memory  # the arguments are those of rows.c
-        self.strides = strides  # without --stride: on one rank, on several
+        self.stride = stride  # on several ranks, without --stride
 
 
 # Notes and warnings, which are no message of a failure.
@@ -85,27 +89,27 @@ COMMANDS = [
             "--output model.h5 --progress none", "model.h5"),
     Command("fit, empty clusters", "fit --input IN/same.h5 -k 9 --init kmeans++ --max-iters 2 --output model.h5 "
             "--progress none", "model.h5"),
-    Command("fit, with checkpoints", FROM_START, "model.h5", checkpoint="ended.ck", strides=(12, 96)),
-    Command("fit, resumed", f"{ONWARDS} 2", "model.h5", checkpoint="begun.ck", strides=(12, 96)),
-    Command("fit, resumed in its second start", f"{FROM_START} --resume", "model.h5", checkpoint="ended.ck", strides=(24, 192)),
-    Command("fit, rows in memory", "float64 given", in_memory=True, strides=(8, 32)),
-    Command("fit, rows in memory, seeded", "float32 kmeans-parallel", in_memory=True, strides=(32, 96)),
+    Command("fit, with checkpoints", FROM_START, "model.h5", checkpoint="ended.ck", stride=96),
+    Command("fit, resumed", f"{ONWARDS} 2", "model.h5", checkpoint="begun.ck", stride=96),
+    Command("fit, resumed in its second start", f"{FROM_START} --resume", "model.h5", checkpoint="ended.ck", stride=192),
+    Command("fit, rows in memory", "float64 given", in_memory=True),
+    Command("fit, rows in memory, seeded", "float32 kmeans-parallel", in_memory=True, stride=96),
     Command("predict", "predict --model IN/given.h5 --input IN/a.h5 --input IN/b.h5 --output labels.h5 --distances",
             "labels.h5", ("/labels", "/distances")),
     Command("fit, with members", "fit --input IN/a.h5 -k 3 --max-iters 1 --output model.h5 --distances --members --progress none",
-            "model.h5", (*EXACT, "/distances", "/members", "/offsets"), strides=(4, 32)),
+            "model.h5", (*EXACT, "/distances", "/members", "/offsets")),
     Command("fit, of limited size", "fit --input IN/a.h5 -k 6 --init random --max-iters 1 --max-size 1 --output model.h5 --members "
-            "--progress none", "model.h5", (*EXACT, "/members", "/offsets"), strides=(8, 64)),
+            "--progress none", "model.h5", (*EXACT, "/members", "/offsets"), stride=64),
     Command("predict, with members", "predict --model IN/given.h5 --input IN/a.h5 --output labels.h5 --members --second",
-            "labels.h5", ("/labels", "/second/labels", "/second/distances", "/members", "/offsets"), strides=(4, 32)),
+            "labels.h5", ("/labels", "/second/labels", "/second/distances", "/members", "/offsets")),
     Command("predict, of other formats", "predict --model IN/given.h5 --input IN/raw.fbin --input IN/x.fvecs --input IN/x.npy "
             "--output labels.h5", "labels.h5", ("/labels",), ranks=(1,)),
     Command("select", "select IN/clusters.h5 IN/level.h5 --input IN/a.h5 --near-duplicates 0.9 --sample 7 --output rows.h5 "
-            "--max-host-memory 500M --progress none", "rows.h5", ("/rows",), strides=(2, 32)),
+            "--max-host-memory 500M --progress none", "rows.h5", ("/rows",)),
     Command("split", "split --model IN/clusters.h5 --input IN/a.h5 -k 2 --max-iters 2 --output model.h5 --distances --members "
-            "--progress none", "model.h5", ("/centroids", "/labels", "/counts", "/parents", "/distances", "/members"), strides=(8, 96)),
-    Command("split, with checkpoints", SPLIT, "model.h5", PARTS, checkpoint="split.ck", strides=(16, 192)),
-    Command("split, resumed", f"{SPLIT} --resume", "model.h5", PARTS, checkpoint="split.ck", strides=(16, 192)),
+            "--progress none", "model.h5", ("/centroids", "/labels", "/counts", "/parents", "/distances", "/members"), stride=96),
+    Command("split, with checkpoints", SPLIT, "model.h5", PARTS, checkpoint="split.ck", stride=192),
+    Command("split, resumed", f"{SPLIT} --resume", "model.h5", PARTS, checkpoint="split.ck", stride=192),
     Command("info", "info IN/given.h5", ranks=(1,)),
     Command("info of rows", "info IN/b.h5", ranks=(1,)),
     Command("report", "report IN/given.h5 -o page.html --log IN/given.jsonl", ranks=(1,), also=["page.html"]),
@@ -133,6 +137,7 @@ class Loops:
         self.program, self.rows = os.path.abspath(options.faults), os.path.abspath(options.rows)
         self.inputs = t.path("inputs")
         self.tolerated, self.runs, self.reached = {}, 0, 0
+        self.paths = set()  # on which a call has failed
         self.resumed = {}  # what a checkpoint holds: what is wrong with resuming from it
 
     def make_inputs(self):
@@ -278,25 +283,40 @@ class Loops:
         shutil.rmtree(folder)
         return n, rank, result, wrong, call, place
 
-    def points(self, command, kind, counts, ranks):
+    def new_paths(self, command, kind, lines):
+        """The numbers of the calls to try on one rank."""
+        numbers, others = [], 0
+        for line in lines:
+            if line[0] != "call" or line[1] != kind:
+                continue
+            path = (command.in_memory, kind, line[4], *line[5].split(",")[:PATH]) if len(line) > 5 else None
+            others += path in self.paths
+            if path not in self.paths or others % OTHERS == 0:
+                numbers.append(int(line[2]))
+            self.paths.add(path)
+        return numbers
+
+    def points(self, command, kind, lines, ranks):
         """The (n, rank) to try: on several ranks every n on one of those that get so far, in turns."""
+        if ranks == 1 and not self.options.stride:
+            return [(n, 0) for n in self.new_paths(command, kind, lines)]
+        counts = {(line[1], int(line[3])): int(line[2]) for line in lines if line[0] == "calls"}
         most = max(counts.get((kind, r), 0) for r in range(ranks))
         tries = []
-        for i, n in enumerate(range(1, most + 1, self.options.stride or command.strides[ranks > 1])):
+        for i, n in enumerate(range(1, most + 1, self.options.stride or command.stride)):
             able = [r for r in range(ranks) if n <= counts.get((kind, r), 0)]
             tries.append((n, able[i % len(able)]))
         return tries
 
     def loop(self, command, ranks):
         name = f"{command.name}, {ranks} rank{'s' if ranks > 1 else ''}"
-        result, folder, lines = self.run(command, ranks)
+        result, folder, lines = self.run(command, ranks, "none")
         if not self.t.check(result.status == 0, f"{name}: without a fault", result.describe()):
             return
         self.printed, self.earlier = result.out, digest(f"{self.inputs}/given.h5")
         self.good = os.path.join(folder, command.output) if command.output else None
-        counts = {(line[1], int(line[3])): int(line[2]) for line in lines if line[0] == "calls"}
         for kind in self.options.kinds.split(","):
-            points = self.points(command, kind, counts, ranks)
+            points = self.points(command, kind, lines, ranks)
             if not points:
                 continue
             with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
@@ -320,7 +340,7 @@ def main():
         parser.add_argument("--ranks", type=int, default=1)
         parser.add_argument("--kinds", default="alloc,read,write,rename,mpi")
         parser.add_argument("--rows", required=True, help="the one with rows in memory")
-        parser.add_argument("--stride", type=int, help="try every so many-th call; without, the table says")
+        parser.add_argument("--stride", type=int, help="try every so many-th call; without, see above")
         parser.add_argument("--backend", help="for fit and predict")
         parser.add_argument("--only", help="one command of the table")
         parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
@@ -335,7 +355,7 @@ def main():
             continue  # nothing of theirs is on a GPU
         if t.options.ranks in command.ranks and t.options.only in (None, command.name):
             loops.loop(command, t.options.ranks)
-    print(f"{loops.runs} runs, {loops.reached} with a call that failed, of these tolerated: " +
+    print(f"{loops.runs} runs, {loops.reached} with a call that failed (on {len(loops.paths)} paths), of these tolerated: " +
           (", ".join(f"{call} ({kind}) {count}" for (kind, call), count in sorted(loops.tolerated.items())) or "none"))
     t.check(loops.reached > 0, "calls were made to fail")
     t.finish()
