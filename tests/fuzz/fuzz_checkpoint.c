@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "content.h"
 #include "io/writers/checkpoint.h"
+#include "io/writers/split_checkpoint.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,10 +17,20 @@
 /* The file begins with a line in so many bytes, as docs/formats.md has it. */
 enum { SEAL = 512, BLOCK = 1 << 20 };
 
-static const char *const datasets[] =
-    {"/centroids",          "/history/inertia",      "/history/moved",
-     "/history/seconds",    "/best/centroids",       "/best/history/inertia",
-     "/best/history/moved", "/best/history/seconds", "/seeds"};
+static const char *const datasets[] = {"/centroids",
+                                       "/history/inertia",
+                                       "/history/moved",
+                                       "/history/seconds",
+                                       "/best/centroids",
+                                       "/best/history/inertia",
+                                       "/best/history/moved",
+                                       "/best/history/seconds",
+                                       "/seeds",
+                                       "/clusters",
+                                       "/inertia",
+                                       "/iterations",
+                                       "/converged",
+                                       "/subcentroids"};
 static const char *const numbers[] = {"checkpoint",
                                       "n",
                                       "d",
@@ -35,7 +46,12 @@ static const char *const numbers[] = {"checkpoint",
                                       "best_converged",
                                       "best_iterations",
                                       "seeds",
-                                      "seed_steps"};
+                                      "seed_steps",
+                                      "split",
+                                      "filled",
+                                      "cluster_labels",
+                                      "done",
+                                      "parts"};
 static const char *const texts[] = {"version", "command", "options", "inputs", "type"};
 enum {
     DATASETS = sizeof datasets / sizeof *datasets,
@@ -64,9 +80,45 @@ static void write_image(int file, const image *i)
         abort();
 }
 
-/* --- the checkpoints to begin with: in the first of two starts, in the second, and in its seeding --- */
+/* --- the checkpoints to begin with: in the first of two starts, in the second, and in its seeding; of a split --- */
 
-enum { FIRST, SECOND, SEEDING, CHECKPOINTS };
+enum { FIRST, SECOND, SEEDING, SPLIT, CHECKPOINTS };
+
+static void fill(void *context, int64_t count, float *room)
+{
+    (void)context;
+    for (int64_t i = 0; i < 2 * count; i++) room[i] = (float)i;
+}
+
+static lloyd_status write_split(const char *path)
+{
+    static const atomic_int no_hurry;
+    static int64_t clusters[] = {0, 3, 4}, iterations[] = {7, 25, 0}, converged[] = {1, 0, 1};
+    static double inertias[] = {1.5, 0, 2};
+    const lloyd_saved_split saved = {.n = 100,
+                                     .d = 2,
+                                     .k = 5,
+                                     .filled = 4,
+                                     .type = (char *)"uint8",
+                                     .inputs = (char *)"a.h5\nb.h5",
+                                     .version = (char *)"1",
+                                     .command = (char *)"lloyd split",
+                                     .options = (char *)"-k 3\n--seed 7\n",
+                                     .clusters = 6,
+                                     .data = 5,
+                                     .done = 3,
+                                     .cluster = clusters,
+                                     .inertia = inertias,
+                                     .iterations = iterations,
+                                     .converged = converged,
+                                     .parts = 7};
+    const lloyd_saved_centroids centroids = {fill, NULL};
+    lloyd_saved_image made = {.bytes = NULL};
+    lloyd_status status = lloyd_saved_split_draw(path, &saved, &centroids, &made);
+    if (status == LLOYD_OK) status = lloyd_saved_store(path, &made, &no_hurry);
+    lloyd_saved_discard(&made);
+    return status;
+}
 
 static image make_checkpoint(unsigned kind)
 {
@@ -98,7 +150,8 @@ static image make_checkpoint(unsigned kind)
     }
     char path[4200];
     snprintf(path, sizeof path, "%s.ck", fuzz_file(NULL));
-    int file = lloyd_saved_write(path, &saved) == LLOYD_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    lloyd_status status = kind == SPLIT ? write_split(path) : lloyd_saved_write(path, &saved);
+    int file = status == LLOYD_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) abort();
     image made = read_image(file);
     close(file);
@@ -227,6 +280,28 @@ static void check(const lloyd_saved *s)
     length = length + strlen(s->command) + strlen(s->options);
 }
 
+static void check_split(const lloyd_saved_split *s)
+{
+    volatile double sum = 0;
+    if (s->n < 1 || s->d < 1 || s->k < 1 || s->done < 1 || s->parts < s->done || !s->type ||
+        !s->inputs || !s->version || !s->command || !s->options)
+        abort();
+    for (int64_t i = 0; i < s->done; i++) {
+        if (s->cluster[i] < 0 || s->cluster[i] >= s->k) abort();
+        sum = sum + s->inertia[i] + (double)s->iterations[i] + (double)s->converged[i];
+    }
+    for (int64_t i = 0; i < s->parts * s->d; i++) sum = sum + (double)s->centroids[i];
+}
+
+/* Each kind refuses the other one. */
+static void check_status(lloyd_status status)
+{
+    if (getenv("SHOW_MESSAGES")) fprintf(stderr, "%s\n", lloyd_message());
+    if ((status != LLOYD_BAD_INPUT && status != LLOYD_FAILED && status != LLOYD_USAGE) ||
+        lloyd_message()[0] == '\0')
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -254,9 +329,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(&saved);
         lloyd_saved_free(&saved);
     } else {
-        if (getenv("SHOW_MESSAGES")) fprintf(stderr, "%s\n", lloyd_message());
-        if ((status != LLOYD_BAD_INPUT && status != LLOYD_FAILED) || lloyd_message()[0] == '\0')
-            abort();
+        check_status(status);
+    }
+    lloyd_saved_split split;
+    const lloyd_status of_split = lloyd_saved_split_read(path, &split);
+    if (of_split == LLOYD_OK) {
+        if (damaged || status == LLOYD_OK) abort();
+        check_split(&split);
+        lloyd_saved_split_free(&split);
+    } else {
+        check_status(of_split);
     }
     if (open_objects() != before) abort();
     return 0;
