@@ -78,8 +78,7 @@ static lloyd_status read_file(lloyd_checkpoint *c, lloyd_saved *saved)
 lloyd_status lloyd_checkpoint_read(lloyd_checkpoint *c, lloyd_saved *saved)
 {
     int reads;
-    LLOYD_TRY(
-        lloyd_checkpoint_look(lloyd_checkpoint_file(c), c->options->resume, "the fit", &reads));
+    LLOYD_TRY(lloyd_checkpoint_look(lloyd_checkpoint_file(c), c->options->resume, 0, &reads));
     return reads ? read_file(c, saved) : LLOYD_OK;
 }
 

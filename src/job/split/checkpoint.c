@@ -14,6 +14,7 @@
 #include "options/listing.h"
 #include "options/table.h"
 
+#include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ struct lloyd_split_checkpoint {
     /* of rank 0 */
     kept *kept;              /* [parent.k] */
     int64_t done, stored;    /* clusters that are kept, and that the file has */
+    int64_t tried;           /* that were kept when it was last written, or could not be */
     int complete;            /* 1: the file has all */
     int distrusted;          /* 1: what is kept may be wrong */
     double written;          /* when it was */
@@ -109,14 +111,20 @@ static lloyd_status compare_clusters(const lloyd_split_checkpoint *c)
     const lloyd_splitting *s = c->s;
     const lloyd_split_options *o = s->options;
     const lloyd_saved_split *saved = &c->saved;
-    int64_t parts = 0;
+    int64_t parts = 0, empty = 0;
     if (saved->k != s->parent.k || saved->clusters != c->clusters)
         return lloyd_fail(LLOYD_BAD_INPUT,
                           "%s was made from other clusters than those of the rows in %s; give the "
                           "model or the labels it was made from, or another --checkpoint",
                           file_of(c), o->labels ? o->labels : o->model);
-    for (int64_t i = 0; i < saved->done; i++)
+    for (int64_t i = 0; i < saved->done; i++) {
         parts += s->first[saved->cluster[i] + 1] - s->first[saved->cluster[i]];
+        empty += s->rows[saved->cluster[i]] == 0;
+    }
+    if (empty > 0)
+        return lloyd_fail(LLOYD_BAD_INPUT,
+                          "%s has sub-centroids of clusters without rows; remove it to start anew",
+                          file_of(c));
     if (parts == saved->parts) return LLOYD_OK;
     return lloyd_fail(
         LLOYD_BAD_INPUT,
@@ -143,7 +151,7 @@ static lloyd_status read_file(lloyd_split_checkpoint *c)
     const lloyd_split_options *o = c->s->options;
     lloyd_saved_split *saved = &c->saved;
     int reads;
-    LLOYD_TRY(lloyd_checkpoint_look(o->checkpoint, o->resume, "the split", &reads));
+    LLOYD_TRY(lloyd_checkpoint_look(o->checkpoint, o->resume, 1, &reads));
     if (!reads) return LLOYD_OK;
     LLOYD_TRY(lloyd_saved_split_read(o->checkpoint, saved));
     LLOYD_TRY(lloyd_checkpoint_compare(o->checkpoint, saved->options, c->deciding));
@@ -164,7 +172,7 @@ static lloyd_status share(lloyd_split_checkpoint *c)
     if (s->comm->rank == 0) {
         take_clusters(c);
         memcpy(c->kept, c->resumed, (size_t)k * sizeof *c->kept);
-        c->done = c->stored = c->resumed_count;
+        c->done = c->stored = c->tried = c->resumed_count;
         c->data = c->saved.data;
         lloyd_note("resuming from %s, after %lld of %lld clusters", file_of(c), (long long)c->done,
                    (long long)c->filled);
@@ -335,10 +343,15 @@ static lloyd_status write_clusters(lloyd_split_checkpoint *c, lloyd_saved_split 
     return status;
 }
 
+/* What has become unsaved since, if another thread is writing. */
 static lloyd_status save(lloyd_split_checkpoint *c)
 {
     const lloyd_splitting *s = c->s;
     pthread_mutex_lock(&c->writing);
+    if (!is_unsaved(c)) {
+        pthread_mutex_unlock(&c->writing);
+        return LLOYD_OK;
+    }
     lloyd_saved_split saved = {
         .n = s->source.n,
         .d = s->source.d,
@@ -359,6 +372,7 @@ static lloyd_status save(lloyd_split_checkpoint *c)
     lloyd_free(saved.converged);
     pthread_mutex_lock(&c->lock);
     if (status == LLOYD_OK) c->stored = saved.done;
+    c->tried = status == LLOYD_OK ? saved.done : c->done;
     c->written = lloyd_seconds();
     pthread_mutex_unlock(&c->lock);
     pthread_mutex_unlock(&c->writing);
@@ -374,11 +388,12 @@ static void try_to_save(lloyd_split_checkpoint *c)
 
 /* ---- The writer ----------------------------------------------------------------------------- */
 
+/* Also after a failure: not before there is as much to write again, or as much time has passed. */
 static int is_time(lloyd_split_checkpoint *c)
 {
     pthread_mutex_lock(&c->lock);
     const int64_t more = c->distrusted ? 0 : c->done - c->stored;
-    const int due = c->every.count > 0 ? more >= c->every.count
+    const int due = c->every.count > 0 ? c->done - c->tried >= c->every.count
                                        : lloyd_seconds() - c->written >= c->every.seconds;
     pthread_mutex_unlock(&c->lock);
     return more > 0 && due;
@@ -409,6 +424,7 @@ static void save_at_once(lloyd_split_checkpoint *c, const char *signal)
 static void *write_now_and_then(void *checkpoint)
 {
     lloyd_split_checkpoint *c = checkpoint;
+    omp_set_num_threads(1); /* the others compute */
     while (lloyd_stop_signal() == 0 && !wait_for_end(c, 1))
         if (is_time(c)) try_to_save(c);
     if (lloyd_stop_signal() != 0) save_at_once(c, lloyd_stop_name(lloyd_stop_signal()));
@@ -464,6 +480,8 @@ static lloyd_status explain_stop(lloyd_split_checkpoint *c, const char *signal)
 static lloyd_status stop(lloyd_split_checkpoint *c)
 {
     int signal = 0;
+    /* before anything that waits for others; explain_stop() tries again, and says why it fails */
+    if (c->s->comm->rank == 0 && is_unsaved(c)) (void)save(c);
     LLOYD_TRY(lloyd_checkpoint_signal(c->s->comm, &signal));
     return c->s->comm->agree(c->s->comm, explain_stop(c, lloyd_stop_name(signal)));
 }

@@ -190,7 +190,7 @@ static lloyd_status check_inertia(lloyd_splitting *s, int64_t c, const lloyd_spl
     return lloyd_fail(
         LLOYD_BAD_INPUT,
         "cluster %lld, assigned to its sub-centroids in %s, has the inertia %.17g, but "
-        "had %.17g; the data have changed, or a machine computes wrongly",
+        "had %.17g; a machine computes wrongly, or did; remove the file to start anew",
         (long long)c, s->options->checkpoint, is, was);
 }
 
