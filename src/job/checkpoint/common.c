@@ -4,20 +4,9 @@
 #include "base/log.h"
 #include "base/stop.h"
 #include "io/writers/checkpoint.h"
-#include "io/writers/split_checkpoint.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* One that is damaged may be replaced by either. */
-static lloyd_status check_kind(const char *file, int split)
-{
-    int is_split;
-    if (lloyd_saved_split_is_one(file, &is_split) != LLOYD_OK || is_split == split) return LLOYD_OK;
-    return lloyd_fail(LLOYD_USAGE,
-                      "%s is the checkpoint of a %s, not of a %s; give another --checkpoint", file,
-                      is_split ? "split" : "fit", split ? "split" : "fit");
-}
 
 lloyd_status lloyd_checkpoint_look(const char *file, int resume, int split, int *reads)
 {
@@ -26,8 +15,7 @@ lloyd_status lloyd_checkpoint_look(const char *file, int resume, int split, int 
     const int there = lloyd_saved_exists(file);
     if (there && !resume) {
         LLOYD_TRY(lloyd_saved_check_replaceable(file));
-        LLOYD_TRY(check_kind(file, split));
-        lloyd_note("%s exists and will be replaced; --resume would continue from it", file);
+        lloyd_note("%s exists and will be replaced; --resume would read it instead", file);
     } else if (!there && resume) {
         lloyd_note("%s does not exist yet: the %s starts anew", file, split ? "split" : "fit");
     }

@@ -10,7 +10,7 @@
 
 /* Checks that a file can be written there; *reads: whether the one that is there is to be read. Says what
  * becomes of one that is there and not resumed, and that the job (1: a split, 0: a fit) starts anew where there is none.
- * LLOYD_USAGE where another file would be replaced, the checkpoint of the other kind of job too. */
+ * LLOYD_USAGE where another file than a checkpoint would be replaced. */
 lloyd_status lloyd_checkpoint_look(const char *file, int resume, int split, int *reads);
 
 /* LLOYD_USAGE where two lists of options, one per line, differ: the message has the first line that does. */
