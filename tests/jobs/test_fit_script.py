@@ -123,8 +123,8 @@ def main():
     check_course(t, "split without progress", [4] * forever, 3, STOPPED, ("2 restarts in a row made no progress", "resumes from m.h5.ck"),
                  ("INIT=random",), script=[*splits, "--checkpoint", "m.h5.ck"])
     check_course(t, "split without a checkpoint", [4], 1, STOPPED, (), ("queues itself",), script=splits)
-    check_course(t, "split is told of the end", [None], 1, 10, ("SIGUSR1",), script=[*splits, "--checkpoint", "m.h5.ck"], SIGNAL=1)
-    check_course(t, "select is not told of the end", [None], 1, 0, (), ("SIGUSR1",), script=["lloyd.sbatch", "select", "m.h5"], SIGNAL=1)
+    check_course(t, "split: SIGUSR1 is forwarded", [None], 1, 10, ("SIGUSR1",), script=[*splits, "--checkpoint", "m.h5.ck"], SIGNAL=1)
+    check_course(t, "select: SIGUSR1 is not forwarded", [None], 1, 0, (), ("SIGUSR1",), script=["lloyd.sbatch", "select", "m.h5"], SIGNAL=1)
     t.finish()
 
 

@@ -164,7 +164,7 @@ def paused(slurm):
 
 
 def submit_limited(t, slurm):
-    """A fit with a time limit of a minute, told of its end fifty seconds before."""
+    """A fit with a time limit of a minute, which gets SIGUSR1 fifty seconds before it."""
     job = slurm.submit("fit.sbatch", "--time=1", "--signal=B:USR1@50", INPUT=t.data("sift-20k.h5"), OUTPUT="limited.h5", **FIT)
     wait_for_iterations(t, t.path("limited.h5.jsonl"))
     return job
@@ -243,7 +243,7 @@ def check_stalled(t, slurm):
 
 
 def check_split(t, slurm):
-    """A split that is told of its end stops, comes back, and fits the clusters that are left."""
+    """A split that gets SIGUSR1 stops, is requeued, and fits the clusters that are left."""
     rows, parent = t.data("sift-20k.h5"), t.fit(t.data("sift-20k.h5"), "split-parent.h5", "-k", 60, "--max-iters", 2)
     arguments = ["split", "--model", parent, "--input", rows, "-k", 40, "--n-init", 5, "--members"]
     checkpoint, output, whole = (t.path(f"split{name}") for name in (".ck", ".h5", "-whole.h5"))
@@ -251,7 +251,7 @@ def check_split(t, slurm):
     job = slurm.submit("lloyd.sbatch", arguments=[*arguments, "--output", output, "--checkpoint", checkpoint, "--checkpoint-every", 1])
     t.check(wait_for(lambda: os.path.exists(checkpoint)), "split: the job gets there", job.describe())
     job.signal()
-    t.check(job.ended() and job.state() == "COMPLETED" and job.show("Restarts") == "1", "split: comes back, and ends well", job.describe())
+    t.check(job.ended() and job.state() == "COMPLETED" and job.show("Restarts") == "1", "split: is requeued, and ends with 0", job.describe())
     stopped = re.findall(r"^stopped with a checkpoint, (after \d+ of 60 clusters)$", job.output(), re.M)
     t.check(len(stopped) == 1 and f"resuming from {checkpoint}, {stopped[0]}" in job.output(), f"split: resumes where it was ({stopped})",
             job.describe())
