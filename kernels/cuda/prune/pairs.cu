@@ -2,98 +2,20 @@
  * our own.
  *
  * Each warp works by itself. It takes one group of centroids for some thousand neighbouring rows at a time: it reads their bounds of the
- * group, lists the rows that fail, copies a tile of the group's centroids into its own part of shared memory, and multiplies the
- * listed rows with it, 32 at a time, by mma.sync. Rows are gathered straight into registers, a step ahead: as the order of columns does not matter to a
- * sum of integers, a lane takes 16 neighbouring codes of a row as two columns' worth of fragments, and the same of a centroid. Rows and
+ * group, lists the rows that fail, copies a tile of the group's centroids into its own part of shared memory, and multiplies it with the listed
+ * rows, 32 at a time (tile.cuh), which are gathered straight into registers, a step ahead. Rows and
  * centroids come from the L2 cache. What a group leaves of a row is its best score, which becomes the new bound, and the places of the
  * centroids that reach the row's threshold, of which there are few.
  */
 #include "kernels/cuda/prune/pairs.h"
 
-#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/launch.cuh"
-
-#include <algorithm>
+#include "kernels/cuda/prune/tile.cuh"
 
 namespace
 {
 
-constexpr int MOST_WARPS = 12, ROWS = 32, QUADS = ROWS / 8; /* rows that a lane has at a time */
-constexpr int HALF = 64, HALF_PIECES = HALF / INT8_PIECE; /* columns that four lanes load at once */
-constexpr int LIST = 1024; /* rows that are listed before they are compared */
-constexpr int NOTES = 128; /* hits that are noted before they are written */
-/* The score of the centroid that a row has: below any threshold, by no more than 31 bits hold. */
-constexpr int32_t EXCLUDED = INT8_ALL - (1 << 28);
-
-/* Centroids of a tile, and HALFs of a row, of which PART are multiplied at a time. */
-template <int TILE_, int HALVES_> struct shape {
-    static constexpr int TILE = TILE_, HALVES = HALVES_, PART = HALVES <= 2 ? 1 : 2;
-    static constexpr int CHUNKS = HALVES / PART, ROW_BYTES = HALVES * HALF;
-    static constexpr int PIECES = HALVES * HALF_PIECES;
-    static constexpr int BYTES = TILE * ROW_BYTES + TILE * (int)sizeof(int32_t) +
-                                 LIST * (int)sizeof(uint16_t) + NOTES * (int)sizeof(prune_hit);
-    static constexpr int SHARED = 227 * 1024;
-    /* as many on each of the four parts of a multiprocessor */
-    static constexpr int WARPS =
-        (SHARED / BYTES < MOST_WARPS ? SHARED / BYTES : MOST_WARPS) / 4 * 4;
-
-    /* A piece of a centroid in shared memory: two neighbours are in different halves of the banks. */
-    __device__ static int piece_offset(int n, int piece)
-    {
-        return n * ROW_BYTES + (HALVES == 1 ? piece : piece ^ (n & 1) << 2) * INT8_PIECE;
-    }
-};
-
-/* The shared memory of a warp. */
-struct memory {
-    uint8_t *centroids;
-    int32_t *bias;
-    uint16_t *list;
-    prune_hit *note;
-};
-
-template <class S> __device__ inline memory memory_of_warp(uint8_t *shared)
-{
-    memory m;
-    m.centroids = shared + threadIdx.x / 32 * S::BYTES;
-    m.bias = (int32_t *)(m.centroids + S::TILE * S::ROW_BYTES);
-    m.list = (uint16_t *)(m.bias + S::TILE);
-    m.note = (prune_hit *)(m.list + LIST);
-    return m;
-}
-
-/* Starts to copy the centroids from `place` on. By a warp. */
-template <class S>
-__device__ inline void copy_centroids(const prune_params &p, const memory &m, int place)
-{
-    constexpr int LANES = S::PIECES < 32 ? S::PIECES : 32, AT_ONCE = 32 / LANES; /* centroids */
-    const int lane = threadIdx.x % 32;
-    int32_t k[S::TILE / 32];
-#pragma unroll
-    for (int i = 0; i < S::TILE / 32; i++) {
-        const int at = place + 32 * i + lane;
-        k[i] = at < p.f.set ? p.f.order[at] : -1;
-        m.bias[32 * i + lane] = k[i] < 0 ? INT8_FILLER : p.bias[k[i]];
-    }
-#pragma unroll 4
-    for (int n0 = 0; n0 < S::TILE; n0 += AT_ONCE) {
-        const int n = n0 + lane / LANES;
-        int32_t own = __shfl_sync(0xffffffffu, k[0], n % 32);
-        if (S::TILE > 32) {
-            const int32_t other = __shfl_sync(0xffffffffu, k[S::TILE / 32 - 1], n % 32);
-            own = n < 32 ? own : other;
-        }
-        if (lane >= LANES * AT_ONCE) continue;
-        for (int piece = lane % LANES; piece < S::PIECES; piece += LANES) {
-            const bool there = own >= 0 && piece < p.f.pieces;
-            const uint8_t *from = (const uint8_t *)p.f.digits +
-                                  (there ? (int64_t)own * 2 * p.f.stride + piece * INT8_PIECE : 0);
-            cuda_copy_async_or_zero<INT8_PIECE>(m.centroids + S::piece_offset(n, piece), from,
-                                                there);
-        }
-    }
-    cuda_copy_commit();
-}
+using namespace prune_tile;
 
 /* What a warp looks at: bounds of a group, of neighbouring rows. */
 struct place {
@@ -160,142 +82,52 @@ __device__ inline int add_failing(const memory &m, unsigned fails, int from, int
     return count + __shfl_sync(0xffffffffu, through, 31);
 }
 
-/* Pieces of a lane's rows: of each HALF, piece t. */
-template <class S> struct pieces {
-    uint4 x[QUADS][S::PART];
-};
-
+/* One bit for each score of a slot of a lane, the first one highest: 1 where it reaches the threshold. */
 template <class S>
-__device__ inline void load_pieces(const prune_params &p, const uint8_t *codes,
-                                   const uint32_t row[QUADS], int chunk, pieces<S> &a)
-{
-    const int first = chunk * S::PART * HALF_PIECES + threadIdx.x % 4;
-    const bool whole = p.f.pieces == S::PIECES;
-#pragma unroll
-    for (int q = 0; q < QUADS; q++) {
-#pragma unroll
-        for (int half = 0; half < S::PART; half++) {
-            const int piece = first + HALF_PIECES * half;
-            a.x[q][half] = whole || piece < p.f.pieces
-                               ? __ldg((const uint4 *)(codes + row[q] + piece * INT8_PIECE))
-                               : make_uint4(0, 0, 0, 0);
-        }
-    }
-}
-
-/* sum = the products of 16 rows with 8 centroids in 32 columns, and `from`, which may be `sum`. */
-template <bool UNSIGNED>
-__device__ inline void multiply(int32_t sum[4], const int32_t from[4], uint32_t a0, uint32_t a1,
-                                uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1)
-{
-    if constexpr (UNSIGNED)
-        asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-            "{%10,%11,%12,%13};"
-            : "=r"(sum[0]), "=r"(sum[1]), "=r"(sum[2]), "=r"(sum[3])
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1), "r"(from[0]), "r"(from[1]),
-              "r"(from[2]), "r"(from[3]));
-    else
-        asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-            "{%10,%11,%12,%13};"
-            : "=r"(sum[0]), "=r"(sum[1]), "=r"(sum[2]), "=r"(sum[3])
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1), "r"(from[0]), "r"(from[1]),
-              "r"(from[2]), "r"(from[3]));
-}
-
-/* The scores of a lane: of row 8 q + g of the 32 and centroids 8 j + 2 t and the next, at [j][q / 2][q % 2 * 2] and the next. */
-template <class S> struct scores {
-    int32_t x[S::TILE / 8][2][4];
-};
-
-/* Adds the products of a chunk; of the first one, to the biases. */
-template <class S, bool UNSIGNED, bool FIRST>
-__device__ inline void multiply_chunk(const memory &m, const pieces<S> &a, int chunk, scores<S> &s)
-{
-    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    const int first = chunk * S::PART * HALF_PIECES + t;
-#pragma unroll
-    for (int j = 0; j < S::TILE / 8; j++) {
-        int32_t bias[4];
-        if (FIRST) {
-            const int2 two = *(const int2 *)(m.bias + 8 * j + 2 * t);
-            bias[0] = bias[2] = two.x;
-            bias[1] = bias[3] = two.y;
-        }
-#pragma unroll
-        for (int half = 0; half < S::PART; half++) {
-            const uint4 b = *(const uint4 *)(m.centroids + 8 * j * S::ROW_BYTES +
-                                             S::piece_offset(g, first + HALF_PIECES * half));
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-                const uint4 x = a.x[2 * i][half], y = a.x[2 * i + 1][half];
-                int32_t *sum = s.x[j][i];
-                multiply<UNSIGNED>(sum, FIRST && half == 0 ? bias : sum, x.x, y.x, x.y, y.y, b.x,
-                                   b.y);
-                multiply<UNSIGNED>(sum, sum, x.z, y.z, x.w, y.w, b.z, b.w);
-            }
-        }
-    }
-}
-
-/* What a lane knows of its rows. */
-struct known {
-    int32_t threshold[QUADS], own[QUADS]; /* the second: a place */
-    float2 bound;                         /* of row t of the four: z and spread */
-};
-
-__device__ inline known read_rows(const prune_params &p, const place &here, const int at[QUADS])
-{
-    known rows;
-    const int t = threadIdx.x % 4;
-#pragma unroll
-    for (int q = 0; q < QUADS; q++) {
-        const int2 x = *(const int2 *)&p.row[here.begin + at[q]].threshold;
-        rows.threshold[q] = x.x, rows.own[q] = x.y;
-    }
-    const int mine = t < 2 ? (t ? at[1] : at[0]) : (t == 2 ? at[2] : at[3]);
-    rows.bound = *(const float2 *)&p.row[here.begin + mine];
-    return rows;
-}
-
-/* One bit for each of the scores of row q of a lane, the first one highest: 1 where it reaches the threshold. */
-template <class S>
-__device__ inline uint32_t hits_of_row(const scores<S> &s, int q, int32_t threshold)
+__device__ inline uint32_t hits_of_slot(const scores<S> &s, int slot, int32_t threshold)
 {
     uint32_t misses = 0; /* the signs of what is left of the scores */
 #pragma unroll
-    for (int j = 0; j < S::TILE / 8; j++) {
-        const int32_t *x = s.x[j][q / 2] + q % 2 * 2;
-        misses = __funnelshift_l((unsigned)(x[0] - threshold), misses, 1);
-        misses = __funnelshift_l((unsigned)(x[1] - threshold), misses, 1);
-    }
-    return ~misses & ((1u << S::TILE / 4) - 1);
+    for (int c = 0; c < S::OWN; c++)
+        misses = __funnelshift_l((unsigned)(s.of(slot, c) - threshold), misses, 1);
+    return ~misses & ((1u << S::OWN) - 1);
 }
 
-/* The greatest of these scores that does not reach the threshold. */
-template <class S>
-__device__ inline int32_t most_below(const scores<S> &s, int q, int32_t threshold)
+/* The greatest of these scores; the greatest that does not reach the threshold. */
+template <class S> __device__ inline int32_t most_of_slot(const scores<S> &s, int slot)
 {
-    int32_t most = INT32_MIN;
+    int32_t most = s.of(slot, 0);
 #pragma unroll
-    for (int j = 0; j < S::TILE / 8; j++) {
-        const int32_t *x = s.x[j][q / 2] + q % 2 * 2;
-        most = __vimax3_s32(x[0] < threshold ? x[0] : INT32_MIN,
-                            x[1] < threshold ? x[1] : INT32_MIN, most);
-    }
+    for (int c = 1; c < S::OWN; c += 2)
+        most = c + 1 < S::OWN ? __vimax3_s32(s.of(slot, c), s.of(slot, c + 1), most)
+                              : max(s.of(slot, c), most);
     return most;
 }
 
-/* The centroid that row q has does not count. */
-template <class S> __device__ inline void leave_out_own(scores<S> &s, int q, int own)
+template <class S>
+__device__ inline int32_t most_below(const scores<S> &s, int slot, int32_t threshold)
 {
-    const bool mine = (unsigned)own < S::TILE && (own & 7) / 2 == threadIdx.x % 4;
-    if (!__any_sync(0xffffffffu, mine)) return;
-    const int which = mine ? own / 8 * 2 + own % 2 : -1;
+    int32_t most = INT32_MIN;
 #pragma unroll
-    for (int j = 0; j < S::TILE / 8; j++) {
-        int32_t *x = s.x[j][q / 2] + q % 2 * 2;
-        if (which == 2 * j) x[0] = EXCLUDED;
-        if (which == 2 * j + 1) x[1] = EXCLUDED;
+    for (int c = 0; c < S::OWN; c++)
+        most = max(most, s.of(slot, c) < threshold ? s.of(slot, c) : INT32_MIN);
+    return most;
+}
+
+/* The centroids that rows have do not count. `own`: place in the tile of that of the row that a lane finishes. */
+template <class S> __device__ inline void leave_out_own(scores<S> &s, int own)
+{
+    const unsigned votes = __ballot_sync(0xffffffffu, (unsigned)own < S::TILE);
+    if (!votes) return;
+#pragma unroll
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (!has_slot(votes, slot)) continue;
+        const int of_row = of_slot(own, slot);
+        const bool mine = (unsigned)of_row < S::TILE && of_row % 8 == (int)threadIdx.x % 32 / 4;
+        const int which = mine ? of_row / 8 : -1;
+#pragma unroll
+        for (int c = 0; c < S::OWN; c++)
+            if (which == c) s.of(slot, c) = EXCLUDED;
     }
 }
 
@@ -318,76 +150,79 @@ __device__ inline void write_notes(const prune_params &p, const memory &m, int &
     count = 0;
 }
 
-/* Notes the centroids that reach the thresholds of a lane's rows; bit q of `rows`: some do, of row q. most[q]: of the scores of row q, if
- * hits follow without them from then on. */
+/* Notes the centroids that reach the thresholds of rows; a bit of `votes`: some do, of the row that this lane finishes. `rows`: their list.
+ * most[]: of the scores of each slot, if hits follow without them from then on. */
 template <class S>
 __device__ inline void note_hits(const prune_params &p, const memory &m, const place &here,
-                                 const scores<S> &s, const int at[QUADS], const known &known_rows,
-                                 unsigned rows, int32_t most[QUADS], int &noted)
+                                 const scores<S> &s, const uint16_t *rows, int32_t threshold,
+                                 unsigned votes, int32_t most[SLOTS], int &noted)
 {
-    constexpr int BITS = S::TILE / 4;
-    const int lane = threadIdx.x % 32, t = lane % 4;
-    const unsigned any = __reduce_or_sync(0xffffffffu, rows);
-    if (!any) return;
-    uint64_t hits = 0; /* BITS bits of each row */
+    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    uint64_t hits = 0; /* OWN bits of each slot */
 #pragma unroll
-    for (int q = 0; q < QUADS; q++) {
-        if (!(any & 1u << q)) continue;
-        const uint32_t own = hits_of_row(s, q, known_rows.threshold[q]);
-        if (rows & 1u << q) hits |= (uint64_t)own << BITS * q;
-        if (p.hits_follow) most[q] = most_below(s, q, known_rows.threshold[q]);
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (!has_slot(votes, slot)) continue;
+        const int32_t of_row = of_slot(threshold, slot);
+        if (!(votes >> (4 * slot + t) & 1)) continue;
+        hits |= (uint64_t)hits_of_slot(s, slot, of_row) << S::OWN * slot;
+        if (p.hits_follow) most[slot] = most_below(s, slot, of_row);
     }
-    while (const unsigned votes = __ballot_sync(0xffffffffu, hits != 0)) {
-        if (noted + __popc(votes) > NOTES) write_notes(p, m, noted);
+    __syncwarp();
+    while (const unsigned lanes = __ballot_sync(0xffffffffu, hits != 0)) {
+        if (noted + __popc(lanes) > NOTES) write_notes(p, m, noted);
         if (hits) {
-            const int first = __ffsll((long long)hits) - 1, q = first / BITS;
-            const int bit = BITS - 1 - first % BITS;
-            const int row = q < 2 ? (q ? at[1] : at[0]) : (q == 2 ? at[2] : at[3]);
-            m.note[noted + __popc(votes & ((1u << lane) - 1))] = {(int32_t)(here.begin + row),
-                                                                  here.first + bit / 2 * 8 + 2 * t +
-                                                                      bit % 2};
+            const int first = __ffsll((long long)hits) - 1, slot = first / S::OWN;
+            const int c = S::OWN - 1 - first % S::OWN;
+            const int row = rows[slot / 2 * 8 + 2 * t + slot % 2];
+            m.note[noted + __popc(lanes & ((1u << lane) - 1))] = {(int32_t)(here.begin + row),
+                                                                  here.first + 8 * c + g};
             hits &= hits - 1;
         }
-        noted += __popc(votes);
+        noted += __popc(lanes);
     }
 }
 
-/* The end of 32 rows: notes the centroids that reach a threshold, and writes the new bounds. `at`: the lane's rows, of which those from
- * `left` on are repeated ones. */
+/* What a lane knows of the row that it finishes. */
+struct finished {
+    int at; /* of the part; rows beyond the end of the list are repeated ones */
+    bool exists;
+    prune_row row;
+};
+
+/* The row of slot lane / 4: greatest_of_lanes() leaves the lane its score. */
+__device__ inline finished read_row(const prune_params &p, const memory &m, const place &here,
+                                    int from, int count)
+{
+    const int g = threadIdx.x % 32 / 4, at = from + g / 2 * 8 + 2 * (threadIdx.x % 4) + g % 2;
+    finished f;
+    f.exists = at < count;
+    f.at = m.list[min(at, count - 1)];
+    const uint4 x = *(const uint4 *)&p.row[here.begin + f.at];
+    f.row = {__uint_as_float(x.x), __uint_as_float(x.y), (int32_t)x.z, (int32_t)x.w};
+    return f;
+}
+
+/* The end of 32 rows: notes the centroids that reach a threshold, and writes the new bounds. `rows`: their list. */
 template <class S>
 __device__ inline void finish_rows(const prune_params &p, const memory &m, const place &here,
-                                   double unit, scores<S> &s, const int at[QUADS],
-                                   const known &rows, int left, int &noted)
+                                   double unit, scores<S> &s, const uint16_t *rows,
+                                   const finished &own, int &noted)
 {
-    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    int32_t most[QUADS];
+    leave_out_own(s, own.row.own - here.first);
+    int32_t most[SLOTS];
 #pragma unroll
-    for (int q = 0; q < QUADS; q++) {
-        leave_out_own(s, q, rows.own[q] - here.first);
-        most[q] = INT32_MIN;
-#pragma unroll
-        for (int j = 0; j < S::TILE / 8; j++) {
-            const int32_t *x = s.x[j][q / 2] + q % 2 * 2;
-            most[q] = __vimax3_s32(x[0], x[1], most[q]);
-        }
+    for (int slot = 0; slot < SLOTS; slot++) most[slot] = most_of_slot(s, slot);
+    int32_t best = greatest_of_lanes(most);
+    const unsigned votes = __ballot_sync(0xffffffffu, own.exists && best >= own.row.threshold);
+    if (votes) {
+        note_hits(p, m, here, s, rows, own.row.threshold, votes, most, noted);
+        if (p.hits_follow) best = greatest_of_lanes(most);
     }
-    unsigned reached = 0;
-#pragma unroll
-    for (int q = 0; q < QUADS; q++)
-        reached |= (unsigned)(most[q] >= rows.threshold[q] && g + 8 * q < left) << q;
-    note_hits(p, m, here, s, at, rows, reached, most, noted);
-#pragma unroll
-    for (int q = 0; q < QUADS; q++) {
-        most[q] = max(most[q], __shfl_xor_sync(0xffffffffu, most[q], 1));
-        most[q] = max(most[q], __shfl_xor_sync(0xffffffffu, most[q], 2));
-    }
-    if (g + 8 * t >= left) return;
-    const int32_t best = t < 2 ? (t ? most[1] : most[0]) : (t == 2 ? most[2] : most[3]);
-    const int mine = t < 2 ? (t ? at[1] : at[0]) : (t == 2 ? at[2] : at[3]);
-    const float half = __double2float_rd((double)rows.bound.x - (double)best * unit);
+    if (!own.exists) return;
+    const float half = __double2float_rd((double)own.row.z - (double)best * unit);
     const uint16_t bound =
-        lloyd_group_bound((double)lloyd_group_least(half, rows.bound.y), p.per_unit, here.drift);
-    uint16_t *to = here.bounds + mine;
+        lloyd_group_bound((double)lloyd_group_least(half, own.row.spread), p.per_unit, here.drift);
+    uint16_t *to = here.bounds + own.at;
     *to = here.further ? min(bound, *to) : bound;
 }
 
@@ -399,42 +234,23 @@ __device__ inline void compare(const prune_params &p, const memory &m, const pla
     const int g = threadIdx.x % 32 / 4;
     const uint8_t *codes = p.f.codes + here.begin * p.f.stride;
     const uint32_t stride = (uint32_t)p.f.stride;
-    int at[QUADS], next_at[QUADS];
-    uint32_t row[QUADS];
-    pieces<S> ahead;
-    const auto look_up = [&](int from) {
+    uint32_t row[BLOCKS];
+    pieces<S> rows;
+    finished next;
+    const auto load = [&](int from) {
 #pragma unroll
-        for (int q = 0; q < QUADS; q++) {
-            next_at[q] = m.list[min(from + 8 * q + g, count - 1)];
-            row[q] = next_at[q] * stride;
-        }
+        for (int b = 0; b < BLOCKS; b++) row[b] = m.list[min(from + 8 * b + g, count - 1)] * stride;
+        load_pieces(p, codes, row, 0, rows);
+        next = read_row(p, m, here, from, count);
     };
-    look_up(0);
-    load_pieces(p, codes, row, 0, ahead);
+    load(0);
 #pragma unroll 1
     for (int from = 0; from < count; from += ROWS) {
         scores<S> s;
-#pragma unroll
-        for (int q = 0; q < QUADS; q++) at[q] = next_at[q];
-        const known rows = read_rows(p, here, at);
-        const auto load_next = [&](int chunk) { /* after this one */
-                                                if (chunk + 1 < S::CHUNKS) {
-                                                    load_pieces(p, codes, row, chunk + 1, ahead);
-                                                } else if (from + ROWS < count) {
-                                                    look_up(from + ROWS);
-                                                    load_pieces(p, codes, row, 0, ahead);
-                                                }
-        };
-        pieces<S> now = ahead;
-        load_next(0);
-        multiply_chunk<S, UNSIGNED, true>(m, now, 0, s);
-#pragma unroll 1
-        for (int chunk = 1; chunk < S::CHUNKS; chunk++) {
-            now = ahead;
-            load_next(chunk);
-            multiply_chunk<S, UNSIGNED, false>(m, now, chunk, s);
-        }
-        finish_rows(p, m, here, unit, s, at, rows, count - from, noted);
+        const finished own = next;
+        multiply_row<S, UNSIGNED>(p, m, codes, row, rows, s);
+        if (from + ROWS < count) load(from + ROWS); /* while the scores are looked at */
+        finish_rows(p, m, here, unit, s, m.list + from, own, noted);
     }
 }
 
@@ -556,28 +372,21 @@ lloyd_status launch_shape(const cuda_gpu &gpu, const prune_params &p, bool is_un
                              bytes, what, p);
 }
 
-constexpr int WIDE = 512; /* columns from which on a tile has fewer centroids */
-
 } // namespace
-
-int lloyd_cuda_prune_tile(int64_t dim)
-{
-    return dim <= WIDE ? 64 : 32;
-}
 
 lloyd_status lloyd_cuda_prune_pairs(const cuda_gpu &gpu, const prune_params &p, bool is_unsigned,
                                     cudaStream_t stream)
 {
-    const int halves = (int)cuda_divide_up(p.f.pieces, HALF_PIECES);
-    static_assert(WIDE == 8 * HALF, "tiles of 64 centroids end there");
-    if (halves <= 1) return launch_shape<64, 1>(gpu, p, is_unsigned, stream);
-    if (halves <= 2) return launch_shape<64, 2>(gpu, p, is_unsigned, stream);
-    if (halves <= 4) return launch_shape<64, 4>(gpu, p, is_unsigned, stream);
-    if (halves <= 6) return launch_shape<64, 6>(gpu, p, is_unsigned, stream);
-    if (halves <= 8) return launch_shape<64, 8>(gpu, p, is_unsigned, stream);
-    if (halves <= 12) return launch_shape<32, 12>(gpu, p, is_unsigned, stream);
-    if (halves <= 16) return launch_shape<32, 16>(gpu, p, is_unsigned, stream);
-    return launch_shape<32, 24>(gpu, p, is_unsigned, stream);
+    switch (lloyd_cuda_prune_halves(p.f.pieces * INT8_PIECE)) {
+    case 1: return launch_shape<64, 1>(gpu, p, is_unsigned, stream);
+    case 2: return launch_shape<64, 2>(gpu, p, is_unsigned, stream);
+    case 4: return launch_shape<64, 4>(gpu, p, is_unsigned, stream);
+    case 6: return launch_shape<64, 6>(gpu, p, is_unsigned, stream);
+    case 8: return launch_shape<64, 8>(gpu, p, is_unsigned, stream);
+    case 12: return launch_shape<32, 12>(gpu, p, is_unsigned, stream);
+    case 16: return launch_shape<32, 16>(gpu, p, is_unsigned, stream);
+    default: return launch_shape<32, 24>(gpu, p, is_unsigned, stream);
+    }
 }
 
 lloyd_status lloyd_cuda_prune_count_pairs(const cuda_gpu &gpu, const prune_params &p,

@@ -4,8 +4,6 @@
 
 #include "kernels/cuda/prune/prune.cuh"
 
-/* Centroids of a tile: what a warp has room for. Groups are whole tiles. */
-int lloyd_cuda_prune_tile(int64_t dim);
 /* Enqueues it. *p.next is 0. */
 lloyd_status lloyd_cuda_prune_pairs(const cuda_gpu &gpu, const prune_params &p, bool is_unsigned,
                                     cudaStream_t stream);

@@ -7,6 +7,7 @@
 #include "kernels/cuda/prune/apart.h"
 #include "kernels/cuda/prune/candidates.h"
 #include "kernels/cuda/prune/grouping.h"
+#include "kernels/cuda/prune/image.cuh"
 #include "kernels/cuda/prune/move.h"
 #include "kernels/cuda/prune/own.h"
 #include "kernels/cuda/prune/pairs.h"
@@ -29,7 +30,7 @@ enum {
     TURNS = 12  /* of each of them, at least, so that they end together */
 };
 
-/* Bytes of rows that warps have at a time, so that they stay in the L2 cache. */
+/* Bytes of rows and bounds that warps have at a time, so that they stay in the L2 cache. */
 constexpr int64_t CACHED = 28 << 20;
 
 int group_centroids(const lloyd_kernels_config *config, int64_t set)
@@ -41,10 +42,10 @@ int group_centroids(const lloyd_kernels_config *config, int64_t set)
 
 int tile_rows(const cuda_gpu &gpu, const lloyd_kernels_config *config, int64_t groups)
 {
-    const int64_t stride = lloyd_cuda_int8_stride(config->dim);
+    const int64_t bytes = lloyd_cuda_int8_stride(config->dim) + groups * (int64_t)sizeof(uint16_t);
     const int64_t warps = gpu.multiprocessors * (int64_t)WARPS;
     int rows = MOST_TILE;
-    while (rows > LEAST_TILE && (cuda_divide_up(warps, groups) * rows * stride > CACHED ||
+    while (rows > LEAST_TILE && (cuda_divide_up(warps, groups) * rows * bytes > CACHED ||
                                  config->n_local * groups < TURNS * warps * rows))
         rows /= 2;
     return rows;
@@ -95,16 +96,17 @@ lloyd_status prepare(cuda_kernels *cuda, int slot)
 {
     cuda_prune *s = &cuda->filter->prune;
     LLOYD_TRY(lloyd_cuda_int8_prepare(cuda, slot));
-    if (s->prepared != cuda->centroids) s->apart.found = false;
+    if (s->ready && s->prepared == cuda->centroids) return LLOYD_OK;
+    s->apart.found = false;
     if (!s->ready) {
         choose_sizes(cuda, s);
         LLOYD_TRY(lloyd_cuda_grouping_end(cuda, s));
         LLOYD_TRY(begin_bounds(cuda, s));
-        s->ready = true;
-        s->prepared = cuda->centroids;
+    } else {
+        LLOYD_TRY(lloyd_cuda_prune_move(cuda, s));
     }
-    if (s->prepared == cuda->centroids) return LLOYD_OK;
-    LLOYD_TRY(lloyd_cuda_prune_move(cuda, s));
+    LLOYD_TRY(lloyd_cuda_prune_make_image(cuda, s));
+    s->ready = true;
     s->prepared = cuda->centroids;
     return LLOYD_OK;
 }
@@ -125,6 +127,7 @@ lloyd_status look(cuda_kernels *cuda, int slot, int64_t begin, int count, const 
     p.groups = s->groups;
     p.tiles = s->tiles;
     p.group_centroids = s->group_centroids;
+    p.image = s->image;
     p.bias = cuda->filter->int8.bias;
     p.drift = s->drift;
     p.whole_drift = s->whole_drift;
@@ -172,6 +175,8 @@ void lloyd_cuda_prune_list(cuda_buffers &buffer, cuda_prune *s, const cuda_gpu &
     const char *groups_of = "groups of centroids", *known = "what pruning knows of rows";
     buffer.optional(serves, s->order, set, groups_of);
     buffer.optional(serves, s->place, set, groups_of);
+    buffer.optional(serves, s->image, serves ? lloyd_cuda_prune_image_bytes(set, config->dim) : 0,
+                    groups_of);
     buffer.optional(serves, s->before, set * config->dim, groups_of);
     buffer.optional(serves, s->moved, groups, groups_of);
     buffer.optional(serves, s->drift, groups, groups_of);

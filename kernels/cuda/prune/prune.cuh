@@ -45,8 +45,9 @@ struct prune_params {
     int tile_rows;     /* rows that a warp takes at a time: a power of two, PRUNE_SCAN or more */
     int groups, tiles; /* tiles of centroids in a group */
     int group_centroids;
-    const int32_t *bias; /* [set] of a score, by centroid */
-    const double *drift; /* [groups], and in whole units: */
+    const uint8_t *image; /* image.cuh */
+    const int32_t *bias;  /* [set] of a score, by centroid */
+    const double *drift;  /* [groups], and in whole units: */
     const int32_t *whole_drift;
     double per_unit;
     uint16_t *bounds;     /* [tiles of rows][groups][tile_rows] */

@@ -57,6 +57,7 @@ struct cuda_prune {
     cuda_apart apart;
 
     cuda_array<int32_t> order, place;       /* [set] */
+    cuda_array<uint8_t> image;              /* image.cuh */
     cuda_array<float> before;               /* [set][D] */
     cuda_array<unsigned long long> moved;   /* [groups] */
     cuda_array<double> drift;               /* [groups] */
