@@ -115,6 +115,7 @@ __device__ inline void multiply(int32_t *sum, const memory<S> &m, const uint32_t
         return codes + (uint64_t)(stage * S::STEPS / 4) * (CODES >> 4) +
                (uint64_t)(stage * S::STEPS % 4) * (INT8_STEP >> 4);
     };
+    __syncwarp(); /* all lanes have looked at the tile before, whose place the arrivals below release */
     if (S::TURNS) sm90_named_sync(own, 2 * WARPGROUP);
     if constexpr (!S::IN_REGISTERS) {
         for (int stage = 0; stage + 1 < stages; stage++) {
