@@ -7,11 +7,16 @@
 #include "kernels/numerics.h"
 
 enum {
-    INT8_CODE = 127,           /* the greatest code; the least is -INT8_CODE */
-    INT8_FINE = 254,           /* units of a second digit in one of the first */
-    INT8_FARTHEST = 1 << 29,   /* biases and thresholds are below it, but for "all" and "none": */
-    INT8_ALL = -(1 << 30),     /* a threshold that every centroid reaches, */
-    INT8_FILLER = INT8_ALL - 1 /* but this one */
+    INT8_CODE = 127,            /* the greatest code; the least is -INT8_CODE */
+    INT8_FINE = 254,            /* units of a second digit in one of the first */
+    INT8_FARTHEST = 1 << 29,    /* biases and thresholds are below it, but for "all" and "none": */
+    INT8_ALL = -(1 << 30),      /* a threshold that every centroid reaches, */
+    INT8_FILLER = INT8_ALL - 1, /* but this one */
+    /* the same of scores with both digits, in rows of so many columns at most: */
+    INT8_FINE_COLUMNS = 128,
+    INT8_FINE_FARTHEST = 1 << 30,
+    INT8_FINE_ALL = INT32_MIN + 1,
+    INT8_FINE_FILLER = INT32_MIN
 };
 
 /* Out of this range products of units could underflow or overflow. */
@@ -24,11 +29,12 @@ typedef struct int8_units {
     float row;           /* f; 1 where rows are used as they are */
     float origin_length; /* |m| there, else 0 */
     /* of the current centroids; found by atomicMax on their bits, as they are not negative */
-    float greatest;    /* |C[j]| */
-    float square;      /* |C|^2 */
-    float residual;    /* |dC|^2 */
-    float fine;        /* |dC|^2 of two digits */
-    uint32_t unusable; /* 1: out of range, nothing can be proved */
+    float greatest;         /* |C[j]| */
+    float square;           /* |C|^2 */
+    float residual;         /* |dC|^2 */
+    float fine;             /* |dC|^2 of two digits */
+    uint32_t unusable;      /* 1: out of range, nothing can be proved */
+    uint32_t fine_unusable; /* the same of scores with both digits in units */
 } int8_units;
 
 /* g: the unit of the centroids' first digit. */
@@ -117,10 +123,19 @@ LLOYD_HD int lloyd_bound_bias(const lloyd_bound_centroid *sums, double f, double
     return fits;
 }
 
-/* The bias of its score with both digits, not in units. */
+/* The bias of its score with both digits, not in units; and in units of the second digit. 0: it does not fit. */
 LLOYD_HD double lloyd_bound_own_bias(const lloyd_bound_centroid *sums)
 {
     return sums->along_fine - sums->square / 2 - sums->shift_fine;
+}
+
+LLOYD_HD int lloyd_bound_fine_bias(double own_bias, double f, double g, int32_t *bias)
+{
+    const double exact = own_bias / (f * g) * (double)INT8_FINE;
+    const double rounded = lloyd_bound_serves(f, g) ? ceil(exact) + 1 : INFINITY;
+    const int fits = fabs(rounded) < (double)INT8_FINE_FARTHEST;
+    *bias = fits ? (int32_t)rounded : 0;
+    return fits;
 }
 
 /* --- thresholds --- */
@@ -167,20 +182,39 @@ LLOYD_HD double lloyd_bound_coarse(const int8_units *units)
     return sqrt((double)units->residual) * INT8_UP;
 }
 
+/* Scores with one digit of the centroids, or with both: their unit, and the greatest |C - c^| of all centroids. */
+LLOYD_HD double lloyd_bound_unit(const int8_units *units, int digits)
+{
+    const double unit = (double)units->row * lloyd_bound_centroid_unit(units);
+    return digits == 1 ? unit : unit / (double)INT8_FINE;
+}
+
+LLOYD_HD double lloyd_bound_left(const int8_units *units, int digits)
+{
+    return digits == 1 ? lloyd_bound_coarse(units) : lloyd_bound_fine(units);
+}
+
+/* Whether anything can be proved of a row by these scores. */
+LLOYD_HD int lloyd_bound_proves(const int8_units *units, int digits, float row_rest)
+{
+    return !units->unusable && (digits == 1 || !units->fine_unusable) && row_rest < INFINITY;
+}
+
 /* The score that a centroid must reach to be nearest, for a row with Z = row_z and |dx| = row_rest (`reach`: |x^| in codes, at most) and
  * one centroid at a distance of `radius` or less. */
-LLOYD_HD int32_t lloyd_bound_threshold_at(const int8_units *units, double reach, float row_z,
-                                          float row_rest, double radius)
+LLOYD_HD int32_t lloyd_bound_threshold_at(const int8_units *units, int digits, double reach,
+                                          float row_z, float row_rest, double radius)
 {
-    if (units->unusable || !(row_rest < INFINITY)) return INT8_ALL;
-    const double g = lloyd_bound_centroid_unit(units), f = (double)units->row;
-    const double z = (double)row_z, rest = (double)row_rest, coarse = lloyd_bound_coarse(units);
+    const double all = digits == 1 ? (double)INT8_ALL : (double)INT8_FINE_ALL;
+    const double most = digits == 1 ? (double)INT8_FARTHEST : -(double)INT8_FINE_ALL;
+    if (!lloyd_bound_proves(units, digits, row_rest)) return (int32_t)all;
+    const double z = (double)row_z, rest = (double)row_rest, left = lloyd_bound_left(units, digits);
     const double rounding = lloyd_bound_rounding(units, reach, row_z, row_rest);
-    const double least = z - radius * radius * (0.5 + 0x1p-36) - (rest + coarse) * radius -
-                         lloyd_bound_slack(rest, coarse, rounding);
-    const double units_of_score = floor(least / (f * g)) - 1;
-    if (!(units_of_score > (double)INT8_ALL)) return INT8_ALL;
-    return (int32_t)fmin(units_of_score, (double)INT8_FARTHEST);
+    const double least = z - radius * radius * (0.5 + 0x1p-36) - (rest + left) * radius -
+                         lloyd_bound_slack(rest, left, rounding);
+    const double units_of_score = floor(least / lloyd_bound_unit(units, digits)) - 1;
+    if (!(units_of_score > all)) return (int32_t)all;
+    return (int32_t)fmin(units_of_score, most);
 }
 
 /* The same for one centroid whose score with both digits, not in units, is `score`. */
@@ -191,22 +225,22 @@ LLOYD_HD int32_t lloyd_bound_threshold(const int8_units *units, double reach, fl
     const double rounding = lloyd_bound_rounding(units, reach, row_z, row_rest);
     const double radius = lloyd_bound_radius(fmax((double)row_z - score, 0.0), (double)row_rest,
                                              lloyd_bound_fine(units), rounding);
-    return lloyd_bound_threshold_at(units, reach, row_z, row_rest, radius);
+    return lloyd_bound_threshold_at(units, 1, reach, row_z, row_rest, radius);
 }
 
 /* --- distances from scores, for pruning --- */
 
 /* What lloyd_group_least() needs of a row: z, rounded down, less a score is its `half`; spread = F, rounded up. -inf, 0: nothing can be
  * proved. */
-LLOYD_HD void lloyd_bound_score(const int8_units *units, double reach, float row_z, float row_rest,
-                                float *z, float *spread)
+LLOYD_HD void lloyd_bound_score(const int8_units *units, int digits, double reach, float row_z,
+                                float row_rest, float *z, float *spread)
 {
     *z = -INFINITY, *spread = 0;
-    if (units->unusable || !(row_rest < INFINITY)) return;
-    const double rest = (double)row_rest, coarse = lloyd_bound_coarse(units);
+    if (!lloyd_bound_proves(units, digits, row_rest)) return;
+    const double rest = (double)row_rest, left = lloyd_bound_left(units, digits);
     const double rounding = lloyd_bound_rounding(units, reach, row_z, row_rest);
-    *z = -lloyd_bound_up(lloyd_bound_slack(rest, coarse, rounding) - (double)row_z);
-    *spread = lloyd_bound_up((rest + coarse) * INT8_UP);
+    *z = -lloyd_bound_up(lloyd_bound_slack(rest, left, rounding) - (double)row_z);
+    *spread = lloyd_bound_up((rest + left) * INT8_UP);
 }
 
 /* --- refinement --- */

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/assign/filter.h"
 #include "kernels/cuda/int8/prepare.h"
+#include "kernels/cuda/prune/image.cuh"
 #include "kernels/cuda/prune/pairs.h"
 
 #include <algorithm>
@@ -49,15 +50,20 @@ __global__ void take_units(const int8_units *of_rows, int8_units *units)
     if (!lloyd_bound_serves((double)units->row, int8_centroid_unit(*units))) units->unusable = 1;
 }
 
-/* The biases of scores in that unit. A warp per centroid. */
+/* The biases of scores in that unit, of all places, of which there are `places`. A warp for each. */
 __global__ void __launch_bounds__(THREADS)
     find_biases(const float *centroids, const float *origin, int64_t set, int64_t dim,
-                int8_units *units, int32_t *bias)
+                const int32_t *order, int digits, int64_t places, int8_units *units, int32_t *bias)
 {
     const int lane = threadIdx.x % 32;
     const double f = units->row, g = int8_centroid_unit(*units);
-    for (int64_t k = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32; k < set;
-         k += (int64_t)gridDim.x * WARPS) {
+    for (int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32; at < places;
+         at += (int64_t)gridDim.x * WARPS) {
+        if (at >= set) {
+            if (lane == 0) bias[at] = prune_filler(digits);
+            continue;
+        }
+        const int64_t k = order[at];
         lloyd_bound_centroid sums = {};
         for (int64_t j = lane; j < dim; j += 32) {
             double first, second;
@@ -67,14 +73,19 @@ __global__ void __launch_bounds__(THREADS)
         for (int bit = 16; bit > 0; bit /= 2) {
             sums.square += __shfl_xor_sync(0xffffffffu, sums.square, bit);
             sums.along += __shfl_xor_sync(0xffffffffu, sums.along, bit);
+            sums.along_fine += __shfl_xor_sync(0xffffffffu, sums.along_fine, bit);
         }
-        if (lane == 0 && !lloyd_bound_bias(&sums, f, g, &bias[k])) units->unusable = 1;
+        if (lane > 0) continue;
+        const bool fits = digits == 1
+                              ? lloyd_bound_bias(&sums, f, g, &bias[at])
+                              : lloyd_bound_fine_bias(lloyd_bound_own_bias(&sums), f, g, &bias[at]);
+        if (!fits) units->unusable = 1;
     }
 }
 
 /* What is known of a centroid before it is compared: nothing is looked for that reaches a threshold. */
 __global__ void __launch_bounds__(THREADS)
-    take_rows(const int8_units *units, double reach, const int8_row *described,
+    take_rows(const int8_units *units, int digits, double reach, const int8_row *described,
               const int32_t *place, int64_t set, prune_row *rows)
 {
     const int64_t k = (int64_t)blockIdx.x * THREADS + threadIdx.x;
@@ -82,7 +93,7 @@ __global__ void __launch_bounds__(THREADS)
     prune_row row;
     row.own = place[k];
     row.threshold = INT_MAX;
-    lloyd_bound_score(units, reach, described[k].x, described[k].y, &row.z, &row.spread);
+    lloyd_bound_score(units, digits, reach, described[k].x, described[k].y, &row.z, &row.spread);
     rows[k] = row;
 }
 
@@ -134,17 +145,19 @@ __global__ void __launch_bounds__(THREADS)
 lloyd_status describe(cuda_kernels *cuda, cuda_prune *s, cuda_apart *a)
 {
     const cuda_int8 *f = &cuda->filter->int8;
-    const int64_t set = cuda->set, dim = cuda->base.config.dim;
-    const int blocks = lloyd_cuda_persistent_blocks(cuda, set, WARPS);
+    const lloyd_kernels_config *config = &cuda->base.config;
+    const int64_t set = cuda->set, dim = config->dim, places = lloyd_cuda_prune_places(config, set);
+    const int blocks = lloyd_cuda_persistent_blocks(cuda, set, WARPS),
+              digits = lloyd_cuda_prune_digits(config);
     const cuda_rows rows =
         {(const char *)cuda->centroids.data, nullptr, nullptr, set, dim, LLOYD_F32};
     take_units<<<1, 1, 0, cuda->stream>>>(f->units, a->units);
     find_biases<<<blocks, THREADS, 0, cuda->stream>>>(cuda->centroids, f->origin, set, dim,
-                                                      a->units, a->bias);
+                                                      s->order, digits, places, a->units, a->bias);
     LLOYD_TRY(lloyd_cuda_int8_describe(cuda, rows, a->units, a->described, a->codes));
     take_rows<<<(unsigned)cuda_divide_up(set, THREADS), THREADS, 0,
-                cuda->stream>>>(a->units, lloyd_cuda_int8_reach(cuda), a->described, s->place, set,
-                                a->row);
+                cuda->stream>>>(a->units, digits, lloyd_cuda_int8_reach(cuda), a->described,
+                                s->place, set, a->row);
     CUDA_LAUNCHED("measuring the distances between centroids");
     return LLOYD_OK;
 }
@@ -220,7 +233,7 @@ void lloyd_cuda_apart_list(cuda_buffers &buffer, cuda_apart *a, const lloyd_kern
     const bool serves = groups > 0 && lloyd_cuda_apart_serves(config, set);
     const char *what = "distances between centroids";
     buffer.optional(serves, a->units, 1, what);
-    buffer.optional(serves, a->bias, set, what);
+    buffer.optional(serves, a->bias, serves ? lloyd_cuda_prune_places(config, set) : 0, what);
     buffer.optional(serves, a->codes, set * lloyd_cuda_int8_stride(config->dim), what);
     buffer.optional(serves, a->described, set, what);
     buffer.optional(serves, a->row, set, what);

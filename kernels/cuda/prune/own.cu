@@ -24,8 +24,8 @@ __device__ inline void take_row(const prune_own &o, const int8_units &units, int
     const int8_row known = p.f.rows[i];
     prune_row row;
     row.own = o.place[k];
-    row.threshold = lloyd_bound_threshold_at(&units, p.f.reach, known.x, known.y, radius);
-    lloyd_bound_score(&units, p.f.reach, known.x, known.y, &row.z, &row.spread);
+    row.threshold = lloyd_bound_threshold_at(&units, p.digits, p.f.reach, known.x, known.y, radius);
+    lloyd_bound_score(&units, p.digits, p.f.reach, known.x, known.y, &row.z, &row.spread);
     const int64_t local = p.first + i;
     uint16_t reach = lloyd_group_whole(lloyd_group_reach(radius, p.per_unit));
     if (reach > PRUNE_FARTHEST) { /* every group fails, now and then */

@@ -40,57 +40,57 @@ __device__ inline scan read_bounds(const place &here, int from)
     return {*(const uint4 *)(here.bounds + at), *(const uint4 *)(here.reach + at)};
 }
 
-/* One bit for each of the eight rows that fail. `drift`: in both halves, and 1 more. */
-__device__ inline unsigned failing_of(const prune_params &p, const place &here, const scan &x,
-                                      int from, uint32_t drift)
+/* Halves that are not zero, for those of the eight rows that fail. `drift`: in both halves, and 1 more. */
+struct failing_rows {
+    uint32_t pair[4];
+};
+
+__device__ inline failing_rows failing_of(const prune_params &p, const place &here, const scan &x,
+                                          int from, uint32_t drift)
 {
     const uint32_t bound[4] = {x.bound.x, x.bound.y, x.bound.z, x.bound.w};
     const uint32_t reach[4] = {x.reach.x, x.reach.y, x.reach.z, x.reach.w};
-    unsigned fails = 0;
+    failing_rows f;
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        /* a half that is not the bound itself is greater */
-        const uint32_t left = __vmaxu2(bound[i], reach[i] + drift) ^ bound[i];
-        if (left & 0xffff) fails |= 1u << 2 * i;
-        if (left >> 16) fails |= 2u << 2 * i;
-    }
-    if (!here.whole) {
-        const int64_t at = here.begin + from + 8 * (threadIdx.x % 32);
-        for (int i = 0; i < 8; i++)
-            if (at + i < 0 || at + i >= p.f.count) fails &= ~(1u << i);
-    }
-    return fails;
+    for (int i = 0; i < 4; i++) /* a half that is not the bound itself is greater */
+        f.pair[i] = __vmaxu2(bound[i], reach[i] + drift) ^ bound[i];
+    if (here.whole) return f;
+    const int64_t at = here.begin + from + 8 * (threadIdx.x % 32);
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        if (at + i < 0 || at + i >= p.f.count) f.pair[i / 2] &= i % 2 ? 0xffffu : 0xffff0000u;
+    return f;
+}
+
+__device__ inline bool row_fails(const failing_rows &f, int i)
+{
+    return f.pair[i / 2] & (i % 2 ? 0xffff0000u : 0xffffu);
 }
 
 /* Adds the failing rows of a scan from row `from` on to the list of `count` rows. Its new length. By a warp. */
-__device__ inline int add_failing(const memory &m, unsigned fails, int from, int count)
+__device__ inline int add_failing(const memory &m, const failing_rows &f, int from, int count)
 {
     const int lane = threadIdx.x % 32;
-    if (!__any_sync(0xffffffffu, fails != 0)) return count;
-    const int own = __popc(fails);
-    int through = own;
+    const unsigned below = (1u << lane) - 1;
 #pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-        const int other = __shfl_up_sync(0xffffffffu, through, distance);
-        if (lane >= distance) through += other;
+    for (int i = 0; i < 8; i++) {
+        const unsigned votes = __ballot_sync(0xffffffffu, row_fails(f, i));
+        if (row_fails(f, i))
+            m.list[count + __popc(votes & below)] = (uint16_t)(from + 8 * lane + i);
+        count += __popc(votes);
     }
-    int to = count + through - own;
-    while (fails) {
-        m.list[to++] = (uint16_t)(from + 8 * lane + __ffs((int)fails) - 1);
-        fails &= fails - 1;
-    }
-    return count + __shfl_sync(0xffffffffu, through, 31);
+    return count;
 }
 
-/* One bit for each score of a slot of a lane, the first one highest: 1 where it reaches the threshold. */
+/* One bit for each score of a slot of a lane: 1 where it reaches the threshold. */
 template <class S>
 __device__ inline uint32_t hits_of_slot(const scores<S> &s, int slot, int32_t threshold)
 {
-    uint32_t misses = 0; /* the signs of what is left of the scores */
+    uint32_t hits = 0;
 #pragma unroll
     for (int c = 0; c < S::OWN; c++)
-        misses = __funnelshift_l((unsigned)(s.of(slot, c) - threshold), misses, 1);
-    return ~misses & ((1u << S::OWN) - 1);
+        if (s.of(slot, c) >= threshold) hits |= 1u << c;
+    return hits;
 }
 
 /* The greatest of these scores; the greatest that does not reach the threshold. */
@@ -172,7 +172,7 @@ __device__ inline void note_hits(const prune_params &p, const memory &m, const p
         if (noted + __popc(lanes) > NOTES) write_notes(p, m, noted);
         if (hits) {
             const int first = __ffsll((long long)hits) - 1, slot = first / S::OWN;
-            const int c = S::OWN - 1 - first % S::OWN;
+            const int c = first % S::OWN;
             const int row = rows[slot / 2 * 8 + 2 * t + slot % 2];
             m.note[noted + __popc(lanes & ((1u << lane) - 1))] = {(int32_t)(here.begin + row),
                                                                   here.first + 8 * c + g};
@@ -295,6 +295,37 @@ __device__ inline uint32_t twice(int drift)
     return (uint32_t)(drift + 1) * 0x10001u;
 }
 
+/* Lists the rows that fail, from row `from` on, until the list is full or there are no more. How many, and where it has ended. The first
+ * one starts the copy of the group's tile, unless it is `there`. */
+template <class S>
+__device__ inline int list_failing(const prune_params &p, const memory &m, const place &here,
+                                   uint32_t drift, int &from, bool &there)
+{
+    constexpr int AHEAD = 4;
+    const int last = p.tile_rows - PRUNE_SCAN;
+    scan ahead[AHEAD];
+    int count = 0;
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++) ahead[i] = read_bounds(here, min(from + i * PRUNE_SCAN, last));
+    bool ended = false;
+    do {
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++) {
+            if (ended) break;
+            const scan now = ahead[i];
+            ahead[i] = read_bounds(here, min(from + AHEAD * PRUNE_SCAN, last));
+            count = add_failing(m, failing_of(p, here, now, from, drift), from, count);
+            from += PRUNE_SCAN;
+            ended = from > last || count > LIST - PRUNE_SCAN;
+        }
+        if (count > 0 && !there) {
+            copy_centroids<S>(p, m, here.first);
+            there = true;
+        }
+    } while (!ended);
+    return count;
+}
+
 template <class S, bool UNSIGNED>
 __global__ void __launch_bounds__(S::WARPS * 32, 1)
     prune_pairs(const __grid_constant__ prune_params p)
@@ -304,7 +335,7 @@ __global__ void __launch_bounds__(S::WARPS * 32, 1)
     const int lane = threadIdx.x % 32;
     cuda_await();
     const int64_t units = units_of(p);
-    const double unit = (double)p.f.units->row * int8_centroid_unit(*p.f.units); /* of a score */
+    const double unit = lloyd_bound_unit(p.f.units, p.digits);
     unsigned long long compared = 0;
     int noted = 0;
     for (;;) {
@@ -315,25 +346,14 @@ __global__ void __launch_bounds__(S::WARPS * 32, 1)
         place here = place_of(p, (int64_t)number);
         here.drift = p.drift[here.group];
         const uint32_t drift = twice(p.whole_drift[here.group]);
-        int count = 0;
         bool there = false; /* the group's tile is in shared memory, or on its way */
-        scan next = read_bounds(here, 0), later = read_bounds(here, PRUNE_SCAN % p.tile_rows);
-#pragma unroll 1
-        for (int from = 0; from < p.tile_rows; from += PRUNE_SCAN) {
-            const scan now = next;
-            const bool last = from + PRUNE_SCAN >= p.tile_rows;
-            next = later;
-            if (from + 2 * PRUNE_SCAN < p.tile_rows)
-                later = read_bounds(here, from + 2 * PRUNE_SCAN);
-            count = add_failing(m, failing_of(p, here, now, from, drift), from, count);
-            if (count > 0 && !there) copy_centroids<S>(p, m, here.first);
-            there = there || count > 0;
-            if (count == 0 || (!last && count <= LIST - PRUNE_SCAN)) continue;
+        for (int from = 0; from < p.tile_rows;) {
+            const int count = list_failing<S>(p, m, here, drift, from, there);
+            if (count == 0) continue;
             __syncwarp();
             compared += (unsigned)count * (unsigned)min(p.group_centroids, p.f.set - here.first);
             compare_with_group<S, UNSIGNED>(p, m, here, unit, count, noted);
             there = p.tiles == 1;
-            count = 0;
         }
     }
     write_notes(p, m, noted);
@@ -352,18 +372,20 @@ __global__ void __launch_bounds__(256)
          unit += (int64_t)gridDim.x * 8) {
         const place here = place_of(p, unit);
         const uint32_t drift = twice(p.whole_drift[here.group]);
-        for (int from = 0; from < p.tile_rows; from += PRUNE_SCAN)
-            own += __popc(failing_of(p, here, read_bounds(here, from), from, drift));
+        for (int from = 0; from < p.tile_rows; from += PRUNE_SCAN) {
+            const failing_rows f = failing_of(p, here, read_bounds(here, from), from, drift);
+            for (int i = 0; i < 8; i++) own += row_fails(f, i);
+        }
     }
     own = __reduce_add_sync(0xffffffffu, own);
     if (threadIdx.x % 32 == 0 && own > 0) atomicAdd(failing, (unsigned long long)own);
 }
 
-template <int TILE, int HALVES>
+template <int TILE, int DIGITS, int HALVES>
 lloyd_status launch_shape(const cuda_gpu &gpu, const prune_params &p, bool is_unsigned,
                           cudaStream_t stream)
 {
-    using S = shape<TILE, HALVES>;
+    using S = shape<TILE, DIGITS, HALVES>;
     const char *what = "comparing with groups of centroids";
     const int bytes = S::WARPS * S::BYTES;
     auto kernel = is_unsigned ? prune_pairs<S, true> : prune_pairs<S, false>;
@@ -377,15 +399,19 @@ lloyd_status launch_shape(const cuda_gpu &gpu, const prune_params &p, bool is_un
 lloyd_status lloyd_cuda_prune_pairs(const cuda_gpu &gpu, const prune_params &p, bool is_unsigned,
                                     cudaStream_t stream)
 {
-    switch (lloyd_cuda_prune_halves(p.f.pieces * INT8_PIECE)) {
-    case 1: return launch_shape<64, 1>(gpu, p, is_unsigned, stream);
-    case 2: return launch_shape<64, 2>(gpu, p, is_unsigned, stream);
-    case 4: return launch_shape<64, 4>(gpu, p, is_unsigned, stream);
-    case 6: return launch_shape<64, 6>(gpu, p, is_unsigned, stream);
-    case 8: return launch_shape<64, 8>(gpu, p, is_unsigned, stream);
-    case 12: return launch_shape<32, 12>(gpu, p, is_unsigned, stream);
-    case 16: return launch_shape<32, 16>(gpu, p, is_unsigned, stream);
-    default: return launch_shape<32, 24>(gpu, p, is_unsigned, stream);
+    const int halves = lloyd_cuda_prune_halves(p.f.pieces * INT8_PIECE);
+    if (p.digits == 2)
+        return halves == 1 ? launch_shape<64, 2, 1>(gpu, p, is_unsigned, stream)
+                           : launch_shape<64, 2, 2>(gpu, p, is_unsigned, stream);
+    switch (halves) {
+    case 1: return launch_shape<64, 1, 1>(gpu, p, is_unsigned, stream);
+    case 2: return launch_shape<64, 1, 2>(gpu, p, is_unsigned, stream);
+    case 4: return launch_shape<64, 1, 4>(gpu, p, is_unsigned, stream);
+    case 6: return launch_shape<64, 1, 6>(gpu, p, is_unsigned, stream);
+    case 8: return launch_shape<64, 1, 8>(gpu, p, is_unsigned, stream);
+    case 12: return launch_shape<32, 1, 12>(gpu, p, is_unsigned, stream);
+    case 16: return launch_shape<32, 1, 16>(gpu, p, is_unsigned, stream);
+    default: return launch_shape<32, 1, 24>(gpu, p, is_unsigned, stream);
     }
 }
 

@@ -127,8 +127,9 @@ lloyd_status look(cuda_kernels *cuda, int slot, int64_t begin, int count, const 
     p.groups = s->groups;
     p.tiles = s->tiles;
     p.group_centroids = s->group_centroids;
+    p.digits = lloyd_cuda_prune_digits(&cuda->base.config);
     p.image = s->image;
-    p.bias = cuda->filter->int8.bias;
+    p.bias = s->bias;
     p.drift = s->drift;
     p.whole_drift = s->whole_drift;
     p.per_unit = s->per_unit;
@@ -175,8 +176,9 @@ void lloyd_cuda_prune_list(cuda_buffers &buffer, cuda_prune *s, const cuda_gpu &
     const char *groups_of = "groups of centroids", *known = "what pruning knows of rows";
     buffer.optional(serves, s->order, set, groups_of);
     buffer.optional(serves, s->place, set, groups_of);
-    buffer.optional(serves, s->image, serves ? lloyd_cuda_prune_image_bytes(set, config->dim) : 0,
+    buffer.optional(serves, s->image, serves ? lloyd_cuda_prune_image_bytes(config, set) : 0,
                     groups_of);
+    buffer.optional(serves, s->bias, serves ? lloyd_cuda_prune_places(config, set) : 0, groups_of);
     buffer.optional(serves, s->before, set * config->dim, groups_of);
     buffer.optional(serves, s->moved, groups, groups_of);
     buffer.optional(serves, s->drift, groups, groups_of);

@@ -45,8 +45,9 @@ struct prune_params {
     int tile_rows;     /* rows that a warp takes at a time: a power of two, PRUNE_SCAN or more */
     int groups, tiles; /* tiles of centroids in a group */
     int group_centroids;
-    const uint8_t *image; /* image.cuh */
-    const int32_t *bias;  /* [set] of a score, by centroid */
+    int digits;           /* of the centroids, that scores have */
+    const uint8_t *image; /* image.cuh, as are */
+    const int32_t *bias;  /* of scores */
     const double *drift;  /* [groups], and in whole units: */
     const int32_t *whole_drift;
     double per_unit;

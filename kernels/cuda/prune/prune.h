@@ -34,7 +34,7 @@ struct cuda_grouping; /* grouping.cu */
 struct cuda_apart {
     bool found;                        /* for the current centroids and groups */
     cuda_array<int8_units> units;      /* [1] */
-    cuda_array<int32_t> bias;          /* [set] */
+    cuda_array<int32_t> bias;          /* image.cuh */
     cuda_array<uint8_t> codes;         /* [set][stride] */
     cuda_array<int8_row> described;    /* [set] */
     cuda_array<prune_row> row;         /* [set] */
@@ -58,6 +58,7 @@ struct cuda_prune {
 
     cuda_array<int32_t> order, place;       /* [set] */
     cuda_array<uint8_t> image;              /* image.cuh */
+    cuda_array<int32_t> bias;               /* the same */
     cuda_array<float> before;               /* [set][D] */
     cuda_array<unsigned long long> moved;   /* [groups] */
     cuda_array<double> drift;               /* [groups] */

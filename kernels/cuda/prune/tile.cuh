@@ -17,27 +17,29 @@ namespace prune_tile
 constexpr int ROWS = 32, BLOCKS = ROWS / 8; /* rows that a warp has at a time */
 constexpr int SLOTS = 2 * BLOCKS;           /* of them, those whose products a lane has */
 constexpr int LIST = 1024;                  /* rows that are listed before they are compared */
-constexpr int NOTES = 128;                  /* hits that are noted before they are written */
-/* The score of the centroid that a row has: below any threshold, by no more than 31 bits hold. */
-constexpr int32_t EXCLUDED = INT8_ALL - (1 << 28);
+constexpr int NOTES = 64;                   /* hits that are noted before they are written */
+constexpr int32_t EXCLUDED =
+    INT32_MIN; /* the score of the centroid that a row has: below any threshold */
 
-/* Centroids of a tile, and PRUNE_HALFs of a row, of which PART are multiplied at a time. */
-template <int TILE_, int HALVES_> struct shape {
-    static constexpr int TILE = TILE_, HALVES = HALVES_, PART = HALVES <= 2 ? HALVES : 2;
-    static constexpr int CHUNKS = HALVES / PART, OWN = TILE / 8; /* a lane's products with a row */
-    static constexpr int IMAGE = TILE * HALVES * PRUNE_HALF;
-    static constexpr int BYTES = IMAGE + TILE * (int)sizeof(int2) + LIST * (int)sizeof(uint16_t) +
-                                 NOTES * (int)sizeof(prune_hit);
+/* Centroids of a tile, their digits, and PRUNE_HALFs of a row, of which PART are multiplied at a time: all, if there are two digits. */
+template <int TILE_, int DIGITS_, int HALVES_> struct shape {
+    static constexpr int TILE = TILE_, DIGITS = DIGITS_, HALVES = HALVES_;
+    static constexpr int PART = HALVES <= 2 ? HALVES : HALVES == 4 ? 1 : 2, CHUNKS = HALVES / PART;
+    static constexpr int OWN = TILE / 8; /* a lane's products with a row */
+    static constexpr int DIGIT = TILE * HALVES * PRUNE_HALF, IMAGE = DIGITS * DIGIT;
+    static constexpr int BYTES = IMAGE + TILE * (int)sizeof(int32_t) +
+                                 LIST * (int)sizeof(uint16_t) + NOTES * (int)sizeof(prune_hit);
     static constexpr int SHARED = 227 * 1024, MOST_WARPS = 12;
     /* as many on each of the four parts of a multiprocessor */
     static constexpr int WARPS =
         (SHARED / BYTES < MOST_WARPS ? SHARED / BYTES : MOST_WARPS) / 4 * 4;
+    static_assert(DIGITS == 1 || CHUNKS == 1);
 };
 
 /* The shared memory of a warp. */
 struct memory {
     uint8_t *image;
-    int4 *bias; /* of 16 centroids eight times what the products of one lane are added to */
+    int32_t *bias; /* those of centroids n and n + 8 of 16 are neighbours */
     uint16_t *list;
     prune_hit *note;
 };
@@ -46,8 +48,8 @@ template <class S> __device__ inline memory memory_of_warp(uint8_t *shared)
 {
     memory m;
     m.image = shared + threadIdx.x / 32 * S::BYTES;
-    m.bias = (int4 *)(m.image + S::IMAGE);
-    m.list = (uint16_t *)(m.bias + S::TILE / 2);
+    m.bias = (int32_t *)(m.image + S::IMAGE);
+    m.list = (uint16_t *)(m.bias + S::TILE);
     m.note = (prune_hit *)(m.list + LIST);
     return m;
 }
@@ -64,11 +66,8 @@ __device__ inline void copy_centroids(const prune_params &p, const memory &m, in
         cuda_copy_async<INT8_PIECE>(to + at, from + at);
     cuda_copy_commit();
 #pragma unroll
-    for (int n = lane; n < S::TILE; n += 32) {
-        const int at = place + n;
-        const int32_t bias = at < p.f.set ? p.bias[p.f.order[at]] : INT8_FILLER;
-        ((int2 *)&m.bias[n / 16 * 8 + n % 8])[n % 16 / 8] = make_int2(bias, bias);
-    }
+    for (int n = lane; n < S::TILE; n += 32)
+        m.bias[n / 16 * 16 + n % 8 * 2 + n % 16 / 8] = p.bias[place + n];
 }
 
 /* Of each HALF of a lane's rows, which are 8 b + lane / 4 of the 32, piece lane % 4. */
@@ -91,23 +90,23 @@ __device__ inline void load_pieces(const prune_params &p, const uint8_t *codes,
     }
 }
 
-/* sum = the products of 16 centroids with 8 rows in 32 columns, and `from`, which may be `sum`. */
+/* Adds the products of 16 centroids with 8 rows in 32 columns. */
 template <bool UNSIGNED>
-__device__ inline void multiply(int32_t sum[4], const int32_t from[4], const uint4 &centroids,
-                                uint32_t row0, uint32_t row1)
+__device__ inline void multiply(int32_t sum[4], const uint4 &centroids, uint32_t row0,
+                                uint32_t row1)
 {
     if constexpr (UNSIGNED)
         asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.u8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-            "{%10,%11,%12,%13};"
-            : "=r"(sum[0]), "=r"(sum[1]), "=r"(sum[2]), "=r"(sum[3])
+            "{%0,%1,%2,%3};"
+            : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
             : "r"(centroids.x), "r"(centroids.y), "r"(centroids.z), "r"(centroids.w), "r"(row0),
-              "r"(row1), "r"(from[0]), "r"(from[1]), "r"(from[2]), "r"(from[3]));
+              "r"(row1));
     else
         asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-            "{%10,%11,%12,%13};"
-            : "=r"(sum[0]), "=r"(sum[1]), "=r"(sum[2]), "=r"(sum[3])
+            "{%0,%1,%2,%3};"
+            : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
             : "r"(centroids.x), "r"(centroids.y), "r"(centroids.z), "r"(centroids.w), "r"(row0),
-              "r"(row1), "r"(from[0]), "r"(from[1]), "r"(from[2]), "r"(from[3]));
+              "r"(row1));
 }
 
 /* The scores of a lane, g = lane / 4 and t = lane % 4: of centroid 16 j + g and rows 8 b + 2 t and the next at [j][b][0] and [1], of
@@ -126,29 +125,33 @@ template <class S> struct scores {
     }
 };
 
-/* Adds the products of a chunk; of the first one, to the biases. */
-template <class S, bool UNSIGNED, bool FIRST>
-__device__ inline void multiply_chunk(const memory &m, const pieces<S> &rows, int chunk,
-                                      scores<S> &s)
+/* The biases of centroids 16 j + g and 16 j + 8 + g, as a lane needs them. */
+__device__ inline int2 biases(const memory &m, int j)
+{
+    return *(const int2 *)(m.bias + 16 * j + threadIdx.x % 32 / 4 * 2);
+}
+
+/* Adds the products of a chunk with a digit of the centroids; FIRST: to what `begin` gives for 16 of them and eight rows. */
+template <class S, bool UNSIGNED, bool FIRST, class Begin>
+__device__ inline void multiply_chunk(const uint8_t *image, const pieces<S> &rows, int chunk,
+                                      const Begin &begin, scores<S> &s)
 {
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int j = 0; j < S::TILE / 16; j++) {
-        int4 bias;
-        if (FIRST) bias = m.bias[8 * j + lane / 4];
-        const int32_t first[4] = {bias.x, bias.y, bias.z, bias.w};
 #pragma unroll
         for (int step = 0; step < 2 * S::PART; step++) {
             const uint4 centroids =
-                *(const uint4 *)(m.image +
+                *(const uint4 *)(image +
                                  ((j * S::HALVES + chunk * S::PART) * 2 + step) * PRUNE_FRAGMENT +
                                  lane * INT8_PIECE);
 #pragma unroll
             for (int b = 0; b < BLOCKS; b++) {
                 const uint4 row = rows.x[b][step / 2];
                 int32_t *sum = s.x[j][b];
-                multiply<UNSIGNED>(sum, FIRST && step == 0 ? first : sum, centroids,
-                                   step % 2 ? row.z : row.x, step % 2 ? row.w : row.y);
+                if (FIRST && step == 0) begin(j, sum);
+                multiply<UNSIGNED>(sum, centroids, step % 2 ? row.z : row.x,
+                                   step % 2 ? row.w : row.y);
             }
         }
     }
@@ -159,14 +162,29 @@ template <class S, bool UNSIGNED>
 __device__ inline void multiply_row(const prune_params &p, const memory &m, const uint8_t *codes,
                                     const uint32_t row[BLOCKS], pieces<S> &rows, scores<S> &s)
 {
+    if constexpr (S::DIGITS == 2) {
+        const auto zero = [](int, int32_t sum[4]) { sum[0] = sum[1] = sum[2] = sum[3] = 0; };
+        const auto finer = [&](int j, int32_t sum[4]) {
+            const int2 bias = biases(m, j);
+            for (int i = 0; i < 4; i++) sum[i] = INT8_FINE * sum[i] + (i < 2 ? bias.x : bias.y);
+        };
+        multiply_chunk<S, UNSIGNED, true>(m.image, rows, 0, zero, s);
+        multiply_chunk<S, UNSIGNED, true>(m.image + S::DIGIT, rows, 0, finer, s);
+        return;
+    }
+    const auto bias = [&](int j, int32_t sum[4]) {
+        const int2 of = biases(m, j);
+        sum[0] = sum[1] = of.x;
+        sum[2] = sum[3] = of.y;
+    };
     pieces<S> ahead;
     if constexpr (S::CHUNKS > 1) load_pieces(p, codes, row, 1, ahead);
-    multiply_chunk<S, UNSIGNED, true>(m, rows, 0, s);
+    multiply_chunk<S, UNSIGNED, true>(m.image, rows, 0, bias, s);
 #pragma unroll 1
     for (int chunk = 1; chunk < S::CHUNKS; chunk++) {
         rows = ahead;
         if (chunk + 1 < S::CHUNKS) load_pieces(p, codes, row, chunk + 1, ahead);
-        multiply_chunk<S, UNSIGNED, false>(m, rows, chunk, s);
+        multiply_chunk<S, UNSIGNED, false>(m.image, rows, chunk, bias, s);
     }
 }
 

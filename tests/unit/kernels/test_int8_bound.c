@@ -36,7 +36,7 @@ typedef struct operands {
     int exact;
     double reach;
     int first[MOST_SET * MOST_COLUMNS], second[MOST_SET * MOST_COLUMNS];
-    int32_t bias[MOST_SET];
+    int32_t bias[MOST_SET], fine_bias[MOST_SET];
     double own_bias[MOST_SET];
 } operands;
 
@@ -45,6 +45,8 @@ typedef struct seen {
     int64_t rows, candidates;
     int64_t left; /* of the candidates, by the second digits */
     int64_t all;  /* rows of which every centroid is a candidate */
+    int64_t fine_rows,
+        fine; /* rows of few columns, and their candidates by scores with both digits */
     int64_t tight,
         distances; /* lower bounds of distances above nine tenths of them; all but those of 0 */
 } seen;
@@ -127,6 +129,8 @@ static void encode(void)
         if (!lloyd_bound_bias(&sums, f, g, &s.bias[k])) s.units.unusable = 1;
         assert_true(abs(s.bias[k]) < INT8_FARTHEST);
         s.own_bias[k] = lloyd_bound_own_bias(&sums);
+        if (!lloyd_bound_fine_bias(s.own_bias[k], f, g, &s.fine_bias[k])) s.units.fine_unusable = 1;
+        assert_true(abs(s.fine_bias[k]) < INT8_FINE_FARTHEST);
         s.units.square = fmaxf(s.units.square, lloyd_bound_up(sums.square));
         s.units.residual = fmaxf(s.units.residual, lloyd_bound_up(sums.rest));
         s.units.fine = fmaxf(s.units.fine, lloyd_bound_up(sums.rest_fine));
@@ -171,44 +175,83 @@ static int check_refinement(int i, int label, const int *codes, float z, float r
     return left;
 }
 
-/* Candidates of row i, compared to centroid b. */
-static int check_threshold(int i, int b, int label, const int *codes, float z, float rest)
+/* The score of centroid k in units, with one digit or with both. */
+static int32_t score_of(const int *codes, int k, int digits)
 {
-    const int32_t threshold =
-        lloyd_bound_threshold(&s.units, s.reach, z, rest, own_score(codes, b));
+    const int64_t high = product(codes, s.first + k * p.dim);
+    if (digits == 1) return (int32_t)high + s.bias[k];
+    const int64_t all = INT8_FINE * high + product(codes, s.second + k * p.dim) + s.fine_bias[k];
+    assert_true(all > INT8_FINE_ALL && all < -(int64_t)INT8_FINE_ALL);
+    return (int32_t)all;
+}
+
+static int32_t threshold_from(const int *codes, int b, int digits, float z, float rest)
+{
+    const double score = own_score(codes, b);
+    if (digits == 1) return lloyd_bound_threshold(&s.units, s.reach, z, rest, score);
+    const double radius =
+        lloyd_bound_radius(fmax((double)z - score, 0.0), (double)rest, lloyd_bound_fine(&s.units),
+                           lloyd_bound_rounding(&s.units, s.reach, z, rest));
+    return lloyd_bound_threshold_at(&s.units, digits, s.reach, z, rest, radius);
+}
+
+/* Candidates of row i, compared to centroid b by scores with so many digits. */
+static int check_threshold_of(int digits, int i, int b, int label, const int *codes, float z,
+                              float rest)
+{
+    const int32_t threshold = threshold_from(codes, b, digits, z, rest);
     int candidates = 0, missed = -1;
-    assert_true(threshold >= INT8_ALL && threshold <= INT8_FARTHEST && threshold > INT8_FILLER);
+    if (digits == 1)
+        assert_true(threshold >= INT8_ALL && threshold <= INT8_FARTHEST && threshold > INT8_FILLER);
+    assert_true(threshold >= INT8_FINE_ALL && threshold > INT8_FINE_FILLER);
     for (int k = 0; k < p.set; k++) {
-        const int32_t reached = product(codes, s.first + k * p.dim) + s.bias[k];
-        if (reached >= threshold)
+        if (score_of(codes, k, digits) >= threshold)
             candidates++;
         else if (k == label || k == b)
             missed = k;
     }
     if (missed >= 0)
-        print_error("type %d, cosine %d, D %d, K %d, f %g: row %d, label %d, compared to %d: %d is "
-                    "below the threshold\n",
-                    (int)p.type, p.cosine, p.dim, p.set, (double)s.units.row, i, label, b, missed);
+        print_error(
+            "type %d, cosine %d, D %d, K %d, f %g, %d digits: row %d, label %d, compared to "
+            "%d: %d is below the threshold\n",
+            (int)p.type, p.cosine, p.dim, p.set, (double)s.units.row, digits, i, label, b, missed);
     assert_int_equal(missed, -1);
     return candidates;
 }
 
-/* What pruning takes for the least distance of row i to a centroid with its score. */
-static void check_distances(int i, const double *squares, const int *codes, float z, float rest,
-                            seen *total)
+static int most_digits(void)
 {
-    const double unit = (double)s.units.row * lloyd_bound_centroid_unit(&s.units);
+    return p.dim <= INT8_FINE_COLUMNS ? 2 : 1;
+}
+
+/* The same with one digit; with both, there are no more of them. */
+static int check_threshold(int i, int b, int label, const int *codes, float z, float rest,
+                           seen *total)
+{
+    const int candidates = check_threshold_of(1, i, b, label, codes, z, rest);
+    if (most_digits() < 2) return candidates;
+    const int fine = check_threshold_of(2, i, b, label, codes, z, rest);
+    if (b == label) total->fine_rows++, total->fine += fine;
+    return candidates;
+}
+
+/* What pruning takes for the least distance of row i to a centroid with its score. */
+static void check_distances(int digits, int i, const double *squares, const int *codes, float z,
+                            float rest, seen *total)
+{
+    const double unit = lloyd_bound_unit(&s.units, digits);
     float of_row, spread;
-    lloyd_bound_score(&s.units, s.reach, z, rest, &of_row, &spread);
+    lloyd_bound_score(&s.units, digits, s.reach, z, rest, &of_row, &spread);
     for (int k = 0; k < p.set; k++) {
-        const int32_t score = product(codes, s.first + k * p.dim) + s.bias[k];
+        const int32_t score = score_of(codes, k, digits);
         const float half = -lloyd_bound_up((double)score * unit - (double)of_row);
         const double least = (double)lloyd_group_least(half, spread);
         const double distance = sqrt(squares[k]) * (1 + 0x1p-40); /* dist() is rounded */
         if (least > distance)
-            print_error("type %d, cosine %d, D %d, K %d: row %d is at %.17g from %d, not %.17g or "
-                        "more\n",
-                        (int)p.type, p.cosine, p.dim, p.set, i, distance, k, least);
+            print_error(
+                "type %d, cosine %d, D %d, K %d, %d digits: row %d is at %.17g from %d, not "
+                "%.17g or more\n",
+                (int)p.type, p.cosine, p.dim, p.set, digits, i, distance, k, least);
         assert_true(least <= distance);
         total->distances += distance > 0;
         total->tight += distance > 0 && least > 0.9 * distance;
@@ -247,10 +290,12 @@ static void check(seen *total)
             const double distance = squares[k] = lloyd_dist(row, p.c + k * p.dim, p.dim);
             if (distance < nearest) nearest = distance, label = k;
         }
-        const int candidates = check_threshold(i, label, label, codes, z, rest);
-        check_threshold(i, below(p.set), label, codes, z, rest);
-        for (int b = 0; b < 3 && b < p.set; b++) check_threshold(i, b, label, codes, z, rest);
-        check_distances(i, squares, codes, z, rest, total);
+        const int candidates = check_threshold(i, label, label, codes, z, rest, total);
+        check_threshold(i, below(p.set), label, codes, z, rest, total);
+        for (int b = 0; b < 3 && b < p.set; b++)
+            check_threshold(i, b, label, codes, z, rest, total);
+        for (int digits = 1; digits <= most_digits(); digits++)
+            check_distances(digits, i, squares, codes, z, rest, total);
         total->rows++;
         total->left += check_refinement(i, label, codes, z, rest);
         total->candidates += candidates;
@@ -441,6 +486,16 @@ static void test_out_of_range(void **unused)
     assert_false(lloyd_bound_bias(&sums, 0x1p-41, 1, &bias));
     assert_false(lloyd_bound_bias(&sums, 1, 0x1p41, &bias));
     assert_false(lloyd_bound_bias(&sums, 1, 0, &bias));
+    units = (int8_units){.row = 1, .greatest = INT8_CODE, .square = 1, .fine_unusable = 1};
+    assert_true(lloyd_bound_threshold_at(&units, 1, 1, 0, 0, 0) > INT8_ALL);
+    assert_int_equal(lloyd_bound_threshold_at(&units, 2, 1, 0, 0, 0), INT8_FINE_ALL);
+    units.fine_unusable = 0;
+    assert_true(lloyd_bound_threshold_at(&units, 2, 1, 0, 0, 0) > INT8_FINE_ALL);
+    assert_int_equal(lloyd_bound_threshold_at(&units, 2, 1, 3e30F, 0, 0), -INT8_FINE_ALL);
+    assert_true(lloyd_bound_fine_bias(1, 1, 1, &bias));
+    assert_int_equal(bias, INT8_FINE + 1);
+    assert_false(lloyd_bound_fine_bias((double)INT8_FINE_FARTHEST / INT8_FINE, 1, 1, &bias));
+    assert_false(lloyd_bound_fine_bias(1, 1, 0, &bias));
 }
 
 /* --- nothing is rounded --- */
@@ -480,6 +535,7 @@ static void test_useful(void **unused)
     (void)unused;
     static const double expected[] = {2.434, 2.320, 2.688, 1.074, 1.098};
     static const double expected_left[] = {2.117, 2.105, 2.418, 1.004, 1.004};
+    static const double expected_fine[] = {2.133, 2.123, 2.372, 1.004, 1.004};
     state = 0x853c49e6748fea9b;
     for (int type = 0; type <= LLOYD_I8; type++) {
         seen total = {0};
@@ -498,7 +554,10 @@ static void test_useful(void **unused)
         check(&total);
         const double mean = (double)total.candidates / (double)total.rows;
         const double left = (double)total.left / (double)total.rows;
-        printf("type %d: %.3f candidates of a row, %.3f left\n", type, mean, left);
+        const double fine = (double)total.fine / (double)total.fine_rows;
+        printf("type %d: %.3f candidates of a row, %.3f left, %.3f with both digits\n", type, mean,
+               left, fine);
+        assert_true(fine - 1 < 1.05 * (expected_fine[type] - 1));
         assert_true(mean - 1 < 1.05 * (expected[type] - 1));
         assert_true(left - 1 < 1.05 * (expected_left[type] - 1));
         assert_true(100 * total.tight > 99 * total.distances);
