@@ -183,8 +183,8 @@ lloyd_status lloyd_cuda_counted(cuda_kernels *cuda, const int64_t counters[LLOYD
     double ns;
     int8_choice *c = &cuda->filter->int8.choice;
     LLOYD_TRY(lloyd_cuda_span_read(&c->labelling, &ns));
-    if (ns > 0)
-        (c->schedule.int8 ? c->times.int8 : c->times.float16) = ns / (double)c->labelling.rows;
+    double *time = c->schedule.int8 ? &c->times.int8 : &c->times.float16;
+    if (ns > 0) *time = ns / (double)c->labelling.rows;
     if (c->tried) LLOYD_TRY(read_sample(cuda, c));
     c->tried = false;
     /* of an iteration that left comparisons out, they say little of one that does not */

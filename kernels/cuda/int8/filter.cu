@@ -181,7 +181,8 @@ lloyd_status lloyd_cuda_int8_find(cuda_kernels *cuda, int slot, int64_t begin, i
     return find(cuda, slot, begin, count, d, d.counters, &d.lists.counters[FLASH_OPEN], false);
 }
 
-/* While the first rows are looked at, the host enqueues what is measured; and the kernel is loaded by then. */
+/* While the first rows are looked at, the host enqueues what is measured; and the kernel is loaded by then. The span begins anew with the
+ * second launch. */
 lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, int first, int count,
                                     const cuda_decision &d, cuda_span *span)
 {
