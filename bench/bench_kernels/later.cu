@@ -4,6 +4,8 @@
 #include "definition.cuh"
 #include "timing.cuh"
 
+#include "kernels/cuda/assign/filter.h"
+
 namespace benchmarks
 {
 
@@ -41,6 +43,9 @@ lloyd_status time_later(const bench &b, const options &o, figures *out)
     if (found.int8_fallback_rows > 0)
         out->later_candidates = (double)found.int8_candidates / (double)found.int8_fallback_rows;
     out->later_moved = (double)found.moved / (double)b.size.n;
+    const lloyd_filter_times &measured = lloyd_cuda(b.kernels)->filter->int8.choice.times;
+    out->measured_float16 = measured.float16;
+    out->measured_int8 = measured.int8;
     LLOYD_TRY(time_phases(b, o.repeat, begin, &out->later_filter, &out->later_verify));
     LLOYD_TRY(time_work(b.stream, o.repeat, labelled, accumulate, &out->later_update));
     LLOYD_TRY(go_ahead(b, o));

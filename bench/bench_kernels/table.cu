@@ -118,6 +118,8 @@ void json_row(const options &o, lloyd_type type, const shape &s, const figures &
     json_number(file, "later_candidates", f.later_candidates);
     json_number(file, "later_moved", f.later_moved);
     json_number(file, "later_update_ms", f.later_update);
+    json_number(file, "measured_float16_row_ns", f.measured_float16);
+    json_number(file, "measured_int8_row_ns", f.measured_int8);
     json_number(file, "run_s", f.run);
     fprintf(file, ", \"verified_of_iteration\": [");
     for (size_t t = 0; t < f.verified_of_iteration.size(); t++)

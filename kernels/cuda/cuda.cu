@@ -171,7 +171,7 @@ static lloyd_status alloc_state(cuda_kernels *cuda)
     const int64_t n = config->n_local;
     LLOYD_TRY(lloyd_cuda_alloc_sums(cuda, nullptr));
     LLOYD_TRY(lloyd_cuda_reserve_state(cuda));
-    CUDA_TRY(lloyd_cuda_take_pinned(CUDA_PINNED, &cuda->pinned),
+    CUDA_TRY(lloyd_cuda_take_pinned(CUDA_PINNED + CUDA_PINNED_SAMPLE, &cuda->pinned),
              "allocating pinned memory for results");
     LLOYD_TRY(lloyd_alloc(&cuda->slots, config->slots, sizeof(cuda_slot), "chunk table"));
     if (n > 0)

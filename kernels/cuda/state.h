@@ -87,7 +87,9 @@ struct cuda_kernels {
     int mass_bits;                       /* 0: they are not those of the rows now */
 
     /* numbers on their way to the host */
-    void *pinned;             /* CUDA_PINNED bytes of pinned host memory */
+    /* CUDA_PINNED bytes of pinned host memory, and behind them CUDA_PINNED_SAMPLE for the counters of a sample (int8/choice.cu), which
+     * nobody waits for */
+    void *pinned;
     cuda_array<char> results; /* CUDA_PINNED bytes of device memory */
 
     cuda_array<char>
@@ -98,7 +100,7 @@ struct cuda_kernels {
     int64_t allocated, peak; /* bytes of device memory */
 };
 
-enum { CUDA_PINNED = 4096 };
+enum { CUDA_PINNED = 4096, CUDA_PINNED_SAMPLE = 256 };
 
 static inline cuda_kernels *lloyd_cuda(lloyd_kernels *kernels)
 {

@@ -74,6 +74,7 @@ CALL(CUDA, 0, cudaError_t, cudaErrorUnknown, cudaEventCreateWithFlags, (cudaEven
 CALL(CUDA, 0, cudaError_t, cudaErrorUnknown, cudaStreamSynchronize, (cudaStream_t stream), (stream))
 CALL(CUDA, 0, cudaError_t, cudaErrorUnknown, cudaEventSynchronize, (cudaEvent_t event), (event))
 CALL(CUDA, 0, cudaError_t, cudaErrorUnknown, cudaEventRecord, (cudaEvent_t event, cudaStream_t stream), (event, stream))
+CALL(CUDA, 0, cudaError_t, cudaErrorUnknown, cudaEventElapsedTime, (float *ms, cudaEvent_t begin, cudaEvent_t end), (ms, begin, end))
 CALL(CUDA, 0, cudaError_t, cudaErrorLaunchFailure, cudaGetLastError, (void), ())
 CALL(CUDA, 0, cudaError_t, cudaErrorLaunchFailure, cudaLaunchKernelExC, (const cudaLaunchConfig_t *config, const void *kernel, void **arguments), (config, kernel, arguments))
 CALL(CUDA, 0, cudaError_t, cudaErrorLaunchFailure, cudaLaunchCooperativeKernel, (const void *kernel, dim3 grid, dim3 block, void **arguments, size_t shared, cudaStream_t stream), (kernel, grid, block, arguments, shared, stream))

@@ -223,17 +223,14 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
     p.direct = d.direct;
     p.score_factor = 64;
     p.scratch = f->scratch;
-    bool int8, pruned;
+    bool pruned;
     LLOYD_TRY(lloyd_cuda_prune_choose(cuda, slot_number, d, timed || watch, &pruned));
-    int8 = pruned;
-    if (!pruned) LLOYD_TRY(lloyd_cuda_choose_filter(cuda, slot_number, timed || watch, &int8));
+    const bool int8 = pruned || lloyd_cuda_choose_filter(cuda, timed || watch);
     if (int8) p.direct = d.direct = false;
-    int8_choice *choice = &f->int8.choice;
-    if (timed && choice->due) {
-        choice->due = false;
-        choice->sampled = true;
-        LLOYD_TRY(lloyd_cuda_int8_sample(cuda, slot_number, d));
-    }
+    if (timed) LLOYD_TRY(lloyd_cuda_try_int8(cuda, slot_number, d));
+    cuda_span *span =
+        timed && !pruned && lloyd_cuda_measures(cuda) ? &f->int8.choice.labelling : nullptr;
+    if (span) LLOYD_TRY(lloyd_cuda_span_begin(cuda, span));
     for (p.begin = 0; p.begin < rows.count; p.begin += f->capacity) {
         p.count = (int)std::min<int64_t>(f->capacity, rows.count - p.begin);
         p.lists.counters = d.lists.counters = f->counters + f->counters_at * FLASH_COUNTERS;
@@ -242,7 +239,7 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
         LLOYD_TRY(int8 ? label_int8_block(cuda, slot_number, pruned, p, d, timed, watch)
                        : label_block(cuda, p, d, timed, watch));
     }
-    return LLOYD_OK;
+    return span ? lloyd_cuda_span_end(cuda, span, rows.count) : LLOYD_OK;
 }
 
 void list_centroids(cuda_buffers &buffer, cuda_array<float> &centroids, int64_t set, int64_t dim)
@@ -338,6 +335,8 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda)
     lloyd_cuda_grouping_free(&f->prune);
     lloyd_cuda_prune_list(release, &f->prune, cuda->gpu, &cuda->base.config, cuda->set,
                           f->capacity);
+    lloyd_cuda_span_free(&f->int8.choice.sample);
+    lloyd_cuda_span_free(&f->int8.choice.labelling);
     lloyd_free(f->int8.described);
     lloyd_free(f->described);
     lloyd_free(f);

@@ -1,8 +1,9 @@
-/* Which filter is the faster one: a model of what both cost a row. Any choice is right.
+/* Which filter is the faster one: by what both took a row, where this was measured, else by a model of it. Any choice is right.
  *
  * The first iteration has no labels to start from. In the second one the 8-bit filter is tried on a few rows, before they get their
- * new labels; while it serves, the counters of an iteration say what it cost. Where it was found to be slower, it is tried again after
- * 3, 9, 27 ... iterations.
+ * new labels; its time, and the model's of the candidates that it found, are compared with that of the other filter in the same iteration.
+ * While it serves, its iterations are measured. Where it was found to be slower, it is tried again after 3, 9, 27 ... iterations. Times are
+ * of this rank, and others may choose otherwise.
  */
 #include "kernels/cuda/int8/choice.h"
 
@@ -10,11 +11,12 @@
 #include "kernels/cuda/int8/prepare.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace
 {
 
-enum { SPARSER = 3 };
+enum { WARM_UP = 4 }; /* one row is looked at before so many that are measured */
 
 /* In nanoseconds on one H200 (docs/results/gpu.md). Of a row and a centroid, for each column: multiplied and compared; of a row: its
  * threshold and its end; of a candidate, for each column: compared by its second digit, or by dist(). */
@@ -55,15 +57,6 @@ bool pays(const cuda_kernels *cuda, double rows, double candidates, double open)
     return int8_cost(cuda, rows, candidates, open) < float16_cost(cuda, rows);
 }
 
-lloyd_status sample_pays(cuda_kernels *cuda, int slot, bool *found)
-{
-    unsigned long long seen[INT8_SAMPLED];
-    LLOYD_TRY(lloyd_cuda_fetch(cuda, seen, cuda->filter->int8.sampled, sizeof seen));
-    *found = pays(cuda, lloyd_cuda_int8_sample_rows(cuda, slot),
-                  (double)seen[LLOYD_COUNT_CANDIDATES], (double)seen[LLOYD_COUNTERS]);
-    return LLOYD_OK;
-}
-
 /* What the last iteration with this filter has counted. */
 struct int8_seen {
     double rows, candidates, open;
@@ -78,60 +71,89 @@ struct int8_seen {
     }
 };
 
-bool last_paid(const cuda_kernels *cuda)
+/* By the model. */
+bool is_expected_faster(const cuda_kernels *cuda)
 {
-    const int8_seen seen(cuda->filter->int8.choice);
+    const int8_choice *c = &cuda->filter->int8.choice;
+    if (!c->schedule.int8)
+        return pays(cuda, (double)c->sample.rows, c->sampled_candidates, c->sampled_open);
+    const int8_seen seen(*c);
     return pays(cuda, seen.rows, seen.candidates, seen.open);
 }
 
-lloyd_status choose(cuda_kernels *cuda, int slot, int8_choice *c)
+bool is_faster(const cuda_kernels *cuda)
 {
-    c->due = false;
-    if (!c->labelled) {
-        c->int8 = c->sampled = false;
-        c->gap = 1;
-        c->wait = 0;
-        return LLOYD_OK;
-    }
-    bool found = false;
-    if (c->int8)
-        found = last_paid(cuda);
-    else if (c->sampled)
-        LLOYD_TRY(sample_pays(cuda, slot, &found));
-    else
-        c->due = --c->wait <= 0;
-    if ((c->int8 || c->sampled) && !found) {
-        c->gap *= SPARSER;
-        c->wait = c->gap;
-    }
-    c->int8 = found;
-    c->sampled = false;
+    const int8_choice *c = &cuda->filter->int8.choice;
+    const int measured = lloyd_int8_is_faster(&c->times, c->schedule.int8);
+    return measured < 0 ? is_expected_faster(cuda) : measured > 0;
+}
+
+/* The sample's counters, which the host has by now. */
+lloyd_status read_sample(cuda_kernels *cuda, int8_choice *c)
+{
+    double ns;
+    unsigned long long seen[INT8_SAMPLED];
+    static_assert(sizeof seen <= CUDA_PINNED_SAMPLE, "a sample's counters have room");
+    memcpy(seen, (const char *)cuda->pinned + CUDA_PINNED, sizeof seen);
+    c->sampled_candidates = (double)seen[LLOYD_COUNT_CANDIDATES];
+    c->sampled_open = (double)seen[LLOYD_COUNTERS];
+    LLOYD_TRY(lloyd_cuda_span_read(&c->sample, &ns));
+    const double others = lloyd_cuda_candidate_cost(cuda, c->sampled_candidates, c->sampled_open);
+    c->times.int8 = lloyd_sampled_time(ns, (double)c->sample.rows, others);
+    c->schedule.sampled = 1;
     return LLOYD_OK;
+}
+
+void begin_iteration(const cuda_kernels *cuda, int8_choice *c)
+{
+    c->tried = c->labelling.ended = c->sample.ended = false; /* of one that did not end */
+    const bool judged = c->schedule.int8 || c->schedule.sampled;
+    if (c->labelled) lloyd_schedule_next(&c->schedule, judged && is_faster(cuda));
 }
 
 } // namespace
 
-lloyd_status lloyd_cuda_choose_filter(cuda_kernels *cuda, int slot, bool iteration, bool *int8)
+bool lloyd_cuda_choose_filter(cuda_kernels *cuda, bool iteration)
 {
     int8_choice *c = &cuda->filter->int8.choice;
-    *int8 = false;
     const lloyd_kernels_config *config = &cuda->base.config;
     /* seeding has larger sets, for which there is no room */
     if (cuda->set > config->k || !lloyd_cuda_int8_serves(cuda->gpu, config, cuda->set))
-        return LLOYD_OK;
-    if (cuda->overrides.filter == LLOYD_FILTER_INT8) { /* right, if slow, for any labels */
-        *int8 = true;
-        return LLOYD_OK;
-    }
-    if (!iteration) return LLOYD_OK;
-    if (config->filter == LLOYD_FILTER_INT8) {
-        *int8 = c->labelled;
-        return LLOYD_OK;
-    }
-    if (!c->made) LLOYD_TRY(choose(cuda, slot, c));
+        return false;
+    /* right, if slow, for any labels */
+    if (cuda->overrides.filter == LLOYD_FILTER_INT8) return true;
+    if (!iteration) return false;
+    if (config->filter == LLOYD_FILTER_INT8) return c->labelled;
+    if (!c->made) begin_iteration(cuda, c);
     c->made = true;
-    *int8 = c->int8;
+    return c->schedule.int8 != 0;
+}
+
+lloyd_status lloyd_cuda_try_int8(cuda_kernels *cuda, int slot, const cuda_decision &d)
+{
+    int8_choice *c = &cuda->filter->int8.choice;
+    if (!c->made || !c->schedule.due) return LLOYD_OK;
+    c->schedule.due = 0;
+    const int64_t wave = lloyd_cuda_int8_wave(cuda), rows = cuda->slots[slot].count;
+    const int64_t count =
+        lloyd_sample_rows(rows, cuda->filter->capacity, wave, int8_cost(cuda, (double)wave, 0, 0));
+    const int64_t first = std::min(cuda_divide_up(count, WARM_UP * wave) * wave, count);
+    LLOYD_TRY(lloyd_cuda_int8_sample(cuda, slot, (int)first, (int)count, d, &c->sample));
+    CUDA_TRY(cudaMemcpyAsync((char *)cuda->pinned + CUDA_PINNED, cuda->filter->int8.sampled,
+                             INT8_SAMPLED * sizeof(unsigned long long), cudaMemcpyDeviceToHost,
+                             cuda->stream),
+             "trying the 8-bit filter");
+    c->tried = true;
     return LLOYD_OK;
+}
+
+/* Events cost an iteration a little, so there are none that nobody needs. The first iteration of a filter loads kernels, and that of the
+ * 8-bit filter makes codes of rows. */
+bool lloyd_cuda_measures(const cuda_kernels *cuda)
+{
+    const int8_choice *c = &cuda->filter->int8.choice;
+    if (!c->made || !c->labelled || c->labelling.ended) return false;
+    return c->schedule.int8 ? c->schedule.again != 0 : c->tried || !(c->times.float16 > 0);
 }
 
 double lloyd_cuda_candidate_cost(const cuda_kernels *cuda, double candidates, double open)
@@ -144,26 +166,43 @@ double lloyd_cuda_candidate_cost(const cuda_kernels *cuda, double candidates, do
 
 double lloyd_cuda_dense_cost(const cuda_kernels *cuda, double rows)
 {
-    const double other = float16_cost(cuda, rows);
-    if (!cuda->filter->int8.choice.int8) return other;
-    const int8_seen seen(cuda->filter->int8.choice); /* of all ranks */
-    const bool own = cuda->filter->int8.choice.counters[LLOYD_COUNT_INT8] > 0;
+    const int8_choice *c = &cuda->filter->int8.choice;
+    const lloyd_filter_times &times = c->times;
+    const double other = times.float16 > 0 ? rows * times.float16 : float16_cost(cuda, rows);
+    if (times.int8 > 0) return std::min(rows * times.int8, other);
+    if (!c->schedule.int8) return other;
+    const int8_seen seen(*c);
+    const bool own = c->counters[LLOYD_COUNT_INT8] > 0;
     const double part = own ? rows / seen.rows : 0;
     return std::min(int8_cost(cuda, rows, part * seen.candidates, part * seen.open), other);
 }
 
-void lloyd_cuda_counted(cuda_kernels *cuda, const int64_t counters[LLOYD_COUNTERS], double rows)
+lloyd_status lloyd_cuda_counted(cuda_kernels *cuda, const int64_t counters[LLOYD_COUNTERS])
 {
-    /* of an iteration that left comparisons out, they say little of one that does not */
-    if (!cuda->filter || counters[LLOYD_COUNT_PRUNED] > 0) return;
+    if (!cuda->filter) return LLOYD_OK;
+    double ns;
     int8_choice *c = &cuda->filter->int8.choice;
+    LLOYD_TRY(lloyd_cuda_span_read(&c->labelling, &ns));
+    double *time = c->schedule.int8 ? &c->times.int8 : &c->times.float16;
+    if (ns > 0) *time = ns / (double)c->labelling.rows;
+    if (c->tried) LLOYD_TRY(read_sample(cuda, c));
+    c->tried = false;
+    /* of an iteration that left comparisons out, they say little of one that does not */
+    if (counters[LLOYD_COUNT_PRUNED] > 0) return LLOYD_OK;
     for (int i = 0; i < LLOYD_COUNTERS; i++) c->counters[i] = counters[i];
-    if (!c->int8 && rows > 0)
+    const double rows = (double)cuda->base.config.n_local;
+    if (!c->schedule.int8 && rows > 0)
         c->listed = std::min(1.0, (double)counters[LLOYD_COUNT_FALLBACK] / rows);
+    return LLOYD_OK;
 }
 
 void lloyd_cuda_choose_anew(cuda_kernels *cuda, bool labelled)
 {
-    cuda->filter->int8.choice.made = cuda->filter->int8.choice.due = false;
-    cuda->filter->int8.choice.labelled = labelled;
+    int8_choice *c = &cuda->filter->int8.choice;
+    c->made = false;
+    c->schedule.due = 0;
+    c->labelled = labelled;
+    if (labelled) return;
+    c->schedule = lloyd_schedule_begin();
+    c->times = {};
 }

@@ -85,11 +85,9 @@ double lloyd_cuda_int8_reach(const cuda_kernels *cuda)
     return 255 * std::sqrt((double)cuda->base.config.dim);
 }
 
-int lloyd_cuda_int8_sample_rows(const cuda_kernels *cuda, int slot)
+int64_t lloyd_cuda_int8_wave(const cuda_kernels *cuda)
 {
-    const int64_t most =
-        (int64_t)cuda->gpu.multiprocessors * lloyd_cuda_int8_tile_rows(cuda->base.config.dim);
-    return (int)std::min(most, cuda->slots[slot].count);
+    return (int64_t)cuda->gpu.multiprocessors * lloyd_cuda_int8_tile_rows(cuda->base.config.dim);
 }
 
 bool lloyd_cuda_int8_serves(const cuda_gpu &gpu, const lloyd_kernels_config *config, int64_t set)
@@ -183,11 +181,18 @@ lloyd_status lloyd_cuda_int8_find(cuda_kernels *cuda, int slot, int64_t begin, i
     return find(cuda, slot, begin, count, d, d.counters, &d.lists.counters[FLASH_OPEN], false);
 }
 
-lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, const cuda_decision &d)
+/* While the first rows are looked at, the host enqueues what is measured; and the kernel is loaded by then. The span begins anew with the
+ * second launch. */
+lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, int first, int count,
+                                    const cuda_decision &d, cuda_span *span)
 {
     unsigned long long *sampled = cuda->filter->int8.sampled;
-    CUDA_TRY(cudaMemsetAsync(sampled, 0, INT8_SAMPLED * sizeof *sampled, cuda->stream),
-             "trying the 8-bit filter");
-    return find(cuda, slot, 0, lloyd_cuda_int8_sample_rows(cuda, slot), d, sampled,
-                reinterpret_cast<int *>(&sampled[LLOYD_COUNTERS]), true);
+    for (const int rows : {first, count}) {
+        CUDA_TRY(cudaMemsetAsync(sampled, 0, INT8_SAMPLED * sizeof *sampled, cuda->stream),
+                 "trying the 8-bit filter");
+        LLOYD_TRY(lloyd_cuda_span_begin(cuda, span));
+        LLOYD_TRY(find(cuda, slot, 0, rows, d, sampled,
+                       reinterpret_cast<int *>(&sampled[LLOYD_COUNTERS]), true));
+    }
+    return lloyd_cuda_span_end(cuda, span, count);
 }

@@ -3,6 +3,8 @@
 #define LLOYD_KERNELS_CUDA_INT8_FILTER_H
 
 #include "kernels/cuda/int8/int8.cuh"
+#include "kernels/cuda/int8/span.h"
+#include "kernels/cuda/int8/times.h"
 #include "kernels/cuda/memory/memory.h"
 #include "kernels/cuda/rows.cuh"
 
@@ -13,14 +15,16 @@ enum { INT8_SAMPLED = LLOYD_COUNTERS + 1 };
 
 /* Which filter labels rows until the centroids change, and what that follows from. */
 struct int8_choice {
-    bool made;                        /* for the current centroids */
-    bool int8;                        /* the 8-bit filter */
-    bool labelled;                    /* rows have labels from an iteration */
-    bool due;                         /* a sample is to be tried in this iteration, */
-    bool sampled;                     /* and was tried in the last one */
-    int gap, wait;                    /* iterations between two samples, and until the next one */
-    int64_t counters[LLOYD_COUNTERS]; /* of the last iteration, of all ranks */
-    double listed; /* share of rows that the other filter listed when it was used last, about */
+    bool made;     /* for the current centroids */
+    bool labelled; /* rows have labels from an iteration */
+    lloyd_filter_schedule schedule;
+    lloyd_filter_times times;
+    int64_t counters[LLOYD_COUNTERS]; /* of this rank's last iteration without pruning */
+    double listed;    /* share of rows that the other filter listed when it was used last */
+    bool tried;       /* a sample in this iteration; */
+    cuda_span sample; /* its filter alone, without preparing operands and codes */
+    double sampled_candidates, sampled_open; /* of the last one */
+    cuda_span labelling; /* the first slot with rows, in iterations that are measured */
 };
 
 struct cuda_int8 {
@@ -62,10 +66,12 @@ bool lloyd_cuda_int8_serves(const cuda_gpu &gpu, const lloyd_kernels_config *con
 void lloyd_cuda_int8_list(cuda_buffers &buffer, cuda_int8 *f, const cuda_gpu &gpu,
                           const lloyd_kernels_config *config, int64_t set, int64_t block);
 
-/* Rows of a sample: what all multiprocessors take at a time. */
-int lloyd_cuda_int8_sample_rows(const cuda_kernels *cuda, int slot);
-/* What becomes of them by the current centroids and labels, into `sampled`; changes nothing. */
-lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, const cuda_decision &d);
+/* Rows that all multiprocessors take at a time. */
+int64_t lloyd_cuda_int8_wave(const cuda_kernels *cuda);
+/* What becomes of the first `count` rows by the current centroids and labels, into `sampled`, and how long the filter takes for them;
+ * labels no row. `first` of them come first, not measured. */
+lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, int first, int count,
+                                    const cuda_decision &d, cuda_span *span);
 
 /* Labels those of rows [begin, begin + count) of a slot that have one candidate, and lists the others with theirs. Rows with
  * too many are left open, and counted in d's lists: lloyd_cuda_int8_list_open(). */

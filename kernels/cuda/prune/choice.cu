@@ -151,7 +151,7 @@ lloyd_status lloyd_cuda_prune_choose(cuda_kernels *cuda, int slot, const cuda_de
 void lloyd_cuda_prune_counted(cuda_kernels *cuda, const int64_t counters[LLOYD_COUNTERS])
 {
     prune_choice *c = &cuda->filter->prune.choice;
-    const double rows = (double)counters[LLOYD_COUNT_PRUNED]; /* of all ranks */
+    const double rows = (double)counters[LLOYD_COUNT_PRUNED];
     if (!c->on || !(rows > 0)) return;
     /* of the first pass, the share says nothing of the next one */
     c->share = c->bounded ? (double)counters[LLOYD_COUNT_COMPARED] / (rows * (double)cuda->set) : 1;

@@ -42,7 +42,7 @@ struct numbers {
     double largest;     /* |c| */
     int64_t counters[LLOYD_COUNTERS];
     int64_t empty;
-    int64_t own_moved; /* of the counters, this rank's */
+    int64_t own[LLOYD_COUNTERS]; /* of the counters, this rank's */
 };
 
 /* All that centroids follow from. */
@@ -196,9 +196,11 @@ __device__ void add_terms(const means_input &in, const lloyd_dd *terms,
     out->value = lloyd_dd_add(squares, lanes[0]).high;
     out->mass = lloyd_mul(mass, lloyd_exp2(in.weight_top - in.layout.bits));
     out->largest = (double)largest;
-    for (int c = 0; c < LLOYD_COUNTERS; c++) out->counters[c] = counters[c];
+    for (int c = 0; c < LLOYD_COUNTERS; c++) {
+        out->counters[c] = counters[c];
+        out->own[c] = in.own[in.layout.counters_at + c];
+    }
     out->empty = all_empty;
-    out->own_moved = in.own[in.layout.counters_at + LLOYD_COUNT_MOVED];
 }
 
 template <words_of W>
@@ -422,7 +424,7 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
     numbers found;
     memcpy(&found, cuda->pinned, sizeof found);
     const int64_t *counters = found.counters;
-    cuda->moved = found.own_moved;
+    cuda->moved = found.own[LLOYD_COUNT_MOVED];
     *out = {found.value,
             found.largest,
             counters[LLOYD_COUNT_MOVED],
@@ -435,8 +437,9 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
             found.empty};
     lloyd_cuda_expect(cuda, found.mass > 0 && found.value > 0 ? found.value / found.mass : 0,
                       counters[LLOYD_COUNT_FALLBACK]);
-    lloyd_cuda_counted(cuda, counters, cuda->weights ? 0 : found.mass);
-    if (cuda->filter) lloyd_cuda_prune_counted(cuda, counters);
+    /* each rank chooses for itself, by its own rows */
+    LLOYD_TRY(lloyd_cuda_counted(cuda, found.own));
+    if (cuda->filter) lloyd_cuda_prune_counted(cuda, found.own);
     return LLOYD_OK;
 }
 
