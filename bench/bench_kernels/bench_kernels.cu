@@ -280,6 +280,7 @@ int run(const options &o)
 
 int main(int argc, char **argv)
 {
+    (void)setenv("CUDA_MODULE_LOADING", "EAGER", 0); /* as the program does */
     options o;
     if (!parse(argc, argv, &o)) {
         print_usage(stderr);

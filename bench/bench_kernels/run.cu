@@ -48,16 +48,18 @@ lloyd_status time_run(const bench &b, const options &o, figures *out)
     LLOYD_TRY(take_steps(b, &steps));
     out->run = 0;
     double compared = 0;
-    printf("iteration        ms      moved     int8 %%   pruned %%  compared %%  candidates\n");
+    printf(
+        "iteration        ms      moved     int8 %%   pruned %%  compared %%  candidates   fallback\n");
     for (size_t t = 0; t < steps.size(); t++) {
         const lloyd_found &f = steps[t].found;
         const double rows = (double)b.size.n, pruned = (double)f.pruned_rows;
         const double share = pruned > 0 ? (double)f.compared / (pruned * (double)b.size.k) : NAN;
         out->run += 1e-3 * steps[t].ms;
         compared += pruned > 0 ? (double)f.compared / (rows * (double)b.size.k) : 1;
-        printf("%9zu %9.3f %10lld %10.1f %10.1f %11.3f %11lld\n", t + 1, steps[t].ms,
+        printf("%9zu %9.3f %10lld %10.1f %10.1f %11.3f %11lld %10lld\n", t + 1, steps[t].ms,
                (long long)f.moved, 100 * (double)f.int8_rows / rows, 100 * pruned / rows,
-               100 * share, (long long)f.int8_candidates);
+               100 * share, (long long)f.int8_candidates,
+               (long long)(f.fallback_rows - f.int8_fallback_rows));
     }
     LLOYD_TRY(hash_labels(b, &hash));
     printf(

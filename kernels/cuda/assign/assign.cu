@@ -225,9 +225,9 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
     p.scratch = f->scratch;
     bool pruned;
     LLOYD_TRY(lloyd_cuda_prune_choose(cuda, slot_number, d, timed || watch, &pruned));
-    const bool int8 = pruned || lloyd_cuda_choose_filter(cuda, timed || watch);
+    bool int8 = pruned || lloyd_cuda_choose_filter(cuda, timed || watch);
+    if (timed) LLOYD_TRY(lloyd_cuda_try_int8(cuda, slot_number, d, &int8));
     if (int8) p.direct = d.direct = false;
-    if (timed) LLOYD_TRY(lloyd_cuda_try_int8(cuda, slot_number, d));
     cuda_span *span =
         timed && !pruned && lloyd_cuda_measures(cuda) ? &f->int8.choice.labelling : nullptr;
     if (span) LLOYD_TRY(lloyd_cuda_span_begin(cuda, span));
@@ -335,6 +335,7 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda)
     lloyd_cuda_grouping_free(&f->prune);
     lloyd_cuda_prune_list(release, &f->prune, cuda->gpu, &cuda->base.config, cuda->set,
                           f->capacity);
+    lloyd_cuda_span_free(&f->int8.choice.part);
     lloyd_cuda_span_free(&f->int8.choice.sample);
     lloyd_cuda_span_free(&f->int8.choice.labelling);
     lloyd_free(f->int8.described);

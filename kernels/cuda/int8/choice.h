@@ -8,8 +8,9 @@ struct cuda_decision;
 
 /* Whether the 8-bit filter labels rows of an iteration (else: of something else). Chooses once for a set of centroids. */
 bool lloyd_cuda_choose_filter(cuda_kernels *cuda, bool iteration);
-/* Tries the 8-bit filter on some rows of the slot, if it is time to; their labels are still those of the last iteration. */
-lloyd_status lloyd_cuda_try_int8(cuda_kernels *cuda, int slot, const cuda_decision &d);
+/* Tries the 8-bit filter on some rows of the slot, if it is time to; their labels are still those of the last iteration. *int8 = true: it
+ * labels rows of this iteration. */
+lloyd_status lloyd_cuda_try_int8(cuda_kernels *cuda, int slot, const cuda_decision &d, bool *int8);
 /* Whether labelling this slot by the chosen filter is to be measured, into choice.labelling. */
 bool lloyd_cuda_measures(const cuda_kernels *cuda);
 /* What the last iteration has counted, of this rank. The stream has passed it, and what was measured is read. */

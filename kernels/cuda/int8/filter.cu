@@ -181,18 +181,22 @@ lloyd_status lloyd_cuda_int8_find(cuda_kernels *cuda, int slot, int64_t begin, i
     return find(cuda, slot, begin, count, d, d.counters, &d.lists.counters[FLASH_OPEN], false);
 }
 
-/* While the first rows are looked at, the host enqueues what is measured; and the kernel is loaded by then. The span begins anew with the
- * second launch. */
+/* While the first rows are looked at the first time, the host enqueues what is measured; and the kernel is loaded by then. */
 lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, int first, int count,
-                                    const cuda_decision &d, cuda_span *span)
+                                    const cuda_decision &d, cuda_span *part, cuda_span *all)
 {
     unsigned long long *sampled = cuda->filter->int8.sampled;
-    for (const int rows : {first, count}) {
+    const struct {
+        int rows;
+        cuda_span *span;
+    } tries[] = {{first, nullptr}, {first, part}, {count, all}};
+    for (const auto &one : tries) {
         CUDA_TRY(cudaMemsetAsync(sampled, 0, INT8_SAMPLED * sizeof *sampled, cuda->stream),
                  "trying the 8-bit filter");
-        LLOYD_TRY(lloyd_cuda_span_begin(cuda, span));
-        LLOYD_TRY(find(cuda, slot, 0, rows, d, sampled,
+        if (one.span) LLOYD_TRY(lloyd_cuda_span_begin(cuda, one.span));
+        LLOYD_TRY(find(cuda, slot, 0, one.rows, d, sampled,
                        reinterpret_cast<int *>(&sampled[LLOYD_COUNTERS]), true));
+        if (one.span) LLOYD_TRY(lloyd_cuda_span_end(cuda, one.span, one.rows));
     }
-    return lloyd_cuda_span_end(cuda, span, count);
+    return LLOYD_OK;
 }

@@ -20,9 +20,9 @@ struct int8_choice {
     lloyd_filter_schedule schedule;
     lloyd_filter_times times;
     int64_t counters[LLOYD_COUNTERS]; /* of this rank's last iteration without pruning */
-    double listed;    /* share of rows that the other filter listed when it was used last */
-    bool tried;       /* a sample in this iteration; */
-    cuda_span sample; /* its filter alone, without preparing operands and codes */
+    double listed;          /* share of rows that the other filter listed when it was used last */
+    bool tried;             /* a sample in this iteration; */
+    cuda_span part, sample; /* its filter alone, without preparing operands and codes */
     double sampled_candidates, sampled_open; /* of the last one */
     cuda_span labelling; /* the first slot with rows, in iterations that are measured */
 };
@@ -68,10 +68,10 @@ void lloyd_cuda_int8_list(cuda_buffers &buffer, cuda_int8 *f, const cuda_gpu &gp
 
 /* Rows that all multiprocessors take at a time. */
 int64_t lloyd_cuda_int8_wave(const cuda_kernels *cuda);
-/* What becomes of the first `count` rows by the current centroids and labels, into `sampled`, and how long the filter takes for them;
- * labels no row. `first` of them come first, not measured. */
+/* What becomes of the first `count` rows by the current centroids and labels, into `sampled`, and how long the filter takes for them, and
+ * for the `first` of them; labels no row. */
 lloyd_status lloyd_cuda_int8_sample(cuda_kernels *cuda, int slot, int first, int count,
-                                    const cuda_decision &d, cuda_span *span);
+                                    const cuda_decision &d, cuda_span *part, cuda_span *all);
 
 /* Labels those of rows [begin, begin + count) of a slot that have one candidate, and lists the others with theirs. Rows with
  * too many are left open, and counted in d's lists: lloyd_cuda_int8_list_open(). */

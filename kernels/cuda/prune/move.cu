@@ -11,7 +11,8 @@ enum { THREADS = 256, WARPS = THREADS / 32 };
 
 /* A warp per place. */
 __global__ void find_moves(const float *centroids, float *before, int64_t set, int64_t dim,
-                           const int32_t *order, int group_centroids, unsigned long long *moved)
+                           const int32_t *order, int group_centroids, unsigned long long *moved,
+                           uint32_t version, uint32_t *moved_at)
 {
     cuda_await();
     const int lane = threadIdx.x % 32;
@@ -26,9 +27,9 @@ __global__ void find_moves(const float *centroids, float *before, int64_t set, i
             before[row + j] = now;
         }
         for (int bit = 16; bit > 0; bit /= 2) square += __shfl_xor_sync(0xffffffffu, square, bit);
-        if (lane == 0 && square > 0)
-            atomicMax(&moved[at / group_centroids],
-                      (unsigned long long)__double_as_longlong(square));
+        if (lane > 0 || !(square > 0)) continue;
+        moved_at[order[at]] = version;
+        atomicMax(&moved[at / group_centroids], (unsigned long long)__double_as_longlong(square));
     }
 }
 
@@ -75,7 +76,8 @@ lloyd_status lloyd_cuda_prune_move(cuda_kernels *cuda, cuda_prune *s)
     LLOYD_TRY(cuda_launch_after(cuda->stream, capability, find_moves,
                                 std::min(cuda_divide_up(cuda->set, WARPS), most), THREADS, 0, what,
                                 (const float *)cuda->centroids, s->before.data, cuda->set, dim,
-                                (const int32_t *)s->order, s->group_centroids, s->moved.data));
+                                (const int32_t *)s->order, s->group_centroids, s->moved.data,
+                                ++s->version, s->moved_at.data));
     LLOYD_TRY(cuda_launch_after(cuda->stream, capability, add_moves,
                                 cuda_divide_up(s->groups, THREADS), THREADS, 0, what, s->groups,
                                 s->per_unit, s->moved.data, s->drift.data, s->whole_drift.data,

@@ -2,7 +2,8 @@
  * above. docs/numerics.md, sections 2.7 and 2.8.
  *
  * Where rows are used as they are, both digits of a centroid give it almost exactly, for three bytes a column. Other rows are not their
- * codes, and the distance would be off by what rounding them leaves: dist() itself is worth its time there.
+ * codes, and the distance would be off by what rounding them leaves: dist() itself is worth its time there, once for each movement of their
+ * centroids.
  */
 #include "kernels/cuda/prune/own.h"
 
@@ -94,26 +95,80 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
     }
 }
 
-/* By dist(). */
-struct keep_distance {
-    double *distance; /* [rows] */
+/* --- by dist() --- */
 
-    __device__ void row(int64_t i, double own) const
-    {
-        distance[i] = own;
+/* Lists the rows that have another centroid than the one they were measured to, or one that has moved since. */
+__global__ void __launch_bounds__(THREADS) list_stale(const __grid_constant__ prune_own o)
+{
+    cuda_await();
+    const int lane = threadIdx.x % 32;
+    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x, local = o.p.first + i;
+    bool stale = false;
+    if (i < o.p.f.count) {
+        const int32_t k = o.labels[i];
+        stale = o.bounded[local] != k || o.measured_at[local] < o.moved_at[k];
     }
-    __device__ void finish() const
-    {
+    const unsigned votes = __ballot_sync(0xffffffffu, stale);
+    if (!votes) return;
+    unsigned at = 0;
+    if (lane == 0) at = atomicAdd(o.stale, __popc(votes));
+    at = __shfl_sync(0xffffffffu, at, 0) + __popc(votes & ((1u << lane) - 1));
+    if (stale) o.p.hits[at] = (int32_t)i;
+}
+
+/* Measures these rows. */
+template <lloyd_type T, bool VECTOR>
+__global__ void __launch_bounds__(CUDA_DIST_THREADS)
+    measure(const __grid_constant__ prune_own o, const float *centroids)
+{
+    cuda_await();
+    const cuda_lane_group place;
+    const int64_t count = *o.stale;
+    for (int64_t begin = place.first; begin < count; begin += place.stride) {
+        int64_t i[CUDA_GROUP_ROWS];
+        cuda_centroid centroid[CUDA_GROUP_ROWS];
+#pragma unroll
+        for (int r = 0; r < CUDA_GROUP_ROWS; r++) {
+            i[r] = o.p.hits[min(place.row(begin, r), count - 1)];
+            centroid[r].at = centroids + o.labels[i[r]] * o.rows.dim;
+        }
+        const double distance = cuda_group_dist<T, VECTOR>(o.rows, i, centroid, place.g);
+        if (place.takes(begin, count)) {
+            const int64_t own = place.g == 0 ? i[0] : i[1];
+            o.distance[o.p.first + own] = distance;
+        }
     }
-};
+}
 
 __global__ void __launch_bounds__(THREADS) take_distances(const __grid_constant__ prune_own o)
 {
     cuda_await();
     const int8_units units = *o.p.f.units;
-    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (i < o.p.f.count)
-        take_row(o, units, i, o.labels[i], sqrt(o.distance[i]) * (1 + PRUNE_SLACK));
+    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x, local = o.p.first + i;
+    if (i >= o.p.f.count) return;
+    o.measured_at[local] = o.version;
+    take_row(o, units, i, o.labels[i], sqrt(o.distance[local]) * (1 + PRUNE_SLACK));
+}
+
+lloyd_status look_by_dist(cuda_kernels *cuda, const prune_own &own, const char *what)
+{
+    static_assert(CUDA_GROUP_ROWS == 2, "measure() tells two rows apart");
+    const int64_t blocks = cuda_divide_up(own.p.f.count, THREADS);
+    const bool fours = cuda_reads_fours(own.rows, cuda->centroids);
+    lloyd_status status = LLOYD_OK;
+    CUDA_TRY(cudaMemsetAsync(own.stale, 0, sizeof *own.stale, cuda->stream), what);
+    LLOYD_TRY(cuda_launch_after(cuda->stream, cuda->gpu.capability, list_stale, blocks, THREADS, 0,
+                                what, own));
+    cuda_for_type(own.rows.type, [&](auto type) {
+        constexpr lloyd_type T = decltype(type)::value;
+        const auto kernel = fours ? measure<T, true> : measure<T, false>;
+        status = cuda_launch_after(cuda->stream, cuda->gpu.capability, kernel,
+                                   cuda_dist_grid(cuda, kernel, 0, own.p.f.count),
+                                   CUDA_DIST_THREADS, 0, what, own, (const float *)cuda->centroids);
+    });
+    LLOYD_TRY(status);
+    return cuda_launch_after(cuda->stream, cuda->gpu.capability, take_distances, blocks, THREADS, 0,
+                             what, own);
 }
 
 } // namespace
@@ -122,11 +177,7 @@ lloyd_status lloyd_cuda_prune_look(cuda_kernels *cuda, const prune_own &own)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
     const char *what = "measuring the distances of rows";
-    if (!lloyd_cuda_int8_exact(config)) {
-        LLOYD_TRY(cuda_each_own_distance(cuda, own.rows, own.labels, keep_distance{own.distance}));
-        return cuda_launch_after(cuda->stream, cuda->gpu.capability, take_distances,
-                                 cuda_divide_up(own.p.f.count, THREADS), THREADS, 0, what, own);
-    }
+    if (!lloyd_cuda_int8_exact(config)) return look_by_dist(cuda, own, what);
     const int64_t blocks = std::min<int64_t>(cuda_divide_up(own.p.f.count, THREADS),
                                              BLOCKS * (int64_t)cuda->gpu.multiprocessors);
     return cuda_launch_after(cuda->stream, cuda->gpu.capability,

@@ -11,8 +11,13 @@ struct prune_own {
     const int32_t *place;  /* [set] of a centroid in `order` */
     int32_t *bounded; /* [n_local] the label that a row's bounds leave out; -1: there are none */
     prune_row *row;   /* [count] to be filled */
-    double *distance; /* [count] working space, where rows are not used as they are */
     cuda_rows rows;   /* of the launch */
+    /* where rows are not used as they are (prune.h): */
+    double *distance;
+    uint32_t version;
+    const uint32_t *moved_at;
+    uint32_t *measured_at;
+    unsigned *stale;
 };
 
 /* Enqueues it. Rows have labels. */

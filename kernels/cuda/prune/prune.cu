@@ -73,6 +73,7 @@ lloyd_status begin_bounds(cuda_kernels *cuda, cuda_prune *s)
     const lloyd_kernels_config *config = &cuda->base.config;
     const char *what = "beginning to prune";
     const auto clear = [&](auto &array, int value, int64_t count) {
+        if (count == 0) return LLOYD_OK;
         return lloyd_cuda_check(cudaMemsetAsync(array.data, value,
                                                 (size_t)count * sizeof *array.data, cuda->stream),
                                 what);
@@ -84,6 +85,9 @@ lloyd_status begin_bounds(cuda_kernels *cuda, cuda_prune *s)
     LLOYD_TRY(clear(s->whole_drift, 0, s->groups));
     LLOYD_TRY(clear(s->bounds, 0, lloyd_cuda_prune_tiles(cuda, s) * s->groups * s->tile_rows));
     LLOYD_TRY(clear(s->bounded, 0xff, config->n_local));
+    LLOYD_TRY(clear(s->moved_at, 0, cuda->set));
+    LLOYD_TRY(clear(s->measured_at, 0, s->measured_at.count));
+    s->version = 0;
     LLOYD_TRY(clear(s->reach, 0, s->reach.count)); /* of rows in no launch, too */
     s->per_unit = (double)PRUNE_DISTANCE / std::sqrt(cuda->filter->nearest);
     return lloyd_cuda_check(cudaMemcpyAsync(s->before, cuda->centroids,
@@ -146,7 +150,11 @@ lloyd_status look(cuda_kernels *cuda, int slot, int64_t begin, int count, const 
     own.place = s->place;
     own.bounded = s->bounded;
     own.row = s->row;
+    own.version = s->version;
+    own.moved_at = s->moved_at;
     own.distance = s->distance;
+    own.measured_at = s->measured_at;
+    own.stale = s->stale;
     own.rows = cuda_part(d.rows, begin, count);
     *params = p;
     LLOYD_TRY(lloyd_cuda_prune_look(cuda, own));
@@ -180,6 +188,7 @@ void lloyd_cuda_prune_list(cuda_buffers &buffer, cuda_prune *s, const cuda_gpu &
                     groups_of);
     buffer.optional(serves, s->bias, serves ? lloyd_cuda_prune_places(config, set) : 0, groups_of);
     buffer.optional(serves, s->before, set * config->dim, groups_of);
+    buffer.optional(serves, s->moved_at, set, groups_of);
     buffer.optional(serves, s->moved, groups, groups_of);
     buffer.optional(serves, s->drift, groups, groups_of);
     buffer.optional(serves, s->whole_drift, groups, groups_of);
@@ -189,7 +198,10 @@ void lloyd_cuda_prune_list(cuda_buffers &buffer, cuda_prune *s, const cuda_gpu &
     buffer.optional(serves, s->bounded, config->n_local, known);
     buffer.optional(serves, s->row, block, known);
     buffer.optional(serves, s->reach, block + 2 * rows, known);
-    buffer.optional(serves && !lloyd_cuda_int8_exact(config), s->distance, block, known);
+    const bool measured = serves && !lloyd_cuda_int8_exact(config);
+    buffer.optional(measured, s->distance, config->n_local, known);
+    buffer.optional(measured, s->measured_at, config->n_local, known);
+    buffer.optional(measured, s->stale, 1, known);
     buffer.optional(serves, s->hits, block, known);
     buffer.optional(serves, s->hit, block * PRUNE_ROOM, known);
     buffer.optional(serves, s->next, 2, known);

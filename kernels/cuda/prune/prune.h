@@ -53,6 +53,7 @@ struct cuda_prune {
     int groups, group_centroids, tiles; /* tiles of centroids in a group */
     int tile_rows;
     double per_unit;
+    uint32_t version; /* of the centroids: counts movements */
     prune_choice choice;
     cuda_apart apart;
 
@@ -60,16 +61,20 @@ struct cuda_prune {
     cuda_array<uint8_t> image;              /* image.cuh */
     cuda_array<int32_t> bias;               /* the same */
     cuda_array<float> before;               /* [set][D] */
+    cuda_array<uint32_t> moved_at;          /* [set] the version in which a centroid last moved */
     cuda_array<unsigned long long> moved;   /* [groups] */
     cuda_array<double> drift;               /* [groups] */
     cuda_array<int32_t> whole_drift, shift; /* [groups], [groups + 1] */
     cuda_array<uint16_t> bounds;            /* [tiles of rows][groups][tile_rows] */
     cuda_array<int32_t> bounded;            /* [n_local] */
+    /* dist() of rows that are not used as they are to the centroids `bounded`, and the versions of these: */
+    cuda_array<double> distance;      /* [n_local] */
+    cuda_array<uint32_t> measured_at; /* [n_local] */
+    cuda_array<unsigned> stale;       /* [1] rows of a launch whose distance is not known */
 
     cuda_array<prune_row> row; /* of a launch */
     cuda_array<uint16_t> reach;
-    cuda_array<double> distance;
-    cuda_array<int32_t> hits;
+    cuda_array<int32_t> hits; /* first of all, these rows */
     cuda_array<prune_hit> hit;
     cuda_array<unsigned long long> uncounted; /* [LLOYD_COUNTERS] of what does not count */
     cuda_array<int> taken;                    /* [segments] */
