@@ -168,6 +168,9 @@ def replace_regions(path, regions):
 
 def main():
     check = sys.argv[1:2] == ["--check"]
+    if sys.argv[1:2] in (["-h"], ["--help"]):
+        print(__doc__)
+        return
     if len(sys.argv) != 2 + check:
         sys.exit(__doc__)
     commands = read_commands(sys.argv[-1])
