@@ -144,7 +144,8 @@ def memory(t, n):
     with_bounds, most = bounds()
     t.check(len(with_bounds) == 1 and "groups of 32" in with_bounds[0], "the plan has bounds for groups of 32", f"      {with_bounds}")
     without, least = bounds("--prune", "off")
-    t.check(not without and least < most - n * 16 * 2, "and without them needs less", f"      {least} {most}")
+    varies = 1 << 20  # what the program itself takes, from run to run
+    t.check(not without and least < most - n * 16 * 2 + varies, "and without them needs less", f"      {least} {most}")
     seen = set()
     for limit in np.linspace(least * 1.05, most * 1.1, 12):
         lines, total = bounds("--max-host-memory", str(int(limit)))

@@ -203,7 +203,7 @@ static int check_threshold_of(int digits, int i, int b, int label, const int *co
     int candidates = 0, missed = -1;
     if (digits == 1)
         assert_true(threshold >= INT8_ALL && threshold <= INT8_FARTHEST && threshold > INT8_FILLER);
-    assert_true(threshold >= INT8_FINE_ALL && threshold > INT8_FINE_FILLER);
+    assert_true(threshold > INT8_FINE_FILLER);
     for (int k = 0; k < p.set; k++) {
         if (score_of(codes, k, digits) >= threshold)
             candidates++;
