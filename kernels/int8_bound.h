@@ -12,7 +12,7 @@ enum {
     INT8_FARTHEST = 1 << 29,    /* biases and thresholds are below it, but for "all" and "none": */
     INT8_ALL = -(1 << 30),      /* a threshold that every centroid reaches, */
     INT8_FILLER = INT8_ALL - 1, /* but this one */
-    /* the same of scores with both digits, in rows of so many columns at most: */
+    /* of scores with both digits, in rows of so many columns at most: biases are below, and thresholds between -max and max */
     INT8_FINE_COLUMNS = 128,
     INT8_FINE_FARTHEST = 1 << 30,
     INT8_FINE_ALL = INT32_MIN + 1,

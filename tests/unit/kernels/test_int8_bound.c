@@ -1,6 +1,7 @@
 /* The bound of the 8-bit filter on GPUs (docs/numerics.md, section 2.7), without a GPU: rows and centroids are rounded as the kernels do
  * it, by the same functions, and products are plain sums. The label of the definition must reach the threshold that follows from any
- * centroid, and so must this centroid; and few others may, or the filter would be of no use.
+ * centroid, and so must this centroid; and few others may, or the filter would be of no use. Longer than 600 lines, as all tests share the
+ * filter that is rebuilt here.
  */
 #include "base/types.h"
 #include "kernels/dist.h"
@@ -180,8 +181,11 @@ static int32_t score_of(const int *codes, int k, int digits)
 {
     const int64_t high = product(codes, s.first + k * p.dim);
     if (digits == 1) return (int32_t)high + s.bias[k];
-    const int64_t all = INT8_FINE * high + product(codes, s.second + k * p.dim) + s.fine_bias[k];
-    assert_true(all > INT8_FINE_ALL && all < -(int64_t)INT8_FINE_ALL);
+    int64_t all = INT8_FINE * high + s.fine_bias[k]; /* as kernels add it up */
+    for (int j = 0; j <= p.dim; j++) {
+        assert_true(all > INT8_FINE_ALL && all < -(int64_t)INT8_FINE_ALL);
+        if (j < p.dim) all += (int64_t)codes[j] * s.second[k * p.dim + j];
+    }
     return (int32_t)all;
 }
 
@@ -224,7 +228,7 @@ static int most_digits(void)
     return p.dim <= INT8_FINE_COLUMNS ? 2 : 1;
 }
 
-/* The same with one digit; with both, there are no more of them. */
+/* The same with one digit; and with both, where sums have room for them. */
 static int check_threshold(int i, int b, int label, const int *codes, float z, float rest,
                            seen *total)
 {
@@ -440,6 +444,56 @@ static void test_edge(void **unused)
     }
 }
 
+/* Centroids that are rows, in their own unit, as for first bounds. */
+static void test_centroids_as_rows(void **unused)
+{
+    (void)unused;
+    seen total = {0};
+    state = 0x9e3779b97f4a7c15;
+    for (int i = 0; i < 300; i++) {
+        memset(&p, 0, sizeof p);
+        p.type = LLOYD_F32;
+        p.dim = 1 + below(INT8_FINE_COLUMNS);
+        p.set = p.rows = 16;
+        p.own_origin = 1;
+        const double scale = exp2(10 * uniform());
+        float greatest = 0;
+        for (int j = 0; j < p.dim; j++) p.origin[j] = (float)(scale * uniform());
+        for (int j = 0; j < p.set * p.dim; j++) {
+            p.c[j] = p.x[j] = (float)(scale * normal());
+            greatest = fmaxf(greatest, fabsf(p.c[j] - p.origin[j % p.dim]));
+        }
+        p.f = (float)((double)greatest / INT8_CODE);
+        check(&total);
+    }
+}
+
+/* Bytes and digits as great as they can be, of either sign: sums with both digits have 31 bits. */
+static void test_greatest_sums(void **unused)
+{
+    (void)unused;
+    seen total = {0};
+    state = 0xbf58476d1ce4e5b9;
+    for (int i = 0; i < 200; i++) {
+        memset(&p, 0, sizeof p);
+        p.type = i % 2 ? LLOYD_U8 : LLOYD_I8;
+        p.dim = INT8_FINE_COLUMNS;
+        p.set = 8;
+        p.rows = 4;
+        const float least = i % 2 ? 0 : -128, most = i % 2 ? 255 : 127;
+        for (int k = 0; k < p.set; k++)
+            for (int j = 0; j < p.dim; j++) {
+                const float inner = (float)(below(1 << 10)) / (1 << 8);
+                p.c[k * p.dim + j] = k % 2 ? most - inner : least + inner;
+            }
+        for (int k = 0; k < p.rows; k++)
+            for (int j = 0; j < p.dim; j++)
+                p.x[k * p.dim + j] = k % 2 ? most - (float)below(2) : least + (float)below(2);
+        check(&total);
+        assert_false(s.units.fine_unusable);
+    }
+}
+
 /* --- out of range --- */
 
 /* Centroids of bytes with a bias that is too great, or not. */
@@ -489,6 +543,10 @@ static void test_out_of_range(void **unused)
     units = (int8_units){.row = 1, .greatest = INT8_CODE, .square = 1, .fine_unusable = 1};
     assert_true(lloyd_bound_threshold_at(&units, 1, 1, 0, 0, 0) > INT8_ALL);
     assert_int_equal(lloyd_bound_threshold_at(&units, 2, 1, 0, 0, 0), INT8_FINE_ALL);
+    lloyd_bound_score(&units, 2, 1, 1, 0, &z, &rest);
+    assert_true(z == -INFINITY && rest == 0);
+    lloyd_bound_score(&units, 1, 1, 1, 0, &z, &rest);
+    assert_true(z > -INFINITY);
     units.fine_unusable = 0;
     assert_true(lloyd_bound_threshold_at(&units, 2, 1, 0, 0, 0) > INT8_FINE_ALL);
     assert_int_equal(lloyd_bound_threshold_at(&units, 2, 1, 3e30F, 0, 0), -INT8_FINE_ALL);
@@ -567,9 +625,14 @@ static void test_useful(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),        cmocka_unit_test(test_edge),
-        cmocka_unit_test(test_far_centroids), cmocka_unit_test(test_out_of_range),
-        cmocka_unit_test(test_exact),         cmocka_unit_test(test_useful),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_edge),
+        cmocka_unit_test(test_far_centroids),
+        cmocka_unit_test(test_out_of_range),
+        cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_useful),
+        cmocka_unit_test(test_centroids_as_rows),
+        cmocka_unit_test(test_greatest_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
