@@ -74,6 +74,14 @@ LLOYD_EARLY static long long space_of_mpi(lloyd_launch launched)
     return launched.found ? (80LL + 5 * ranks) << 20 : 0;
 }
 
+/* The first rank of the node says it; a launcher that sees any rank end may end that one before it has. */
+LLOYD_EARLY static void end_after_first(void)
+{
+    enum { LONG_ENOUGH = 2 }; /* seconds */
+    (void)sleep(LONG_ENOUGH);
+    _exit(1);
+}
+
 LLOYD_EARLY static void check_space(char **argv, char **envp)
 {
     static char one_thread[] = "OPENBLAS_NUM_THREADS=1";
@@ -85,7 +93,7 @@ LLOYD_EARLY static void check_space(char **argv, char **envp)
     long long allowed = (long long)limit.rlim_cur, wanted = used_space();
     wanted += lloyd_blas_start() + space_of_mpi(launched);
     if (wanted <= allowed) return;
-    if (launched.local_rank > 0) _exit(1); /* the first rank of the node says it */
+    if (launched.local_rank > 0) end_after_first();
     char text[256];
     int length = snprintf(text, sizeof text,
                           "lloyd: the limit on address space (ulimit -v) allows %lld MB, but %lld "
