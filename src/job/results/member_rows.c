@@ -3,13 +3,31 @@
 
 #include "base/memory.h"
 
-enum { READ_ALONE = 1 << 12 }; /* rows that one thread looks at */
+enum {
+    READ_ALONE = 1 << 12, /* rows that one thread looks at */
+    /* of a batch: a few megabytes, so threads seldom wait for each other */
+    LEAST_ROWS = 1 << 16,
+    MOST_ROWS = 1 << 19,
+    PART = 8 /* of a slice */
+};
 
-lloyd_status lloyd_member_batch_open(lloyd_member_batch *batch)
+int64_t lloyd_member_batch_rows(int64_t slice)
+{
+    const int64_t rows = slice / PART < MOST_ROWS ? slice / PART : MOST_ROWS;
+    return rows > LEAST_ROWS ? rows : LEAST_ROWS;
+}
+
+int64_t lloyd_member_batch_bytes(int64_t rows)
+{
+    return rows * (int64_t)(sizeof(lloyd_placed) + sizeof(int32_t));
+}
+
+lloyd_status lloyd_member_batch_open(lloyd_member_batch *batch, int64_t rows)
 {
     const char *what = "rows that are sorted by cluster";
-    LLOYD_TRY(lloyd_alloc(&batch->placed, LLOYD_MEMBER_BATCH, sizeof *batch->placed, what));
-    return lloyd_alloc(&batch->labels, LLOYD_MEMBER_BATCH, sizeof *batch->labels, what);
+    batch->rows = rows;
+    LLOYD_TRY(lloyd_alloc(&batch->placed, rows, sizeof *batch->placed, what));
+    return lloyd_alloc(&batch->labels, rows, sizeof *batch->labels, what);
 }
 
 void lloyd_member_batch_close(lloyd_member_batch *batch)

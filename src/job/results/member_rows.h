@@ -18,20 +18,21 @@ typedef struct lloyd_member_rows {
     int threads;
 } lloyd_member_rows;
 
-/* Rows that are looked at together, and where they go. */
-enum { LLOYD_MEMBER_BATCH = 1 << 16 };
-enum { LLOYD_MEMBER_BATCH_BYTES = LLOYD_MEMBER_BATCH * (sizeof(lloyd_placed) + sizeof(int32_t)) };
-
+/* Rows that are looked at together. */
 typedef struct lloyd_member_batch {
-    lloyd_placed *placed; /* [LLOYD_MEMBER_BATCH] */
-    int32_t *labels;      /* [LLOYD_MEMBER_BATCH] */
+    int64_t rows;         /* the most */
+    lloyd_placed *placed; /* [rows] */
+    int32_t *labels;      /* [rows] */
 } lloyd_member_batch;
 
-lloyd_status lloyd_member_batch_open(lloyd_member_batch *batch);
+/* Of slices of this many members: a small part of them, where they are large. */
+int64_t lloyd_member_batch_rows(int64_t slice);
+int64_t lloyd_member_batch_bytes(int64_t rows);
+lloyd_status lloyd_member_batch_open(lloyd_member_batch *batch, int64_t rows);
 void lloyd_member_batch_close(lloyd_member_batch *batch);
 
 /* batch->placed[0 .. count) = local rows [at, at + count), with their numbers in the dataset; count is at
- * most LLOYD_MEMBER_BATCH. */
+ * most batch->rows. */
 lloyd_status lloyd_member_batch_read(lloyd_member_batch *batch, const lloyd_member_rows *rows,
                                      int64_t at, int64_t count);
 

@@ -12,6 +12,9 @@ enum {
     LEAST_SLICE = 1 << 16,  /* members: smaller ones save no memory worth the rounds */
     MOST_SLICES = 1 << 14,  /* of all ranks and rounds, where there are fewer ranks */
     PLACED_ALONE = 1 << 12, /* members that one thread places */
+    MOST_PARTS = 64,        /* threads that place members, at most */
+    LINE = 8,               /* words that a processor writes to memory together */
+    NO_PART = 255
 };
 
 typedef struct gathering {
@@ -34,22 +37,41 @@ typedef struct gathering {
     /* the slice of this rank in this round: places [begin, end) of all members */
     int64_t begin, end;
     lloyd_member *slice; /* [end - begin] */
-    int64_t *filled;     /* [k] where the next member of a cluster goes in it */
+
+    /* Every thread places the members of its own part of the clusters, every parts-th one. A place that
+     * threads count together would make each wait for its last write to memory. */
+    int parts;
+    int64_t pitch;   /* of a part in `filled` */
+    int64_t *filled; /* [parts * pitch] where the next member of a cluster goes in the slice */
+    uint8_t *part;   /* [batch.rows] whose a member is */
+    int32_t *listed; /* [batch.rows] numbers of members, part by part */
+    int64_t next_listed[MOST_PARTS][MOST_PARTS]; /* where a thread lists the next one of a part */
+    int64_t begin_listed[MOST_PARTS + 1];
 } gathering;
 
 /* --- the plan --- */
 
-/* One rank alone sends nothing. */
+/* One rank alone sends nothing. No more than a batch has rows. */
 static int64_t room_of(int64_t n, int ranks)
 {
     if (ranks == 1) return 0;
-    int64_t most = n / ranks + 1, room = BLOCKS / ranks + 1;
+    int64_t most = n / ranks + 1, room = ranks < BLOCKS ? BLOCKS / ranks : 1;
     return most < room ? most : room;
 }
 
 static int64_t slice_rows(int64_t n, int64_t slices)
 {
     return n / slices + 1;
+}
+
+static int64_t bytes_of_batch(int64_t rows)
+{
+    return lloyd_member_batch_bytes(rows) + rows * (int64_t)(sizeof(uint8_t) + sizeof(int32_t));
+}
+
+static int64_t pitch_of(int64_t k, int parts)
+{
+    return (k / parts + 1 + LINE) / LINE * LINE + LINE;
 }
 
 lloyd_members_plan lloyd_members_plan_for(int64_t n, int64_t k, int ranks, int64_t most)
@@ -64,11 +86,20 @@ lloyd_members_plan lloyd_members_plan_for(int64_t n, int64_t k, int ranks, int64
                                 .bytes =
                                     slice_rows(n, slices) * (int64_t)sizeof(lloyd_member) +
                                     2 * ranks * room_of(n, ranks) * (int64_t)sizeof(lloyd_placed) +
-                                    (2 * k + 1 + ranks) * (int64_t)sizeof(int64_t) +
-                                    LLOYD_MEMBER_BATCH_BYTES + lloyd_slices_bytes((int)slices)};
+                                    (2 * k + 1 + ranks + 3 * LINE * MOST_PARTS) *
+                                        (int64_t)sizeof(int64_t) +
+                                    bytes_of_batch(lloyd_member_batch_rows(slice_rows(n, slices))) +
+                                    lloyd_slices_bytes((int)slices)};
 }
 
 /* --- a round --- */
+
+/* Where the next member of a cluster goes. */
+static int64_t *filled(const gathering *g, int64_t cluster)
+{
+    const uint32_t number = (uint32_t)cluster, parts = (uint32_t)g->parts; /* K < 2^31 */
+    return &g->filled[number % parts * g->pitch + number / parts];
+}
 
 /* Begins the slice of this rank: every cluster in it has a part of it. */
 static void begin_slice(gathering *g, int round)
@@ -80,7 +111,7 @@ static void begin_slice(gathering *g, int round)
     if (g->begin == g->end) return;
     const int64_t last = lloyd_cluster_at(g->offsets, g->k, g->end - 1);
     for (int64_t c = lloyd_cluster_at(g->offsets, g->k, g->begin); c <= last; c++)
-        g->filled[c] = g->offsets[c] > g->begin ? g->offsets[c] - g->begin : 0;
+        *filled(g, c) = g->offsets[c] > g->begin ? g->offsets[c] - g->begin : 0;
 }
 
 /* Puts the members of the batch into the blocks of the ranks that own their slices. Stops at a block that is
@@ -112,31 +143,85 @@ static lloyd_status fill_blocks(gathering *g, int round, int64_t *more)
         g->batch_at += g->batch_count;
         g->next = 0;
         g->batch_count = rows->count - g->batch_at;
-        if (g->batch_count > LLOYD_MEMBER_BATCH) g->batch_count = LLOYD_MEMBER_BATCH;
+        if (g->batch_count > g->batch.rows) g->batch_count = g->batch.rows;
         if (g->batch_count == 0) return LLOYD_OK;
         LLOYD_TRY(lloyd_member_batch_read(&g->batch, rows, g->batch_at, g->batch_count));
     }
 }
 
-/* Which of some threads has a cluster: each about as many. */
-static int thread_of(int64_t cluster, int threads)
+static int is_of_slice(const gathering *g, const lloyd_placed *member, int slice)
 {
-    const uint32_t mixed = (uint32_t)cluster * 2654435761u; /* Knuth's multiplicative hash */
-    return (int)((uint64_t)mixed * (uint64_t)threads >> 32);
+    return slice < 0 || lloyd_slices_of(&g->slices, member) == slice;
 }
 
-/* Each to the next place of its cluster. Those of other slices are left out, where `slice` >= 0. Every thread looks at all of them and
- * places those of its own clusters: a place that threads count together would make each wait for its last write to memory. */
+static void place(gathering *g, const lloyd_placed *member)
+{
+    g->slice[(*filled(g, member->cluster))++] = member->member;
+}
+
+/* Whose each of the members is that thread `reader` reads, and how many each has of them. */
+static void count_part(gathering *g, const lloyd_placed *members, int64_t count, int slice,
+                       int reader)
+{
+    const uint32_t parts = (uint32_t)g->parts;
+    int64_t of_part[MOST_PARTS] = {0};
+    for (int64_t i = count * reader / g->parts; i < count * (reader + 1) / g->parts; i++) {
+        g->part[i] = NO_PART;
+        if (!is_of_slice(g, &members[i], slice)) continue;
+        g->part[i] = (uint8_t)((uint32_t)members[i].cluster % parts);
+        of_part[g->part[i]]++;
+    }
+    memcpy(g->next_listed[reader], of_part, sizeof of_part);
+}
+
+/* From how many there are: where those of a part begin that a thread read. */
+static void find_begins(gathering *g)
+{
+    int64_t begin = 0;
+    for (int part = 0; part < g->parts; part++) {
+        g->begin_listed[part] = begin;
+        for (int reader = 0; reader < g->parts; reader++) {
+            const int64_t count = g->next_listed[reader][part];
+            g->next_listed[reader][part] = begin;
+            begin += count;
+        }
+    }
+    g->begin_listed[g->parts] = begin;
+}
+
+static void list_part(gathering *g, int64_t count, int reader)
+{
+    int64_t next[MOST_PARTS];
+    memcpy(next, g->next_listed[reader], sizeof next);
+    for (int64_t i = count * reader / g->parts; i < count * (reader + 1) / g->parts; i++)
+        if (g->part[i] != NO_PART) g->listed[next[g->part[i]]++] = (int32_t)i;
+}
+
+static void place_part(gathering *g, const lloyd_placed *members, int part)
+{
+    for (int64_t at = g->begin_listed[part]; at < g->begin_listed[part + 1]; at++)
+        place(g, &members[g->listed[at]]);
+}
+
+/* Each to the next place of its cluster. Those of other slices are left out, where `slice` >= 0. */
 static void place_members(gathering *g, const lloyd_placed *members, int64_t count, int slice)
 {
-#pragma omp parallel num_threads(g->rows->threads) if (count > PLACED_ALONE)
+    if (count <= PLACED_ALONE || g->parts == 1) {
+        for (int64_t i = 0; i < count; i++)
+            if (is_of_slice(g, &members[i], slice)) place(g, &members[i]);
+        return;
+    }
+#pragma omp parallel num_threads(g->parts)
     {
-        const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        for (int64_t i = 0; i < count; i++) {
-            if (thread_of(members[i].cluster, threads) != thread) continue;
-            if (slice >= 0 && lloyd_slices_of(&g->slices, &members[i]) != slice) continue;
-            g->slice[g->filled[members[i].cluster]++] = members[i].member;
-        }
+        const int first = omp_get_thread_num(), threads = omp_get_num_threads();
+        for (int reader = first; reader < g->parts; reader += threads)
+            count_part(g, members, count, slice, reader);
+#pragma omp barrier
+#pragma omp single
+        find_begins(g);
+        for (int reader = first; reader < g->parts; reader += threads) list_part(g, count, reader);
+#pragma omp barrier
+        for (int part = first; part < g->parts; part += threads) place_part(g, members, part);
     }
 }
 
@@ -144,9 +229,9 @@ static void place_members(gathering *g, const lloyd_placed *members, int64_t cou
 static lloyd_status gather_own(gathering *g, int round)
 {
     const lloyd_member_rows *rows = g->rows;
-    for (int64_t at = 0; at < rows->count; at += LLOYD_MEMBER_BATCH) {
+    for (int64_t at = 0; at < rows->count; at += g->batch.rows) {
         int64_t count = rows->count - at;
-        if (count > LLOYD_MEMBER_BATCH) count = LLOYD_MEMBER_BATCH;
+        if (count > g->batch.rows) count = g->batch.rows;
         LLOYD_TRY(lloyd_member_batch_read(&g->batch, rows, at, count));
         place_members(g, g->batch.placed, count, g->rounds > 1 ? round : -1);
     }
@@ -211,14 +296,19 @@ static lloyd_status make_room(gathering *g)
 {
     const char *what = "the members of the clusters";
     const int ranks = g->comm->size;
+    const int64_t slice = slice_rows(g->n, (int64_t)ranks * g->rounds),
+                  batch = lloyd_member_batch_rows(slice);
+    g->parts = g->rows->threads < MOST_PARTS ? g->rows->threads : MOST_PARTS;
+    g->pitch = pitch_of(g->k, g->parts);
     g->room = room_of(g->n, ranks);
-    LLOYD_TRY(lloyd_alloc(&g->slice, slice_rows(g->n, (int64_t)ranks * g->rounds), sizeof *g->slice,
-                          what));
-    LLOYD_TRY(lloyd_alloc(&g->filled, g->k, sizeof *g->filled, what));
+    LLOYD_TRY(lloyd_alloc(&g->slice, slice, sizeof *g->slice, what));
+    LLOYD_TRY(lloyd_alloc(&g->filled, g->parts * g->pitch, sizeof *g->filled, what));
+    LLOYD_TRY(lloyd_alloc(&g->part, batch, sizeof *g->part, what));
+    LLOYD_TRY(lloyd_alloc(&g->listed, batch, sizeof *g->listed, what));
     LLOYD_TRY(lloyd_alloc(&g->send, ranks * g->room, sizeof *g->send, what));
     LLOYD_TRY(lloyd_alloc(&g->receive, ranks * g->room, sizeof *g->receive, what));
     LLOYD_TRY(lloyd_alloc(&g->counts, ranks, sizeof *g->counts, what));
-    return lloyd_member_batch_open(&g->batch);
+    return lloyd_member_batch_open(&g->batch, batch);
 }
 
 static lloyd_status open_all(gathering *g, const lloyd_output *output, const int64_t *counts)
@@ -242,6 +332,8 @@ static lloyd_status close_all(gathering *g)
     lloyd_free(g->offsets);
     lloyd_free(g->slice);
     lloyd_free(g->filled);
+    lloyd_free(g->part);
+    lloyd_free(g->listed);
     lloyd_free(g->send);
     lloyd_free(g->receive);
     lloyd_free(g->counts);

@@ -96,9 +96,9 @@ static void count_members(searches *all, const lloyd_placed *placed, int64_t cou
 static lloyd_status count_all(searches *all, const lloyd_member_rows *rows,
                               lloyd_member_batch *batch, int shift)
 {
-    for (int64_t at = 0; at < rows->count; at += LLOYD_MEMBER_BATCH) {
+    for (int64_t at = 0; at < rows->count; at += batch->rows) {
         int64_t count = rows->count - at;
-        if (count > LLOYD_MEMBER_BATCH) count = LLOYD_MEMBER_BATCH;
+        if (count > batch->rows) count = batch->rows;
         LLOYD_TRY(lloyd_member_batch_read(batch, rows, at, count));
         count_members(all, batch->placed, count, shift);
     }
