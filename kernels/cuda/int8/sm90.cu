@@ -101,21 +101,20 @@ __device__ inline void multiply_steps(int32_t *sum, const A &a, uint64_t b, bool
 }
 
 /* sum = the products of a tile of centroids with the rows, which are in `fragment` or at `codes`. Where the rows are in registers, the
- * next warpgroup may start when half of the products are done, which keeps the tensor cores busy until its own arrive; else at once. */
+ * next warpgroup may start when half of the products are done, which keeps the tensor cores busy until its own arrive; else at once. Every
+ * thread says that a stage is free: it has looked at the biases of the tile before, which lie beside it. */
 template <class S, bool UNSIGNED>
 __device__ inline void multiply(int32_t *sum, const memory<S> &m, const uint32_t (*fragment)[4],
                                 uint64_t codes, uint64_t ring_descriptor, int stages, int own,
                                 int next, ring &r)
 {
     constexpr int HALF = S::LAST > 1 ? S::LAST / 2 : 1, REST = S::LAST - HALF;
-    const bool signals = threadIdx.x % 32 == 0;
     int before = -1; /* the stage whose products may still be running */
     const auto centroids = [&] { return ring_descriptor + (uint64_t)(r.at * (S::STAGE >> 4)); };
     const auto rows = [&](int stage) {
         return codes + (uint64_t)(stage * S::STEPS / 4) * (CODES >> 4) +
                (uint64_t)(stage * S::STEPS % 4) * (INT8_STEP >> 4);
     };
-    __syncwarp(); /* all lanes have looked at the tile before, whose place the arrivals below release */
     if (S::TURNS) sm90_named_sync(own, 2 * WARPGROUP);
     if constexpr (!S::IN_REGISTERS) {
         for (int stage = 0; stage + 1 < stages; stage++) {
@@ -124,7 +123,7 @@ __device__ inline void multiply(int32_t *sum, const memory<S> &m, const uint32_t
             multiply_steps<S, UNSIGNED, 0, S::STEPS>(sum, rows(stage), centroids(), stage > 0);
             sm90_product_commit();
             sm90_int8_wait<1>(sum);
-            if (before >= 0 && signals) sm90_arrive(&m.c->empty[before]);
+            if (before >= 0) sm90_arrive(&m.c->empty[before]);
             before = r.at;
             if (++r.at == S::STAGES) r.at = 0, r.parity ^= 1;
         }
@@ -145,10 +144,8 @@ __device__ inline void multiply(int32_t *sum, const memory<S> &m, const uint32_t
     }
     if (S::TURNS) sm90_named_arrive(next, 2 * WARPGROUP);
     sm90_int8_wait<0>(sum);
-    if (signals) {
-        if (before >= 0) sm90_arrive(&m.c->empty[before]);
-        sm90_arrive(&m.c->empty[r.at]);
-    }
+    if (before >= 0) sm90_arrive(&m.c->empty[before]);
+    sm90_arrive(&m.c->empty[r.at]);
     if (++r.at == S::STAGES) r.at = 0, r.parity ^= 1;
 }
 
@@ -374,7 +371,7 @@ __global__ void __launch_bounds__(S::THREADS, 1)
     if (threadIdx.x == 0) {
         for (int i = 0; i < S::STAGES; i++) {
             sm90_barrier_init(&m.c->full[i], 1);
-            sm90_barrier_init(&m.c->empty[i], 4 * S::GROUPS);
+            sm90_barrier_init(&m.c->empty[i], WARPGROUP * S::GROUPS);
         }
         for (group_control<S> &group : m.c->group) {
             for (uint64_t &copied : group.codes_copied) sm90_barrier_init(&copied, 1);

@@ -44,7 +44,8 @@ static inline int64_t lloyd_sample_rows(int64_t rows, int64_t most, int64_t wave
     const double long_enough = 100e3; /* chosen: what a wave varies by is a small part of it */
     int64_t waves = (rows / PART < most ? rows / PART : most) / wave;
     if (long_enough < (double)waves * wave_ns) waves = (int64_t)(long_enough / wave_ns) + 1;
-    const int64_t sample = (waves > LEAST ? waves : LEAST) * wave, all = rows < most ? rows : most;
+    const int64_t sample = (waves > LEAST ? waves : (int64_t)LEAST) * wave,
+                  all = rows < most ? rows : most;
     return sample < all ? sample : all;
 }
 
