@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/slots.h"
 
 namespace
 {
@@ -411,13 +412,6 @@ lloyd_status set_bytes(const cuda_kernels *cuda, void *memory, int value, int64_
                             "clearing working space");
 }
 
-lloyd_status copy(const cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
-{
-    CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
-             "copying between host and GPU");
-    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "working through the rows");
-}
-
 /* What a measuring pass leaves, as it lies in cuda->scratch: the first bad row, then D minima and D
  * maxima as keys, and D lowest bits. */
 extremes_parameters measured(const cuda_kernels *cuda)
@@ -444,7 +438,7 @@ lloyd_status measure_slot(const cuda_kernels *cuda, int slot, void *out)
     LLOYD_TRY(set_bytes(cuda, parameters.max, 0, dim * (int64_t)sizeof(unsigned)));
     LLOYD_TRY(forget_low(cuda, parameters.low));
     LLOYD_TRY(run_columns<extremes>(cuda, slot, parameters));
-    return copy(cuda, out, cuda->scratch, 8 + 12 * dim);
+    return lloyd_cuda_copy_out(cuda, out, cuda->scratch, 8 + 12 * dim);
 }
 
 /* Notes the slot's first bad row, if there is one and it is the first of all. */
@@ -455,7 +449,7 @@ lloyd_status note_defect(const cuda_kernels *cuda, int slot, int64_t bad_row, ll
     range->defect = LLOYD_NOT_FINITE;
     if (!cuda->lengths) return LLOYD_OK;
     double length;
-    LLOYD_TRY(copy(cuda, &length, cuda->lengths + range->bad_row, sizeof length));
+    LLOYD_TRY(lloyd_cuda_copy_out(cuda, &length, cuda->lengths + range->bad_row, sizeof length));
     if (length == 0) range->defect = LLOYD_ZERO_ROW;
     return LLOYD_OK;
 }
@@ -506,7 +500,8 @@ lloyd_status lloyd_cuda_measure_weighted(lloyd_kernels *kernels, int slot,
     if (status == LLOYD_OK) status = forget_low(cuda, low);
     if (status == LLOYD_OK)
         status = run_columns<weighted_extremes>(cuda, slot, {max, max + dim, low});
-    if (status == LLOYD_OK) status = copy(cuda, found, max, bytes + dim * (int64_t)sizeof *low);
+    if (status == LLOYD_OK)
+        status = lloyd_cuda_copy_out(cuda, found, max, bytes + dim * (int64_t)sizeof *low);
     const auto *lowest = reinterpret_cast<const int *>(found + 2 * dim);
     for (int64_t j = 0; status == LLOYD_OK && j < dim; j++) {
         range->greatest[j] = found[j] > range->greatest[j] ? found[j] : range->greatest[j];
@@ -539,7 +534,7 @@ lloyd_status lloyd_cuda_squares(lloyd_kernels *kernels, int slot, int64_t *words
         else
             status = run_columns<digit_squares<1>>(cuda, slot, parameters);
     }
-    if (status == LLOYD_OK) status = copy(cuda, found, sums, bytes);
+    if (status == LLOYD_OK) status = lloyd_cuda_copy_out(cuda, found, sums, bytes);
     for (int64_t i = 0; status == LLOYD_OK && i < count; i++) words[i] += found[i];
     lloyd_free(found);
     return status;

@@ -8,6 +8,7 @@
 #include "kernels/cuda/distances.h"
 
 #include "kernels/cuda/row_distance.cuh"
+#include "kernels/cuda/slots.h"
 
 #include <algorithm>
 #include <cub/device/device_radix_sort.cuh>
@@ -253,9 +254,7 @@ static lloyd_status copy_distances(cuda_kernels *cuda, int slot, int64_t block, 
         int64_t count = rows.count - begin < block ? rows.count - begin : block;
         LLOYD_TRY(cuda_each_own_distance(cuda, cuda_part(rows, begin, count), labels + begin,
                                          store{scratch}));
-        CUDA_TRY(cudaMemcpyAsync(out + begin, scratch, (size_t)count * sizeof *out,
-                                 cudaMemcpyDeviceToHost, cuda->stream),
-                 "copying distances to the host");
+        LLOYD_TRY(lloyd_cuda_copy_out(cuda, out + begin, scratch, count * (int64_t)sizeof *out));
     }
     return LLOYD_OK;
 }
@@ -270,10 +269,8 @@ lloyd_status lloyd_cuda_distances(lloyd_kernels *kernels, int slot, double *out)
     list_distances(reserve, scratch, block);
     LLOYD_TRY(reserve.status());
     lloyd_status status = copy_distances(cuda, slot, block, scratch, out);
-    lloyd_status waited =
-        lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "waiting for distances");
     list_distances(release, scratch, 0);
-    return status != LLOYD_OK ? status : waited;
+    return status;
 }
 
 /* --- the greatest, and the exact total --- */
@@ -337,9 +334,7 @@ static lloyd_status count_window(cuda_kernels *cuda, const binning &b, int64_t *
     else
         count_in_global<<<(unsigned)blocks, HISTOGRAM_THREADS, 0, cuda->stream>>>(b);
     CUDA_LAUNCHED("counting rows");
-    CUDA_TRY(cudaMemcpyAsync(host, b.counts, bytes, cudaMemcpyDeviceToHost, cuda->stream),
-             "copying a histogram to the host");
-    CUDA_TRY(cudaStreamSynchronize(cuda->stream), "waiting for a histogram");
+    LLOYD_TRY(lloyd_cuda_copy_out(cuda, host, b.counts, (int64_t)bytes));
     for (int64_t i = 0; i < b.bins; i++) counts[i] += host[i];
     return LLOYD_OK;
 }
@@ -450,16 +445,12 @@ static lloyd_status sort_block(cuda_kernels *cuda, far_block *f, int64_t rows,
                                                                                   f->sorted_order,
                                                                                   front, f->order);
     CUDA_LAUNCHED(what);
-    CUDA_TRY(cudaMemcpyAsync(f->host_keys, f->sorted_keys, (size_t)front * sizeof *f->host_keys,
-                             cudaMemcpyDeviceToHost, cuda->stream),
-             what);
-    CUDA_TRY(cudaMemcpyAsync(f->host_order, f->sorted_order, (size_t)front * sizeof *f->host_order,
-                             cudaMemcpyDeviceToHost, cuda->stream),
-             what);
-    CUDA_TRY(cudaMemcpyAsync(f->host_labels, f->order, (size_t)front * sizeof *f->host_labels,
-                             cudaMemcpyDeviceToHost, cuda->stream),
-             what);
-    CUDA_TRY(cudaStreamSynchronize(cuda->stream), what);
+    LLOYD_TRY(lloyd_cuda_copy_out(cuda, f->host_keys, f->sorted_keys,
+                                  front * (int64_t)sizeof *f->host_keys));
+    LLOYD_TRY(lloyd_cuda_copy_out(cuda, f->host_order, f->sorted_order,
+                                  front * (int64_t)sizeof *f->host_order));
+    LLOYD_TRY(lloyd_cuda_copy_out(cuda, f->host_labels, f->order,
+                                  front * (int64_t)sizeof *f->host_labels));
     *found = 0;
     while (*found < front && f->host_keys[*found] != 0) ++*found;
     return LLOYD_OK;

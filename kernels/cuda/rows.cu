@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/rows.cuh"
+#include "kernels/cuda/slots.h"
 #include "kernels/cuda/update/means.h"
 
 #include <cassert>
@@ -64,13 +65,6 @@ __global__ void __launch_bounds__(LENGTH_THREADS)
 
 /* --- rows to the host --- */
 
-lloyd_status copy(const cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
-{
-    CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
-             "copying between host and GPU");
-    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "working through the rows");
-}
-
 constexpr int GATHER_THREADS = 256;
 
 /* One row of the slot in each block. */
@@ -110,23 +104,32 @@ lloyd_status gather_batch(const cuda_kernels *cuda, int slot, const int64_t *lis
 {
     auto *gathered = reinterpret_cast<float *>(cuda->scratch + count * (int64_t)sizeof *list);
     LLOYD_TRY(gather(cuda, slot, list, count, gathered));
-    return copy(cuda, out, gathered, count * cuda->base.config.dim * (int64_t)sizeof *out);
+    return lloyd_cuda_copy_out(cuda, out, gathered,
+                               count * cuda->base.config.dim * (int64_t)sizeof *out);
 }
 
 /* --- the grid --- */
+
+/* `from` is free again on return. */
+lloyd_status send(const cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
+{
+    return lloyd_cuda_check(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyHostToDevice,
+                                            cuda->stream),
+                            "copying the grid to the GPU");
+}
 
 lloyd_status send_grid(const cuda_kernels *cuda, const lloyd_grid *grid, double *scale)
 {
     int64_t dim = cuda->base.config.dim, bytes = dim * (int64_t)sizeof(int);
     for (int64_t j = 0; j < dim; j++)
         scale[j] = grid->wide_number[j] >= 0 ? 0 : lloyd_exp2(grid->bits - grid->top[j]);
-    LLOYD_TRY(copy(cuda, cuda->digit_scale, scale, dim * (int64_t)sizeof *scale));
-    LLOYD_TRY(copy(cuda, cuda->top, grid->top, bytes));
-    LLOYD_TRY(copy(cuda, cuda->digits, grid->digits, bytes));
-    LLOYD_TRY(copy(cuda, cuda->square_top, grid->square_top, bytes));
-    LLOYD_TRY(copy(cuda, cuda->second, grid->second, bytes));
-    LLOYD_TRY(copy(cuda, cuda->wide_number, grid->wide_number, bytes));
-    return copy(cuda, cuda->wide_column, grid->wide_column, bytes);
+    LLOYD_TRY(send(cuda, cuda->digit_scale, scale, dim * (int64_t)sizeof *scale));
+    LLOYD_TRY(send(cuda, cuda->top, grid->top, bytes));
+    LLOYD_TRY(send(cuda, cuda->digits, grid->digits, bytes));
+    LLOYD_TRY(send(cuda, cuda->square_top, grid->square_top, bytes));
+    LLOYD_TRY(send(cuda, cuda->second, grid->second, bytes));
+    LLOYD_TRY(send(cuda, cuda->wide_number, grid->wide_number, bytes));
+    return send(cuda, cuda->wide_column, grid->wide_column, bytes);
 }
 
 } // namespace

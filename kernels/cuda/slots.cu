@@ -16,6 +16,7 @@
 #include <cstring>
 
 static const int64_t STAGED_BYTES = 1 << 18, /* less than this is not worth the buffers */
+    DIRECT_BYTES = 1 << 16,                  /* up to this is not worth their use */
     PIECE_BYTES = 1 << 20;                   /* that a thread copies at a time */
 
 struct cuda_staging {
@@ -104,17 +105,21 @@ static bool is_known(const void *memory)
 lloyd_status lloyd_cuda_copy_in(cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
 {
     if (bytes == 0) return LLOYD_OK;
-    if (bytes >= STAGED_BYTES && !is_known(from))
+    const bool known = is_known(from);
+    if (bytes >= (cuda->staging ? DIRECT_BYTES : STAGED_BYTES) && !known)
         return copy_staged(cuda, (char *)to, (const char *)from, bytes);
     CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
              "copying to the GPU");
+    if (!known) return LLOYD_OK; /* pageable memory has been read when the call returns */
     return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying to the GPU");
 }
 
-/* To wherever the caller wants it. */
-lloyd_status lloyd_cuda_copy_out(cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
+/* While a copy into pageable memory waits for the work before it, no other thread gets anything done: so that is waited for first. */
+lloyd_status lloyd_cuda_copy_out(const cuda_kernels *cuda, void *to, const void *from,
+                                 int64_t bytes)
 {
     if (bytes == 0) return LLOYD_OK;
+    CUDA_TRY(cudaStreamSynchronize(cuda->stream), "waiting for results");
     CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
              "copying results");
     return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying results");

@@ -9,8 +9,9 @@ constexpr int64_t CUDA_STAGING_BYTES = 16 << 20;
 
 /* Copies into device memory, in the order of the stream. `from` is free again on return. */
 lloyd_status lloyd_cuda_copy_in(cuda_kernels *cuda, void *to, const void *from, int64_t bytes);
-/* From device memory to wherever the caller wants it. */
-lloyd_status lloyd_cuda_copy_out(cuda_kernels *cuda, void *to, const void *from, int64_t bytes);
+/* From device memory to wherever the caller wants it, when the work before on the stream is done. */
+lloyd_status lloyd_cuda_copy_out(const cuda_kernels *cuda, void *to, const void *from,
+                                 int64_t bytes);
 void lloyd_cuda_free_slot(cuda_kernels *cuda, cuda_slot *slot);
 void lloyd_cuda_free_staging(cuda_kernels *cuda);
 

@@ -17,6 +17,7 @@
 #include "kernels/cuda/int8/open.h"
 #include "kernels/cuda/prune/choice.h"
 #include "kernels/cuda/prune/grouping.h"
+#include "kernels/cuda/slots.h"
 #include "kernels/cuda/update/means.h"
 
 #include <algorithm>
@@ -269,9 +270,8 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     lloyd_cuda_prune_list(reserve, &f->prune, cuda->gpu, &kernels->config,
                           std::min(count, kernels->config.k), f->capacity);
     LLOYD_TRY(reserve.status());
-    CUDA_TRY(cudaMemcpyAsync(cuda->centroids, centroids, (size_t)(count * dim) * sizeof(float),
-                             cudaMemcpyHostToDevice, cuda->stream),
-             "copying centroids to the GPU");
+    LLOYD_TRY(lloyd_cuda_copy_in(cuda, cuda->centroids, centroids,
+                                 count * dim * (int64_t)sizeof *centroids));
     LLOYD_TRY(lloyd_cuda_prepare(cuda, cuda->centroids, {}));
     lloyd_cuda_choose_anew(cuda, false);
     f->int8.since_sorted = f->int8.sorted_for = 0;

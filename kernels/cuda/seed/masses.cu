@@ -12,6 +12,7 @@
 
 #include "kernels/cuda/distances.h"
 #include "kernels/cuda/seed/seeds.cuh"
+#include "kernels/cuda/slots.h"
 
 #include "base/philox.h"
 
@@ -320,11 +321,9 @@ static lloyd_status copy_taken(cuda_kernels *cuda, const sampling &s, int64_t *s
         write_taken<<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(s, cuda->mass_sums, first, here,
                                                                     scratch);
         CUDA_LAUNCHED("collecting sampled rows");
-        CUDA_TRY(cudaMemcpyAsync(rows + first, scratch, (size_t)here * sizeof *rows,
-                                 cudaMemcpyDeviceToHost, cuda->stream),
-                 "copying sampled rows to the host");
+        LLOYD_TRY(lloyd_cuda_copy_out(cuda, rows + first, scratch, here * (int64_t)sizeof *rows));
     }
-    return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "waiting for sampled rows");
+    return LLOYD_OK;
 }
 
 lloyd_status lloyd_cuda_seed_sample(lloyd_kernels *kernels, int exponent, int bits, int64_t total,

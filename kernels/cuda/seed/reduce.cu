@@ -16,6 +16,7 @@ extern "C" {
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/seed/choose.cuh"
+#include "kernels/cuda/slots.h"
 
 #include <algorithm>
 
@@ -136,18 +137,12 @@ lloyd_status send_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory 
         memcpy(points + i * r->dim, r->points + leaf.members[i] * r->dim, row);
         weights[i] = r->weights[leaf.members[i]];
     }
-    const char *what = "copying candidates to the GPU";
-    cudaStream_t stream = w.cuda->stream;
     if (status == LLOYD_OK)
-        status = lloyd_cuda_check(cudaMemcpyAsync(to.points, points, row * (size_t)leaf.count,
-                                                  cudaMemcpyHostToDevice, stream),
-                                  what);
+        status = lloyd_cuda_copy_in(w.cuda, to.points, points,
+                                    leaf.count * r->dim * (int64_t)sizeof *points);
     if (status == LLOYD_OK)
-        status = lloyd_cuda_check(cudaMemcpyAsync(to.weights, weights,
-                                                  (size_t)leaf.count * sizeof *weights,
-                                                  cudaMemcpyHostToDevice, stream),
-                                  what);
-    if (status == LLOYD_OK) status = lloyd_cuda_check(cudaStreamSynchronize(stream), what);
+        status =
+            lloyd_cuda_copy_in(w.cuda, to.weights, weights, leaf.count * (int64_t)sizeof *weights);
     lloyd_free(points);
     lloyd_free(weights);
     return status;
@@ -236,11 +231,8 @@ lloyd_status launch(wave *w)
 lloyd_status fetch_leaf(const wave &w, int number)
 {
     const lloyd_leaf &leaf = w.leaves[number];
-    CUDA_TRY(cudaMemcpyAsync(leaf.choices, memory_of(w, number).choices,
-                             (size_t)leaf.most * sizeof *leaf.choices, cudaMemcpyDeviceToHost,
-                             w.cuda->stream),
-             "copying choices from the GPU");
-    CUDA_TRY(cudaStreamSynchronize(w.cuda->stream), "reducing candidates");
+    LLOYD_TRY(lloyd_cuda_copy_out(w.cuda, leaf.choices, memory_of(w, number).choices,
+                                  leaf.most * (int64_t)sizeof *leaf.choices));
     for (int64_t i = 0; i < leaf.most; i++) {
         lloyd_choice *choice = &leaf.choices[i];
         *choice = choice->point < 0 ? lloyd_choice{0, -1}

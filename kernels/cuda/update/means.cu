@@ -18,6 +18,7 @@
 #include "kernels/cuda/memory/keep.h"
 #include "kernels/cuda/prune/choice.h"
 #include "kernels/cuda/row_distance.cuh"
+#include "kernels/cuda/slots.h"
 #include "kernels/cuda/update/update.h"
 
 struct cuda_means {
@@ -463,17 +464,15 @@ lloyd_status lloyd_cuda_empty_clusters(lloyd_kernels *kernels, int64_t count, in
     int64_t words = l->counters_at - l->masses_at, found = 0, *host;
     LLOYD_TRY(lloyd_cuda_take_totals(cuda));
     LLOYD_TRY(lloyd_alloc(&host, words, sizeof *host, "masses of the clusters"));
-    cudaError_t code =
-        cudaMemcpyAsync(host, cuda->totals + l->masses_at, (size_t)words * sizeof *host,
-                        cudaMemcpyDeviceToHost, cuda->stream);
-    if (code == cudaSuccess) code = cudaStreamSynchronize(cuda->stream);
-    for (int64_t k = 0; code == cudaSuccess && k < l->clusters && found < count; k++) {
+    const lloyd_status status =
+        lloyd_cuda_copy_out(cuda, host, cuda->totals + l->masses_at, words * (int64_t)sizeof *host);
+    for (int64_t k = 0; status == LLOYD_OK && k < l->clusters && found < count; k++) {
         int64_t any = 0;
         for (int t = 0; t < l->weight_digits; t++) any |= host[t * l->clusters + k];
         if (any == 0) clusters[found++] = (int32_t)k;
     }
     lloyd_free(host);
-    return lloyd_cuda_check(code, "copying the masses of the clusters to the host");
+    return status;
 }
 
 lloyd_status lloyd_cuda_relocate(lloyd_kernels *kernels, int32_t from, int32_t to,
