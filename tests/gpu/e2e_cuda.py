@@ -338,12 +338,12 @@ def limits(t, source, rows, row_bytes, *options):
     least = planned(t, source, *options, *small)[2]
     slack, all_bytes = 8 << 20, rows * row_bytes
     share = all_bytes // 3
-    device = ("--max-device-memory", least + slack), ("--max-device-memory", least + slack + share)
-    # With little memory on the GPU the host reduces the candidates of kmeans-parallel, and needs more.
-    needed = max(planned(t, source, *options, *small, *limit)[1] for limit in device)
-    # Pinning and the driver need some memory of their own: the host's share is generous.
-    host = ("--max-host-memory", needed + 4 * slack), ("--max-host-memory", needed + 4 * slack + share)
-    ways = {"gpu host": device[1], "gpu host files": device[1] + host[1], "host": device[0], "files": device[0] + host[0]}
+    # With little memory on the GPU the host reduces the candidates of kmeans-parallel, and needs more. Pinning and the driver need some
+    # memory of their own: the host's share is generous.
+    little, more = ("--max-device-memory", least + slack), ("--max-device-memory", least + slack + share)
+    needed = {limit: planned(t, source, *options, *small, *limit)[1] + 4 * slack for limit in (little, more)}
+    ways = {"gpu host": more, "gpu host files": (*more, "--max-host-memory", needed[more] + share),
+            "host": little, "files": (*little, "--max-host-memory", needed[little])}
     for name, way in ways.items():
         places, _, gpu = planned(t, source, *options, *way)
         kept = {place for place, count in places.items() if count > 0.15 * rows}
@@ -491,6 +491,7 @@ def parts_of_iterations(t, ranks):
     if not t.check(made.status == 0, "a million rows are made", made.describe()):
         return
     for way in ((), ("--chunk-rows", 250000)):
+        way += ("--prune", "off")  # so that the final assignment takes what an iteration's does
         text = f"{ranks} GPUs {' '.join(map(str, way))}".rstrip()
         if not t.on("cuda", rows, "parts.h5", "-k", 4096, "--max-iters", 5, "--log", log, *way, ranks=ranks):
             continue
