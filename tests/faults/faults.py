@@ -46,12 +46,13 @@ TOLERATED = {
     ("cuda", "cudaSetDevice"), ("cuda", "cudaEventSynchronize"),  # while kernels and pipeline are destroyed
     ("read", "H5Dget_create_plist"),  # info then says that it does not know how the rows are stored
 }
-# The same, where the call is made in this function (whose name a stripped program does not tell): the GPU's memory is given back whether or
-# not its work has ended; what a plan counts for CUB's sort is not what is allocated.
-TOLERATED_IN = {("cuda", "cudaStreamSynchronize"): "destroy", ("cuda", "cudaGetLastError"): "sorter_bytes",
-                ("read", "read"): "pid_place",  # of which machine is a process number? then none is known to have ended
-                ("alloc", "posix_memalign"): "sync_soon",  # the file is then synced without a thread
-                ("write", "close"): "free_syncing"}  # of a duplicate, of which fsync() has told all there is to tell
+# The same, where the call is made in one of these functions, whose names a stripped program does not tell. Memory of GPUs is given back
+# whether or not the work on it has ended; what a plan asks CUB about its sort is not what is allocated.
+TOLERATED_IN = {("cuda", "cudaStreamSynchronize"): ("destroy", "lloyd_cuda_visit"),
+                ("cuda", "cudaGetLastError"): ("sorter_bytes", "list_far"),
+                ("read", "read"): ("pid_place",),  # of which machine is a process number? then none is known to have ended
+                ("alloc", "posix_memalign"): ("sync_soon",),  # the file is then synced without a thread
+                ("write", "close"): ("free_syncing",)}  # of a duplicate, of which fsync() has told all there is to tell
 
 
 class Command:
@@ -242,7 +243,8 @@ class Loops:
         else:
             tolerated = (kind, call) in TOLERATED or (kind, call, command.arguments[0]) in TOLERATED
             if (kind, call) in TOLERATED_IN:
-                tolerated = TOLERATED_IN[kind, call] in self.where(command, place)
+                where = self.where(command, place)
+                tolerated = any(function in where for function in TOLERATED_IN[kind, call])
             if call and not tolerated and not (command.checkpoint and NOT_WRITTEN in result.err):
                 wrong.append("succeeds")
             if command.checkpoint and "--resume" in command.arguments and GOES_ON not in result.err:
