@@ -110,7 +110,6 @@ lloyd_status gather_batch(const cuda_kernels *cuda, int slot, const int64_t *lis
 
 /* --- the grid --- */
 
-/* `from` is free again on return. */
 lloyd_status send(const cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
 {
     return lloyd_cuda_check(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyHostToDevice,
@@ -118,6 +117,7 @@ lloyd_status send(const cuda_kernels *cuda, void *to, const void *from, int64_t 
                             "copying the grid to the GPU");
 }
 
+/* The grid and `scale` must stay as they are until the stream is done. */
 lloyd_status send_grid(const cuda_kernels *cuda, const lloyd_grid *grid, double *scale)
 {
     int64_t dim = cuda->base.config.dim, bytes = dim * (int64_t)sizeof(int);
@@ -159,8 +159,10 @@ lloyd_status lloyd_cuda_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid)
     cuda->mass_scale = lloyd_exp2(grid->bits - grid->weight_top);
     cuda->least_mass = lloyd_exp2(grid->bits * grid->weight_digits - grid->weight_top);
     if (status == LLOYD_OK) status = send_grid(cuda, grid, scratch);
+    const lloyd_status sent =
+        lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying the grid to the GPU");
     lloyd_free(scratch);
-    return status;
+    return status != LLOYD_OK ? status : sent;
 }
 
 lloyd_status lloyd_cuda_rows(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,

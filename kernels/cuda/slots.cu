@@ -105,12 +105,10 @@ static bool is_known(const void *memory)
 lloyd_status lloyd_cuda_copy_in(cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
 {
     if (bytes == 0) return LLOYD_OK;
-    const bool known = is_known(from);
-    if (bytes >= (cuda->staging ? DIRECT_BYTES : STAGED_BYTES) && !known)
+    if (bytes >= (cuda->staging ? DIRECT_BYTES : STAGED_BYTES) && !is_known(from))
         return copy_staged(cuda, (char *)to, (const char *)from, bytes);
     CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
              "copying to the GPU");
-    if (!known) return LLOYD_OK; /* pageable memory has been read when the call returns */
     return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying to the GPU");
 }
 

@@ -214,9 +214,7 @@ lloyd_status launch(wave *w)
                    leaf.number,
                    leaf.most};
     }
-    CUDA_TRY(cudaMemcpyAsync(w->jobs, jobs, (size_t)w->count * sizeof *jobs, cudaMemcpyHostToDevice,
-                             w->cuda->stream),
-             "starting the reduction of candidates");
+    LLOYD_TRY(lloyd_cuda_copy_in(w->cuda, w->jobs, jobs, w->count * (int64_t)sizeof *jobs));
     void *arguments[] = {&w->jobs.data, &w->shape};
     return lloyd_cuda_check(cudaLaunchCooperativeKernel(kernel_of(*w),
                                                         dim3(
