@@ -133,11 +133,11 @@ def what_they_say(t):
 
 def little_memory(t):
     """The plan counts what members take; with little memory they are sorted in several rounds, with the same result."""
-    x = data.lattice(400000, 4, 40, 9)
+    x = data.lattice(800000, 4, 40, 9)
     source = data.write(t.path("large.h5"), x, dtype=np.uint8)
     options = ("-k", 12, "--init", "random", "--max-iters", 1, "--members", "--distances", "--seed", 2)
     whole = t.fit(source, "whole.h5", *options)
-    check_file(t, "400,000 rows", whole, expected(x, read(whole, "/centroids")), OF_ROWS)
+    check_file(t, "800,000 rows", whole, expected(x, read(whole, "/centroids")), OF_ROWS)
     for ranks in (1, 2):
         refused = t.lloyd("fit", "--input", source, "--output", t.path("no.h5"), *options, "--max-host-memory", "1MB", ranks=ranks)
         found = re.search(r"at least (\d+)MB; allow that", " ".join(refused.messages))
