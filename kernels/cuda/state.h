@@ -33,7 +33,7 @@ struct cuda_slot {
     cudaEvent_t copied;    /* the last copy of load_start(); NULL: there was none */
 };
 
-struct cuda_staging; /* slots.cu: pinned memory that rows pass through on their way in */
+struct cuda_staging; /* slots.cu: pinned memory that large arrays pass through on their way in */
 struct cuda_filter;  /* assign/assign.h: what the fused kernels need beside the rows */
 struct cuda_sorter;  /* update/sort.cu: sorting space */
 struct cuda_means;   /* update/means.cu: centroids that follow from the sums */
@@ -50,7 +50,7 @@ struct cuda_kernels {
     cuda_overrides overrides;
 
     cuda_slot *slots;           /* host array [slots] */
-    cuda_staging *staging;      /* NULL until rows come from pageable memory */
+    cuda_staging *staging;      /* NULL until a large array comes from pageable memory */
     cuda_array<int32_t> labels; /* [n_local] */
     cuda_array<float> weights;  /* [n_local], NULL without */
     cuda_array<double> lengths; /* [n_local] sqrt of the squares of a row, for cosine, else NULL */
