@@ -6,8 +6,8 @@
 #
 # Environment: COMPUTE_SANITIZER (the program), LLOYD_SANITIZE_LOGS (a folder that keeps the whole reports),
 # LLOYD_SANITIZE_SECONDS (what a tool may take, 300), LLOYD_SANITIZE_LINES (of a report that are shown, 80), LLOYD_SANITIZE_JOBS
-# (1; with more, every case is a process of its own, so many at a time on the same GPU: racecheck, which is slow, takes some 14 minutes
-# with 16. The other tools take a minute as one process, also beside each other, but not beside racecheck).
+# (1; with more, every case is a process of its own, so many at a time on the same GPU: racecheck, which is slow, takes 14 minutes and
+# more with 16. The other tools take a minute as one process, also beside each other, but not beside racecheck).
 set -euo pipefail
 
 binary=${1:?usage: tests/gpu/sanitize.sh TEST_CUDA [TOOL...]}
