@@ -266,5 +266,6 @@ int compare_reduction(problem *p)
 {
     static const int trials[] = {1, 2, 31, 32, 33, LLOYD_MOST_TRIALS};
     int64_t leaves = 1 + below(MOST_LEAVES), count = leaves + below(options.small ? 90 : 700);
-    return compare_choices(p, count, leaves, 1 + below(40), trials[below(6)]);
+    int64_t most = 1 + below(options.small ? 4 : 40);
+    return compare_choices(p, count, leaves, most, trials[below(6)]);
 }

@@ -213,24 +213,28 @@ void test_far(void **unused)
     finish_list();
 }
 
+typedef struct reduction_case {
+    int64_t n, d, leaves, most;
+    int trials;
+} reduction_case;
+
 /* Leaves of several blocks each, as full as they can be, and choices until nothing is left. */
 void test_reduction(void **unused)
 {
     (void)unused;
-    static const struct {
-        int64_t n, d, leaves, most;
-        int trials;
-    } cases[] = {{600, 5, 1, 600, 32},   {700, 8, 2, 900, 3},     {4111, 16, 2, 60, 32},
-                 {2049, 7, 1, 2049, 32}, {9000, 96, 9, 1000, 32}, {24577, 12, 1, 400, 32},
-                 {65536, 8, 2, 40, 40},  {5000, 384, 1, 100, 256}};
-    for (int i = 0; i < (options.small ? 2 : COUNT_OF(cases)); i++) {
+    static const reduction_case cases[] = {{600, 5, 1, 600, 32},    {700, 8, 2, 900, 3},
+                                           {4111, 16, 2, 60, 32},   {2049, 7, 1, 2049, 32},
+                                           {9000, 96, 9, 1000, 32}, {24577, 12, 1, 400, 32},
+                                           {65536, 8, 2, 40, 40},   {5000, 384, 1, 100, 256}},
+                                small[] = {{600, 5, 1, 20, 32}, {50, 8, 2, 60, 3}};
+    for (int i = 0; i < (options.small ? COUNT_OF(small) : COUNT_OF(cases)); i++) {
+        const reduction_case r = options.small ? small[i] : cases[i];
         const test_case c =
-            {i % 3 == 2 ? LATTICE : GAUSS, LLOYD_F32, 100, cases[i].d, 100, 0, UNWEIGHTED, WHOLE};
+            {i % 3 == 2 ? LATTICE : GAUSS, LLOYD_F32, 100, r.d, 100, 0, UNWEIGHTED, WHOLE};
         if (!begin_case(&c, " (reduction)")) continue;
         double start = seconds();
         problem p = new_problem(&c);
-        if (new_kernels(&p))
-            (void)compare_choices(&p, cases[i].n, cases[i].leaves, cases[i].most, cases[i].trials);
+        if (new_kernels(&p)) (void)compare_choices(&p, r.n, r.leaves, r.most, r.trials);
         end_case(&p, start);
         free_problem(&p);
     }
