@@ -16,7 +16,7 @@ are always tried. Checks, one line each:
   inputs    tensors that want a gradient, slices, work that is still under way, weights and initial centroids on the GPU, pinned memory
   errors    what is wrong is one exception with one sentence, and the next fit works
   memory    the process grows by far less than the rows, and lloyd gives back the GPU memory that it took
-  overhead  the iterations take as long as the program's, of resident rows, within 3 %
+  overhead  the iterations take as long as the program's, of resident rows, within 3 % and 0.3 ms
 A table ends the output. Exit status 1 if a check failed, 77 where there is no GPU.
 
 Longer than 600 lines: it runs by itself, on machines that have nothing of lloyd but a build.
@@ -728,7 +728,8 @@ def overhead():
                 if name == "NumPy":
                     print(f"       {text}", flush=True)
                 else:
-                    check(ratio <= 1.03, text, f"per iteration, in ms: {np.round(1000 * best[name], 3)}, program "
+                    # one side may try to prune in two iterations in which the other never does: 0.15 ms each
+                    check(best[name].sum() <= 1.03 * base + 0.0003, text, f"per iteration, in ms: {np.round(1000 * best[name], 3)}, program "
                           f"{np.round(1000 * best['program'], 3)}")
             del places
             gc.collect()
