@@ -39,6 +39,7 @@ enum {
     LLOYD_COUNT_CANDIDATES,    /* centroids that were compared with those by dist() */
     LLOYD_COUNT_PRUNED,        /* rows that were labelled with the help of bounds */
     LLOYD_COUNT_COMPARED, /* centroids that those were compared with: scores that were computed */
+    LLOYD_COUNT_LEFT_OUT, /* rows that kept their labels without being loaded */
     LLOYD_COUNTERS
 };
 

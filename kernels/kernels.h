@@ -53,6 +53,10 @@ static inline int lloyd_sums_one_digit(const lloyd_kernels_config *config)
            !config->cosine;
 }
 
+/* What rows are brought into a slot for: anything, or assign() and accumulate() of the iteration that has begun, and nothing
+ * else. */
+typedef enum lloyd_load_need { LLOYD_ALL_ROWS, LLOYD_ROWS_TO_LABEL } lloyd_load_need;
+
 /* What the time of an iteration goes to. */
 typedef enum lloyd_work {
     LLOYD_WORK_ROWS,     /* waiting for the rows of a slot */
@@ -105,7 +109,8 @@ typedef struct lloyd_found {
     int64_t int8_rows, int8_fallback_rows, int8_candidates;
     /* rows that were labelled with the help of bounds, and the comparisons of these with centroids */
     int64_t pruned_rows, compared;
-    int64_t empty; /* clusters */
+    int64_t left_out; /* rows that kept their labels without being copied to the GPU */
+    int64_t empty;    /* clusters */
 } lloyd_found;
 
 /* A row far from its centroid, a candidate for an empty cluster. */
@@ -140,9 +145,10 @@ struct lloyd_kernels {
     /* load() in two halves, so that copies overlap with computing. load_start() returns at once:
      * the copy is stream-ordered after all prior work of the kernels, and `rows` must stay as they
      * are until loaded() has returned for the slot. load_finish() does not wait either: what is
-     * asked after it finds the rows in the slot. Rows from device->host_alloc() are copied fastest. */
+     * asked after it finds the rows in the slot. Rows from device->host_alloc() are copied fastest; where they are needed for
+     * labels only, those that keep theirs for certain are left out. */
     lloyd_status (*load_start)(lloyd_kernels *self, int slot, int64_t first, int64_t count,
-                               const void *rows);
+                               const void *rows, lloyd_load_need need);
     lloyd_status (*load_finish)(lloyd_kernels *self, int slot);
     /* Waits until the last copy into the slot has left host memory; at once if there was none. */
     lloyd_status (*loaded)(lloyd_kernels *self, int slot);

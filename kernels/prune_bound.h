@@ -68,6 +68,18 @@ LLOYD_HD float lloyd_group_reach(double distance, double per_unit)
     return lloyd_bound_up(distance * per_unit * (1 + PRUNE_SLACK));
 }
 
+/* The reach of a row that is not measured again grows by as much as its centroid moves: far + path, rounded up, where `path` is how far
+ * that centroid has come, grown as a drift, and far = reach - path as it was measured. */
+LLOYD_HD float lloyd_group_far(float reach, double path)
+{
+    return lloyd_bound_up((double)reach - path + ((double)reach + path) * 0x1p-50);
+}
+
+LLOYD_HD float lloyd_group_reach_of_far(float far, double path)
+{
+    return lloyd_bound_up((double)far + path);
+}
+
 /* 1: a centroid of the group may be the label. `drift_up`: lloyd_bound_up(drift). The bound is an integer, and rounding the sum of the
  * others to nearest takes no sum across an integer. */
 LLOYD_HD int lloyd_group_fails(uint16_t bound, float reach, float drift_up)

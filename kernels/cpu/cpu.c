@@ -127,13 +127,21 @@ static void destroy(lloyd_kernels *kernels)
     lloyd_free(cpu);
 }
 
+/* Nothing is copied. */
+static lloyd_status load_start(lloyd_kernels *kernels, int slot, int64_t first, int64_t count,
+                               const void *rows, lloyd_load_need need)
+{
+    (void)need;
+    return load(kernels, slot, first, count, rows);
+}
+
 static const lloyd_kernels table = {
     .device = &lloyd_device_cpu,
     .copies = 0,
     .synchronous = 1,
     .create = create,
     .load = load,
-    .load_start = load,
+    .load_start = load_start,
     .load_finish = nothing_to_wait_for,
     .loaded = nothing_to_wait_for,
     .measure = lloyd_cpu_measure,

@@ -65,6 +65,7 @@ lloyd_status lloyd_cpu_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_f
         .int8_candidates = counters[LLOYD_COUNT_CANDIDATES],
         .pruned_rows = counters[LLOYD_COUNT_PRUNED],
         .compared = counters[LLOYD_COUNT_COMPARED],
+        .left_out = counters[LLOYD_COUNT_LEFT_OUT],
         .empty = empty,
     };
     return LLOYD_OK;

@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/memory/keep.h"
 #include "kernels/cuda/memory/memory.h"
+#include "kernels/cuda/prune/needed.h"
 #include "kernels/cuda/rows.h"
 
 #include <algorithm>
@@ -154,10 +155,12 @@ void lloyd_cuda_free_slot(cuda_kernels *cuda, cuda_slot *slot)
 /* The slot becomes rows [first, first + count), which are not in it yet. */
 static lloyd_status assign_slot(cuda_kernels *cuda, cuda_slot *slot, int64_t first, int64_t count)
 {
-    slot->described = slot->encoded = false;
+    const char *before = slot->rows;
+    slot->described = slot->encoded = slot->partial = false;
     slot->first = first;
     slot->count = 0;
     LLOYD_TRY(reserve(cuda, slot, count));
+    if (slot->rows != before) slot->filled = 0;
     slot->count = count;
     return LLOYD_OK;
 }
@@ -196,18 +199,25 @@ static lloyd_status open_copies(cuda_kernels *cuda)
 
 /* Whatever reads the slot is on the stream by now, so the copy waits for the stream as it is. */
 lloyd_status lloyd_cuda_load_start(lloyd_kernels *kernels, int slot_number, int64_t first,
-                                   int64_t count, const void *rows)
+                                   int64_t count, const void *rows, lloyd_load_need need)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     cuda_slot *slot = &cuda->slots[slot_number];
     const char *what = "starting a copy to the GPU";
+    bool done = false;
     size_t bytes = (size_t)(count * row_bytes(&kernels->config));
     if (!cuda->copies) LLOYD_TRY(open_copies(cuda));
     if (!slot->copied) CUDA_TRY(lloyd_cuda_take_event(&slot->copied), what);
     LLOYD_TRY(assign_slot(cuda, slot, first, count));
     CUDA_TRY(cudaEventRecord(cuda->asked, cuda->stream), what);
     CUDA_TRY(cudaStreamWaitEvent(cuda->copies, cuda->asked, 0), what);
-    CUDA_TRY(cudaMemcpyAsync(slot->rows, rows, bytes, cudaMemcpyHostToDevice, cuda->copies), what);
+    if (need == LLOYD_ROWS_TO_LABEL)
+        LLOYD_TRY(lloyd_cuda_bring_needed(cuda, slot_number, rows, &done));
+    if (!done) {
+        CUDA_TRY(cudaMemcpyAsync(slot->rows, rows, bytes, cudaMemcpyHostToDevice, cuda->copies),
+                 what);
+        slot->filled = std::max(slot->filled, count);
+    }
     return lloyd_cuda_check(cudaEventRecord(slot->copied, cuda->copies), what);
 }
 

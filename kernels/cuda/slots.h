@@ -21,7 +21,7 @@ lloyd_status lloyd_cuda_load(lloyd_kernels *kernels, int slot, int64_t first, in
 lloyd_status lloyd_cuda_fill(lloyd_kernels *kernels, int slot, int64_t at, int64_t count,
                              const void *rows);
 lloyd_status lloyd_cuda_load_start(lloyd_kernels *kernels, int slot, int64_t first, int64_t count,
-                                   const void *rows);
+                                   const void *rows, lloyd_load_need need);
 lloyd_status lloyd_cuda_load_finish(lloyd_kernels *kernels, int slot);
 lloyd_status lloyd_cuda_loaded(lloyd_kernels *kernels, int slot);
 

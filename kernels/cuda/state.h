@@ -28,6 +28,8 @@ struct cuda_slot {
     cuda_array<char> rows; /* as stored, in bytes; NULL: nothing was loaded yet */
     int64_t first;         /* local number of its first row */
     int64_t count;         /* rows in it */
+    int64_t filled;        /* rows that there is something in, of this chunk or another */
+    bool partial;          /* rows that were not needed are of another chunk (prune/needed.h) */
     bool described;        /* the filter has norms of these rows, */
     bool encoded;          /* and the 8-bit filter codes */
     cudaEvent_t copied;    /* the last copy of load_start(); NULL: there was none */

@@ -29,7 +29,7 @@ static lloyd_status assign_and_accumulate_chunk(void *context, lloyd_chunk *chun
 static lloyd_status pass(lloyd_problem *p, lloyd_chunk_work work)
 {
     LLOYD_TRY(p->kernels->begin(p->kernels));
-    return lloyd_shard_each(p->shard, work, p);
+    return lloyd_shard_label(p->shard, work, p);
 }
 
 /* Kernels that only enqueue have not assigned anything yet when the pass returns. */
@@ -80,6 +80,7 @@ lloyd_status lloyd_iterate(lloyd_problem *p, const lloyd_rule *rule, int64_t res
         now.int8_fallback_rows = found.int8_fallback_rows;
         now.int8_candidates = found.int8_candidates;
         now.pruned_rows = found.pruned_rows, now.compared = found.compared;
+        now.left_out = found.left_out;
         if (o) LLOYD_TRY(o->found(o, p, history, &now));
         history->converged = now.moved == 0 || hardly_fell(rule, history, now.inertia);
         lloyd_status status = LLOYD_OK;

@@ -503,6 +503,7 @@ void lloyd_progress_iteration(lloyd_progress *p, const lloyd_iteration *i)
     log_whole(p, "int8_candidates", i->int8_candidates);
     log_whole(p, "pruned", i->pruned_rows);
     log_whole(p, "compared", i->compared);
+    log_whole(p, "not_copied", i->left_out);
     log_whole(p, "empty", i->empty);
     log_real(p, "seconds", i->seconds);
     log_close(p);

@@ -4,6 +4,8 @@
  * one after that of load i - 1 unless somebody asked for another. Loads [given, started) are on
  * their way. A slot that was given out is free again when the next chunk is asked for: what was
  * asked of it comes before the copy that load_start() enqueues.
+ *
+ * What is started for the next pass brings all rows, since nothing is known yet of what that will need.
  */
 #include "rows/pipeline.h"
 
@@ -13,6 +15,8 @@
 
 typedef struct passing_slot {
     int64_t chunk;
+    int64_t pass; /* that it was started for */
+    lloyd_load_need need;
     int buffer; /* that it is copied from or used in, -1: none */
 } passing_slot;
 
@@ -24,6 +28,8 @@ struct lloyd_pipeline {
     int slots;
     passing_slot slot[LLOYD_AHEAD];
     int64_t given, started;
+
+    int64_t pass, reached; /* which pass it is, and the last chunk that it has come to */
 
     int buffers;
     int64_t buffer_rows;
@@ -125,69 +131,97 @@ static lloyd_status take_chunk(lloyd_pipeline *p, int64_t chunk, int *buffer, co
 
 /* --- into the slots --- */
 
-static lloyd_status start_held(lloyd_pipeline *p, int64_t chunk, int64_t index)
+/* From `rows` into the next slot. */
+static lloyd_status start_copy(lloyd_pipeline *p, int64_t chunk, const void *rows,
+                               lloyd_load_need need, int64_t pass)
 {
     const lloyd_layout *layout = p->layout;
     int number = (int)(p->started % p->slots);
-    LLOYD_TRY(give_back(p, number));
-    LLOYD_TRY(
-        p->kernels->load_start(p->kernels, (int)layout->fixed + number, chunk * layout->chunk_rows,
-                               lloyd_layout_chunk_rows(layout, chunk),
-                               p->ends.pinned + index * layout->chunk_rows * layout->row_bytes));
-    p->slot[number].chunk = chunk;
+    LLOYD_TRY(p->kernels->load_start(p->kernels, (int)layout->fixed + number,
+                                     chunk * layout->chunk_rows,
+                                     lloyd_layout_chunk_rows(layout, chunk), rows, need));
+    passing_slot *slot = &p->slot[number];
+    slot->chunk = chunk, slot->pass = pass, slot->need = need;
     p->started++;
     return LLOYD_OK;
 }
 
-static lloyd_status start_streamed(lloyd_pipeline *p, int64_t chunk)
+static lloyd_status start_held(lloyd_pipeline *p, int64_t chunk, int64_t index,
+                               lloyd_load_need need, int64_t pass)
 {
-    const lloyd_layout *layout = p->layout;
+    LLOYD_TRY(give_back(p, (int)(p->started % p->slots)));
+    return start_copy(p, chunk,
+                      p->ends.pinned + index * p->layout->chunk_rows * p->layout->row_bytes, need,
+                      pass);
+}
+
+static lloyd_status start_streamed(lloyd_pipeline *p, int64_t chunk, lloyd_load_need need)
+{
     int number = (int)(p->started % p->slots);
     const void *rows;
     LLOYD_TRY(give_back(p, number));
     LLOYD_TRY(take_chunk(p, chunk, &p->slot[number].buffer, &rows));
-    LLOYD_TRY(p->kernels->load_start(p->kernels, (int)layout->fixed + number,
-                                     chunk * layout->chunk_rows,
-                                     lloyd_layout_chunk_rows(layout, chunk), rows));
-    p->slot[number].chunk = chunk;
-    p->started++;
+    LLOYD_TRY(start_copy(p, chunk, rows, need, p->pass));
     /* The copy before this one is done, or will be before this one begins. */
     return give_back_others(p, number);
 }
 
-static lloyd_status start(lloyd_pipeline *p, int64_t chunk)
+static lloyd_status start(lloyd_pipeline *p, int64_t chunk, lloyd_load_need need)
 {
     int64_t index;
     lloyd_home home = lloyd_layout_home(p->layout, chunk, &index);
-    return home == LLOYD_PINNED ? start_held(p, chunk, index) : start_streamed(p, chunk);
+    return home == LLOYD_PINNED ? start_held(p, chunk, index, need, p->pass)
+                                : start_streamed(p, chunk, need);
 }
 
 /* Starts the pinned chunks that come after `chunk`, of which `busy` slots are needed now. */
-static lloyd_status start_ahead(lloyd_pipeline *p, int64_t chunk, int busy)
+static lloyd_status start_ahead(lloyd_pipeline *p, int64_t chunk, lloyd_load_need need, int busy)
 {
+    int64_t pass = p->pass;
     while (p->started - p->given < p->slots - busy) {
-        if (p->started > p->given) chunk = p->slot[(p->started - 1) % p->slots].chunk;
+        if (p->started > p->given) {
+            const passing_slot *last = &p->slot[(p->started - 1) % p->slots];
+            chunk = last->chunk, pass = last->pass;
+        }
         int64_t index, next = held_after(p, chunk);
         if (next < 0) break;
+        if (next <= chunk) pass++;
         lloyd_layout_home(p->layout, next, &index);
-        LLOYD_TRY(start_held(p, next, index));
+        LLOYD_TRY(start_held(p, next, index, pass == p->pass ? need : LLOYD_ALL_ROWS, pass));
     }
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_pipeline_load(lloyd_pipeline *p, int64_t chunk, int *slot)
+/* Chunks come in their order: one that does not begins another pass. */
+static void reach(lloyd_pipeline *p, int64_t chunk)
 {
-    if (p->started > p->given && p->slot[p->given % p->slots].chunk != chunk)
-        p->given = p->started; /* they were started in vain */
-    if (p->started == p->given) LLOYD_TRY(start(p, chunk));
-    *slot = (int)(p->layout->fixed + p->given++ % p->slots);
-    LLOYD_TRY(p->kernels->load_finish(p->kernels, *slot));
-    return start_ahead(p, chunk, 1);
+    if (chunk <= p->reached) p->pass++;
+    p->reached = chunk;
 }
 
-lloyd_status lloyd_pipeline_pass(lloyd_pipeline *p, int64_t chunk)
+/* Whether the slot has what is needed of the chunk. */
+static int serves(const lloyd_pipeline *p, const passing_slot *slot, int64_t chunk,
+                  lloyd_load_need need)
 {
-    return start_ahead(p, chunk, 0);
+    if (slot->chunk != chunk) return 0;
+    return slot->need == LLOYD_ALL_ROWS || (slot->need == need && slot->pass == p->pass);
+}
+
+lloyd_status lloyd_pipeline_load(lloyd_pipeline *p, int64_t chunk, lloyd_load_need need, int *slot)
+{
+    reach(p, chunk);
+    if (p->started > p->given && !serves(p, &p->slot[p->given % p->slots], chunk, need))
+        p->given = p->started; /* they were started in vain */
+    if (p->started == p->given) LLOYD_TRY(start(p, chunk, need));
+    *slot = (int)(p->layout->fixed + p->given++ % p->slots);
+    LLOYD_TRY(p->kernels->load_finish(p->kernels, *slot));
+    return start_ahead(p, chunk, need, 1);
+}
+
+lloyd_status lloyd_pipeline_pass(lloyd_pipeline *p, int64_t chunk, lloyd_load_need need)
+{
+    reach(p, chunk);
+    return start_ahead(p, chunk, need, 0);
 }
 
 /* --- fixed chunks --- */
@@ -271,6 +305,7 @@ lloyd_status lloyd_pipeline_open(const lloyd_pipeline_ends *ends, lloyd_pipeline
     p->layout = ends->layout;
     p->kernels = ends->kernels;
     p->slots = lloyd_layout_passing_slots(p->layout);
+    p->reached = p->layout->chunks;
     for (int s = 0; s < LLOYD_AHEAD; s++) p->slot[s].buffer = -1;
     lloyd_status status = alloc_buffers(p);
     if (status != LLOYD_OK) {

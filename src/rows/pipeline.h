@@ -40,10 +40,11 @@ lloyd_status lloyd_pipeline_fill(lloyd_pipeline *pipeline);
 lloyd_status lloyd_pipeline_begin(lloyd_pipeline *pipeline);
 
 /* Brings a chunk that is not fixed into a slot, which is valid until the next call. The chunks are
- * expected in their order, from the last to the first; another one is waited for. */
-lloyd_status lloyd_pipeline_load(lloyd_pipeline *pipeline, int64_t chunk, int *slot);
+ * expected in their order, from the last to the first; another one is waited for. `need` is that of the whole pass. */
+lloyd_status lloyd_pipeline_load(lloyd_pipeline *pipeline, int64_t chunk, lloyd_load_need need,
+                                 int *slot);
 
 /* A pass has reached a fixed chunk. */
-lloyd_status lloyd_pipeline_pass(lloyd_pipeline *pipeline, int64_t chunk);
+lloyd_status lloyd_pipeline_pass(lloyd_pipeline *pipeline, int64_t chunk, lloyd_load_need need);
 
 #endif

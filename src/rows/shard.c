@@ -147,30 +147,46 @@ static lloyd_status check_files(const lloyd_shard *shard, int64_t chunk)
     return lloyd_rows_check(shard->rows, shard->first, shard->count);
 }
 
-lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot)
+static lloyd_status load(lloyd_shard *shard, int64_t chunk, lloyd_load_need need, int *slot)
 {
     int64_t index;
     LLOYD_TRY(lloyd_stop_check());
     if (lloyd_layout_home(&shard->layout, chunk, &index) != LLOYD_FIXED) {
-        LLOYD_TRY(lloyd_pipeline_load(shard->pipeline, chunk, slot));
+        LLOYD_TRY(lloyd_pipeline_load(shard->pipeline, chunk, need, slot));
     } else {
         *slot = (int)index;
-        if (shard->pipeline) LLOYD_TRY(lloyd_pipeline_pass(shard->pipeline, chunk));
+        if (shard->pipeline) LLOYD_TRY(lloyd_pipeline_pass(shard->pipeline, chunk, need));
     }
     return check_files(shard, chunk);
 }
 
-lloyd_status lloyd_shard_each(lloyd_shard *shard, lloyd_chunk_work work, void *context)
+lloyd_status lloyd_shard_load(lloyd_shard *shard, int64_t chunk, int *slot)
+{
+    return load(shard, chunk, LLOYD_ALL_ROWS, slot);
+}
+
+static lloyd_status each(lloyd_shard *shard, lloyd_load_need need, lloyd_chunk_work work,
+                         void *context)
 {
     int ends = 0;
     for (int64_t number = 0; number < shard->chunks && !ends; number++) {
         lloyd_chunk chunk = {.first = number * shard->chunk_rows,
                              .count = lloyd_layout_chunk_rows(&shard->layout, number)};
-        LLOYD_TRY(lloyd_shard_load(shard, number, &chunk.slot));
+        LLOYD_TRY(load(shard, number, need, &chunk.slot));
         LLOYD_TRY(work(context, &chunk));
         ends = chunk.ends_pass;
     }
     return LLOYD_OK;
+}
+
+lloyd_status lloyd_shard_each(lloyd_shard *shard, lloyd_chunk_work work, void *context)
+{
+    return each(shard, LLOYD_ALL_ROWS, work, context);
+}
+
+lloyd_status lloyd_shard_label(lloyd_shard *shard, lloyd_chunk_work work, void *context)
+{
+    return each(shard, LLOYD_ROWS_TO_LABEL, work, context);
 }
 
 int lloyd_shard_is_fixed(const lloyd_shard *shard, int64_t chunk)

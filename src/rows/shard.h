@@ -70,6 +70,10 @@ typedef lloyd_status (*lloyd_chunk_work)(void *context, lloyd_chunk *chunk);
  * first status that is not LLOYD_OK, of loading or of the work. Not collective. */
 lloyd_status lloyd_shard_each(lloyd_shard *shard, lloyd_chunk_work work, void *context);
 
+/* The same, for work that does nothing with a chunk but assign() and accumulate() in the iteration that has begun: rows that keep
+ * their labels for certain may be missing in a slot. */
+lloyd_status lloyd_shard_label(lloyd_shard *shard, lloyd_chunk_work work, void *context);
+
 /* Whether a chunk has a slot of its own, so that bringing it costs nothing. */
 int lloyd_shard_is_fixed(const lloyd_shard *shard, int64_t chunk);
 

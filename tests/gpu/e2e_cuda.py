@@ -213,6 +213,21 @@ def pruned(t, sift):
         # There are 32 rows or more to a centroid: the distances between centroids rule some groups out at once.
         good = len(shares) == len(steps) - 1 and shares[0] < 1 and shares[-1] < 0.7
         t.check(good, "the log says what share of the comparisons was made", f"      {shares}")
+        t.check(not any(step["not_copied"] for step in steps), "rows that stay on the GPU are not said to be left out")
+    left_out(t, source, log)
+
+
+def left_out(t, source, log):
+    """Rows that come from the host in every iteration and keep their labels for certain are not copied."""
+    options = ("-k", 600, "--max-iters", 60, "--empty", "relocate", "--log", log)
+    base = t.on("cuda", source, "left-out-base.h5", *options, "--prune", "off")
+    for more in (("--chunk-rows", 777), ("--chunk-rows", 3331)):
+        open(log, "w", encoding="utf-8").close()
+        model = t.on("cuda", source, "left-out.h5", *options, "--prune", "on", *more)
+        t.check_model(f"rows that are left out, {' '.join(map(str, more))}", base, model)
+        counts = [event["not_copied"] for event in log_events(log) if event["event"] == "iteration"]
+        good = model and len(counts) > 10 and not any(counts[:3]) and all(counts[3:]) and max(counts) > 10000
+        t.check(good, f"many rows are not copied, {' '.join(map(str, more))}", f"      {counts}")
 
 
 def many_clusters(t):

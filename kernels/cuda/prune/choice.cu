@@ -134,7 +134,7 @@ lloyd_status lloyd_cuda_prune_choose(cuda_kernels *cuda, int slot, const cuda_de
         !lloyd_cuda_prune_serves(cuda->gpu, config, cuda->set))
         return LLOYD_OK;
     if (config->prune == LLOYD_PRUNE_ON) {
-        *pruned = c->on = true;
+        *pruned = c->on = c->made = true;
         return LLOYD_OK;
     }
     if (c->gap == 0) c->gap = 1, c->wait = is_long(cuda) ? 0 : 1;

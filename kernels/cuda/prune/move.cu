@@ -12,7 +12,7 @@ enum { THREADS = 256, WARPS = THREADS / 32 };
 /* A warp per place. */
 __global__ void find_moves(const float *centroids, float *before, int64_t set, int64_t dim,
                            const int32_t *order, int group_centroids, unsigned long long *moved,
-                           uint32_t version, uint32_t *moved_at)
+                           uint32_t version, uint32_t *moved_at, double *path, double per_unit)
 {
     cuda_await();
     const int lane = threadIdx.x % 32;
@@ -29,6 +29,7 @@ __global__ void find_moves(const float *centroids, float *before, int64_t set, i
         for (int bit = 16; bit > 0; bit /= 2) square += __shfl_xor_sync(0xffffffffu, square, bit);
         if (lane > 0 || !(square > 0)) continue;
         moved_at[order[at]] = version;
+        if (path) path[order[at]] = lloyd_group_drift(path[order[at]], square, per_unit);
         atomicMax(&moved[at / group_centroids], (unsigned long long)__double_as_longlong(square));
     }
 }
@@ -77,7 +78,7 @@ lloyd_status lloyd_cuda_prune_move(cuda_kernels *cuda, cuda_prune *s)
                                 std::min(cuda_divide_up(cuda->set, WARPS), most), THREADS, 0, what,
                                 (const float *)cuda->centroids, s->before.data, cuda->set, dim,
                                 (const int32_t *)s->order, s->group_centroids, s->moved.data,
-                                ++s->version, s->moved_at.data));
+                                ++s->version, s->moved_at.data, s->path.data, s->per_unit));
     LLOYD_TRY(cuda_launch_after(cuda->stream, capability, add_moves,
                                 cuda_divide_up(s->groups, THREADS), THREADS, 0, what, s->groups,
                                 s->per_unit, s->moved.data, s->drift.data, s->whole_drift.data,

@@ -17,6 +17,21 @@ namespace
 
 enum { THREADS = 256, BLOCKS = 4 };
 
+/* Whether row i of the launch is in the slot. */
+__device__ inline bool is_there(const prune_own &o, int64_t i)
+{
+    if (!o.needed) return true;
+    const int64_t bit = o.needed_at + i;
+    return o.needed[bit / 8] >> (bit % 8) & 1;
+}
+
+/* Of a row that is not there, no group fails. */
+__device__ inline void leave_out(const prune_own &o, int64_t i)
+{
+    o.p.reach[o.p.first + i - o.p.part * o.p.tile_rows] = 0;
+    o.p.hits[i] = 0;
+}
+
 /* Notes what follows from an upper bound of the distance of row i to its centroid k. */
 __device__ inline void take_row(const prune_own &o, const int8_units &units, int64_t i, int32_t k,
                                 double radius)
@@ -28,7 +43,9 @@ __device__ inline void take_row(const prune_own &o, const int8_units &units, int
     row.threshold = lloyd_bound_threshold_at(&units, p.digits, p.f.reach, known.x, known.y, radius);
     lloyd_bound_score(&units, p.digits, p.f.reach, known.x, known.y, &row.z, &row.spread);
     const int64_t local = p.first + i;
-    uint16_t reach = lloyd_group_whole(lloyd_group_reach(radius, p.per_unit));
+    const float exact_reach = lloyd_group_reach(radius, p.per_unit);
+    if (o.far) o.far[local] = lloyd_group_far(exact_reach, o.path[k]);
+    uint16_t reach = lloyd_group_whole(exact_reach);
     if (reach > PRUNE_FARTHEST) { /* every group fails, now and then */
         reach = PRUNE_FARTHEST;
         row.z = -INFINITY;
@@ -60,11 +77,14 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
     for (int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x - lane; first < p.f.count;
          first += step) {
         const int64_t i = first + lane;
-        const bool exists = i < p.f.count;
+        const bool real = i < p.f.count, exists = real && is_there(o, i);
+        if (real && !exists) leave_out(o, i);
+        const unsigned there = __ballot_sync(0xffffffffu, exists);
         const int32_t k = exists ? o.labels[i] : 0;
         int all_high = 0, all_low = 0;
 #pragma unroll 2
         for (int pass = 0; pass < 4; pass++) {
+            if (!(there >> (8 * pass) & 0xff)) continue;
             const int holder = 8 * pass + lane / 4;
             const int64_t row = min(first + holder, (int64_t)p.f.count - 1);
             const int64_t label = __shfl_sync(0xffffffffu, k, holder);
@@ -104,7 +124,7 @@ __global__ void __launch_bounds__(THREADS) list_stale(const __grid_constant__ pr
     const int lane = threadIdx.x % 32;
     const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x, local = o.p.first + i;
     bool stale = false;
-    if (i < o.p.f.count) {
+    if (i < o.p.f.count && is_there(o, i)) {
         const int32_t k = o.labels[i];
         stale = o.bounded[local] != k || o.measured_at[local] < o.moved_at[k];
     }
@@ -146,6 +166,10 @@ __global__ void __launch_bounds__(THREADS) take_distances(const __grid_constant_
     const int8_units units = *o.p.f.units;
     const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x, local = o.p.first + i;
     if (i >= o.p.f.count) return;
+    if (!is_there(o, i)) {
+        leave_out(o, i);
+        return;
+    }
     o.measured_at[local] = o.version;
     take_row(o, units, i, o.labels[i], sqrt(o.distance[local]) * (1 + PRUNE_SLACK));
 }

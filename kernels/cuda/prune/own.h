@@ -18,6 +18,11 @@ struct prune_own {
     const uint32_t *moved_at;
     uint32_t *measured_at;
     unsigned *stale;
+    /* where chunks come and go (prune.h), else NULL: */
+    float *far;
+    const double *path;
+    const uint8_t *needed; /* bits of the slot's rows: those that are there; NULL: all are */
+    int64_t needed_at;     /* the bit of the first row of the launch */
 };
 
 /* Enqueues it. Rows have labels. */

@@ -290,11 +290,6 @@ __device__ inline int64_t units_of(const prune_params &p)
     return ((p.first + p.f.count - 1) / p.tile_rows + 1 - p.part) * p.groups;
 }
 
-__device__ inline uint32_t twice(int drift)
-{
-    return (uint32_t)(drift + 1) * 0x10001u;
-}
-
 /* Lists the rows that fail, from row `from` on, until the list is full or there are no more. How many, and where it has ended. The first
  * one starts the copy of the group's tile, unless it is `there`. */
 template <class S>
@@ -345,7 +340,7 @@ __global__ void __launch_bounds__(S::WARPS * 32, 1)
         if (number >= (unsigned long long)units) break;
         place here = place_of(p, (int64_t)number);
         here.drift = p.drift[here.group];
-        const uint32_t drift = twice(p.whole_drift[here.group]);
+        const uint32_t drift = prune_twice(p.whole_drift[here.group]);
         bool there = false; /* the group's tile is in shared memory, or on its way */
         for (int from = 0; from < p.tile_rows;) {
             const int count = list_failing<S>(p, m, here, drift, from, there);
@@ -371,7 +366,7 @@ __global__ void __launch_bounds__(256)
     for (int64_t unit = ((int64_t)blockIdx.x * 256 + threadIdx.x) / 32; unit < units;
          unit += (int64_t)gridDim.x * 8) {
         const place here = place_of(p, unit);
-        const uint32_t drift = twice(p.whole_drift[here.group]);
+        const uint32_t drift = prune_twice(p.whole_drift[here.group]);
         for (int from = 0; from < p.tile_rows; from += PRUNE_SCAN) {
             const failing_rows f = failing_of(p, here, read_bounds(here, from), from, drift);
             for (int i = 0; i < 8; i++) own += row_fails(f, i);

@@ -9,6 +9,7 @@
 #include "kernels/cuda/prune/grouping.h"
 #include "kernels/cuda/prune/image.cuh"
 #include "kernels/cuda/prune/move.h"
+#include "kernels/cuda/prune/needed.h"
 #include "kernels/cuda/prune/own.h"
 #include "kernels/cuda/prune/pairs.h"
 #include "kernels/cuda/row_distance.cuh"
@@ -87,6 +88,7 @@ lloyd_status begin_bounds(cuda_kernels *cuda, cuda_prune *s)
     LLOYD_TRY(clear(s->bounded, 0xff, config->n_local));
     LLOYD_TRY(clear(s->moved_at, 0, cuda->set));
     LLOYD_TRY(clear(s->measured_at, 0, s->measured_at.count));
+    LLOYD_TRY(clear(s->path, 0, s->path.count));
     s->version = 0;
     LLOYD_TRY(clear(s->reach, 0, s->reach.count)); /* of rows in no launch, too */
     s->per_unit = (double)PRUNE_DISTANCE / std::sqrt(cuda->filter->nearest);
@@ -155,6 +157,10 @@ lloyd_status look(cuda_kernels *cuda, int slot, int64_t begin, int count, const 
     own.distance = s->distance;
     own.measured_at = s->measured_at;
     own.stale = s->stale;
+    own.far = s->far;
+    own.path = s->path;
+    own.needed = lloyd_cuda_needed_bits(cuda, slot);
+    own.needed_at = cuda->slots[slot].first % 8 + begin;
     own.rows = cuda_part(d.rows, begin, count);
     *params = p;
     LLOYD_TRY(lloyd_cuda_prune_look(cuda, own));
@@ -202,6 +208,7 @@ void lloyd_cuda_prune_list(cuda_buffers &buffer, cuda_prune *s, const cuda_gpu &
     buffer.optional(measured, s->distance, config->n_local, known);
     buffer.optional(measured, s->measured_at, config->n_local, known);
     buffer.optional(measured, s->stale, 1, known);
+    lloyd_cuda_needed_list(buffer, s, config, set, serves);
     buffer.optional(serves, s->hits, block, known);
     buffer.optional(serves, s->hit, block * PRUNE_ROOM, known);
     buffer.optional(serves, s->next, 2, known);

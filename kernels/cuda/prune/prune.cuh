@@ -71,6 +71,12 @@ __device__ inline uint16_t *prune_bounds_of(const Params &p, int64_t row, int gr
     return p.bounds + (tile * p.groups + group) * p.tile_rows + row % p.tile_rows;
 }
 
+/* What the sum of a reach and the drift of a group is compared with, as `bound` >= it: in both halves. */
+__device__ inline uint32_t prune_twice(int32_t whole_drift)
+{
+    return (uint32_t)(whole_drift + 1) * 0x10001u;
+}
+
 /* Lowers the bound of row i of the slot to what a candidate's distance is at least. Other lanes may do so for the same row. */
 __device__ inline void prune_lower(const prune_tightening &t, int64_t i, int32_t place,
                                    double least)

@@ -72,6 +72,13 @@ struct cuda_prune {
     cuda_array<uint32_t> measured_at; /* [n_local] */
     cuda_array<unsigned> stale;       /* [1] rows of a launch whose distance is not known */
 
+    /* where chunks come and go (needed.h), else NULL: */
+    cuda_array<double>
+        path; /* [set] how far a centroid has come since `version` 0, in units of bounds, at least */
+    cuda_array<float>
+        far; /* [n_local] a row's distance to the centroid `bounded`, at most, less the path of that until then */
+    cuda_array<uint8_t> needed; /* [slots] bits of their rows */
+
     cuda_array<prune_row> row; /* of a launch */
     cuda_array<uint16_t> reach;
     cuda_array<int32_t> hits; /* first of all, these rows */

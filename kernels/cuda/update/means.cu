@@ -435,6 +435,7 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
             counters[LLOYD_COUNT_CANDIDATES],
             counters[LLOYD_COUNT_PRUNED],
             counters[LLOYD_COUNT_COMPARED],
+            counters[LLOYD_COUNT_LEFT_OUT],
             found.empty};
     lloyd_cuda_expect(cuda, found.mass > 0 && found.value > 0 ? found.value / found.mass : 0,
                       counters[LLOYD_COUNT_FALLBACK]);

@@ -66,7 +66,7 @@ static lloyd_status give_while_computing(problem *p, int side, int slot, int64_t
     void *pinned;
     LLOYD_TRY(kernels->device->host_alloc((int64_t)bytes + 1, "test", &pinned));
     memcpy(pinned, element_at(p, first, 0), bytes);
-    lloyd_status status = kernels->load_start(kernels, slot, first, count, pinned);
+    lloyd_status status = kernels->load_start(kernels, slot, first, count, pinned, p->need);
     if (status == LLOYD_OK) status = kernels->load_finish(kernels, slot);
     if (status == LLOYD_OK) status = kernels->loaded(kernels, slot);
     memset(pinned, 0xff, bytes);

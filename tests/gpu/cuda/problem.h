@@ -71,6 +71,7 @@ typedef struct problem {
     lloyd_grid grid;
     lloyd_dd squares; /* Q */
     int reversed;
+    lloyd_load_need need; /* of the rows that passes load */
     int differences;
     int iteration; /* for messages, 0: none */
     int64_t fallback_rows[SIDES];

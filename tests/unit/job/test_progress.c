@@ -112,7 +112,8 @@ static void write_log(const char *path)
                                                    .int8_fallback_rows = 2,
                                                    .int8_candidates = 5,
                                                    .pruned_rows = 7,
-                                                   .compared = 15});
+                                                   .compared = 15,
+                                                   .left_out = 6});
     lloyd_progress_end(p, &result, ranks, 2, 1);
     assert_int_equal(lloyd_progress_close(p), LLOYD_OK);
 }
@@ -141,7 +142,7 @@ static void every_log_line_is_json(void **state)
         {2, "\"inertia\":null"},
         {3, "\"inertia\":0.10000000000000001,\"moved\":4,\"verified\":3"},
         {3,
-         ",\"int8\":8,\"int8_verified\":2,\"int8_candidates\":5,\"pruned\":7,\"compared\":15,\"empty\":0,"},
+         ",\"int8\":8,\"int8_verified\":2,\"int8_candidates\":5,\"pruned\":7,\"compared\":15,\"not_copied\":6,\"empty\":0,"},
         {0, ",\"filter\":\"int8\",\"prune\":\"on\","},
         {4, "\"converged\":false"},
         {4, "\"memory_peak\":[1000,2000],\"parts\":{\"rows\":[0.000000,0.000000],"},
