@@ -28,8 +28,9 @@ struct cuda_slot {
     cuda_array<char> rows; /* as stored, in bytes; NULL: nothing was loaded yet */
     int64_t first;         /* local number of its first row */
     int64_t count;         /* rows in it */
-    int64_t filled;        /* rows that there is something in, of this chunk or another */
-    bool partial;          /* rows that were not needed are of another chunk (prune/needed.h) */
+    int64_t filled;        /* rows that have been written, of this chunk or another */
+    bool partial;          /* rows that were not needed are of another chunk (prune/needed.h),
+                              and so is what was computed of them when it was loaded */
     bool described;        /* the filter has norms of these rows, */
     bool encoded;          /* and the 8-bit filter codes */
     cudaEvent_t copied;    /* the last copy of load_start(); NULL: there was none */

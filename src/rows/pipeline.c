@@ -178,16 +178,18 @@ static lloyd_status start(lloyd_pipeline *p, int64_t chunk, lloyd_load_need need
 static lloyd_status start_ahead(lloyd_pipeline *p, int64_t chunk, lloyd_load_need need, int busy)
 {
     int64_t pass = p->pass;
+    for (int64_t i = p->given; i < p->started; i++) {
+        int64_t ahead = p->slot[i % p->slots].chunk;
+        if (ahead <= chunk) pass++;
+        chunk = ahead;
+    }
     while (p->started - p->given < p->slots - busy) {
-        if (p->started > p->given) {
-            const passing_slot *last = &p->slot[(p->started - 1) % p->slots];
-            chunk = last->chunk, pass = last->pass;
-        }
         int64_t index, next = held_after(p, chunk);
         if (next < 0) break;
         if (next <= chunk) pass++;
         lloyd_layout_home(p->layout, next, &index);
         LLOYD_TRY(start_held(p, next, index, pass == p->pass ? need : LLOYD_ALL_ROWS, pass));
+        chunk = next;
     }
     return LLOYD_OK;
 }

@@ -40,7 +40,7 @@ lloyd_status lloyd_pipeline_fill(lloyd_pipeline *pipeline);
 lloyd_status lloyd_pipeline_begin(lloyd_pipeline *pipeline);
 
 /* Brings a chunk that is not fixed into a slot, which is valid until the next call. The chunks are
- * expected in their order, from the last to the first; another one is waited for. `need` is that of the whole pass. */
+ * expected in their order, from the last to the first; another one is waited for. `need` is the same for all chunks of a pass. */
 lloyd_status lloyd_pipeline_load(lloyd_pipeline *pipeline, int64_t chunk, lloyd_load_need need,
                                  int *slot);
 

@@ -37,7 +37,7 @@ struct find_params {
 __device__ inline uint32_t reach_of(const find_params &p, int64_t row)
 {
     const int32_t k = p.labels[row];
-    if (p.bounded[row] != k || p.summed[row] != k) return PRUNE_MOST;
+    if (k < 0 || p.bounded[row] != k || p.summed[row] != k) return PRUNE_MOST;
     return lloyd_group_whole(lloyd_group_reach_of_far(p.far[row], p.path[k]));
 }
 
@@ -159,6 +159,7 @@ bool may_leave_out(const cuda_kernels *cuda)
 
 bool lloyd_cuda_needed_serves(const lloyd_kernels_config *config)
 {
+    if (config->slots == 0) return config->chunk_rows < config->n_local; /* a plan */
     return !lloyd_cuda_int8_by_row(config);
 }
 
@@ -167,7 +168,7 @@ void lloyd_cuda_needed_list(cuda_buffers &buffer, cuda_prune *s, const lloyd_ker
 {
     const bool wanted = serves && lloyd_cuda_needed_serves(config);
     const char *known = "what pruning knows of rows";
-    /* 0: a plan that does not know them yet */
+    /* a plan does not know how many chunks will have one of their own */
     const int64_t slots =
         config->slots > 0
             ? config->slots

@@ -1,12 +1,12 @@
-/* Which rows of a chunk that comes from host memory an iteration with pruning needs: all others keep their labels, and stay where they
- * are. */
+/* Which rows of a chunk that comes from host memory an iteration with pruning needs: all others keep their labels, and are not copied. */
 #ifndef LLOYD_KERNELS_CUDA_PRUNE_NEEDED_H
 #define LLOYD_KERNELS_CUDA_PRUNE_NEEDED_H
 
 #include "kernels/cuda/prune/prune.h"
 #include "kernels/cuda/state.h"
 
-/* Whether chunks come through slots that are not their own, so that it is worth to know. */
+/* Whether chunks come through slots that are not their own. (Where there happen to be as many slots as chunks, that is not seen, and all rows are
+ * copied.) */
 bool lloyd_cuda_needed_serves(const lloyd_kernels_config *config);
 
 /* Lists the arrays of cuda_prune that it takes, where `serves`. */

@@ -316,6 +316,55 @@ static void needs(void **state)
     }
 }
 
+/* Also after single chunks that nothing was brought for, as when rows are gathered: each pass is told from the next one, and leaves out as
+ * many rows as without them. */
+static void single_chunks(void **state)
+{
+    const fixture *f = *state;
+    lloyd_layout l = lloyd_layout_streamed(40 * 12 - 3, f->row_bytes, 1, 40);
+    l.fixed = 6, l.pinned = 6;
+    for (int single = 0; single < 5; single++) {
+        lloyd_shard *shard = open_shard(f, 0, &l, 0);
+        looker look = {shard, -1};
+        int64_t index, at = 0, pass = 0;
+        while (lloyd_layout_home(&l, at, &index) != LLOYD_FIXED) at++;
+        assert_int_equal(lloyd_shard_each(shard, look_at_slot, &look), LLOYD_OK);
+        for (int i = 0; i < single; i++) look_at(shard, &the_gpu, at);
+        the_gpu.labels = 1;
+        while (pass < 20) {
+            the_gpu.pass = ++pass;
+            assert_int_equal(lloyd_shard_label(shard, look_at_slot, &look), LLOYD_OK);
+        }
+        assert_int_equal(the_gpu.partials, 20 * 3); /* three chunks were brought ahead */
+        close_shard(shard);
+    }
+}
+
+/* A pass that is given up, and another one that begins where it would have continued. */
+static void another_pass(void **state)
+{
+    const fixture *f = *state;
+    lloyd_layout l = lloyd_layout_streamed(40 * 12 - 3, f->row_bytes, 1, 40);
+    l.fixed = 4, l.pinned = 8;
+    for (int64_t end = 4; end < 11; end++) {
+        lloyd_shard *shard = open_shard(f, 0, &l, 0);
+        looker look = {shard, end};
+        int64_t index, at = 0, next = end;
+        int slot;
+        the_gpu.pass = the_gpu.labels = 1;
+        assert_int_equal(lloyd_shard_label(shard, look_at_slot, &look), LLOYD_OK);
+        while (lloyd_layout_home(&l, at, &index) != LLOYD_FIXED) at++;
+        while (lloyd_layout_home(&l, next, &index) == LLOYD_FIXED) next++;
+        the_gpu.pass++;
+        assert_int_equal(lloyd_pipeline_pass(shard->pipeline, at, LLOYD_ROWS_TO_LABEL), LLOYD_OK);
+        assert_int_equal(lloyd_pipeline_load(shard->pipeline, next, LLOYD_ROWS_TO_LABEL, &slot),
+                         LLOYD_OK);
+        assert_int_equal(the_gpu.slot_first[slot], next * 40);
+        assert_int_equal(the_gpu.partial[slot], the_gpu.pass);
+        close_shard(shard);
+    }
+}
+
 static void all_rows_in_small_chunks(void **state)
 {
     const fixture *f = *state;
@@ -425,7 +474,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_mixture), cmocka_unit_test(all_rows_in_small_chunks),
         cmocka_unit_test(out_of_order),  cmocka_unit_test(slow_passes),
-        cmocka_unit_test(needs),         cmocka_unit_test(given_up),
+        cmocka_unit_test(needs),         cmocka_unit_test(single_chunks),
+        cmocka_unit_test(another_pass),  cmocka_unit_test(given_up),
         cmocka_unit_test(in_pieces),
     };
     return cmocka_run_group_tests(tests, open_rows, close_rows);
