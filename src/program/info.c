@@ -417,7 +417,7 @@ static lloyd_status info_checkpoint(const char *path)
 
 /* ---- Labels --------------------------------------------------------------------------------- */
 
-/* Reads all labels in pieces. With counts: counts[label] is how often a label occurs. Without:
+/* Reads all labels in pieces. Without `least`: counts[label] is how often a label occurs. With it:
  * *least and *greatest label. */
 static lloyd_status scan_labels(const char *path, int64_t total, int32_t *buffer, int64_t most,
                                 int64_t *counts, int32_t *least, int32_t *greatest)
@@ -426,7 +426,7 @@ static lloyd_status scan_labels(const char *path, int64_t total, int32_t *buffer
         int64_t count = total - first < most ? total - first : most, all;
         LLOYD_TRY(lloyd_inspect_labels(path, first, count, &all, buffer));
         for (int64_t i = 0; i < count; i++) {
-            if (counts) {
+            if (!least) {
                 counts[buffer[i]]++;
             } else {
                 *least = buffer[i] < *least ? buffer[i] : *least;
