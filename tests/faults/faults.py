@@ -4,7 +4,7 @@
 For each command of the table and each kind of call (calls.h), a first run lists the calls; then the same command runs
 with the n-th call failing, once for each n to be tried: on one rank, those that are made on a path (the call and the two
 calls that led to it) on which none has failed yet in this or an earlier command, and a part of the others; on several
-ranks, a part of all. Each run must end in time, and either
+ranks, on one of PATHS_OF_RANKS such paths. Each run must end in time, and either
   - fail: with the right status and one message, no temporary file left, and an earlier output as it was to the byte (or
     replaced by the whole new one, where what fails comes after it, such as the summary), or
   - succeed, where the call is one that a job can do without (TOLERATED), with a bit-identical result.
@@ -28,6 +28,7 @@ from common import EXACT, Test, differences, digest
 TIME_LIMIT = 60
 PATH = 3  # calls within each other
 OTHERS = 64  # of so many calls on paths that have failed, one fails again
+PATHS_OF_RANKS = 16  # on several ranks, where a job takes a second, a call fails on one of so many paths
 
 # A failed read may be told as bad input, all else is a failure while running.
 STATUS = {"alloc": (1,), "read": (1, 3), "write": (1,), "rename": (1,), "mpi": (1,), "cuda": (1,), "nccl": (1,)}
@@ -58,13 +59,11 @@ TOLERATED_IN = {("cuda", "cudaStreamSynchronize"): ("destroy", "lloyd_cuda_visit
 class Command:
     """A row of the table. `arguments` may name IN (the inputs' folder); files are made in the run's own folder."""
 
-    def __init__(self, name, arguments, output=None, datasets=EXACT, ranks=(1, 2), also=(), checkpoint=None, in_memory=False,
-                 stride=32):
+    def __init__(self, name, arguments, output=None, datasets=EXACT, ranks=(1, 2), also=(), checkpoint=None, in_memory=False):
         self.name, self.arguments, self.output, self.datasets, self.ranks = name, arguments.split(), output, datasets, ranks
         self.also = set(also)  # files that may be there afterwards, whatever happens
         self.checkpoint = checkpoint  # of the inputs: the old one, copied to CHECKPOINT
         self.in_memory = in_memory  # the arguments are those of rows.c
-        self.stride = stride  # on several ranks, without --stride
 
 
 # Notes and warnings, which are no message of a failure.
@@ -91,17 +90,17 @@ COMMANDS = [
             "--output model.h5 --progress none", "model.h5"),
     Command("fit, empty clusters", "fit --input IN/same.h5 -k 9 --init kmeans++ --max-iters 2 --output model.h5 "
             "--progress none", "model.h5"),
-    Command("fit, with checkpoints", FROM_START, "model.h5", checkpoint="ended.ck", stride=96),
-    Command("fit, resumed", f"{ONWARDS} 2", "model.h5", checkpoint="begun.ck", stride=96),
-    Command("fit, resumed in its second start", f"{FROM_START} --resume", "model.h5", checkpoint="ended.ck", stride=192),
+    Command("fit, with checkpoints", FROM_START, "model.h5", checkpoint="ended.ck"),
+    Command("fit, resumed", f"{ONWARDS} 2", "model.h5", checkpoint="begun.ck"),
+    Command("fit, resumed in its second start", f"{FROM_START} --resume", "model.h5", checkpoint="ended.ck"),
     Command("fit, rows in memory", "float64 given", in_memory=True),
-    Command("fit, rows in memory, seeded", "float32 kmeans-parallel", in_memory=True, stride=96),
+    Command("fit, rows in memory, seeded", "float32 kmeans-parallel", in_memory=True),
     Command("predict", "predict --model IN/given.h5 --input IN/a.h5 --input IN/b.h5 --output labels.h5 --distances",
             "labels.h5", ("/labels", "/distances")),
     Command("fit, with members", "fit --input IN/a.h5 -k 3 --max-iters 1 --output model.h5 --distances --members --progress none",
             "model.h5", (*EXACT, "/distances", "/members", "/offsets")),
     Command("fit, of limited size", "fit --input IN/a.h5 -k 6 --init random --max-iters 1 --max-size 1 --output model.h5 --members "
-            "--progress none", "model.h5", (*EXACT, "/members", "/offsets"), stride=64),
+            "--progress none", "model.h5", (*EXACT, "/members", "/offsets")),
     Command("predict, with members", "predict --model IN/given.h5 --input IN/a.h5 --output labels.h5 --members --second",
             "labels.h5", ("/labels", "/second/labels", "/second/distances", "/members", "/offsets")),
     Command("predict, of other formats", "predict --model IN/given.h5 --input IN/raw.fbin --input IN/x.fvecs --input IN/x.npy "
@@ -109,9 +108,9 @@ COMMANDS = [
     Command("select", "select IN/clusters.h5 IN/level.h5 --input IN/a.h5 --near-duplicates 0.9 --sample 7 --output rows.h5 "
             "--max-host-memory 500M --progress none", "rows.h5", ("/rows",)),
     Command("split", "split --model IN/clusters.h5 --input IN/a.h5 -k 2 --max-iters 2 --output model.h5 --distances --members "
-            "--progress none", "model.h5", ("/centroids", "/labels", "/counts", "/parents", "/distances", "/members"), stride=96),
-    Command("split, with checkpoints", SPLIT, "model.h5", PARTS, checkpoint="split.ck", stride=192),
-    Command("split, resumed", f"{SPLIT} --resume", "model.h5", PARTS, checkpoint="split.ck", stride=192),
+            "--progress none", "model.h5", ("/centroids", "/labels", "/counts", "/parents", "/distances", "/members")),
+    Command("split, with checkpoints", SPLIT, "model.h5", PARTS, checkpoint="split.ck"),
+    Command("split, resumed", f"{SPLIT} --resume", "model.h5", PARTS, checkpoint="split.ck"),
     Command("info", "info IN/given.h5", ranks=(1,)),
     Command("info of rows", "info IN/b.h5", ranks=(1,)),
     Command("report", "report IN/given.h5 -o page.html --log IN/given.jsonl", ranks=(1,), also=["page.html"]),
@@ -139,7 +138,7 @@ class Loops:
         self.program, self.rows = os.path.abspath(options.faults), os.path.abspath(options.rows)
         self.inputs = t.path("inputs")
         self.tolerated, self.runs, self.reached = {}, 0, 0
-        self.paths = set()  # on which a call has failed
+        self.paths = set()  # on which a call has failed; on several ranks, those that could have
         self.resumed = {}  # what a checkpoint holds: what is wrong with resuming from it
 
     def make_inputs(self):
@@ -286,27 +285,45 @@ class Loops:
         shutil.rmtree(folder)
         return n, rank, result, wrong, call, place
 
+    def path(self, command, kind, line):
+        return (command.in_memory, kind, line[4], *line[5].split(",")[:PATH]) if len(line) > 5 else None
+
     def new_paths(self, command, kind, lines):
         """The numbers of the calls to try on one rank."""
         numbers, others = [], 0
         for line in lines:
             if line[0] != "call" or line[1] != kind:
                 continue
-            path = (command.in_memory, kind, line[4], *line[5].split(",")[:PATH]) if len(line) > 5 else None
+            path = self.path(command, kind, line)
             others += path in self.paths
             if path not in self.paths or others % OTHERS == 0:
                 numbers.append(int(line[2]))
             self.paths.add(path)
         return numbers
 
+    def part_of_paths(self, command, kind, lines):
+        """The (n, rank) to try on several ranks, of those that are the first on a path, each on another of the ranks that go it."""
+        first = {}
+        for line in sorted((line for line in lines if line[0] == "call" and line[1] == kind), key=lambda line: (int(line[2]), line[3])):
+            first.setdefault(self.path(command, kind, line), {}).setdefault(int(line[3]), int(line[2]))
+        tries = []
+        for path, calls in first.items():
+            if path in self.paths:
+                continue
+            if len(self.paths) % PATHS_OF_RANKS == 0:
+                rank = sorted(calls)[len(self.paths) // PATHS_OF_RANKS % len(calls)]
+                tries.append((calls[rank], rank))
+            self.paths.add(path)
+        return tries
+
     def points(self, command, kind, lines, ranks):
-        """The (n, rank) to try: on several ranks every n on one of those that get so far, in turns."""
-        if ranks == 1 and not self.options.stride:
-            return [(n, 0) for n in self.new_paths(command, kind, lines)]
+        """The (n, rank) to try; with --stride on several ranks every n on one of those that get so far, in turns."""
+        if not self.options.stride:
+            return [(n, 0) for n in self.new_paths(command, kind, lines)] if ranks == 1 else self.part_of_paths(command, kind, lines)
         counts = {(line[1], int(line[3])): int(line[2]) for line in lines if line[0] == "calls"}
         most = max(counts.get((kind, r), 0) for r in range(ranks))
         tries = []
-        for i, n in enumerate(range(1, most + 1, self.options.stride or command.stride)):
+        for i, n in enumerate(range(1, most + 1, self.options.stride)):
             able = [r for r in range(ranks) if n <= counts.get((kind, r), 0)]
             tries.append((n, able[i % len(able)]))
         return tries
