@@ -18,7 +18,7 @@ TYPES = ("float32", "float16", "bfloat16", "uint8", "int8")
 LARGEST = {"float32": 3e38, "float16": 6e4, "bfloat16": 3e38, "uint8": 255, "int8": 127}
 INERTIA = contract.Fraction(1, 10 ** 12)
 SHOWN = 5  # failing inputs
-CROWDED = 300  # inputs in jobs that mostly wait for each other: five ranks, and chunks on three
+CROWDED = 100  # inputs in jobs that mostly wait for each other: five ranks, and chunks on three
 NEAR_TIES = 5  # of every 20 inputs, one (float32) whose means are hard to round
 MANY_ROWS = 32  # the input with more rows than the sample that settles the digits
 
