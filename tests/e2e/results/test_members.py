@@ -17,7 +17,7 @@ import numpy as np
 import contract
 import data
 from common import Test, environment, part_files, read
-from fits import SavingFit, children
+from fits import GRACE, SavingFit, children
 
 OF_ROWS = ("/labels", "/distances", "/members", "/offsets")
 SECOND = ("/second/labels", "/second/distances")
@@ -203,7 +203,11 @@ def killed_at_any_time(t):
         for pid in ranks:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        process.wait()  # the launcher ends when its ranks have, or nearly so
+        try:
+            process.wait(GRACE)  # the launcher ends when its ranks have, or nearly so
+        except subprocess.TimeoutExpired:  # but not always where they die while they connect (fits.py)
+            process.kill()
+            process.wait()
         deadline = time.time() + 10
         while any(os.path.exists(f"/proc/{pid}") for pid in ranks) and time.time() < deadline:
             time.sleep(0.05)
