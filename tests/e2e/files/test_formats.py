@@ -40,7 +40,7 @@ FIRST = [(".npy", "float32"), (".fbin", "float32"), (".fvecs", "float32")]
 def rows(kind):
     x = data.gaussian(ROWS, DIM, 5)
     if kind in ("uint8", "int8"):
-        return np.clip(np.round(20 * x + (100 if kind == "uint8" else 0)), 0 if kind == "uint8" else -128, 127).astype(kind)
+        return np.clip(np.round(20 * x + (100 if kind == "uint8" else 0)), np.iinfo(kind).min, np.iinfo(kind).max).astype(kind)
     if kind == "bfloat16":
         return data.bfloat16_values(x)
     return x.astype(np.float64) / 3 if kind == "float64" else x.astype(kind)
