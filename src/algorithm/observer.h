@@ -38,7 +38,7 @@ typedef struct lloyd_iteration {
     /* of all rows, those labelled with the help of bounds (kernels/prune_bound.h), and how many centroids these
      * were compared with, together */
     int64_t pruned_rows, compared;
-    int64_t left_out; /* rows that kept their labels without being copied to a GPU */
+    int64_t left_out; /* rows that kept their labels without being loaded */
     int64_t empty;    /* empty clusters */
     double seconds;
     int ends; /* 1: the fit ends with it, as if the rule allowed no more */

@@ -115,10 +115,8 @@ __global__ void __launch_bounds__(THREADS) bring(const Unit *from, Unit *to, int
 
 template <class Unit>
 lloyd_status launch_bring(cuda_kernels *cuda, const cuda_slot *slot, const char *from,
-                          const uint8_t *needed)
+                          int64_t bytes, const uint8_t *needed)
 {
-    const lloyd_kernels_config *config = &cuda->base.config;
-    const int64_t bytes = config->dim * (int64_t)lloyd_type_size(config->type);
     const int64_t blocks = std::min<int64_t>(cuda_divide_up(slot->count, THREADS),
                                              BLOCKS * (int64_t)cuda->gpu.multiprocessors);
     bring<Unit><<<(unsigned)blocks, THREADS, 0, cuda->copies>>>((const Unit *)from,
@@ -137,14 +135,22 @@ lloyd_status bring_rows(cuda_kernels *cuda, const cuda_slot *slot, const char *f
     const lloyd_kernels_config *config = &cuda->base.config;
     const int64_t bytes = config->dim * (int64_t)lloyd_type_size(config->type);
     const int64_t all = bytes | (int64_t)(uintptr_t)from;
-    if (all % 16 == 0) return launch_bring<uint4>(cuda, slot, from, needed);
-    if (all % 4 == 0) return launch_bring<uint32_t>(cuda, slot, from, needed);
-    return launch_bring<uint8_t>(cuda, slot, from, needed);
+    if (all % 16 == 0) return launch_bring<uint4>(cuda, slot, from, bytes, needed);
+    if (all % 4 == 0) return launch_bring<uint32_t>(cuda, slot, from, bytes, needed);
+    return launch_bring<uint8_t>(cuda, slot, from, bytes, needed);
 }
 
 int64_t needed_bytes(const lloyd_kernels_config *config)
 {
     return config->chunk_rows / 8 + 2;
+}
+
+/* Whether chunks come through slots that are not their own. Where there happen to be as many slots as chunks, that is not seen, and all
+ * rows are copied. */
+bool chunks_pass(const lloyd_kernels_config *config)
+{
+    if (config->slots == 0) return config->chunk_rows < config->n_local; /* a plan */
+    return !lloyd_cuda_int8_by_row(config);
 }
 
 /* Whether this iteration prunes, its first chunk has decided that, and its sums need nothing but the rows that move. */
@@ -157,16 +163,10 @@ bool may_leave_out(const cuda_kernels *cuda)
 
 } // namespace
 
-bool lloyd_cuda_needed_serves(const lloyd_kernels_config *config)
-{
-    if (config->slots == 0) return config->chunk_rows < config->n_local; /* a plan */
-    return !lloyd_cuda_int8_by_row(config);
-}
-
 void lloyd_cuda_needed_list(cuda_buffers &buffer, cuda_prune *s, const lloyd_kernels_config *config,
                             int64_t set, bool serves)
 {
-    const bool wanted = serves && lloyd_cuda_needed_serves(config);
+    const bool wanted = serves && chunks_pass(config);
     const char *known = "what pruning knows of rows";
     /* a plan does not know how many chunks will have one of their own */
     const int64_t slots =

@@ -5,10 +5,6 @@
 #include "kernels/cuda/prune/prune.h"
 #include "kernels/cuda/state.h"
 
-/* Whether chunks come through slots that are not their own. (Where there happen to be as many slots as chunks, that is not seen, and all rows are
- * copied.) */
-bool lloyd_cuda_needed_serves(const lloyd_kernels_config *config);
-
 /* Lists the arrays of cuda_prune that it takes, where `serves`. */
 void lloyd_cuda_needed_list(cuda_buffers &buffer, cuda_prune *s, const lloyd_kernels_config *config,
                             int64_t set, bool serves);

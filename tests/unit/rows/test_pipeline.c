@@ -316,20 +316,34 @@ static void needs(void **state)
     }
 }
 
-/* Also after single chunks that nothing was brought for, as when rows are gathered: each pass is told from the next one, and leaves out as
- * many rows as without them. */
+/* 12 chunks of 40 rows, so many of them fixed, the others pinned. */
+static lloyd_layout twelve_chunks(const fixture *f, int64_t fixed)
+{
+    lloyd_layout l = lloyd_layout_streamed(40 * 12 - 3, f->row_bytes, 1, 40);
+    l.fixed = fixed, l.pinned = 12 - fixed;
+    return l;
+}
+
+/* The first chunk from `chunk` on that is fixed, or that is not. */
+static int64_t next_chunk(const lloyd_layout *l, int64_t chunk, int fixed)
+{
+    int64_t index;
+    while ((lloyd_layout_home(l, chunk, &index) == LLOYD_FIXED) != fixed) chunk++;
+    return chunk;
+}
+
+/* Single fixed chunks between passes, as when rows are gathered, change nothing: a pass does not take its loads for those of another one,
+ * and leaves out as many rows as without them. */
 static void single_chunks(void **state)
 {
     const fixture *f = *state;
-    lloyd_layout l = lloyd_layout_streamed(40 * 12 - 3, f->row_bytes, 1, 40);
-    l.fixed = 6, l.pinned = 6;
+    const lloyd_layout l = twelve_chunks(f, 6);
     for (int single = 0; single < 5; single++) {
         lloyd_shard *shard = open_shard(f, 0, &l, 0);
         looker look = {shard, -1};
-        int64_t index, at = 0, pass = 0;
-        while (lloyd_layout_home(&l, at, &index) != LLOYD_FIXED) at++;
+        int64_t pass = 0;
         assert_int_equal(lloyd_shard_each(shard, look_at_slot, &look), LLOYD_OK);
-        for (int i = 0; i < single; i++) look_at(shard, &the_gpu, at);
+        for (int i = 0; i < single; i++) look_at(shard, &the_gpu, next_chunk(&l, 0, 1));
         the_gpu.labels = 1;
         while (pass < 20) {
             the_gpu.pass = ++pass;
@@ -344,17 +358,14 @@ static void single_chunks(void **state)
 static void another_pass(void **state)
 {
     const fixture *f = *state;
-    lloyd_layout l = lloyd_layout_streamed(40 * 12 - 3, f->row_bytes, 1, 40);
-    l.fixed = 4, l.pinned = 8;
+    const lloyd_layout l = twelve_chunks(f, 4);
     for (int64_t end = 4; end < 11; end++) {
         lloyd_shard *shard = open_shard(f, 0, &l, 0);
         looker look = {shard, end};
-        int64_t index, at = 0, next = end;
+        const int64_t at = next_chunk(&l, 0, 1), next = next_chunk(&l, end, 0);
         int slot;
         the_gpu.pass = the_gpu.labels = 1;
         assert_int_equal(lloyd_shard_label(shard, look_at_slot, &look), LLOYD_OK);
-        while (lloyd_layout_home(&l, at, &index) != LLOYD_FIXED) at++;
-        while (lloyd_layout_home(&l, next, &index) == LLOYD_FIXED) next++;
         the_gpu.pass++;
         assert_int_equal(lloyd_pipeline_pass(shard->pipeline, at, LLOYD_ROWS_TO_LABEL), LLOYD_OK);
         assert_int_equal(lloyd_pipeline_load(shard->pipeline, next, LLOYD_ROWS_TO_LABEL, &slot),
