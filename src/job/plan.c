@@ -341,19 +341,70 @@ static void choose_filter(const planner *p)
         plan->kernels.filter = LLOYD_FILTER_AUTO;
 }
 
-/* On a GPU: bounds of groups of centroids, where they take the place of no rows. */
-static void choose_gpu_groups(const planner *p)
+/* What the GPU takes with the layout as it is now; its slots are known only then. */
+static int fits_on_gpu(const planner *p)
 {
-    enum { GROUP = 64 };
+    lloyd_plan plan = *p->plan;
+    use_layout(&plan);
+    count_rest(p, &plan);
+    return plan.gpu_total + plan.gpu_rows <=
+           limited(available(p).gpu, p->options->max_device_memory);
+}
+
+/* Whether copying the rows that do not stay on the GPU takes less time than computing with the 8-bit filter and no bounds, by a model of
+ * one H200: nanoseconds of a byte on its bus, and of a column of a row and a centroid. */
+static int hides_copies(const lloyd_plan *plan)
+{
+    const double byte = 0.02, element = 1.6e-6, room = 4.0 / 3;
+    const double rows = (double)plan->count, columns = rows * (double)plan->d;
+    const double copied = rows - (double)lloyd_layout_rows(&plan->layout, LLOYD_FIXED);
+    return room * byte * copied * (double)plan->layout.row_bytes <=
+           element * columns * (double)plan->k;
+}
+
+/* The layout beside bounds of groups of so many centroids (0: none). Whether all rows are where they were `without`. */
+static int leaves_rows(const planner *p, int64_t group, const lloyd_layout *without)
+{
     lloyd_plan *plan = p->plan;
-    const lloyd_layout without = plan->layout;
-    if (!p->backend->cuda || plan->kernels.prune == LLOYD_PRUNE_OFF) return;
-    plan->kernels.prune_group = GROUP;
+    plan->kernels.prune_group = group;
     choose_layout(p);
     const lloyd_layout *with = &plan->layout;
     const int64_t bytes = lloyd_layout_bytes(with).gpu + need_for_chunks(p, with->chunk_rows).gpu;
-    const int fits = bytes <= limited(available(p).gpu, p->options->max_device_memory);
-    if (fits && with->chunk_rows == without.chunk_rows && with->fixed == without.fixed) return;
+    return bytes <= limited(available(p).gpu, p->options->max_device_memory) &&
+           with->chunk_rows == without->chunk_rows && with->fixed == without->fixed;
+}
+
+/* The same. Whether rows that are not on the GPU any more cost no time there, and no more of them are read from files. */
+static int moves_rows_for_nothing(const planner *p, int64_t group, const lloyd_layout *without)
+{
+    lloyd_plan *plan = p->plan;
+    plan->kernels.prune_group = group;
+    choose_layout(p);
+    return fits_on_gpu(p) && hides_copies(plan) &&
+           lloyd_layout_rows(&plan->layout, LLOYD_STREAMED) <=
+               lloyd_layout_rows(without, LLOYD_STREAMED);
+}
+
+/* On a GPU: bounds of the smallest groups of centroids that take the place of no rows. Where rows come and go anyway, the 8-bit filter and
+ * bounds may take the place of some whose copies cost no time, as computing takes longer: with many centroids. */
+static void choose_gpu_groups(const planner *p)
+{
+    enum { GROUP = 64, GROUPS = 4 };
+    lloyd_plan *plan = p->plan;
+    const lloyd_layout without = plan->layout;
+    const lloyd_filter filter = plan->kernels.filter,
+                       wanted = lloyd_options_filter(p->options->filter);
+    const int prunes = plan->kernels.prune != LLOYD_PRUNE_OFF;
+    if (!p->backend->cuda || wanted == LLOYD_FILTER_FLOAT) return; /* bounds need codes */
+    for (int64_t group = GROUP; filter == wanted && prunes && GROUPS * group <= plan->k; group *= 2)
+        if (leaves_rows(p, group, &without)) return;
+    if (without.fixed < without.chunks && p->options->chunk_rows == 0) {
+        plan->kernels.filter = wanted;
+        for (int64_t group = GROUP; prunes && GROUPS * group <= plan->k; group *= 2)
+            if (moves_rows_for_nothing(p, group, &without)) return;
+        if (moves_rows_for_nothing(p, 0, &without)) return;
+    }
+    plan->kernels.filter = filter;
     plan->kernels.prune_group = 0;
     plan->layout = without;
 }

@@ -387,6 +387,30 @@ def homes(t):
         os.remove(source)
 
 
+def bounds_beside_rows(t):
+    """With many clusters, bounds of larger groups take the place of rows, of which only those that may get another label are copied."""
+    source, log = t.path("beside.h5"), t.path("beside.jsonl")
+    rows, k = 400_000, 16384
+    made = t.lloyd("synth", "--rows", rows, "--dim", 128, "--clusters", 4000, "--type", "uint8", "--seed", 5, "--output", source)
+    if not t.check(made.status == 0, "400,000 rows are made", made.describe()):
+        return
+    common = ("-k", k, "--init", "random", "--max-iters", 25)
+    base = t.on("cuda", source, "beside-off.h5", *common, "--prune", "off")
+    least = planned(t, source, *common, "--prune", "off", "--chunk-rows", 2048)[2]
+    for share in (4, 2):
+        limit = ("--max-device-memory", least + rows * 128 // share)
+        result = t.lloyd("fit", "--input", source, "--output", t.path("plan.h5"), "--backend", "cuda", "--dry-run", *common, *limit)
+        group = re.search(r"bounds, groups of (\d+)", result.out)
+        t.check(group and int(group.group(1)) > 64, f"bounds beside 1/{share} of the rows: of larger groups", result.describe())
+        model = t.on("cuda", source, "beside-on.h5", *common, *limit, "--log", log)
+        t.check_model(f"bounds beside 1/{share} of the rows", base, model)
+        events = [event for event in log_events(log) if event["event"] == "iteration"]
+        t.check(model and any(event["pruned"] for event in events), f"comparisons are skipped beside 1/{share} of the rows",
+                f"      {[(event['pruned'], event['compared'], event['not_copied']) for event in events]}")
+        os.remove(log)
+    os.remove(source)
+
+
 def choices(t):
     """What is chosen where nothing is asked for, and what is reported where too much is asked for."""
     digits = t.data("digits.h5")
@@ -546,7 +570,7 @@ def main():
                   *([(seedings, t, sift)] if t.ranks == 1 else []),
                   (many_k, t, "sift", t.data("sift-20k.h5"), (1, 3, 4, 5, 100, 1000, 4096), 7001),
                   (many_k, t, "digits", t.data("digits.h5"), (1, 2, 5, 64, 1000, len(digits)), 501),
-                  (stored_types, t, "sift", sift[:8001], 200), (stored_types, t, "digits", digits, 30),
+                  (bounds_beside_rows, t), (stored_types, t, "sift", sift[:8001], 200), (stored_types, t, "digits", digits, 30),
                   (rounded_types, t), (files, t, sift), *([(splits, t, sift)] if t.ranks == 1 else []))
         homes(t)
     t.finish()
