@@ -68,12 +68,13 @@ static void destroy(lloyd_kernels *kernels)
     const lloyd_kernels_config *config = &kernels->config;
     (void)cudaSetDevice(cuda->device);
     if (cuda->stream) (void)cudaStreamSynchronize(cuda->stream);
+    if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
     (void)lloyd_cuda_seed_end(kernels);
+    cuda->ending = true;
     lloyd_cuda_filter_free(cuda);
     if (cuda->sorter) lloyd_cuda_sorter_free(cuda);
     if (cuda->means) lloyd_cuda_means_free(cuda);
     lloyd_cuda_clock_free(cuda);
-    if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
     for (int s = 0; cuda->slots && s < config->slots; s++)
         lloyd_cuda_free_slot(cuda, &cuda->slots[s]);
     lloyd_free(cuda->slots);

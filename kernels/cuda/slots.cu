@@ -113,11 +113,27 @@ lloyd_status lloyd_cuda_copy_in(cuda_kernels *cuda, void *to, const void *from, 
     return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying to the GPU");
 }
 
-/* While a copy into pageable memory waits for the work before it, no other thread gets anything done: so that is waited for first. */
+/* Through pinned memory, as far as it is there. */
+static lloyd_status copy_out_staged(const cuda_kernels *cuda, void *to, const void *from,
+                                    int64_t bytes)
+{
+    if (bytes <= CUDA_PINNED) return lloyd_cuda_fetch(cuda, to, from, (size_t)bytes);
+    char *memory = cuda->staging->memory[0]; /* what is sent from there goes before */
+    CUDA_TRY(cudaMemcpyAsync(memory, from, (size_t)bytes, cudaMemcpyDeviceToHost, cuda->stream),
+             "copying results");
+    CUDA_TRY(cudaStreamSynchronize(cuda->stream), "copying results");
+    copy_on_host((char *)to, memory, bytes, cuda->base.config.threads);
+    return LLOYD_OK;
+}
+
+/* A copy into pageable memory keeps all other threads from getting anything done, while it waits for the work before it too: so it
+ * is avoided where it is short, and else that work is waited for first. */
 lloyd_status lloyd_cuda_copy_out(const cuda_kernels *cuda, void *to, const void *from,
                                  int64_t bytes)
 {
     if (bytes == 0) return LLOYD_OK;
+    if (bytes <= (cuda->staging ? cuda->staging->bytes : (int64_t)CUDA_PINNED) && !is_known(to))
+        return copy_out_staged(cuda, to, from, bytes);
     CUDA_TRY(cudaStreamSynchronize(cuda->stream), "waiting for results");
     CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
              "copying results");

@@ -101,6 +101,7 @@ struct cuda_kernels {
     cuda_clock *clock; /* NULL until the first mark */
 
     int64_t allocated, peak; /* bytes of device memory */
+    bool ending;             /* destroy() has waited for all work: memory can go at once */
 };
 
 enum { CUDA_PINNED = 4096, CUDA_PINNED_SAMPLE = 256 };

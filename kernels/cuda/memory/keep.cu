@@ -177,9 +177,8 @@ cudaError_t lloyd_cuda_take_memory(int64_t bytes, void **memory)
     return take(&of_gpu, bytes, memory);
 }
 
-void lloyd_cuda_give_memory(void *memory, cudaStream_t stream)
+void lloyd_cuda_give_memory(void *memory)
 {
-    if (lloyd_cuda_keeps()) (void)cudaStreamSynchronize(stream);
     if (!kept(&of_gpu, memory)) (void)cudaFree(memory);
 }
 

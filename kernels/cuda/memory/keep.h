@@ -18,9 +18,9 @@ extern "C" {
 lloyd_status lloyd_cuda_keep(int device, int on);
 bool lloyd_cuda_keeps();
 
-/* Memory of the GPU. When it is given back this waits for the work on `stream`; no other uses it any more. */
+/* Memory of the GPU. When it is given back no work uses it any more. */
 cudaError_t lloyd_cuda_take_memory(int64_t bytes, void **memory);
-void lloyd_cuda_give_memory(void *memory, cudaStream_t stream);
+void lloyd_cuda_give_memory(void *memory);
 
 /* Pinned memory of the host. NULL may be given back. */
 cudaError_t lloyd_cuda_take_pinned(int64_t bytes, void **memory);

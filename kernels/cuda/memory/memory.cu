@@ -46,6 +46,13 @@ static lloyd_status allocate(cuda_kernels *cuda, void **out, int64_t count, size
     return LLOYD_OK;
 }
 
+/* Memory that is given back may be in use at once: what is enqueued may need it. cudaFree() waits by itself. */
+static void await_work(const cuda_kernels *cuda)
+{
+    if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
+    if (lloyd_cuda_keeps()) (void)cudaStreamSynchronize(cuda->stream);
+}
+
 void lloyd_cuda_visit(cuda_buffers &buffers, void **data, int64_t *held, int64_t count, size_t size,
                       const char *what)
 {
@@ -57,8 +64,8 @@ void lloyd_cuda_visit(cuda_buffers &buffers, void **data, int64_t *held, int64_t
     bool reserves = buffers.work_ == cuda_buffers::RESERVE;
     if (reserves && (buffers.status_ != LLOYD_OK || (*data && *held >= count))) return;
     if (*data) {
-        if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
-        lloyd_cuda_give_memory(*data, cuda->stream);
+        if (!cuda->ending) await_work(cuda);
+        lloyd_cuda_give_memory(*data);
         cuda->allocated -= *held * (int64_t)size;
     }
     *data = nullptr, *held = 0;
@@ -67,7 +74,8 @@ void lloyd_cuda_visit(cuda_buffers &buffers, void **data, int64_t *held, int64_t
     if (buffers.status_ == LLOYD_OK) *held = count;
 }
 
-lloyd_status lloyd_cuda_fetch(cuda_kernels *cuda, void *host, const void *device, size_t bytes)
+lloyd_status lloyd_cuda_fetch(const cuda_kernels *cuda, void *host, const void *device,
+                              size_t bytes)
 {
     assert(bytes <= CUDA_PINNED);
     CUDA_TRY(cudaMemcpyAsync(cuda->pinned, device, bytes, cudaMemcpyDeviceToHost, cuda->stream),

@@ -207,7 +207,7 @@ __device__ void add_terms(const means_input &in, const lloyd_dd *terms,
 template <words_of W>
 __global__ void __launch_bounds__(CLUSTER_LANES)
     inertia(const __grid_constant__ means_input in, lloyd_dd squares, lloyd_dd *terms,
-            float *largest_of_block, uint32_t *ended, numbers *out)
+            float *largest_of_block, uint32_t *ended, numbers *out, numbers *pinned)
 {
     __shared__ float largest_of_warp[CLUSTER_LANES / 32];
     cuda_await();
@@ -224,7 +224,9 @@ __global__ void __launch_bounds__(CLUSTER_LANES)
     }
     if (!cuda_ends_last(ended)) return;
     add_terms(in, terms, largest_of_block, squares, out);
-    if (t == 0) *ended = 0;
+    if (t > 0) return;
+    *ended = 0;
+    *pinned = *out;
 }
 
 /* out = the mean of cluster k, by a warp, of unit length for cosine. False: the cluster must keep
@@ -388,7 +390,7 @@ lloyd_status compute_means(cuda_kernels *cuda, const cuda_inertia &inertia)
     return LLOYD_OK;
 }
 
-/* cuda->results = the numbers. */
+/* cuda->results and cuda->pinned = the numbers. */
 lloyd_status compute_numbers(cuda_kernels *cuda, lloyd_dd squares)
 {
     return for_words(cuda, [&](auto words) {
@@ -396,7 +398,8 @@ lloyd_status compute_numbers(cuda_kernels *cuda, lloyd_dd squares)
                                  inertia_blocks(&cuda->base.config), CLUSTER_LANES, 0,
                                  "computing the inertia", input(cuda), squares, cuda->means->terms,
                                  cuda->means->largest, cuda->means->ended,
-                                 reinterpret_cast<numbers *>(cuda->results.data));
+                                 reinterpret_cast<numbers *>(cuda->results.data),
+                                 static_cast<numbers *>(cuda->pinned));
     });
 }
 
@@ -411,9 +414,6 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
     LLOYD_TRY(lloyd_cuda_take_totals(cuda));
     LLOYD_TRY(prepare_means(cuda));
     LLOYD_TRY(compute_numbers(cuda, squares));
-    CUDA_TRY(cudaMemcpyAsync(cuda->pinned, cuda->results, sizeof(numbers), cudaMemcpyDeviceToHost,
-                             cuda->stream),
-             "copying the inertia to the host");
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE));
     int64_t passed = lloyd_cuda_marks(cuda); /* when the event comes */
     CUDA_TRY(cudaEventRecord(cuda->means->copied, cuda->stream), "recording an event");

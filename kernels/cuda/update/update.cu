@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/clock.h"
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/update/means.h"
 #include "kernels/cuda/update/moved.h"
@@ -16,10 +17,43 @@
 #include "kernels/cuda/update/sort.h"
 #include "kernels/cuda/update/sorted.h"
 
+#include <algorithm>
+
 namespace
 {
 
 using arithmetic = cuda_arithmetic;
+
+/* For short copies within the GPU, which take the driver longer than a launch does: words of V. */
+enum { COPY_THREADS = 256, COPY_WAVES = 8 };
+
+template <class V>
+__global__ void __launch_bounds__(COPY_THREADS) copy(V *to, const V *from, int64_t count)
+{
+    cuda_await();
+    for (int64_t i = (int64_t)blockIdx.x * COPY_THREADS + threadIdx.x; i < count;
+         i += (int64_t)gridDim.x * COPY_THREADS)
+        to[i] = from[i];
+}
+
+template <class V>
+lloyd_status launch_copy(const cuda_kernels *cuda, void *to, const void *from, int64_t bytes,
+                         const char *what)
+{
+    const int64_t count = bytes / (int64_t)sizeof(V), most = COPY_WAVES * cuda->gpu.multiprocessors;
+    const int64_t blocks = std::min(cuda_divide_up(count, COPY_THREADS), most);
+    return cuda_launch_after(cuda->stream, cuda->gpu.capability, copy<V>, blocks, COPY_THREADS, 0,
+                             what, static_cast<V *>(to), static_cast<const V *>(from), count);
+}
+
+/* Bytes are a multiple of four, as are both places; > 0. */
+lloyd_status copy_within(const cuda_kernels *cuda, void *to, const void *from, int64_t bytes,
+                         const char *what)
+{
+    const uintptr_t all = (uintptr_t)to | (uintptr_t)from | (uintptr_t)bytes;
+    return all % sizeof(uint4) == 0 ? launch_copy<uint4>(cuda, to, from, bytes, what)
+                                    : launch_copy<uint32_t>(cuda, to, from, bytes, what);
+}
 
 /* What a row that moves costs, in rows that are summed with all others, is at least
  *     MOVE          two atomic additions of 8 bytes for each digit, and a read on its own. Additions of neighbouring lanes to
@@ -58,10 +92,8 @@ lloyd_status note_clusters(cuda_kernels *cuda, int slot)
 {
     const int64_t first = cuda->slots[slot].first, count = cuda->slots[slot].count;
     cuda->summed_rows += count;
-    return lloyd_cuda_check(cudaMemcpyAsync(cuda->summed + first, cuda->labels + first,
-                                            (size_t)count * sizeof *cuda->summed,
-                                            cudaMemcpyDeviceToDevice, cuda->stream),
-                            "noting the clusters of the summed rows");
+    return copy_within(cuda, cuda->summed + first, cuda->labels + first,
+                       count * (int64_t)sizeof(int32_t), "noting the clusters of the summed rows");
 }
 
 /* Whether the scales of all columns are float32 numbers. */
@@ -141,10 +173,8 @@ lloyd_status lloyd_cuda_take_totals(cuda_kernels *cuda)
 {
     if (!cuda->totals_stale) return LLOYD_OK;
     cuda->totals_stale = false;
-    return lloyd_cuda_check(cudaMemcpyAsync(cuda->totals, cuda->sums,
-                                            (size_t)cuda->layout.words * sizeof *cuda->totals,
-                                            cudaMemcpyDeviceToDevice, cuda->stream),
-                            "copying the sums");
+    return copy_within(cuda, cuda->totals, cuda->sums,
+                       cuda->layout.words * (int64_t)sizeof(int64_t), "copying the sums");
 }
 
 lloyd_status lloyd_cuda_sums(lloyd_kernels *kernels, lloyd_buffer *sums)
