@@ -9,9 +9,9 @@
 
 #include "kernels/cuda/row_distance.cuh"
 #include "kernels/cuda/slots.h"
+#include "kernels/cuda/sort/radix_sort.h"
 
 #include <algorithm>
-#include <cub/device/device_radix_sort.cuh>
 
 namespace
 {
@@ -190,21 +190,11 @@ struct far_block {
     int32_t *host_order, *host_labels;
 };
 
-static cudaError_t sort_far(const far_block &f, int64_t rows, void *space, size_t *bytes,
-                            cudaStream_t stream)
-{
-    return cub::DeviceRadixSort::SortPairsDescending(space, *bytes, f.keys.data, f.sorted_keys.data,
-                                                     f.order.data, f.sorted_order.data, (int)rows,
-                                                     0, 64, stream);
-}
-
 /* Where there is no GPU to ask: as much again as a pair, and a little. */
 static int64_t far_sorter_bytes(int64_t rows)
 {
-    size_t bytes = 0;
-    if (sort_far({}, rows, nullptr, &bytes, nullptr) == cudaSuccess) return (int64_t)bytes;
-    (void)cudaGetLastError();
-    return rows * 12 + (1 << 20);
+    const int64_t bytes = lloyd_cuda_radix_sort_down_bytes(rows);
+    return bytes >= 0 ? bytes : rows * 12 + (1 << 20);
 }
 
 static void list_far(cuda_buffers &buffer, far_block *f)
@@ -439,8 +429,8 @@ static lloyd_status sort_block(cuda_kernels *cuda, far_block *f, int64_t rows,
 {
     const char *what = "sorting rows by distance";
     int64_t front = rows < f->taken ? rows : f->taken;
-    size_t bytes = (size_t)f->sorter.count;
-    CUDA_TRY(sort_far(*f, rows, f->sorter.data, &bytes, cuda->stream), what);
+    LLOYD_TRY(lloyd_cuda_radix_sort_down({f->keys, f->sorted_keys, f->order, f->sorted_order}, rows,
+                                         f->sorter, cuda->stream, what));
     gather_labels<<<(unsigned)cuda_divide_up(front, 256), 256, 0, cuda->stream>>>(labels,
                                                                                   f->sorted_order,
                                                                                   front, f->order);

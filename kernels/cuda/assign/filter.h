@@ -11,11 +11,11 @@
 
 /* The centroids sorted by length, and what a kernel that prunes knows of them. */
 struct cuda_pruning {
-    cuda_array<float> length, sorted_length; /* [padded set] */
-    cuda_array<int32_t> number, order;       /* [padded set] */
-    cuda_array<float> bias;                  /* [padded set] */
-    cuda_array<float4> most;                 /* [tiles] */
-    cuda_array<char> sorter;                 /* CUB's space */
+    cuda_array<uint32_t> length, sorted_length; /* [padded set] squared, the bits of a float */
+    cuda_array<int32_t> number, order;          /* [padded set] */
+    cuda_array<float> bias;                     /* [padded set] */
+    cuda_array<float4> most;                    /* [tiles] */
+    cuda_array<char> sorter;                    /* CUB's space */
 };
 
 struct cuda_filter {

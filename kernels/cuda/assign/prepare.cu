@@ -8,9 +8,9 @@
 #include "kernels/cuda/assign/prepare.h"
 
 #include "kernels/cuda/assign/filter.h"
+#include "kernels/cuda/sort/radix_sort.h"
 
 #include <algorithm>
-#include <cub/device/device_radix_sort.cuh>
 
 namespace
 {
@@ -362,7 +362,7 @@ __global__ void prepare(image_shape s, const float *centroids, const float *orig
 
 /* A warp per centroid. */
 __global__ void measure_centroids(int64_t set, int64_t dim, const float *centroids,
-                                  const float *origin, float *length, int32_t *number)
+                                  const float *origin, uint32_t *length, int32_t *number)
 {
     int64_t k = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     int lane = threadIdx.x % 32;
@@ -375,7 +375,7 @@ __global__ void measure_centroids(int64_t set, int64_t dim, const float *centroi
     for (int distance = 16; distance > 0; distance /= 2)
         square += __shfl_xor_sync(0xffffffffu, square, distance);
     if (lane > 0) return;
-    length[k] = square;
+    length[k] = __float_as_uint(square);
     number[k] = (int32_t)k;
 }
 
@@ -405,16 +405,12 @@ lloyd_status sort_centroids(cuda_kernels *cuda, const float *centroids)
 {
     const cuda_filter *f = cuda->filter;
     const cuda_pruning &p = f->pruning;
-    size_t bytes = (size_t)p.sorter.count;
     measure_centroids<<<(unsigned)cuda_divide_up(cuda->set, WARPS), THREADS, 0,
                         cuda->stream>>>(cuda->set, cuda->base.config.dim, centroids, f->origin,
                                         p.length, p.number);
     CUDA_LAUNCHED("measuring the centroids");
-    return lloyd_cuda_check(cub::DeviceRadixSort::SortPairs(p.sorter.data, bytes, p.length.data,
-                                                            p.sorted_length.data, p.number.data,
-                                                            p.order.data, (int)cuda->set, 0, 32,
-                                                            cuda->stream),
-                            "sorting the centroids");
+    return lloyd_cuda_radix_sort({p.length, p.sorted_length, p.number, p.order}, cuda->set, 32,
+                                 p.sorter, cuda->stream, "sorting the centroids");
 }
 
 /* --- host side --- */
@@ -488,12 +484,8 @@ int64_t lloyd_cuda_padded_set(const cuda_assign_config &config, int64_t set)
 
 int64_t lloyd_cuda_length_sorter_bytes(int64_t set)
 {
-    size_t bytes = 0;
-    const cudaError_t code =
-        cub::DeviceRadixSort::SortPairs(nullptr, bytes, (const float *)nullptr, (float *)nullptr,
-                                        (const int32_t *)nullptr, (int32_t *)nullptr, (int)set);
-    if (code != cudaSuccess) (void)cudaGetLastError(); /* no GPU: nothing will be sorted on it */
-    return (int64_t)bytes;
+    const int64_t bytes = lloyd_cuda_radix_sort_bytes(set, 32);
+    return bytes >= 0 ? bytes : 0; /* no GPU: nothing will be sorted on it */
 }
 
 lloyd_status lloyd_cuda_prepare_image(cuda_kernels *cuda, const float *centroids,

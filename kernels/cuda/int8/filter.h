@@ -47,10 +47,10 @@ struct cuda_int8 {
     cuda_array<int8_tile> tile;
     cuda_array<int8_t> digits;
     cuda_array<double> own_bias;
-    cuda_array<int32_t> bias;          /* [set] of a score, by centroid */
-    cuda_array<float> key, sorted_key; /* [set] */
-    cuda_array<int32_t> number, order; /* [set] */
-    cuda_array<char> sorter;           /* CUB's space */
+    cuda_array<int32_t> bias;             /* [set] of a score, by centroid */
+    cuda_array<uint32_t> key, sorted_key; /* [set] the bits of a float */
+    cuda_array<int32_t> number, order;    /* [set] */
+    cuda_array<char> sorter;              /* CUB's space */
 
     /* int8_lists */
     cuda_array<int> rows_of;

@@ -3,10 +3,10 @@
 #include "kernels/cuda/int8/prepare.h"
 
 #include "kernels/cuda/assign/filter.h"
+#include "kernels/cuda/sort/radix_sort.h"
 
 #include <algorithm>
 #include <cstddef>
-#include <cub/device/device_radix_sort.cuh>
 
 namespace
 {
@@ -158,7 +158,7 @@ __global__ void copy_codes(const uint8_t *rows, int64_t count, int64_t dim, uint
 
 /* What centroids are sorted by: where their biases will be, about. A warp per centroid. */
 __global__ void find_keys(const float *centroids, int64_t set, int64_t dim, const float *origin,
-                          bool exact, float *key, int32_t *number)
+                          bool exact, uint32_t *key, int32_t *number)
 {
     const int lane = threadIdx.x % 32;
     const int64_t k = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
@@ -170,7 +170,7 @@ __global__ void find_keys(const float *centroids, int64_t set, int64_t dim, cons
     }
     for (int bit = 16; bit > 0; bit /= 2) square += __shfl_xor_sync(0xffffffffu, square, bit);
     if (lane > 0) return;
-    key[k] = square;
+    key[k] = __float_as_uint(square);
     number[k] = (int32_t)k;
 }
 
@@ -290,16 +290,12 @@ lloyd_status choose_units(cuda_kernels *cuda, cuda_int8 *f, const cuda_rows &row
 /* Any order is right; one that is a little old serves almost as well. */
 lloyd_status sort_centroids(cuda_kernels *cuda, const cuda_int8 *f)
 {
-    size_t bytes = (size_t)f->sorter.count;
     find_keys<<<(unsigned)cuda_divide_up(cuda->set, WARPS), THREADS, 0,
                 cuda->stream>>>(cuda->centroids, cuda->set, cuda->base.config.dim, f->origin,
                                 lloyd_cuda_int8_exact(&cuda->base.config), f->key, f->number);
     CUDA_LAUNCHED("sorting the centroids");
-    return lloyd_cuda_check(cub::DeviceRadixSort::SortPairs(f->sorter.data, bytes, f->key.data,
-                                                            f->sorted_key.data, f->number.data,
-                                                            f->order.data, (int)cuda->set, 0, 32,
-                                                            cuda->stream),
-                            "sorting the centroids");
+    return lloyd_cuda_radix_sort({f->key, f->sorted_key, f->number, f->order}, cuda->set, 32,
+                                 f->sorter, cuda->stream, "sorting the centroids");
 }
 
 lloyd_status encode_centroids(cuda_kernels *cuda, cuda_int8 *f)

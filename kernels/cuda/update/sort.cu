@@ -13,10 +13,10 @@
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/sort/radix_sort.h"
 #include "kernels/cuda/update/shared.h"
 
 #include <cub/block/block_scan.cuh>
-#include <cub/device/device_radix_sort.cuh>
 
 #include <algorithm>
 
@@ -31,7 +31,7 @@ struct cuda_sorter {
     cuda_array<uint32_t> ended;  /* [1] blocks that have counted; 0 between sorts */
 
     /* by CUB: */
-    cuda_array<uint32_t> numbers; /* [capacity] 0, 1, 2, ... */
+    cuda_array<int32_t> numbers; /* [capacity] 0, 1, 2, ... */
     cuda_array<char> temporary;
 };
 
@@ -200,10 +200,10 @@ __global__ void __launch_bounds__(PLACE_THREADS)
     }
 }
 
-__global__ void count_up(uint32_t *numbers, int64_t count)
+__global__ void count_up(int32_t *numbers, int64_t count)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < count) numbers[i] = (uint32_t)i;
+    if (i < count) numbers[i] = (int32_t)i;
 }
 
 /* --- host side --- */
@@ -220,27 +220,12 @@ int label_bits(int64_t k)
     return bits;
 }
 
-/* CUB's call, which with temporary == NULL only says how much memory it wants. No bits to sort by
- * make it a copy. */
-cudaError_t radix_sort(const cuda_sorter &sorter, const int32_t *labels, int64_t rows,
-                       int64_t clusters, void *temporary, size_t *bytes, cudaStream_t stream)
-{
-    return cub::DeviceRadixSort::SortPairs(temporary, *bytes,
-                                           reinterpret_cast<const uint32_t *>(labels),
-                                           sorter.labels.data, sorter.numbers.data,
-                                           sorter.order.data, (int)rows, 0, label_bits(clusters),
-                                           stream);
-}
-
 /* Where there is no GPU to ask for: CUB takes a second copy of labels and numbers if it goes over them more than once (8 bits at a time),
  * and up to 512 bytes per 1024 rows of counters. */
 int64_t radix_bytes(int64_t rows, int64_t clusters)
 {
-    size_t bytes = 0;
-    if (radix_sort({}, nullptr, rows, clusters, nullptr, &bytes, nullptr) == cudaSuccess)
-        return (int64_t)bytes;
-    (void)cudaGetLastError();
-    return 2 * rows * (int64_t)sizeof(uint32_t) + rows / 2 + (1 << 20);
+    const int64_t bytes = lloyd_cuda_radix_sort_bytes(rows, label_bits(clusters));
+    return bytes >= 0 ? bytes : 2 * rows * (int64_t)sizeof(uint32_t) + rows / 2 + (1 << 20);
 }
 
 void list_sorter(cuda_buffers &buffer, cuda_sorter *s, int64_t clusters)
@@ -350,10 +335,11 @@ lloyd_status lloyd_cuda_sort(cuda_kernels *cuda, const int32_t *labels, int64_t 
     *sorted = {sorter->labels, sorter->order};
     if (sorter->counted)
         return sort_by_counting(cuda, reinterpret_cast<const uint32_t *>(labels), count);
-    size_t bytes = (size_t)sorter->temporary.count;
-    return lloyd_cuda_check(radix_sort(*sorter, labels, count, cuda->base.config.k,
-                                       sorter->temporary.data, &bytes, cuda->stream),
-                            "sorting rows by label");
+    const cuda_radix_pairs<uint32_t> pairs = {reinterpret_cast<const uint32_t *>(labels),
+                                              sorter->labels, sorter->numbers,
+                                              reinterpret_cast<int32_t *>(sorter->order.data)};
+    return lloyd_cuda_radix_sort(pairs, count, label_bits(cuda->base.config.k), sorter->temporary,
+                                 cuda->stream, "sorting rows by label");
 }
 
 void lloyd_cuda_sorter_free(cuda_kernels *cuda)
