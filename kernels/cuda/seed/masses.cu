@@ -13,10 +13,9 @@
 #include "kernels/cuda/distances.h"
 #include "kernels/cuda/seed/seeds.cuh"
 #include "kernels/cuda/slots.h"
+#include "kernels/cuda/sort/block_scan.cuh"
 
 #include "base/philox.h"
-
-#include <cub/block/block_scan.cuh>
 
 namespace
 {
@@ -47,14 +46,11 @@ struct fixed_masses {
     }
 };
 
-using block_scan = cub::BlockScan<int64_t, THREADS, cub::BLOCK_SCAN_WARP_SCANS>;
-
 /* The running sum before this thread's value, and *all of them. */
 __device__ int64_t scan(int64_t value, int64_t *all)
 {
-    __shared__ typename block_scan::TempStorage storage;
-    int64_t before;
-    block_scan(storage).ExclusiveSum(value, before, *all);
+    __shared__ block_space<int64_t, THREADS> space;
+    const int64_t before = scan_block(space, value, all);
     __syncthreads();
     return before;
 }

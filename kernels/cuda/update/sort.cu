@@ -13,10 +13,9 @@
 
 #include "kernels/cuda/assign/assign.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/sort/block_scan.cuh"
 #include "kernels/cuda/sort/radix_sort.h"
 #include "kernels/cuda/update/shared.h"
-
-#include <cub/block/block_scan.cuh>
 
 #include <algorithm>
 
@@ -52,8 +51,6 @@ enum {
     ORDERED_ROWS = PLACE_THREADS * EACH_ORDERED
 };
 
-using block_scan = cub::BlockScan<uint32_t, COUNT_THREADS>;
-
 __device__ inline void clear_counters(uint32_t *counters, int clusters)
 {
     for (int k = (int)threadIdx.x; k < clusters; k += (int)blockDim.x) counters[k] = 0;
@@ -63,19 +60,22 @@ __device__ inline void clear_counters(uint32_t *counters, int clusters)
 /* begins[k] = the rows of clusters below k. Leaves the counts zero. By one block. */
 __device__ void scan_counts(uint32_t *counts, uint32_t *begins, int clusters)
 {
-    __shared__ block_scan::TempStorage space;
-    uint32_t value[SCANNED];
+    __shared__ block_space<uint32_t, COUNT_THREADS> space;
+    uint32_t value[SCANNED], own = 0;
     int first = (int)threadIdx.x * SCANNED;
 #pragma unroll
-    for (int i = 0; i < SCANNED; i++)
+    for (int i = 0; i < SCANNED; i++) {
         value[i] = first + i < clusters ? __ldcg(&counts[first + i]) : 0;
-    block_scan(space).ExclusiveSum(value, value);
+        own += value[i];
+    }
+    uint32_t begin = scan_block(space, own);
 #pragma unroll
     for (int i = 0; i < SCANNED; i++) {
         if (first + i < clusters) {
-            begins[first + i] = value[i];
+            begins[first + i] = begin;
             counts[first + i] = 0;
         }
+        begin += value[i];
     }
 }
 
@@ -151,8 +151,7 @@ __global__ void __launch_bounds__(PLACE_THREADS)
     order_rows(const uint32_t *labels, int rows, uint32_t *begins, uint32_t *sorted_labels,
                uint32_t *order)
 {
-    using scan = cub::BlockScan<uint32_t, PLACE_THREADS>;
-    __shared__ scan::TempStorage space;
+    __shared__ block_space<uint32_t, PLACE_THREADS> space;
     __shared__ uint32_t counters[ORDERED]; /* then where a cluster begins in the block's order */
     __shared__ uint32_t beyond[ORDERED];   /* from there to its place in the order of all */
     __shared__ uint32_t ordered[ORDERED_ROWS]; /* label and number in the block */
@@ -173,16 +172,18 @@ __global__ void __launch_bounds__(PLACE_THREADS)
         if (t + i * PLACE_THREADS < here) rank[i] = atomicAdd(&counters[label[i]], 1);
     }
     __syncthreads();
-    uint32_t count[2] = {counters[2 * t], counters[2 * t + 1]}, place[2] = {0, 0}, local[2];
+    const uint32_t count[2] = {counters[2 * t], counters[2 * t + 1]};
+    uint32_t place[2] = {0, 0};
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         if (count[i] > 0) place[i] = atomicAdd(&begins[2 * t + i], count[i]);
     }
-    scan(space).ExclusiveSum(count, local);
+    uint32_t local = scan_block(space, count[0] + count[1]);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        counters[2 * t + i] = local[i];
-        beyond[2 * t + i] = place[i] - local[i];
+        counters[2 * t + i] = local;
+        beyond[2 * t + i] = place[i] - local;
+        local += count[i];
     }
     __syncthreads();
 #pragma unroll
