@@ -8,11 +8,9 @@
 
 #include "kernels/cuda/row_distance.cuh"
 #include "kernels/cuda/seed/candidate_bounds.cuh"
+#include "kernels/cuda/sort/block_scan.cuh"
 
 #include "base/philox.h"
-
-#include <cub/block/block_reduce.cuh>
-#include <cub/block/block_scan.cuh>
 
 namespace
 {
@@ -85,16 +83,6 @@ struct share_memory {
     }
 };
 
-using block_scan = cub::BlockScan<word, THREADS, cub::BLOCK_SCAN_WARP_SCANS>;
-using block_reduce = cub::BlockReduce<word, THREADS>;
-
-struct larger {
-    __device__ word operator()(word a, word b) const
-    {
-        return a > b ? a : b;
-    }
-};
-
 /* One block of a team at its choices. */
 template <bool VECTOR> struct chooser {
     const job &j;
@@ -157,22 +145,18 @@ template <bool VECTOR> struct chooser {
     /* The masses of the share, their running sums, their sum and the greatest of them. */
     __device__ void sum_share()
     {
-        __shared__ union {
-            typename block_scan::TempStorage scan;
-            typename block_reduce::TempStorage reduce;
-        } storage;
+        __shared__ block_space<word, THREADS> sums, maxima;
         const int64_t each = (count + THREADS - 1) / THREADS;
         const int64_t from = threadIdx.x * each < count ? threadIdx.x * each : count;
         const int64_t to = from + each < count ? from + each : count;
         double most = 0;
-        word own = 0, before, all;
+        word own = 0, all;
         for (int64_t i = from; i < to; i++) {
             most = fmax(most, lloyd_mul(m.weight[i], m.near[i]));
             own += m.fixed[i] = (word)on_grid(m.weight[i], m.near[i]);
         }
-        block_scan(storage.scan).ExclusiveSum(own, before, all);
-        __syncthreads();
-        word greatest = block_reduce(storage.reduce).Reduce(cuda_ordered_bits(most), larger());
+        word before = scan_block(sums, own, &all);
+        const word greatest = most_of_block(maxima, (word)cuda_ordered_bits(most));
         for (int64_t i = from; i < to; i++) j.before[first + i] = before += m.fixed[i];
         if (threadIdx.x != 0) return;
         int64_t at = (sums_read & 1) * s.blocks + block;
@@ -443,8 +427,9 @@ template <bool VECTOR> struct chooser {
     }
 };
 
+/* Without the 1, nvcc would have two blocks on a multiprocessor, in half of the registers. */
 template <bool VECTOR>
-__global__ void __launch_bounds__(THREADS) choose(const job *jobs, team_shape shape)
+__global__ void __launch_bounds__(THREADS, 1) choose(const job *jobs, team_shape shape)
 {
     extern __shared__ double2 shared[];
     const job j = jobs[blockIdx.x / (unsigned)shape.blocks];

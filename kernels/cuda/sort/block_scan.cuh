@@ -1,4 +1,4 @@
-/* Running sums over the threads of a block. CUB has them too, but reading its headers takes nvcc longer than all the kernels
+/* Running sums and maxima over the threads of a block. CUB has them too, but reading its headers takes nvcc longer than all kernels
  * of a file. */
 #ifndef LLOYD_KERNELS_CUDA_SORT_BLOCK_SCAN_CUH
 #define LLOYD_KERNELS_CUDA_SORT_BLOCK_SCAN_CUH
@@ -38,6 +38,28 @@ __device__ inline T scan_block(block_space<T, THREADS> &space, T value, T *all =
     const T before = __shfl_sync(0xffffffffu, sums, warp > 0 ? warp - 1 : 0);
     if (all) *all = __shfl_sync(0xffffffffu, sums, WARPS - 1);
     return until - value + (warp > 0 ? before : 0);
+}
+
+template <class T> __device__ inline T most_of_warp(T value)
+{
+#pragma unroll
+    for (int half = 16; half > 0; half /= 2) {
+        const T other = __shfl_xor_sync(0xffffffffu, value, half);
+        value = other > value ? other : value;
+    }
+    return value;
+}
+
+/* The greatest of the values, which are at least 0. By all threads. */
+template <class T, int THREADS>
+__device__ inline T most_of_block(block_space<T, THREADS> &space, T value)
+{
+    constexpr int WARPS = block_space<T, THREADS>::WARPS;
+    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
+    value = most_of_warp(value);
+    if (lane == 0) space.of_warp[warp] = value;
+    __syncthreads();
+    return most_of_warp(lane < WARPS ? space.of_warp[lane] : 0);
 }
 
 } // namespace
