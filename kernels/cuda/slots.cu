@@ -22,7 +22,7 @@ static const int64_t STAGED_BYTES = 1 << 18, /* less than this is not worth the 
 
 struct cuda_staging {
     char *memory[2];
-    int64_t bytes;       /* of each */
+    int64_t bytes;       /* of each; 0 until both are there */
     cudaEvent_t sent[2]; /* what was in the buffer has left it */
     int next;
 };
@@ -37,15 +37,15 @@ static lloyd_status new_staging(cuda_kernels *cuda, int64_t first)
         std::max(first, config->n_local * config->dim * (int64_t)lloyd_type_size(config->type));
     LLOYD_TRY(lloyd_alloc(&cuda->staging, 1, sizeof *cuda->staging, "copies to the GPU"));
     cuda_staging *staging = cuda->staging;
-    staging->bytes = STAGED_BYTES;
-    while (staging->bytes < bytes && staging->bytes < CUDA_STAGING_BYTES) staging->bytes *= 2;
+    int64_t size = STAGED_BYTES;
+    while (size < bytes && size < CUDA_STAGING_BYTES) size *= 2;
     for (int b = 0; b < 2; b++) {
         void *memory = nullptr;
-        CUDA_TRY(lloyd_cuda_take_pinned(staging->bytes, &memory),
-                 "allocating pinned memory for copies");
+        CUDA_TRY(lloyd_cuda_take_pinned(size, &memory), "allocating pinned memory for copies");
         staging->memory[b] = static_cast<char *>(memory);
         CUDA_TRY(lloyd_cuda_take_event(&staging->sent[b]), "creating an event for copies");
     }
+    staging->bytes = size; /* both are there */
     return LLOYD_OK;
 }
 
@@ -65,7 +65,7 @@ static void copy_on_host(char *to, const char *from, int64_t bytes, int threads)
 {
     (void)threads; /* without OpenMP there is one */
 #if defined(_OPENMP)
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(threads) if (bytes > PIECE_BYTES)
 #endif
     for (int64_t at = 0; at < bytes; at += PIECE_BYTES) {
         int64_t here = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;

@@ -374,15 +374,24 @@ static int leaves_rows(const planner *p, int64_t group, const lloyd_layout *with
            with->chunk_rows == without->chunk_rows && with->fixed == without->fixed;
 }
 
-/* The same. Whether rows that are not on the GPU any more cost no time there, and no more of them are read from files. */
+/* The same. Whether rows that are not on the GPU any more cost no time there, chunks remain long, and no more rows are read from files. */
 static int moves_rows_for_nothing(const planner *p, int64_t group, const lloyd_layout *without)
 {
     lloyd_plan *plan = p->plan;
     plan->kernels.prune_group = group;
     choose_layout(p);
     return fits_on_gpu(p) && hides_copies(plan) &&
+           2 * plan->layout.chunk_rows >= without->chunk_rows &&
            lloyd_layout_rows(&plan->layout, LLOYD_STREAMED) <=
                lloyd_layout_rows(without, LLOYD_STREAMED);
+}
+
+/* kmeans++ on all rows passes over them for each cluster, and compares with few. */
+static int seeding_is_short(const planner *p)
+{
+    const lloyd_fit_options *o = p->options;
+    return strcmp(o->init, "kmeans++") != 0 ||
+           lloyd_options_sample(o, p->plan->n, p->source->weighted) < p->plan->n;
 }
 
 /* On a GPU: bounds of the smallest groups of centroids that take the place of no rows. Where rows come and go anyway, the 8-bit filter and
@@ -395,10 +404,13 @@ static void choose_gpu_groups(const planner *p)
     const lloyd_filter filter = plan->kernels.filter,
                        wanted = lloyd_options_filter(p->options->filter);
     const int prunes = plan->kernels.prune != LLOYD_PRUNE_OFF;
+    const int any = plan->kernels.prune == LLOYD_PRUNE_ON;         /* also few groups, for tests */
     if (!p->backend->cuda || wanted == LLOYD_FILTER_FLOAT) return; /* bounds need codes */
-    for (int64_t group = GROUP; filter == wanted && prunes && GROUPS * group <= plan->k; group *= 2)
+    for (int64_t group = GROUP;
+         filter == wanted && prunes && (GROUPS * group <= plan->k || (any && group == GROUP));
+         group *= 2)
         if (leaves_rows(p, group, &without)) return;
-    if (without.fixed < without.chunks && p->options->chunk_rows == 0) {
+    if (without.fixed < without.chunks && seeding_is_short(p)) {
         plan->kernels.filter = wanted;
         for (int64_t group = GROUP; prunes && GROUPS * group <= plan->k; group *= 2)
             if (moves_rows_for_nothing(p, group, &without)) return;

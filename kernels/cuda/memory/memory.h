@@ -101,6 +101,7 @@ lloyd_status lloyd_cuda_check(cudaError_t code, const char *what);
 #define CUDA_LAUNCHED(what) CUDA_TRY(cudaGetLastError(), what)
 
 /* Copies `bytes` (<= CUDA_PINNED) of device memory to the host and waits. */
-lloyd_status lloyd_cuda_fetch(const cuda_kernels *cuda, void *host, const void *device, size_t bytes);
+lloyd_status lloyd_cuda_fetch(const cuda_kernels *cuda, void *host, const void *device,
+                              size_t bytes);
 
 #endif

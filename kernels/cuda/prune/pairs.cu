@@ -346,7 +346,8 @@ __global__ void __launch_bounds__(S::WARPS * 32, 1)
             const int count = list_failing<S>(p, m, here, drift, from, there);
             if (count == 0) continue;
             __syncwarp();
-            compared += (unsigned)count * (unsigned)min(p.group_centroids, p.f.set - here.first);
+            compared +=
+                (unsigned long long)count * (unsigned)min(p.group_centroids, p.f.set - here.first);
             compare_with_group<S, UNSIGNED>(p, m, here, unit, count, noted);
             there = p.tiles == 1;
         }

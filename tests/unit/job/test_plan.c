@@ -54,7 +54,9 @@ typedef struct job {
     lloyd_type type;
     const char *filter, *prune;
     int64_t gpu, host; /* --max-device-memory, --max-host-memory; 0: none */
-    int64_t chunk_rows;
+    int64_t chunk_rows, init_sample;
+    const char *init; /* NULL: "random" */
+    int in_memory;    /* 1: the caller has the rows */
 } job;
 
 enum { COLUMNS = 128 };
@@ -69,17 +71,19 @@ static lloyd_plan plan_of(const job *j)
     lloyd_plan plan;
     lloyd_fit_defaults(&options);
     options.k = j->k;
-    options.init = "random";
+    options.init = j->init ? j->init : "random";
+    options.init_sample = j->init_sample;
     options.filter = j->filter;
     options.prune = j->prune;
     options.max_device_memory = j->gpu;
     options.max_host_memory = j->host;
     options.chunk_rows = j->chunk_rows;
     assert_int_equal(lloyd_comm_self(&comm), LLOYD_OK);
-    assert_int_equal(lloyd_rows_open(&input, 1, &source.rows), LLOYD_OK); /* only to be there */
+    if (!j->in_memory) /* only to be there */
+        assert_int_equal(lloyd_rows_open(&input, 1, &source.rows), LLOYD_OK);
     if (lloyd_plan_fit(comm, &backend, &source, &options, &plan) != LLOYD_OK)
         fail_msg("%s", lloyd_message());
-    lloyd_rows_close(source.rows);
+    if (source.rows) lloyd_rows_close(source.rows);
     comm->destroy(comm);
     return plan;
 }
@@ -197,19 +201,81 @@ static void rows_are_not_read_instead(void **unused)
     assert_true(rows_of(&plan, LLOYD_STREAMED) > 0);
 }
 
-/* Who asks for chunks has no rows that stay: bounds take no row's place. */
+/* Who asks for chunks has no rows that stay: bounds take no row's place. Where they do not fit, there are none. */
 static void chunks_that_are_asked_for(void **unused)
 {
-    const job j = {.rows = 100000000,
-                   .k = 1024,
-                   .type = LLOYD_U8,
-                   .filter = "auto",
-                   .prune = "auto",
-                   .chunk_rows = 1000000};
-    const lloyd_plan plan = check(j, LLOYD_FILTER_AUTO, 64);
+    job j = {.rows = 100000000,
+             .k = 65536,
+             .type = LLOYD_U8,
+             .filter = "auto",
+             .prune = "auto",
+             .chunk_rows = 1000000};
+    lloyd_plan plan = check(j, LLOYD_FILTER_AUTO, 512);
     (void)unused;
     assert_int_equal(plan.layout.fixed, 0);
     assert_int_equal(plan.layout.chunk_rows, 1000000);
+    j.gpu = plan_with(j, "auto", "off").gpu_total;
+    plan = check(j, LLOYD_FILTER_AUTO, 0);
+    assert_int_equal(plan.layout.chunk_rows, 1000000);
+    j.gpu = plan_with(j, "float16", "off").gpu_total;
+    plan = check(j, LLOYD_FILTER_FLOAT, 0);
+    assert_int_equal(plan.layout.chunk_rows, 1000000);
+}
+
+/* Rows of the caller are all copied to the GPU, whatever that takes: only what is left of it has bounds. */
+static void rows_of_the_caller(void **unused)
+{
+    job j = {.rows = 100000000,
+             .k = 1024,
+             .type = LLOYD_U8,
+             .filter = "auto",
+             .prune = "auto",
+             .in_memory = 1};
+    (void)unused;
+    j.gpu = check(j, LLOYD_FILTER_AUTO, 64).gpu_total - 1;
+    j.gpu = check(j, LLOYD_FILTER_AUTO, 128).gpu_total - 1;
+    j.gpu = check(j, LLOYD_FILTER_AUTO, 256).gpu_total - 1;
+    check(j, LLOYD_FILTER_AUTO, 0);
+}
+
+/* Long chunks and short ones, whatever number of rows there is: what takes the place of rows leaves room for slots. */
+static void chunks_remain_long(void **unused)
+{
+    (void)unused;
+    for (int64_t rows = 300000000; rows <= 460000000; rows += 2300000) {
+        const job j = {.rows = rows,
+                       .k = 20000,
+                       .type = LLOYD_U8,
+                       .filter = "auto",
+                       .prune = "auto"};
+        const lloyd_plan plan = plan_of(&j), rows_only = plan_with(j, "float16", "off");
+        assert_true(plan.gpu_total <= of_gpu);
+        assert_true(2 * plan.layout.chunk_rows >= rows_only.layout.chunk_rows);
+    }
+    for (int64_t gpu = 8 * GB; gpu <= 12 * GB; gpu += GB / 200) {
+        const job j = {.rows = 20000000,
+                       .k = 65536,
+                       .type = LLOYD_F32,
+                       .filter = "auto",
+                       .prune = "auto",
+                       .gpu = gpu};
+        assert_true(plan_of(&j).gpu_total <= gpu);
+    }
+}
+
+/* Its passes over all rows compare with few centroids each: none of their copies is for nothing. */
+static void seeding_by_all_rows(void **unused)
+{
+    job j = {.rows = 400000000,
+             .k = 65536,
+             .type = LLOYD_U8,
+             .filter = "auto",
+             .prune = "auto",
+             .init = "kmeans++"};
+    (void)unused;
+    check(j, LLOYD_FILTER_AUTO, 4096); /* by a sample */
+    j.init_sample = j.rows;
+    check(j, LLOYD_FILTER_FLOAT, 0);
 }
 
 int main(void)
@@ -221,6 +287,9 @@ int main(void)
         cmocka_unit_test(codes_beside_rows),
         cmocka_unit_test(rows_are_not_read_instead),
         cmocka_unit_test(chunks_that_are_asked_for),
+        cmocka_unit_test(rows_of_the_caller),
+        cmocka_unit_test(chunks_remain_long),
+        cmocka_unit_test(seeding_by_all_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
