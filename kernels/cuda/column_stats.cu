@@ -345,14 +345,12 @@ column_plan plan_columns(const cuda_rows &rows, int width)
 
 /* Blocks over the slot: a few times what the GPU holds at once, so that it stays full to the end,
  * unless there is too little for them to do. */
-template <class Pass>
-lloyd_status count_blocks(const cuda_kernels *cuda, const column_plan &plan, int64_t across,
-                          int threads, unsigned *blocks)
+lloyd_status count_blocks(const cuda_kernels *cuda, const void *pass, const column_plan &plan,
+                          int64_t across, int threads, unsigned *blocks)
 {
     const int64_t waves = 4, least_steps = 8;
     int resident = 0;
-    CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, column_pass<Pass>, threads,
-                                                           0),
+    CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, pass, threads, 0),
              "planning a pass over the columns");
     int64_t wanted = waves * resident * cuda->gpu.multiprocessors / across;
     int64_t useful = cuda_divide_up(plan.steps, least_steps);
@@ -361,19 +359,20 @@ lloyd_status count_blocks(const cuda_kernels *cuda, const column_plan &plan, int
     return LLOYD_OK;
 }
 
-/* The slot must have rows. */
-template <class Pass>
+/* `pass`: a column_pass<> for vectors of `width` elements. The slot must have rows. */
+template <class Parameters>
 lloyd_status run_pass(const cuda_kernels *cuda, int slot,
-                      const typename Pass::parameters &parameters)
+                      void (*pass)(column_plan, cuda_rows, Parameters), int width,
+                      const Parameters &parameters)
 {
     cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
-    column_plan plan = plan_columns(rows, Pass::WIDTH);
+    column_plan plan = plan_columns(rows, width);
     int threads = (int)cuda_divide_up(plan.columns * plan.repeats, LLOYD_LANES) * LLOYD_LANES;
     int64_t across = cuda_divide_up(plan.period, plan.columns);
     unsigned blocks;
-    LLOYD_TRY(count_blocks<Pass>(cuda, plan, across, threads, &blocks));
+    LLOYD_TRY(count_blocks(cuda, (const void *)pass, plan, across, threads, &blocks));
     dim3 grid((unsigned)across, blocks);
-    column_pass<Pass><<<grid, threads, 0, cuda->stream>>>(plan, rows, parameters);
+    pass<<<grid, threads, 0, cuda->stream>>>(plan, rows, parameters);
     return lloyd_cuda_check(cudaGetLastError(), "starting a pass over the columns");
 }
 
@@ -398,8 +397,9 @@ lloyd_status run_columns(const cuda_kernels *cuda, int slot,
         constexpr lloyd_type T = decltype(type)::value;
         using cosine = typename pass_of<T, true, Column>::type;
         using plain = typename pass_of<T, false, Column>::type;
-        status = cuda->lengths ? run_pass<cosine>(cuda, slot, parameters)
-                               : run_pass<plain>(cuda, slot, parameters);
+        status = cuda->lengths
+                     ? run_pass(cuda, slot, column_pass<cosine>, cosine::WIDTH, parameters)
+                     : run_pass(cuda, slot, column_pass<plain>, plain::WIDTH, parameters);
     });
     return status;
 }
