@@ -341,14 +341,15 @@ static void choose_filter(const planner *p)
         plan->kernels.filter = LLOYD_FILTER_AUTO;
 }
 
-/* What the GPU takes with the layout as it is now; its slots are known only then. */
-static int fits_on_gpu(const planner *p)
+/* With the layout as it is now; its slots, which have codes, are known only then. */
+static int fits(const planner *p)
 {
     lloyd_plan plan = *p->plan;
+    const lloyd_bytes limit = available(p);
     use_layout(&plan);
     count_rest(p, &plan);
-    return plan.gpu_total + plan.gpu_rows <=
-           limited(available(p).gpu, p->options->max_device_memory);
+    return plan.gpu_total + plan.gpu_rows <= limited(limit.gpu, p->options->max_device_memory) &&
+           plan.total + plan.rows <= limited(limit.host, p->options->max_host_memory);
 }
 
 /* Whether copying the rows that do not stay on the GPU takes less time than computing with the 8-bit filter and no bounds, by a model of
@@ -374,16 +375,26 @@ static int leaves_rows(const planner *p, int64_t group, const lloyd_layout *with
            with->chunk_rows == without->chunk_rows && with->fixed == without->fixed;
 }
 
-/* The same. Whether rows that are not on the GPU any more cost no time there, chunks remain long, and no more rows are read from files. */
+/* Beside such bounds as many chunks stay as have room, and the others are copied from the host. Whether these fit there, and copies cost no
+ * time. */
 static int moves_rows_for_nothing(const planner *p, int64_t group, const lloyd_layout *without)
 {
     lloyd_plan *plan = p->plan;
+    lloyd_layout *with = &plan->layout;
+    int64_t least = -1, most = without->fixed; /* chunks: none fits, or so many do; no more may */
     plan->kernels.prune_group = group;
-    choose_layout(p);
-    return fits_on_gpu(p) && hides_copies(plan) &&
-           2 * plan->layout.chunk_rows >= without->chunk_rows &&
-           lloyd_layout_rows(&plan->layout, LLOYD_STREAMED) <=
-               lloyd_layout_rows(without, LLOYD_STREAMED);
+    *with = *without;
+    while (least < most) {
+        with->fixed = least + (most - least + 1) / 2;
+        with->pinned = without->pinned + without->fixed - with->fixed;
+        if (fits(p))
+            least = with->fixed;
+        else
+            most = with->fixed - 1;
+    }
+    with->fixed = least;
+    with->pinned = without->pinned + without->fixed - least;
+    return least >= 0 && hides_copies(plan);
 }
 
 /* kmeans++ on all rows passes over them for each cluster, and compares with few. */
@@ -395,10 +406,11 @@ static int seeding_is_short(const planner *p)
 }
 
 /* On a GPU: bounds of the smallest groups of centroids that take the place of no rows. Where rows come and go anyway, the 8-bit filter and
- * bounds may take the place of some whose copies cost no time, as computing takes longer: with many centroids. */
+ * bounds may take the place of some whose copies cost no time, as computing takes longer: with many centroids. Bounds of few groups do
+ * not: when a centroid is relocated, all of its group's are void (docs/results/gpu.md). */
 static void choose_gpu_groups(const planner *p)
 {
-    enum { GROUP = 64, GROUPS = 4 };
+    enum { GROUP = 64, GROUPS = 4, WORTH = 64 }; /* at least, of one size; to be worth rows */
     lloyd_plan *plan = p->plan;
     const lloyd_layout without = plan->layout;
     const lloyd_filter filter = plan->kernels.filter,
@@ -412,7 +424,7 @@ static void choose_gpu_groups(const planner *p)
         if (leaves_rows(p, group, &without)) return;
     if (without.fixed < without.chunks && seeding_is_short(p)) {
         plan->kernels.filter = wanted;
-        for (int64_t group = GROUP; prunes && GROUPS * group <= plan->k; group *= 2)
+        for (int64_t group = GROUP; prunes && WORTH * group <= plan->k; group *= 2)
             if (moves_rows_for_nothing(p, group, &without)) return;
         if (moves_rows_for_nothing(p, 0, &without)) return;
     }

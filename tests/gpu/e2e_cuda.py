@@ -387,29 +387,27 @@ def homes(t):
         os.remove(source)
 
 
-def bounds_beside_rows(t):
-    """With many clusters, bounds of larger groups take the place of rows that are copied in every iteration."""
-    source, log = t.path("beside.h5"), t.path("beside.jsonl")
-    rows, k = 400_000, 16384
-    made = t.lloyd("synth", "--rows", rows, "--dim", 128, "--clusters", 4000, "--type", "uint8", "--seed", 5, "--output", source)
-    if not t.check(made.status == 0, "400,000 rows are made", made.describe()):
-        return
-    common = ("-k", k, "--init", "random", "--max-iters", 25)
-    base = t.on("cuda", source, "beside-off.h5", *common, "--prune", "off")
-    least = planned(t, source, *common, "--prune", "off", "--chunk-rows", 2048)[2]
-    for share in (4, 2):
-        limit = ("--max-device-memory", least + rows // t.ranks * 128 // share)
+def beside_rows(t):
+    """With many clusters, the codes of the 8-bit filter and the bounds of groups take the place of rows that are copied in every iteration."""
+    for what, kind, rows, k, room, expected in (("codes", "uint8", 400_000, 16384, 64, None), ("bounds", "float32", 1_000_000, 65536, 350, 1024)):
+        source, log = t.path(f"{what}-beside.h5"), t.path(f"{what}-beside.jsonl")
+        made = t.lloyd("synth", "--rows", rows, "--dim", 128, "--clusters", 4000, "--type", kind, "--seed", 5, "--output", source)
+        if not t.check(made.status == 0, f"{rows} rows are made", made.describe()):
+            return
+        common = ("-k", k, "--init", "random", "--max-iters", 12)
+        base = t.on("cuda", source, f"{what}-beside-base.h5", *common, "--filter", "float16")
+        least = planned(t, source, *common, "--filter", "float16", "--chunk-rows", 2048)[2]
+        limit = ("--max-device-memory", least + rows // t.ranks * room)
         result = t.lloyd("fit", "--input", source, "--output", t.path("plan.h5"), "--backend", "cuda", "--dry-run", *common, *limit)
         group = re.search(r"bounds, groups of (\d+)", result.out)
-        t.check(group and int(group.group(1)) > 64 and " in host memory" in result.out,
-                f"bounds beside 1/{share} of the rows: of larger groups", result.describe())
-        model = t.on("cuda", source, "beside-on.h5", *common, *limit, "--log", log)
-        t.check_model(f"bounds beside 1/{share} of the rows", base, model)
-        events = [event for event in log_events(log) if event["event"] == "iteration"]
-        t.check(model and any(event["pruned"] for event in events), f"comparisons are skipped beside 1/{share} of the rows",
-                f"      {[(event['pruned'], event['compared'], event['not_copied']) for event in events]}")
-        os.remove(log)
-    os.remove(source)
+        t.check((int(group.group(1)) if group else None) == expected and " in host memory" in result.out,
+                f"{what} beside rows are planned", result.describe())
+        model = t.on("cuda", source, f"{what}-beside.h5", *common, *limit, "--log", log)
+        t.check_model(f"{what} beside rows", base, model)
+        events = [event for event in log_events(log) if event["event"] == "iteration"] if model else []
+        used = [event["pruned" if expected else "int8"] for event in events]
+        t.check(any(used), f"{what} beside rows are used", f"      {used}")
+        os.remove(source)
 
 
 def choices(t):
@@ -571,7 +569,7 @@ def main():
                   *([(seedings, t, sift)] if t.ranks == 1 else []),
                   (many_k, t, "sift", t.data("sift-20k.h5"), (1, 3, 4, 5, 100, 1000, 4096), 7001),
                   (many_k, t, "digits", t.data("digits.h5"), (1, 2, 5, 64, 1000, len(digits)), 501),
-                  (bounds_beside_rows, t), (stored_types, t, "sift", sift[:8001], 200), (stored_types, t, "digits", digits, 30),
+                  (beside_rows, t), (stored_types, t, "sift", sift[:8001], 200), (stored_types, t, "digits", digits, 30),
                   (rounded_types, t), (files, t, sift), *([(splits, t, sift)] if t.ranks == 1 else []))
         homes(t)
     t.finish()
