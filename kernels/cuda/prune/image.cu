@@ -76,7 +76,9 @@ __global__ void __launch_bounds__(THREADS) make_biases(const __grid_constant__ i
 
 int lloyd_cuda_prune_digits(const lloyd_kernels_config *config)
 {
-    return lloyd_cuda_int8_exact(config) && config->dim <= INT8_FINE_COLUMNS ? 2 : 1;
+    const int64_t fine_set = 1 << 16; /* at 2^17 and 2^20 centroids one digit took less time */
+    const bool fits = config->dim <= INT8_FINE_COLUMNS && config->k <= fine_set;
+    return lloyd_cuda_int8_exact(config) && fits ? 2 : 1;
 }
 
 int lloyd_cuda_prune_tile(int64_t dim)

@@ -14,7 +14,8 @@ constexpr int PRUNE_HALF = 64, PRUNE_PIECES = PRUNE_HALF / INT8_PIECE; /* of a r
 constexpr int PRUNE_FRAGMENT = 32 * INT8_PIECE; /* bytes: 16 centroids, 32 columns */
 
 /* Digits of a centroid that scores have: both where rows are used as they are and sums have room for them. Then hardly any centroid but the
- * label's comes near a threshold. Where rows are rounded, that limits what scores say, and the second digit would not help. */
+ * label's comes near a threshold. Where rows are rounded, that limits what scores say, and the second digit would not help. Nor does it with so
+ * many centroids that a row is compared with a large group for each that it fails. */
 int lloyd_cuda_prune_digits(const lloyd_kernels_config *config);
 /* Centroids of a tile: what a warp has room for. Groups are whole tiles. */
 int lloyd_cuda_prune_tile(int64_t dim);
