@@ -402,7 +402,7 @@ def beside_rows(t):
         group = re.search(r"bounds, groups of (\d+)", result.out)
         t.check((int(group.group(1)) if group else None) == expected and " in host memory" in result.out,
                 f"{what} beside rows are planned", result.describe())
-        model = t.on("cuda", source, f"{what}-beside.h5", *common, *limit, "--log", log)
+        model = t.on("cuda", source, f"{what}-beside-model.h5", *common, *limit, "--log", log)
         t.check_model(f"{what} beside rows", base, model)
         events = [event for event in log_events(log) if event["event"] == "iteration"] if model else []
         used = [event["pruned" if expected else "int8"] for event in events]
