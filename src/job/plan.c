@@ -341,15 +341,13 @@ static void choose_filter(const planner *p)
         plan->kernels.filter = LLOYD_FILTER_AUTO;
 }
 
-/* With the layout as it is now; its slots, which have codes, are known only then. */
-static int fits(const planner *p)
+/* What the plan takes beside its layout as it is now; its slots, which have codes, are known only then. */
+static lloyd_bytes need_for_layout(const planner *p)
 {
     lloyd_plan plan = *p->plan;
-    const lloyd_bytes limit = available(p);
     use_layout(&plan);
     count_rest(p, &plan);
-    return plan.gpu_total + plan.gpu_rows <= limited(limit.gpu, p->options->max_device_memory) &&
-           plan.total + plan.rows <= limited(limit.host, p->options->max_host_memory);
+    return (lloyd_bytes){plan.total + plan.rows, plan.gpu_total + plan.gpu_rows};
 }
 
 /* Whether copying the rows that do not stay on the GPU takes less time than computing with the 8-bit filter and no bounds, by a model of
@@ -377,24 +375,28 @@ static int leaves_rows(const planner *p, int64_t group, const lloyd_layout *with
 
 /* Beside such bounds as many chunks stay as have room, and the others are copied from the host. Whether these fit there, and copies cost no
  * time. */
-static int moves_rows_for_nothing(const planner *p, int64_t group, const lloyd_layout *without)
+static int moves_rows_at_no_cost(const planner *p, int64_t group, const lloyd_layout *without)
 {
     lloyd_plan *plan = p->plan;
-    lloyd_layout *with = &plan->layout;
+    const lloyd_bytes all = available(p);
+    const lloyd_bytes limit = {limited(all.host, p->options->max_host_memory),
+                               limited(all.gpu, p->options->max_device_memory)};
     int64_t least = -1, most = without->fixed; /* chunks: none fits, or so many do; no more may */
     plan->kernels.prune_group = group;
-    *with = *without;
+    plan->layout = *without;
     while (least < most) {
-        with->fixed = least + (most - least + 1) / 2;
-        with->pinned = without->pinned + without->fixed - with->fixed;
-        if (fits(p))
-            least = with->fixed;
+        const int64_t stay = least + (most - least + 1) / 2;
+        plan->layout.fixed = stay;
+        plan->layout.pinned = without->pinned + without->fixed - stay;
+        if (need_for_layout(p).gpu <= limit.gpu)
+            least = stay;
         else
-            most = with->fixed - 1;
+            most = stay - 1;
     }
-    with->fixed = least;
-    with->pinned = without->pinned + without->fixed - least;
-    return least >= 0 && hides_copies(plan);
+    if (least < 0) return 0;
+    plan->layout.fixed = least;
+    plan->layout.pinned = without->pinned + without->fixed - least;
+    return need_for_layout(p).host <= limit.host && hides_copies(plan);
 }
 
 /* kmeans++ on all rows passes over them for each cluster, and compares with few. */
@@ -410,13 +412,18 @@ static int seeding_is_short(const planner *p)
  * not: when a centroid is relocated, all of its group's are void (docs/results/gpu.md). */
 static void choose_gpu_groups(const planner *p)
 {
-    enum { GROUP = 64, GROUPS = 4, WORTH = 64 }; /* at least, of one size; to be worth rows */
+    enum {
+        GROUP = 64,
+        GROUPS = 4,
+        WORTH = 64
+    }; /* the smallest; how many at least, and to be worth rows */
     lloyd_plan *plan = p->plan;
     const lloyd_layout without = plan->layout;
     const lloyd_filter filter = plan->kernels.filter,
                        wanted = lloyd_options_filter(p->options->filter);
     const int prunes = plan->kernels.prune != LLOYD_PRUNE_OFF;
-    const int any = plan->kernels.prune == LLOYD_PRUNE_ON;         /* also few groups, for tests */
+    const int any = plan->kernels.prune == LLOYD_PRUNE_ON; /* also few groups, for tests */
+    const int64_t worth = any ? GROUPS : WORTH;
     if (!p->backend->cuda || wanted == LLOYD_FILTER_FLOAT) return; /* bounds need codes */
     for (int64_t group = GROUP;
          filter == wanted && prunes && (GROUPS * group <= plan->k || (any && group == GROUP));
@@ -424,9 +431,9 @@ static void choose_gpu_groups(const planner *p)
         if (leaves_rows(p, group, &without)) return;
     if (without.fixed < without.chunks && seeding_is_short(p)) {
         plan->kernels.filter = wanted;
-        for (int64_t group = GROUP; prunes && WORTH * group <= plan->k; group *= 2)
-            if (moves_rows_for_nothing(p, group, &without)) return;
-        if (moves_rows_for_nothing(p, 0, &without)) return;
+        for (int64_t group = GROUP; prunes && worth * group <= plan->k; group *= 2)
+            if (moves_rows_at_no_cost(p, group, &without)) return;
+        if (moves_rows_at_no_cost(p, 0, &without)) return;
     }
     plan->kernels.filter = filter;
     plan->kernels.prune_group = 0;

@@ -74,11 +74,20 @@ __global__ void __launch_bounds__(THREADS) make_biases(const __grid_constant__ i
 
 } // namespace
 
+int lloyd_cuda_prune_group(const lloyd_kernels_config *config, int64_t set)
+{
+    const int64_t unit = PRUNE_LEAST_GROUP;
+    const int64_t wanted = cuda_divide_up(config->prune_group, unit) * unit;
+    const int64_t least = cuda_divide_up(set, PRUNE_MOST_GROUPS * unit) * unit;
+    return (int)std::max(wanted, least);
+}
+
 int lloyd_cuda_prune_digits(const lloyd_kernels_config *config)
 {
-    const int64_t fine_set = 1 << 16; /* at 2^17 and 2^20 centroids one digit took less time */
-    const bool fits = config->dim <= INT8_FINE_COLUMNS && config->k <= fine_set;
-    return lloyd_cuda_int8_exact(config) && fits ? 2 : 1;
+    const int fine_group = 128; /* in groups of 256 and 2048 one digit took less time */
+    const bool fine =
+        config->dim <= INT8_FINE_COLUMNS && lloyd_cuda_prune_group(config, config->k) <= fine_group;
+    return lloyd_cuda_int8_exact(config) && fine ? 2 : 1;
 }
 
 int lloyd_cuda_prune_tile(int64_t dim)

@@ -13,9 +13,14 @@
 constexpr int PRUNE_HALF = 64, PRUNE_PIECES = PRUNE_HALF / INT8_PIECE; /* of a row's columns */
 constexpr int PRUNE_FRAGMENT = 32 * INT8_PIECE; /* bytes: 16 centroids, 32 columns */
 
+/* Centroids of a group: what the configuration wants, but */
+constexpr int PRUNE_LEAST_GROUP = 64;
+constexpr int PRUNE_MOST_GROUPS =
+    512; /* more bounds of a row would take more time and memory than they save */
+int lloyd_cuda_prune_group(const lloyd_kernels_config *config, int64_t set);
 /* Digits of a centroid that scores have: both where rows are used as they are and sums have room for them. Then hardly any centroid but the
- * label's comes near a threshold. Where rows are rounded, that limits what scores say, and the second digit would not help. Nor does it with so
- * many centroids that a row is compared with a large group for each that it fails. */
+ * label's comes near a threshold. Where rows are rounded, that limits what scores say, and the second digit would not help. Nor does it in large
+ * groups, with all of which a row is compared if it fails their bound. */
 int lloyd_cuda_prune_digits(const lloyd_kernels_config *config);
 /* Centroids of a tile: what a warp has room for. Groups are whole tiles. */
 int lloyd_cuda_prune_tile(int64_t dim);

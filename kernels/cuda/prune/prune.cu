@@ -22,8 +22,6 @@ namespace
 {
 
 enum {
-    LEAST_GROUP = 64,  /* centroids */
-    MOST_GROUPS = 512, /* more bounds of a row would take more time and memory than they save */
     LEAST_GROUPS = 4,
     MOST_TILE = 8192, /* rows */
     LEAST_TILE = PRUNE_SCAN,
@@ -33,13 +31,6 @@ enum {
 
 /* Bytes of rows and bounds that warps have at a time, so that they stay in the L2 cache. */
 constexpr int64_t CACHED = 28 << 20;
-
-int group_centroids(const lloyd_kernels_config *config, int64_t set)
-{
-    const int64_t wanted = cuda_divide_up(config->prune_group, LEAST_GROUP) * LEAST_GROUP;
-    const int64_t least = cuda_divide_up(set, MOST_GROUPS * LEAST_GROUP) * LEAST_GROUP;
-    return (int)std::max(wanted, least);
-}
 
 int tile_rows(const cuda_gpu &gpu, const lloyd_kernels_config *config, int64_t groups)
 {
@@ -62,7 +53,7 @@ bool tightens(const lloyd_kernels_config *config)
 void choose_sizes(cuda_kernels *cuda, cuda_prune *s)
 {
     const lloyd_kernels_config *config = &cuda->base.config;
-    s->group_centroids = group_centroids(config, cuda->set);
+    s->group_centroids = lloyd_cuda_prune_group(config, cuda->set);
     s->groups = (int)cuda_divide_up(cuda->set, s->group_centroids);
     s->tiles = s->group_centroids / lloyd_cuda_prune_tile(config->dim);
     s->tile_rows = tile_rows(cuda->gpu, config, s->groups);
@@ -173,7 +164,7 @@ bool lloyd_cuda_prune_serves(const cuda_gpu &gpu, const lloyd_kernels_config *co
 {
     return config->prune != LLOYD_PRUNE_OFF && config->prune_group > 0 && set == config->k &&
            lloyd_cuda_int8_serves(gpu, config, set) &&
-           (config->prune == LLOYD_PRUNE_ON || set >= LEAST_GROUPS * LEAST_GROUP);
+           (config->prune == LLOYD_PRUNE_ON || set >= LEAST_GROUPS * PRUNE_LEAST_GROUP);
 }
 
 int64_t lloyd_cuda_prune_tiles(const cuda_kernels *cuda, const cuda_prune *s)
@@ -185,7 +176,7 @@ void lloyd_cuda_prune_list(cuda_buffers &buffer, cuda_prune *s, const cuda_gpu &
                            const lloyd_kernels_config *config, int64_t set, int64_t block)
 {
     const bool serves = lloyd_cuda_prune_serves(gpu, config, set);
-    const int64_t groups = serves ? cuda_divide_up(set, group_centroids(config, set)) : 0;
+    const int64_t groups = serves ? cuda_divide_up(set, lloyd_cuda_prune_group(config, set)) : 0;
     const int64_t rows = serves ? tile_rows(gpu, config, groups) : 1;
     const char *groups_of = "groups of centroids", *known = "what pruning knows of rows";
     buffer.optional(serves, s->order, set, groups_of);

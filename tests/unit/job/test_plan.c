@@ -171,7 +171,7 @@ static void bounds_beside_rows(void **unused)
 }
 
 /* Bounds of less than 64 groups are not worth it. */
-static void codes_beside_rows(void **unused)
+static void filter_beside_rows(void **unused)
 {
     job j = {.rows = 400000000, .k = 65536, .type = LLOYD_U8, .filter = "auto", .prune = "off"};
     const lloyd_plan plan = check(j, LLOYD_FILTER_AUTO, 0),
@@ -193,6 +193,10 @@ static void rows_are_not_read_instead(void **unused)
     j.host = rows_only.total + GB;
     plan = check(j, LLOYD_FILTER_FLOAT, 0);
     assert_int_equal(rows_of(&plan, LLOYD_STREAMED), 0);
+    j.host = 0; /* just enough for what is copied then, and less than for half of all rows */
+    j.host = plan_of(&j).total + (64 << 20);
+    plan = check(j, LLOYD_FILTER_AUTO, 0);
+    assert_true(rows_of(&plan, LLOYD_FIXED) > j.rows / 2);
     j.host = 4 * GB; /* where rows are read anyway, too */
     plan = check(j, LLOYD_FILTER_FLOAT, 0);
     assert_true(rows_of(&plan, LLOYD_STREAMED) > 0);
@@ -273,7 +277,7 @@ int main(void)
         cmocka_unit_test(all_rows_stay),
         cmocka_unit_test(few_centroids_keep_their_rows),
         cmocka_unit_test(bounds_beside_rows),
-        cmocka_unit_test(codes_beside_rows),
+        cmocka_unit_test(filter_beside_rows),
         cmocka_unit_test(rows_are_not_read_instead),
         cmocka_unit_test(chunks_that_are_asked_for),
         cmocka_unit_test(rows_of_the_caller),
