@@ -14,7 +14,7 @@ import h5py
 from common import Test, read
 from fits import STOPPED, SavingFit
 
-CLUSTERS = {"kmeans-parallel": 1500, "kmeans++": 800}
+CLUSTERS = {"kmeans-parallel": 1000, "kmeans++": 800}
 
 
 def steps_done(fit):
