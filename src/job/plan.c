@@ -324,6 +324,14 @@ static void choose_layout(const planner *p)
                         &plan->layout);
 }
 
+/* Whether the layout does, as far as it tells before its slots are known. */
+static int fits_on_gpu(const planner *p)
+{
+    const lloyd_layout *l = &p->plan->layout;
+    return lloyd_layout_bytes(l).gpu + need_for_chunks(p, l->chunk_rows).gpu <=
+           limited(available(p).gpu, p->options->max_device_memory);
+}
+
 /* On a GPU the 8-bit filter may keep codes beside the rows. Where there is no room for them, or they would take the place of rows, it
  * is done without. */
 static void choose_filter(const planner *p)
@@ -332,8 +340,7 @@ static void choose_filter(const planner *p)
     choose_layout(p);
     if (!p->backend->cuda || plan->kernels.filter != LLOYD_FILTER_AUTO) return;
     const lloyd_layout with = plan->layout;
-    const int64_t bytes = lloyd_layout_bytes(&with).gpu + need_for_chunks(p, with.chunk_rows).gpu;
-    const int fits = bytes <= limited(available(p).gpu, p->options->max_device_memory);
+    const int fits = fits_on_gpu(p);
     if (fits && with.fixed == with.chunks) return;
     plan->kernels.filter = LLOYD_FILTER_FLOAT;
     choose_layout(p);
@@ -368,9 +375,8 @@ static int leaves_rows(const planner *p, int64_t group, const lloyd_layout *with
     plan->kernels.prune_group = group;
     choose_layout(p);
     const lloyd_layout *with = &plan->layout;
-    const int64_t bytes = lloyd_layout_bytes(with).gpu + need_for_chunks(p, with->chunk_rows).gpu;
-    return bytes <= limited(available(p).gpu, p->options->max_device_memory) &&
-           with->chunk_rows == without->chunk_rows && with->fixed == without->fixed;
+    return fits_on_gpu(p) && with->chunk_rows == without->chunk_rows &&
+           with->fixed == without->fixed;
 }
 
 /* Beside such bounds as many chunks stay as have room, and the others are copied from the host. Whether these fit there, and copies cost no
