@@ -1,6 +1,6 @@
-/* Aligned memory, and what the system says about memory. Fresh memory is zeroed in parallel: whole
- * pages are first touched by the threads that will work on them, which places them well on a
- * machine of several sockets. */
+/* Aligned memory, and what the system says about memory. Fresh memory is zeroed in parallel, unless
+ * the caller asks for it as it comes: whole pages are first touched by the threads that will work
+ * on them, which places them well on a machine of several sockets. */
 #include "base/memory.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static void zero(char *memory, size_t bytes)
     memset(memory + blocks * ZERO_BLOCK, 0, (size_t)rest);
 }
 
-lloyd_status lloyd_alloc(void *out, int64_t count, size_t size, const char *what)
+lloyd_status lloyd_alloc_uncleared(void *out, int64_t count, size_t size, const char *what)
 {
     void *memory = NULL;
     size_t bytes;
@@ -50,8 +50,16 @@ lloyd_status lloyd_alloc(void *out, int64_t count, size_t size, const char *what
             (double)bytes / 1e9, what, (double)lloyd_memory_available() / 1e9);
     }
     if (bytes >= LARGE) (void)madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
-    zero(memory, bytes);
     memcpy(out, &memory, sizeof memory);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_alloc(void *out, int64_t count, size_t size, const char *what)
+{
+    void *memory;
+    LLOYD_TRY(lloyd_alloc_uncleared(out, count, size, what));
+    memcpy(&memory, out, sizeof memory);
+    zero(memory, (size_t)count * size);
     return LLOYD_OK;
 }
 

@@ -12,6 +12,10 @@
  * when the memory is not to be had. */
 lloyd_status lloyd_alloc(void *out, int64_t count, size_t size, const char *what);
 
+/* The same, but the elements have any value: for large arrays of which each element is certain to be written before it is
+ * read. Their pages are first touched by whoever writes them. */
+lloyd_status lloyd_alloc_uncleared(void *out, int64_t count, size_t size, const char *what);
+
 void lloyd_free(void *memory);
 
 /* Bytes of memory this process holds now and at its peak (VmRSS, VmHWM); 0 where the system does

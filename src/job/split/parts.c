@@ -261,10 +261,24 @@ static lloyd_status check_weights(const lloyd_parts *p)
     return LLOYD_OK;
 }
 
-static lloyd_status open_parts(lloyd_parts *p, const int64_t *rows, int64_t k)
+/* Nothing is read of them before all is written: lloyd_parts_bring() fails unless every row has come, and after a fit that
+ * fails or stops no labels and distances are returned. */
+static lloyd_status open_rows(lloyd_parts *p, int64_t all)
 {
     const char *what = "the rows of clusters";
     const lloyd_row_source *s = p->source->rows;
+    LLOYD_TRY(lloyd_alloc_uncleared(&p->data, all, (size_t)row_bytes_of(s), what));
+    LLOYD_TRY(lloyd_alloc_uncleared(&p->numbers, all, sizeof *p->numbers, what));
+    LLOYD_TRY(lloyd_alloc_uncleared(&p->labels, all, sizeof *p->labels, what));
+    if (s->weighted) LLOYD_TRY(lloyd_alloc_uncleared(&p->weights, all, sizeof *p->weights, what));
+    return p->source->distances
+               ? lloyd_alloc_uncleared(&p->distances, all, sizeof *p->distances, what)
+               : LLOYD_OK;
+}
+
+static lloyd_status open_parts(lloyd_parts *p, const int64_t *rows, int64_t k)
+{
+    const char *what = "the rows of clusters";
     const int64_t mine = p->round * p->comm->size + p->comm->rank;
     LLOYD_TRY(lloyd_alloc(&p->clusters, k, sizeof *p->clusters, what));
     LLOYD_TRY(lloyd_alloc(&p->begin, k + 1, sizeof *p->begin, what));
@@ -274,13 +288,7 @@ static lloyd_status open_parts(lloyd_parts *p, const int64_t *rows, int64_t k)
         p->begin[p->count + 1] = p->begin[p->count] + rows[c];
         p->count++;
     }
-    const int64_t all = p->begin[p->count];
-    LLOYD_TRY(lloyd_alloc(&p->data, all, (size_t)row_bytes_of(s), what));
-    LLOYD_TRY(lloyd_alloc(&p->numbers, all, sizeof *p->numbers, what));
-    LLOYD_TRY(lloyd_alloc(&p->labels, all, sizeof *p->labels, what));
-    if (s->weighted) LLOYD_TRY(lloyd_alloc(&p->weights, all, sizeof *p->weights, what));
-    return p->source->distances ? lloyd_alloc(&p->distances, all, sizeof *p->distances, what)
-                                : LLOYD_OK;
+    return open_rows(p, p->begin[p->count]);
 }
 
 static int64_t rows_at_once(int64_t count, int64_t row_bytes)

@@ -135,8 +135,8 @@ static lloyd_status find_clusters(lloyd_splitting *s)
 {
     const lloyd_split_options *o = s->options;
     const int64_t k = s->parent.k;
-    lloyd_status status =
-        lloyd_alloc(&s->clusters, s->source.count, sizeof *s->clusters, "the labels of the rows");
+    lloyd_status status = lloyd_alloc_uncleared(&s->clusters, s->source.count, sizeof *s->clusters,
+                                                "the labels of the rows"); /* which are read here */
     if (status == LLOYD_OK) status = lloyd_alloc(&s->rows, k, sizeof *s->rows, "cluster sizes");
     if (status == LLOYD_OK)
         status = lloyd_alloc(&s->first, k + 1, sizeof *s->first, "sub-clusters");
@@ -303,9 +303,12 @@ static lloyd_status make_room(lloyd_splitting *s)
     LLOYD_TRY(lloyd_alloc(&s->inertia, k, sizeof *s->inertia, what));
     LLOYD_TRY(lloyd_alloc(&s->iterations, k, sizeof *s->iterations, what));
     LLOYD_TRY(lloyd_alloc(&s->converged, k, sizeof *s->converged, what));
-    LLOYD_TRY(lloyd_alloc(&s->labels, count, sizeof *s->labels, "the labels of the rows"));
+    /* of which the rounds write all, each row in one */
+    LLOYD_TRY(
+        lloyd_alloc_uncleared(&s->labels, count, sizeof *s->labels, "the labels of the rows"));
     if (!lloyd_split_needs_distances(s->options)) return LLOYD_OK;
-    return lloyd_alloc(&s->distances, count, sizeof *s->distances, "the distances of the rows");
+    return lloyd_alloc_uncleared(&s->distances, count, sizeof *s->distances,
+                                 "the distances of the rows");
 }
 
 static int64_t own_rows(const lloyd_splitting *s)

@@ -41,6 +41,28 @@ static void base_memory(void **state)
     assert_non_null(strstr(lloyd_message(), "less than nothing"));
 }
 
+static void base_memory_uncleared(void **state)
+{
+    (void)state;
+    char *data;
+    const int64_t bytes = 256 << 20;
+    const int64_t before = lloyd_memory_now();
+    assert_int_equal(lloyd_alloc_uncleared(&data, bytes, 1, "a test"), LLOYD_OK);
+    assert_int_equal((uintptr_t)data % (2 << 20), 0);
+    assert_true(lloyd_memory_now() - before < bytes / 2); /* nothing has touched it */
+    data[0] = data[bytes - 1] = 1;
+    lloyd_free(data);
+    assert_int_equal(lloyd_alloc_uncleared(&data, 3, 4, "a little"), LLOYD_OK);
+    assert_int_equal((uintptr_t)data % 64, 0);
+    lloyd_free(data);
+    assert_int_equal(lloyd_alloc_uncleared(&data, 0, 8, "nothing"), LLOYD_OK);
+    assert_non_null(data);
+    lloyd_free(data);
+    assert_int_equal(lloyd_alloc_uncleared(&data, INT64_MAX, 8, "too much"), LLOYD_FAILED);
+    assert_non_null(strstr(lloyd_message(), "too much"));
+    assert_null(data);
+}
+
 static void base_half(void **state)
 {
     (void)state;
@@ -80,6 +102,8 @@ static void base_half(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(base_memory), cmocka_unit_test(base_half)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(base_memory),
+                                       cmocka_unit_test(base_memory_uncleared),
+                                       cmocka_unit_test(base_half)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
