@@ -3,11 +3,17 @@
 
 #include "base/memory.h"
 #include "io/inspect.h"
+#include "job/backend.h"
 #include "rows/bad_rows.h"
 
+#include <omp.h>
 #include <stdlib.h>
 
-enum { LABELS = 1 << 20 }; /* read at a time */
+enum {
+    LABELS = 1 << 20, /* read at a time */
+    ALONE = 1 << 12,  /* that one thread goes through */
+    APART = 16        /* numbers: no two threads count in one cache line */
+};
 
 static const char *labels_path(const lloyd_split_options *o)
 {
@@ -55,10 +61,10 @@ lloyd_status lloyd_split_check_labels(const lloyd_splitting *s)
                       path, (long long)labels, (long long)stored);
 }
 
-static lloyd_status check_label(const lloyd_splitting *s, int64_t row, int32_t label)
+/* A label that is none of a cluster. */
+static lloyd_status refuse_label(const lloyd_splitting *s, int64_t row, int32_t label)
 {
     const char *path = labels_path(s->options);
-    if (label >= 0 && label < s->parent.k) return LLOYD_OK;
     if (label == LLOYD_SKIPPED && !s->options->skip_bad_rows)
         return lloyd_fail(LLOYD_BAD_INPUT,
                           "row %lld has the label -1 in %s, so it was left out there; give "
@@ -85,24 +91,84 @@ static lloyd_status move_window(const lloyd_splitting *s, int64_t row, label_win
     return lloyd_inspect_labels(labels_path(s->options), row, w->count, &total, w->labels);
 }
 
-static lloyd_status take_clusters(lloyd_splitting *s, label_window *w)
+/* Rows of clusters, counted by several threads, each in an array of its own. */
+typedef struct counting {
+    int threads;
+    int64_t stride;
+    int64_t *more; /* [(threads - 1) * stride] of the others: the first counts in s->rows */
+} counting;
+
+/* As many threads as make the arrays take less than half of what the labels of the rows will, for which there is room, and
+ * which costs little to go through. */
+static lloyd_status open_counting(const lloyd_splitting *s, counting *c)
+{
+    c->stride = (s->parent.k + APART - 1) / APART * APART;
+    c->threads = lloyd_backend_threads(s->comm);
+    const int64_t most = s->source.count / (4 * c->stride) + 1;
+    if (c->threads > most) c->threads = (int)most;
+    return lloyd_alloc(&c->more, (c->threads - 1) * c->stride, sizeof *c->more, "cluster sizes");
+}
+
+static void add_counts(const lloyd_splitting *s, const counting *c)
+{
+    const int64_t k = s->parent.k;
+#pragma omp parallel for num_threads(c->threads) if (k > ALONE)
+    for (int64_t i = 0; i < k; i++)
+        for (int t = 1; t < c->threads; t++) s->rows[i] += c->more[(t - 1) * c->stride + i];
+}
+
+/* Rows [at, at + count) of the share, whose labels these are. Returns the first with a label that is none, -1: all have
+ * one. */
+static int64_t take_labels(const lloyd_splitting *s, const counting *c, int64_t at,
+                           const int32_t *labels, int64_t count)
+{
+    const int64_t k = s->parent.k;
+    int64_t bad = count;
+#pragma omp parallel num_threads(c->threads) reduction(min : bad) if (count > ALONE)
+    {
+        const int thread = omp_get_thread_num();
+        int64_t *rows = thread == 0 ? s->rows : c->more + (thread - 1) * c->stride;
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < count; i++) {
+            const int32_t label = labels[i];
+            s->clusters[at + i] = label;
+            if (label >= 0 && label < k)
+                rows[label]++;
+            else if (i < bad)
+                bad = i;
+        }
+    }
+    return bad < count ? bad : -1;
+}
+
+/* Between two rows that are left out, those that stay follow each other. */
+static lloyd_status take_clusters(lloyd_splitting *s, const counting *c, label_window *w)
 {
     const lloyd_row_source *rows = &s->source;
-    for (int64_t i = 0; i < rows->count; i++) {
+    for (int64_t i = 0, here; i < rows->count; i += here) {
         const int64_t number = lloyd_rows_original(rows->rows, rows->first + i);
+        here = lloyd_rows_run(rows->rows, rows->first + i, rows->count - i);
         if (number >= w->first + w->count) LLOYD_TRY(move_window(s, number, w));
-        s->clusters[i] = w->labels[number - w->first];
-        LLOYD_TRY(check_label(s, number, s->clusters[i]));
-        s->rows[s->clusters[i]]++;
+        const int64_t left = w->first + w->count - number;
+        if (here > left) here = left;
+        const int32_t *labels = w->labels + (number - w->first);
+        const int64_t bad = take_labels(s, c, i, labels, here);
+        if (bad >= 0) return refuse_label(s, number + bad, labels[bad]);
     }
     return LLOYD_OK;
 }
 
 lloyd_status lloyd_split_read_labels(lloyd_splitting *s)
 {
+    const char *what = "labels";
     label_window window = {.labels = NULL};
-    LLOYD_TRY(lloyd_alloc(&window.labels, LABELS, sizeof *window.labels, "labels"));
-    lloyd_status status = take_clusters(s, &window);
+    counting c = {.more = NULL};
+    lloyd_status status =
+        lloyd_alloc_uncleared(&window.labels, LABELS, sizeof *window.labels, what);
+    if (status == LLOYD_OK) status = open_counting(s, &c);
+    if (status == LLOYD_OK) status = take_clusters(s, &c, &window);
+    if (status == LLOYD_OK) add_counts(s, &c);
     lloyd_free(window.labels);
+    lloyd_free(c.more);
     return status;
 }
