@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/stop.h"
+#include "io/readahead.h"
 #include "job/backend.h"
 #include "job/split/mail.h"
 #include "rows/shard.h"
@@ -12,8 +13,9 @@
 #include <string.h>
 
 enum {
-    READ = 1 << 23, /* bytes of rows that are read at a time */
-    ALONE = 1 << 10 /* rows that one thread moves */
+    READ = 1 << 23,  /* bytes of rows that are read at a time */
+    ALONE = 1 << 10, /* rows that one thread moves */
+    PIECES = 128     /* of what is read, for threads that place it: one of them begins later */
 };
 
 /* The beginning of every piece of a row that travels, and of every result. */
@@ -53,12 +55,16 @@ typedef struct moving {
     int64_t row_bytes, piece;
 
     /* what is read: rows [at, at + here) of the share, of which those before `next` are sent, and of that one what is
-     * before `sent` */
+     * before `sent`; the block of rows behind them is on its way */
     int64_t at_once, at, here, next, sent;
-    char *read;
+    lloyd_readahead *ahead;
+    void *buffers[2];
+    int buffer; /* that they are in */
+    const char *read;
     float *read_weights;
 
-    int64_t *place; /* [k] where the next row of a cluster goes */
+    int64_t *
+        place; /* [k] where the next row of a cluster goes, -1: to no part of this rank in this round */
     int64_t *
         coming; /* [2 * ranks] where the row that comes from a rank goes, and what of it is there */
 } moving;
@@ -79,23 +85,40 @@ static void hash_rows(const moving *m)
     *m->parts->source->hash += sum;
 }
 
-static lloyd_status read_some(moving *m)
+/* Rows of the block that begins at one of the share. */
+static int64_t block_rows(const moving *m, int64_t at)
+{
+    const int64_t left = m->rows->count - at;
+    return left < m->at_once ? left : m->at_once;
+}
+
+static lloyd_status read_ahead(moving *m, int64_t at)
+{
+    const int64_t count = block_rows(m, at);
+    return count > 0 ? lloyd_readahead_queue(m->ahead, m->rows->first + at, count) : LLOYD_OK;
+}
+
+/* A block, and begins with the next one: after the weights, which would wait for it. */
+static lloyd_status take_block(moving *m)
 {
     const lloyd_row_source *s = m->rows;
+    const void *read;
     LLOYD_TRY(lloyd_stop_check());
-    LLOYD_TRY(lloyd_rows_read(s->rows, s->first + m->at, m->here, m->read));
-    if (!s->weighted) return LLOYD_OK;
-    return lloyd_rows_read_weights(s->rows, s->first + m->at, m->here, m->read_weights);
+    LLOYD_TRY(lloyd_readahead_take(m->ahead, &m->buffer, &read));
+    m->read = read;
+    if (s->weighted)
+        LLOYD_TRY(lloyd_rows_read_weights(s->rows, s->first + m->at, m->here, m->read_weights));
+    return read_ahead(m, m->at + m->here);
 }
 
 static lloyd_status read_more(moving *m)
 {
-    const lloyd_row_source *s = m->rows;
+    if (m->here > 0) lloyd_readahead_release(m->ahead, m->buffer);
     m->at += m->here;
-    m->here = s->count - m->at < m->at_once ? s->count - m->at : m->at_once;
+    m->here = block_rows(m, m->at);
     m->next = m->sent = 0;
     if (m->here == 0) return LLOYD_OK;
-    LLOYD_TRY(read_some(m));
+    LLOYD_TRY(take_block(m));
     if (m->parts->source->hash && m->parts->round == 0) hash_rows(m);
     return LLOYD_OK;
 }
@@ -156,29 +179,52 @@ static void read_row(void *context, int source, const void *record)
     *there = *there + bytes == m->row_bytes ? 0 : *there + bytes;
 }
 
-/* One rank alone reads its rows, and each goes straight to its place. */
-static lloyd_status take_rows(moving *m)
+/* Of the rows of a block; -1: a row of another round. */
+static void find_places(moving *m, int64_t at, int64_t *to)
 {
-    lloyd_parts *p = m->parts;
-    const int64_t bytes = m->row_bytes;
-    int64_t *to = NULL; /* -1: a row of another round */
-    lloyd_status status = lloyd_alloc(&to, m->at_once, sizeof *to, "the places of rows");
-    if (status == LLOYD_OK) status = read_more(m);
-    while (status == LLOYD_OK && m->here > 0) {
-        for (int64_t i = 0; i < m->here; i++) {
-            const int32_t cluster = p->source->clusters[m->at + i];
-            to[i] = p->turn[cluster] == p->round ? m->place[cluster]++ : -1;
-        }
-#pragma omp parallel for num_threads(lloyd_backend_threads(p->comm)) if (m->here > ALONE)
+    const int32_t *clusters = m->parts->source->clusters + at;
+    const int64_t count = block_rows(m, at);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t *place = &m->place[clusters[i]];
+        to[i] = *place < 0 ? -1 : (*place)++;
+    }
+}
+
+/* What is read, each row to its place, while one thread finds the places of the next block. */
+static void place_rows(moving *m, const int64_t *to, int64_t *next)
+{
+    const lloyd_parts *p = m->parts;
+    const int64_t bytes = m->row_bytes, first = m->rows->first + m->at;
+#pragma omp parallel num_threads(lloyd_backend_threads(p->comm)) if (m->here > ALONE)
+    {
+#pragma omp single nowait
+        find_places(m, m->at + m->here, next);
+#pragma omp for schedule(dynamic, m->here / PIECES + 1)
         for (int64_t i = 0; i < m->here; i++) {
             if (to[i] < 0) continue;
             memcpy(p->data + to[i] * bytes, m->read + i * bytes, (size_t)bytes);
-            p->numbers[to[i]] = m->rows->first + m->at + i;
+            p->numbers[to[i]] = first + i;
             if (p->weights) p->weights[to[i]] = m->read_weights[i];
         }
+    }
+}
+
+/* One rank alone reads its rows, and each goes straight to its place. */
+static lloyd_status take_rows(moving *m)
+{
+    int64_t *places[2] = {NULL, NULL};
+    const char *what = "the places of rows";
+    lloyd_status status = LLOYD_OK;
+    for (int i = 0; i < 2 && status == LLOYD_OK; i++)
+        status = lloyd_alloc_uncleared(&places[i], m->at_once, sizeof *places[i], what);
+    if (status == LLOYD_OK) find_places(m, 0, places[0]);
+    if (status == LLOYD_OK) status = read_more(m);
+    for (int now = 0; status == LLOYD_OK && m->here > 0; now = !now) {
+        place_rows(m, places[now], places[!now]);
         status = read_more(m);
     }
-    lloyd_free(to);
+    lloyd_free(places[0]);
+    lloyd_free(places[1]);
     return status;
 }
 
@@ -302,11 +348,15 @@ static lloyd_status open_moving(moving *m, int64_t k, lloyd_mail *mail)
     const char *what = "rows on their way to other ranks";
     const lloyd_parts *p = m->parts;
     m->at_once = rows_at_once(m->rows->count, m->row_bytes);
-    LLOYD_TRY(lloyd_alloc(&m->read, m->at_once, (size_t)m->row_bytes, what));
+    for (int i = 0; i < 2; i++)
+        LLOYD_TRY(lloyd_alloc_uncleared(&m->buffers[i], m->at_once, (size_t)m->row_bytes, what));
     if (m->rows->weighted)
         LLOYD_TRY(lloyd_alloc(&m->read_weights, m->at_once, sizeof *m->read_weights, what));
+    LLOYD_TRY(lloyd_readahead_open(m->rows->rows, m->buffers, 2, &m->ahead));
+    LLOYD_TRY(read_ahead(m, 0));
     LLOYD_TRY(lloyd_alloc(&m->place, k, sizeof *m->place, what));
     LLOYD_TRY(lloyd_alloc(&m->coming, 2 * (int64_t)p->comm->size, sizeof *m->coming, what));
+    for (int64_t c = 0; c < k; c++) m->place[c] = -1;
     for (int64_t i = 0; i < p->count; i++) m->place[p->clusters[i]] = p->begin[i];
     return p->comm->size == 1 ? LLOYD_OK
                               : lloyd_mail_open(p->comm, record_bytes(m->row_bytes), mail);
@@ -322,8 +372,10 @@ static lloyd_status move_rows(moving *m, int64_t k, lloyd_mail *mail)
 
 static void close_moving(moving *m, lloyd_mail *mail)
 {
+    lloyd_readahead_close(m->ahead);
     lloyd_mail_close(mail);
-    lloyd_free(m->read);
+    lloyd_free(m->buffers[0]);
+    lloyd_free(m->buffers[1]);
     lloyd_free(m->read_weights);
     lloyd_free(m->place);
     lloyd_free(m->coming);
@@ -448,6 +500,6 @@ int64_t lloyd_parts_bytes(int ranks, int64_t k, int64_t most, int64_t row_bytes)
 {
     const int64_t sorting = 2 * most * (int64_t)sizeof(placed) + row_bytes, /* qsort() copies */
         moving_bytes = lloyd_mail_bytes(ranks, record_bytes(row_bytes)) +
-                       rows_at_once(INT64_MAX, row_bytes) * (row_bytes + 4 + 8) + 8 * k;
+                       rows_at_once(INT64_MAX, row_bytes) * (2 * (row_bytes + 8) + 4) + 8 * k;
     return (sorting > moving_bytes ? sorting : moving_bytes) + 16 * k;
 }
