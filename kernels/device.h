@@ -34,6 +34,8 @@ typedef struct lloyd_device {
     /* on = 1: memory of number `device`, and pinned memory, that kernels on it give back is kept for those that are created next, as for
      * many short fits; 0: no longer, and it is freed, after all kernels that were created meanwhile. */
     lloyd_status (*keep)(int device, int on);
+    /* Bytes, of the device and of the host, that each of several kernels takes meanwhile beside what they need. */
+    int64_t kept, kept_on_host;
 } lloyd_device;
 
 #endif

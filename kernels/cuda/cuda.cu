@@ -21,6 +21,10 @@ extern "C" {
 
 #include <algorithm>
 
+/* Into how many parts a GPU is divided while several kernels use it at a time (memory/keep.h): each has the blocks for one of them. With a
+ * part that is too small the last ones to be at work leave some of it idle. */
+static constexpr int CUDA_SHARES = 4;
+
 /* --- small functions of the table --- */
 
 static lloyd_status create(lloyd_kernels *kernels, const lloyd_kernels_config *config,
@@ -66,7 +70,7 @@ static void destroy(lloyd_kernels *kernels)
     if (!kernels) return;
     cuda_kernels *cuda = lloyd_cuda(kernels);
     const lloyd_kernels_config *config = &kernels->config;
-    (void)cudaSetDevice(cuda->device);
+    (void)lloyd_cuda_select(cuda->device);
     if (cuda->stream) (void)cudaStreamSynchronize(cuda->stream);
     if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
     (void)lloyd_cuda_seed_end(kernels);
@@ -80,10 +84,11 @@ static void destroy(lloyd_kernels *kernels)
     lloyd_free(cuda->slots);
     lloyd_cuda_release_state(cuda);
     lloyd_cuda_free_staging(cuda);
-    lloyd_cuda_give_pinned(cuda->pinned);
-    lloyd_cuda_give_event(cuda->asked);
-    lloyd_cuda_give_stream(cuda->copies);
-    lloyd_cuda_give_stream(cuda->stream);
+    lloyd_cuda_give_pinned(cuda->stock, cuda->pinned);
+    lloyd_cuda_give_event(cuda->stock, cuda->asked);
+    lloyd_cuda_give_stream(cuda->stock, cuda->copies);
+    lloyd_cuda_give_stream(cuda->stock, cuda->stream);
+    lloyd_cuda_give_stock(cuda->stock);
     lloyd_free(cuda);
 }
 
@@ -152,7 +157,7 @@ static lloyd_status refuse_device(const cuda_kernels *cuda, const char *why)
 
 static lloyd_status open_device(cuda_kernels *cuda)
 {
-    CUDA_TRY(cudaSetDevice(cuda->device), "selecting the GPU");
+    LLOYD_TRY(lloyd_cuda_select(cuda->device));
     LLOYD_TRY(lloyd_cuda_look_at(cuda->device, &cuda->gpu));
     if (cuda->gpu.capability < 80) return refuse_device(cuda, "but 8.0 or newer is needed");
     cudaFuncAttributes attributes;
@@ -162,7 +167,10 @@ static lloyd_status open_device(cuda_kernels *cuda)
         return refuse_device(cuda, "for which this lloyd was built without code");
     }
     CUDA_TRY(code, "loading the kernels");
-    CUDA_TRY(lloyd_cuda_take_stream(&cuda->stream), "creating a stream");
+    /* most kernels have as many blocks as the GPU runs at a time: now there are others */
+    if (cuda->stock)
+        cuda->gpu.multiprocessors = std::max(2, cuda->gpu.multiprocessors / CUDA_SHARES);
+    CUDA_TRY(lloyd_cuda_take_stream(cuda->stock, &cuda->stream), "creating a stream");
     return LLOYD_OK;
 }
 
@@ -172,7 +180,7 @@ static lloyd_status alloc_state(cuda_kernels *cuda)
     const int64_t n = config->n_local;
     LLOYD_TRY(lloyd_cuda_alloc_sums(cuda, nullptr));
     LLOYD_TRY(lloyd_cuda_reserve_state(cuda));
-    CUDA_TRY(lloyd_cuda_take_pinned(CUDA_PINNED + CUDA_PINNED_SAMPLE, &cuda->pinned),
+    CUDA_TRY(lloyd_cuda_take_pinned(cuda->stock, CUDA_PINNED + CUDA_PINNED_SAMPLE, &cuda->pinned),
              "allocating pinned memory for results");
     LLOYD_TRY(lloyd_alloc(&cuda->slots, config->slots, sizeof(cuda_slot), "chunk table"));
     if (n > 0)
@@ -191,6 +199,7 @@ lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
     cuda->base = table;
     cuda->base.config = cuda->given = *config;
     cuda->device = device;
+    cuda->stock = lloyd_cuda_take_stock();
     lloyd_status status = open_device(cuda);
     if (status == LLOYD_OK) status = alloc_state(cuda);
     if (status != LLOYD_OK) {

@@ -16,6 +16,14 @@ extern "C" {
 #include <string>
 #include <utility>
 
+lloyd_status lloyd_cuda_select(int device)
+{
+    int current;
+    if (cudaGetDevice(&current) == cudaSuccess && current == device) return LLOYD_OK;
+    (void)cudaGetLastError();
+    return lloyd_cuda_check(cudaSetDevice(device), "selecting the GPU");
+}
+
 lloyd_status lloyd_cuda_look_at(int device, cuda_gpu *gpu)
 {
     int major = 0, minor = 0;
@@ -63,7 +71,7 @@ static lloyd_status memory_of(int device, int64_t *free_bytes, int64_t *total_by
     static std::mutex lock;
     static std::map<int, std::pair<size_t, size_t>> known;
     std::lock_guard<std::mutex> guard(lock);
-    CUDA_TRY(cudaSetDevice(device), "selecting the GPU");
+    LLOYD_TRY(lloyd_cuda_select(device));
     if (!lloyd_cuda_keeps() || known.find(device) == known.end()) {
         size_t left, total;
         CUDA_TRY(cudaMemGetInfo(&left, &total), "asking for the GPU's memory");
@@ -84,7 +92,7 @@ static int current(void)
 
 static void make_current(int device)
 {
-    (void)cudaSetDevice(device);
+    (void)lloyd_cuda_select(device);
 }
 
 /* --- identity --- */
@@ -154,4 +162,6 @@ const lloyd_device lloyd_device_cuda = {
     .current = current,
     .make_current = make_current,
     .keep = lloyd_cuda_keep,
+    .kept = CUDA_STOCK_BYTES,
+    .kept_on_host = CUDA_STOCK_PINNED,
 };

@@ -7,6 +7,7 @@
 #include "kernels/cuda/update/means.h"
 
 #include <cassert>
+#include <cstring>
 
 namespace
 {
@@ -110,26 +111,31 @@ lloyd_status gather_batch(const cuda_kernels *cuda, int slot, const int64_t *lis
 
 /* --- the grid --- */
 
-lloyd_status send(const cuda_kernels *cuda, void *to, const void *from, int64_t bytes)
+/* An array of [dim] in host memory, and where it is to be on the device: in cuda->columns at the same place. */
+template <class T>
+void place_column(const cuda_kernels *cuda, char **at, const T *from, T **on_device, char *host)
 {
-    return lloyd_cuda_check(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyHostToDevice,
-                                            cuda->stream),
-                            "copying the grid to the GPU");
+    const size_t bytes = (size_t)cuda->base.config.dim * sizeof(T);
+    memcpy(*at, from, bytes);
+    *on_device = reinterpret_cast<T *>(cuda->columns + (*at - host));
+    *at += bytes;
 }
 
-/* The grid and `scale` must stay as they are until the stream is done. */
-lloyd_status send_grid(const cuda_kernels *cuda, const lloyd_grid *grid, double *scale)
+/* host: room for it, as large as cuda->columns, and for `scale`. */
+lloyd_status send_grid(cuda_kernels *cuda, const lloyd_grid *grid, char *host, double *scale)
 {
-    int64_t dim = cuda->base.config.dim, bytes = dim * (int64_t)sizeof(int);
+    const int64_t dim = cuda->base.config.dim;
+    char *at = host;
     for (int64_t j = 0; j < dim; j++)
         scale[j] = grid->wide_number[j] >= 0 ? 0 : lloyd_exp2(grid->bits - grid->top[j]);
-    LLOYD_TRY(send(cuda, cuda->digit_scale, scale, dim * (int64_t)sizeof *scale));
-    LLOYD_TRY(send(cuda, cuda->top, grid->top, bytes));
-    LLOYD_TRY(send(cuda, cuda->digits, grid->digits, bytes));
-    LLOYD_TRY(send(cuda, cuda->square_top, grid->square_top, bytes));
-    LLOYD_TRY(send(cuda, cuda->second, grid->second, bytes));
-    LLOYD_TRY(send(cuda, cuda->wide_number, grid->wide_number, bytes));
-    return send(cuda, cuda->wide_column, grid->wide_column, bytes);
+    place_column(cuda, &at, scale, &cuda->digit_scale, host);
+    place_column(cuda, &at, grid->top, &cuda->top, host);
+    place_column(cuda, &at, grid->digits, &cuda->digits, host);
+    place_column(cuda, &at, grid->square_top, &cuda->square_top, host);
+    place_column(cuda, &at, grid->second, &cuda->second, host);
+    place_column(cuda, &at, grid->wide_number, &cuda->wide_number, host);
+    place_column(cuda, &at, grid->wide_column, &cuda->wide_column, host);
+    return lloyd_cuda_copy_in(cuda, cuda->columns, host, at - host);
 }
 
 } // namespace
@@ -152,17 +158,17 @@ lloyd_status lloyd_cuda_lengths(cuda_kernels *cuda, int slot, int64_t at, int64_
 lloyd_status lloyd_cuda_set_grid(lloyd_kernels *kernels, const lloyd_grid *grid)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
-    double *scratch;
-    LLOYD_TRY(lloyd_alloc(&scratch, kernels->config.dim, sizeof *scratch, "scales of the columns"));
+    const int64_t dim = kernels->config.dim;
+    char *host;
+    LLOYD_TRY(lloyd_alloc(&host, dim, CUDA_COLUMN_BYTES + sizeof(double), "the grid"));
     lloyd_cuda_means_stale(cuda);
     lloyd_status status = lloyd_cuda_alloc_sums(cuda, grid);
     cuda->mass_scale = lloyd_exp2(grid->bits - grid->weight_top);
     cuda->least_mass = lloyd_exp2(grid->bits * grid->weight_digits - grid->weight_top);
-    if (status == LLOYD_OK) status = send_grid(cuda, grid, scratch);
-    const lloyd_status sent =
-        lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying the grid to the GPU");
-    lloyd_free(scratch);
-    return status != LLOYD_OK ? status : sent;
+    void *scale = host + dim * CUDA_COLUMN_BYTES;
+    if (status == LLOYD_OK) status = send_grid(cuda, grid, host, static_cast<double *>(scale));
+    lloyd_free(host);
+    return status;
 }
 
 lloyd_status lloyd_cuda_rows(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,

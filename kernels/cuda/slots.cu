@@ -18,7 +18,9 @@
 
 static const int64_t STAGED_BYTES = 1 << 18, /* less than this is not worth the buffers */
     DIRECT_BYTES = 1 << 16,                  /* up to this is not worth their use */
-    PIECE_BYTES = 1 << 20;                   /* that a thread copies at a time */
+    PIECE_BYTES = 1 << 20,                   /* that a thread copies at a time */
+    KEPT_STAGING_BYTES =
+        1 << 20; /* of a buffer where many threads have some: to pin more takes long */
 
 struct cuda_staging {
     char *memory[2];
@@ -38,12 +40,15 @@ static lloyd_status new_staging(cuda_kernels *cuda, int64_t first)
     LLOYD_TRY(lloyd_alloc(&cuda->staging, 1, sizeof *cuda->staging, "copies to the GPU"));
     cuda_staging *staging = cuda->staging;
     int64_t size = STAGED_BYTES;
-    while (size < bytes && size < CUDA_STAGING_BYTES) size *= 2;
+    const int64_t most = cuda->stock ? KEPT_STAGING_BYTES : CUDA_STAGING_BYTES;
+    while (size < bytes && size < most) size *= 2;
     for (int b = 0; b < 2; b++) {
         void *memory = nullptr;
-        CUDA_TRY(lloyd_cuda_take_pinned(size, &memory), "allocating pinned memory for copies");
+        CUDA_TRY(lloyd_cuda_take_pinned(cuda->stock, size, &memory),
+                 "allocating pinned memory for copies");
         staging->memory[b] = static_cast<char *>(memory);
-        CUDA_TRY(lloyd_cuda_take_event(&staging->sent[b]), "creating an event for copies");
+        CUDA_TRY(lloyd_cuda_take_event(cuda->stock, &staging->sent[b]),
+                 "creating an event for copies");
     }
     staging->bytes = size; /* both are there */
     return LLOYD_OK;
@@ -53,8 +58,8 @@ void lloyd_cuda_free_staging(cuda_kernels *cuda)
 {
     if (!cuda->staging) return;
     for (int b = 0; b < 2; b++) {
-        lloyd_cuda_give_event(cuda->staging->sent[b]);
-        lloyd_cuda_give_pinned(cuda->staging->memory[b]);
+        lloyd_cuda_give_event(cuda->stock, cuda->staging->sent[b]);
+        lloyd_cuda_give_pinned(cuda->stock, cuda->staging->memory[b]);
     }
     lloyd_free(cuda->staging);
     cuda->staging = nullptr;
@@ -113,27 +118,36 @@ lloyd_status lloyd_cuda_copy_in(cuda_kernels *cuda, void *to, const void *from, 
     return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "copying to the GPU");
 }
 
-/* Through pinned memory, as far as it is there. */
-static lloyd_status copy_out_staged(const cuda_kernels *cuda, void *to, const void *from,
+/* Through pinned memory, as much at a time as there is of it. */
+static lloyd_status copy_out_staged(const cuda_kernels *cuda, char *to, const char *from,
                                     int64_t bytes)
 {
     if (bytes <= CUDA_PINNED) return lloyd_cuda_fetch(cuda, to, from, (size_t)bytes);
     char *memory = cuda->staging->memory[0]; /* what is sent from there goes before */
-    CUDA_TRY(cudaMemcpyAsync(memory, from, (size_t)bytes, cudaMemcpyDeviceToHost, cuda->stream),
-             "copying results");
-    CUDA_TRY(cudaStreamSynchronize(cuda->stream), "copying results");
-    copy_on_host((char *)to, memory, bytes, cuda->base.config.threads);
+    for (int64_t at = 0; at < bytes; at += cuda->staging->bytes) {
+        const int64_t here = std::min(bytes - at, cuda->staging->bytes);
+        CUDA_TRY(cudaMemcpyAsync(memory, from + at, (size_t)here, cudaMemcpyDeviceToHost,
+                                 cuda->stream),
+                 "copying results");
+        CUDA_TRY(cudaStreamSynchronize(cuda->stream), "copying results");
+        copy_on_host(to + at, memory, here, cuda->base.config.threads);
+    }
     return LLOYD_OK;
 }
 
 /* A copy into pageable memory keeps all other threads from getting anything done, while it waits for the work before it too: so it
- * is avoided where it is short, and else that work is waited for first. */
+ * is avoided where it is short or there are such threads, and else that work is waited for first. */
 lloyd_status lloyd_cuda_copy_out(const cuda_kernels *cuda, void *to, const void *from,
                                  int64_t bytes)
 {
     if (bytes == 0) return LLOYD_OK;
-    if (bytes <= (cuda->staging ? cuda->staging->bytes : (int64_t)CUDA_PINNED) && !is_known(to))
-        return copy_out_staged(cuda, to, from, bytes);
+    const bool staging = cuda->staging && cuda->staging->bytes > 0;
+    const int64_t staged = !staging      ? (int64_t)CUDA_PINNED
+                           : cuda->stock ? INT64_MAX
+                                         : cuda->staging->bytes;
+    if (bytes <= staged && !is_known(to))
+        return copy_out_staged(cuda, static_cast<char *>(to), static_cast<const char *>(from),
+                               bytes);
     CUDA_TRY(cudaStreamSynchronize(cuda->stream), "waiting for results");
     CUDA_TRY(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDefault, cuda->stream),
              "copying results");
@@ -165,7 +179,7 @@ void lloyd_cuda_free_slot(cuda_kernels *cuda, cuda_slot *slot)
 {
     cuda_buffers release = cuda_buffers::release(cuda);
     list_slot(release, slot, 0);
-    lloyd_cuda_give_event(slot->copied);
+    lloyd_cuda_give_event(cuda->stock, slot->copied);
 }
 
 /* The slot becomes rows [first, first + count), which are not in it yet. */
@@ -209,8 +223,8 @@ lloyd_status lloyd_cuda_load(lloyd_kernels *kernels, int slot_number, int64_t fi
 static lloyd_status open_copies(cuda_kernels *cuda)
 {
     const char *what = "preparing copies to the GPU";
-    CUDA_TRY(lloyd_cuda_take_event(&cuda->asked), what);
-    return lloyd_cuda_check(lloyd_cuda_take_stream(&cuda->copies), what);
+    CUDA_TRY(lloyd_cuda_take_event(cuda->stock, &cuda->asked), what);
+    return lloyd_cuda_check(lloyd_cuda_take_stream(cuda->stock, &cuda->copies), what);
 }
 
 /* Whatever reads the slot is on the stream by now, so the copy waits for the stream as it is. */
@@ -223,7 +237,7 @@ lloyd_status lloyd_cuda_load_start(lloyd_kernels *kernels, int slot_number, int6
     bool done = false;
     size_t bytes = (size_t)(count * row_bytes(&kernels->config));
     if (!cuda->copies) LLOYD_TRY(open_copies(cuda));
-    if (!slot->copied) CUDA_TRY(lloyd_cuda_take_event(&slot->copied), what);
+    if (!slot->copied) CUDA_TRY(lloyd_cuda_take_event(cuda->stock, &slot->copied), what);
     LLOYD_TRY(assign_slot(cuda, slot, first, count));
     CUDA_TRY(cudaEventRecord(cuda->asked, cuda->stream), what);
     CUDA_TRY(cudaStreamWaitEvent(cuda->copies, cuda->asked, 0), what);

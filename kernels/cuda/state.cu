@@ -5,14 +5,7 @@
 static void list_state(cuda_buffers &buffer, cuda_kernels *cuda, const lloyd_kernels_config *config)
 {
     const int64_t n = config->n_local, dim = config->dim;
-    const char *digits = "digits of the columns";
-    buffer(cuda->digit_scale, dim, digits);
-    buffer(cuda->top, dim, digits);
-    buffer(cuda->digits, dim, digits);
-    buffer(cuda->square_top, dim, digits);
-    buffer(cuda->second, dim, digits);
-    buffer(cuda->wide_number, dim, digits);
-    buffer(cuda->wide_column, dim, digits);
+    buffer(cuda->columns, dim * CUDA_COLUMN_BYTES, "digits of the columns");
     buffer(cuda->results, CUDA_PINNED, "results");
     buffer(cuda->scratch, lloyd_cuda_scratch_bytes(dim), "working space");
     buffer(cuda->labels, n, "labels");
@@ -37,7 +30,7 @@ lloyd_status lloyd_cuda_alloc_sums(cuda_kernels *cuda, const lloyd_grid *grid)
     list_sums(reserve, cuda, cuda->layout.words, grid ? config->n_local : 0);
     LLOYD_TRY(reserve.status());
     cuda->summed_rows = 0;
-    cuda->sums_continued = false;
+    cuda->sums_continued = cuda->counters_zero = false;
     cuda->sums_zero = cuda->totals_stale = true;
     return lloyd_cuda_check(cudaMemsetAsync(cuda->sums, 0,
                                             (size_t)cuda->layout.words * sizeof *cuda->sums,

@@ -41,6 +41,7 @@ struct cuda_filter;  /* assign/assign.h: what the fused kernels need beside the 
 struct cuda_sorter;  /* update/sort.cu: sorting space */
 struct cuda_means;   /* update/means.cu: centroids that follow from the sums */
 struct cuda_clock;   /* clock.cu: when the stream was where */
+struct cuda_stock;   /* memory/keep.h: what was and will be that of other kernels */
 
 struct cuda_kernels {
     lloyd_kernels base;         /* first: a lloyd_kernels * is a cuda_kernels * */
@@ -50,6 +51,7 @@ struct cuda_kernels {
     cudaEvent_t asked;   /* on `stream`: what was enqueued before a copy */
     int device;
     cuda_gpu gpu;
+    cuda_stock *stock; /* NULL: nothing is kept */
     cuda_overrides overrides;
 
     cuda_slot *slots;           /* host array [slots] */
@@ -64,12 +66,13 @@ struct cuda_kernels {
     cuda_filter *filter;
 
     /* sums */
-    const lloyd_grid *grid;                  /* of the caller, on the host; NULL until set_grid() */
-    lloyd_sum_layout layout;                 /* of `sums` */
-    cuda_array<double> digit_scale;          /* [D] 2^(b - M); 0 for wide columns */
-    cuda_array<int> top, digits, square_top; /* [D] as in the grid, on the device, and so */
-    cuda_array<int32_t> second, wide_number, wide_column; /* [D] are these */
-    double mass_scale, least_mass;                        /* 2^(b - M_w), 2^(b T_w - M_w) */
+    const lloyd_grid *grid;         /* of the caller, on the host; NULL until set_grid() */
+    lloyd_sum_layout layout;        /* of `sums` */
+    cuda_array<char> columns;       /* [D * CUDA_COLUMN_BYTES] of these, one after the other: */
+    double *digit_scale;            /* [D] 2^(b - M); 0 for wide columns */
+    int *top, *digits, *square_top; /* [D] as in the grid, on the device, and so */
+    int32_t *second, *wide_number, *wide_column; /* [D] are these */
+    double mass_scale, least_mass;               /* 2^(b - M_w), 2^(b T_w - M_w) */
     cuda_array<int64_t>
         sums; /* of this rank's rows, kept from iteration to iteration; and the counters of this one */
     cuda_array<int64_t> totals; /* the same after sums(), which may be summed over ranks */
@@ -78,7 +81,9 @@ struct cuda_kernels {
     int64_t moved; /* labels that changed in the last iteration; all, where nothing is known */
     bool sums_continued; /* this iteration looks at the rows that have moved only, */
     bool sums_zero;      /* or sums are zero as yet */
-    bool totals_stale;   /* totals are not yet those of `sums` */
+    bool
+        counters_zero; /* the counters among the sums are zero since inertia() has looked at them */
+    bool totals_stale; /* totals are not yet those of `sums` */
     cuda_sorter *sorter;
     cuda_means *means;
 
@@ -86,6 +91,7 @@ struct cuda_kernels {
     cuda_array<double> nearest_distance; /* [n_local] */
     cuda_array<int32_t> nearest;         /* [n_local] */
     cuda_array<int64_t> mass_sums;       /* fixed-point masses of blocks of rows (seed/masses.cu) */
+    cuda_array<uint32_t> masses_ended;   /* blocks that have theirs; 0 between launches */
     int mass_exponent;                   /* the grid that mass_sums are on; */
     int mass_bits;                       /* 0: they are not those of the rows now */
 
@@ -105,6 +111,7 @@ struct cuda_kernels {
 };
 
 enum { CUDA_PINNED = 4096, CUDA_PINNED_SAMPLE = 256 };
+enum { CUDA_COLUMN_BYTES = sizeof(double) + 6 * sizeof(int32_t) };
 
 static inline cuda_kernels *lloyd_cuda(lloyd_kernels *kernels)
 {

@@ -301,6 +301,7 @@ lloyd_status lloyd_cuda_assign(lloyd_kernels *kernels, int slot)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ROWS));
+    cuda->counters_zero = false;
     return label_slot(cuda, slot, cuda->sums + cuda->layout.counters_at, true, nullptr);
 }
 
@@ -308,6 +309,7 @@ lloyd_status lloyd_cuda_assign_phases(cuda_kernels *cuda, int slot, float ms[2])
 {
     int64_t *counters = cuda->sums + cuda->layout.counters_at;
     stopwatch watch = {};
+    cuda->counters_zero = false;
     for (cudaEvent_t &event : watch.mark)
         CUDA_TRY(cudaEventCreate(&event), "timing the assignment");
     lloyd_status status = label_slot(cuda, slot, counters, false, &watch);

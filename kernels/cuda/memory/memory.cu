@@ -28,7 +28,7 @@ static lloyd_status allocate(cuda_kernels *cuda, void **out, int64_t count, size
                           "cannot allocate %s: %lld elements of %zu bytes are more than any memory",
                           what, (long long)count, size);
     }
-    cudaError_t code = lloyd_cuda_take_memory(bytes > 0 ? (int64_t)bytes : 1, &memory);
+    cudaError_t code = lloyd_cuda_take_memory(cuda->stock, bytes > 0 ? (int64_t)bytes : 1, &memory);
     if (code == cudaErrorMemoryAllocation) {
         size_t left = 0, total = 0;
         (void)cudaGetLastError();
@@ -46,11 +46,11 @@ static lloyd_status allocate(cuda_kernels *cuda, void **out, int64_t count, size
     return LLOYD_OK;
 }
 
-/* Memory that is given back may be in use at once: what is enqueued may need it. cudaFree() waits by itself. */
-static void await_work(const cuda_kernels *cuda)
+/* Memory that is given back to a stock may be in use again at once, by what is enqueued behind what needs it now: on the stream, but for
+ * copies of load_start(). cudaFree() waits for all work. */
+static void await_copies(const cuda_kernels *cuda)
 {
     if (cuda->copies) (void)cudaStreamSynchronize(cuda->copies);
-    if (lloyd_cuda_keeps()) (void)cudaStreamSynchronize(cuda->stream);
 }
 
 void lloyd_cuda_visit(cuda_buffers &buffers, void **data, int64_t *held, int64_t count, size_t size,
@@ -64,8 +64,8 @@ void lloyd_cuda_visit(cuda_buffers &buffers, void **data, int64_t *held, int64_t
     bool reserves = buffers.work_ == cuda_buffers::RESERVE;
     if (reserves && (buffers.status_ != LLOYD_OK || (*data && *held >= count))) return;
     if (*data) {
-        if (!cuda->ending) await_work(cuda);
-        lloyd_cuda_give_memory(*data);
+        if (!cuda->ending) await_copies(cuda);
+        lloyd_cuda_give_memory(cuda->stock, *data);
         cuda->allocated -= *held * (int64_t)size;
     }
     *data = nullptr, *held = 0;

@@ -34,7 +34,7 @@ struct job {
     word *sums, *greatest;  /* [2 * blocks] of the masses in each share */
     word *gains;            /* [3 * trials] */
     uint32_t *barrier;      /* blocks that came to a barrier */
-    lloyd_choice *choices;  /* [most], numbers in the leaf */
+    lloyd_choice *choices;  /* [most] results: numbers in the leaf, -1 where no point is left */
     int64_t count, pitch, number, most;
 };
 
@@ -114,6 +114,8 @@ template <bool VECTOR> struct chooser {
             m.weight[i] = j.weights[first + i];
             m.near[i] = 1;
         }
+        for (int64_t i = threadIdx.x; block == 0 && i < j.most; i += THREADS)
+            j.choices[i] = {0, -1};
         __syncthreads();
     }
 

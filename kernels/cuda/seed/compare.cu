@@ -184,12 +184,9 @@ static lloyd_status launch_few(cuda_kernels *cuda, const cuda_rows &rows, int32_
 
 /* Larger sets: labels are free to use until the first iteration. */
 static lloyd_status launch_many(cuda_kernels *cuda, int slot, const cuda_rows &rows, int32_t base,
-                                const cuda_seeds &s, unsigned long long *greatest)
+                                const cuda_seeds &s, unsigned long long *greatest,
+                                int64_t *counters)
 {
-    int64_t *counters = reinterpret_cast<int64_t *>(cuda->results.data) +
-                        CUDA_PINNED / sizeof(int64_t) - LLOYD_COUNTERS;
-    CUDA_TRY(cudaMemsetAsync(counters, 0, LLOYD_COUNTERS * sizeof *counters, cuda->stream),
-             "clearing the counters of an assignment");
     LLOYD_TRY(lloyd_cuda_nearest(cuda, slot, counters));
     const int32_t *labels = cuda->labels + cuda->slots[slot].first;
     return cuda_each_own_distance(cuda, rows, labels, take_nearer{s, labels, base, greatest});
@@ -203,12 +200,13 @@ lloyd_status lloyd_cuda_seed_compare(lloyd_kernels *kernels, int slot, int64_t b
     cuda->mass_bits = 0;
     cuda_seeds s = cuda_seeds_from(cuda, cuda->slots[slot].first);
     unsigned long long *greatest = reinterpret_cast<unsigned long long *>(cuda->results.data);
-    CUDA_TRY(cudaMemsetAsync(greatest, 0, sizeof *greatest, cuda->stream),
+    auto *counters = reinterpret_cast<int64_t *>(greatest + 1); /* of an assignment */
+    CUDA_TRY(cudaMemsetAsync(greatest, 0, (1 + LLOYD_COUNTERS) * sizeof *counters, cuda->stream),
              "clearing the greatest mass");
     if (cuda->set <= FEW)
         LLOYD_TRY(launch_few(cuda, rows, (int32_t)base, s, greatest));
     else
-        LLOYD_TRY(launch_many(cuda, slot, rows, (int32_t)base, s, greatest));
+        LLOYD_TRY(launch_many(cuda, slot, rows, (int32_t)base, s, greatest, counters));
     double found;
     LLOYD_TRY(lloyd_cuda_fetch(cuda, &found, greatest, sizeof found));
     if (found > *mass) *mass = found;

@@ -3,14 +3,17 @@
  * Masses are fixed-point integers
  * and are summed per block of ROWS rows; seed_total() leaves these sums behind, and seed_pick()
  * finds its row from them in one launch of one block. The draws of kmeans|| are counted per block
- * the same way, then scanned, then written to their places.
+ * the same way, then written to their places. What the host needs to know is one number each time, which
+ * the only block, or the one that ends last, writes to its memory: to clear a place for it on the GPU and to copy
+ * it from there would take longer than the sums.
  *
- * Device memory: LLOYD_SEED_ROW_BYTES a row of state and 8 bytes per ROWS rows from seed_begin() to seed_end();
+ * Device memory: LLOYD_SEED_ROW_BYTES a row of state, 8 bytes per ROWS rows and a counter from seed_begin() to seed_end();
  * besides, at most WINDOW numbers of 8 bytes while rows are sampled or masses counted.
  */
 #include "kernels/cuda/seed/masses.h"
 
 #include "kernels/cuda/distances.h"
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/seed/seeds.cuh"
 #include "kernels/cuda/slots.h"
 #include "kernels/cuda/sort/block_scan.cuh"
@@ -25,10 +28,13 @@ constexpr int THREAD_ROWS = 4; /* neighbours: threads are in row order */
 constexpr int64_t ROWS = (int64_t)THREADS * THREAD_ROWS;
 constexpr int64_t WINDOW = 1 << 20; /* sampled rows that are written out at a time */
 
-__global__ void forget(double *distance, int64_t count)
+__global__ void forget(double *distance, int32_t *nearest, int64_t count, uint32_t *ended)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < count) distance[i] = INFINITY;
+    if (i == 0) *ended = 0;
+    if (i >= count) return;
+    distance[i] = INFINITY;
+    nearest[i] = 0;
 }
 
 /* --- masses and their sums per block of rows --- */
@@ -60,24 +66,39 @@ __device__ int64_t first_row(int64_t block)
     return block * ROWS + threadIdx.x * THREAD_ROWS;
 }
 
-/* sums[block] = mass of its rows; *total += it. */
-__global__ void __launch_bounds__(THREADS)
-    sum_masses(fixed_masses m, int64_t *sums, unsigned long long *total)
-{
-    int64_t row = first_row(blockIdx.x), own = 0, all;
-    for (int r = 0; r < THREAD_ROWS; r++) own += m.of(row + r);
-    scan(own, &all);
-    if (threadIdx.x != 0) return;
-    sums[blockIdx.x] = all;
-    atomicAdd(total, (unsigned long long)all);
-}
-
 /* The threads of one block share out `count` numbers: *begin and *end of this one's. */
 __device__ void share(int64_t count, int64_t *begin, int64_t *end)
 {
     int64_t each = (count + THREADS - 1) / THREADS;
     *begin = threadIdx.x * each < count ? threadIdx.x * each : count;
     *end = *begin + each < count ? *begin + each : count;
+}
+
+/* By the block that ends last: *total, in memory of the host, = the sum of numbers[0 .. count), which
+ * other blocks wrote. Returns the sum before those of this thread, which are [*begin, *end). */
+__device__ int64_t add_up(const int64_t *numbers, int64_t count, int64_t *begin, int64_t *end,
+                          int64_t *total, uint32_t *ended)
+{
+    int64_t own = 0, all;
+    share(count, begin, end);
+    for (int64_t b = *begin; b < *end; b++) own += __ldcg(&numbers[b]);
+    const int64_t before = scan(own, &all);
+    if (threadIdx.x == 0) {
+        *total = all;
+        *ended = 0;
+    }
+    return before;
+}
+
+/* sums[block] = mass of its rows; *total, in memory of the host, = that of all. */
+__global__ void __launch_bounds__(THREADS)
+    sum_masses(fixed_masses m, int64_t *sums, int64_t *total, uint32_t *ended)
+{
+    int64_t row = first_row(blockIdx.x), own = 0, all, begin, end;
+    for (int r = 0; r < THREAD_ROWS; r++) own += m.of(row + r);
+    scan(own, &all);
+    if (threadIdx.x == 0) sums[blockIdx.x] = all;
+    if (cuda_ends_last(ended)) (void)add_up(sums, gridDim.x, &begin, &end, total, ended);
 }
 
 /* *row = the first at which the running sum exceeds target: first its block, then the row in it.
@@ -142,33 +163,25 @@ struct sampling {
     }
 };
 
-/* counts[block] = rows taken of it. */
-__global__ void __launch_bounds__(THREADS) count_taken(sampling s, int64_t *counts)
+/* before[block] = rows taken of the blocks before it; *total, in memory of the host, = those of all. */
+__global__ void __launch_bounds__(THREADS)
+    count_taken(sampling s, int64_t *before, int64_t *total, uint32_t *ended)
 {
-    int64_t row = first_row(blockIdx.x), own = 0, all;
+    int64_t row = first_row(blockIdx.x), own = 0, all, begin, end;
     for (int r = 0; r < THREAD_ROWS; r++) own += s.takes(row + r);
     scan(own, &all);
-    if (threadIdx.x == 0) counts[blockIdx.x] = all;
-}
-
-/* counts[0 .. blocks) become the sums before them, *total that of all. One block of threads. */
-__global__ void __launch_bounds__(THREADS)
-    scan_counts(int64_t *counts, int64_t blocks, int64_t *total)
-{
-    int64_t begin, end, own = 0, all;
-    share(blocks, &begin, &end);
-    for (int64_t b = begin; b < end; b++) own += counts[b];
-    int64_t before = scan(own, &all);
+    if (threadIdx.x == 0) before[blockIdx.x] = all;
+    if (!cuda_ends_last(ended)) return;
+    int64_t until = add_up(before, gridDim.x, &begin, &end, total, ended);
     for (int64_t b = begin; b < end; b++) {
-        int64_t count = counts[b];
-        counts[b] = before;
-        before += count;
+        const int64_t count = __ldcg(&before[b]);
+        before[b] = until;
+        until += count;
     }
-    if (threadIdx.x == 0) *total = all;
 }
 
 /* out[0 .. count) = the taken rows number `first` to first + count, in increasing order; before[]
- * as scan_counts() leaves it. */
+ * as count_taken() leaves it. */
 __global__ void __launch_bounds__(THREADS)
     write_taken(sampling s, const int64_t *before, int64_t first, int64_t count, int64_t *out)
 {
@@ -210,6 +223,7 @@ static void list_seeds(cuda_buffers &buffer, cuda_kernels *cuda, int64_t rows)
     buffer(cuda->nearest_distance, rows, "distances to the seeds");
     buffer(cuda->nearest, rows, "nearest seeds");
     buffer(cuda->mass_sums, mass_blocks(rows), "masses of blocks of rows");
+    buffer(cuda->masses_ended, 1, "masses of blocks of rows");
 }
 
 static void list_sampled(cuda_buffers &buffer, cuda_array<int64_t> &rows, int64_t count)
@@ -239,10 +253,8 @@ lloyd_status lloyd_cuda_seed_begin(lloyd_kernels *kernels)
     LLOYD_TRY(reserve.status());
     cuda->mass_bits = 0;
     if (rows == 0) return LLOYD_OK;
-    CUDA_TRY(cudaMemsetAsync(cuda->nearest, 0, (size_t)rows * sizeof(int32_t), cuda->stream),
-             "clearing the nearest seeds");
     forget<<<(unsigned)cuda_divide_up(rows, THREADS), THREADS, 0,
-             cuda->stream>>>(cuda->nearest_distance, rows);
+             cuda->stream>>>(cuda->nearest_distance, cuda->nearest, rows, cuda->masses_ended);
     CUDA_LAUNCHED("clearing the distances to the seeds");
     return LLOYD_OK;
 }
@@ -262,15 +274,27 @@ static fixed_masses masses_on(const cuda_kernels *cuda, int exponent, int bits)
     return {cuda_seeds_from(cuda, 0), cuda->base.config.n_local, exponent, bits};
 }
 
-/* Enqueues the sums of masses per block and over all rows, which are at least one; *total is in
- * device memory. */
-static lloyd_status sum_up(cuda_kernels *cuda, int exponent, int bits, unsigned long long **total)
+/* A number that kernels write to the host. */
+static int64_t *pinned_number(const cuda_kernels *cuda)
+{
+    return static_cast<int64_t *>(cuda->pinned);
+}
+
+static lloyd_status await_number(const cuda_kernels *cuda, int64_t *number)
+{
+    CUDA_TRY(cudaStreamSynchronize(cuda->stream), "waiting for results");
+    *number = *pinned_number(cuda);
+    return LLOYD_OK;
+}
+
+/* Enqueues the sums of masses per block and over all rows, which are at least one; the latter goes to
+ * pinned_number(). */
+static lloyd_status sum_up(cuda_kernels *cuda, int exponent, int bits)
 {
     int64_t blocks = mass_blocks(cuda->base.config.n_local);
-    *total = reinterpret_cast<unsigned long long *>(cuda->results.data);
-    CUDA_TRY(cudaMemsetAsync(*total, 0, sizeof **total, cuda->stream), "clearing the total mass");
     sum_masses<<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(masses_on(cuda, exponent, bits),
-                                                               cuda->mass_sums, *total);
+                                                               cuda->mass_sums, pinned_number(cuda),
+                                                               cuda->masses_ended);
     CUDA_LAUNCHED("summing masses");
     cuda->mass_exponent = exponent;
     cuda->mass_bits = bits;
@@ -282,9 +306,8 @@ lloyd_status lloyd_cuda_seed_total(lloyd_kernels *kernels, int exponent, int bit
     cuda_kernels *cuda = lloyd_cuda(kernels);
     *total = 0;
     if (kernels->config.n_local == 0) return LLOYD_OK;
-    unsigned long long *sum;
-    LLOYD_TRY(sum_up(cuda, exponent, bits, &sum));
-    return lloyd_cuda_fetch(cuda, total, sum, sizeof *total);
+    LLOYD_TRY(sum_up(cuda, exponent, bits));
+    return await_number(cuda, total);
 }
 
 lloyd_status lloyd_cuda_seed_pick(lloyd_kernels *kernels, int exponent, int bits, int64_t target,
@@ -294,14 +317,12 @@ lloyd_status lloyd_cuda_seed_pick(lloyd_kernels *kernels, int exponent, int bits
     int64_t rows = kernels->config.n_local;
     *row = 0;
     if (rows == 0) return LLOYD_OK;
-    unsigned long long *unused;
     if (cuda->mass_bits != bits || cuda->mass_exponent != exponent)
-        LLOYD_TRY(sum_up(cuda, exponent, bits, &unused));
-    int64_t *found = reinterpret_cast<int64_t *>(cuda->results.data);
+        LLOYD_TRY(sum_up(cuda, exponent, bits));
     pick_row<<<1, THREADS, 0, cuda->stream>>>(masses_on(cuda, exponent, bits), cuda->mass_sums,
-                                              mass_blocks(rows), target, found);
+                                              mass_blocks(rows), target, pinned_number(cuda));
     CUDA_LAUNCHED("picking a row by its mass");
-    return lloyd_cuda_fetch(cuda, row, found, sizeof *row);
+    return await_number(cuda, row);
 }
 
 /* --- sample --- */
@@ -338,12 +359,11 @@ lloyd_status lloyd_cuda_seed_sample(lloyd_kernels *kernels, int exponent, int bi
                   (uint32_t)round,
                   row_offset};
     cuda->mass_bits = 0; /* the place of the sums takes the counts */
-    count_taken<<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(s, cuda->mass_sums);
+    count_taken<<<(unsigned)blocks, THREADS, 0, cuda->stream>>>(s, cuda->mass_sums,
+                                                                pinned_number(cuda),
+                                                                cuda->masses_ended);
     CUDA_LAUNCHED("sampling rows");
-    scan_counts<<<1, THREADS, 0, cuda->stream>>>(cuda->mass_sums, blocks,
-                                                 reinterpret_cast<int64_t *>(cuda->results.data));
-    CUDA_LAUNCHED("counting sampled rows");
-    LLOYD_TRY(lloyd_cuda_fetch(cuda, &taken, cuda->results, sizeof taken));
+    LLOYD_TRY(await_number(cuda, &taken));
     if (taken > capacity) taken = capacity;
     if (taken == 0) return LLOYD_OK;
     cuda_array<int64_t> sampled = {};

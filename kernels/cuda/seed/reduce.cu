@@ -53,13 +53,13 @@ struct leaf_memory {
     {
         const int64_t blocks = cuda_divide_up(count, LANE_BOUNDS);
         points = a->take<float>(count * dim);
-        weights = a->take<double>(count);
+        weights = a->take<double>(count); /* behind the points: they are sent together */
         bounds = a->take<uint16_t>(count * round_up(count, LANE_BOUNDS));
         before = a->take<word>(count);
         sums = a->take<word>(2 * blocks);
         greatest = a->take<word>(2 * blocks);
         gains = a->take<word>(3 * LLOYD_MOST_TRIALS);
-        barrier = a->take<uint32_t>(1);
+        barrier = a->take<uint32_t>(1); /* behind the gains: they are cleared together */
         choices = a->take<lloyd_choice>(count);
     }
 };
@@ -129,22 +129,17 @@ lloyd_status send_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory 
 {
     const lloyd_reduction *r = w.reduction;
     const size_t row = (size_t)r->dim * sizeof(float);
-    float *points;
-    double *weights = nullptr;
-    LLOYD_TRY(lloyd_alloc(&points, leaf.count * r->dim, sizeof *points, "candidates"));
-    lloyd_status status = lloyd_alloc(&weights, leaf.count, sizeof *weights, "candidates");
-    for (int64_t i = 0; i < leaf.count && status == LLOYD_OK; i++) {
-        memcpy(points + i * r->dim, r->points + leaf.members[i] * r->dim, row);
+    const int64_t behind = (const char *)to.weights - (const char *)to.points,
+                  bytes = behind + leaf.count * (int64_t)sizeof(double);
+    char *points;
+    LLOYD_TRY(lloyd_alloc(&points, bytes, 1, "candidates"));
+    auto *weights = reinterpret_cast<double *>(points + behind);
+    for (int64_t i = 0; i < leaf.count; i++) {
+        memcpy(points + i * (int64_t)row, r->points + leaf.members[i] * r->dim, row);
         weights[i] = r->weights[leaf.members[i]];
     }
-    if (status == LLOYD_OK)
-        status = lloyd_cuda_copy_in(w.cuda, to.points, points,
-                                    leaf.count * r->dim * (int64_t)sizeof *points);
-    if (status == LLOYD_OK)
-        status =
-            lloyd_cuda_copy_in(w.cuda, to.weights, weights, leaf.count * (int64_t)sizeof *weights);
+    const lloyd_status status = lloyd_cuda_copy_in(w.cuda, to.points, points, bytes);
     lloyd_free(points);
-    lloyd_free(weights);
     return status;
 }
 
@@ -158,19 +153,15 @@ float kept_part(int64_t dim)
 lloyd_status begin_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory &m)
 {
     const unsigned tiles = (unsigned)cuda_divide_up(leaf.count, TILE);
-    const char *what = "preparing the reduction of candidates";
     cudaStream_t stream = w.cuda->stream;
     LLOYD_TRY(send_leaf(w, leaf, m));
     bound_pairs<<<dim3(tiles, tiles), BOUND_THREADS, 0, stream>>>(m.points, leaf.count, w.shape.dim,
                                                                   round_up(leaf.count, LANE_BOUNDS),
                                                                   kept_part(w.shape.dim), m.bounds);
     CUDA_LAUNCHED("comparing candidates");
-    CUDA_TRY(cudaMemsetAsync(m.gains, 0, 3 * LLOYD_MOST_TRIALS * sizeof *m.gains, stream), what);
-    CUDA_TRY(cudaMemsetAsync(m.barrier, 0, sizeof *m.barrier, stream), what);
-    /* all bits: no point */
-    return lloyd_cuda_check(cudaMemsetAsync(m.choices, 0xff, (size_t)leaf.most * sizeof *m.choices,
-                                            stream),
-                            what);
+    const size_t cleared = (size_t)((const char *)(m.barrier + 1) - (const char *)m.gains);
+    return lloyd_cuda_check(cudaMemsetAsync(m.gains, 0, cleared, stream),
+                            "preparing the reduction of candidates");
 }
 
 int64_t leaf_bytes(int64_t points, int64_t dim)

@@ -6,7 +6,8 @@
  * clusters, adds them up. The host needs these numbers to decide how to continue, and the GPU would wait
  * for the host meanwhile. So inertia() also enqueues the new centroids, into a spare buffer, and what
  * the next assignment needs of them, behind the copy of the numbers, and waits for that copy alone;
- * update_means() then just exchanges the buffers. If the sums, the grid or the centroids change in
+ * update_means() then just exchanges the buffers. Where centroids are few, and another launch takes longer than they do, they come
+ * with the numbers. If the sums, the grid or the centroids change in
  * between (lloyd_cuda_means_stale), it computes them anew; if the iteration ends there, they are never
  * looked at.
  */
@@ -34,6 +35,8 @@ namespace
 {
 
 enum { THREADS = 256, CLUSTERS = THREADS / 32 };
+
+constexpr int64_t FEW_ELEMENTS = 1 << 20; /* of centroids that come with the numbers */
 
 /* Terms of the sum over clusters are interleaved over this many partial sums. */
 enum { CLUSTER_LANES = 1024 };
@@ -127,7 +130,7 @@ __device__ inline float warp_max(float value)
     return value;
 }
 
-/* --- kernels --- */
+/* --- the inertia --- */
 
 template <words_of W>
 __device__ void write_term(const means_input &in, int64_t k, lloyd_dd *terms, float *largest)
@@ -204,30 +207,7 @@ __device__ void add_terms(const means_input &in, const lloyd_dd *terms,
     out->empty = all_empty;
 }
 
-template <words_of W>
-__global__ void __launch_bounds__(CLUSTER_LANES)
-    inertia(const __grid_constant__ means_input in, lloyd_dd squares, lloyd_dd *terms,
-            float *largest_of_block, uint32_t *ended, numbers *out, numbers *pinned)
-{
-    __shared__ float largest_of_warp[CLUSTER_LANES / 32];
-    cuda_await();
-    int t = (int)threadIdx.x;
-    int64_t k = (int64_t)blockIdx.x * (CLUSTER_LANES / 32) + t / 32;
-    float largest = 0;
-    if (k < in.layout.clusters) write_term<W>(in, k, terms, &largest);
-    largest = warp_max(largest);
-    if (t % 32 == 0) largest_of_warp[t / 32] = largest;
-    __syncthreads();
-    if (t == 0) {
-        for (int w = 1; w < CLUSTER_LANES / 32; w++) largest = fmaxf(largest, largest_of_warp[w]);
-        largest_of_block[blockIdx.x] = largest;
-    }
-    if (!cuda_ends_last(ended)) return;
-    add_terms(in, terms, largest_of_block, squares, out);
-    if (t > 0) return;
-    *ended = 0;
-    *pinned = *out;
-}
+/* --- new centroids --- */
 
 /* out = the mean of cluster k, by a warp, of unit length for cosine. False: the cluster must keep
  * the centroid it has, as its mean has no direction (cosine, exactly zero) or is out of float32's
@@ -262,17 +242,56 @@ __device__ bool write_mean(const means_input &in, int64_t k, int lane, float *ou
     return __all_sync(0xffffffffu, finite);
 }
 
+template <words_of W> __device__ void write_centroid(const means_input &in, int64_t k, float *out)
+{
+    const int64_t dim = in.layout.dim;
+    const int lane = (int)threadIdx.x % 32;
+    if (!lloyd_is_empty(&in.layout, in.sums, k) && write_mean<W>(in, k, lane, out + k * dim))
+        return;
+    for (int64_t j = lane; j < dim; j += LLOYD_LANES) out[k * dim + j] = in.centroids[k * dim + j];
+}
+
+/* --- kernels --- */
+
+/* The numbers, and, unless out is NULL, the new centroids. */
+template <words_of W>
+__global__ void __launch_bounds__(CLUSTER_LANES)
+    inertia(const __grid_constant__ means_input in, lloyd_dd squares, lloyd_dd *terms,
+            float *largest_of_block, uint32_t *ended, numbers *found, numbers *pinned,
+            int64_t *counters, float *out)
+{
+    __shared__ float largest_of_warp[CLUSTER_LANES / 32];
+    cuda_await();
+    int t = (int)threadIdx.x;
+    int64_t k = (int64_t)blockIdx.x * (CLUSTER_LANES / 32) + t / 32;
+    float largest = 0;
+    if (k < in.layout.clusters) {
+        write_term<W>(in, k, terms, &largest);
+        if constexpr (W != words_of::ANY)
+            if (out) write_centroid<W>(in, k, out);
+    }
+    largest = warp_max(largest);
+    if (t % 32 == 0) largest_of_warp[t / 32] = largest;
+    __syncthreads();
+    if (t == 0) {
+        for (int w = 1; w < CLUSTER_LANES / 32; w++) largest = fmaxf(largest, largest_of_warp[w]);
+        largest_of_block[blockIdx.x] = largest;
+    }
+    if (!cuda_ends_last(ended)) return;
+    add_terms(in, terms, largest_of_block, squares, found);
+    if (t > 0) return;
+    *ended = 0;
+    *pinned = *found;
+    for (int c = 0; c < LLOYD_COUNTERS; c++) counters[c] = 0; /* for the next iteration */
+}
+
 template <words_of W>
 __global__ void __launch_bounds__(THREADS)
     new_centroids(const __grid_constant__ means_input in, float *out)
 {
     cuda_await();
-    int64_t k = (int64_t)blockIdx.x * CLUSTERS + threadIdx.x / 32, dim = in.layout.dim;
-    int lane = (int)threadIdx.x % 32;
-    if (k >= in.layout.clusters) return;
-    if (!lloyd_is_empty(&in.layout, in.sums, k) && write_mean<W>(in, k, lane, out + k * dim))
-        return;
-    for (int64_t j = lane; j < dim; j += LLOYD_LANES) out[k * dim + j] = in.centroids[k * dim + j];
+    const int64_t k = (int64_t)blockIdx.x * CLUSTERS + threadIdx.x / 32;
+    if (k < in.layout.clusters) write_centroid<W>(in, k, out);
 }
 
 /* words: a row of every part of the sums, as lloyd_row_words() counts them; thread i has word i. */
@@ -366,7 +385,8 @@ lloyd_status prepare_means(cuda_kernels *cuda)
     if (!cuda->means)
         LLOYD_TRY(lloyd_alloc(&cuda->means, 1, sizeof *cuda->means, "state of the centroids"));
     cuda_means *means = cuda->means;
-    if (!means->copied) CUDA_TRY(lloyd_cuda_take_event(&means->copied), "creating an event");
+    if (!means->copied)
+        CUDA_TRY(lloyd_cuda_take_event(cuda->stock, &means->copied), "creating an event");
     const bool is_new = !means->ended, grows = means->spare.count < cuda->centroids.count;
     if (grows) means->ready = false;
     cuda_buffers reserve = cuda_buffers::reserve(cuda);
@@ -377,29 +397,44 @@ lloyd_status prepare_means(cuda_kernels *cuda)
                             "clearing a counter");
 }
 
-/* spare = what follows from the sums, ready to be assigned to. */
-lloyd_status compute_means(cuda_kernels *cuda, const cuda_inertia &inertia)
+/* Whether the numbers and new centroids are computed together. */
+bool come_together(const cuda_kernels *cuda)
 {
-    LLOYD_TRY(for_words(cuda, [&](auto words) {
+    const lloyd_kernels_config *config = &cuda->base.config;
+    return config->k * config->dim <= FEW_ELEMENTS &&
+           words_of_grid(cuda->grid, config->dim) != words_of::ANY;
+}
+
+/* spare = what follows from the sums. */
+lloyd_status compute_centroids(const cuda_kernels *cuda)
+{
+    return for_words(cuda, [&](auto words) {
         return cuda_launch_after(cuda->stream, cuda->gpu.capability, new_centroids<words>,
                                  cuda_divide_up(cuda->base.config.k, CLUSTERS), THREADS, 0,
-                                 "computing centroids", input(cuda), cuda->means->spare);
-    }));
+                                 "computing centroids", input(cuda), cuda->means->spare.data);
+    });
+}
+
+/* spare becomes ready to be assigned to. */
+lloyd_status get_ready(cuda_kernels *cuda, const cuda_inertia &inertia)
+{
     LLOYD_TRY(lloyd_cuda_prepare(cuda, cuda->means->spare, inertia));
     cuda->means->ready = true;
     return LLOYD_OK;
 }
 
-/* cuda->results and cuda->pinned = the numbers. */
-lloyd_status compute_numbers(cuda_kernels *cuda, lloyd_dd squares)
+/* cuda->results and cuda->pinned = the numbers. centroids: NULL, or spare, to be computed too. */
+lloyd_status compute_numbers(cuda_kernels *cuda, lloyd_dd squares, float *centroids)
 {
+    cuda->counters_zero = true;
     return for_words(cuda, [&](auto words) {
         return cuda_launch_after(cuda->stream, cuda->gpu.capability, inertia<words>,
                                  inertia_blocks(&cuda->base.config), CLUSTER_LANES, 0,
                                  "computing the inertia", input(cuda), squares, cuda->means->terms,
                                  cuda->means->largest, cuda->means->ended,
                                  reinterpret_cast<numbers *>(cuda->results.data),
-                                 static_cast<numbers *>(cuda->pinned));
+                                 static_cast<numbers *>(cuda->pinned),
+                                 cuda->sums + cuda->layout.counters_at, centroids);
     });
 }
 
@@ -413,12 +448,14 @@ lloyd_status lloyd_cuda_inertia(lloyd_kernels *kernels, lloyd_dd squares, lloyd_
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_SUM));
     LLOYD_TRY(lloyd_cuda_take_totals(cuda));
     LLOYD_TRY(prepare_means(cuda));
-    LLOYD_TRY(compute_numbers(cuda, squares));
+    const bool together = come_together(cuda);
+    LLOYD_TRY(compute_numbers(cuda, squares, together ? cuda->means->spare.data : nullptr));
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE));
     int64_t passed = lloyd_cuda_marks(cuda); /* when the event comes */
     CUDA_TRY(cudaEventRecord(cuda->means->copied, cuda->stream), "recording an event");
     /* all that update() is likely to ask for runs while the host waits and thinks */
-    LLOYD_TRY(compute_means(cuda, {reinterpret_cast<const double *>(cuda->results.data)}));
+    if (!together) LLOYD_TRY(compute_centroids(cuda));
+    LLOYD_TRY(get_ready(cuda, {reinterpret_cast<const double *>(cuda->results.data)}));
     LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE));
     CUDA_TRY(cudaEventSynchronize(cuda->means->copied), "waiting for the inertia");
     LLOYD_TRY(lloyd_cuda_read_clock(cuda, passed));
@@ -452,7 +489,10 @@ lloyd_status lloyd_cuda_update_means(lloyd_kernels *kernels)
     LLOYD_TRY(lloyd_cuda_take_totals(cuda));
     LLOYD_TRY(prepare_means(cuda));
     cuda_means *means = cuda->means;
-    if (!means->ready) LLOYD_TRY(compute_means(cuda, {}));
+    if (!means->ready) {
+        LLOYD_TRY(compute_centroids(cuda));
+        LLOYD_TRY(get_ready(cuda, {}));
+    }
     std::swap(cuda->centroids, means->spare);
     means->ready = false;
     return lloyd_cuda_mark(cuda, LLOYD_WORK_UPDATE);
@@ -512,7 +552,7 @@ void lloyd_cuda_means_free(cuda_kernels *cuda)
     if (!means) return;
     cuda_buffers release = cuda_buffers::release(cuda);
     list_means(release, means, &cuda->base.config, 0);
-    lloyd_cuda_give_event(means->copied);
+    lloyd_cuda_give_event(cuda->stock, means->copied);
     lloyd_free(means);
     cuda->means = nullptr;
 }

@@ -147,9 +147,12 @@ lloyd_status lloyd_cuda_begin(lloyd_kernels *kernels)
     cuda->totals_stale = true;
     if (!cuda->sums_continued) cuda->summed_rows = 0;
     const int64_t kept = cuda->sums_continued ? cuda->layout.counters_at : 0;
-    CUDA_TRY(cudaMemsetAsync(cuda->sums + kept, 0,
-                             (size_t)(cuda->layout.words - kept) * sizeof(int64_t), cuda->stream),
-             "setting the sums to zero");
+    if (!cuda->sums_continued || !cuda->counters_zero)
+        CUDA_TRY(cudaMemsetAsync(cuda->sums + kept, 0,
+                                 (size_t)(cuda->layout.words - kept) * sizeof(int64_t),
+                                 cuda->stream),
+                 "setting the sums to zero");
+    cuda->counters_zero = false;
     lloyd_cuda_means_stale(cuda);
     return lloyd_cuda_mark(cuda, CUDA_UNTIMED);
 }
