@@ -66,7 +66,7 @@ static lloyd_status open_alone(const lloyd_splitting *s, lloyd_comm **alone)
     LLOYD_TRY(lloyd_comm_self(alone));
     (*alone)->local_rank = s->self->local_rank;
     (*alone)->local_size = s->self->local_size;
-    (*alone)->threads = lloyd_backend_threads(s->self) / s->at_once;
+    (*alone)->threads = lloyd_backend_threads(s->self) / s->spread;
     return LLOYD_OK;
 }
 
@@ -92,13 +92,15 @@ static int64_t largest_small(const lloyd_splitting *s)
 static void define_small(lloyd_splitting *s)
 {
     const int threads = lloyd_backend_threads(s->self);
-    s->at_once = threads < LLOYD_POOL_MOST ? threads : LLOYD_POOL_MOST;
-    s->small_rows = s->at_once > 1 ? s->source.n / (2 * (int64_t)s->comm->size * s->at_once) : 0;
+    s->spread = threads < LLOYD_POOL_MOST ? threads : LLOYD_POOL_MOST;
+    s->at_once = s->backend.cuda && s->spread > 1 ? LLOYD_POOL_MOST : s->spread;
+    s->small_rows = s->at_once > 1 ? s->source.n / (2 * (int64_t)s->comm->size * s->spread) : 0;
 }
 
 /* Of the fits of small clusters that run at a time. */
 static lloyd_status bytes_of_small(const lloyd_splitting *s, lloyd_bytes *bytes)
 {
+    const lloyd_device *device = lloyd_backend_device(&s->backend);
     const int64_t largest = largest_small(s);
     lloyd_comm *alone = NULL;
     *bytes = (lloyd_bytes){0, 0};
@@ -106,18 +108,21 @@ static lloyd_status bytes_of_small(const lloyd_splitting *s, lloyd_bytes *bytes)
     lloyd_status status = open_alone(s, &alone);
     if (status == LLOYD_OK) status = bytes_of_fit(s, alone, largest, bytes);
     if (alone) alone->destroy(alone);
-    bytes->host *= s->at_once;
-    bytes->gpu *= s->at_once;
+    bytes->host = (bytes->host + device->kept_on_host) * s->at_once;
+    bytes->gpu = (bytes->gpu + device->kept) * s->at_once;
     return status;
 }
 
-/* Fewer are small where there is not enough memory for so many fits. */
+/* Fewer are fitted at a time, and then fewer are small, where there is not enough memory for so many fits. */
 static lloyd_status limit_small(lloyd_splitting *s, lloyd_bytes most, int64_t *bytes)
 {
     lloyd_bytes all;
     LLOYD_TRY(bytes_of_small(s, &all));
     while (all.host > most.host || all.gpu > most.gpu) {
-        s->small_rows /= 2;
+        if (s->at_once > s->spread)
+            s->at_once = s->at_once / 2 > s->spread ? s->at_once / 2 : s->spread;
+        else
+            s->small_rows /= 2;
         LLOYD_TRY(bytes_of_small(s, &all));
     }
     *bytes = all.host;

@@ -1,5 +1,6 @@
-/* The fits of the clusters that a rank splits: small clusters several at a time, each by one thread (or its part of more than LLOYD_POOL_MOST), since a few thousand rows
- * keep neither the cores nor a GPU busy; larger ones one after the other, each by all threads. */
+/* The fits of the clusters that a rank splits: small clusters several at a time, each by one thread (or its part of more than
+ * LLOYD_POOL_MOST), since a few thousand rows keep neither the cores nor a GPU busy; on a GPU, for which threads mostly wait,
+ * LLOYD_POOL_MOST at a time, unless there is one thread only. Larger ones are fitted one after the other, each by all threads. */
 #ifndef LLOYD_SPLIT_FITS_H
 #define LLOYD_SPLIT_FITS_H
 
@@ -13,8 +14,8 @@
 /* Those of the fit of a cluster. */
 lloyd_fit_options lloyd_fits_options(const lloyd_splitting *s, int64_t cluster);
 
-/* Decides how many small clusters are fitted at a time, and how many rows these have at most (s->at_once, s->small_rows; an iteration of them takes
- * a core some seconds at most), where
+/* Decides how many small clusters are fitted at a time, and how many rows these have at most (s->at_once, s->spread, s->small_rows; an iteration of
+ * them takes a core some seconds at most), where
  * `largest` is the cluster with the most rows. *bytes: of host memory that fits take, the rows and the results aside. They take no
  * more than the fit of the largest cluster, or than a small part of `limit`. */
 lloyd_status lloyd_fits_plan(lloyd_splitting *s, int64_t largest, int64_t limit, int64_t *bytes);

@@ -229,8 +229,8 @@ static lloyd_status plan(lloyd_splitting *s)
     LLOYD_TRY(s->comm->agree(s->comm, lloyd_split_deal(s->rows, s->first, s->state, s->parent.k,
                                                        s->comm->size, room, &s->deal)));
     s->memory = rest + s->deal.most * bytes_of_row(s);
-    if (s->small_rows > s->deal.most / (2 * s->at_once)) /* of a round, too, each thread gets two */
-        s->small_rows = s->deal.most / (2 * s->at_once);
+    if (s->small_rows > s->deal.most / (2 * s->spread)) /* of a round, too, each thread gets two */
+        s->small_rows = s->deal.most / (2 * s->spread);
     if (!s->options->members) return LLOYD_OK;
     double most = -(double)memory_limit(s);
     LLOYD_TRY(s->comm->max(s->comm, &most, 1));

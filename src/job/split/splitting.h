@@ -39,8 +39,9 @@ typedef struct lloyd_splitting {
     lloyd_split_checkpoint *checkpoint; /* or NULL */
     lloyd_members_plan members;
     int64_t memory;     /* planned bytes of this rank */
-    int at_once;        /* small clusters that are fitted at a time, and the rows that these have */
-    int64_t small_rows; /* at most; 0: no cluster is small (fits.h) */
+    int spread;         /* small clusters are those that are spread evenly over so many threads, */
+    int64_t small_rows; /* of at most so many rows; 0: no cluster is small (fits.h) */
+    int at_once;        /* of which so many are fitted at a time */
 
     unsigned char *state; /* [parent.k] of the clusters of this rank, and of a checkpoint's */
     atomic_int
