@@ -22,8 +22,9 @@ extern "C" {
 #include <algorithm>
 
 /* Into how many parts a GPU is divided while several kernels use it at a time (memory/keep.h): each has the blocks for one of them. With a
- * part that is too small the last ones to be at work leave some of it idle. */
-static constexpr int CUDA_SHARES = 4;
+ * part that is too small the last ones to be at work leave some of it idle, and the blocks that choose among candidates, which wait for each
+ * other, would be too few for a leaf (seed/reduce.cu). */
+static constexpr int CUDA_SHARES = 4, CUDA_LEAST_SHARE = 16;
 
 /* --- small functions of the table --- */
 
@@ -169,7 +170,9 @@ static lloyd_status open_device(cuda_kernels *cuda)
     CUDA_TRY(code, "loading the kernels");
     /* most kernels have as many blocks as the GPU runs at a time: now there are others */
     if (cuda->stock)
-        cuda->gpu.multiprocessors = std::max(2, cuda->gpu.multiprocessors / CUDA_SHARES);
+        cuda->gpu.multiprocessors =
+            std::min(cuda->gpu.multiprocessors,
+                     std::max(CUDA_LEAST_SHARE, cuda->gpu.multiprocessors / CUDA_SHARES));
     CUDA_TRY(lloyd_cuda_take_stream(cuda->stock, &cuda->stream), "creating a stream");
     return LLOYD_OK;
 }
