@@ -52,8 +52,10 @@ TOLERATED = {
 TOLERATED_IN = {("cuda", "cudaStreamSynchronize"): ("destroy", "lloyd_cuda_visit"),
                 ("cuda", "cudaGetLastError"): ("sorter_bytes", "list_far"),
                 ("read", "read"): ("pid_place",),  # of which machine is a process number? then none is known to have ended
-                ("alloc", "posix_memalign"): ("sync_soon",),  # the file is then synced without a thread
-                ("write", "close"): ("free_syncing",)}  # of a duplicate, of which fsync() has told all there is to tell
+                # the file is then synced without a thread; optimised, these functions are part of the last one
+                ("alloc", "posix_memalign"): ("sync_soon", "write_image"),
+                # of a duplicate, of which fsync() has told all there is to tell
+                ("write", "close"): ("free_syncing", "write_image")}
 
 
 class Command:
