@@ -310,7 +310,7 @@ def refused(t):
 
 def many_labels(t):
     """More labels than are read at a time, by several threads: each row has its own, and of several bad ones the first is named."""
-    n, k = 2_100_000, 5
+    n, k = 1_200_000, 5
     x = np.random.default_rng(4).standard_normal((n, 1)).astype(np.float32)
     rows, few = data.write(t.path("many.h5"), x), data.write(t.path("many-few.h5"), x[:1000])
     given = t.path("many-labels.h5")
@@ -327,18 +327,18 @@ def many_labels(t):
     x[(np.arange(n) % 4999 < 2) | (np.arange(n) // 5000 == 210)] = np.nan
     hole = data.write(t.path("many-hole.h5"), x)
     for path, expected, *more in ((rows, labels), (hole, np.where(np.isnan(x[:, 0]), -1, labels), "--skip-bad-rows")):
-        for ranks, threads in ((1, 1), (1, 4), (3, 2)) if not t.quick else ((1, 4),):
+        for ranks, threads in ((1, 4), (3, 2)) if not t.quick else ((1, 4),):
             result = split(labels, path, *more, ranks=ranks, threads=threads)
             if t.check(result.status == 0, f"{n} labels, {ranks} ranks, {threads} threads {more}", result.describe()):
                 with h5py.File(t.path("many-split.h5")) as file:
                     t.check(np.array_equal(file["labels"][:], expected), "each row is in its cluster")
                     t.check(np.array_equal(file["counts"][:], np.bincount(expected[expected >= 0], minlength=k)), "and is counted there")
     os.remove(t.path("many-split.h5"))
-    for places in ((10, 1_500_000), (300_000, 700_000, 900_000), (1_048_575, 1_048_576), (2_000_000, 2_099_999)):
+    for places in ((10, 1_100_000), (300_000, 700_000, 900_000), (1_048_575, 1_048_576)):
         bad = labels.copy()
         for i, place in enumerate(places):
             bad[place] = k + i if i % 2 == 0 else -2 - i
-        for ranks, threads in ((1, 1), (1, 4), (2, 2)) if not t.quick else ((1, 4),):
+        for ranks, threads in ((1, 4), (2, 2)) if not t.quick else ((1, 4),):
             result = split(bad, rows, ranks=ranks, threads=threads)
             t.check(result.status == 3 and len(result.messages) == 1 and f"row {places[0]} has the label {k} in" in result.messages[0] and
                     not os.path.exists(t.path("many-split.h5")), f"{places} have no cluster, {ranks} ranks, {threads} threads", result.describe())
