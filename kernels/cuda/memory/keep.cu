@@ -171,10 +171,10 @@ template <class Handle> bool take_kept(std::vector<Handle> *handles, Handle *han
 
 lloyd_status lloyd_cuda_keep(int device, int on)
 {
-    keeps = on != 0;
-    LLOYD_TRY(lloyd_cuda_select(device));
-    if (!on) release_idle();
-    return LLOYD_OK;
+    const lloyd_status status = lloyd_cuda_select(device);
+    keeps = on != 0 && status == LLOYD_OK; /* who is told that it failed will not end it */
+    if (!keeps) release_idle();
+    return status;
 }
 
 bool lloyd_cuda_keeps()
