@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/threads.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/device.h"
 #include "kernels/cuda/cuda.h"
@@ -261,8 +262,34 @@ lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const c
     return comm->agree(comm, choose_transport(comm, transport, out));
 }
 
-void lloyd_backend_leave(const lloyd_backend *backend)
+/* --- its start --- */
+
+/* To ask for the memory is what starts a GPU. */
+static void *start_gpu(void *data)
 {
+    const lloyd_backend *backend = data;
+    int64_t left, total;
+    (void)gpu->memory(backend->device, &left, &total);
+    return NULL;
+}
+
+void lloyd_backend_start(lloyd_backend *backend)
+{
+    if (!backend->cuda || backend->starting) return;
+    backend->starting = lloyd_thread_start(&backend->starter, start_gpu, backend) == 0;
+}
+
+int lloyd_backend_await(lloyd_backend *backend)
+{
+    if (!backend->starting) return 0;
+    (void)pthread_join(backend->starter, NULL);
+    backend->starting = 0;
+    return 1;
+}
+
+void lloyd_backend_leave(lloyd_backend *backend)
+{
+    (void)lloyd_backend_await(backend);
     if (backend->cuda && backend->caller >= 0) gpu->make_current(backend->caller);
 }
 

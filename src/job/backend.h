@@ -12,6 +12,7 @@
 #include "comm/transports.h"
 #include "kernels/kernels.h"
 
+#include <pthread.h>
 #include <stdint.h>
 
 typedef struct lloyd_backend {
@@ -21,6 +22,8 @@ typedef struct lloyd_backend {
     int caller;      /* the GPU that CUDA calls of this thread went to before; -1: unknown */
     char gpu[256];   /* its name, "" on a CPU */
     lloyd_comm *sum; /* the transport's own communicator once connected, else NULL */
+    int starting;    /* 1: from lloyd_backend_start() to lloyd_backend_await() */
+    pthread_t starter;
 } lloyd_backend;
 
 /* LLOYD_USAGE where --backend or --comm names what is not in this build, or where the two do
@@ -35,9 +38,17 @@ lloyd_status lloyd_backend_choose(lloyd_comm *comm, const char *backend, const c
 
 const char *lloyd_backend_name(const lloyd_backend *backend); /* "cpu", "cuda" */
 
-/* At the end, when the kernels are destroyed: CUDA calls of this thread go where they went before lloyd_backend_choose(), as in a program
- * that uses another GPU itself. */
-void lloyd_backend_leave(const lloyd_backend *backend);
+/* Of a GPU: begins to start it, on a thread of its own. CUDA takes some tenths of a second for that, and whoever uses the GPU
+ * waits meanwhile, also who asks how much memory it has or kernels take. What fails here fails again there, and is
+ * reported there; where no thread is to be had, nothing begins. The structure stays where it is until lloyd_backend_await(). */
+void lloyd_backend_start(lloyd_backend *backend);
+
+/* Waits for it. Returns 1 if it was starting until now. */
+int lloyd_backend_await(lloyd_backend *backend);
+
+/* At the end, when the kernels are destroyed. Waits for a GPU that is starting; CUDA calls of this thread go where they went
+ * before lloyd_backend_choose(), as in a program that uses another GPU itself. */
+void lloyd_backend_leave(lloyd_backend *backend);
 
 /* What sums device buffers: `comm` itself, or NCCL over it. It belongs to the backend; disconnect
  * before the kernels are destroyed and before `comm` is. Collective. */
