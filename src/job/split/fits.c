@@ -20,8 +20,9 @@
 #include <string.h>
 
 enum {
-    HOST_PART = 16, /* of a rank's memory, for small fits */
-    GPU_PART = 4    /* of what its GPU has left */
+    HOST_PART = 16,    /* of a rank's memory, for small fits */
+    GPU_PART = 4,      /* of what its GPU has left */
+    STARTING = 1 << 30 /* bytes of the host's memory: more than CUDA and one fit take */
 };
 
 static const double BETWEEN_AGREEMENTS = 5, /* seconds */
@@ -129,20 +130,37 @@ static lloyd_status limit_small(lloyd_splitting *s, lloyd_bytes most, int64_t *b
     return LLOYD_OK;
 }
 
-lloyd_status lloyd_fits_plan(lloyd_splitting *s, int64_t largest, int64_t limit, int64_t *bytes)
+/* By what the fits take, and there is: of a GPU this is known when it has started. */
+static lloyd_status limit_by_memory(lloyd_splitting *s, int64_t *bytes)
 {
+    const int64_t part = s->limit / HOST_PART;
     lloyd_bytes one, most;
     int64_t used, together;
-    LLOYD_TRY(bytes_of_fit(s, s->self, largest, &one));
-    most = (lloyd_bytes){one.host > limit / HOST_PART ? one.host : limit / HOST_PART, 0};
+    LLOYD_TRY(bytes_of_fit(s, s->self, s->largest, &one));
+    most = (lloyd_bytes){one.host > part ? one.host : part, 0};
     if (s->backend.cuda) {
         LLOYD_TRY(lloyd_backend_memory(&s->backend, &most.gpu, &used));
         most.gpu /= GPU_PART;
     }
-    define_small(s);
     LLOYD_TRY(limit_small(s, most, &together));
     *bytes = one.host > together ? one.host : together;
     return LLOYD_OK;
+}
+
+lloyd_status lloyd_fits_plan(lloyd_splitting *s, int64_t largest, int64_t limit, int64_t *bytes)
+{
+    s->largest = largest;
+    s->limit = limit;
+    define_small(s);
+    *bytes = STARTING + limit / HOST_PART;
+    return s->backend.starting ? LLOYD_OK : limit_by_memory(s, bytes);
+}
+
+/* The plan did not wait for the GPU. */
+static lloyd_status finish_plan(lloyd_splitting *s)
+{
+    int64_t bytes;
+    return lloyd_backend_await(&s->backend) ? limit_by_memory(s, &bytes) : LLOYD_OK;
 }
 
 /* ---- A cluster ------------------------------------------------------------------------------ */
@@ -282,6 +300,7 @@ static lloyd_status find_turns(fitting *f)
 
 static lloyd_status open_fitting(fitting *f)
 {
+    LLOYD_TRY(finish_plan(f->s));
     const int at_once = f->s->at_once;
     LLOYD_TRY(find_turns(f));
     if (f->large == f->parts->count) return LLOYD_OK;

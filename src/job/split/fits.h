@@ -17,7 +17,8 @@ lloyd_fit_options lloyd_fits_options(const lloyd_splitting *s, int64_t cluster);
 /* Decides how many small clusters are fitted at a time, and how many rows these have at most (s->at_once, s->spread, s->small_rows; an iteration of
  * them takes a core some seconds at most), where
  * `largest` is the cluster with the most rows. *bytes: of host memory that fits take, the rows and the results aside. They take no
- * more than the fit of the largest cluster, or than a small part of `limit`. */
+ * more than the fit of the largest cluster, or than a small part of `limit`. A GPU that starts (lloyd_backend_start()) is not
+ * waited for: then *bytes are no less than they, and it, will take, and both numbers are reduced when the fits begin. */
 lloyd_status lloyd_fits_plan(lloyd_splitting *s, int64_t largest, int64_t limit, int64_t *bytes);
 
 /* Fits all clusters of `parts`. Ranks agree every few seconds, so all learn of a failure, and none waits for long for another that is

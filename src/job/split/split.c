@@ -208,14 +208,22 @@ static lloyd_status has_no_room(const lloyd_splitting *s, int64_t largest, int64
         lloyd_text_bytes(memory_limit(s), there, sizeof there));
 }
 
+/* Of this rank. Where it may be too little for all rows, what a GPU takes has to be known, so it must have started. */
+static lloyd_status find_own_room(lloyd_splitting *s, int64_t *room, int64_t *rest)
+{
+    const int64_t largest = largest_cluster(s);
+    do {
+        const int64_t limit = memory_limit(s);
+        LLOYD_TRY(count_rest(s, largest, limit, rest));
+        *room = (limit - *rest) / bytes_of_row(s);
+    } while (*room < s->source.n && lloyd_backend_await(&s->backend));
+    return *room < s->rows[largest] ? has_no_room(s, largest, *rest) : LLOYD_OK;
+}
+
 /* The room for rows is that of the rank with the least. */
 static lloyd_status find_room(lloyd_splitting *s, int64_t *room, int64_t *rest)
 {
-    const int64_t largest = largest_cluster(s), limit = memory_limit(s);
-    lloyd_status status = count_rest(s, largest, limit, rest);
-    *room = status == LLOYD_OK ? (limit - *rest) / bytes_of_row(s) : 0;
-    if (status == LLOYD_OK && *room < s->rows[largest]) status = has_no_room(s, largest, *rest);
-    LLOYD_TRY(s->comm->agree(s->comm, status));
+    LLOYD_TRY(s->comm->agree(s->comm, find_own_room(s, room, rest)));
     double least = -(double)*room;
     LLOYD_TRY(s->comm->max(s->comm, &least, 1));
     *room = (int64_t)-least;
@@ -410,6 +418,7 @@ static lloyd_status run(lloyd_splitting *s, lloyd_split_result *result)
     comm->timeout = s->options->timeout;
     LLOYD_TRY(open_inputs(s));
     LLOYD_TRY(lloyd_backend_choose(comm, s->options->backend, NULL, &s->backend));
+    if (!s->options->dry_run) lloyd_backend_start(&s->backend);
     LLOYD_TRY(comm->agree(comm, open_self(s)));
     LLOYD_TRY(find_clusters(s));
     if (!s->options->dry_run) LLOYD_TRY(open_checkpoint(s));
