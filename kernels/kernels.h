@@ -120,6 +120,27 @@ typedef struct lloyd_far_row {
     int32_t label;
 } lloyd_far_row;
 
+/* Several problems in one: each group of rows has centroids of its own, and is compared with these alone. Group g has the local rows
+ * [rows[g], rows[g + 1]) and of the set the centroids [centroids[g], centroids[g + 1]), at least one of both. */
+typedef struct lloyd_groups {
+    int64_t count;
+    const int64_t *rows;      /* [count + 1] from 0 to n_local */
+    const int64_t *centroids; /* [count + 1] from 0 to the size of the set */
+    const unsigned char
+        *active; /* [count] 0: a group's labels would stay the same, and may be left as they are */
+} lloyd_groups;
+
+/* The most rows of kernels with groups. */
+enum { LLOYD_GROUPED_ROWS = 1 << 22 };
+
+/* What a group draws in a round of kmeans||. */
+typedef struct lloyd_group_draw {
+    int64_t oversampling;
+    uint64_t seed;
+    int64_t most;  /* rows */
+    int64_t place; /* where they go in the array of all groups */
+} lloyd_group_draw;
+
 typedef struct lloyd_kernels lloyd_kernels;
 
 struct lloyd_kernels {
@@ -245,7 +266,7 @@ struct lloyd_kernels {
     /* Forgets; the state takes LLOYD_SEED_ROW_BYTES a row until seed_end(). */
     lloyd_status (*seed_begin)(lloyd_kernels *self);
     /* Compares with the current centroid set, whose first member has number `base`; *mass =
-     * max(*mass, w d^2) over the slot. */
+     * max(*mass, w d^2) over the slot. With groups, each with its own. */
     lloyd_status (*seed_compare)(lloyd_kernels *self, int slot, int64_t base, double *mass);
     /* A row's mass is w d^2; before the first comparison it is w. All of these are over all local
      * rows. *total = the sum of the fixed-point masses lloyd_fixed_mass(mass, exponent, bits). */
@@ -271,6 +292,19 @@ struct lloyd_kernels {
      * *done = how many these are, at least one of `count` >= 1. */
     lloyd_status (*reduce)(lloyd_kernels *self, const lloyd_reduction *reduction,
                            const lloyd_leaf *leaves, int64_t count, int64_t *done);
+
+    /* --- groups of rows; all NULL where there are none --- */
+
+    /* From the next set_centroids() on, which brings groups->centroids[groups->count] of them; for the first time before any other set. All rows,
+     * at most LLOYD_GROUPED_ROWS, are in slot 0, without weights, the filter is LLOYD_FILTER_FLOAT, and no bounds are kept. The number of groups and their rows
+     * stay. `active` is borrowed, and may change; the rest is copied. */
+    lloyd_status (*set_groups)(lloyd_kernels *self, const lloyd_groups *groups);
+    /* moved[g] = labels of group g that the last assign() changed. After inertia(). */
+    lloyd_status (*groups_moved)(lloyd_kernels *self, int64_t *moved);
+    /* After seed_compare(): what seed_sample() gives each group, as if its rows were all there are, for the exponent of its greatest mass
+     * and LLOYD_MASS_BITS. rows[draws[g].place ...] = their numbers among all, increasing; counts[g] = how many. `room`: of rows[]. */
+    lloyd_status (*groups_sample)(lloyd_kernels *self, const lloyd_group_draw *draws, int round,
+                                  int64_t room, int64_t *rows, int64_t *counts);
 
     void (*destroy)(lloyd_kernels *self);
 };

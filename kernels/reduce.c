@@ -157,6 +157,7 @@ typedef struct row {
 typedef struct leaf {
     const lloyd_reduction *reduction;
     int64_t number, count;
+    uint64_t seed;
     const int64_t *members;
     row *rows;       /* [count] */
     neighbour *pool; /* [room], of which the first `used` are in rows, in no order */
@@ -361,7 +362,7 @@ static lloyd_status try_some(leaf *l, int64_t i, double total, int *best)
     *best = 0;
     for (int t = 0; t < trials; t++)
         l->trial[t] =
-            draw(l, lloyd_philox64(r->seed, LLOYD_DRAW_REDUCE, index, (uint32_t)t), total);
+            draw(l, lloyd_philox64(l->seed, LLOYD_DRAW_REDUCE, index, (uint32_t)t), total);
     for (int t = 0; i > 0 && t < trials; t += batch(r))
         LLOYD_TRY(try_batch(l, t, trials - t < batch(r) ? trials - t : batch(r)));
     for (int t = 1; t < trials; t++)
@@ -409,7 +410,11 @@ int64_t lloyd_reduce_most(const lloyd_reduction *r, int64_t count)
 
 lloyd_status lloyd_reduce_leaf(const lloyd_reduction *r, const lloyd_leaf *in)
 {
-    leaf l = {.reduction = r, .number = in->number, .count = in->count, .members = in->members};
+    leaf l = {.reduction = r,
+              .number = in->number,
+              .seed = in->seed,
+              .count = in->count,
+              .members = in->members};
     for (int64_t i = 0; i < in->most; i++) in->choices[i] = (lloyd_choice){.gain = 0, .point = -1};
     lloyd_status status = open_leaf(&l);
     if (status == LLOYD_OK) status = choose(&l, in->most, in->choices);

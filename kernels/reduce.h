@@ -26,7 +26,6 @@ typedef struct lloyd_reduction {
     const double *weights; /* [count], finite and >= 0 */
     int64_t k;             /* how many are wanted in all, 1 <= k <= count */
     int trials;            /* >= 1, for every one but the first of a leaf */
-    uint64_t seed;
     int threads;
     int64_t room; /* bytes that a GPU may spend on it, see lloyd_cuda_reduce_bytes() */
 } lloyd_reduction;
@@ -38,7 +37,8 @@ typedef struct lloyd_choice {
 } lloyd_choice;
 
 typedef struct lloyd_leaf {
-    int64_t number;         /* of all leaves of the reduction */
+    int64_t number;         /* of all leaves of the reduction, for its draws */
+    uint64_t seed;          /* of these draws */
     int64_t count, most;    /* its points, and lloyd_reduce_most() of them */
     const int64_t *members; /* [count] numbers of points, increasing */
     lloyd_choice *choices;  /* [most]; the rest becomes -1 where no mass is left */

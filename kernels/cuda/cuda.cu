@@ -8,10 +8,12 @@ extern "C" {
 #include "kernels/cuda/clock.h"
 #include "kernels/cuda/column_stats.h"
 #include "kernels/cuda/distances.h"
+#include "kernels/cuda/groups.h"
 #include "kernels/cuda/memory/keep.h"
 #include "kernels/cuda/memory/memory.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/seed/compare.h"
+#include "kernels/cuda/seed/group_sample.h"
 #include "kernels/cuda/seed/masses.h"
 #include "kernels/cuda/slots.h"
 #include "kernels/cuda/state.h"
@@ -80,6 +82,7 @@ static void destroy(lloyd_kernels *kernels)
     if (cuda->sorter) lloyd_cuda_sorter_free(cuda);
     if (cuda->means) lloyd_cuda_means_free(cuda);
     lloyd_cuda_clock_free(cuda);
+    lloyd_cuda_groups_free(cuda);
     for (int s = 0; cuda->slots && s < config->slots; s++)
         lloyd_cuda_free_slot(cuda, &cuda->slots[s]);
     lloyd_free(cuda->slots);
@@ -138,6 +141,9 @@ static const lloyd_kernels table = {
     .seed_try = lloyd_cuda_seed_try,
     .seed_end = lloyd_cuda_seed_end,
     .reduce = lloyd_cuda_reduce,
+    .set_groups = lloyd_cuda_set_groups,
+    .groups_moved = lloyd_cuda_groups_moved,
+    .groups_sample = lloyd_cuda_groups_sample,
     .destroy = destroy,
 };
 

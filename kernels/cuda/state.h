@@ -42,6 +42,7 @@ struct cuda_sorter;  /* update/sort.cu: sorting space */
 struct cuda_means;   /* update/means.cu: centroids that follow from the sums */
 struct cuda_clock;   /* clock.cu: when the stream was where */
 struct cuda_stock;   /* memory/keep.h: what was and will be that of other kernels */
+struct cuda_groups;  /* groups.h: rows that are compared with centroids of their own */
 
 struct cuda_kernels {
     lloyd_kernels base;         /* first: a lloyd_kernels * is a cuda_kernels * */
@@ -64,6 +65,7 @@ struct cuda_kernels {
     int64_t set;
     cuda_array<float> centroids; /* [D] of each, of the largest set so far */
     cuda_filter *filter;
+    cuda_groups *groups; /* NULL: all rows are compared with all of them */
 
     /* sums */
     const lloyd_grid *grid;         /* of the caller, on the host; NULL until set_grid() */

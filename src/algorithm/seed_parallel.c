@@ -18,13 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ROUNDS: r of the paper. TRIALS: for each centroid, when the candidates (C of the paper) are reduced to K. */
-enum { ROUNDS = 3, TRIALS = 32 };
+/* TRIALS: for each centroid, when the candidates (C of the paper) are reduced to K. */
+enum { ROUNDS = LLOYD_SEED_ROUNDS, TRIALS = 32 };
 
-/* The oversampling factor, l of the paper: the rows that a round is expected to draw. More for each centroid
- * where there are few of them, and more candidates cost nothing; fewer where there are so many that the
+/* More for each centroid where there are few of them, and more candidates cost nothing; fewer where there are so many that the
  * rounds would take longer than iterations. */
-static int64_t oversampling(int64_t k)
+int64_t lloyd_seed_oversampling(int64_t k)
 {
     enum { LEAST = 500, SOME = 8192, MANY = 1 << 18 };
     int64_t expected = 2 * k < MANY ? 2 * k : MANY, more = 4 * k < SOME ? 4 * k : SOME;
@@ -35,7 +34,7 @@ static int64_t oversampling(int64_t k)
 
 int64_t lloyd_seed_round_candidates(int64_t k)
 {
-    double expected = (double)oversampling(k);
+    double expected = (double)lloyd_seed_oversampling(k);
     /* of independent draws: eight standard deviations more never come */
     return (int64_t)(expected + 8 * sqrt(expected)) + 64;
 }
@@ -99,9 +98,9 @@ static lloyd_status draw_candidates(lloyd_problem *p, const lloyd_seeding *s, ll
     if (c->count == 0) LLOYD_TRY(draw_first(p, s, c, &m));
     for (int round = s->rows ? (int)s->done : 0; round < ROUNDS && m.total > 0; round++) {
         int64_t drawn, added;
-        lloyd_status status =
-            p->kernels->seed_sample(p->kernels, m.exponent, m.bits, m.total, oversampling(p->k),
-                                    s->seed, round, p->shard->first, most, c->drawn, &drawn);
+        lloyd_status status = p->kernels->seed_sample(p->kernels, m.exponent, m.bits, m.total,
+                                                      lloyd_seed_oversampling(p->k), s->seed, round,
+                                                      p->shard->first, most, c->drawn, &drawn);
         LLOYD_TRY(p->comm->agree(p->comm, status));
         LLOYD_TRY(add_round(p, c, drawn, &added));
         if (added > 0)
@@ -131,11 +130,12 @@ static int64_t most_choices(int64_t count, int64_t k)
 /* leaves[0 .. *count) = those of this rank, whose choices lie among those of all; *choices = how many these
  * are. */
 static void find_leaves(const lloyd_problem *p, const lloyd_reduction *r, const lloyd_candidates *c,
-                        lloyd_leaf *leaves, int64_t *count, int64_t *choices)
+                        uint64_t seed, lloyd_leaf *leaves, int64_t *count, int64_t *choices)
 {
     *count = *choices = 0;
     for (int64_t l = 0; l < lloyd_reduce_leaves(c->count); l++) {
         lloyd_leaf leaf = {.number = l,
+                           .seed = seed,
                            .count = c->begin[l + 1] - c->begin[l],
                            .members = c->order + c->begin[l],
                            .choices = c->choices + *choices};
@@ -174,7 +174,7 @@ static lloyd_status choose(lloyd_problem *p, const lloyd_seeding *s, const lloyd
     lloyd_status status =
         lloyd_alloc(&leaves, lloyd_reduce_leaves(c->count), sizeof *leaves, "seed candidates");
     if (status == LLOYD_OK) {
-        find_leaves(p, r, c, leaves, &own, count);
+        find_leaves(p, r, c, s->start, leaves, &own, count);
         status = choose_in_leaves(p, s, r, leaves, own);
     }
     lloyd_free(leaves);
@@ -228,7 +228,6 @@ static lloyd_status reduce_candidates(lloyd_problem *p, const lloyd_seeding *s, 
                          .weights = c->weights,
                          .k = p->k,
                          .trials = lloyd_seed_reduce_trials(s->trials),
-                         .seed = s->start,
                          .threads = p->kernels->config.threads,
                          .room = s->room};
     for (int64_t i = 0; i < c->count; i++) c->weights[i] = (double)c->masses[i];

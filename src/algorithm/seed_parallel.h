@@ -19,6 +19,10 @@ int64_t lloyd_candidates_bytes(int64_t k, int64_t dim);   /* the most that they 
 /* Candidates that the reduction of kmeans-parallel tries for every centroid. */
 int lloyd_seed_reduce_trials(int wanted);
 
+/* Rounds of draws, and the oversampling factor of k clusters: l of the paper, the rows that a round is expected to draw. */
+enum { LLOYD_SEED_ROUNDS = 3 };
+int64_t lloyd_seed_oversampling(int64_t k);
+
 /* The most candidates that a kmeans-parallel of k clusters can draw, in one round and in all. */
 int64_t lloyd_seed_round_candidates(int64_t k);
 int64_t lloyd_seed_candidates(int64_t k);

@@ -194,7 +194,7 @@ static lloyd_status time_leaf(const lloyd_backend *backend, trial *t, lloyd_redu
 {
     lloyd_kernels *kernels = t->problem.kernels;
     int64_t *members = NULL, done;
-    lloyd_leaf leaf = {.count = r->count, .most = most};
+    lloyd_leaf leaf = {.seed = 1, .count = r->count, .most = most};
     lloyd_status status = lloyd_alloc(&members, r->count, sizeof *members, "candidates");
     if (status == LLOYD_OK)
         status = lloyd_alloc(&leaf.choices, most, sizeof *leaf.choices, "candidates");
@@ -227,7 +227,6 @@ static lloyd_status measure_leaf(const lloyd_backend *backend, const lloyd_plan 
                          .weights = weights,
                          .k = points,
                          .trials = lloyd_seed_reduce_trials((int)options->init_trials),
-                         .seed = 1,
                          .threads = plan->kernels.threads,
                          .room = plan->gpu_reduce};
     if (status == LLOYD_OK) status = time_leaf(backend, &t, &r, least(choices, points), seconds);

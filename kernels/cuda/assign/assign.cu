@@ -12,6 +12,7 @@
 #include "kernels/cuda/assign/filter.h"
 #include "kernels/cuda/assign/prepare.h"
 #include "kernels/cuda/clock.h"
+#include "kernels/cuda/groups.h"
 #include "kernels/cuda/int8/choice.h"
 #include "kernels/cuda/int8/decide.h"
 #include "kernels/cuda/int8/open.h"
@@ -25,6 +26,8 @@
 namespace
 {
 
+static_assert(LLOYD_GROUPED_ROWS <= FLASH_BLOCK_ROWS, "rows of groups are one block");
+
 constexpr double DIRECT_WORK = 1 << 24; /* elements to compare, at most, without a fallback pass */
 
 int64_t block_rows(const lloyd_kernels_config *config)
@@ -33,15 +36,17 @@ int64_t block_rows(const lloyd_kernels_config *config)
     return std::max<int64_t>(1, std::min<int64_t>(FLASH_BLOCK_ROWS, most));
 }
 
-/* What rows need, and all sets. */
-void list_row_buffers(cuda_buffers &buffer, cuda_filter *f, const lloyd_kernels_config *config)
+/* What rows need, and all sets. groups: of rows, one or more. */
+void list_row_buffers(cuda_buffers &buffer, cuda_filter *f, const lloyd_kernels_config *config,
+                      int64_t groups)
 {
     const int64_t block = block_rows(config),
                   places = cuda_divide_up(config->dim, FLASH_STEP) * FLASH_STEP;
     const char *lists = "the filter's lists";
-    buffer(f->origin, config->dim, "the filter's origin");
-    buffer(f->units, 1, "the filter's units");
-    buffer(f->offset, 2 * places, "the filter's origin"); /* tiles have up to twice the k-steps */
+    buffer(f->origin, groups * config->dim, "the filter's origin");
+    buffer(f->units, groups, "the filter's units");
+    buffer(f->offset, groups * 2 * places,
+           "the filter's origin"); /* tiles have up to twice the k-steps */
     buffer(f->norms, config->n_local, "norms of rows");
     buffer(f->counters, 2 * FLASH_COUNTERS, lists);
     buffer(f->listed, block, lists);
@@ -51,12 +56,11 @@ void list_row_buffers(cuda_buffers &buffer, cuda_filter *f, const lloyd_kernels_
     buffer(f->undecided, block, lists);
 }
 
-/* What the kernel of `c` needs for a set. */
+/* What the kernel of `c` needs for a set that has so many places in the image. */
 void list_set_buffers(cuda_buffers &buffer, cuda_filter *f, const cuda_gpu &gpu,
-                      const cuda_assign_config &c, int64_t set)
+                      const cuda_assign_config &c, int64_t padded)
 {
     const bool filter = c.kernel != nullptr, scratch = filter && c.kernel->scratch_bytes;
-    const int64_t padded = filter ? lloyd_cuda_padded_set(c, set) : 0;
     const char *sorted = "the sorted centroids";
     cuda_pruning *p = &f->pruning;
     buffer.optional(filter, f->image, padded * (c.steps + 1) * FLASH_STEP * 2,
@@ -86,7 +90,7 @@ lloyd_status alloc_filter(cuda_kernels *cuda)
     LLOYD_TRY(lloyd_alloc(&f->described, chunks, sizeof *f->described, "norms of rows"));
     LLOYD_TRY(lloyd_alloc(&f->int8.described, chunks, sizeof *f->int8.described, "codes of rows"));
     cuda_buffers reserve = cuda_buffers::reserve(cuda);
-    list_row_buffers(reserve, f, config);
+    list_row_buffers(reserve, f, config, lloyd_cuda_group_count(cuda));
     LLOYD_TRY(reserve.status());
     return lloyd_cuda_check(cudaMemsetAsync(f->counters, 0, 2 * FLASH_COUNTERS * sizeof(int),
                                             cuda->stream),
@@ -182,6 +186,37 @@ lloyd_status label_int8_block(cuda_kernels *cuda, int slot, bool pruned, const f
     return mark(cuda, watch, 2);
 }
 
+/* All rows of the slot, each compared with the centroids of its group: there is no fallback pass, which would be one of each group. */
+lloyd_status label_groups(cuda_kernels *cuda, const flash_params &p, cuda_decision d, bool timed)
+{
+    cuda_filter *f = cuda->filter;
+    const cuda_groups *groups = cuda->groups;
+    const int64_t tile_bytes = flash_tile_bytes(f->config.steps + 1, f->config.width);
+    const int64_t places = (int64_t)f->config.steps * FLASH_STEP;
+    flash_params own = p;
+    own.direct = d.direct = true;
+    own.lists.counters = d.lists.counters = f->counters + f->counters_at * FLASH_COUNTERS;
+    f->counters_at = 1 - f->counters_at;
+    d.counters_of_next = f->counters + f->counters_at * FLASH_COUNTERS;
+    for (int64_t g = 0; g < groups->count; g++) {
+        if (!groups->active[g]) continue;
+        own.begin = groups->rows[g];
+        own.count = (int)(groups->rows[g + 1] - groups->rows[g]);
+        own.image = p.image + groups->tiles[g] * tile_bytes;
+        own.tiles = (int)(groups->tiles[g + 1] - groups->tiles[g]);
+        own.bound = p.bound + groups->tiles[g] * f->config.width;
+        own.units = p.units + g;
+        own.offset = p.offset + g * places;
+        own.moved = groups->moved + g;
+        own.first = (int32_t)groups->centroids[g];
+        LLOYD_TRY(f->config.kernel->launch(cuda->gpu, own, false, cuda->stream));
+    }
+    if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN));
+    LLOYD_TRY(lloyd_cuda_decide(cuda, d, (int)d.rows.count));
+    LLOYD_TRY(lloyd_cuda_end_groups(cuda, d.counters));
+    return timed ? lloyd_cuda_mark(cuda, LLOYD_WORK_FALLBACK) : LLOYD_OK;
+}
+
 /* timed: an assignment of an iteration, which the kernels' clock is to know. */
 lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, bool timed,
                         stopwatch *watch)
@@ -197,9 +232,11 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
                        reinterpret_cast<unsigned long long *>(counters),
                        lists_of(f),
                        few_fall_back(cuda),
-                       nullptr};
+                       nullptr,
+                       lloyd_cuda_group_table(cuda)};
     if (!f->config.kernel) {
         LLOYD_TRY(lloyd_cuda_label_few(cuda, d));
+        if (cuda->groups) LLOYD_TRY(lloyd_cuda_end_groups(cuda, d.counters));
         return timed ? lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN) : LLOYD_OK;
     }
     LLOYD_TRY(get_ready(cuda, slot_number, rows));
@@ -208,7 +245,7 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
     p.steps = f->config.steps;
     p.vector = f->config.vector;
     p.image = f->image;
-    p.tiles = (int)(lloyd_cuda_padded_set(f->config, cuda->set) / f->config.width);
+    p.tiles = (int)(lloyd_cuda_places(cuda, cuda->set, f->config.width) / f->config.width);
     p.bound = f->bound;
     p.units = f->units;
     p.offset = f->offset;
@@ -224,6 +261,7 @@ lloyd_status label_slot(cuda_kernels *cuda, int slot_number, int64_t *counters, 
     p.direct = d.direct;
     p.score_factor = 64;
     p.scratch = f->scratch;
+    if (cuda->groups) return label_groups(cuda, p, d, timed);
     bool pruned;
     LLOYD_TRY(lloyd_cuda_prune_choose(cuda, slot_number, d, timed || watch, &pruned));
     bool int8 = pruned || lloyd_cuda_choose_filter(cuda, timed || watch);
@@ -260,16 +298,23 @@ lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, con
     f->prepared = f->int8.prepared = nullptr;
     if (!cuda->overrides.keep_distances) lloyd_cuda_expect(cuda, 0, -1);
     lloyd_cuda_means_stale(cuda);
-    LLOYD_TRY(lloyd_cuda_choose_assign(cuda->gpu, {count, dim, kernels->config.type},
+    LLOYD_TRY(lloyd_cuda_choose_assign(cuda->gpu,
+                                       {cuda->groups ? cuda->groups->most : count, dim,
+                                        kernels->config.type},
                                        cuda->overrides.assign, &f->config));
+    if (cuda->groups)
+        f->config.prune = false; /* the tiles of a group are in the order of its centroids */
     cuda_buffers reserve = cuda_buffers::reserve(cuda);
     list_centroids(reserve, cuda->centroids, count, dim);
-    list_set_buffers(reserve, f, cuda->gpu, f->config, count);
+    const int64_t places = f->config.kernel ? lloyd_cuda_places(cuda, count, f->config.width) : 0;
+    list_set_buffers(reserve, f, cuda->gpu, f->config, places);
     lloyd_cuda_int8_list(reserve, &f->int8, cuda->gpu, &kernels->config,
                          std::min(count, kernels->config.k), f->capacity);
     lloyd_cuda_prune_list(reserve, &f->prune, cuda->gpu, &kernels->config,
                           std::min(count, kernels->config.k), f->capacity);
     LLOYD_TRY(reserve.status());
+    if (cuda->groups)
+        LLOYD_TRY(lloyd_cuda_send_groups(cuda, f->config.kernel ? f->config.width : 1));
     LLOYD_TRY(lloyd_cuda_copy_in(cuda, cuda->centroids, centroids,
                                  count * dim * (int64_t)sizeof *centroids));
     LLOYD_TRY(lloyd_cuda_prepare(cuda, cuda->centroids, {}));
@@ -331,7 +376,7 @@ void lloyd_cuda_filter_free(cuda_kernels *cuda)
     cuda_buffers release = cuda_buffers::release(cuda);
     list_centroids(release, cuda->centroids, cuda->set, cuda->base.config.dim);
     if (!f) return;
-    list_row_buffers(release, f, &cuda->base.config);
+    list_row_buffers(release, f, &cuda->base.config, 1);
     list_set_buffers(release, f, cuda->gpu, {}, cuda->set);
     lloyd_cuda_int8_list(release, &f->int8, cuda->gpu, &cuda->base.config, cuda->set, f->capacity);
     lloyd_cuda_grouping_free(&f->prune);
@@ -357,8 +402,9 @@ int64_t lloyd_cuda_filter_bytes(const lloyd_kernels_config *config, int64_t set)
     if (lloyd_cuda_choose_assign(gpu, {most, config->dim, config->type}, {}, &f.config) != LLOYD_OK)
         return 0;
     list_centroids(count, centroids, most, config->dim);
-    list_row_buffers(count, &f, config);
-    list_set_buffers(count, &f, gpu, f.config, most);
+    list_row_buffers(count, &f, config, 1);
+    list_set_buffers(count, &f, gpu, f.config,
+                     f.config.kernel ? lloyd_cuda_padded_set(f.config, most) : 0);
     lloyd_cuda_int8_list(count, &f.int8, gpu, config, config->k, block_rows(config));
     lloyd_cuda_prune_list(count, &f.prune, gpu, config, config->k, block_rows(config));
     return count.bytes();

@@ -78,6 +78,7 @@ struct flash_params {
     bool direct; /* there is no fallback pass: all rows without a certificate are undecided */
     unsigned score_factor; /* 64, unknown to the compiler: it must stay one multiply-add */
     uint8_t *scratch;      /* the wide kernel's operands of rows, per block */
+    int32_t first; /* the number of the first centroid: of a group that has a few of them all */
 };
 
 /* The score itself: what a float's bits lose when they are multiplied by 64 is known of numbers from
@@ -154,7 +155,8 @@ __device__ inline flash_verdict flash_judge(const flash_params &p, unsigned best
         index = p.order[index];
     }
     const float slack = flash_slack(*p.units, norms, score, errors, bound.y, grid);
-    flash_verdict verdict = {index, __fsub_rd(score, slack), score - flash_value(second) > slack};
+    flash_verdict verdict = {p.first + index, __fsub_rd(score, slack),
+                             score - flash_value(second) > slack};
     /* above the filler of the last tile */
     if (p.direct || !(verdict.threshold > FLASH_LEAST)) verdict.threshold = FLASH_NEVER;
     return verdict;

@@ -22,9 +22,11 @@ template <lloyd_type T> __global__ void label_few(cuda_decision d)
     unsigned moved = 0;
     for (int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32; i < d.rows.count;
          i += (int64_t)gridDim.x * WARPS) {
+        const int g = d.groups.of(i);
+        const cuda_range range = d.groups.centroids(g, d.set);
         double least = INFINITY;
-        int32_t label = 0;
-        for (int64_t k = 0; k < d.set; k++) {
+        int32_t label = (int32_t)range.begin;
+        for (int64_t k = range.begin; k < range.end; k++) {
             double distance = cuda_warp_dist<T>(d.rows, i, d.centroids + k * d.rows.dim, lane);
             if (distance < least) {
                 least = distance;
@@ -33,7 +35,10 @@ template <lloyd_type T> __global__ void label_few(cuda_decision d)
         }
         if (lane == 0 && d.labels[i] != label) {
             d.labels[i] = label;
-            moved++;
+            if (d.groups.group)
+                atomicAdd(&d.groups.moved[g], 1ull);
+            else
+                moved++;
         }
     }
     if (lane == 0 && moved > 0) atomicAdd(&d.counters[0], (unsigned long long)moved);
@@ -123,12 +128,16 @@ __global__ void __launch_bounds__(THREADS, DECIDING_ALL) decide_all(cuda_decisio
     for (int at = blockIdx.x; at < irregular + crowded; at += gridDim.x) {
         int64_t i =
             d.lists.undecided[at < irregular ? at : d.lists.capacity - 1 - (at - irregular)];
+        const int g = d.groups.of(i);
+        const cuda_range range = d.groups.centroids(g, d.set);
         cuda_nearest found =
             cuda_compare<T, VECTOR, DECIDING_ALL_AHEAD>(d.rows, d.centroids,
                                                         {i, nullptr,
-                                                         (threadIdx.x / CUDA_GROUP_LANES) *
-                                                             CUDA_GROUP_ROWS,
-                                                         d.set, WARPS * CUDA_WARP_ROWS, nullptr});
+                                                         range.begin +
+                                                             (threadIdx.x / CUDA_GROUP_LANES) *
+                                                                 CUDA_GROUP_ROWS,
+                                                         range.end, WARPS * CUDA_WARP_ROWS,
+                                                         nullptr});
         for (int bit = 1; bit < 32; bit *= 2) found.join(bit);
         if (threadIdx.x % 32 == 0) {
             least_of[warp] = found.least;
@@ -137,9 +146,10 @@ __global__ void __launch_bounds__(THREADS, DECIDING_ALL) decide_all(cuda_decisio
         __syncthreads();
         if (threadIdx.x == 0) {
             for (int w = 1; w < WARPS; w++) found.add(least_of[w], label_of[w]);
-            if (d.labels[i] != found.result()) {
-                d.labels[i] = found.result();
-                atomicAdd(&d.counters[0], 1ull);
+            const int32_t label = found.least < INFINITY ? found.label : (int32_t)range.begin;
+            if (d.labels[i] != label) {
+                d.labels[i] = label;
+                atomicAdd(d.groups.group ? &d.groups.moved[g] : &d.counters[0], 1ull);
             }
         }
         __syncthreads();

@@ -3,6 +3,7 @@
 #define LLOYD_KERNELS_CUDA_ASSIGN_EXACT_H
 
 #include "kernels/cuda/assign/certificate.cuh"
+#include "kernels/cuda/groups.cuh"
 #include "kernels/cuda/state.h"
 
 /* What is to be decided by dist(). */
@@ -13,8 +14,9 @@ struct cuda_decision {
     int32_t *labels;
     unsigned long long *counters; /* moved, fallback rows */
     flash_lists lists;
-    bool direct;           /* flash_params' */
-    int *counters_of_next; /* of the next block's lists */
+    bool direct;             /* flash_params' */
+    int *counters_of_next;   /* of the next block's lists */
+    cuda_group_table groups; /* without a fallback pass; counts changed labels */
 };
 
 /* All rows, compared with all of a few centroids. */

@@ -8,6 +8,8 @@
 #include "kernels/cuda/assign/prepare.h"
 
 #include "kernels/cuda/assign/filter.h"
+#include "kernels/cuda/groups.h"
+#include "kernels/cuda/row_distance.cuh"
 #include "kernels/cuda/sort/radix_sort.h"
 
 #include <algorithm>
@@ -108,12 +110,14 @@ __global__ void __launch_bounds__(SAMPLE)
     units->square = ordinary > 0 ? (float)(square / ordinary) : 0;
 }
 
+/* Of the groups, or of all rows: block number y. */
 __global__ void set_offsets(lloyd_type type, bool cosine, int64_t dim, int places,
                             const float *origin, const flash_units *units, float *offset)
 {
-    int j = blockIdx.x * blockDim.x + threadIdx.x;
+    const int j = blockIdx.x * blockDim.x + threadIdx.x, g = blockIdx.y;
     if (j < places)
-        offset[j] = flash_offset(type, cosine, j < dim ? origin[j] : 0.0F, units->sigma);
+        offset[g * places + j] =
+            flash_offset(type, cosine, j < dim ? origin[g * dim + j] : 0.0F, units[g].sigma);
 }
 
 /* --- rows --- */
@@ -168,6 +172,13 @@ __global__ void describe(cuda_rows rows, const float *origin, const flash_units 
 
 /* --- centroids --- */
 
+/* What is at a place of the image: a centroid, or filler. */
+struct image_place {
+    int group;      /* 0 where there are none */
+    int64_t number; /* of the centroid; -1: filler */
+    bool first;     /* of its group, or of all */
+};
+
 /* Where the operands go. `order`: which centroid comes where, NULL: as they are. `bias`: in place of
  * bound columns, or NULL. */
 struct image_shape {
@@ -177,6 +188,16 @@ struct image_shape {
     float2 *bound;
     const int32_t *order;
     float *bias;
+    cuda_group_table groups;
+
+    __device__ image_place place(int64_t at) const
+    {
+        if (!groups.group) return {0, at >= set ? -1 : order ? order[at] : at, at == 0};
+        const int g = groups.of_tile(at / width);
+        const int64_t in_group = at - (int64_t)groups.group[g].tile * width;
+        const bool real = in_group < groups.group[g].centroids;
+        return {g, real ? groups.group[g].begin + in_group : -1, in_group == 0};
+    }
 };
 
 __device__ void put(const image_shape &s, int64_t at, int step, int place, __half x)
@@ -329,20 +350,23 @@ __global__ void prepare(image_shape s, const float *centroids, const float *orig
                         flash_units *units_at, double nearest, cuda_inertia inertia, bool exact)
 {
     cuda_await();
+    int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    int lane = threadIdx.x % 32;
+    if (at >= s.padded) return;
+    const image_place place = s.place(at);
+    origin += place.group * s.dim;
+    units_at += place.group;
     if (inertia.terms) nearest = inertia.terms[0] / inertia.terms[1];
     flash_units units = {units_at->sigma, units_at->square, false, false, 0, 0};
     choose_bound(&units, nearest, exact);
-    if (blockIdx.x == 0 && threadIdx.x == 0) { /* nobody reads these here */
+    if (place.first && lane == 0) { /* nobody reads these here */
         units_at->local = units.local;
         units_at->rows_local = units.rows_local;
         units_at->lambda = units.lambda;
         units_at->gain = units.gain;
     }
-    int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
-    int lane = threadIdx.x % 32;
-    if (at >= s.padded) return;
-    bool real = at < s.set;
-    const float *centroid = centroids + (real && s.order ? s.order[at] : at) * s.dim;
+    const bool real = place.number >= 0;
+    const float *centroid = centroids + (real ? place.number : 0) * s.dim;
     centroid_metadata metadata = describe_centroid(s, at, centroid, real, origin, units, exact, 1);
     if (!metadata.near) { /* drawn towards the origin: regular rows are nearer to it there */
         metadata = describe_centroid(s, at, centroid, real, origin, units, exact,
@@ -415,15 +439,26 @@ lloyd_status sort_centroids(cuda_kernels *cuda, const float *centroids)
 
 /* --- host side --- */
 
-lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, __half2 *norms)
+/* The rows of group g of a slot, or all of them. */
+cuda_rows group_of(const cuda_kernels *cuda, const cuda_rows &rows, int64_t g)
+{
+    int64_t first, count;
+    lloyd_cuda_group_rows(cuda, g, rows.count, &first, &count);
+    return cuda_part(rows, first, count);
+}
+
+/* Of group g, or of all rows. */
+lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, int64_t g, __half2 *norms)
 {
     cuda_filter *f = cuda->filter;
+    const float *origin = f->origin + g * rows.dim;
+    const float *offset = f->offset + g * f->offset_steps * FLASH_STEP;
     cuda_for_type(rows.type, [&](auto type) {
         const auto launch = [&](auto lanes) {
             const int at_a_time = THREADS / lanes.value; /* rows of a block */
             describe<type.value, lanes.value>
                 <<<lloyd_cuda_persistent_blocks(cuda, rows.count, at_a_time), THREADS, 0,
-                   cuda->stream>>>(rows, f->origin, f->units, f->offset, norms);
+                   cuda->stream>>>(rows, origin, f->units + g, offset, norms);
         };
         switch (describing_lanes(rows.dim)) {
         case 4: launch(std::integral_constant<int, 4>()); break;
@@ -442,11 +477,15 @@ lloyd_status lloyd_cuda_choose_units(cuda_kernels *cuda, const cuda_rows &rows)
 {
     cuda_filter *f = cuda->filter;
     unsigned blocks = (unsigned)cuda_divide_up(rows.dim, WARPS);
-    cuda_for_type(rows.type, [&](auto type) {
-        choose_origin<type.value><<<blocks, THREADS, 0, cuda->stream>>>(rows, f->origin);
-        choose_scale<type.value><<<1, SAMPLE, 0, cuda->stream>>>(rows, f->origin, f->units);
-    });
-    CUDA_LAUNCHED("choosing the filter's units");
+    for (int64_t g = 0; g < lloyd_cuda_group_count(cuda); g++) {
+        const cuda_rows own = group_of(cuda, rows, g);
+        float *origin = f->origin + g * rows.dim;
+        cuda_for_type(rows.type, [&](auto type) {
+            choose_origin<type.value><<<blocks, THREADS, 0, cuda->stream>>>(own, origin);
+            choose_scale<type.value><<<1, SAMPLE, 0, cuda->stream>>>(own, origin, f->units + g);
+        });
+        CUDA_LAUNCHED("choosing the filter's units");
+    }
     f->ready = true;
     return LLOYD_OK;
 }
@@ -457,9 +496,12 @@ lloyd_status lloyd_cuda_filter_offsets(cuda_kernels *cuda)
     if (f->offset_steps == f->config.steps) return LLOYD_OK;
     f->offset_steps = f->config.steps;
     int places = f->config.steps * FLASH_STEP;
-    set_offsets<<<(unsigned)cuda_divide_up(places, THREADS), THREADS, 0,
-                  cuda->stream>>>(cuda->base.config.type, cuda->base.config.cosine,
-                                  cuda->base.config.dim, places, f->origin, f->units, f->offset);
+    const dim3 blocks((unsigned)cuda_divide_up(places, THREADS),
+                      (unsigned)lloyd_cuda_group_count(cuda));
+    set_offsets<<<blocks, THREADS, 0, cuda->stream>>>(cuda->base.config.type,
+                                                      cuda->base.config.cosine,
+                                                      cuda->base.config.dim, places, f->origin,
+                                                      f->units, f->offset);
     CUDA_LAUNCHED("choosing the filter's units");
     return LLOYD_OK;
 }
@@ -472,7 +514,12 @@ lloyd_status lloyd_cuda_describe_slot(cuda_kernels *cuda, const cuda_slot &slot,
                   left = cuda->base.config.n_local - slot.first;
     const bool whole = slot.first % most == 0 && slot.count == std::min(most, left);
     if (whole && f->described[slot.first / most]) return LLOYD_OK;
-    LLOYD_TRY(describe_rows(cuda, rows, f->norms + slot.first));
+    for (int64_t g = 0; g < lloyd_cuda_group_count(cuda); g++) {
+        int64_t first, count;
+        lloyd_cuda_group_rows(cuda, g, rows.count, &first, &count);
+        LLOYD_TRY(
+            describe_rows(cuda, cuda_part(rows, first, count), g, f->norms + slot.first + first));
+    }
     if (whole) f->described[slot.first / most] = true;
     return LLOYD_OK;
 }
@@ -496,7 +543,8 @@ lloyd_status lloyd_cuda_prepare_image(cuda_kernels *cuda, const float *centroids
     f->prepared = nullptr;
     image_shape s = {};
     s.set = cuda->set;
-    s.padded = lloyd_cuda_padded_set(f->config, cuda->set);
+    s.padded = lloyd_cuda_places(cuda, cuda->set, f->config.width);
+    s.groups = lloyd_cuda_group_table(cuda);
     s.dim = config->dim;
     s.steps = f->config.steps;
     s.width = f->config.width;

@@ -36,12 +36,12 @@ struct job {
     uint32_t *barrier;      /* blocks that came to a barrier */
     lloyd_choice *choices;  /* [most] results: numbers in the leaf, -1 where no point is left */
     int64_t count, pitch, number, most;
+    uint64_t seed;
 };
 
 struct team_shape {
     int64_t dim, share; /* points of a block, a multiple of LANE_BOUNDS */
     int blocks, trials;
-    uint64_t seed;
 };
 
 /* A pair that comes nearer: point number `point` of the share, and the trial. */
@@ -246,7 +246,7 @@ template <bool VECTOR> struct chooser {
     __device__ uint64_t random(int64_t i, int t) const
     {
         uint64_t index = lloyd_reduce_draw(j.number, i);
-        philox4x32_key_t key = {{(uint32_t)s.seed, (uint32_t)(s.seed >> 32)}};
+        philox4x32_key_t key = {{(uint32_t)j.seed, (uint32_t)(j.seed >> 32)}};
         philox4x32_ctr_t counter = {
             {LLOYD_DRAW_REDUCE, (uint32_t)index, (uint32_t)(index >> 32), (uint32_t)t}};
         philox4x32_ctr_t drawn = philox4x32(counter, key);

@@ -203,7 +203,7 @@ lloyd_status lloyd_cuda_seed_compare(lloyd_kernels *kernels, int slot, int64_t b
     auto *counters = reinterpret_cast<int64_t *>(greatest + 1); /* of an assignment */
     CUDA_TRY(cudaMemsetAsync(greatest, 0, (1 + LLOYD_COUNTERS) * sizeof *counters, cuda->stream),
              "clearing the greatest mass");
-    if (cuda->set <= FEW)
+    if (cuda->set <= FEW && !cuda->groups)
         LLOYD_TRY(launch_few(cuda, rows, (int32_t)base, s, greatest));
     else
         LLOYD_TRY(launch_many(cuda, slot, rows, (int32_t)base, s, greatest, counters));

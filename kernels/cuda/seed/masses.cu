@@ -18,8 +18,6 @@
 #include "kernels/cuda/slots.h"
 #include "kernels/cuda/sort/block_scan.cuh"
 
-#include "base/philox.h"
-
 namespace
 {
 
@@ -144,22 +142,10 @@ struct sampling {
     uint32_t round;
     int64_t row_offset;
 
-    /* The first 64 bits of lloyd_philox64(seed, LLOYD_DRAW_KMEANSPAR, number, round). */
-    __device__ uint64_t draw(uint64_t number) const
-    {
-        philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
-        philox4x32_ctr_t counter = {
-            {LLOYD_DRAW_KMEANSPAR, (uint32_t)number, (uint32_t)(number >> 32), round}};
-        philox4x32_ctr_t random = philox4x32(counter, key);
-        return (uint64_t)random.v[1] << 32 | random.v[0];
-    }
-    /* floor(u total / 2^64) < oversampling * mass, whose product has up to 128 bits. */
     __device__ bool takes(int64_t row) const
     {
-        if (row >= masses.rows) return false;
-        uint64_t mass = (uint64_t)masses.of(row);
-        uint64_t point = __umul64hi(draw((uint64_t)(row_offset + row)), total);
-        return __umul64hi(mass, oversampling) != 0 || point < mass * oversampling;
+        return row < masses.rows && cuda_takes_row(seed, round, (uint64_t)(row_offset + row), total,
+                                                   oversampling, (uint64_t)masses.of(row));
     }
 };
 

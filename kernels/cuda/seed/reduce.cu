@@ -111,7 +111,9 @@ lloyd_status shape_wave(wave *w, int64_t count)
     while (w->count > 0 && lloyd_cuda_reduce_bytes(points, dim, w->count) > w->reduction->room)
         w->count--;
     const int least = (int)cuda_divide_up(points, SHARE);
-    const int good = (int)cuda_divide_up(points, GOOD_SHARE);
+    /* with others at work there are more leaves than blocks, and fewer that wait do more together */
+    const bool others = w->cuda->stock && w->count > 1;
+    const int good = (int)cuda_divide_up(points, others ? SHARE : GOOD_SHARE);
     int resident;
     w->shape.share = SHARE;
     w->shape.blocks = least;
@@ -203,7 +205,8 @@ lloyd_status launch(wave *w)
                    leaf.count,
                    round_up(leaf.count, LANE_BOUNDS),
                    leaf.number,
-                   leaf.most};
+                   leaf.most,
+                   leaf.seed};
     }
     LLOYD_TRY(lloyd_cuda_copy_in(w->cuda, w->jobs, jobs, w->count * (int64_t)sizeof *jobs));
     void *arguments[] = {&w->jobs.data, &w->shape};
@@ -261,7 +264,6 @@ lloyd_status lloyd_cuda_reduce(lloyd_kernels *kernels, const lloyd_reduction *re
     w.leaves = leaves;
     w.shape.dim = reduction->dim;
     w.shape.trials = reduction->trials;
-    w.shape.seed = reduction->seed;
     w.fours = reduction->dim % CUDA_OWNED == 0;
     LLOYD_TRY(shape_wave(&w, count));
     *done = w.count > 0 ? w.count : 1;

@@ -201,13 +201,14 @@ static reduction new_reduction(problem *p, int64_t count, int64_t leaves, int64_
                             .weights = n.weights,
                             .k = count,
                             .trials = trials,
-                            .seed = next_word(),
                             .threads = options.threads,
                             .room = INT64_MAX};
     int64_t at = 0;
     for (int64_t l = 0; l < leaves; l++) {
         lloyd_leaf *leaf = &n.leaf[l];
-        *leaf = (lloyd_leaf){.number = 3 * l + below(3), .members = n.members + at};
+        *leaf = (lloyd_leaf){.number = 3 * l + below(3),
+                             .seed = next_word(),
+                             .members = n.members + at};
         for (int64_t i = l; i < count; i += leaves) n.members[at + leaf->count++] = i;
         at += leaf->count;
         leaf->most = most < leaf->count ? most : leaf->count;

@@ -1,8 +1,8 @@
 #include "special.h"
 
 #include "case.h"
+#include "data.h"
 #include "differ.h"
-#include "hard_data.h"
 #include "iterations.h"
 #include "measures.h"
 #include "results.h"

@@ -13,6 +13,7 @@
  */
 #include "case.h"
 #include "differ.h"
+#include "groups.h"
 #include "moved.h"
 #include "shapes.h"
 #include "special.h"
@@ -46,6 +47,7 @@ static int run_all(void)
         cmocka_unit_test(test_clusters),  cmocka_unit_test(test_few_clusters),
         cmocka_unit_test(test_layouts),   cmocka_unit_test(test_large),
         cmocka_unit_test(test_random),    cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_groups),
     };
     int devices = 0;
     if (lloyd_device_cuda.count(&devices) != LLOYD_OK) {
