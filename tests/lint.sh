@@ -116,7 +116,7 @@ check "shellcheck" shellcheck -x "${scripts[@]}"
 check "kernels/cpu allocates only what its lists of buffers name" only_planned
 check "layers, headers and sizes" python3 tests/structure.py
 check "CUDA and NCCL only in kernels/cuda, comm/staging_cuda.c and comm/nccl.c" gpu_at_home
-check "src/algorithm: no clock, log, progress or checkpoint" none -w 'clock\.h|log\.h|progress\.h|checkpoint\.h' src/algorithm/*
+check "src/algorithm: no clock, log, progress or checkpoint" none -w 'clock\.h|log\.h|progress\.h|checkpoint\.h' src/algorithm/*.[ch] src/algorithm/groups/*
 check "src/algorithm/fit.c: no #if, no MPI, CUDA, NCCL or HDF5" \
     none -w '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef)|(mpi|cuda|nccl|hdf5)\.h|(MPI_|cuda|nccl|H5[A-Z])[A-Za-z0-9_]+|hid_t' src/algorithm/fit.c
 check "no path of a build machine" no_build_machine

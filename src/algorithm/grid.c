@@ -453,6 +453,12 @@ lloyd_status lloyd_problem_measure(lloyd_problem *p)
     return status;
 }
 
+/* Two digits hold what spans no more; a part of the rows spans no more than all, and its digits have as many bits or more. */
+int lloyd_problem_cuts_nothing(const lloyd_problem *p)
+{
+    return !needs_sample(p);
+}
+
 void lloyd_problem_clear(lloyd_problem *p)
 {
     lloyd_free(p->low);

@@ -8,6 +8,8 @@
  * (LLOYD_BAD_INPUT), finds the grid and Q, and gives the grid to the kernels. Collective. Arrays
  * are freed by lloyd_problem_clear(). Contract, section 3. */
 lloyd_status lloyd_problem_measure(lloyd_problem *problem);
+/* After it: 1 if no column of these rows, nor of a part of them, has an element that the grid cuts, so that sums lose nothing. */
+int lloyd_problem_cuts_nothing(const lloyd_problem *problem);
 void lloyd_problem_clear(lloyd_problem *problem);
 
 /* If a rank's range has a defect, all ranks fail; the one with the first such row of the whole

@@ -84,9 +84,8 @@ static int compare_chosen(const void *a, const void *b)
     return (x[1] > y[1]) - (x[1] < y[1]);
 }
 
-/* One row in digits, as kernels->relocate() takes it. */
-static void digits_of_row(const lloyd_problem *p, const lloyd_sum_layout *layout, const float *row,
-                          float weight, int64_t *words)
+void lloyd_problem_row_digits(const lloyd_problem *p, const lloyd_sum_layout *layout,
+                              const float *row, float weight, int64_t *words)
 {
     const lloyd_grid *grid = &p->grid;
     int64_t *second = words + p->d, *wide = second + layout->seconds;
@@ -114,8 +113,8 @@ static lloyd_status fill_moves(lloyd_problem *p, relocation *r, int64_t begin, i
         int64_t row = r->chosen[3 * (begin + i) + 1] - shard->first;
         if (row < 0 || row >= shard->count) continue;
         LLOYD_TRY(lloyd_shard_row(p->shard, row, r->row));
-        digits_of_row(p, &layout, r->row, shard->weights ? shard->weights[row] : 1,
-                      r->moves + i * r->words);
+        lloyd_problem_row_digits(p, &layout, r->row, shard->weights ? shard->weights[row] : 1,
+                                 r->moves + i * r->words);
     }
     return LLOYD_OK;
 }

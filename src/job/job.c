@@ -322,7 +322,7 @@ double lloyd_job_inertia(const lloyd_job *j)
     return j->balance.cap > 0 ? j->balance.inertia : j->best.inertia;
 }
 
-lloyd_status lloyd_job_cluster(lloyd_job *j)
+lloyd_status lloyd_job_read(lloyd_job *j)
 {
     lloyd_problem *p = &j->problem;
     *p = (lloyd_problem){.n = j->plan.n, .d = j->plan.d, .k = j->plan.k};
@@ -335,6 +335,12 @@ lloyd_status lloyd_job_cluster(lloyd_job *j)
     LLOYD_TRY(lloyd_problem_measure(p));
     LLOYD_TRY(lloyd_checkpoint_check_data(j->checkpoint, p));
     lloyd_progress_phase(j->progress, "read", lloyd_seconds() - start);
+    return LLOYD_OK;
+}
+
+lloyd_status lloyd_job_cluster(lloyd_job *j)
+{
+    LLOYD_TRY(lloyd_job_read(j));
     LLOYD_TRY(run_starts(j));
     return balance(j);
 }

@@ -52,6 +52,9 @@ lloyd_status lloyd_job_read_given(lloyd_job *job);
 /* What computes, and what it needs. */
 lloyd_status lloyd_job_plan(lloyd_job *job);
 
+/* From the source to rows in the kernels' slots, whose grid is known: the first part of lloyd_job_cluster(). */
+lloyd_status lloyd_job_read(lloyd_job *job);
+
 /* From the source to the best labels and centroids, which the kernels then hold; with --max-size the labels are
  * those of job->balance. */
 lloyd_status lloyd_job_cluster(lloyd_job *job);

@@ -23,7 +23,6 @@ from common import EXACT, Test, attribute, differences, log_events
 
 NUMBERS = ("inertia", "iterations", "converged", "n", "d", "k")
 PREDICTED = ("/labels", "/distances", "/members", "/offsets", "/second/labels", "/second/distances")
-SPLIT = ("/centroids", "/counts", "/labels", "/parents", "/distances", "/members", "/offsets")
 CORES = min(16, len(os.sched_getaffinity(0)))
 
 
@@ -301,26 +300,6 @@ def predictions(t):
     os.remove(large)
 
 
-def splits(t, sift):
-    """Clusters split side by side and one after the other: on one GPU, on several, on CPUs."""
-    weights = random_weights(len(sift))
-    kinds = {"uint8": (sift, (), (), (-1000, 7)), "float32 cosine": (sift + np.float32(0.5), ("--metric", "cosine"), (), (20,)),
-             "weights": (sift.astype(np.float16), ("--weights", "weights"), ("--weights", "weights", "--init", "kmeans++"), (5,)),
-             "random": (sift, (), ("--init", "random", "--n-init", 2, "--max-iters", 4), (-700,))}
-    for name, (x, fit, options, shares) in kinds.items():
-        source = data.write(t.path(f"split-{name}.h5".replace(" ", "-")), x, weights=weights)
-        parent = t.on("cpu", source, f"split-{name}-parent.h5".replace(" ", "-"), "-k", 60, "--max-iters", 4, *fit)
-        for share in shares if parent else ():
-            sizes = ("-k", share) if share > 0 else ("--total", -share)
-            paths = [t.path(f"split-{name}-{where}.h5".replace(" ", "-")) for where in ("cpu", "gpu", "gpus")]
-            runs = [("cpu", 1, t.threads), ("cuda", 1, t.threads)] + ([("cuda", t.ranks, t.threads)] if t.ranks > 1 else [("cuda", 1, 1)])
-            for path, (backend, ranks, threads) in zip(paths, runs):
-                result = t.lloyd("split", "--model", parent, "--input", source, *sizes, "--output", path, "--distances", "--members", "--force",
-                                 "--progress", "none", "--backend", backend, *options, threads=threads, ranks=ranks)
-                if t.check(result.status == 0, f"split {name} {share}: {backend}, {ranks} ranks, {threads} threads", result.describe()):
-                    t.check_same(f"split {name} {share}: {backend}, {ranks} ranks, {threads} threads: as on CPUs", paths[0], path, SPLIT)
-
-
 def files(t, sift):
     """Several files, chunked and compressed storage."""
     folder = t.path("files")
@@ -561,7 +540,6 @@ def main():
         parts_of_iterations(t, t.ranks)
         several_gpus(t, sift)
         seedings(t, sift)
-        splits(t, sift)
     if t.options.full_data:
         full_data(t, os.path.abspath(t.options.full_data))
     elif t.quick:
@@ -574,7 +552,7 @@ def main():
                   (many_k, t, "sift", t.data("sift-20k.h5"), (1, 3, 4, 5, 100, 1000, 4096), 7001),
                   (many_k, t, "digits", t.data("digits.h5"), (1, 2, 5, 64, 1000, len(digits)), 501),
                   *([(beside_rows, t)] if t.ranks == 1 else []), (stored_types, t, "sift", sift[:8001], 200), (stored_types, t, "digits", digits, 30),
-                  (rounded_types, t), (files, t, sift), *([(splits, t, sift)] if t.ranks == 1 else []))
+                  (rounded_types, t), (files, t, sift))
         homes(t)
     t.finish()
 

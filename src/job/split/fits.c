@@ -8,6 +8,7 @@
 #include "comm/self.h"
 #include "job/split/centroids.h"
 #include "job/split/checkpoint.h"
+#include "job/split/many.h"
 #include "job/split/small.h"
 #include "kernels/blas.h"
 #include "kernels/convert.h"
@@ -22,6 +23,8 @@
 enum {
     HOST_PART = 16,    /* of a rank's memory, for small fits */
     GPU_PART = 4,      /* of what its GPU has left */
+    TOGETHER = 16,     /* clusters of a bundle, at most, */
+    BUNDLES = 2,       /* and bundles of each thread, at least */
     STARTING = 1 << 30 /* bytes of the host's memory: more than CUDA and one fit take */
 };
 
@@ -89,6 +92,15 @@ static int64_t largest_small(const lloyd_splitting *s)
     return largest;
 }
 
+/* How many small ones a bundle has: more take less time, but each thread needs some. */
+static int bundled(const lloyd_splitting *s)
+{
+    int64_t small = 0;
+    for (int64_t c = 0; c < s->parent.k; c++) small += s->rows[c] > 0 && is_small(s, c);
+    const int64_t each = small / ((int64_t)BUNDLES * s->at_once * s->comm->size);
+    return each > TOGETHER ? TOGETHER : each > 1 ? (int)each : 1;
+}
+
 /* Which clusters are small: those of which every thread gets one and has others left. */
 static void define_small(lloyd_splitting *s)
 {
@@ -96,6 +108,15 @@ static void define_small(lloyd_splitting *s)
     s->spread = threads < LLOYD_POOL_MOST ? threads : LLOYD_POOL_MOST;
     s->at_once = s->backend.cuda && s->spread > 1 ? LLOYD_POOL_MOST : s->spread;
     s->small_rows = s->at_once > 1 ? s->source.n / (2 * (int64_t)s->comm->size * s->spread) : 0;
+    s->together = s->backend.cuda && s->at_once > 1 ? bundled(s) : 1;
+}
+
+/* What a cluster takes on its way out of a bundle. */
+static int64_t bytes_of_results(const lloyd_splitting *s, int64_t cluster)
+{
+    const int64_t row = sizeof(int32_t) + sizeof(double), column = 2 * sizeof(float);
+    const int64_t clusters = s->first[cluster + 1] - s->first[cluster];
+    return s->rows[cluster] * row + clusters * s->source.d * column;
 }
 
 /* Of the fits of small clusters that run at a time. */
@@ -109,18 +130,21 @@ static lloyd_status bytes_of_small(const lloyd_splitting *s, lloyd_bytes *bytes)
     lloyd_status status = open_alone(s, &alone);
     if (status == LLOYD_OK) status = bytes_of_fit(s, alone, largest, bytes);
     if (alone) alone->destroy(alone);
-    bytes->host = (bytes->host + device->kept_on_host) * s->at_once;
-    bytes->gpu = (bytes->gpu + device->kept) * s->at_once;
+    if (s->together > 1) bytes->host += bytes_of_results(s, largest);
+    bytes->host = (bytes->host * s->together + device->kept_on_host) * s->at_once;
+    bytes->gpu = (bytes->gpu * s->together + device->kept) * s->at_once;
     return status;
 }
 
-/* Fewer are fitted at a time, and then fewer are small, where there is not enough memory for so many fits. */
+/* Bundles have fewer, then fewer are fitted at a time, and then fewer are small, where there is not enough memory for so many fits. */
 static lloyd_status limit_small(lloyd_splitting *s, lloyd_bytes most, int64_t *bytes)
 {
     lloyd_bytes all;
     LLOYD_TRY(bytes_of_small(s, &all));
     while (all.host > most.host || all.gpu > most.gpu) {
-        if (s->at_once > s->spread)
+        if (s->together > 1)
+            s->together /= 2;
+        else if (s->at_once > s->spread)
             s->at_once = s->at_once / 2 > s->spread ? s->at_once / 2 : s->spread;
         else
             s->small_rows /= 2;
@@ -225,45 +249,98 @@ static lloyd_status keep(lloyd_splitting *s, int64_t c)
     return LLOYD_OK;
 }
 
+/* The rows of part i, and where its results go. */
+static lloyd_small_rows rows_of(const lloyd_splitting *s, const lloyd_parts *parts, int64_t i)
+{
+    const int64_t begin = parts->begin[i];
+    return (lloyd_small_rows){.data = parts->data + begin * lloyd_split_row_bytes(s),
+                              .weights = parts->weights ? parts->weights + begin : NULL,
+                              .count = parts->begin[i + 1] - begin,
+                              .d = s->source.d,
+                              .type = s->source.type};
+}
+
+static lloyd_small_result result_of(const lloyd_splitting *s, const lloyd_parts *parts, int64_t i)
+{
+    const int64_t c = parts->clusters[i], begin = parts->begin[i];
+    return (lloyd_small_result){.centroids = s->centroids + s->place[c] * s->source.d,
+                                .counts = s->counts + s->first[c],
+                                .labels = parts->labels + begin,
+                                .distances = parts->distances ? parts->distances + begin : NULL};
+}
+
+/* What has come of part i; known: what was known of it, or NULL. */
+static lloyd_status take_result_of(lloyd_splitting *s, const lloyd_parts *parts, int64_t i,
+                                   const lloyd_small_result *result, const lloyd_split_found *known)
+{
+    const int64_t c = parts->clusters[i], rows = parts->begin[i + 1] - parts->begin[i];
+    for (int64_t r = 0; r < rows; r++) result->labels[r] += (int32_t)s->first[c];
+    memcpy(&s->inertia[c], &result->inertia, sizeof result->inertia);
+    s->iterations[c] = known ? known->iterations : result->iterations;
+    s->converged[c] = known ? known->converged : result->converged;
+    return known ? check_inertia(s, c, known) : keep(s, c);
+}
+
+/* What failed in the fit of a bundle, of which it is not known in which cluster. */
+static lloyd_status explain_bundle(const lloyd_parts *parts, int64_t first, int64_t count,
+                                   lloyd_status status)
+{
+    char message[LLOYD_MESSAGE_BYTES];
+    if (status == LLOYD_OK || status == LLOYD_STOPPED) return status;
+    snprintf(message, sizeof message, "%s", lloyd_message());
+    return lloyd_fail(status, "clusters %lld to %lld: %s", (long long)parts->clusters[first],
+                      (long long)parts->clusters[first + count - 1], message);
+}
+
+/* `count` parts from number `first` on, by the threads of `self`; done[i] = 0: one of them is still to be fitted. */
+static lloyd_status fit_bundle(lloyd_splitting *s, lloyd_comm *self, const lloyd_parts *parts,
+                               int64_t first, int64_t count, unsigned char *done, int *apart)
+{
+    lloyd_fit_options fits[TOGETHER];
+    lloyd_small_rows rows[TOGETHER];
+    lloyd_small_result results[TOGETHER];
+    for (int64_t i = 0; i < count; i++) {
+        fits[i] = lloyd_fits_options(s, parts->clusters[first + i]);
+        rows[i] = rows_of(s, parts, first + i);
+        results[i] = result_of(s, parts, first + i);
+    }
+    LLOYD_TRY(explain_bundle(parts, first, count,
+                             lloyd_many_fit(self, fits, rows, results, count, done, apart)));
+    for (int64_t i = 0; i < count; i++)
+        if (done[i]) LLOYD_TRY(take_result_of(s, parts, first + i, &results[i], NULL));
+    return LLOYD_OK;
+}
+
 /* Part i, by the threads of `self`. */
 static lloyd_status fit_one(lloyd_splitting *s, lloyd_comm *self, const lloyd_parts *parts,
                             int64_t i)
 {
-    const int64_t c = parts->clusters[i], begin = parts->begin[i], d = s->source.d;
+    const int64_t c = parts->clusters[i];
     const lloyd_fit_options fit = lloyd_fits_options(s, c);
-    const lloyd_small_rows rows = {.data = parts->data + begin * lloyd_split_row_bytes(s),
-                                   .weights = parts->weights ? parts->weights + begin : NULL,
-                                   .count = parts->begin[i + 1] - begin,
-                                   .d = d,
-                                   .type = s->source.type};
-    lloyd_small_result result = {.centroids = s->centroids + s->place[c] * d,
-                                 .counts = s->counts + s->first[c],
-                                 .labels = parts->labels + begin,
-                                 .distances = parts->distances ? parts->distances + begin : NULL};
+    const lloyd_small_rows rows = rows_of(s, parts, i);
+    lloyd_small_result result = result_of(s, parts, i);
     const lloyd_split_found *known = lloyd_split_checkpoint_known(s->checkpoint, c);
     LLOYD_TRY(lloyd_stop_check());
     LLOYD_TRY(explain(s, parts, i,
                       known ? lloyd_small_assign(self, &fit, &rows, &result)
                             : lloyd_small_fit(self, &fit, &rows, &result)));
-    for (int64_t r = 0; r < rows.count; r++) result.labels[r] += (int32_t)s->first[c];
-    memcpy(&s->inertia[c], &result.inertia, sizeof result.inertia);
-    s->iterations[c] = known ? known->iterations : result.iterations;
-    s->converged[c] = known ? known->converged : result.converged;
-    return known ? check_inertia(s, c, known) : keep(s, c);
+    return take_result_of(s, parts, i, &result, known);
 }
 
 /* ---- The clusters of a round ---------------------------------------------------------------- */
 
-/* A part and its rows. */
+/* A part, or a bundle of parts that follow each other, and their rows. */
 typedef struct turn {
-    int64_t rows, part;
+    int64_t rows, part, count;
+    int large;
 } turn;
 
 typedef struct fitting {
     lloyd_splitting *s;
     const lloyd_parts *parts;
     lloyd_shown *shown;
-    turn *turns;      /* [parts->count] larger ones first */
+    turn *turns;      /* [count] larger ones first */
+    int64_t count;    /* at most parts->count */
     int64_t large;    /* of them, which are fitted one after the other */
     lloyd_pool *pool; /* for the others */
     lloyd_comm *alone[LLOYD_POOL_MOST];
@@ -276,13 +353,34 @@ typedef struct fitting {
     lloyd_status status;
     char message[LLOYD_MESSAGE_BYTES];
     int64_t *done; /* rows */
+    atomic_int
+        apart; /* 1: rows like these cannot be fitted in bundles, so that no other is tried */
 } fitting;
 
 static int compare_turns(const void *a, const void *b)
 {
     const turn *x = a, *y = b;
+    if (x->large != y->large) return x->large ? -1 : 1;
     if (x->rows != y->rows) return x->rows < y->rows ? 1 : -1;
     return x->part < y->part ? -1 : x->part > y->part;
+}
+
+/* Whether a part can be in a bundle: what is fitted already is assigned only. */
+static int fits_bundle(const fitting *f, int64_t part)
+{
+    const int64_t c = f->parts->clusters[part];
+    const lloyd_fit_options fit = lloyd_fits_options(f->s, c);
+    return f->s->together > 1 && !lloyd_split_checkpoint_known(f->s->checkpoint, c) &&
+           lloyd_many_fits(&fit, f->parts->begin[part + 1] - f->parts->begin[part],
+                           f->parts->weights != NULL);
+}
+
+/* Whether a part joins a bundle, or what may become one, which ends before it. */
+static int joins(const fitting *f, const turn *bundle, const turn *own)
+{
+    return !own->large && !bundle->large && bundle->count < f->s->together &&
+           bundle->rows + own->rows <= LLOYD_GROUPED_ROWS && fits_bundle(f, bundle->part) &&
+           fits_bundle(f, own->part);
 }
 
 /* Larger ones first: at the end no thread waits long for another. */
@@ -290,11 +388,20 @@ static lloyd_status find_turns(fitting *f)
 {
     const lloyd_parts *parts = f->parts;
     LLOYD_TRY(lloyd_alloc(&f->turns, parts->count, sizeof *f->turns, "the turns of clusters"));
-    for (int64_t i = 0; i < parts->count; i++)
-        f->turns[i] = (turn){parts->begin[i + 1] - parts->begin[i], i};
-    if (parts->count > 0) qsort(f->turns, (size_t)parts->count, sizeof *f->turns, compare_turns);
-    while (f->large < parts->count && !is_small(f->s, parts->clusters[f->turns[f->large].part]))
-        f->large++;
+    for (int64_t i = 0; i < parts->count; i++) {
+        const turn own = {.rows = parts->begin[i + 1] - parts->begin[i],
+                          .part = i,
+                          .count = 1,
+                          .large = !is_small(f->s, parts->clusters[i])};
+        if (f->count > 0 && joins(f, &f->turns[f->count - 1], &own)) {
+            f->turns[f->count - 1].rows += own.rows;
+            f->turns[f->count - 1].count++;
+        } else {
+            f->turns[f->count++] = own;
+        }
+    }
+    if (f->count > 0) qsort(f->turns, (size_t)f->count, sizeof *f->turns, compare_turns);
+    while (f->large < f->count && f->turns[f->large].large) f->large++;
     return LLOYD_OK;
 }
 
@@ -303,7 +410,7 @@ static lloyd_status open_fitting(fitting *f)
     LLOYD_TRY(finish_plan(f->s));
     const int at_once = f->s->at_once;
     LLOYD_TRY(find_turns(f));
-    if (f->large == f->parts->count) return LLOYD_OK;
+    if (f->large == f->count) return LLOYD_OK;
     for (int w = 0; w < at_once; w++) LLOYD_TRY(open_alone(f->s, &f->alone[w]));
     (void)lloyd_blas_take(at_once); /* by this thread, once for all */
     return lloyd_pool_open(at_once, &f->pool);
@@ -355,11 +462,24 @@ static void show(fitting *f)
     lloyd_shown_at(f->shown, (double)done, found);
 }
 
+/* The clusters of a bundle, and those that could not be fitted with the others alone. */
+static lloyd_status fit_turn(fitting *f, lloyd_comm *self, const turn *t)
+{
+    unsigned char done[TOGETHER] = {0};
+    int apart = 0;
+    if (t->count > 1 && !atomic_load(&f->apart))
+        LLOYD_TRY(fit_bundle(f->s, self, f->parts, t->part, t->count, done, &apart));
+    if (apart) atomic_store(&f->apart, 1);
+    for (int64_t i = 0; i < t->count; i++)
+        if (!done[i]) LLOYD_TRY(fit_one(f->s, self, f->parts, t->part + i));
+    return LLOYD_OK;
+}
+
 /* Turns before `end`. Worker 0 is the thread that asked for it. */
 static void fit_turns(fitting *f, lloyd_comm *self, int64_t end, int worker)
 {
     for (int64_t number; (number = take_turn(f, end)) >= 0;) {
-        end_turn(f, number, fit_one(f->s, self, f->parts, f->turns[number].part));
+        end_turn(f, number, fit_turn(f, self, &f->turns[number]));
         if (worker == 0) show(f);
     }
 }
@@ -370,7 +490,7 @@ static lloyd_status fit_small(void *task, int64_t piece, int worker)
     const int threads = omp_get_max_threads(); /* worker 0 is no thread of the pool's own */
     (void)piece;
     omp_set_num_threads(1); /* where no number is asked for */
-    fit_turns(f, f->alone[worker], f->parts->count, worker);
+    fit_turns(f, f->alone[worker], f->count, worker);
     omp_set_num_threads(threads);
     return LLOYD_OK;
 }
@@ -415,7 +535,7 @@ lloyd_status lloyd_fits_run(lloyd_splitting *s, const lloyd_parts *parts, lloyd_
     lloyd_status status = comm->agree(comm, open_fitting(&f));
     for (int64_t more = 1; more > 0 && status == LLOYD_OK;) {
         status = collect(s, comm->agree(comm, fit_some(&f)));
-        more = f.next < parts->count;
+        more = f.next < f.count;
         if (status == LLOYD_OK) status = lloyd_comm_sum_host(comm, &more, 1);
     }
     const lloyd_status closed = close_fitting(&f);

@@ -275,7 +275,10 @@ static lloyd_status print_plan(const lloyd_splitting *s)
     printf("  ranks            %d, %d thread%s each\n", s->comm->size,
            lloyd_backend_threads(s->comm), lloyd_backend_threads(s->comm) == 1 ? "" : "s");
     printf("  backend          %s\n", lloyd_backend_name(&s->backend));
-    if (s->small_rows > 0)
+    if (s->small_rows > 0 && s->together > 1)
+        printf("  fits             %d at a time, each of up to %d clusters of up to %s rows\n",
+               s->at_once, s->together, lloyd_text_count(s->small_rows, a, sizeof a));
+    else if (s->small_rows > 0)
         printf("  fits             %d at a time, of clusters of up to %s rows\n", s->at_once,
                lloyd_text_count(s->small_rows, a, sizeof a));
     else
