@@ -5,7 +5,6 @@ memory, and with hardly any.
 """
 import os
 import re
-import sys
 import threading
 import time
 
@@ -15,7 +14,7 @@ import numpy as np
 import data
 from common import Test, differences
 
-ROWS, DIM, K = 120000 if "--quick" in sys.argv else 200000, 64, 24
+ROWS, DIM, K = 120000, 64, 24
 CHUNK = 4096  # 256 KiB: the smallest chunks that are chosen
 
 
@@ -108,7 +107,7 @@ def predictions(t, source, x, model):
     if model is None:
         return
     large = t.path("large.h5")
-    times = 2 if t.quick else 27  # chunks of 64 MiB: more than there are buffers
+    times = 2 if t.quick else 45  # chunks of 64 MiB: more than there are buffers
     with h5py.File(large, "w") as file:
         rows = file.create_dataset("train", (times * len(x), DIM), np.uint8)
         for part in range(times):
