@@ -71,11 +71,11 @@ def many_clusters(t, sift):
         "many random": (large.astype(np.float16), (), ("--init", "random", "--max-iters", 3), 80, (300,)),
     }
     for name, (x, fit, options, clusters, shares) in kinds.items():
-        source = data.write(t.path(f"bundle-{name}.h5".replace(" ", "-")), x)
-        parent = t.parent(source, f"bundle-{name}-parent.h5".replace(" ", "-"), "-k", clusters, "--max-iters", 3, *fit)
+        source = data.write(t.path(f"batch-{name}.h5".replace(" ", "-")), x)
+        parent = t.parent(source, f"batch-{name}-parent.h5".replace(" ", "-"), "-k", clusters, "--max-iters", 3, *fit)
         for share in shares if parent else ():
             sizes = ("-k", share) if share > 0 else ("--total", -share)
-            paths = [t.path(f"bundle-{name}-{where}.h5".replace(" ", "-")) for where in ("cpu", "cuda")]
+            paths = [t.path(f"batch-{name}-{where}.h5".replace(" ", "-")) for where in ("cpu", "cuda")]
             run = ("split", "--model", parent, "--input", source, *sizes, "--distances", "--members", "--force", "--progress", "none", *options)
             plan = t.lloyd(*run, "--backend", "cuda", "--output", paths[1], "--dry-run", threads=4)
             t.check("16 at a time, each of up to" in plan.out, f"{name} {share}: several clusters at a time", plan.describe())
@@ -85,9 +85,9 @@ def many_clusters(t, sift):
             t.check_same(f"{name} {share}: as on CPUs", *paths, SPLIT)
     bad = sift.astype(np.float32)
     bad[4711, 5] = np.nan
-    source = data.write(t.path("bundle-bad.h5"), bad)
-    parent = t.path("bundle-bytes-parent.h5")
-    results = [t.lloyd("split", "--model", parent, "--input", source, "-k", 5, "--output", t.path("bundle-bad-split.h5"), "--progress", "none",
+    source = data.write(t.path("batch-bad.h5"), bad)
+    parent = t.path("batch-bytes-parent.h5")
+    results = [t.lloyd("split", "--model", parent, "--input", source, "-k", 5, "--output", t.path("batch-bad-split.h5"), "--progress", "none",
                        "--backend", backend, threads=4) for backend in ("cpu", "cuda")]
     t.check(results[0].status == results[1].status == 3 and results[0].err == results[1].err and "row 4711" in results[1].err,
             "a row that cannot be clustered is named", results[1].describe())

@@ -67,7 +67,7 @@ lloyd_status lloyd_grouped_seed_random(lloyd_grouped *g)
 
 /* --- iterations --- */
 
-/* `count` clusters are empty, of groups that are at work and of others. */
+/* `count` clusters are empty, of active groups and of others. */
 static lloyd_status relocate(lloyd_grouped *g, int64_t count)
 {
     lloyd_kernels *kernels = g->problem->kernels;

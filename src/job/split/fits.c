@@ -23,8 +23,8 @@
 enum {
     HOST_PART = 16,    /* of a rank's memory, for small fits */
     GPU_PART = 4,      /* of what its GPU has left */
-    TOGETHER = 16,     /* clusters of a bundle, at most, */
-    BUNDLES = 2,       /* and bundles of each thread, at least */
+    TOGETHER = 16,     /* clusters of a batch, at most, */
+    BATCHES = 2,       /* and batches of each thread, at least */
     STARTING = 1 << 30 /* bytes of the host's memory: more than CUDA and one fit take */
 };
 
@@ -92,12 +92,12 @@ static int64_t largest_small(const lloyd_splitting *s)
     return largest;
 }
 
-/* How many small ones a bundle has: more take less time, but each thread needs some. */
-static int bundled(const lloyd_splitting *s)
+/* How many small ones a batch has: larger batches take less time, but each thread needs some. */
+static int batch_size(const lloyd_splitting *s)
 {
     int64_t small = 0;
     for (int64_t c = 0; c < s->parent.k; c++) small += s->rows[c] > 0 && is_small(s, c);
-    const int64_t each = small / ((int64_t)BUNDLES * s->at_once * s->comm->size);
+    const int64_t each = small / ((int64_t)BATCHES * s->at_once * s->comm->size);
     return each > TOGETHER ? TOGETHER : each > 1 ? (int)each : 1;
 }
 
@@ -108,10 +108,10 @@ static void define_small(lloyd_splitting *s)
     s->spread = threads < LLOYD_POOL_MOST ? threads : LLOYD_POOL_MOST;
     s->at_once = s->backend.cuda && s->spread > 1 ? LLOYD_POOL_MOST : s->spread;
     s->small_rows = s->at_once > 1 ? s->source.n / (2 * (int64_t)s->comm->size * s->spread) : 0;
-    s->together = s->backend.cuda && s->at_once > 1 ? bundled(s) : 1;
+    s->together = s->backend.cuda && s->at_once > 1 ? batch_size(s) : 1;
 }
 
-/* What a cluster takes on its way out of a bundle. */
+/* The results of a cluster of a batch, before they are copied to where those of all clusters are. */
 static int64_t bytes_of_results(const lloyd_splitting *s, int64_t cluster)
 {
     const int64_t row = sizeof(int32_t) + sizeof(double), column = 2 * sizeof(float);
@@ -136,7 +136,7 @@ static lloyd_status bytes_of_small(const lloyd_splitting *s, lloyd_bytes *bytes)
     return status;
 }
 
-/* Bundles have fewer, then fewer are fitted at a time, and then fewer are small, where there is not enough memory for so many fits. */
+/* Batches have fewer, then fewer are fitted at a time, and then fewer are small, where there is not enough memory for so many fits. */
 static lloyd_status limit_small(lloyd_splitting *s, lloyd_bytes most, int64_t *bytes)
 {
     lloyd_bytes all;
@@ -281,9 +281,9 @@ static lloyd_status take_result_of(lloyd_splitting *s, const lloyd_parts *parts,
     return known ? check_inertia(s, c, known) : keep(s, c);
 }
 
-/* What failed in the fit of a bundle, of which it is not known in which cluster. */
-static lloyd_status explain_bundle(const lloyd_parts *parts, int64_t first, int64_t count,
-                                   lloyd_status status)
+/* What failed in the fit of a batch, of which it is not known in which cluster. */
+static lloyd_status explain_batch(const lloyd_parts *parts, int64_t first, int64_t count,
+                                  lloyd_status status)
 {
     char message[LLOYD_MESSAGE_BYTES];
     if (status == LLOYD_OK || status == LLOYD_STOPPED) return status;
@@ -293,8 +293,8 @@ static lloyd_status explain_bundle(const lloyd_parts *parts, int64_t first, int6
 }
 
 /* `count` parts from number `first` on, by the threads of `self`; done[i] = 0: one of them is still to be fitted. */
-static lloyd_status fit_bundle(lloyd_splitting *s, lloyd_comm *self, const lloyd_parts *parts,
-                               int64_t first, int64_t count, unsigned char *done, int *apart)
+static lloyd_status fit_batch(lloyd_splitting *s, lloyd_comm *self, const lloyd_parts *parts,
+                              int64_t first, int64_t count, unsigned char *done, int *apart)
 {
     lloyd_fit_options fits[TOGETHER];
     lloyd_small_rows rows[TOGETHER];
@@ -304,8 +304,8 @@ static lloyd_status fit_bundle(lloyd_splitting *s, lloyd_comm *self, const lloyd
         rows[i] = rows_of(s, parts, first + i);
         results[i] = result_of(s, parts, first + i);
     }
-    LLOYD_TRY(explain_bundle(parts, first, count,
-                             lloyd_many_fit(self, fits, rows, results, count, done, apart)));
+    LLOYD_TRY(explain_batch(parts, first, count,
+                            lloyd_many_fit(self, fits, rows, results, count, done, apart)));
     for (int64_t i = 0; i < count; i++)
         if (done[i]) LLOYD_TRY(take_result_of(s, parts, first + i, &results[i], NULL));
     return LLOYD_OK;
@@ -329,7 +329,7 @@ static lloyd_status fit_one(lloyd_splitting *s, lloyd_comm *self, const lloyd_pa
 
 /* ---- The clusters of a round ---------------------------------------------------------------- */
 
-/* A part, or a bundle of parts that follow each other, and their rows. */
+/* A part, or a batch of parts that follow each other, and their rows. */
 typedef struct turn {
     int64_t rows, part, count;
     int large;
@@ -354,7 +354,7 @@ typedef struct fitting {
     char message[LLOYD_MESSAGE_BYTES];
     int64_t *done; /* rows */
     atomic_int
-        apart; /* 1: rows like these cannot be fitted in bundles, so that no other is tried */
+        apart; /* 1: rows like these cannot be fitted in batches, so that no other is tried */
 } fitting;
 
 static int compare_turns(const void *a, const void *b)
@@ -365,8 +365,8 @@ static int compare_turns(const void *a, const void *b)
     return x->part < y->part ? -1 : x->part > y->part;
 }
 
-/* Whether a part can be in a bundle: what is fitted already is assigned only. */
-static int fits_bundle(const fitting *f, int64_t part)
+/* Whether a part can be in a batch: what is fitted already is assigned only. */
+static int fits_batch(const fitting *f, int64_t part)
 {
     const int64_t c = f->parts->clusters[part];
     const lloyd_fit_options fit = lloyd_fits_options(f->s, c);
@@ -375,12 +375,12 @@ static int fits_bundle(const fitting *f, int64_t part)
                            f->parts->weights != NULL);
 }
 
-/* Whether a part joins a bundle, or what may become one, which ends before it. */
-static int joins(const fitting *f, const turn *bundle, const turn *own)
+/* Whether a part joins a batch, or what may become one, which ends before it. */
+static int joins(const fitting *f, const turn *batch, const turn *own)
 {
-    return !own->large && !bundle->large && bundle->count < f->s->together &&
-           bundle->rows + own->rows <= LLOYD_GROUPED_ROWS && fits_bundle(f, bundle->part) &&
-           fits_bundle(f, own->part);
+    return !own->large && !batch->large && batch->count < f->s->together &&
+           batch->rows + own->rows <= LLOYD_GROUPED_ROWS && fits_batch(f, batch->part) &&
+           fits_batch(f, own->part);
 }
 
 /* Larger ones first: at the end no thread waits long for another. */
@@ -462,13 +462,13 @@ static void show(fitting *f)
     lloyd_shown_at(f->shown, (double)done, found);
 }
 
-/* The clusters of a bundle, and those that could not be fitted with the others alone. */
+/* The clusters of a batch, and those that could not be fitted with the others alone. */
 static lloyd_status fit_turn(fitting *f, lloyd_comm *self, const turn *t)
 {
     unsigned char done[TOGETHER] = {0};
     int apart = 0;
     if (t->count > 1 && !atomic_load(&f->apart))
-        LLOYD_TRY(fit_bundle(f->s, self, f->parts, t->part, t->count, done, &apart));
+        LLOYD_TRY(fit_batch(f->s, self, f->parts, t->part, t->count, done, &apart));
     if (apart) atomic_store(&f->apart, 1);
     for (int64_t i = 0; i < t->count; i++)
         if (!done[i]) LLOYD_TRY(fit_one(f->s, self, f->parts, t->part + i));

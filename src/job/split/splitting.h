@@ -42,7 +42,7 @@ typedef struct lloyd_splitting {
     int spread;         /* small clusters are those that are spread evenly over so many threads, */
     int64_t small_rows; /* of at most so many rows; 0: no cluster is small (fits.h) */
     int at_once;        /* of which so many are fitted at a time, */
-    int together;       /* or bundles of up to so many of them: many.h */
+    int together;       /* or batches of up to so many of them: many.h */
     int64_t largest, limit; /* from which these follow */
 
     unsigned char *state; /* [parent.k] of the clusters of this rank, and of a checkpoint's */

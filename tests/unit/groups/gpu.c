@@ -34,7 +34,7 @@ static lloyd_status call(void)
 {
     gpu.calls++;
     if (gpu.calls == gpu.stops) lloyd_stop(SIGUSR1);
-    return gpu.calls == gpu.fails ? lloyd_fail(LLOYD_FAILED, "the GPU has a headache") : LLOYD_OK;
+    return gpu.calls == gpu.fails ? lloyd_fail(LLOYD_FAILED, "the GPU fails on purpose") : LLOYD_OK;
 }
 
 /* What kernels.h asks of callers. */

@@ -496,7 +496,7 @@ static void test_failures(void **unused)
         gpu.fails = ++at;
         const lloyd_status status = fit_together(&e, &o);
         assert_int_equal(status, gpu.calls < at ? LLOYD_OK : LLOYD_FAILED);
-        if (status != LLOYD_OK) assert_string_equal(lloyd_message(), "the GPU has a headache");
+        if (status != LLOYD_OK) assert_string_equal(lloyd_message(), "the GPU fails on purpose");
         free_outcome(&o);
     } while (gpu.calls == at);
     assert_true(at > 1);

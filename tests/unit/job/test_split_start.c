@@ -73,7 +73,7 @@ static lloyd_status memory(int device, int64_t *free_bytes, int64_t *total_bytes
     pthread_mutex_unlock(&lock);
     *free_bytes = left;
     *total_bytes = (int64_t)1 << 37;
-    return left < 0 ? lloyd_fail(LLOYD_FAILED, "the GPU has a headache") : LLOYD_OK;
+    return left < 0 ? lloyd_fail(LLOYD_FAILED, "the GPU fails on purpose") : LLOYD_OK;
 }
 
 static lloyd_status identity(int device, uint64_t *hash, char *name, size_t bytes)
@@ -268,7 +268,7 @@ static void test_gpu_fails(void **unused)
     const lloyd_split_options o = options_of("cuda", OUTPUT);
     begin(30, -1);
     assert_int_equal(split(&o, NULL), LLOYD_FAILED);
-    assert_string_equal(lloyd_message(), "the GPU has a headache");
+    assert_string_equal(lloyd_message(), "the GPU fails on purpose");
 }
 
 /* A failure while it starts: it has started when lloyd_split() returns, and the message is that of the failure. */
