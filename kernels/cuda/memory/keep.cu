@@ -172,7 +172,7 @@ template <class Handle> bool take_kept(std::vector<Handle> *handles, Handle *han
 lloyd_status lloyd_cuda_keep(int device, int on)
 {
     const lloyd_status status = lloyd_cuda_select(device);
-    keeps = on != 0 && status == LLOYD_OK; /* who is told that it failed will not end it */
+    keeps = on != 0 && status == LLOYD_OK; /* after a failure nobody calls it with 0 */
     if (!keeps) release_idle();
     return status;
 }
