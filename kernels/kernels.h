@@ -295,10 +295,12 @@ struct lloyd_kernels {
 
     /* --- groups of rows; all NULL where there are none --- */
 
-    /* From the next set_centroids() on, which brings groups->centroids[groups->count] of them; for the first time before any other set. All rows,
+    /* From the next set_centroids() or set_rows() on, which brings groups->centroids[groups->count] of them; for the first time before any other set. All rows,
      * at most LLOYD_GROUPED_ROWS, are in slot 0, without weights, the filter is LLOYD_FILTER_FLOAT, and no bounds are kept. The number of groups and their rows
      * stay. `active` is borrowed, and may change; the rest is copied. */
     lloyd_status (*set_groups)(lloyd_kernels *self, const lloyd_groups *groups);
+    /* set_centroids() with these rows of slot 0, as rows() gives them. */
+    lloyd_status (*set_rows)(lloyd_kernels *self, int64_t count, const int64_t *rows);
     /* moved[g] = labels of group g that the last assign() changed. After inertia(). */
     lloyd_status (*groups_moved)(lloyd_kernels *self, int64_t *moved);
     /* After seed_compare(): what seed_sample() gives each group, as if its rows were all there are, for the exponent of its greatest mass

@@ -17,16 +17,18 @@
  * quality. */
 enum {
     LLOYD_LEAF_MOST = 32768,
-    LLOYD_LEAVES_AT_ONCE = 8 /* of a GPU, at most */
+    LLOYD_LEAVES_AT_ONCE = 8 /* of a GPU, at most, unless more are asked for */
 };
 
 typedef struct lloyd_reduction {
     int64_t count, dim;
-    const float *points;   /* [count * dim] */
+    const float *points;   /* [count * dim], or NULL: */
+    const int64_t *rows;   /* [count] they are these rows of slot 0, for kernels with groups */
     const double *weights; /* [count], finite and >= 0 */
     int64_t k;             /* how many are wanted in all, 1 <= k <= count */
     int trials;            /* >= 1, for every one but the first of a leaf */
     int threads;
+    int at_once;  /* leaves that a GPU reduces at a time, at most; 0: LLOYD_LEAVES_AT_ONCE */
     int64_t room; /* bytes that a GPU may spend on it, see lloyd_cuda_reduce_bytes() */
 } lloyd_reduction;
 

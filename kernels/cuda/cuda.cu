@@ -142,6 +142,7 @@ static const lloyd_kernels table = {
     .seed_end = lloyd_cuda_seed_end,
     .reduce = lloyd_cuda_reduce,
     .set_groups = lloyd_cuda_set_groups,
+    .set_rows = lloyd_cuda_set_rows,
     .groups_moved = lloyd_cuda_groups_moved,
     .groups_sample = lloyd_cuda_groups_sample,
     .destroy = destroy,

@@ -98,12 +98,22 @@ int64_t lloyd_cuda_group_count(const cuda_kernels *cuda)
     return cuda->groups ? cuda->groups->count : 1;
 }
 
-void lloyd_cuda_group_rows(const cuda_kernels *cuda, int64_t g, int64_t all, int64_t *first,
-                           int64_t *count)
+int64_t lloyd_cuda_most_rows(const cuda_kernels *cuda, int64_t all)
 {
     const cuda_groups *groups = cuda->groups;
-    *first = groups ? groups->rows[g] : 0;
-    *count = groups ? groups->rows[g + 1] - groups->rows[g] : all;
+    if (!groups) return all;
+    int64_t most = 0;
+    for (int64_t g = 0; g < groups->count; g++)
+        most = std::max(most, groups->rows[g + 1] - groups->rows[g]);
+    return most;
+}
+
+cuda_group lloyd_cuda_group(const cuda_kernels *cuda, int64_t g)
+{
+    const cuda_groups *groups = cuda->groups;
+    const int64_t begin = groups->centroids[g];
+    return {groups->rows[g], groups->rows[g + 1] - groups->rows[g], (int32_t)begin,
+            (int32_t)(groups->centroids[g + 1] - begin), (int32_t)groups->tiles[g]};
 }
 
 int64_t lloyd_cuda_places(const cuda_kernels *cuda, int64_t set, int width)
@@ -123,10 +133,8 @@ lloyd_status lloyd_cuda_send_groups(cuda_kernels *cuda, int width)
     LLOYD_TRY(lloyd_alloc(&sent, groups->count, sizeof *sent, "groups of rows"));
     groups->tiles[0] = 0;
     for (int64_t g = 0; g < groups->count; g++) {
-        const int64_t begin = groups->centroids[g], centroids = groups->centroids[g + 1] - begin;
-        sent[g] = {groups->rows[g], groups->rows[g + 1] - groups->rows[g], (int32_t)begin,
-                   (int32_t)centroids, (int32_t)groups->tiles[g]};
-        groups->tiles[g + 1] = groups->tiles[g] + cuda_divide_up(centroids, width);
+        sent[g] = lloyd_cuda_group(cuda, g);
+        groups->tiles[g + 1] = groups->tiles[g] + cuda_divide_up(sent[g].centroids, width);
     }
     const lloyd_status status =
         lloyd_cuda_copy_in(cuda, groups->group, sent, groups->count * (int64_t)sizeof *sent);

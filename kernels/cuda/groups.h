@@ -1,6 +1,5 @@
 /* Groups of rows, each with centroids of its own: lloyd_kernels.set_groups(). Each has an origin and a scale of the filter of its own, and
- * tiles of the image; the filter runs for one group after the other, all else for all of them at a time. Their memory is not planned by itself: it is
- * less than what the kernels of each group alone would have. */
+ * tiles of the image. Their memory is not planned by itself: it is less than what the kernels of each group alone would have. */
 #ifndef LLOYD_KERNELS_CUDA_GROUPS_H
 #define LLOYD_KERNELS_CUDA_GROUPS_H
 
@@ -21,10 +20,12 @@ lloyd_status lloyd_cuda_set_groups(lloyd_kernels *kernels, const lloyd_groups *g
 lloyd_status lloyd_cuda_groups_moved(lloyd_kernels *kernels, int64_t *moved);
 void lloyd_cuda_groups_free(cuda_kernels *cuda);
 
-/* How many groups of rows there are for the filter: one without groups. Rows of the g-th one, of the slot: [first, first + count). */
+/* How many groups of rows there are for the filter: one without groups. */
 int64_t lloyd_cuda_group_count(const cuda_kernels *cuda);
-void lloyd_cuda_group_rows(const cuda_kernels *cuda, int64_t g, int64_t all, int64_t *first,
-                           int64_t *count);
+/* The most rows of a group; without groups `all`. */
+int64_t lloyd_cuda_most_rows(const cuda_kernels *cuda, int64_t all);
+/* Group g, once lloyd_cuda_send_groups() was called. */
+cuda_group lloyd_cuda_group(const cuda_kernels *cuda, int64_t g);
 /* Places of centroids in the image, in tiles of `width`; > 0. */
 int64_t lloyd_cuda_places(const cuda_kernels *cuda, int64_t set, int width);
 

@@ -286,16 +286,6 @@ __device__ inline unsigned long long cuda_ordered_bits(double value)
 
 /* --- host --- */
 
-/* Rows [begin, begin + count) of these rows. */
-static inline cuda_rows cuda_part(cuda_rows rows, int64_t begin, int64_t count)
-{
-    rows.data += begin * rows.dim * (int64_t)lloyd_type_size(rows.type);
-    if (rows.lengths) rows.lengths += begin;
-    if (rows.weights) rows.weights += begin;
-    rows.count = count;
-    return rows;
-}
-
 /* Whether rows and centroids can be read four elements at a time. */
 static inline bool cuda_reads_fours(const cuda_rows &rows, const float *centroids)
 {

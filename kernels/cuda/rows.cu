@@ -79,9 +79,9 @@ __global__ void __launch_bounds__(GATHER_THREADS)
         to[j] = cuda_value<T>(rows, row, j);
 }
 
-/* gathered[count * D], in device memory, = these rows, whose numbers go through cuda->scratch. */
-lloyd_status gather(const cuda_kernels *cuda, int slot, const int64_t *list, int64_t count,
-                    float *gathered)
+/* gathered[count * D], in device memory, = these rows, whose numbers find room in cuda->scratch. */
+lloyd_status gather_some(const cuda_kernels *cuda, int slot, const int64_t *list, int64_t count,
+                         float *gathered)
 {
     cuda_rows rows = lloyd_cuda_slot_rows(cuda, slot);
     auto *numbers = reinterpret_cast<int64_t *>(cuda->scratch.data);
@@ -104,7 +104,7 @@ lloyd_status gather_batch(const cuda_kernels *cuda, int slot, const int64_t *lis
                           float *out)
 {
     auto *gathered = reinterpret_cast<float *>(cuda->scratch + count * (int64_t)sizeof *list);
-    LLOYD_TRY(gather(cuda, slot, list, count, gathered));
+    LLOYD_TRY(gather_some(cuda, slot, list, count, gathered));
     return lloyd_cuda_copy_out(cuda, out, gathered,
                                count * cuda->base.config.dim * (int64_t)sizeof *out);
 }
@@ -184,20 +184,28 @@ lloyd_status lloyd_cuda_rows(lloyd_kernels *kernels, int slot, const int64_t *ro
     return LLOYD_OK;
 }
 
+lloyd_status lloyd_cuda_gather(const cuda_kernels *cuda, int slot, const int64_t *rows,
+                               int64_t count, float *gathered)
+{
+    const int64_t dim = cuda->base.config.dim;
+    const int64_t batch = lloyd_cuda_scratch_bytes(dim) / (int64_t)sizeof *rows;
+    for (int64_t done = 0; done < count; done += batch) {
+        const int64_t here = count - done < batch ? count - done : batch;
+        LLOYD_TRY(gather_some(cuda, slot, rows + done, here, gathered + done * dim));
+    }
+    return LLOYD_OK;
+}
+
 lloyd_status lloyd_cuda_take(lloyd_kernels *kernels, int slot, const int64_t *rows, int64_t count,
                              lloyd_kernels *to, int to_slot, int64_t at)
 {
     cuda_kernels *cuda = lloyd_cuda(kernels);
     cuda_slot *target = &lloyd_cuda(to)->slots[to_slot];
-    int64_t dim = kernels->config.dim;
-    int64_t batch = lloyd_cuda_scratch_bytes(dim) / (int64_t)sizeof *rows;
+    const int64_t dim = kernels->config.dim;
     auto *out = reinterpret_cast<float *>(target->rows.data);
     assert(to->config.type == LLOYD_F32 && to->config.dim == dim && at + count <= target->count);
     target->described = target->encoded = false;
-    for (int64_t done = 0; done < count; done += batch) {
-        int64_t here = count - done < batch ? count - done : batch;
-        LLOYD_TRY(gather(cuda, slot, rows + done, here, out + (at + done) * dim));
-    }
+    LLOYD_TRY(lloyd_cuda_gather(cuda, slot, rows, count, out + at * dim));
     /* the other kernels have a stream of their own */
     return lloyd_cuda_check(cudaStreamSynchronize(cuda->stream), "gathering rows");
 }

@@ -25,6 +25,16 @@ static inline cuda_rows lloyd_cuda_slot_rows(const cuda_kernels *cuda, int slot)
             cuda->base.config.type};
 }
 
+/* Rows [begin, begin + count) of these rows. */
+__host__ __device__ static inline cuda_rows cuda_part(cuda_rows rows, int64_t begin, int64_t count)
+{
+    rows.data += begin * rows.dim * cuda_element_bytes(rows.type);
+    if (rows.lengths) rows.lengths += begin;
+    if (rows.weights) rows.weights += begin;
+    rows.count = count;
+    return rows;
+}
+
 /* Element j of row i: float32, of a row of unit length for cosine. */
 template <lloyd_type T>
 __device__ inline float cuda_value(const cuda_rows &rows, int64_t i, int64_t j)

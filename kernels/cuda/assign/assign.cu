@@ -18,6 +18,7 @@
 #include "kernels/cuda/int8/open.h"
 #include "kernels/cuda/prune/choice.h"
 #include "kernels/cuda/prune/grouping.h"
+#include "kernels/cuda/rows.h"
 #include "kernels/cuda/slots.h"
 #include "kernels/cuda/update/means.h"
 
@@ -186,31 +187,49 @@ lloyd_status label_int8_block(cuda_kernels *cuda, int slot, bool pruned, const f
     return mark(cuda, watch, 2);
 }
 
-/* All rows of the slot, each compared with the centroids of its group: there is no fallback pass, which would be one of each group. */
-lloyd_status label_groups(cuda_kernels *cuda, const flash_params &p, cuda_decision d, bool timed)
+lloyd_status launch_turns(const cuda_kernels *cuda, const flash_params &p, flash_turns *turns)
 {
-    cuda_filter *f = cuda->filter;
+    const cuda_assign_kernel *kernel = cuda->filter->config.kernel;
+    if (turns->count == 0) return LLOYD_OK;
+    LLOYD_TRY(kernel->launch_groups(cuda->gpu, p, *turns, cuda->stream));
+    turns->count = turns->pieces = 0;
+    return LLOYD_OK;
+}
+
+/* The filter for all groups that are active: by one launch, where the kernel can. */
+lloyd_status filter_groups(const cuda_kernels *cuda, flash_params p)
+{
+    const cuda_assign_config &config = cuda->filter->config;
     const cuda_groups *groups = cuda->groups;
-    const int64_t tile_bytes = flash_tile_bytes(f->config.steps + 1, f->config.width);
-    const int64_t places = (int64_t)f->config.steps * FLASH_STEP;
-    flash_params own = p;
-    own.direct = d.direct = true;
-    own.lists.counters = d.lists.counters = f->counters + f->counters_at * FLASH_COUNTERS;
-    f->counters_at = 1 - f->counters_at;
-    d.counters_of_next = f->counters + f->counters_at * FLASH_COUNTERS;
+    flash_turns turns = {lloyd_cuda_group_table(cuda), 0, 0, {}};
+    p.tiles = (int)cuda_divide_up(groups->most, config.width);
     for (int64_t g = 0; g < groups->count; g++) {
         if (!groups->active[g]) continue;
-        own.begin = groups->rows[g];
-        own.count = (int)(groups->rows[g + 1] - groups->rows[g]);
-        own.image = p.image + groups->tiles[g] * tile_bytes;
-        own.tiles = (int)(groups->tiles[g + 1] - groups->tiles[g]);
-        own.bound = p.bound + groups->tiles[g] * f->config.width;
-        own.units = p.units + g;
-        own.offset = p.offset + g * places;
-        own.moved = groups->moved + g;
-        own.first = (int32_t)groups->centroids[g];
-        LLOYD_TRY(f->config.kernel->launch(cuda->gpu, own, false, cuda->stream));
+        const cuda_group own = lloyd_cuda_group(cuda, g);
+        if (!config.kernel->launch_groups) {
+            LLOYD_TRY(
+                config.kernel->launch(cuda->gpu,
+                                      flash_of_group(p, own, (int)g, groups->moved, config.width),
+                                      false, cuda->stream));
+            continue;
+        }
+        turns.turn[turns.count++] = {(int)g, turns.pieces};
+        turns.pieces += (int)cuda_divide_up(own.rows, config.kernel->piece_rows);
+        if (turns.count == FLASH_TURNS) LLOYD_TRY(launch_turns(cuda, p, &turns));
     }
+    return launch_turns(cuda, p, &turns);
+}
+
+/* All rows of the slot, each compared with the centroids of its group. There is no fallback pass, which would be one of each group: listed rows
+ * have no candidates, and so are compared with all centroids of their group. */
+lloyd_status label_groups(cuda_kernels *cuda, flash_params p, cuda_decision d, bool timed)
+{
+    cuda_filter *f = cuda->filter;
+    p.direct = d.direct = false;
+    p.lists.counters = d.lists.counters = f->counters + f->counters_at * FLASH_COUNTERS;
+    f->counters_at = 1 - f->counters_at;
+    d.counters_of_next = f->counters + f->counters_at * FLASH_COUNTERS;
+    LLOYD_TRY(filter_groups(cuda, p));
     if (timed) LLOYD_TRY(lloyd_cuda_mark(cuda, LLOYD_WORK_ASSIGN));
     LLOYD_TRY(lloyd_cuda_decide(cuda, d, (int)d.rows.count));
     LLOYD_TRY(lloyd_cuda_end_groups(cuda, d.counters));
@@ -286,42 +305,64 @@ void list_centroids(cuda_buffers &buffer, cuda_array<float> &centroids, int64_t 
     buffer(centroids, set * dim, "centroids");
 }
 
-} // namespace
-
-lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, const float *centroids)
+/* Room for `count` centroids, and a kernel for them. */
+lloyd_status begin_set(cuda_kernels *cuda, int64_t count)
 {
-    cuda_kernels *cuda = lloyd_cuda(kernels);
-    int64_t dim = kernels->config.dim;
+    const lloyd_kernels_config *config = &cuda->base.config;
+    const int64_t dim = config->dim;
     if (!cuda->filter) LLOYD_TRY(alloc_filter(cuda));
     cuda_filter *f = cuda->filter;
     cuda->set = count;
     f->prepared = f->int8.prepared = nullptr;
     if (!cuda->overrides.keep_distances) lloyd_cuda_expect(cuda, 0, -1);
     lloyd_cuda_means_stale(cuda);
-    LLOYD_TRY(lloyd_cuda_choose_assign(cuda->gpu,
-                                       {cuda->groups ? cuda->groups->most : count, dim,
-                                        kernels->config.type},
-                                       cuda->overrides.assign, &f->config));
+    LLOYD_TRY(
+        lloyd_cuda_choose_assign(cuda->gpu,
+                                 {cuda->groups ? cuda->groups->most : count, dim, config->type},
+                                 cuda->overrides.assign, &f->config));
     if (cuda->groups)
         f->config.prune = false; /* the tiles of a group are in the order of its centroids */
     cuda_buffers reserve = cuda_buffers::reserve(cuda);
     list_centroids(reserve, cuda->centroids, count, dim);
     const int64_t places = f->config.kernel ? lloyd_cuda_places(cuda, count, f->config.width) : 0;
     list_set_buffers(reserve, f, cuda->gpu, f->config, places);
-    lloyd_cuda_int8_list(reserve, &f->int8, cuda->gpu, &kernels->config,
-                         std::min(count, kernels->config.k), f->capacity);
-    lloyd_cuda_prune_list(reserve, &f->prune, cuda->gpu, &kernels->config,
-                          std::min(count, kernels->config.k), f->capacity);
+    lloyd_cuda_int8_list(reserve, &f->int8, cuda->gpu, config, std::min(count, config->k),
+                         f->capacity);
+    lloyd_cuda_prune_list(reserve, &f->prune, cuda->gpu, config, std::min(count, config->k),
+                          f->capacity);
     LLOYD_TRY(reserve.status());
-    if (cuda->groups)
-        LLOYD_TRY(lloyd_cuda_send_groups(cuda, f->config.kernel ? f->config.width : 1));
-    LLOYD_TRY(lloyd_cuda_copy_in(cuda, cuda->centroids, centroids,
-                                 count * dim * (int64_t)sizeof *centroids));
+    return cuda->groups ? lloyd_cuda_send_groups(cuda, f->config.kernel ? f->config.width : 1)
+                        : LLOYD_OK;
+}
+
+/* The centroids are there. */
+lloyd_status end_set(cuda_kernels *cuda)
+{
+    cuda_filter *f = cuda->filter;
     LLOYD_TRY(lloyd_cuda_prepare(cuda, cuda->centroids, {}));
     lloyd_cuda_choose_anew(cuda, false);
     f->int8.since_sorted = f->int8.sorted_for = 0;
     lloyd_cuda_prune_forget(cuda);
     return LLOYD_OK;
+}
+
+} // namespace
+
+lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count, const float *centroids)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    LLOYD_TRY(begin_set(cuda, count));
+    LLOYD_TRY(lloyd_cuda_copy_in(cuda, cuda->centroids, centroids,
+                                 count * kernels->config.dim * (int64_t)sizeof *centroids));
+    return end_set(cuda);
+}
+
+lloyd_status lloyd_cuda_set_rows(lloyd_kernels *kernels, int64_t count, const int64_t *rows)
+{
+    cuda_kernels *cuda = lloyd_cuda(kernels);
+    LLOYD_TRY(begin_set(cuda, count));
+    LLOYD_TRY(lloyd_cuda_gather(cuda, 0, rows, count, cuda->centroids));
+    return end_set(cuda);
 }
 
 lloyd_status lloyd_cuda_prepare(cuda_kernels *cuda, const float *centroids,

@@ -6,6 +6,7 @@
 
 lloyd_status lloyd_cuda_set_centroids(lloyd_kernels *kernels, int64_t count,
                                       const float *centroids);
+lloyd_status lloyd_cuda_set_rows(lloyd_kernels *kernels, int64_t count, const int64_t *rows);
 lloyd_status lloyd_cuda_assign(lloyd_kernels *kernels, int slot);
 /* Labels the rows of a slot with the nearest member of the set; counters[0] += labels changed,
  * counters[1] += fallback rows (device memory). */

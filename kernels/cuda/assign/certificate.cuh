@@ -17,6 +17,7 @@
 #define LLOYD_KERNELS_CUDA_ASSIGN_CERTIFICATE_CUH
 
 #include "kernels/cuda/assign/operands.cuh"
+#include "kernels/cuda/groups.cuh"
 
 /* Each of the two scores of a comparison is off by less than 6 units of the sum in the bound columns: six
  * addends cut at the last bit of a number below 2^24. One more pays for dist(). */
@@ -79,6 +80,52 @@ struct flash_params {
     unsigned score_factor; /* 64, unknown to the compiler: it must stay one multiply-add */
     uint8_t *scratch;      /* the wide kernel's operands of rows, per block */
     int32_t first; /* the number of the first centroid: of a group that has a few of them all */
+};
+
+/* The same for the rows and centroids of group number g of the table, of parameters for all of them; tiles have `width` centroids. */
+__host__ __device__ inline flash_params flash_of_group(const flash_params &all, const cuda_group &g,
+                                                       int number, unsigned long long *moved,
+                                                       int width)
+{
+    flash_params own = all;
+    own.begin = g.first;
+    own.count = (int)g.rows;
+    own.image = all.image + g.tile * flash_tile_bytes(all.steps + 1, width);
+    own.tiles = (g.centroids + width - 1) / width;
+    own.bound = all.bound + (int64_t)g.tile * width;
+    own.units = all.units + number;
+    own.offset = all.offset + (int64_t)number * all.steps * FLASH_STEP;
+    own.moved = moved + number;
+    own.first = g.begin;
+    return own;
+}
+
+/* Groups whose rows are labelled by one launch, and pieces of rows of those before each, for kernels that take rows in pieces. */
+constexpr int FLASH_TURNS = 128;
+struct flash_turns {
+    cuda_group_table groups;
+    int count, pieces;
+    struct {
+        int group, piece;
+    } turn[FLASH_TURNS];
+
+    /* The one that a piece is of. */
+    __device__ int of(int piece) const
+    {
+        int low = 0, high = count - 1;
+        while (low < high) {
+            const int middle = (low + high + 1) / 2;
+            if (turn[middle].piece > piece)
+                high = middle - 1;
+            else
+                low = middle;
+        }
+        return low;
+    }
+    __device__ int end(int t) const
+    {
+        return t + 1 < count ? turn[t + 1].piece : pieces;
+    }
 };
 
 /* The score itself: what a float's bits lose when they are multiplied by 64 is known of numbers from

@@ -15,6 +15,20 @@ enum { THREADS = 256, WARPS = THREADS / 32 };
  * limit both, the first with long rows in few registers, the second with few rows. */
 enum { DECIDING = 2, DECIDING_AHEAD = 4, DECIDING_ALL = 4, DECIDING_ALL_AHEAD = 2 };
 
+/* The label of a row: cuda_nearest.result(), of its group. */
+__device__ inline void take_label(const cuda_decision &d, int64_t row, int32_t label,
+                                  unsigned *moved)
+{
+    const int g = d.groups.of(row);
+    if (label == 0) label = (int32_t)d.groups.centroids(g, d.set).begin;
+    if (d.labels[row] == label) return;
+    d.labels[row] = label;
+    if (d.groups.group)
+        atomicAdd(&d.groups.moved[g], 1ull);
+    else
+        (*moved)++;
+}
+
 /* A few centroids, all of them compared. A warp per row. */
 template <lloyd_type T> __global__ void label_few(cuda_decision d)
 {
@@ -33,13 +47,7 @@ template <lloyd_type T> __global__ void label_few(cuda_decision d)
                 label = (int32_t)k;
             }
         }
-        if (lane == 0 && d.labels[i] != label) {
-            d.labels[i] = label;
-            if (d.groups.group)
-                atomicAdd(&d.groups.moved[g], 1ull);
-            else
-                moved++;
-        }
+        if (lane == 0) take_label(d, i, label, &moved);
     }
     if (lane == 0 && moved > 0) atomicAdd(&d.counters[0], (unsigned long long)moved);
 }
@@ -102,10 +110,7 @@ __global__ void __launch_bounds__(THREADS, DECIDING) decide(cuda_decision d)
             for (int bit = CUDA_GROUP_LANES; share && bit < 32; bit *= 2) found.join(bit);
             if (!share || one == group) label = found.result();
         }
-        if (leads && count > 0 && d.labels[row] != label) {
-            d.labels[row] = label;
-            moved++;
-        }
+        if (leads && count > 0) take_label(d, row, label, &moved);
     }
     moved = __reduce_add_sync(0xffffffffu, moved);
     if (lane == 0 && moved > 0) atomicAdd(&d.counters[0], (unsigned long long)moved);

@@ -16,7 +16,7 @@ struct cuda_decision {
     flash_lists lists;
     bool direct;             /* flash_params' */
     int *counters_of_next;   /* of the next block's lists */
-    cuda_group_table groups; /* without a fallback pass; counts changed labels */
+    cuda_group_table groups; /* counts changed labels */
 };
 
 /* All rows, compared with all of a few centroids. */

@@ -91,7 +91,7 @@ struct flash_knowing_list {
             if (t == h) count = __popc(mates);
             if (reached)
                 lists.candidate[slot * FLASH_CANDIDATES + __popc(mates & ((1u << t) - 1))] =
-                    flash_place<WIDTH>(top[h].best, top[h].tile, t);
+                    list.p.first + flash_place<WIDTH>(top[h].best, top[h].tile, t);
         }
         if (!known) return;
         lists.row[at] = row;

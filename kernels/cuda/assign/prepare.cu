@@ -19,6 +19,13 @@ namespace
 
 enum { SAMPLE = 1024, THREADS = 256, WARPS = THREADS / 32, MOST_STEPS = 15000 };
 
+/* The rows of group number g, or all of them. */
+__device__ cuda_rows rows_of(const cuda_rows &rows, const cuda_group_table &groups, int g)
+{
+    if (!groups.group) return rows;
+    return cuda_part(rows, groups.group[g].first, groups.group[g].rows);
+}
+
 __device__ int64_t sample_row(int64_t count, int i)
 {
     return count <= SAMPLE ? i : (int64_t)((double)i * ((double)count / SAMPLE));
@@ -42,9 +49,11 @@ template <lloyd_type T> __device__ float round_origin(double mean, double spread
     return (float)mean;
 }
 
-/* A warp per column. */
-template <lloyd_type T> __global__ void choose_origin(cuda_rows rows, float *origin)
+/* A warp per column, and a block row for each group. */
+template <lloyd_type T>
+__global__ void choose_origin(cuda_rows all, cuda_group_table groups, float *origin)
 {
+    const cuda_rows rows = rows_of(all, groups, (int)blockIdx.y);
     int64_t column = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     int lane = threadIdx.x % 32, count = sample_count(rows.count);
     if (column >= rows.dim) return;
@@ -60,15 +69,18 @@ template <lloyd_type T> __global__ void choose_origin(cuda_rows rows, float *ori
     }
     if (lane > 0) return;
     double mean = sum / count, variance = squares / count - mean * mean;
-    origin[column] = round_origin<T>(mean, sqrt(fmax(variance, 0.0)));
+    origin[blockIdx.y * rows.dim + column] = round_origin<T>(mean, sqrt(fmax(variance, 0.0)));
 }
 
-/* One block of SAMPLE threads: a warp per row, then the longest ordinary row. */
+/* One block of SAMPLE threads for each group: a warp per row, then the longest ordinary row. */
 template <lloyd_type T>
 __global__ void __launch_bounds__(SAMPLE)
-    choose_scale(cuda_rows rows, const float *origin, flash_units *units)
+    choose_scale(cuda_rows all, cuda_group_table groups, const float *origin, flash_units *units)
 {
     __shared__ double norm[SAMPLE];
+    const cuda_rows rows = rows_of(all, groups, (int)blockIdx.x);
+    origin += blockIdx.x * rows.dim;
+    units += blockIdx.x;
     int lane = threadIdx.x % 32, count = sample_count(rows.count);
     norm[threadIdx.x] = 0;
     __syncthreads();
@@ -130,11 +142,17 @@ constexpr int describing_lanes(int64_t dim)
 
 /* |x^| and |dx| of every row, rounded up; the first infinite for a row that is too long, or whose
  * operand is too far off (with cosine, rows that differ by little more than their own roundings). LANES
- * lanes per row. */
+ * lanes per row, and a block row for each group, whose offset has `places` elements. */
 template <lloyd_type T, int LANES>
-__global__ void describe(cuda_rows rows, const float *origin, const flash_units *units,
-                         const float *offset, __half2 *norms)
+__global__ void describe(cuda_rows all, cuda_group_table groups, const float *origin,
+                         const flash_units *units, const float *offset, int places, __half2 *norms)
 {
+    const int g = (int)blockIdx.y;
+    const cuda_rows rows = rows_of(all, groups, g);
+    origin += g * rows.dim;
+    units += g;
+    offset += (int64_t)g * places;
+    if (groups.group) norms += groups.group[g].first;
     constexpr int ROWS = 32 / LANES; /* of a warp at a time */
     const int lane = threadIdx.x % LANES, own = threadIdx.x % 32 / LANES;
     const float sigma = units->sigma;
@@ -439,26 +457,19 @@ lloyd_status sort_centroids(cuda_kernels *cuda, const float *centroids)
 
 /* --- host side --- */
 
-/* The rows of group g of a slot, or all of them. */
-cuda_rows group_of(const cuda_kernels *cuda, const cuda_rows &rows, int64_t g)
-{
-    int64_t first, count;
-    lloyd_cuda_group_rows(cuda, g, rows.count, &first, &count);
-    return cuda_part(rows, first, count);
-}
-
-/* Of group g, or of all rows. */
-lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, int64_t g, __half2 *norms)
+lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, __half2 *norms)
 {
     cuda_filter *f = cuda->filter;
-    const float *origin = f->origin + g * rows.dim;
-    const float *offset = f->offset + g * f->offset_steps * FLASH_STEP;
+    const int64_t groups = lloyd_cuda_group_count(cuda),
+                  most = lloyd_cuda_most_rows(cuda, rows.count);
     cuda_for_type(rows.type, [&](auto type) {
         const auto launch = [&](auto lanes) {
             const int at_a_time = THREADS / lanes.value; /* rows of a block */
+            const int blocks = lloyd_cuda_persistent_blocks(cuda, most, at_a_time);
             describe<type.value, lanes.value>
-                <<<lloyd_cuda_persistent_blocks(cuda, rows.count, at_a_time), THREADS, 0,
-                   cuda->stream>>>(rows, origin, f->units + g, offset, norms);
+                <<<dim3((unsigned)blocks, (unsigned)groups), THREADS, 0,
+                   cuda->stream>>>(rows, lloyd_cuda_group_table(cuda), f->origin, f->units,
+                                   f->offset, f->offset_steps * FLASH_STEP, norms);
         };
         switch (describing_lanes(rows.dim)) {
         case 4: launch(std::integral_constant<int, 4>()); break;
@@ -476,16 +487,16 @@ lloyd_status describe_rows(cuda_kernels *cuda, const cuda_rows &rows, int64_t g,
 lloyd_status lloyd_cuda_choose_units(cuda_kernels *cuda, const cuda_rows &rows)
 {
     cuda_filter *f = cuda->filter;
-    unsigned blocks = (unsigned)cuda_divide_up(rows.dim, WARPS);
-    for (int64_t g = 0; g < lloyd_cuda_group_count(cuda); g++) {
-        const cuda_rows own = group_of(cuda, rows, g);
-        float *origin = f->origin + g * rows.dim;
-        cuda_for_type(rows.type, [&](auto type) {
-            choose_origin<type.value><<<blocks, THREADS, 0, cuda->stream>>>(own, origin);
-            choose_scale<type.value><<<1, SAMPLE, 0, cuda->stream>>>(own, origin, f->units + g);
-        });
-        CUDA_LAUNCHED("choosing the filter's units");
-    }
+    const unsigned blocks = (unsigned)cuda_divide_up(rows.dim, WARPS),
+                   groups = (unsigned)lloyd_cuda_group_count(cuda);
+    const cuda_group_table table = lloyd_cuda_group_table(cuda);
+    cuda_for_type(rows.type, [&](auto type) {
+        constexpr lloyd_type T = decltype(type)::value;
+        choose_origin<T>
+            <<<dim3(blocks, groups), THREADS, 0, cuda->stream>>>(rows, table, f->origin);
+        choose_scale<T><<<groups, SAMPLE, 0, cuda->stream>>>(rows, table, f->origin, f->units);
+    });
+    CUDA_LAUNCHED("choosing the filter's units");
     f->ready = true;
     return LLOYD_OK;
 }
@@ -514,12 +525,7 @@ lloyd_status lloyd_cuda_describe_slot(cuda_kernels *cuda, const cuda_slot &slot,
                   left = cuda->base.config.n_local - slot.first;
     const bool whole = slot.first % most == 0 && slot.count == std::min(most, left);
     if (whole && f->described[slot.first / most]) return LLOYD_OK;
-    for (int64_t g = 0; g < lloyd_cuda_group_count(cuda); g++) {
-        int64_t first, count;
-        lloyd_cuda_group_rows(cuda, g, rows.count, &first, &count);
-        LLOYD_TRY(
-            describe_rows(cuda, cuda_part(rows, first, count), g, f->norms + slot.first + first));
-    }
+    LLOYD_TRY(describe_rows(cuda, rows, f->norms + slot.first));
     if (whole) f->described[slot.first / most] = true;
     return LLOYD_OK;
 }

@@ -16,6 +16,7 @@ extern "C" {
 #include <cstdint>
 
 struct flash_params;
+struct flash_turns;
 struct cuda_assign_kernel;
 
 /* What is to be assigned to what. */
@@ -45,6 +46,11 @@ struct cuda_assign_kernel {
     /* Enqueues it for rows that are there; `fallback`: finds candidates of listed rows. */
     lloyd_status (*launch)(const cuda_gpu &gpu, const flash_params &p, bool fallback,
                            cudaStream_t stream);
+    /* Enqueues it for several groups of rows at a time, in pieces of `piece_rows`, without a fallback pass; p.tiles: of the largest
+     * group. NULL: launch() of each group. */
+    lloyd_status (*launch_groups)(const cuda_gpu &gpu, const flash_params &p,
+                                  const flash_turns &turns, cudaStream_t stream);
+    int piece_rows;
     bool can_prune;
 };
 

@@ -331,5 +331,7 @@ extern const cuda_assign_kernel lloyd_cuda_assign_sm80 = {
     .configure = configure,
     .scratch_bytes = nullptr,
     .launch = launch,
+    .launch_groups = nullptr,
+    .piece_rows = 0,
     .can_prune = false,
 };

@@ -630,5 +630,7 @@ extern const cuda_assign_kernel lloyd_cuda_assign_sm90 = {
     .configure = configure,
     .scratch_bytes = nullptr,
     .launch = launch,
+    .launch_groups = nullptr,
+    .piece_rows = 0,
     .can_prune = true,
 };

@@ -7,6 +7,9 @@
  * would only add to it. Where there is room, every thread asks for what it will need of the next 64
  * rows, as soon as it has made fragments of these, by copies into shared memory that nobody else
  * looks at. The same kernel finds the candidates of listed rows, which it reads when it needs them.
+ *
+ * Groups of rows, which have centroids of their own, are labelled by one launch: the 64-row pieces of all groups are dealt to the blocks, a
+ * consecutive part to each, so that a block seldom needs more than two sets of centroids.
  */
 #include "kernels/cuda/assign/fallback.cuh"
 #include "kernels/cuda/assign/registry.h"
@@ -215,32 +218,42 @@ __device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint3
     sm90_product_wait<0>();
 }
 
-/* STAGED: rows, of type T, are asked for ahead. */
-template <class S, bool FALLBACK, bool STAGED, lloyd_type T>
-__device__ void label_rows(const flash_params &p, const uint8_t *image, const float *offset,
-                           char *stage)
+/* What a kernel does with rows: STAGED: asks for them ahead; FALLBACK: finds candidates of those that are listed; GROUPS: there will be no
+ * fallback pass. */
+enum work { PLAIN, STAGED, FALLBACK, GROUPS, STAGED_GROUPS };
+__host__ __device__ constexpr bool is_staged(work w)
 {
-    const int group = threadIdx.x / WARPGROUP, lane = threadIdx.x % 32, t = lane % 4;
+    return w == STAGED || w == STAGED_GROUPS;
+}
+__host__ __device__ constexpr bool is_of_groups(work w)
+{
+    return w == GROUPS || w == STAGED_GROUPS;
+}
+
+/* Every S::GROUPS-th piece of all blocks, or of this block, from `piece` to `end`, of `count` rows of type T, where they are asked for ahead. */
+template <class S, work W, lloyd_type T>
+__device__ void label_rows(const flash_params &p, const uint8_t *image, const float *offset,
+                           char *stage, int count, int piece, int end)
+{
+    constexpr bool FALLS_BACK = W == FALLBACK;
+    const int stride = is_of_groups(W) ? S::GROUPS : (int)gridDim.x * S::GROUPS;
+    const int lane = threadIdx.x % 32, t = lane % 4;
     const int row_in_piece = threadIdx.x % WARPGROUP / 32 * 16 + lane / 4;
-    const int count = FALLBACK ? p.lists.counters[FLASH_LISTED] : p.count;
-    const int pieces = (count + GROUP_ROWS - 1) / GROUP_ROWS;
-    const int room = FALLBACK ? flash_room(p.lists) : 0;
+    const int room = FALLS_BACK ? flash_room(p.lists) : 0;
     const float sigma = p.units->sigma;
     const uint64_t operands = sm90_descriptor(image);
-    const int stride = gridDim.x * S::GROUPS;
     const staging<S, T> staged(stage);
     unsigned moved = 0;
-    int piece = blockIdx.x + group * gridDim.x;
-    if (STAGED && piece < pieces) ask_for_rows(p, piece * GROUP_ROWS + row_in_piece, t, staged);
-    for (; piece < pieces; piece += stride) {
+    if (is_staged(W) && piece < end) ask_for_rows(p, piece * GROUP_ROWS + row_in_piece, t, staged);
+    for (; piece < end; piece += stride) {
         uint32_t fragment[S::STEPS][4], bounds[2];
         row_pair r;
-        if constexpr (STAGED) {
+        if constexpr (is_staged(W)) {
             r = take_rows(p, piece * GROUP_ROWS + row_in_piece, sigma, offset, t, staged, fragment);
-            if (piece + stride < pieces)
+            if (piece + stride < end)
                 ask_for_rows(p, (piece + stride) * GROUP_ROWS + row_in_piece, t, staged);
         } else {
-            r = find_rows<FALLBACK>(p, count, piece * GROUP_ROWS + row_in_piece, t);
+            r = find_rows<FALLS_BACK>(p, count, piece * GROUP_ROWS + row_in_piece, t);
             load_fragments<S::STEPS>(p, r, sigma, offset, t, fragment);
         }
         flash_bound_fragment(r.norms, t, bounds);
@@ -254,88 +267,185 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
                 multiply<S>(sum, fragment, bounds,
                             operands + (uint64_t)(tile * (S::TILE_BYTES >> 4) +
                                                   half * (HALF * FLASH_STEP * 2 >> 4)));
-                if (FALLBACK)
+                if (FALLS_BACK)
                     flash_keep_candidates<HALF>(p, room, sum, tile * HALVES + half, t, r.threshold,
                                                 r.place);
                 else
                     flash_keep_columns<HALF>(sum, p.score_factor, half * HALF / 4, seen);
             }
-            if (!FALLBACK) flash_keep_tile(seen, tile, top);
+            if (!FALLS_BACK) flash_keep_tile(seen, tile, top);
         }
-        if (!FALLBACK) {
+        if constexpr (is_of_groups(W))
+            flash_finish_rows<WIDTH, true>(p, top, r.mine, r.norms, r.previous, lane, moved,
+                                           flash_knowing_list{{p}});
+        else if constexpr (!FALLS_BACK)
             flash_finish_rows<WIDTH, true>(p, top, r.mine, r.norms, r.previous, lane, moved,
                                            flash_global_list{p});
-        }
     }
-    if (FALLBACK) return;
+    if (FALLS_BACK) return;
     moved = __reduce_add_sync(0xffffffffu, moved);
     if (lane == 0 && moved > 0) atomicAdd(p.moved, (unsigned long long)moved);
 }
 
-template <class S, bool FALLBACK, bool STAGED>
+/* Shared memory of a block, in this order. */
+struct resident_memory {
+    uint8_t *image; /* of `tiles` tiles */
+    float *offset;
+    char *stage;
+    uint64_t *image_copied;
+
+    template <class S, work W>
+    static __device__ resident_memory of(uint8_t *shared, const flash_params &p)
+    {
+        char *stage = (char *)shared + p.tiles * S::TILE_BYTES + S::OFFSETS;
+        return {shared, (float *)(shared + p.tiles * S::TILE_BYTES), stage,
+                (uint64_t *)(stage +
+                             (is_staged(W) ? S::staged(cuda_element_bytes(p.rows.type)) : 0))};
+    }
+    __device__ void open() const
+    {
+        sm90_barrier_init(image_copied, 1);
+        sm90_barrier_fence();
+    }
+    /* Begins to copy the centroids' operands. By one thread. */
+    template <class S> __device__ void ask_for_image(const flash_params &p) const
+    {
+        sm90_expect(image_copied, (uint32_t)(p.tiles * S::TILE_BYTES));
+        for (int tile = 0; tile < p.tiles; tile++) {
+            sm90_copy(image + tile * S::TILE_BYTES, p.image + tile * S::TILE_BYTES, S::TILE_BYTES,
+                      image_copied);
+        }
+    }
+    template <class S> __device__ void copy_offset(const flash_params &p) const
+    {
+        for (int j = threadIdx.x; j < S::STEPS * FLASH_STEP; j += S::THREADS)
+            offset[j] = p.offset[j];
+    }
+};
+
+template <class S, work W>
+__device__ void label_any(const flash_params &p, const resident_memory &m, int count, int piece,
+                          int end)
+{
+    const auto label = [&](auto type) {
+        label_rows<S, W, decltype(type)::value>(p, m.image, m.offset, m.stage, count, piece, end);
+    };
+    if constexpr (!is_staged(W)) {
+        label(std::integral_constant<lloyd_type, LLOYD_F32>()); /* any type */
+        return;
+    }
+    switch (p.rows.type) {
+    case LLOYD_F32: label(std::integral_constant<lloyd_type, LLOYD_F32>()); break;
+    case LLOYD_F16: label(std::integral_constant<lloyd_type, LLOYD_F16>()); break;
+    case LLOYD_BF16: label(std::integral_constant<lloyd_type, LLOYD_BF16>()); break;
+    case LLOYD_U8: label(std::integral_constant<lloyd_type, LLOYD_U8>()); break;
+    case LLOYD_I8: label(std::integral_constant<lloyd_type, LLOYD_I8>()); break;
+    }
+}
+
+template <class S, work W>
 __global__ void __launch_bounds__(S::THREADS, 1)
     flash_resident(const __grid_constant__ flash_params p)
 {
     extern __shared__ __align__(128) uint8_t shared[];
-    const int image_bytes = p.tiles * S::TILE_BYTES;
-    float *offset = (float *)(shared + image_bytes);
-    char *stage = (char *)(shared + image_bytes + S::OFFSETS);
-    uint64_t *image_copied =
-        (uint64_t *)(stage + (STAGED ? S::staged(cuda_element_bytes(p.rows.type)) : 0));
+    const resident_memory m = resident_memory::of<S, W>(shared, p);
     cuda_await();
-    if (FALLBACK && p.lists.counters[FLASH_LISTED] <= (int)blockIdx.x * GROUP_ROWS) return;
+    const int count = W == FALLBACK ? p.lists.counters[FLASH_LISTED] : p.count;
+    if (W == FALLBACK && count <= (int)blockIdx.x * GROUP_ROWS) return;
     if (threadIdx.x == 0) {
-        sm90_barrier_init(image_copied, 1);
-        sm90_barrier_fence();
-        sm90_expect(image_copied, (uint32_t)image_bytes);
-        for (int tile = 0; tile < p.tiles; tile++) {
-            sm90_copy(shared + tile * S::TILE_BYTES, p.image + tile * S::TILE_BYTES, S::TILE_BYTES,
-                      image_copied);
-        }
+        m.open();
+        m.ask_for_image<S>(p);
     }
-    for (int j = threadIdx.x; j < S::STEPS * FLASH_STEP; j += S::THREADS) offset[j] = p.offset[j];
+    m.copy_offset<S>(p);
     __syncthreads();
-    sm90_wait(image_copied, 0);
-    if constexpr (STAGED) {
-        switch (p.rows.type) {
-        case LLOYD_F32: label_rows<S, false, true, LLOYD_F32>(p, shared, offset, stage); break;
-        case LLOYD_F16: label_rows<S, false, true, LLOYD_F16>(p, shared, offset, stage); break;
-        case LLOYD_BF16: label_rows<S, false, true, LLOYD_BF16>(p, shared, offset, stage); break;
-        case LLOYD_U8: label_rows<S, false, true, LLOYD_U8>(p, shared, offset, stage); break;
-        case LLOYD_I8: label_rows<S, false, true, LLOYD_I8>(p, shared, offset, stage); break;
+    sm90_wait(m.image_copied, 0);
+    const int group = threadIdx.x / WARPGROUP;
+    label_any<S, W>(p, m, count, (int)(blockIdx.x + group * gridDim.x),
+                    (count + GROUP_ROWS - 1) / GROUP_ROWS);
+}
+
+/* Of several groups: a block has consecutive pieces of them. */
+template <class S, work W>
+__global__ void __launch_bounds__(S::THREADS, 1)
+    flash_resident_groups(const __grid_constant__ flash_params p,
+                          const __grid_constant__ flash_turns turns)
+{
+    extern __shared__ __align__(128) uint8_t shared[];
+    __shared__ flash_params own;
+    const resident_memory m = resident_memory::of<S, W>(shared, p);
+    cuda_await();
+    const int end = (int)((int64_t)turns.pieces * (blockIdx.x + 1) / gridDim.x);
+    int at = (int)((int64_t)turns.pieces * blockIdx.x / gridDim.x);
+    if (at == end) return;
+    if (threadIdx.x == 0) m.open();
+    uint32_t phase = 0;
+    for (int t = turns.of(at); at < end; at = min(end, turns.end(t)), t++, phase ^= 1) {
+        __syncthreads(); /* nobody needs what is of the last group */
+        if (threadIdx.x == 0) {
+            const int g = turns.turn[t].group;
+            own = flash_of_group(p, turns.groups.group[g], g, turns.groups.moved, WIDTH);
+            m.ask_for_image<S>(own);
         }
-    } else {
-        label_rows<S, FALLBACK, false, LLOYD_F32>(p, shared, offset, stage); /* any type */
+        __syncthreads();
+        m.copy_offset<S>(own);
+        __syncthreads();
+        sm90_wait(m.image_copied, phase);
+        const int first = turns.turn[t].piece;
+        label_any<S, W>(own, m, own.count, at - first + (int)threadIdx.x / WARPGROUP,
+                        min(end, turns.end(t)) - first);
     }
+}
+
+/* Rows are asked for ahead where there is room for them: the bytes of shared memory. */
+template <class S> int shared_bytes(const flash_params &p, bool *ahead)
+{
+    const int bytes = p.tiles * S::TILE_BYTES + S::OFFSETS + 8;
+    const int staged = S::staged(cuda_element_bytes(p.rows.type));
+    *ahead = *ahead && p.vector && bytes + staged <= MOST_SHARED;
+    return *ahead ? bytes + staged : bytes;
+}
+
+template <class Kernel, class... Arguments>
+lloyd_status launch_kernel(const cuda_gpu &gpu, Kernel kernel, int threads, int bytes,
+                           cudaStream_t stream, const Arguments &...arguments)
+{
+    LLOYD_TRY(
+        lloyd_cuda_allow_shared((const void *)kernel, bytes, "preparing the assignment kernel"));
+    return cuda_launch_after(stream, 90, kernel, gpu.multiprocessors, threads, (size_t)bytes,
+                             "starting the assignment kernel", arguments...);
 }
 
 template <class S>
 lloyd_status launch_shape(const cuda_gpu &gpu, const flash_params &p, bool fallback,
                           cudaStream_t stream)
 {
-    int bytes = p.tiles * S::TILE_BYTES + S::OFFSETS + 8;
-    const int staged = S::staged(cuda_element_bytes(p.rows.type));
-    const bool ahead = !fallback && p.vector && bytes + staged <= MOST_SHARED;
-    auto kernel = fallback ? flash_resident<S, true, false>
-                  : ahead  ? flash_resident<S, false, true>
-                           : flash_resident<S, false, false>;
-    if (ahead) bytes += staged;
-    LLOYD_TRY(
-        lloyd_cuda_allow_shared((const void *)kernel, bytes, "preparing the assignment kernel"));
-    return cuda_launch_after(stream, 90, kernel, gpu.multiprocessors, S::THREADS, (size_t)bytes,
-                             "starting the assignment kernel", p);
+    bool ahead = !fallback;
+    const int bytes = shared_bytes<S>(p, &ahead);
+    auto kernel = fallback ? flash_resident<S, FALLBACK>
+                  : ahead  ? flash_resident<S, STAGED>
+                           : flash_resident<S, PLAIN>;
+    return launch_kernel(gpu, kernel, S::THREADS, bytes, stream, p);
 }
 
-/* Of tile TILE or one of those after it. */
-template <int TILE = 0>
-lloyd_status launch_tile(const cuda_gpu &gpu, const flash_params &p, bool fallback,
-                         cudaStream_t stream)
+template <class S>
+lloyd_status launch_shape_groups(const cuda_gpu &gpu, const flash_params &p,
+                                 const flash_turns &turns, cudaStream_t stream)
+{
+    bool ahead = true;
+    const int bytes = shared_bytes<S>(p, &ahead);
+    auto kernel =
+        ahead ? flash_resident_groups<S, STAGED_GROUPS> : flash_resident_groups<S, GROUPS>;
+    return launch_kernel(gpu, kernel, S::THREADS, bytes, stream, p, turns);
+}
+
+/* Calls launch(shape) for tile TILE or one of those after it. */
+template <int TILE = 0, class Launch> lloyd_status for_shape(int steps, Launch launch)
 {
     constexpr cuda_assign_tile T = SM90_RESIDENT_TILES[TILE];
-    if (p.steps == T.steps) return launch_shape<shape<T.steps, T.groups>>(gpu, p, fallback, stream);
+    if (steps == T.steps) return launch(shape<T.steps, T.groups>());
     if constexpr (TILE + 1 < (int)std::size(SM90_RESIDENT_TILES))
-        return launch_tile<TILE + 1>(gpu, p, fallback, stream);
-    return lloyd_fail(LLOYD_FAILED, "sm90_resident: no tile for %d k-steps", p.steps);
+        return for_shape<TILE + 1>(steps, launch);
+    return lloyd_fail(LLOYD_FAILED, "sm90_resident: no tile for %d k-steps", steps);
 }
 
 int tile_of(int64_t dim)
@@ -362,7 +472,17 @@ void configure(const cuda_assign_shape &shape, cuda_assign_config *config)
 
 lloyd_status launch(const cuda_gpu &gpu, const flash_params &p, bool fallback, cudaStream_t stream)
 {
-    return launch_tile(gpu, p, fallback, stream);
+    return for_shape(p.steps, [&](auto shape) {
+        return launch_shape<decltype(shape)>(gpu, p, fallback, stream);
+    });
+}
+
+lloyd_status launch_groups(const cuda_gpu &gpu, const flash_params &p, const flash_turns &turns,
+                           cudaStream_t stream)
+{
+    return for_shape(p.steps, [&](auto shape) {
+        return launch_shape_groups<decltype(shape)>(gpu, p, turns, stream);
+    });
 }
 
 } // namespace
@@ -373,5 +493,7 @@ extern const cuda_assign_kernel lloyd_cuda_assign_sm90_resident = {
     .configure = configure,
     .scratch_bytes = nullptr,
     .launch = launch,
+    .launch_groups = launch_groups,
+    .piece_rows = GROUP_ROWS,
     .can_prune = false,
 };

@@ -433,5 +433,7 @@ extern const cuda_assign_kernel lloyd_cuda_assign_sm90_wide = {
     .configure = configure,
     .scratch_bytes = scratch_bytes,
     .launch = launch,
+    .launch_groups = nullptr,
+    .piece_rows = 0,
     .can_prune = false,
 };

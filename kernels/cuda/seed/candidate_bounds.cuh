@@ -1,13 +1,33 @@
-/* Lower bounds of the distances of all pairs of candidates, two bytes each. */
+/* Candidates on the GPU, leaf by leaf, and lower bounds of the distances of all pairs of a leaf, two bytes each. */
 #ifndef LLOYD_KERNELS_CUDA_SEED_CANDIDATE_BOUNDS_CUH
 #define LLOYD_KERNELS_CUDA_SEED_CANDIDATE_BOUNDS_CUH
 
 #include "kernels/cuda/rows.cuh"
 
+extern "C" {
+#include "kernels/reduce.h"
+}
+
 #include <cfloat>
 
 namespace
 {
+
+using word = unsigned long long;
+
+/* A leaf, in device memory. */
+struct job {
+    const float *points;   /* [count * D] */
+    const double *weights; /* [count] */
+    uint16_t *bounds;      /* [count * pitch] */
+    word *before;          /* [count] running sums of masses in each share, with their own */
+    word *sums, *greatest; /* [2 * blocks] of the masses in each share */
+    word *gains;           /* [3 * trials] */
+    uint32_t *barrier;     /* blocks that came to a barrier */
+    lloyd_choice *choices; /* [most] results: numbers in the leaf, -1 where no point is left */
+    int64_t count, pitch, number, most;
+    uint64_t seed;
+};
 
 constexpr int TILE = 64; /* points, in both directions */
 constexpr int DEEP = 16; /* elements of them in shared memory */
@@ -45,14 +65,17 @@ struct uint16_quad {
     uint16_t of[SIDE];
 };
 
-/* bounds[i * pitch + j] for all i < count, j < pitch, where pitch is a multiple of SIDE. Tiles below the
+/* bounds[i * pitch + j] for all i < count, j < pitch of every leaf, where pitch is a multiple of SIDE. Tiles below the
  * diagonal are the others, transposed. */
 __global__ void __launch_bounds__(BOUND_THREADS)
-    bound_pairs(const float *points, int64_t count, int64_t dim, int64_t pitch, float keep,
-                uint16_t *bounds)
+    bound_pairs(const job *jobs, int64_t dim, float keep)
 {
     __shared__ __align__(16) float x[DEEP][TILE + SIDE], y[DEEP][TILE + SIDE];
-    if (blockIdx.x < blockIdx.y) return;
+    const job &leaf = jobs[blockIdx.z];
+    const float *points = leaf.points;
+    const int64_t count = leaf.count, pitch = leaf.pitch;
+    uint16_t *bounds = leaf.bounds;
+    if (blockIdx.x < blockIdx.y || (int64_t)blockIdx.x * TILE >= pitch) return;
     const int64_t row = (int64_t)blockIdx.y * TILE, column = (int64_t)blockIdx.x * TILE;
     const int a = threadIdx.x / (TILE / SIDE) * SIDE, b = threadIdx.x % (TILE / SIDE) * SIDE;
     float sum[SIDE][SIDE] = {};

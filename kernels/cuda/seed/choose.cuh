@@ -15,8 +15,6 @@
 namespace
 {
 
-using word = unsigned long long;
-
 constexpr int THREADS = 512; /* of the kernel that chooses */
 constexpr int WARPS = THREADS / 32;
 constexpr int64_t SHARE = 2048;     /* points of a block, at most */
@@ -24,20 +22,6 @@ constexpr int64_t GOOD_SHARE = 256; /* with fewer, waiting takes longer than wor
 constexpr int LANE_BOUNDS = 8;      /* bounds that a lane loads at once */
 constexpr int PIECE = 32 * LANE_BOUNDS;
 constexpr int NEARER = 1024; /* distances of tried points that are kept until one is chosen */
-
-/* A leaf, in device memory. */
-struct job {
-    const float *points;    /* [count * D] */
-    const double *weights;  /* [count] */
-    const uint16_t *bounds; /* [count * pitch] */
-    word *before;           /* [count] running sums of masses in each share, with their own */
-    word *sums, *greatest;  /* [2 * blocks] of the masses in each share */
-    word *gains;            /* [3 * trials] */
-    uint32_t *barrier;      /* blocks that came to a barrier */
-    lloyd_choice *choices;  /* [most] results: numbers in the leaf, -1 where no point is left */
-    int64_t count, pitch, number, most;
-    uint64_t seed;
-};
 
 struct team_shape {
     int64_t dim, share; /* points of a block, a multiple of LANE_BOUNDS */

@@ -15,6 +15,7 @@ extern "C" {
 }
 
 #include "kernels/cuda/assign/assign.h"
+#include "kernels/cuda/rows.h"
 #include "kernels/cuda/seed/choose.cuh"
 #include "kernels/cuda/slots.h"
 
@@ -28,7 +29,7 @@ int64_t round_up(int64_t count, int64_t unit)
     return cuda_divide_up(count, unit) * unit;
 }
 
-/* Device memory of one leaf, cut from one allocation; with at = NULL only counts. */
+/* Arrays of all leaves of a wave, cut from one allocation; with at = NULL only counts. */
 struct arena {
     char *at;
     int64_t used;
@@ -41,26 +42,48 @@ struct arena {
     }
 };
 
-struct leaf_memory {
-    float *points;
-    double *weights;
+/* Of so many leaves of up to `most` points each: leaf l has element l * each of an array and those behind it. */
+struct wave_memory {
+    int64_t most, blocks, pitch;
+    float *points;   /* [leaves][most * dim] */
+    double *weights; /* [leaves][most], and so are before, choices and bounds of each point */
     uint16_t *bounds;
     word *before, *sums, *greatest, *gains;
-    uint32_t *barrier;
+    uint32_t *barriers;
     lloyd_choice *choices;
+    job *jobs; /* [leaves] */
 
-    leaf_memory(arena *a, int64_t count, int64_t dim)
+    wave_memory(arena *a, int64_t leaves, int64_t points_of_leaf, int64_t dim)
+        : most(points_of_leaf), blocks(cuda_divide_up(most, LANE_BOUNDS)),
+          pitch(round_up(most, LANE_BOUNDS))
     {
-        const int64_t blocks = cuda_divide_up(count, LANE_BOUNDS);
-        points = a->take<float>(count * dim);
-        weights = a->take<double>(count); /* behind the points: they are sent together */
-        bounds = a->take<uint16_t>(count * round_up(count, LANE_BOUNDS));
-        before = a->take<word>(count);
-        sums = a->take<word>(2 * blocks);
-        greatest = a->take<word>(2 * blocks);
-        gains = a->take<word>(3 * LLOYD_MOST_TRIALS);
-        barrier = a->take<uint32_t>(1); /* behind the gains: they are cleared together */
-        choices = a->take<lloyd_choice>(count);
+        points = a->take<float>(leaves * most * dim);
+        weights = a->take<double>(leaves * most);
+        bounds = a->take<uint16_t>(leaves * most * pitch);
+        before = a->take<word>(leaves * most);
+        sums = a->take<word>(leaves * 2 * blocks);
+        greatest = a->take<word>(leaves * 2 * blocks);
+        gains = a->take<word>(leaves * 3 * LLOYD_MOST_TRIALS);
+        barriers = a->take<uint32_t>(leaves); /* behind the gains: they are cleared together */
+        choices = a->take<lloyd_choice>(leaves * most);
+        jobs = a->take<job>(leaves);
+    }
+    job job_of(const lloyd_leaf &leaf, int64_t l, int64_t dim) const
+    {
+        return {points + l * most * dim,
+                weights + l * most,
+                bounds + l * most * pitch,
+                before + l * most,
+                sums + l * 2 * blocks,
+                greatest + l * 2 * blocks,
+                gains + l * 3 * LLOYD_MOST_TRIALS,
+                barriers + l,
+                choices + l * most,
+                leaf.count,
+                round_up(leaf.count, LANE_BOUNDS),
+                leaf.number,
+                leaf.most,
+                leaf.seed};
     }
 };
 
@@ -73,7 +96,6 @@ struct wave {
     team_shape shape;
     bool fours;
     cuda_array<char> memory; /* of all leaves */
-    cuda_array<job> jobs;
 };
 
 const void *kernel_of(const wave &w)
@@ -106,7 +128,8 @@ lloyd_status resident_blocks(const wave &w, size_t shared, int *blocks)
  * not. */
 lloyd_status shape_wave(wave *w, int64_t count)
 {
-    w->count = (int)std::min<int64_t>(count, LLOYD_LEAVES_AT_ONCE);
+    const int most_leaves = w->reduction->at_once;
+    w->count = (int)std::min<int64_t>(count, most_leaves > 0 ? most_leaves : LLOYD_LEAVES_AT_ONCE);
     const int64_t points = most_points(*w), dim = w->shape.dim;
     while (w->count > 0 && lloyd_cuda_reduce_bytes(points, dim, w->count) > w->reduction->room)
         w->count--;
@@ -126,22 +149,54 @@ lloyd_status shape_wave(wave *w, int64_t count)
     return LLOYD_OK;
 }
 
-/* The points of a leaf and their weights, to the GPU. */
-lloyd_status send_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory &to)
+/* Calls send(leaf number, host) with host[most * each elements] for every leaf, one after the other. */
+template <class T, class Send>
+lloyd_status for_leaves(const wave &w, int64_t each, const char *what, const Send &send)
+{
+    T *host;
+    LLOYD_TRY(lloyd_alloc_uncleared(&host, most_points(w) * each, sizeof *host, what));
+    lloyd_status status = LLOYD_OK;
+    for (int l = 0; l < w.count && status == LLOYD_OK; l++) status = send(l, host);
+    lloyd_free(host);
+    return status;
+}
+
+/* The points of all leaves from the host. */
+lloyd_status send_points(const wave &w, const wave_memory &m)
 {
     const lloyd_reduction *r = w.reduction;
-    const size_t row = (size_t)r->dim * sizeof(float);
-    const int64_t behind = (const char *)to.weights - (const char *)to.points,
-                  bytes = behind + leaf.count * (int64_t)sizeof(double);
-    char *points;
-    LLOYD_TRY(lloyd_alloc(&points, bytes, 1, "candidates"));
-    auto *weights = reinterpret_cast<double *>(points + behind);
-    for (int64_t i = 0; i < leaf.count; i++) {
-        memcpy(points + i * (int64_t)row, r->points + leaf.members[i] * r->dim, row);
-        weights[i] = r->weights[leaf.members[i]];
+    return for_leaves<float>(w, r->dim, "candidates", [&](int l, float *points) {
+        const lloyd_leaf &leaf = w.leaves[l];
+        for (int64_t i = 0; i < leaf.count; i++)
+            memcpy(points + i * r->dim, r->points + leaf.members[i] * r->dim,
+                   (size_t)r->dim * sizeof *points);
+        return lloyd_cuda_copy_in(w.cuda, m.points + l * m.most * r->dim, points,
+                                  leaf.count * r->dim * (int64_t)sizeof *points);
+    });
+}
+
+/* Their weights, and from the rows on the GPU their points, where these are rows: of all leaves at a time, filled up with a row that is
+ * there and weighs nothing. */
+lloyd_status send_weights(const wave &w, const wave_memory &m)
+{
+    const lloyd_reduction *r = w.reduction;
+    const int64_t all = w.count * m.most;
+    double *weights;
+    int64_t *rows = nullptr;
+    LLOYD_TRY(lloyd_alloc(&weights, all, sizeof *weights, "candidates"));
+    lloyd_status status = r->rows ? lloyd_alloc(&rows, all, sizeof *rows, "candidates") : LLOYD_OK;
+    for (int l = 0; l < w.count && status == LLOYD_OK; l++) {
+        const lloyd_leaf &leaf = w.leaves[l];
+        for (int64_t i = 0; i < leaf.count; i++) {
+            weights[l * m.most + i] = r->weights[leaf.members[i]];
+            if (rows) rows[l * m.most + i] = r->rows[leaf.members[i]];
+        }
     }
-    const lloyd_status status = lloyd_cuda_copy_in(w.cuda, to.points, points, bytes);
-    lloyd_free(points);
+    if (status == LLOYD_OK)
+        status = lloyd_cuda_copy_in(w.cuda, m.weights, weights, all * (int64_t)sizeof *weights);
+    if (status == LLOYD_OK && rows) status = lloyd_cuda_gather(w.cuda, 0, rows, all, m.points);
+    lloyd_free(weights);
+    lloyd_free(rows);
     return status;
 }
 
@@ -151,65 +206,59 @@ float kept_part(int64_t dim)
     return lost < 0.5 ? (float)(1 - lost) : 0.0f;
 }
 
-/* Bounds, and nothing chosen yet. */
-lloyd_status begin_leaf(const wave &w, const lloyd_leaf &leaf, const leaf_memory &m)
+lloyd_status send_jobs(const wave &w, const wave_memory &m)
 {
-    const unsigned tiles = (unsigned)cuda_divide_up(leaf.count, TILE);
-    cudaStream_t stream = w.cuda->stream;
-    LLOYD_TRY(send_leaf(w, leaf, m));
-    bound_pairs<<<dim3(tiles, tiles), BOUND_THREADS, 0, stream>>>(m.points, leaf.count, w.shape.dim,
-                                                                  round_up(leaf.count, LANE_BOUNDS),
-                                                                  kept_part(w.shape.dim), m.bounds);
-    CUDA_LAUNCHED("comparing candidates");
-    const size_t cleared = (size_t)((const char *)(m.barrier + 1) - (const char *)m.gains);
-    return lloyd_cuda_check(cudaMemsetAsync(m.gains, 0, cleared, stream),
-                            "preparing the reduction of candidates");
+    job *jobs;
+    LLOYD_TRY(lloyd_alloc(&jobs, w.count, sizeof *jobs, "candidates"));
+    for (int l = 0; l < w.count; l++) jobs[l] = m.job_of(w.leaves[l], l, w.shape.dim);
+    const lloyd_status status =
+        lloyd_cuda_copy_in(w.cuda, m.jobs, jobs, w.count * (int64_t)sizeof *jobs);
+    lloyd_free(jobs);
+    return status;
 }
 
-int64_t leaf_bytes(int64_t points, int64_t dim)
+int64_t wave_bytes(int64_t points, int64_t dim, int64_t leaves)
 {
     arena counted = {nullptr, 0};
-    (void)leaf_memory(&counted, points, dim);
+    (void)wave_memory(&counted, leaves, points, dim);
     return counted.used;
 }
 
 void list_wave(cuda_buffers &buffer, wave *w, int64_t points, int64_t leaves)
 {
-    const char *what = "candidates";
-    buffer(w->memory, leaves * leaf_bytes(points, w->shape.dim), what);
-    buffer(w->jobs, LLOYD_LEAVES_AT_ONCE, what);
+    buffer(w->memory, wave_bytes(points, w->shape.dim, leaves), "candidates");
 }
 
-leaf_memory memory_of(const wave &w, int leaf)
+wave_memory memory_of(const wave &w)
 {
-    arena a = {w.memory.data + leaf * leaf_bytes(most_points(w), w.shape.dim), 0};
-    return leaf_memory(&a, most_points(w), w.shape.dim);
+    arena a = {w.memory.data, 0};
+    return wave_memory(&a, w.count, most_points(w), w.shape.dim);
 }
 
-lloyd_status launch(wave *w)
+/* Bounds, and nothing chosen yet. */
+lloyd_status begin_wave(const wave &w, const wave_memory &m)
 {
-    job jobs[LLOYD_LEAVES_AT_ONCE];
-    for (int l = 0; l < w->count; l++) {
-        const lloyd_leaf &leaf = w->leaves[l];
-        const leaf_memory m = memory_of(*w, l);
-        LLOYD_TRY(begin_leaf(*w, leaf, m));
-        jobs[l] = {m.points,
-                   m.weights,
-                   m.bounds,
-                   m.before,
-                   m.sums,
-                   m.greatest,
-                   m.gains,
-                   m.barrier,
-                   m.choices,
-                   leaf.count,
-                   round_up(leaf.count, LANE_BOUNDS),
-                   leaf.number,
-                   leaf.most,
-                   leaf.seed};
-    }
-    LLOYD_TRY(lloyd_cuda_copy_in(w->cuda, w->jobs, jobs, w->count * (int64_t)sizeof *jobs));
-    void *arguments[] = {&w->jobs.data, &w->shape};
+    const unsigned tiles = (unsigned)cuda_divide_up(m.most, TILE);
+    cudaStream_t stream = w.cuda->stream;
+    LLOYD_TRY(send_jobs(w, m));
+    if (!w.reduction->rows) LLOYD_TRY(send_points(w, m));
+    LLOYD_TRY(send_weights(w, m));
+    bound_pairs<<<dim3(tiles, tiles, (unsigned)w.count), BOUND_THREADS, 0, stream>>>(m.jobs,
+                                                                                     w.shape.dim,
+                                                                                     kept_part(
+                                                                                         w.shape
+                                                                                             .dim));
+    CUDA_LAUNCHED("comparing candidates");
+    const size_t cleared = (size_t)((const char *)(m.barriers + w.count) - (const char *)m.gains);
+    return lloyd_cuda_check(cudaMemsetAsync(m.gains, 0, cleared, stream),
+                            "preparing the reduction of candidates");
+}
+
+lloyd_status launch(wave *w, const wave_memory &m)
+{
+    LLOYD_TRY(begin_wave(*w, m));
+    const job *jobs = m.jobs;
+    void *arguments[] = {&jobs, &w->shape};
     return lloyd_cuda_check(cudaLaunchCooperativeKernel(kernel_of(*w),
                                                         dim3(
                                                             (unsigned)(w->count * w->shape.blocks)),
@@ -219,18 +268,25 @@ lloyd_status launch(wave *w)
                             "reducing candidates");
 }
 
-/* The choices of a leaf, as numbers of the reduction's points. */
-lloyd_status fetch_leaf(const wave &w, int number)
+/* The choices of all leaves, as numbers of the reduction's points. */
+lloyd_status fetch_choices(const wave &w, const wave_memory &m)
 {
-    const lloyd_leaf &leaf = w.leaves[number];
-    LLOYD_TRY(lloyd_cuda_copy_out(w.cuda, leaf.choices, memory_of(w, number).choices,
-                                  leaf.most * (int64_t)sizeof *leaf.choices));
-    for (int64_t i = 0; i < leaf.most; i++) {
-        lloyd_choice *choice = &leaf.choices[i];
-        *choice = choice->point < 0 ? lloyd_choice{0, -1}
-                                    : lloyd_choice{choice->gain, leaf.members[choice->point]};
+    const int64_t all = w.count * m.most;
+    lloyd_choice *choices;
+    LLOYD_TRY(lloyd_alloc_uncleared(&choices, all, sizeof *choices, "choices"));
+    const lloyd_status status =
+        lloyd_cuda_copy_out(w.cuda, choices, m.choices, all * (int64_t)sizeof *choices);
+    for (int l = 0; l < w.count && status == LLOYD_OK; l++) {
+        const lloyd_leaf &leaf = w.leaves[l];
+        for (int64_t i = 0; i < leaf.most; i++) {
+            const lloyd_choice &choice = choices[l * m.most + i];
+            leaf.choices[i] = choice.point < 0
+                                  ? lloyd_choice{0, -1}
+                                  : lloyd_choice{choice.gain, leaf.members[choice.point]};
+        }
     }
-    return LLOYD_OK;
+    lloyd_free(choices);
+    return status;
 }
 
 lloyd_status run_wave(wave *w)
@@ -238,9 +294,24 @@ lloyd_status run_wave(wave *w)
     cuda_buffers reserve = cuda_buffers::reserve(w->cuda), release = cuda_buffers::release(w->cuda);
     list_wave(reserve, w, most_points(*w), w->count);
     lloyd_status status = reserve.status();
-    if (status == LLOYD_OK) status = launch(w);
-    for (int l = 0; l < w->count && status == LLOYD_OK; l++) status = fetch_leaf(*w, l);
+    if (status == LLOYD_OK) status = launch(w, memory_of(*w));
+    if (status == LLOYD_OK) status = fetch_choices(*w, memory_of(*w));
     list_wave(release, w, 0, 0);
+    return status;
+}
+
+/* The first leaf, by the host. */
+lloyd_status reduce_on_host(lloyd_kernels *kernels, const lloyd_reduction *reduction,
+                            const lloyd_leaf *leaf)
+{
+    lloyd_reduction own = *reduction;
+    float *points;
+    if (!own.rows) return lloyd_reduce_leaf(reduction, leaf);
+    LLOYD_TRY(lloyd_alloc(&points, own.count * own.dim, sizeof *points, "candidates"));
+    own.points = points;
+    lloyd_status status = kernels->rows(kernels, 0, own.rows, own.count, points);
+    if (status == LLOYD_OK) status = lloyd_reduce_leaf(&own, leaf);
+    lloyd_free(points);
     return status;
 }
 
@@ -267,5 +338,5 @@ lloyd_status lloyd_cuda_reduce(lloyd_kernels *kernels, const lloyd_reduction *re
     w.fours = reduction->dim % CUDA_OWNED == 0;
     LLOYD_TRY(shape_wave(&w, count));
     *done = w.count > 0 ? w.count : 1;
-    return w.count > 0 ? run_wave(&w) : lloyd_reduce_leaf(reduction, leaves);
+    return w.count > 0 ? run_wave(&w) : reduce_on_host(kernels, reduction, leaves);
 }

@@ -42,13 +42,8 @@ lloyd_status lloyd_grouped_begin_at(lloyd_grouped *g, const int64_t *rows)
     const lloyd_problem *p = g->problem;
     lloyd_kernels *kernels = p->kernels;
     const lloyd_groups groups = {g->count, g->rows, g->clusters, g->active};
-    float *centroids = NULL;
-    LLOYD_TRY(lloyd_alloc(&centroids, p->k * p->d, sizeof *centroids, "initial centroids"));
-    lloyd_status status = kernels->rows(kernels, 0, rows, p->k, centroids);
-    if (status == LLOYD_OK) status = kernels->set_groups(kernels, &groups);
-    if (status == LLOYD_OK) status = kernels->set_centroids(kernels, p->k, centroids);
-    lloyd_free(centroids);
-    return status;
+    LLOYD_TRY(kernels->set_groups(kernels, &groups));
+    return kernels->set_rows(kernels, p->k, rows);
 }
 
 lloyd_status lloyd_grouped_seed_random(lloyd_grouped *g)

@@ -16,7 +16,6 @@ typedef struct drawing {
     lloyd_grouped *g;
     int64_t most, count;      /* candidates of all groups, fillers among them */
     int64_t *rows;            /* [most] local */
-    float *vectors;           /* [most * d] */
     int32_t *owner;           /* [most] the group of a candidate, -1: filler */
     int64_t *round;           /* [groups + 1] candidates of a round, where those of a group begin */
     lloyd_group_draw *draws;  /* [groups] */
@@ -45,8 +44,6 @@ static lloyd_status open_drawing(lloyd_grouped *g, drawing *d)
     }
     d->most = groups + LLOYD_SEED_ROUNDS * d->room;
     LLOYD_TRY(lloyd_alloc(&d->rows, d->most, sizeof *d->rows, what));
-    LLOYD_TRY(
-        lloyd_alloc_uncleared(&d->vectors, d->most * g->problem->d, sizeof *d->vectors, what));
     LLOYD_TRY(lloyd_alloc(&d->owner, d->most, sizeof *d->owner, what));
     LLOYD_TRY(lloyd_alloc(&d->round, groups + 1, sizeof *d->round, what));
     LLOYD_TRY(lloyd_alloc(&d->counts, groups, sizeof *d->counts, what));
@@ -63,7 +60,6 @@ static lloyd_status open_drawing(lloyd_grouped *g, drawing *d)
 static void close_drawing(drawing *d)
 {
     lloyd_free(d->rows);
-    lloyd_free(d->vectors);
     lloyd_free(d->owner);
     lloyd_free(d->round);
     lloyd_free(d->draws);
@@ -89,15 +85,12 @@ static void add(drawing *d, int64_t row, int32_t owner)
 static lloyd_status compare(drawing *d, int64_t base)
 {
     const lloyd_grouped *g = d->g;
-    const int64_t count = d->count - base, dim = g->problem->d;
     lloyd_kernels *kernels = g->problem->kernels;
     const lloyd_groups groups = {g->count, g->rows, d->round, g->active};
-    float *vectors = d->vectors + base * dim;
     double greatest = 0;
     LLOYD_TRY(lloyd_stop_check());
-    LLOYD_TRY(kernels->rows(kernels, 0, d->rows + base, count, vectors));
     LLOYD_TRY(kernels->set_groups(kernels, &groups));
-    LLOYD_TRY(kernels->set_centroids(kernels, count, vectors));
+    LLOYD_TRY(kernels->set_rows(kernels, d->count - base, d->rows + base));
     return kernels->seed_compare(kernels, 0, base, &greatest);
 }
 
@@ -188,11 +181,12 @@ static lloyd_status reduce(drawing *d, int64_t room)
     const lloyd_problem *p = d->g->problem;
     const lloyd_reduction r = {.count = d->count,
                                .dim = p->d,
-                               .points = d->vectors,
+                               .rows = d->rows,
                                .weights = d->weights,
                                .k = p->k,
                                .trials = lloyd_seed_reduce_trials(0),
                                .threads = p->kernels->config.threads,
+                               .at_once = (int)d->g->count,
                                .room = room};
     const int64_t leaves = find_leaves(d);
     for (int64_t at = 0, done; at < leaves; at += done) {
@@ -248,4 +242,12 @@ lloyd_status lloyd_grouped_seed_parallel(lloyd_grouped *g, int64_t room)
     if (status == LLOYD_OK) status = begin_at_seeds(&d);
     close_drawing(&d);
     return status;
+}
+
+int64_t lloyd_grouped_seed_bytes(int64_t k)
+{
+    const int64_t candidate = 3 * sizeof(int64_t) + sizeof(double) + sizeof(int32_t);
+    return lloyd_seed_candidates(k) * candidate +
+           lloyd_seed_round_candidates(k) * (int64_t)sizeof(int64_t) +
+           k * (int64_t)sizeof(lloyd_choice);
 }

@@ -23,7 +23,7 @@
 enum {
     HOST_PART = 16,    /* of a rank's memory, for small fits */
     GPU_PART = 4,      /* of what its GPU has left */
-    TOGETHER = 16,     /* clusters of a batch, at most, */
+    TOGETHER = 64,     /* clusters of a batch, at most, */
     BATCHES = 2,       /* and batches of each thread, at least */
     STARTING = 1 << 30 /* bytes of the host's memory: more than CUDA and one fit take */
 };
@@ -52,16 +52,21 @@ lloyd_fit_options lloyd_fits_options(const lloyd_splitting *s, int64_t cluster)
 
 /* ---- The plan ------------------------------------------------------------------------------- */
 
-static lloyd_status bytes_of_fit(const lloyd_splitting *s, lloyd_comm *self, int64_t cluster,
-                                 lloyd_bytes *bytes)
+/* Of `count` fits of clusters like this one at a time, as a batch if there are several. */
+static lloyd_status bytes_of_fits(const lloyd_splitting *s, lloyd_comm *self, int64_t cluster,
+                                  int64_t count, lloyd_bytes *bytes)
 {
     static const float some_weight = 1;
     const lloyd_fit_options fit = lloyd_fits_options(s, cluster);
+    const int64_t all = count * s->rows[cluster];
     const lloyd_small_rows rows = {.weights = s->source.weighted ? &some_weight : NULL,
-                                   .count = s->rows[cluster],
+                                   .count = all < LLOYD_GROUPED_ROWS || count == 1
+                                                ? all
+                                                : LLOYD_GROUPED_ROWS,
                                    .d = s->source.d,
                                    .type = s->source.type};
-    return lloyd_small_bytes(self, &fit, &rows, bytes);
+    return count == 1 ? lloyd_small_bytes(self, &fit, &rows, bytes)
+                      : lloyd_many_bytes(self, &fit, &rows, count, bytes);
 }
 
 /* This rank alone, with its part of the threads: for the fit of a small cluster. */
@@ -111,28 +116,27 @@ static void define_small(lloyd_splitting *s)
     s->together = s->backend.cuda && s->at_once > 1 ? batch_size(s) : 1;
 }
 
-/* The results of a cluster of a batch, before they are copied to where those of all clusters are. */
-static int64_t bytes_of_results(const lloyd_splitting *s, int64_t cluster)
+static int64_t larger(int64_t a, int64_t b)
 {
-    const int64_t row = sizeof(int32_t) + sizeof(double), column = 2 * sizeof(float);
-    const int64_t clusters = s->first[cluster + 1] - s->first[cluster];
-    return s->rows[cluster] * row + clusters * s->source.d * column;
+    return a > b ? a : b;
 }
 
-/* Of the fits of small clusters that run at a time. */
+/* Of the fits of small clusters that run at a time: some clusters of a batch may have to be fitted alone. */
 static lloyd_status bytes_of_small(const lloyd_splitting *s, lloyd_bytes *bytes)
 {
     const lloyd_device *device = lloyd_backend_device(&s->backend);
     const int64_t largest = largest_small(s);
     lloyd_comm *alone = NULL;
-    *bytes = (lloyd_bytes){0, 0};
+    lloyd_bytes one = {0, 0}, batch = {0, 0};
+    *bytes = one;
     if (largest < 0) return LLOYD_OK;
     lloyd_status status = open_alone(s, &alone);
-    if (status == LLOYD_OK) status = bytes_of_fit(s, alone, largest, bytes);
+    if (status == LLOYD_OK) status = bytes_of_fits(s, alone, largest, 1, &one);
+    if (status == LLOYD_OK && s->together > 1)
+        status = bytes_of_fits(s, alone, largest, s->together, &batch);
     if (alone) alone->destroy(alone);
-    if (s->together > 1) bytes->host += bytes_of_results(s, largest);
-    bytes->host = (bytes->host * s->together + device->kept_on_host) * s->at_once;
-    bytes->gpu = (bytes->gpu * s->together + device->kept) * s->at_once;
+    bytes->host = (larger(one.host, batch.host) + device->kept_on_host) * s->at_once;
+    bytes->gpu = (larger(one.gpu, batch.gpu) + device->kept) * s->at_once;
     return status;
 }
 
@@ -160,7 +164,7 @@ static lloyd_status limit_by_memory(lloyd_splitting *s, int64_t *bytes)
     const int64_t part = s->limit / HOST_PART;
     lloyd_bytes one, most;
     int64_t used, together;
-    LLOYD_TRY(bytes_of_fit(s, s->self, s->largest, &one));
+    LLOYD_TRY(bytes_of_fits(s, s->self, s->largest, 1, &one));
     most = (lloyd_bytes){one.host > part ? one.host : part, 0};
     if (s->backend.cuda) {
         LLOYD_TRY(lloyd_backend_memory(&s->backend, &most.gpu, &used));

@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+enum { LEAVES_BYTES = 1 << 28 }; /* of the GPU, for leaves that are reduced at a time */
+
 static int is_parallel(const lloyd_fit_options *o)
 {
     return strcmp(o->init, "kmeans-parallel") == 0;
@@ -28,7 +30,7 @@ int lloyd_many_fits(const lloyd_fit_options *o, int64_t rows, int weighted)
                          lloyd_reduce_leaves(lloyd_seed_candidates(o->k)) == 1);
 }
 
-/* Several clusters, as one job. */
+/* Several clusters, as one job, which plans for no seeding: that is planned here. */
 typedef struct many {
     const lloyd_fit_options *options; /* [count] */
     const lloyd_small_rows *rows;
@@ -40,12 +42,19 @@ typedef struct many {
     lloyd_grouped grouped;
 } many;
 
+static lloyd_fit_options options_together(const lloyd_fit_options *one, int64_t k)
+{
+    lloyd_fit_options together = *one;
+    together.k = k;
+    together.init = "random";
+    together.filter = "float16";
+    together.prune = "off";
+    return together;
+}
+
 static lloyd_status find_groups(many *m)
 {
-    m->together = m->options[0];
-    m->together.k = 0;
-    m->together.filter = "float16";
-    m->together.prune = "off";
+    m->together = options_together(&m->options[0], 0);
     LLOYD_TRY(lloyd_alloc(&m->groups, m->count, sizeof *m->groups, "groups of rows"));
     for (int64_t i = 0; i < m->count; i++) {
         const lloyd_fit_options *o = &m->options[i];
@@ -56,22 +65,32 @@ static lloyd_status find_groups(many *m)
     return LLOYD_OK;
 }
 
-static lloyd_status plan(many *m)
+static lloyd_status plan(lloyd_job *j, const lloyd_small_rows *rows, int64_t all)
 {
-    lloyd_job *j = &m->job;
-    LLOYD_TRY(lloyd_row_source_memory(j->comm, m->rows->data, NULL, m->all, m->rows->d,
-                                      m->rows->type, &j->source));
+    LLOYD_TRY(
+        lloyd_row_source_memory(j->comm, rows->data, NULL, all, rows->d, rows->type, &j->source));
     return lloyd_job_plan(j);
 }
 
-/* Bytes of the GPU for the leaves of as many groups as are reduced at a time. */
-static int64_t room_for_leaves(const many *m)
+/* Bytes of the GPU for the leaves of as many groups as are reduced at a time, of `count` groups of up to k clusters: of all, unless that
+ * is much. */
+static int64_t room_for_leaves(const lloyd_backend *backend, int64_t k, int64_t d, int64_t count)
+{
+    const int64_t points = lloyd_seed_candidates(k);
+    const int64_t one = lloyd_backend_reduce_bytes(backend, points, d, 1);
+    const int64_t leaves = one > 0 ? LEAVES_BYTES / one : 1;
+    return lloyd_backend_reduce_bytes(backend, points, d,
+                                      leaves < 1       ? 1
+                                      : leaves < count ? leaves
+                                                       : count);
+}
+
+static int64_t most_clusters(const many *m)
 {
     int64_t most = 0;
     for (int64_t i = 0; i < m->count; i++)
         if (m->options[i].k > most) most = m->options[i].k;
-    return lloyd_backend_reduce_bytes(&m->job.backend, lloyd_seed_candidates(most), m->rows->d,
-                                      LLOYD_LEAVES_AT_ONCE);
+    return most;
 }
 
 static lloyd_status fit(many *m)
@@ -81,8 +100,8 @@ static lloyd_status fit(many *m)
     const lloyd_rule rule = {.max_iters = o->max_iters,
                              .relocate = strcmp(o->empty, "relocate") == 0};
     LLOYD_TRY(lloyd_grouped_open(&m->job.problem, m->groups, m->count, g));
-    LLOYD_TRY(is_parallel(o) ? lloyd_grouped_seed_parallel(g, room_for_leaves(m))
-                             : lloyd_grouped_seed_random(g));
+    const int64_t room = room_for_leaves(&m->job.backend, most_clusters(m), m->rows->d, m->count);
+    LLOYD_TRY(is_parallel(o) ? lloyd_grouped_seed_parallel(g, room) : lloyd_grouped_seed_random(g));
     return lloyd_grouped_iterate(g, &rule);
 }
 
@@ -160,7 +179,7 @@ static lloyd_status take_results(const many *m, unsigned char *done)
 static lloyd_status run(many *m, unsigned char *done, int *apart)
 {
     lloyd_job *j = &m->job;
-    LLOYD_TRY(plan(m));
+    LLOYD_TRY(plan(j, m->rows, m->all));
     const lloyd_status status = lloyd_job_read(j);
     if (status == LLOYD_BAD_INPUT) return LLOYD_OK;
     LLOYD_TRY(status);
@@ -183,5 +202,42 @@ lloyd_status lloyd_many_fit(lloyd_comm *self, const lloyd_fit_options *options,
     lloyd_grouped_close(&m.grouped);
     status = lloyd_job_end(&m.job, status);
     lloyd_free(m.groups);
+    return status;
+}
+
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+/* Of results, before they are copied to where those of all clusters are. */
+static int64_t bytes_of_results(int64_t rows, int64_t k, int64_t d)
+{
+    return rows * (int64_t)(sizeof(int32_t) + sizeof(double)) + k * d * (int64_t)sizeof(float);
+}
+
+/* What seeding takes, of `count` groups of k clusters each. */
+static lloyd_bytes bytes_of_seeding(const lloyd_job *j, int64_t k, int64_t count)
+{
+    const lloyd_kernels_config *config = &j->plan.kernels;
+    const int64_t round = count * lloyd_seed_round_candidates(k);
+    const int64_t sets = lloyd_backend_bytes(&j->backend, config, round) -
+                         lloyd_backend_bytes(&j->backend, config, count * k);
+    return (lloyd_bytes){count * lloyd_grouped_seed_bytes(k),
+                         j->plan.n * LLOYD_SEED_ROW_BYTES + (sets > 0 ? sets : 0) +
+                             room_for_leaves(&j->backend, k, config->dim, count)};
+}
+
+lloyd_status lloyd_many_bytes(lloyd_comm *self, const lloyd_fit_options *options,
+                              const lloyd_small_rows *rows, int64_t count, lloyd_bytes *bytes)
+{
+    const int64_t k = count * options->k;
+    const lloyd_fit_options together = options_together(options, k);
+    lloyd_bytes seeding = {0, 0};
+    lloyd_job job = lloyd_job_begin(self, &together);
+    lloyd_status status = plan(&job, rows, rows->count);
+    if (status == LLOYD_OK && is_parallel(options))
+        seeding = bytes_of_seeding(&job, options->k, count);
+    status = lloyd_job_end(&job, status);
+    *bytes = (lloyd_bytes){job.plan.total - job.plan.program + seeding.host +
+                               bytes_of_results(rows->count, k, rows->d),
+                           job.plan.gpu_total + seeding.gpu};
     return status;
 }

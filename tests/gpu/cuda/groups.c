@@ -5,6 +5,7 @@
 #include "case.h"
 #include "differ.h"
 #include "measures.h"
+#include "seeding.h"
 #include "shapes.h"
 #include "values.h"
 
@@ -15,7 +16,7 @@
 #include <math.h>
 
 enum {
-    MOST_GROUPS = 16,
+    MOST_GROUPS = 200,
     FEW = 4, /* centroids: where no group has more, the CUDA kernels have no filter */
     ROUNDS = 2
 };
@@ -113,13 +114,22 @@ static int set_groups(problem *p, const groups *g, const int64_t *centroids)
     return !failed(p, CUDA, status, "set_groups");
 }
 
-/* Those of each group to its kernels, and all of them to the CUDA kernels. begin: where those of a group begin. */
-static int set_centroids_of(problem *p, const groups *g, const int64_t *begin,
-                            const float *centroids)
+/* Those of each group to its kernels, and all of them to the CUDA kernels; or rows of each group, which the CUDA kernels have themselves, in
+ * place of them. begin: where those of a group begin. */
+static int set_centroids_of(problem *p, const groups *g, const int64_t *begin, float *centroids)
 {
     lloyd_kernels *cuda = p->side[CUDA];
+    const int64_t all = begin[g->count];
+    const int are_rows = (int)below(2);
+    int64_t *rows = new_array(all, sizeof *rows);
     if (!set_groups(p, g, begin)) return 0;
-    TRY(p, CUDA, "set_centroids", cuda->set_centroids(cuda, begin[g->count], centroids));
+    for (int64_t i = 0; i < g->count; i++)
+        for (int64_t s = begin[i]; s < begin[i + 1]; s++)
+            rows[s] = g->rows[i] + below(size_of(g->rows, i));
+    if (are_rows) TRY(p, CPU, "rows", p->side[CPU]->rows(p->side[CPU], 0, rows, all, centroids));
+    TRY(p, CUDA, "set_centroids",
+        are_rows ? cuda->set_rows(cuda, all, rows) : cuda->set_centroids(cuda, all, centroids));
+    lloyd_free(rows);
     for (int64_t i = 0; i < g->count; i++)
         TRY(p, CPU, "set_centroids",
             g->alone[i]->set_centroids(g->alone[i], size_of(begin, i),
@@ -206,8 +216,7 @@ static float *draw_seeds(const problem *p, const groups *g, const int64_t *begin
     return seeds;
 }
 
-static int compare_with_seeds(problem *p, const groups *g, seeding *s, int round,
-                              const float *seeds)
+static int compare_with_seeds(problem *p, const groups *g, seeding *s, int round, float *seeds)
 {
     lloyd_kernels *cuda = p->side[CUDA];
     double mass[SIDES] = {0, 0};
@@ -516,7 +525,8 @@ static void run(const test_case *c, int64_t count)
     if (new_kernels(&p)) {
         configure(p.side[CUDA]);
         if (compare_measures(&p) && open_alone(&p, &g))
-            (void)(compare_seeding_of(&p, &g) && compare_iterations_of(&p, &g));
+            (void)(compare_seeding_of(&p, &g) && compare_choices_of_rows(&p) &&
+                   compare_iterations_of(&p, &g));
     }
     end_case(&p, start);
     close_groups(&g);
@@ -537,7 +547,7 @@ static void run_shape(int i, const data_kind *kinds, int kind_count, int64_t d, 
 }
 
 /* Of real size: centroids that are streamed, with few and with many columns; more of a group than are else compared in the order of
- * their lengths; few of each group. */
+ * their lengths; few of each group; more groups than one launch takes. */
 static void run_large(void)
 {
     static const struct {
@@ -551,6 +561,8 @@ static void run_large(void)
         {{GAUSS, LLOYD_F32, 3001, 200, 6000, 0, UNWEIGHTED, WHOLE}, 3},
         {{SHARED, LLOYD_F32, 40011, 17, 60, 0, UNWEIGHTED, WHOLE}, 15},
         {{SHARED, LLOYD_I8, 60013, 32, 2000, 1, UNWEIGHTED, WHOLE}, 16},
+        {{SIFT, LLOYD_U8, 50021, 96, 3000, 0, UNWEIGHTED, WHOLE}, MOST_GROUPS},
+        {{LATTICE, LLOYD_F16, 40009, 384, 2500, 0, UNWEIGHTED, WHOLE}, 150},
     };
     for (int i = 0; i < COUNT_OF(cases); i++) run(&cases[i].c, cases[i].groups);
 }

@@ -167,7 +167,7 @@ int compare_seeding(problem *p)
 enum { MOST_LEAVES = 11 };
 
 typedef struct reduction {
-    lloyd_reduction r;
+    lloyd_reduction r, on_gpu;
     lloyd_leaf leaf[MOST_LEAVES];
     int64_t leaves, all; /* choices of all leaves */
     float *points;
@@ -203,6 +203,7 @@ static reduction new_reduction(problem *p, int64_t count, int64_t leaves, int64_
                             .trials = trials,
                             .threads = options.threads,
                             .room = INT64_MAX};
+    n.on_gpu = n.r;
     int64_t at = 0;
     for (int64_t l = 0; l < leaves; l++) {
         lloyd_leaf *leaf = &n.leaf[l];
@@ -227,17 +228,31 @@ static void free_reduction(reduction *n)
 /* *calls = how many it took. */
 static int choose(problem *p, int s, reduction *n, lloyd_choice *choices, int *calls)
 {
+    const lloyd_reduction *r = s == CUDA ? &n->on_gpu : &n->r;
     *calls = 0;
     for (int64_t l = 0; l < n->leaves; l++) {
         n->leaf[l].choices = choices;
         choices += n->leaf[l].most;
     }
     for (int64_t at = 0, done = 0; at < n->leaves; at += done, ++*calls) {
-        TRY(p, s, "reduce",
-            p->side[s]->reduce(p->side[s], &n->r, n->leaf + at, n->leaves - at, &done));
+        TRY(p, s, "reduce", p->side[s]->reduce(p->side[s], r, n->leaf + at, n->leaves - at, &done));
         assert_true(done > 0 && done <= n->leaves - at);
     }
     return 1;
+}
+
+/* The GPU's choices, behind those of the CPU, by so many leaves at a time. */
+static int choose_as(problem *p, reduction *n, lloyd_choice *choices, int64_t at_once)
+{
+    int calls;
+    if (!choose(p, CUDA, n, choices + n->all, &calls) ||
+        !same(p, "reduce: [choice][gain, point]", I64, choices, choices + n->all, 2 * n->all, 2))
+        return 0;
+    if (calls == (int)((n->leaves + at_once - 1) / at_once)) return 1;
+    p->differences++;
+    describe(p, "reduce");
+    print_error("%d calls for %lld leaves\n", calls, (long long)n->leaves);
+    return 0;
 }
 
 int compare_choices(problem *p, int64_t count, int64_t leaves, int64_t most, int trials)
@@ -246,19 +261,33 @@ int compare_choices(problem *p, int64_t count, int64_t leaves, int64_t most, int
     lloyd_choice *choices = new_array(SIDES * n.all, sizeof *choices);
     int calls, good = choose(p, CPU, &n, choices, &calls);
     for (int once = 0; once < 2 && good; once++) {
-        if (once) n.r.room = lloyd_cuda_reduce_bytes(n.leaf[0].count, p->c.d, 1);
-        good =
-            choose(p, CUDA, &n, choices + n.all, &calls) &&
-            same(p, "reduce: [choice][gain, point]", I64, choices, choices + n.all, 2 * n.all, 2);
-        int wanted =
-            once ? (int)leaves : (int)(leaves + LLOYD_LEAVES_AT_ONCE - 1) / LLOYD_LEAVES_AT_ONCE;
-        if (good && calls != wanted) {
-            p->differences++;
-            describe(p, "reduce");
-            print_error("%d calls for %lld leaves\n", calls, (long long)leaves);
-        }
+        if (once) n.on_gpu.room = lloyd_cuda_reduce_bytes(n.leaf[0].count, p->c.d, 1);
+        good = choose_as(p, &n, choices, once ? 1 : LLOYD_LEAVES_AT_ONCE);
     }
     lloyd_free(choices);
+    free_reduction(&n);
+    return good;
+}
+
+/* The points are rows that the GPU has, and all leaves may be reduced at a time. */
+int compare_choices_of_rows(problem *p)
+{
+    const int64_t leaves = 1 + below(MOST_LEAVES), count = leaves + below(90);
+    reduction n = new_reduction(p, count, leaves, 1 + below(20), 1 + (int)below(9));
+    lloyd_choice *choices = new_array(SIDES * n.all, sizeof *choices);
+    int64_t *rows = new_array(count, sizeof *rows);
+    int calls;
+    for (int64_t i = 0; i < count; i++) rows[i] = below(p->c.n);
+    n.on_gpu.points = NULL;
+    n.on_gpu.rows = rows;
+    n.on_gpu.at_once = MOST_LEAVES;
+    int good =
+        !failed(p, CPU, p->side[CPU]->rows(p->side[CPU], 0, rows, count, n.points), "rows") &&
+        choose(p, CPU, &n, choices, &calls) && choose_as(p, &n, choices, MOST_LEAVES);
+    n.on_gpu.room = 0; /* the host chooses, of the GPU's rows */
+    good = good && choose_as(p, &n, choices, 1);
+    lloyd_free(choices);
+    lloyd_free(rows);
     free_reduction(&n);
     return good;
 }

@@ -11,7 +11,10 @@ int compare_seeding(problem *p);
  * time as the GPU likes, and one. */
 int compare_choices(problem *p, int64_t count, int64_t leaves, int64_t most, int trials);
 
-/* The same, of random shape. */
+/* The same of rows that the GPU has, all in slot 0. */
+int compare_choices_of_rows(problem *p);
+
+/* compare_choices() of random shape. */
 int compare_reduction(problem *p);
 
 #endif

@@ -74,6 +74,16 @@ static lloyd_status set_centroids(lloyd_kernels *kernels, int64_t count, const f
     return gpu.cpu.set_centroids(kernels, count, centroids);
 }
 
+static lloyd_status set_rows(lloyd_kernels *kernels, int64_t count, const int64_t *rows)
+{
+    float *centroids = NULL;
+    LLOYD_TRY(lloyd_alloc(&centroids, count * kernels->config.dim, sizeof *centroids, "rows"));
+    lloyd_status status = gpu.cpu.rows(kernels, 0, rows, count, centroids);
+    if (status == LLOYD_OK) status = set_centroids(kernels, count, centroids);
+    lloyd_free(centroids);
+    return status;
+}
+
 /* The centroid of group g that is nearest to row x, the lowest of several, and its distance. */
 static int32_t nearest(const cpu_kernels *cpu, int64_t g, const float *x, double *distance)
 {
@@ -194,13 +204,20 @@ static lloyd_status groups_sample(lloyd_kernels *kernels, const lloyd_group_draw
 static lloyd_status reduce(lloyd_kernels *kernels, const lloyd_reduction *reduction,
                            const lloyd_leaf *leaves, int64_t count, int64_t *done)
 {
+    lloyd_reduction own = *reduction;
+    float *points = NULL;
     LLOYD_TRY(call());
-    for (*done = 0; *done < count && *done < 3;) {
+    NEED(reduction->rows && !reduction->points && reduction->at_once >= count);
+    LLOYD_TRY(lloyd_alloc(&points, own.count * own.dim, sizeof *points, "points"));
+    lloyd_status status = gpu.cpu.rows(kernels, 0, own.rows, own.count, points);
+    own.points = points;
+    for (*done = 0; *done < count && *done < 3 && status == LLOYD_OK;) {
         int64_t one;
-        LLOYD_TRY(gpu.cpu.reduce(kernels, reduction, leaves + *done, 1, &one));
+        status = gpu.cpu.reduce(kernels, &own, leaves + *done, 1, &one);
         *done += one;
     }
-    return LLOYD_OK;
+    lloyd_free(points);
+    return status;
 }
 
 static void destroy(lloyd_kernels *kernels)
@@ -218,6 +235,7 @@ lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
     gpu.cpu = *k;
     gpu.live++;
     k->set_groups = set_groups;
+    k->set_rows = set_rows;
     k->set_centroids = set_centroids;
     k->assign = assign;
     k->inertia = inertia;
