@@ -42,19 +42,24 @@ struct arena {
     }
 };
 
-/* Of so many leaves of up to `most` points each: leaf l has element l * each of an array and those behind it. */
+/* Of the largest leaf of a wave. */
+struct leaf_shape {
+    int64_t points, choices;
+};
+
+/* Of so many leaves: leaf l has number l of each of these. */
 struct wave_memory {
-    int64_t most, blocks, pitch;
+    int64_t most, chosen, blocks, pitch;
     float *points;   /* [leaves][most * dim] */
-    double *weights; /* [leaves][most], and so are before, choices and bounds of each point */
+    double *weights; /* [leaves][most], and so are before, and bounds of each point */
     uint16_t *bounds;
     word *before, *sums, *greatest, *gains;
     uint32_t *barriers;
-    lloyd_choice *choices;
-    job *jobs; /* [leaves] */
+    lloyd_choice *choices; /* [leaves][chosen] */
+    job *jobs;             /* [leaves] */
 
-    wave_memory(arena *a, int64_t leaves, int64_t points_of_leaf, int64_t dim)
-        : most(points_of_leaf), blocks(cuda_divide_up(most, LANE_BOUNDS)),
+    wave_memory(arena *a, int64_t leaves, const leaf_shape &shape, int64_t dim)
+        : most(shape.points), chosen(shape.choices), blocks(cuda_divide_up(most, LANE_BOUNDS)),
           pitch(round_up(most, LANE_BOUNDS))
     {
         points = a->take<float>(leaves * most * dim);
@@ -64,8 +69,8 @@ struct wave_memory {
         sums = a->take<word>(leaves * 2 * blocks);
         greatest = a->take<word>(leaves * 2 * blocks);
         gains = a->take<word>(leaves * 3 * LLOYD_MOST_TRIALS);
-        barriers = a->take<uint32_t>(leaves); /* behind the gains: they are cleared together */
-        choices = a->take<lloyd_choice>(leaves * most);
+        barriers = a->take<uint32_t>(leaves); /* these three are cleared together */
+        choices = a->take<lloyd_choice>(leaves * chosen);
         jobs = a->take<job>(leaves);
     }
     job job_of(const lloyd_leaf &leaf, int64_t l, int64_t dim) const
@@ -78,7 +83,7 @@ struct wave_memory {
                 greatest + l * 2 * blocks,
                 gains + l * 3 * LLOYD_MOST_TRIALS,
                 barriers + l,
-                choices + l * most,
+                choices + l * chosen,
                 leaf.count,
                 round_up(leaf.count, LANE_BOUNDS),
                 leaf.number,
@@ -220,7 +225,7 @@ lloyd_status send_jobs(const wave &w, const wave_memory &m)
 int64_t wave_bytes(int64_t points, int64_t dim, int64_t leaves)
 {
     arena counted = {nullptr, 0};
-    (void)wave_memory(&counted, leaves, points, dim);
+    (void)wave_memory(&counted, leaves, {points, points}, dim);
     return counted.used;
 }
 
@@ -232,7 +237,9 @@ void list_wave(cuda_buffers &buffer, wave *w, int64_t points, int64_t leaves)
 wave_memory memory_of(const wave &w)
 {
     arena a = {w.memory.data, 0};
-    return wave_memory(&a, w.count, most_points(w), w.shape.dim);
+    leaf_shape largest = {most_points(w), 0};
+    for (int l = 0; l < w.count; l++) largest.choices = std::max(largest.choices, w.leaves[l].most);
+    return wave_memory(&a, w.count, largest, w.shape.dim);
 }
 
 /* Bounds, and nothing chosen yet. */
@@ -249,7 +256,8 @@ lloyd_status begin_wave(const wave &w, const wave_memory &m)
                                                                                          w.shape
                                                                                              .dim));
     CUDA_LAUNCHED("comparing candidates");
-    const size_t cleared = (size_t)((const char *)(m.barriers + w.count) - (const char *)m.gains);
+    const size_t cleared =
+        (size_t)((const char *)(m.choices + w.count * m.chosen) - (const char *)m.gains);
     return lloyd_cuda_check(cudaMemsetAsync(m.gains, 0, cleared, stream),
                             "preparing the reduction of candidates");
 }
@@ -271,7 +279,7 @@ lloyd_status launch(wave *w, const wave_memory &m)
 /* The choices of all leaves, as numbers of the reduction's points. */
 lloyd_status fetch_choices(const wave &w, const wave_memory &m)
 {
-    const int64_t all = w.count * m.most;
+    const int64_t all = w.count * m.chosen;
     lloyd_choice *choices;
     LLOYD_TRY(lloyd_alloc_uncleared(&choices, all, sizeof *choices, "choices"));
     const lloyd_status status =
@@ -279,7 +287,7 @@ lloyd_status fetch_choices(const wave &w, const wave_memory &m)
     for (int l = 0; l < w.count && status == LLOYD_OK; l++) {
         const lloyd_leaf &leaf = w.leaves[l];
         for (int64_t i = 0; i < leaf.most; i++) {
-            const lloyd_choice &choice = choices[l * m.most + i];
+            const lloyd_choice &choice = choices[l * m.chosen + i];
             leaf.choices[i] = choice.point < 0
                                   ? lloyd_choice{0, -1}
                                   : lloyd_choice{choice.gain, leaf.members[choice.point]};
