@@ -28,7 +28,7 @@ from common import EXACT, Test, differences, digest
 TIME_LIMIT = 60
 PATH = 3  # calls within each other
 OTHERS = 64  # of so many calls on paths that have failed, one fails again
-PATHS_OF_RANKS = 16  # on several ranks, where a job takes a second, a call fails on one of so many paths
+PATHS_OF_RANKS = 24  # on several ranks, where a job takes a second, a call fails on one of so many paths
 
 # A failed read may be told as bad input, all else is a failure while running.
 STATUS = {"alloc": (1,), "read": (1, 3), "write": (1,), "rename": (1,), "mpi": (1,), "cuda": (1,), "nccl": (1,)}
