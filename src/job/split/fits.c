@@ -121,11 +121,7 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* More than there is, which some may be added to or multiplied by. */
-static const int64_t TOO_MUCH = INT64_MAX / (2 * LLOYD_POOL_MOST);
-
-/* Of the fits of small clusters that run at a time: some clusters of a batch may have to be fitted alone. A batch that cannot be planned is too
- * large; what else is wrong shows in the plan of a single fit. */
+/* Of the fits of small clusters that run at a time: some clusters of a batch may have to be fitted alone. */
 static lloyd_status bytes_of_small(const lloyd_splitting *s, lloyd_bytes *bytes)
 {
     const lloyd_device *device = lloyd_backend_device(&s->backend);
@@ -136,9 +132,8 @@ static lloyd_status bytes_of_small(const lloyd_splitting *s, lloyd_bytes *bytes)
     if (largest < 0) return LLOYD_OK;
     lloyd_status status = open_alone(s, &alone);
     if (status == LLOYD_OK) status = bytes_of_fits(s, alone, largest, 1, &one);
-    if (status == LLOYD_OK && s->together > 1 &&
-        bytes_of_fits(s, alone, largest, s->together, &batch) != LLOYD_OK)
-        batch = (lloyd_bytes){TOO_MUCH, TOO_MUCH};
+    if (status == LLOYD_OK && s->together > 1)
+        status = bytes_of_fits(s, alone, largest, s->together, &batch);
     if (alone) alone->destroy(alone);
     bytes->host = (larger(one.host, batch.host) + device->kept_on_host) * s->at_once;
     bytes->gpu = (larger(one.gpu, batch.gpu) + device->kept) * s->at_once;

@@ -25,7 +25,10 @@
 #include <cmocka.h>
 
 static const char *const input = LLOYD_TEST_DATA "/sift-20k.h5";
-static const char PARENT[] = "parent.h5", OUTPUT[] = "split.h5", ON_CPU[] = "cpu.h5";
+enum { SUB_CLUSTERS = 5 }; /* of each cluster: no GPU has room for more */
+
+static const char PARENT[] = "parent.h5", MANY[] = "many.h5", OUTPUT[] = "split.h5",
+                  ON_CPU[] = "cpu.h5";
 
 /* ---- The GPU -------------------------------------------------------------------------------- */
 
@@ -138,10 +141,10 @@ lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
 
 int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set)
 {
-    (void)config, (void)set;
+    (void)set;
     pthread_mutex_lock(&lock);
     pthread_mutex_unlock(&lock);
-    return 1 << 20;
+    return config->k > SUB_CLUSTERS ? (int64_t)1 << 40 : 1 << 20;
 }
 
 int64_t lloyd_cuda_reduce_bytes(int64_t points, int64_t dim, int64_t leaves)
@@ -181,7 +184,7 @@ static lloyd_split_options options_of(const char *backend, const char *output)
     o.model = PARENT;
     o.inputs = &input;
     o.input_count = 1;
-    o.k = 5;
+    o.k = SUB_CLUSTERS;
     o.init = "random";
     o.max_iters = 2;
     o.output = output;
@@ -262,6 +265,24 @@ static void test_little_memory_is_left(void **unused)
     check_same(ON_CPU, OUTPUT);
 }
 
+/* There would be batches, but none has room: each cluster is fitted alone. These kernels have no groups. */
+static void test_no_room_for_batches(void **unused)
+{
+    (void)unused;
+    lloyd_split_options o = options_of("cpu", ON_CPU);
+    o.model = MANY;
+    begin(0, (int64_t)1 << 36);
+    assert_int_equal(split(&o, NULL), LLOYD_OK);
+    o.backend = "cuda";
+    o.output = OUTPUT;
+    assert_int_equal(split(&o, NULL), LLOYD_OK);
+    check_same(ON_CPU, OUTPUT);
+    o.model = PARENT;
+    o.backend = "cpu";
+    o.output = ON_CPU;
+    assert_int_equal(split(&o, NULL), LLOYD_OK); /* as it was */
+}
+
 static void test_gpu_fails(void **unused)
 {
     (void)unused;
@@ -296,34 +317,41 @@ static void test_cpus_start_nothing(void **unused)
 
 static char folder[] = "/tmp/lloyd-split-start-XXXXXX";
 
-/* The model whose clusters are split, and its split on CPUs. */
-static int make_files(void **unused)
+static lloyd_status fit_parent(int64_t k, const char *output)
 {
-    (void)unused;
     lloyd_comm *comm;
     lloyd_fit_options fit;
-    const lloyd_split_options o = options_of("cpu", ON_CPU);
-    main_thread = pthread_self();
-    if (!mkdtemp(folder) || chdir(folder) != 0 || setenv("OMP_NUM_THREADS", "4", 1) != 0) return -1;
     lloyd_fit_defaults(&fit);
     fit.inputs = &input;
     fit.input_count = 1;
-    fit.k = 60;
+    fit.k = k;
     fit.init = "random";
     fit.max_iters = 2;
-    fit.output = PARENT;
+    fit.output = output;
     fit.backend = "cpu";
     fit.progress = "none";
-    if (lloyd_comm_self(&comm) != LLOYD_OK) return -1;
-    lloyd_status status = lloyd_fit(comm, &fit, NULL);
+    LLOYD_TRY(lloyd_comm_self(&comm));
+    const lloyd_status status = lloyd_fit(comm, &fit, NULL);
     comm->destroy(comm);
-    return status == LLOYD_OK && split(&o, NULL) == LLOYD_OK ? 0 : -1;
+    return status;
+}
+
+/* The models whose clusters are split: one with too few for batches, and its split on CPUs, and one with enough. */
+static int make_files(void **unused)
+{
+    (void)unused;
+    const lloyd_split_options o = options_of("cpu", ON_CPU);
+    main_thread = pthread_self();
+    if (!mkdtemp(folder) || chdir(folder) != 0 || setenv("OMP_NUM_THREADS", "4", 1) != 0) return -1;
+    if (fit_parent(60, PARENT) != LLOYD_OK || fit_parent(130, MANY) != LLOYD_OK) return -1;
+    return split(&o, NULL) == LLOYD_OK ? 0 : -1;
 }
 
 static int remove_files(void **unused)
 {
     (void)unused;
     (void)unlink(PARENT);
+    (void)unlink(MANY);
     (void)unlink(OUTPUT);
     (void)unlink(ON_CPU);
     return chdir("/") == 0 && rmdir(folder) == 0 ? 0 : -1;
@@ -336,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_is_awaited_where_memory_is_scarce),
         cmocka_unit_test(test_dry_run),
         cmocka_unit_test(test_little_memory_is_left),
+        cmocka_unit_test(test_no_room_for_batches),
         cmocka_unit_test(test_gpu_fails),
         cmocka_unit_test(test_split_fails),
         cmocka_unit_test(test_cpus_start_nothing),
