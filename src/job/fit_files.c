@@ -235,8 +235,7 @@ static void rescue(lloyd_job *j, const lloyd_model *model, lloyd_status status)
 }
 
 /* The rows that were fitted. */
-static lloyd_status write_fitted(lloyd_job *j, const lloyd_model *model,
-                                 const lloyd_row_results *rows)
+static lloyd_status write_fitted(lloyd_job *j, const lloyd_model *model, lloyd_row_results *rows)
 {
     LLOYD_TRY(j->comm->agree(j->comm, write_model(j, model)));
     return lloyd_row_results_write(rows, &j->output, model->counts);
@@ -275,7 +274,7 @@ static lloyd_status write_labelled(lloyd_job *j, const lloyd_model *model)
     return status;
 }
 
-static lloyd_status write_all(lloyd_job *j, lloyd_model *model, const lloyd_row_results *rows)
+static lloyd_status write_all(lloyd_job *j, lloyd_model *model, lloyd_row_results *rows)
 {
     const int all = lloyd_subset_labels_all(j->options);
     lloyd_status status = j->comm->agree(j->comm, take_model(j, model));
@@ -306,7 +305,7 @@ static lloyd_status measure_rows(lloyd_job *j, lloyd_row_results *rows)
     return LLOYD_OK;
 }
 
-static lloyd_status write_results(lloyd_job *j, int64_t *counts, const lloyd_row_results *rows)
+static lloyd_status write_results(lloyd_job *j, int64_t *counts, lloyd_row_results *rows)
 {
     double start = lloyd_seconds();
     char **inputs = NULL, subset[1024];
@@ -348,7 +347,9 @@ static lloyd_status write_results(lloyd_job *j, int64_t *counts, const lloyd_row
     lloyd_free(model.centroids);
     free(model.options);
     LLOYD_TRY(status);
-    lloyd_progress_phase(j->progress, "write", lloyd_seconds() - start);
+    if (rows->members_seconds > 0)
+        lloyd_progress_phase(j->progress, "members", rows->members_seconds);
+    lloyd_progress_phase(j->progress, "write", lloyd_seconds() - start - rows->members_seconds);
     return LLOYD_OK;
 }
 

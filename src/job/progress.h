@@ -46,8 +46,7 @@ lloyd_status lloyd_progress_open(const char *mode, const char *log, int append,
 
 void lloyd_progress_begin(lloyd_progress *progress, const lloyd_progress_run *run);
 
-/* A finished phase: "read", "seed", "checkpoint", "final assignment", "max size",
- * "label all rows", "write". */
+/* A finished phase, by one of the names that docs/log.md lists. */
 void lloyd_progress_phase(lloyd_progress *progress, const char *phase, double seconds);
 
 /* The seeding of a restart begins; it has come to a step. Lines are shown only if it takes seconds, a

@@ -15,7 +15,7 @@
 const char *const lloyd_phase_names[LLOYD_PHASES] = {"read",       "seed",
                                                      "iterations", "final assignment",
                                                      "checkpoint", "distances",
-                                                     "write"};
+                                                     "members",    "write"};
 
 /* The numbers that events have. */
 typedef enum number {

@@ -16,6 +16,7 @@ typedef enum lloyd_phase {
     LLOYD_PHASE_FINAL,
     LLOYD_PHASE_CHECKPOINT,
     LLOYD_PHASE_DISTANCES,
+    LLOYD_PHASE_MEMBERS,
     LLOYD_PHASE_WRITE,
     LLOYD_PHASES
 } lloyd_phase;

@@ -178,7 +178,8 @@ static void check_drawing(const drawing *d, int rounds)
     for (int64_t c = 0; c < d->k; c++) all += counts[c];
     assert_int_equal(all, d->n);
     open_output(d, path, &output);
-    assert_int_equal(lloyd_members_write(comm, &output, &rows, counts, d->k, rounds), LLOYD_OK);
+    assert_int_equal(lloyd_members_write(comm, &output, &rows, counts, d->k, rounds, NULL),
+                     LLOYD_OK);
     if (comm->rank == 0) {
         assert_int_equal(lloyd_output_commit(&output), LLOYD_OK);
         check_file(d, path, rounds);

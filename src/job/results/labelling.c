@@ -169,7 +169,7 @@ static lloyd_status write_members(lloyd_labelling *t)
     lloyd_status status = count_rows(t, counts);
     if (status == LLOYD_OK)
         status = lloyd_members_write(t->comm, t->output, &rows, counts, t->plan.k,
-                                     t->plan.members.rounds);
+                                     t->plan.members.rounds, NULL);
     lloyd_free(counts);
     return status;
 }

@@ -1,6 +1,7 @@
 /* See members.h. */
 #include "job/results/members.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "io/writers/array.h"
 #include "job/results/slices.h"
@@ -23,6 +24,7 @@ typedef struct gathering {
     int64_t k, n;
     int rounds;
     lloyd_array *members, *offsets_array;
+    double writing; /* seconds */
 
     int64_t *offsets; /* [k + 1] */
     lloyd_slices slices;
@@ -285,7 +287,9 @@ static lloyd_status run_rounds(gathering *g, int threads)
         begin_slice(g, round);
         LLOYD_TRY(gather(g, round));
         sort_slice(g, threads);
+        const double start = lloyd_seconds();
         LLOYD_TRY(g->comm->agree(g->comm, write_slice(g)));
+        g->writing += lloyd_seconds() - start;
     }
     return LLOYD_OK;
 }
@@ -342,14 +346,16 @@ static lloyd_status close_all(gathering *g)
 
 lloyd_status lloyd_members_write(lloyd_comm *comm, const lloyd_output *output,
                                  const lloyd_member_rows *rows, const int64_t *counts, int64_t k,
-                                 int rounds)
+                                 int rounds, double *seconds)
 {
+    const double start = lloyd_seconds();
     gathering g = {.comm = comm, .rows = rows, .k = k, .rounds = rounds};
     lloyd_status status = comm->agree(comm, open_all(&g, output, counts));
     if (status == LLOYD_OK)
         status =
             lloyd_slices_find(comm, rows, g.offsets, k, comm->size * rounds, &g.batch, &g.slices);
     if (status == LLOYD_OK) status = run_rounds(&g, rows->threads);
+    if (seconds) *seconds = lloyd_seconds() - start - g.writing;
     lloyd_status closed = close_all(&g);
     return status == LLOYD_OK ? comm->agree(comm, closed) : status;
 }

@@ -23,9 +23,9 @@ typedef struct lloyd_members_plan {
 lloyd_members_plan lloyd_members_plan_for(int64_t n, int64_t k, int ranks, int64_t most);
 
 /* Writes the two datasets, which are in the partial file. counts: [k] rows per cluster, of all ranks. rows:
- * those of this rank. Collective. */
+ * those of this rank. *seconds = what it took without writing; NULL: nobody wants to know. Collective. */
 lloyd_status lloyd_members_write(lloyd_comm *comm, const lloyd_output *output,
                                  const lloyd_member_rows *rows, const int64_t *counts, int64_t k,
-                                 int rounds);
+                                 int rounds, double *seconds);
 
 #endif

@@ -108,7 +108,7 @@ static lloyd_status write_own(const lloyd_row_results *r, const lloyd_output *ou
 
 /* --- all --- */
 
-lloyd_status lloyd_row_results_write(const lloyd_row_results *r, const lloyd_output *output,
+lloyd_status lloyd_row_results_write(lloyd_row_results *r, const lloyd_output *output,
                                      const int64_t *counts)
 {
     const lloyd_problem *p = r->problem;
@@ -121,5 +121,6 @@ lloyd_status lloyd_row_results_write(const lloyd_row_results *r, const lloyd_out
                                     .kernels = p->kernels,
                                     .files = r->rows,
                                     .threads = p->kernels->config.threads};
-    return lloyd_members_write(p->comm, output, &rows, counts, p->k, r->rounds);
+    return lloyd_members_write(p->comm, output, &rows, counts, p->k, r->rounds,
+                               &r->members_seconds);
 }

@@ -16,6 +16,7 @@ typedef struct lloyd_row_results {
     const int32_t *labels; /* [rows of this rank]; NULL: those of the kernels */
     int rounds;            /* of the members: members.h */
     double *distances;     /* [rows of this rank] to the centroids of their labels, or NULL */
+    double members_seconds; /* what lloyd_row_results_write() took to group and to sort the members */
 } lloyd_row_results;
 
 /* 1 where lloyd_row_results_measure() is needed. */
@@ -27,7 +28,7 @@ lloyd_status lloyd_row_results_measure(lloyd_row_results *results);
 
 /* Writes what is wanted, whose datasets are in the partial file. counts: [k] rows per cluster, of all ranks.
  * Collective. */
-lloyd_status lloyd_row_results_write(const lloyd_row_results *results, const lloyd_output *output,
+lloyd_status lloyd_row_results_write(lloyd_row_results *results, const lloyd_output *output,
                                      const int64_t *counts);
 
 #endif

@@ -158,7 +158,8 @@ static lloyd_status write_members(lloyd_splitting *s)
                                     .files = s->source.rows,
                                     .threads = lloyd_backend_threads(s->comm)};
     if (!s->options->members) return LLOYD_OK;
-    return lloyd_members_write(s->comm, &s->output, &rows, s->counts, s->k, s->members.rounds);
+    return lloyd_members_write(s->comm, &s->output, &rows, s->counts, s->k, s->members.rounds,
+                               NULL);
 }
 
 lloyd_status lloyd_split_write(lloyd_splitting *s)

@@ -106,7 +106,7 @@ def filters(t):
 def real_fit(t):
     """A page of a real fit: the model's and the log's numbers."""
     model, log = "digits.h5", t.path("digits.jsonl")
-    model = t.fit(t.data("digits.h5"), model, "-k", 12, "--seed", 5, "--max-iters", 20, "--log", log, ranks=2)
+    model = t.fit(t.data("digits.h5"), model, "-k", 12, "--seed", 5, "--max-iters", 20, "--members", "--log", log, ranks=2)
     if model is None:
         return
     page = report(t, "a fit with its log", model)
@@ -121,6 +121,7 @@ def real_fit(t):
     phases = {row[0]: row[1] for row in page.table("phases-table")[1:]}
     expected = {event["phase"]: event["seconds"] for event in events if event["event"] == "phase"}
     expected["iterations"] = sum(step["seconds"] for step in steps)
+    t.check("members" in expected, "the log says what members took", f"      {expected}")
     t.check(all(abs(phases.get(name, -1) - seconds) <= 1e-12 for name, seconds in expected.items()), "the time of every phase",
             f"      {phases} {expected}")
     whole = events[-1]["elapsed"]
