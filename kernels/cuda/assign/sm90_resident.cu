@@ -218,16 +218,16 @@ __device__ inline void multiply(float *sum, uint32_t (*fragment)[4], const uint3
     sm90_product_wait<0>();
 }
 
-/* What a kernel does with rows: STAGED: asks for them ahead; FALLBACK: finds candidates of those that are listed; GROUPS: there will be no
+/* What a kernel does with rows: STAGED: asks for them ahead; FALLBACK: finds candidates of those that are listed; OF_GROUPS: there will be no
  * fallback pass. */
-enum work { PLAIN, STAGED, FALLBACK, GROUPS, STAGED_GROUPS };
+enum work { PLAIN, STAGED, FALLBACK, OF_GROUPS, STAGED_OF_GROUPS };
 __host__ __device__ constexpr bool is_staged(work w)
 {
-    return w == STAGED || w == STAGED_GROUPS;
+    return w == STAGED || w == STAGED_OF_GROUPS;
 }
 __host__ __device__ constexpr bool is_of_groups(work w)
 {
-    return w == GROUPS || w == STAGED_GROUPS;
+    return w == OF_GROUPS || w == STAGED_OF_GROUPS;
 }
 
 /* Every S::GROUPS-th piece of all blocks, or of this block, from `piece` to `end`, of `count` rows of type T, where they are asked for ahead. */
@@ -237,6 +237,10 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
 {
     constexpr bool FALLS_BACK = W == FALLBACK;
     const int stride = is_of_groups(W) ? S::GROUPS : (int)gridDim.x * S::GROUPS;
+    /* of one problem, the parameters tell without another register */
+    const auto exists = [&](int which) {
+        return W == STAGED ? which * GROUP_ROWS < p.count : which < end;
+    };
     const int lane = threadIdx.x % 32, t = lane % 4;
     const int row_in_piece = threadIdx.x % WARPGROUP / 32 * 16 + lane / 4;
     const int room = FALLS_BACK ? flash_room(p.lists) : 0;
@@ -244,13 +248,14 @@ __device__ void label_rows(const flash_params &p, const uint8_t *image, const fl
     const uint64_t operands = sm90_descriptor(image);
     const staging<S, T> staged(stage);
     unsigned moved = 0;
-    if (is_staged(W) && piece < end) ask_for_rows(p, piece * GROUP_ROWS + row_in_piece, t, staged);
-    for (; piece < end; piece += stride) {
+    if (is_staged(W) && exists(piece))
+        ask_for_rows(p, piece * GROUP_ROWS + row_in_piece, t, staged);
+    for (; exists(piece); piece += stride) {
         uint32_t fragment[S::STEPS][4], bounds[2];
         row_pair r;
         if constexpr (is_staged(W)) {
             r = take_rows(p, piece * GROUP_ROWS + row_in_piece, sigma, offset, t, staged, fragment);
-            if (piece + stride < end)
+            if (exists(piece + stride))
                 ask_for_rows(p, (piece + stride) * GROUP_ROWS + row_in_piece, t, staged);
         } else {
             r = find_rows<FALLS_BACK>(p, count, piece * GROUP_ROWS + row_in_piece, t);
@@ -434,7 +439,7 @@ lloyd_status launch_shape_groups(const cuda_gpu &gpu, const flash_params &p,
     bool ahead = true;
     const int bytes = shared_bytes<S>(p, &ahead);
     auto kernel =
-        ahead ? flash_resident_groups<S, STAGED_GROUPS> : flash_resident_groups<S, GROUPS>;
+        ahead ? flash_resident_groups<S, STAGED_OF_GROUPS> : flash_resident_groups<S, OF_GROUPS>;
     return launch_kernel(gpu, kernel, S::THREADS, bytes, stream, p, turns);
 }
 

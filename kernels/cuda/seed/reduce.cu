@@ -154,30 +154,23 @@ lloyd_status shape_wave(wave *w, int64_t count)
     return LLOYD_OK;
 }
 
-/* Calls send(leaf number, host) with host[most * each elements] for every leaf, one after the other. */
-template <class T, class Send>
-lloyd_status for_leaves(const wave &w, int64_t each, const char *what, const Send &send)
-{
-    T *host;
-    LLOYD_TRY(lloyd_alloc_uncleared(&host, most_points(w) * each, sizeof *host, what));
-    lloyd_status status = LLOYD_OK;
-    for (int l = 0; l < w.count && status == LLOYD_OK; l++) status = send(l, host);
-    lloyd_free(host);
-    return status;
-}
-
 /* The points of all leaves from the host. */
 lloyd_status send_points(const wave &w, const wave_memory &m)
 {
     const lloyd_reduction *r = w.reduction;
-    return for_leaves<float>(w, r->dim, "candidates", [&](int l, float *points) {
+    float *points;
+    LLOYD_TRY(lloyd_alloc_uncleared(&points, m.most * r->dim, sizeof *points, "candidates"));
+    lloyd_status status = LLOYD_OK;
+    for (int l = 0; l < w.count && status == LLOYD_OK; l++) {
         const lloyd_leaf &leaf = w.leaves[l];
         for (int64_t i = 0; i < leaf.count; i++)
             memcpy(points + i * r->dim, r->points + leaf.members[i] * r->dim,
                    (size_t)r->dim * sizeof *points);
-        return lloyd_cuda_copy_in(w.cuda, m.points + l * m.most * r->dim, points,
-                                  leaf.count * r->dim * (int64_t)sizeof *points);
-    });
+        status = lloyd_cuda_copy_in(w.cuda, m.points + l * m.most * r->dim, points,
+                                    leaf.count * r->dim * (int64_t)sizeof *points);
+    }
+    lloyd_free(points);
+    return status;
 }
 
 /* Their weights, and from the rows on the GPU their points, where these are rows: of all leaves at a time, filled up with a row that is
