@@ -547,7 +547,7 @@ static void run_shape(int i, const data_kind *kinds, int kind_count, int64_t d, 
 }
 
 /* Of real size: centroids that are streamed, with few and with many columns; more of a group than are else compared in the order of
- * their lengths; few of each group; more groups than one launch takes. */
+ * their lengths; few of each group; more groups than one launch takes, each with centroids that a multiprocessor has room for. */
 static void run_large(void)
 {
     static const struct {
@@ -561,7 +561,9 @@ static void run_large(void)
         {{GAUSS, LLOYD_F32, 3001, 200, 6000, 0, UNWEIGHTED, WHOLE}, 3},
         {{SHARED, LLOYD_F32, 40011, 17, 60, 0, UNWEIGHTED, WHOLE}, 15},
         {{SHARED, LLOYD_I8, 60013, 32, 2000, 1, UNWEIGHTED, WHOLE}, 16},
-        {{SIFT, LLOYD_U8, 50021, 96, 3000, 0, UNWEIGHTED, WHOLE}, MOST_GROUPS},
+        {{SIFT, LLOYD_U8, 50021, 96, 1100, 0, UNWEIGHTED, WHOLE}, MOST_GROUPS},
+        {{GAUSS, LLOYD_F32, 30013, 61, 1000, 1, UNWEIGHTED, WHOLE}, 140},
+        {{SIFT, LLOYD_U8, 50021, 96, 3000, 0, UNWEIGHTED, WHOLE}, 160},
         {{LATTICE, LLOYD_F16, 40009, 384, 2500, 0, UNWEIGHTED, WHOLE}, 150},
     };
     for (int i = 0; i < COUNT_OF(cases); i++) run(&cases[i].c, cases[i].groups);
