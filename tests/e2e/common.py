@@ -32,7 +32,7 @@ RUNS = itertools.count()
 LAUNCHER = {"OMPI_MCA_orte_tmpdir_base": OWN_FOLDER.name,
             "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
             "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_mpi_yield_when_idle": "1",
-            "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+            "HWLOC_COMPONENTS": "-pci", "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
 
 
 def environment(threads=1, **more):
