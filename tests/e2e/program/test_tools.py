@@ -318,14 +318,14 @@ def planned_bytes(text):
 def memory(t):
     """Peak memory of every rank is within a tenth of what --dry-run promises; with kmeans-parallel, which may draw more candidates, not
     above it."""
-    source = t.path("large.h5")
-    data.write(source, np.random.default_rng(7).integers(0, 255, (500000, 128), np.uint8))
+    rows = np.random.default_rng(7).integers(0, 255, (500000, 128), np.uint8)
+    large, small = data.write(t.path("large.h5"), rows), data.write(t.path("small.h5"), rows[:100000])
     parallel = ("--init", "kmeans-parallel")
-    for name, options, ranks in (("resident", ("--init", "random"), 1), ("resident", ("--init", "random"), 2),
-                                 ("chunked", ("--init", "random", "--chunk-rows", 20000), 1),
-                                 ("chunked", ("--init", "random", "--chunk-rows", 20000), 2),
-                                 ("all candidates", parallel, 1), ("all candidates", parallel, 2),
-                                 ("a sample", (*parallel, "--init-sample", 100000, "--chunk-rows", 20000), 2)):
+    for name, source, options, ranks in (("resident", large, ("--init", "random"), 1), ("resident", large, ("--init", "random"), 2),
+                                         ("chunked", large, ("--init", "random", "--chunk-rows", 20000), 1),
+                                         ("chunked", large, ("--init", "random", "--chunk-rows", 20000), 2),
+                                         ("all candidates", small, parallel, 1), ("all candidates", small, parallel, 2),
+                                         ("a sample", small, (*parallel, "--init-sample", 20000, "--chunk-rows", 5000), 2)):
         what = f"memory, {name}, {ranks} ranks"
         command = ("-k", 256, "--max-iters", 2, *options)
         plan = t.lloyd("fit", "--input", source, "--output", t.path("plan.h5"), *command, "--dry-run", ranks=ranks)
