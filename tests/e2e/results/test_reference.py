@@ -83,10 +83,10 @@ def real_cases(t):
     weights[:50] = 0
     heavy = (10.0 ** np.random.default_rng(2).uniform(-6, 6, len(digits))).astype(np.float32)
     return [
-        Case("sift", sift, 256, 2, dtype="uint8", iters=10),
-        Case("sift, K 1000", sift[:9001], 1000, 3, dtype="uint8", iters=3),
-        Case("sift, cosine", sift, 64, 2, ("--cosine",), dtype="uint8"),
-        Case("sift, weights", sift, 64, 3, dtype="float16", weights=weights),
+        Case("sift", sift, 256, 2, dtype="uint8", iters=5),
+        Case("sift, K 1000", sift[:5001], 1000, 3, dtype="uint8", iters=3),
+        Case("sift, cosine", sift[:10001], 64, 2, ("--cosine",), dtype="uint8"),
+        Case("sift, weights", sift[:10001], 64, 3, dtype="float16", weights=weights[:10001]),
         Case("sift, tol", sift, 16, 1, ("--tol", "0.003"), dtype="uint8", iters=30),
         Case("digits", digits, 10, 1, iters=50),
         Case("digits, int8", digits, 100, 3, dtype="int8", iters=20),
