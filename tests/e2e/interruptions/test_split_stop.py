@@ -20,7 +20,7 @@ from fits import STOPPED, Fit
 
 ALL = ("/centroids", "/counts", "/labels", "/parents", "/distances", "/members", "/offsets")
 CLUSTERS, PARTS = 40, 32
-SECONDS = 3  # that it takes at least, on one rank; on several it takes less
+SECONDS = 2  # that it takes at least, on one rank; on several it takes less
 
 
 class Split:
