@@ -16,7 +16,8 @@ typedef struct lloyd_row_results {
     const int32_t *labels; /* [rows of this rank]; NULL: those of the kernels */
     int rounds;            /* of the members: members.h */
     double *distances;     /* [rows of this rank] to the centroids of their labels, or NULL */
-    double members_seconds; /* what lloyd_row_results_write() took to group and to sort the members */
+    double
+        members_seconds; /* what lloyd_row_results_write() took to group and to sort the members */
 } lloyd_row_results;
 
 /* 1 where lloyd_row_results_measure() is needed. */
