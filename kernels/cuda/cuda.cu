@@ -11,6 +11,7 @@ extern "C" {
 #include "kernels/cuda/groups.h"
 #include "kernels/cuda/memory/keep.h"
 #include "kernels/cuda/memory/memory.h"
+#include "kernels/cuda/prune/image.cuh"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/seed/compare.h"
 #include "kernels/cuda/seed/group_sample.h"
@@ -230,4 +231,9 @@ int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set
                   lloyd_cuda_relocation_bytes(config)});
     return lloyd_cuda_state_bytes(config) + lloyd_cuda_filter_bytes(config, set) +
            lloyd_cuda_sorter_bytes(config) + lloyd_cuda_means_bytes(config, set) + temporary;
+}
+
+int64_t lloyd_kernels_cuda_prune_group(const lloyd_kernels_config *config)
+{
+    return config->prune_group > 0 ? lloyd_cuda_prune_group(config, config->k) : 0;
 }

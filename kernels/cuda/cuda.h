@@ -17,4 +17,7 @@ lloyd_status lloyd_kernels_cuda(const lloyd_kernels_config *config, int device,
  * Besides, it pins lloyd_device.pinned bytes of the host's memory. */
 int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set);
 
+/* Centroids that share bounds where the configuration has these: more than config->prune_group where there would be too many groups, 0 where that is 0. */
+int64_t lloyd_kernels_cuda_prune_group(const lloyd_kernels_config *config);
+
 #endif

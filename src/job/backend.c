@@ -37,6 +37,11 @@ static int64_t cuda_bytes(const lloyd_kernels_config *config, int64_t set)
     return lloyd_kernels_cuda_bytes(config, set);
 }
 
+static int64_t prune_group(const lloyd_kernels_config *config)
+{
+    return lloyd_kernels_cuda_prune_group(config);
+}
+
 static int64_t reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
 {
     return lloyd_cuda_reduce_bytes(count, dim, leaves);
@@ -105,6 +110,11 @@ static int64_t cuda_bytes(const lloyd_kernels_config *config, int64_t set)
 {
     (void)config, (void)set;
     return 0;
+}
+
+static int64_t prune_group(const lloyd_kernels_config *config)
+{
+    return config->prune_group;
 }
 
 static int64_t reduce_bytes(int64_t count, int64_t dim, int64_t leaves)
@@ -351,6 +361,11 @@ int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_co
                             int64_t set)
 {
     return backend->cuda ? cuda_bytes(config, set) : lloyd_kernels_cpu_bytes(config, set);
+}
+
+int64_t lloyd_backend_prune_group(const lloyd_backend *backend, const lloyd_kernels_config *config)
+{
+    return backend->cuda ? prune_group(config) : config->prune_group;
 }
 
 int64_t lloyd_backend_reduce_bytes(const lloyd_backend *backend, int64_t count, int64_t dim,

@@ -73,6 +73,9 @@ int lloyd_backend_threads(const lloyd_comm *comm);
 int64_t lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,
                             int64_t set);
 
+/* Centroids that share bounds where at least config->prune_group shall; 0 where that is 0. */
+int64_t lloyd_backend_prune_group(const lloyd_backend *backend, const lloyd_kernels_config *config);
+
 /* Bytes of the GPU's memory that reducing `leaves` leaves at a time takes, of at most `count` candidates; 0
  * where CPUs compute. */
 int64_t lloyd_backend_reduce_bytes(const lloyd_backend *backend, int64_t count, int64_t dim,

@@ -509,6 +509,7 @@ lloyd_status lloyd_plan_fit(lloyd_comm *comm, const lloyd_backend *backend,
     choose_filter(&p);
     choose_groups(&p);
     choose_gpu_groups(&p);
+    plan->kernels.prune_group = lloyd_backend_prune_group(backend, &plan->kernels);
     use_layout(plan);
     if (!source->rows) plan->rows = 0; /* the program has them already */
     count_rest(&p, plan);

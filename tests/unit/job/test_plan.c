@@ -12,11 +12,15 @@
 
 #include <cmocka.h>
 
+enum { MOST_GROUPS = 512 };
+
 static const int64_t GB = 1000000000;
 static const int64_t of_gpu = 41 * 1000000000LL, of_host = 4000 * 1000000000LL;
 
 int64_t __wrap_lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_kernels_config *config,
                                    int64_t set);
+int64_t __wrap_lloyd_backend_prune_group(const lloyd_backend *backend,
+                                         const lloyd_kernels_config *config);
 lloyd_status __wrap_lloyd_backend_memory(const lloyd_backend *backend, int64_t *left,
                                          int64_t *used);
 int64_t __wrap_lloyd_memory_available(void);
@@ -34,6 +38,14 @@ int64_t __wrap_lloyd_backend_bytes(const lloyd_backend *backend, const lloyd_ker
     if (config->prune != LLOYD_PRUNE_OFF && config->prune_group > 0)
         bytes += rows * (4 + 2 * ((config->k + config->prune_group - 1) / config->prune_group));
     return bytes;
+}
+
+int64_t __wrap_lloyd_backend_prune_group(const lloyd_backend *backend,
+                                         const lloyd_kernels_config *config)
+{
+    const int64_t least = (config->k + MOST_GROUPS - 1) / MOST_GROUPS;
+    assert_true(backend->cuda);
+    return config->prune_group == 0 || config->prune_group > least ? config->prune_group : least;
 }
 
 lloyd_status __wrap_lloyd_backend_memory(const lloyd_backend *backend, int64_t *left, int64_t *used)
@@ -113,6 +125,16 @@ static lloyd_plan check(job j, lloyd_filter filter, int64_t group)
 static int64_t rows_of(const lloyd_plan *plan, lloyd_home home)
 {
     return lloyd_layout_rows(&plan->layout, home);
+}
+
+/* The plan says how large groups are that the kernels take instead of more. */
+static void too_many_groups(void **unused)
+{
+    job j = {.rows = 1000000, .k = 1 << 20, .type = LLOYD_U8, .filter = "auto", .prune = "auto"};
+    (void)unused;
+    (void)check(j, LLOYD_FILTER_AUTO, (1 << 20) / MOST_GROUPS);
+    j.prune = "off";
+    (void)check(j, LLOYD_FILTER_AUTO, 0);
 }
 
 /* Beside them is what there is room for: bounds of small groups, of larger ones, codes alone, nothing. */
@@ -274,6 +296,7 @@ static void seeding_by_all_rows(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(too_many_groups),
         cmocka_unit_test(all_rows_stay),
         cmocka_unit_test(few_centroids_keep_their_rows),
         cmocka_unit_test(bounds_beside_rows),

@@ -147,6 +147,11 @@ int64_t lloyd_kernels_cuda_bytes(const lloyd_kernels_config *config, int64_t set
     return config->k > SUB_CLUSTERS ? (int64_t)1 << 40 : 1 << 20;
 }
 
+int64_t lloyd_kernels_cuda_prune_group(const lloyd_kernels_config *config)
+{
+    return config->prune_group;
+}
+
 int64_t lloyd_cuda_reduce_bytes(int64_t points, int64_t dim, int64_t leaves)
 {
     (void)points, (void)dim, (void)leaves;
