@@ -56,6 +56,10 @@ const char lloyd_members_help[] =
     "Write /members and /offsets too: the numbers of the rows of each cluster, one cluster after the "
     "other, in a cluster the row nearest to its centroid first.";
 
+const char lloyd_tool_progress_help[] =
+    "Progress of rank 0, on standard error: auto is a line that is redrawn on a terminal, and plain lines "
+    "elsewhere.";
+
 const char lloyd_timeout_help[] =
     "How long a rank waits for another, in seconds, or as in 30s, 10m, 2h. After that the job ends "
     "and names the ranks that did not respond. The time must exceed the delay of the slowest rank in "

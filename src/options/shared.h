@@ -11,6 +11,6 @@ extern const lloyd_option_choice lloyd_init_choices[], lloyd_empty_choices[],
 /* The help of options that several commands have. */
 extern const char lloyd_input_help[], lloyd_dataset_help[], lloyd_raw_help[], lloyd_dim_help[],
     lloyd_force_help[], lloyd_skip_help[], lloyd_distances_help[], lloyd_members_help[],
-    lloyd_timeout_help[];
+    lloyd_timeout_help[], lloyd_tool_progress_help[];
 
 #endif

@@ -194,9 +194,7 @@ const lloyd_option lloyd_tool_split[] = {
      .offset = AT(progress),
      .standard = "auto",
      .choices = lloyd_progress_choices,
-     .help =
-         "Progress of rank 0, on standard error: auto is a line that is redrawn on a terminal, and plain lines "
-         "elsewhere."},
+     .help = lloyd_tool_progress_help},
     {.name = "--timeout",
      .argument = "TIME",
      .kind = LLOYD_OPTION_PERIOD,

@@ -214,7 +214,8 @@ typedef struct lloyd_predict_options {
     const char *backend; /* as for fit */
     const char *filter;  /* as for fit */
     int64_t chunk_rows;
-    double timeout; /* as for fit */
+    double timeout;       /* as for fit */
+    const char *progress; /* as for fit; of files only */
 } lloyd_predict_options;
 
 LLOYD_API void lloyd_predict_defaults(lloyd_predict_options *options);

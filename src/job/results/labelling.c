@@ -5,11 +5,13 @@
 
 #include "algorithm/grid.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "job/results/members.h"
 #include "job/row_source.h"
 #include "rows/bad_rows.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static lloyd_status plan(lloyd_labelling *t)
 {
@@ -103,6 +105,14 @@ static lloyd_status fetch(lloyd_labelling *t, const lloyd_chunk *chunk)
     return LLOYD_OK;
 }
 
+static void show(lloyd_labelling *t)
+{
+    char rows[32], found[64];
+    snprintf(found, sizeof found, "%s rows on rank 0",
+             lloyd_text_count(t->done, rows, sizeof rows));
+    lloyd_shown_at(&t->shown, (double)t->done, found);
+}
+
 /* While a GPU labels the chunk, the results of the one before are written. */
 static lloyd_status label_chunk(void *context, lloyd_chunk *chunk)
 {
@@ -113,7 +123,10 @@ static lloyd_status label_chunk(void *context, lloyd_chunk *chunk)
     if (chunk->ends_pass) return LLOYD_OK;
     LLOYD_TRY(kernels->assign(kernels, chunk->slot));
     LLOYD_TRY(write_fetched(t));
-    return fetch(t, chunk);
+    LLOYD_TRY(fetch(t, chunk));
+    t->done += chunk->count;
+    show(t);
+    return LLOYD_OK;
 }
 
 static lloyd_status open_arrays(lloyd_labelling *t)
@@ -142,7 +155,11 @@ static lloyd_status close_arrays(lloyd_labelling *t)
 static lloyd_status label_rows(lloyd_labelling *t)
 {
     LLOYD_TRY(open_arrays(t));
-    LLOYD_TRY(lloyd_shard_each(t->problem.shard, label_chunk, t));
+    lloyd_shown_begin(&t->shown, t->comm->rank == 0 ? t->options->progress : "none", "labels",
+                      (double)t->plan.count);
+    const lloyd_status status = lloyd_shard_each(t->problem.shard, label_chunk, t);
+    lloyd_shown_end(&t->shown);
+    LLOYD_TRY(status);
     LLOYD_TRY(write_fetched(t));
     return close_arrays(t);
 }

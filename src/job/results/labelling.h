@@ -7,6 +7,7 @@
 #define LLOYD_LABELLING_H
 
 #include "algorithm/problem.h"
+#include "base/shown.h"
 #include "io/rows.h"
 #include "io/writers/array.h"
 #include "io/writers/output.h"
@@ -26,7 +27,7 @@ typedef struct lloyd_labelling {
     const float *centroids; /* [k * d] */
     int64_t k;
     int cosine;
-    const lloyd_predict_options *options; /* chunk_rows, filter, second, members */
+    const lloyd_predict_options *options; /* chunk_rows, filter, second, members, progress */
     lloyd_row_outputs wanted;
     lloyd_bytes limit; /* of memory of a rank; 0: what there is */
 
@@ -50,6 +51,8 @@ typedef struct lloyd_labelling {
     int *low;
     lloyd_range range;    /* with these three, and the first bad row */
     int64_t first, count; /* global rows whose results are here and not written yet */
+    int64_t done;         /* rows of this rank that are labelled */
+    lloyd_shown shown;
 } lloyd_labelling;
 
 /* Plans, and reads the first rows. Collective. */

@@ -31,7 +31,8 @@ lloyd_predict_options lloyd_subset_labelling(const lloyd_fit_options *o)
     return (lloyd_predict_options){.distances = o->distances,
                                    .members = o->members,
                                    .filter = o->filter,
-                                   .chunk_rows = o->chunk_rows};
+                                   .chunk_rows = o->chunk_rows,
+                                   .progress = o->progress};
 }
 
 const char *lloyd_subset_text(const lloyd_fit_options *o, char *text, size_t bytes)

@@ -279,7 +279,7 @@ def predict_files(comm: Any, files: Files, centroids: np.ndarray, metric: str, b
     inputs = strings(files.inputs)
     options.inputs, options.input_count = inputs, len(files.inputs)
     options.dataset = os.fsencode(files.dataset) if files.dataset else None
-    options.backend, options.distances, options.second = backend.encode(), distances, second
+    options.backend, options.distances, options.second, options.progress = backend.encode(), distances, second, b"none"
     with _shared_folder(comm) as folder, communicator(comm) as opened:
         model, output = os.path.join(folder, "model.h5"), os.path.join(folder, "labels.h5")
         _share(comm, lambda: write_centroids(model, centroids, metric))

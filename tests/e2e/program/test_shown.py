@@ -165,8 +165,24 @@ def labels_say_what_made_them(t):
             info.describe())
 
 
+def labelling(t):
+    """How far predict is, and a fit of a sample with the labels of all rows."""
+    with h5py.File(t.data("sift-20k.h5"), "r") as file:
+        source = data.write(t.path("tenfold.h5"), np.tile(file["train"][()], (10, 1)))
+    sample = ("fit", "--input", source, "-k", 2000, "--init", "random", "--sample", 4000, "--max-iters", 1, "--chunk-rows", 5000,
+              "--output", t.path("tenfold-model.h5"))
+    predict = ("predict", "--model", t.path("tenfold-model.h5"), "--input", source, "--second", "--output", t.path("tenfold-labels.h5"), "--force")
+    for name, command, ranks, line in (("a fit of a sample", sample, 1, r"labels: +\d+ %, [\d,]+ rows on rank 0, ETA [\d.:]+( s)?"),
+                                       ("predict", predict, 2, r"labels: 100 %, 100,000 rows on rank 0, ETA 0 s")):
+        bar = t.lloyd(*command, "--progress", "bar", ranks=ranks)
+        t.check(bar.status == 0 and re.search(r"\r" + line, bar.err), f"{name}: how many rows have labels", bar.describe())
+    quiet = t.lloyd(*predict, "--progress", "none")
+    t.check(quiet.status == 0 and not quiet.err, "predict --progress none says nothing", quiet.describe())
+
+
 def main():
     t = Test("shown")
+    labelling(t)
     labels_say_what_made_them(t)
     same_start(t)
     short_output(t)
