@@ -11,7 +11,7 @@ _lloyd_commands() {
 _lloyd_options() {
     case $1 in
         fit) echo "--input --dataset --raw --dim --rows --sample --sample-per-centroid --label -k -o --output --init --init-trials --init-sample --seed --n-init --max-iters --tol --max-size --metric --weights --empty --skip-bad-rows --backend --comm --filter --prune --chunk-rows --max-host-memory --max-device-memory --no-labels --distances --members --force --checkpoint --checkpoint-every --resume --log --progress --timeout --dry-run --help" ;;
-        predict) echo "--model --input --dataset --raw --dim -o --output --distances --second --members --force --skip-bad-rows --backend --filter --progress --timeout --help" ;;
+        predict) echo "--model --input --dataset --raw --dim -o --output --distances --second --members --force --skip-bad-rows --backend --filter --progress --timeout --dry-run --help" ;;
         info) echo "--dataset --raw --dim --help FILES" ;;
         report) echo "-o --output --log --force --help FILES" ;;
         export) echo "--to --format --force --help FILES" ;;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/stop.h"
+#include "base/text.h"
 #include "comm/comm.h"
 #include "io/guard.h"
 #include "io/space.h"
@@ -20,6 +21,7 @@
 #include "job/row_source.h"
 #include "rows/bad_rows.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct prediction {
@@ -121,6 +123,54 @@ static lloyd_status open_all(prediction *t)
     return t->comm->agree(t->comm, check_all(t));
 }
 
+/* --- the plan --- */
+
+static void print_most(const char *what, int64_t bytes)
+{
+    char text[32];
+    printf("  %-16s %s per rank at most\n", what, lloyd_text_bytes(bytes, text, sizeof text));
+}
+
+/* Of rank 0; most: of all ranks, bytes of memory and of GPU memory. */
+static void print(const prediction *t, const lloyd_plan *plan, const double most[2])
+{
+    char a[32], b[32], c[32];
+    const int files = lloyd_rows_files(t->rows);
+    printf("plan (no row is read, and nothing is written)\n");
+    printf("  dataset          %s rows x %s columns of %s in %d file%s, %s\n",
+           lloyd_text_count(plan->n, a, sizeof a), lloyd_text_count(plan->d, b, sizeof b),
+           lloyd_type_name(plan->kernels.type), files, files == 1 ? "" : "s",
+           lloyd_text_bytes(plan->n * lloyd_plan_row_bytes(plan), c, sizeof c));
+    printf("  clusters         %s of %s, %s\n", lloyd_text_count(plan->k, a, sizeof a),
+           t->options->model, t->model.cosine ? "cosine" : "l2");
+    printf("  ranks            %d, %d thread%s each\n", t->comm->size, plan->kernels.threads,
+           plan->kernels.threads == 1 ? "" : "s");
+    printf("  backend          %s\n", lloyd_backend_name(&t->backend));
+    printf("  rows             are read once, in chunks of at most %s\n",
+           lloyd_text_count(plan->kernels.chunk_rows, a, sizeof a));
+    if (t->options->members)
+        printf("  members          sorted by all ranks together in %d round%s\n",
+               plan->members.rounds, plan->members.rounds == 1 ? "" : "s");
+    print_most("memory", (int64_t)most[0]);
+    if (t->backend.cuda) print_most("GPU memory", (int64_t)most[1]);
+    printf("  output           %s\n", lloyd_text_bytes(output_bytes(t), a, sizeof a));
+}
+
+static lloyd_status print_plan(const prediction *t)
+{
+    lloyd_row_source source;
+    lloyd_plan plan = {.total = 0};
+    lloyd_status status = lloyd_row_source_files(t->comm, t->rows, 0, &source);
+    if (status == LLOYD_OK)
+        status = lloyd_plan_predict(t->comm, &t->backend, &source, t->model.k, t->model.cosine,
+                                    t->options, (lloyd_bytes){0, 0}, &plan);
+    LLOYD_TRY(t->comm->agree(t->comm, status));
+    double most[2] = {(double)plan.total, (double)plan.gpu_total};
+    LLOYD_TRY(t->comm->max(t->comm, most, 2));
+    if (t->comm->rank == 0) print(t, &plan, most);
+    return LLOYD_OK;
+}
+
 /* --- the output --- */
 
 /* The labels say what made them. */
@@ -181,6 +231,10 @@ static lloyd_status run(prediction *t)
     LLOYD_TRY(compare_options(t));
     t->comm->timeout = t->options->timeout;
     LLOYD_TRY(open_all(t));
+    if (t->options->dry_run) {
+        LLOYD_TRY(lloyd_backend_choose(t->comm, t->options->backend, NULL, &t->backend));
+        return print_plan(t);
+    }
     LLOYD_TRY(t->comm->agree(t->comm, open_output(t)));
     LLOYD_TRY(lloyd_outputs_share(t->comm, t->options->output, &t->output));
     if (t->options->skip_bad_rows)
@@ -198,7 +252,7 @@ lloyd_status lloyd_predict(lloyd_comm *comm, const lloyd_predict_options *option
     prediction t = {.comm = comm, .options = options};
     double start = lloyd_seconds();
     lloyd_status status = run(&t);
-    if (status == LLOYD_OK && result) {
+    if (status == LLOYD_OK && result && !options->dry_run) {
         *result = (lloyd_predict_result){
             .n = t.labelling.plan.n,
             .d = t.labelling.plan.d,

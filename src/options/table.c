@@ -492,6 +492,13 @@ static const lloyd_option predict_options[] =
       .offset = AT(timeout),
       .standard = "30m",
       .help = lloyd_timeout_help},
+     {.name = "--dry-run",
+      .kind = LLOYD_OPTION_FLAG,
+      .role = LLOYD_OPTION_ALIKE,
+      .of_files = 1,
+      .unrecorded = 1,
+      .offset = AT(dry_run),
+      .help = "Print the plan (rows, chunks, memory, size of the output); read and write no rows."},
      {.name = NULL}};
 #undef AT
 

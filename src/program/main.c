@@ -141,7 +141,7 @@ static lloyd_status predict(lloyd_comm *comm, const lloyd_cli *cli)
 {
     lloyd_predict_result result = {0};
     LLOYD_TRY(lloyd_predict(comm, &cli->predict, &result));
-    if (lloyd_comm_rank(comm) == 0)
+    if (lloyd_comm_rank(comm) == 0 && !cli->predict.dry_run)
         lloyd_summary_print_prediction(stdout, &cli->predict, &result, lloyd_comm_size(comm));
     return LLOYD_OK;
 }

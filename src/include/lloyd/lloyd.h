@@ -216,6 +216,7 @@ typedef struct lloyd_predict_options {
     int64_t chunk_rows;
     double timeout;       /* as for fit */
     const char *progress; /* as for fit; of files only */
+    int dry_run; /* 1: only prints the plan, on rank 0; no output is written, *result stays as it is */
 } lloyd_predict_options;
 
 LLOYD_API void lloyd_predict_defaults(lloyd_predict_options *options);

@@ -80,7 +80,7 @@ class PredictOptions(ctypes.Structure):
     _fields_ = [("model", c_char_p), ("inputs", POINTER(c_char_p)), ("input_count", c_int), ("dataset", c_char_p),
                 ("raw", c_char_p), ("dim", c_int64), ("skip_bad_rows", c_int), ("output", c_char_p), ("distances", c_int),
                 ("second", c_int), ("members", c_int), ("force", c_int), ("backend", c_char_p), ("filter", c_char_p),
-                ("chunk_rows", c_int64), ("timeout", c_double), ("progress", c_char_p)]
+                ("chunk_rows", c_int64), ("timeout", c_double), ("progress", c_char_p), ("dry_run", c_int)]
 
 
 class PredictResult(ctypes.Structure):

@@ -1,12 +1,14 @@
 """wrap, synth, info, predict, --dry-run, --log and the memory plan."""
 import os
 import re
+import subprocess
+import time
 
 import h5py
 import numpy as np
 
 import data
-from common import Test, attribute, log_events, read
+from common import Test, attribute, environment, log_events, read
 
 TYPES = {"float32": (np.float32, ".fbin"), "uint8": (np.uint8, ".u8bin"), "int8": (np.int8, ".i8bin")}
 
@@ -345,8 +347,47 @@ def memory(t):
             t.check(worst <= 0.1, text)
 
 
+def run_and_watch(command):
+    """Its status, and its peak memory in MB, as long as it could be read. (What wait4() tells is at least the memory of this process.)"""
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL) as process:
+        peak = 0
+        while process.poll() is None:
+            with open(f"/proc/{process.pid}/status", encoding="utf-8") as file:
+                found = re.search(r"VmHWM:\s+(\d+) kB", file.read())
+            peak = int(found.group(1)) if found else peak # none: it has ended
+            time.sleep(0.002)
+    return process.returncode, peak * 1024 / 1e6
+
+
+def plan_of_predict(t):
+    """predict --dry-run says how much memory and room it takes, and writes nothing."""
+    x = integers(200000, 96, 3, np.uint8)
+    source, model, output = data.write(t.path("labelled.h5"), x), t.path("few.h5"), t.path("labels-planned.h5")
+    with h5py.File(model, "w") as file:
+        file["centroids"] = x[:300].astype(np.float32)
+    for more, ranks in (((), 1), (("--distances", "--second", "--members"), 1), (("--members",), 2)):
+        command = ["predict", "--model", model, "--input", source, "--backend", "cpu", "--output", output, *more]
+        plan = t.lloyd(*command, "--dry-run", ranks=ranks)
+        what = f"plan of predict {' '.join(more)} on {ranks} ranks"
+        found = re.search(r"rows +are read once, in chunks of at most ([\d,]+)\n(?:  members +sorted by all ranks together in (\d+) round)?(?:.*\n)?"
+                          r"  memory +([\d.]+) MB per rank at most\n  output +([\d.]+) ([kM])B\n", plan.out)
+        if not t.check(plan.status == 0 and found and not os.path.exists(output), what, plan.describe()):
+            continue
+        t.check(int(found.group(1).replace(",", "")) <= len(x) // ranks and bool(found.group(2)) == ("--members" in more),
+                f"{what}: chunks and members", plan.describe())
+        if ranks > 1 or t.quick: # sanitizers need memory of their own
+            continue
+        status, peak = run_and_watch([t.lloyd_path, *map(str, command)])
+        promised = float(found.group(3))
+        t.check(status == 0 and 0.7 * promised <= peak <= 1.05 * promised, f"{what}: peak of {peak:.1f} MB, {promised} MB planned")
+        size, planned = os.path.getsize(output) / 1e6, float(found.group(4)) / (1000 if found.group(5) == "k" else 1)
+        t.check(0.9 * size <= planned <= 1.1 * size, f"{what}: {size:.2f} MB written, {planned} MB planned")
+        os.remove(output)
+
+
 def main():
     t = Test("tools")
+    plan_of_predict(t)
     wrapped(t)
     wrapped_elsewhere(t)
     bad_headers(t)
